@@ -1,0 +1,1 @@
+//! vmlinux: symbols, type layouts from BTF and DWARF, source lines, unwind sections.

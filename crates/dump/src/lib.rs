@@ -1,0 +1,1 @@
+//! Dump files: ELF cores, their notes and VMCOREINFO.

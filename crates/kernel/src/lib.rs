@@ -1,0 +1,3 @@
+//! Typed Linux state read from a dump.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,22 @@
+//! Addresses, registers and checked reading of a machine's memory.
+//!
+//! Everything to the right of this crate reads a crashed machine through two traits: [`ReadPhysical`], which a dump
+//! file implements, and [`ReadVirtual`], which a kernel with its page tables implements. Physical addresses, virtual
+//! addresses, page-frame numbers and file offsets are different types, so that one can never be taken for another.
+//!
+//! A read that fails is a [`ReadError`]: a value that says which address could not be read and why. It is never a
+//! page of zeroes and never the end of an analysis.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod error;
+mod fields;
+mod read;
+mod registers;
+
+pub use address::{FileOffset, PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+pub use error::{PageLevel, ReadError};
+pub use fields::{le_i64, le_u16, le_u32, le_u64, le_uint};
+pub use read::{MAX_READ, ReadPhysical, ReadVirtual};
+pub use registers::{PT_REGS_SIZE, Registers};

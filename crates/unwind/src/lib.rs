@@ -1,0 +1,3 @@
+//! Registers, memory and unwind tables to stack frames.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,133 @@
+//! Finding a caller without tables: by frame pointer, else by searching the stack.
+//!
+//! Both accept a value only where it points into text just after a call instruction, so that a pushed constant or a
+//! function pointer is not taken for a return address.
+
+use vmcore_memory::VirtAddr;
+
+use crate::{Machine, StackRange, Trust, stack_memory::StackMemory};
+
+/// How many words of a stack whose bounds are not known are searched.
+const UNKNOWN_STACK_WORDS: u64 = 128;
+
+/// The longest call instruction of interest: `call *disp32(base,index,scale)` with a REX prefix.
+const LONGEST_CALL: usize = 8;
+
+/// A caller found without tables.
+pub(crate) struct Caller {
+    pub(crate) pc: VirtAddr,
+    pub(crate) sp: VirtAddr,
+    pub(crate) bp: Option<VirtAddr>,
+    pub(crate) trust: Trust,
+}
+
+/// Follows RBP: `[bp]` is the caller's RBP, `[bp + 8]` the return address. RBP is a general register in most kernels,
+/// so it must lie on the same stack above `sp`.
+pub(crate) fn by_frame_pointer<M: Machine + ?Sized>(
+    machine: &M,
+    memory: &mut StackMemory<'_, M>,
+    stack: Option<StackRange>,
+    sp: VirtAddr,
+    bp: VirtAddr,
+) -> Option<Caller> {
+    let stack = stack?;
+    let next = bp.checked_add(16)?;
+    if bp < sp || !bp.get().is_multiple_of(8) || !stack.contains(next) {
+        return None;
+    }
+    let pc = VirtAddr::new(memory.word(bp.wrapping_add(8)).ok()?);
+    let caller_bp = VirtAddr::new(memory.word(bp).ok()?);
+    returns_to(machine, pc).then_some(Caller { pc, sp: next, bp: Some(caller_bp), trust: Trust::FramePointer })
+}
+
+/// Searches upwards from `sp` for the first plausible return address, to the end of the stack at most.
+pub(crate) fn by_scan<M: Machine + ?Sized>(
+    machine: &M,
+    memory: &mut StackMemory<'_, M>,
+    stack: Option<StackRange>,
+    sp: VirtAddr,
+) -> Option<Caller> {
+    let start = sp.checked_add(7)?.get() & !7;
+    let limit = start.saturating_add(UNKNOWN_STACK_WORDS * 8);
+    let end = stack.map_or(limit, |stack| stack.high.get());
+    let mut at = start;
+    while at < end {
+        let pc = VirtAddr::new(memory.word(VirtAddr::new(at)).ok()?);
+        at = at.checked_add(8)?;
+        if returns_to(machine, pc) {
+            return Some(Caller { pc, sp: VirtAddr::new(at), bp: None, trust: Trust::Scan });
+        }
+    }
+    None
+}
+
+/// Whether `pc` is in text and a call instruction ends there.
+fn returns_to<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> bool {
+    if !machine.is_text(pc.wrapping_sub(1)) {
+        return false;
+    }
+    let mut code = [0; LONGEST_CALL];
+    let start = pc.wrapping_sub(LONGEST_CALL as u64);
+    machine.read_virtual(start, &mut code).is_ok() && ends_in_call(&code)
+}
+
+/// Whether the bytes end in a near call: `e8 rel32`, or `ff /2` with any addressing form.
+fn ends_in_call(code: &[u8]) -> bool {
+    let from_end = |distance: usize| code.len().checked_sub(distance).and_then(|at| code.get(at)).copied();
+    if from_end(5) == Some(0xe8) {
+        return true;
+    }
+    (2..=7).any(|length| {
+        let (Some(0xff), Some(modrm)) = (from_end(length), from_end(length - 1)) else { return false };
+        modrm >> 3 & 7 == 2 && operand_length(modrm, from_end(length - 2)) == Some(length)
+    })
+}
+
+/// The length of an `ff` instruction with this ModRM byte and, where there is one, SIB byte.
+fn operand_length(modrm: u8, sib: Option<u8>) -> Option<usize> {
+    let (mode, rm) = (modrm >> 6, modrm & 7);
+    let has_sib = mode != 3 && rm == 4;
+    let displacement = match (mode, rm) {
+        (0, 5) => 4,
+        (0, 4) if sib? & 7 == 5 => 4,
+        (1, _) => 1,
+        (2, _) => 4,
+        _ => 0,
+    };
+    Some(2 + usize::from(has_sib) + displacement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_recognized_by_their_last_bytes() {
+        for code in [
+            &[0x90, 0x90, 0x90, 0xe8, 1, 2, 3, 4][..],
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd0],
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0x41, 0xff, 0xd4],
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0x50, 0x18],
+            &[0x90, 0x90, 0xff, 0x15, 1, 2, 3, 4],
+            &[0x90, 0xff, 0x14, 0xc5, 1, 2, 3, 4],
+            &[0x90, 0x90, 0xff, 0x90, 1, 2, 3, 4],
+        ] {
+            assert!(ends_in_call(code), "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn other_instructions_are_not_calls() {
+        for code in [
+            &[0x90; 8][..],
+            &[0x90, 0x90, 0x90, 0xe9, 1, 2, 3, 4],
+            // `jmp *%rax` and `push (%rax)`
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xe0],
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0x30],
+            &[0xff],
+            &[],
+        ] {
+            assert!(!ends_in_call(code), "{code:x?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! ORC, the kernel's own unwind format.
+//!
+//! Two parallel tables, sorted by address when the kernel is linked. `.orc_unwind_ip` holds one `s32` an entry: the code
+//! address relative to the place of the `s32` itself. `.orc_unwind` holds 6 bytes an entry:
+//!
+//! ```text
+//! s16 sp_offset, s16 bp_offset, u16 bits
+//! bits            0-3     4-7     8-10
+//! up to 6.2       sp_reg  bp_reg  type:2 end:1
+//! 6.3             sp_reg  bp_reg  type:2 signal:1 end:1
+//! 6.4 and later   sp_reg  bp_reg  type:3 signal:1
+//! ```
+//!
+//! Changed by kernel commits ffb1b4a41016 ("x86/unwind/orc: Add 'signal' field to ORC metadata") and fb799447ae29
+//! ("x86,objtool: Split `UNWIND_HINT_EMPTY` in two").
+
+mod entry;
+mod table;
+
+pub use entry::{Base, ENTRY_SIZE, FramePointer, Kind, OrcEntry, OrcLayout};
+pub use table::OrcTable;

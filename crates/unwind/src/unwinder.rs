@@ -1,0 +1,257 @@
+//! The walk itself: from one frame to the next until the user boundary, the thread's entry, or a reason to stop.
+
+use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
+
+use crate::{
+    End, Frame, Interrupt, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, fallback,
+    orc::{Base, FramePointer, Kind, OrcEntry},
+    stack_memory::StackMemory,
+};
+
+/// The most frames that one walk returns: well above what the four or five stacks of one CPU can hold.
+pub const MAX_FRAMES: usize = 2048;
+
+/// Offset of `ip` in `struct pt_regs`: where the part begins that the CPU itself pushes.
+const IRET_FRAME_OFFSET: u64 = 16 * 8;
+
+/// Walks one stack.
+pub struct Unwinder<'a, M: ?Sized> {
+    machine: &'a M,
+    memory: StackMemory<'a, M>,
+}
+
+/// Where the walk stands.
+struct Cursor {
+    pc: VirtAddr,
+    sp: VirtAddr,
+    bp: Option<VirtAddr>,
+    exact: bool,
+    trust: Trust,
+    /// All registers, where this frame was interrupted and they were saved.
+    registers: Option<Registers>,
+}
+
+/// What one step found.
+#[expect(clippy::large_enum_variant, reason = "moved once a frame, never stored")]
+enum Step {
+    Caller(Cursor),
+    User,
+    Outermost,
+}
+
+impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
+    /// An unwinder for stacks of `machine`.
+    pub fn new(machine: &'a M) -> Self {
+        Self { machine, memory: StackMemory::new(machine) }
+    }
+
+    /// Walks from `start` outwards. Always ends: frames are capped and each stack is only walked upwards.
+    pub fn unwind(&mut self, start: Start) -> Unwound {
+        let mut unwound = Unwound { frames: Vec::new(), interrupts: Vec::new(), end: End::Truncated, problem: None };
+        if start.registers.user_mode() {
+            unwound.end = End::User;
+            return unwound;
+        }
+        let mut cursor = Cursor {
+            pc: start.registers.pc(),
+            sp: start.registers.sp(),
+            bp: Some(VirtAddr::new(start.registers.rbp)),
+            exact: start.exact,
+            trust: Trust::Context,
+            registers: start.complete.then_some(start.registers),
+        };
+        loop {
+            if unwound.frames.len() == MAX_FRAMES {
+                unwound.problem = Some(Problem::TooManyFrames { limit: MAX_FRAMES });
+                return unwound;
+            }
+            let stack = self.machine.stack(cursor.sp);
+            unwound.frames.push(frame(&cursor, stack));
+            match self.step(&cursor, stack, &mut unwound) {
+                Ok(Step::Caller(next)) => cursor = next,
+                Ok(Step::User) => {
+                    unwound.end = End::User;
+                    return unwound;
+                }
+                Ok(Step::Outermost) => {
+                    unwound.end = End::Outermost;
+                    return unwound;
+                }
+                Err(problem) => {
+                    unwound.problem = Some(problem);
+                    return unwound;
+                }
+            }
+        }
+    }
+
+    /// One step by the tables, or by a fall-back where they do not cover this code or lead nowhere.
+    fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
+        let lookup = if from.exact { from.pc } else { from.pc.wrapping_sub(1) };
+        let entry = match self.machine.orc(lookup) {
+            // A call through a bad pointer: nothing ran yet, so only the return address has been pushed.
+            None if from.exact && !self.machine.is_text(lookup) => Some(OrcEntry::at_function_entry()),
+            entry => entry,
+        };
+        let Some(entry) = entry else { return self.fall_back(from, stack) };
+        match entry.kind {
+            Kind::EndOfStack => Ok(Step::Outermost),
+            Kind::Undefined => self.fall_back(from, stack),
+            Kind::Call | Kind::Regs | Kind::PartialRegs => {
+                match self.apply(entry, from, stack, unwound) {
+                    Ok(Some(step)) => Ok(step),
+                    // The entry needs a register that is not known, or does not lead to code.
+                    Ok(None) => self.fall_back(from, stack),
+                    Err(problem) => self.fall_back(from, stack).map_err(|_| problem),
+                }
+            }
+        }
+    }
+
+    /// Applies an entry. `None` where it cannot be applied.
+    fn apply(
+        &mut self,
+        entry: OrcEntry,
+        from: &Cursor,
+        stack: Option<StackRange>,
+        unwound: &mut Unwound,
+    ) -> Result<Option<Step>, Problem> {
+        let Some(cfa) = self.cfa(entry, from)? else { return Ok(None) };
+        match entry.kind {
+            Kind::Call => self.call(entry, from, stack, cfa),
+            Kind::Regs => self.saved_registers(from, stack, cfa, true, unwound),
+            _ => self.saved_registers(from, stack, cfa.wrapping_sub(IRET_FRAME_OFFSET), false, unwound),
+        }
+    }
+
+    /// The address that the entry's stack rule names.
+    fn cfa(&mut self, entry: OrcEntry, from: &Cursor) -> Result<Option<VirtAddr>, Problem> {
+        let register = |pick: fn(&Registers) -> u64| from.registers.as_ref().map(|r| VirtAddr::new(pick(r)));
+        let base = match entry.sp_base {
+            Base::Sp | Base::SpIndirect => Some(from.sp),
+            Base::Bp | Base::BpIndirect => from.bp,
+            Base::R10 => register(|r| r.r10),
+            Base::R13 => register(|r| r.r13),
+            Base::Di => register(|r| r.rdi),
+            Base::Dx => register(|r| r.rdx),
+            Base::Undefined | Base::PrevSp => None,
+        };
+        let Some(base) = base else { return Ok(None) };
+        Ok(Some(match entry.sp_base {
+            Base::BpIndirect => VirtAddr::new(self.memory.word(offset(base, entry.sp_offset))?),
+            // Since kernel commit 87ccc826bf1c the word is read first and the offset added to it; before, no compiler
+            // output used this rule.
+            Base::SpIndirect => offset(VirtAddr::new(self.memory.word(base)?), entry.sp_offset),
+            _ => offset(base, entry.sp_offset),
+        }))
+    }
+
+    fn call(
+        &mut self,
+        entry: OrcEntry,
+        from: &Cursor,
+        stack: Option<StackRange>,
+        cfa: VirtAddr,
+    ) -> Result<Option<Step>, Problem> {
+        let pc = VirtAddr::new(self.memory.word(cfa.wrapping_sub(8))?);
+        if !self.machine.is_text(pc.wrapping_sub(1)) && !self.machine.is_text(pc) {
+            return Ok(None);
+        }
+        check_advance(self.machine, from, stack, cfa)?;
+        let bp = match entry.frame_pointer {
+            FramePointer::Unchanged => from.bp,
+            FramePointer::FromCfa(by) => self.memory.word(offset(cfa, by)).ok().map(VirtAddr::new),
+            FramePointer::FromBp(by) => match from.bp {
+                Some(bp) => self.memory.word(offset(bp, by)).ok().map(VirtAddr::new),
+                None => None,
+            },
+        };
+        Ok(Some(Step::Caller(Cursor { pc, sp: cfa, bp, exact: entry.signal, trust: Trust::Orc, registers: None })))
+    }
+
+    /// Crosses into interrupted code whose `struct pt_regs` is at `address`.
+    fn saved_registers(
+        &mut self,
+        from: &Cursor,
+        stack: Option<StackRange>,
+        address: VirtAddr,
+        complete: bool,
+        unwound: &mut Unwound,
+    ) -> Result<Option<Step>, Problem> {
+        let mut bytes = [0; PT_REGS_SIZE];
+        let saved = if complete { 0 } else { IRET_FRAME_OFFSET };
+        let skip = usize::try_from(saved).unwrap_or_default();
+        let Some(known) = bytes.get_mut(skip..) else { return Ok(None) };
+        self.memory.read(address.wrapping_add(saved), known)?;
+        let Some(registers) = Registers::from_pt_regs(&bytes) else { return Ok(None) };
+        let interrupt = Interrupt { frame: unwound.frames.len(), address, registers, complete };
+        if registers.user_mode() {
+            unwound.interrupts.push(interrupt);
+            return Ok(Some(Step::User));
+        }
+        // Where the task was interrupted in kernel mode, RSP is a kernel address; RIP may be anything (a bad jump).
+        if !registers.sp().is_kernel_half() {
+            return Ok(None);
+        }
+        check_advance(self.machine, from, stack, registers.sp())?;
+        unwound.interrupts.push(interrupt);
+        Ok(Some(Step::Caller(Cursor {
+            pc: registers.pc(),
+            sp: registers.sp(),
+            bp: if complete { Some(VirtAddr::new(registers.rbp)) } else { from.bp },
+            exact: true,
+            trust: Trust::Orc,
+            registers: if complete { Some(registers) } else { from.registers },
+        })))
+    }
+
+    fn fall_back(&mut self, from: &Cursor, stack: Option<StackRange>) -> Result<Step, Problem> {
+        let by_bp =
+            from.bp.and_then(|bp| fallback::by_frame_pointer(self.machine, &mut self.memory, stack, from.sp, bp));
+        let caller = by_bp.or_else(|| fallback::by_scan(self.machine, &mut self.memory, stack, from.sp));
+        let Some(caller) = caller else { return Err(Problem::NoCaller { pc: from.pc, sp: from.sp }) };
+        Ok(Step::Caller(Cursor {
+            pc: caller.pc,
+            sp: caller.sp,
+            bp: caller.bp,
+            exact: false,
+            trust: caller.trust,
+            registers: None,
+        }))
+    }
+}
+
+fn frame(cursor: &Cursor, stack: Option<StackRange>) -> Frame {
+    Frame {
+        pc: cursor.pc,
+        sp: cursor.sp,
+        exact: cursor.exact,
+        trust: cursor.trust,
+        segment: stack.map(|stack| stack.segment),
+    }
+}
+
+fn offset(base: VirtAddr, by: i16) -> VirtAddr {
+    base.wrapping_add(i64::from(by).cast_unsigned())
+}
+
+/// Refuses a stack pointer that does not move upwards on the same stack, or that leads from the task's stack to
+/// another: interrupts nest only the other way, so a walk that obeys this ends.
+fn check_advance<M: Machine + ?Sized>(
+    machine: &M,
+    from: &Cursor,
+    stack: Option<StackRange>,
+    to: VirtAddr,
+) -> Result<(), Problem> {
+    let backwards = Problem::NotAdvancing { pc: from.pc, from: from.sp, to };
+    match stack {
+        Some(stack) if stack.contains(to) => (to > from.sp).then_some(()).ok_or(backwards),
+        Some(stack) if stack.segment == Segment::Task && machine.stack(to).is_some() => Err(backwards),
+        Some(_) => Ok(()),
+        // Off every known stack only upwards, unless it leads back to a known one.
+        None => (to > from.sp || machine.stack(to).is_some()).then_some(()).ok_or(backwards),
+    }
+}
+
+#[cfg(test)]
+mod tests;

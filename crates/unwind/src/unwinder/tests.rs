@@ -1,0 +1,202 @@
+//! Walks over hand-built stacks: text at 0x1000, a task stack, an interrupt stack.
+
+use std::collections::BTreeMap;
+
+use vmcore_memory::{ReadError, ReadVirtual};
+
+use super::*;
+
+const TEXT: u64 = 0xffff_ffff_8100_0000;
+const TASK: u64 = 0xffff_c900_0000_0000;
+const IRQ: u64 = 0xffff_fe00_0000_0000;
+const STACK_SIZE: u64 = 0x1000;
+
+/// A machine whose text is 0x1000 bytes of `call` instructions: any address in it may be returned to.
+#[derive(Default)]
+struct Fake {
+    words: BTreeMap<u64, u64>,
+    entries: BTreeMap<u64, OrcEntry>,
+}
+
+impl Fake {
+    fn orc(mut self, at: u64, sp_base: Base, sp_offset: i16, kind: Kind) -> Self {
+        let signal = matches!(kind, Kind::Regs | Kind::PartialRegs);
+        let entry = OrcEntry { sp_base, sp_offset, frame_pointer: FramePointer::Unchanged, kind, signal };
+        self.entries.insert(TEXT + at, entry);
+        self
+    }
+
+    fn word(mut self, address: u64, value: u64) -> Self {
+        self.words.insert(address, value);
+        self
+    }
+
+    fn pt_regs(self, address: u64, rip: u64, cs: u64, rsp: u64, rbp: u64) -> Self {
+        self.word(address + 4 * 8, rbp)
+            .word(address + 16 * 8, rip)
+            .word(address + 17 * 8, cs)
+            .word(address + 19 * 8, rsp)
+    }
+
+    fn unwind(&self, rip: u64, rsp: u64) -> Unwound {
+        let registers = Registers { rip, rsp, cs: 0x10, ..Registers::default() };
+        Unwinder::new(self).unwind(Start { registers, exact: true, complete: true })
+    }
+}
+
+impl ReadVirtual for Fake {
+    fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let start = address.get();
+        if (TEXT..TEXT + 0x1000).contains(&start) {
+            buf.fill(0x90);
+            if let [.., call, _, _, _, _] = buf {
+                *call = 0xe8;
+            }
+            return Ok(());
+        }
+        let stacks = [TASK..TASK + STACK_SIZE, IRQ..IRQ + STACK_SIZE];
+        if !stacks.iter().any(|stack| stack.contains(&start)) {
+            return Err(ReadError::NonCanonical { address });
+        }
+        for (index, byte) in buf.iter_mut().enumerate() {
+            let at = start + index as u64;
+            let word = self.words.get(&(at & !7)).copied().unwrap_or_default();
+            *byte = word.to_le_bytes()[(at & 7) as usize];
+        }
+        Ok(())
+    }
+}
+
+impl Machine for Fake {
+    fn orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
+        self.is_text(pc).then(|| self.entries.range(..=pc.get()).next_back().map(|(_, entry)| *entry))?
+    }
+
+    fn is_text(&self, pc: VirtAddr) -> bool {
+        (TEXT..TEXT + 0x1000).contains(&pc.get())
+    }
+
+    fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
+        [(TASK, Segment::Task), (IRQ, Segment::Irq)].into_iter().find_map(|(low, segment)| {
+            let range = StackRange { segment, low: VirtAddr::new(low), high: VirtAddr::new(low + STACK_SIZE) };
+            range.contains(sp).then_some(range)
+        })
+    }
+}
+
+fn pcs(unwound: &Unwound) -> Vec<u64> {
+    unwound.frames.iter().map(|frame| frame.pc.get() - TEXT).collect()
+}
+
+#[test]
+fn calls_up_to_the_thread_entry() {
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 16, Kind::Call)
+        .orc(0x100, Base::Sp, 8, Kind::Call)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x108, TEXT + 0x150)
+        .word(TASK + 0x110, TEXT + 0x250);
+    let unwound = fake.unwind(TEXT + 0x10, TASK + 0x100);
+    assert_eq!(pcs(&unwound), [0x10, 0x150, 0x250]);
+    assert_eq!(unwound.end, End::Outermost);
+    assert_eq!(unwound.frames[0].trust, Trust::Context);
+    assert_eq!(unwound.frames[2].trust, Trust::Orc);
+    assert!(unwound.frames[0].exact && !unwound.frames[1].exact);
+}
+
+#[test]
+fn a_return_address_just_past_a_function_is_looked_up_inside_it() {
+    // The call is the last instruction of the function at 0x100; the next function ends the stack.
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 8, Kind::Call)
+        .orc(0x100, Base::Sp, 16, Kind::Call)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x100, TEXT + 0x200)
+        .word(TASK + 0x110, TEXT + 0x280);
+    assert_eq!(pcs(&fake.unwind(TEXT, TASK + 0x100)), [0, 0x200, 0x280]);
+}
+
+#[test]
+fn an_interrupt_leads_from_its_stack_to_the_task_and_to_user_mode() {
+    let regs = IRQ + 0x800;
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 0, Kind::Regs)
+        .orc(0x100, Base::Bp, 16, Kind::Call)
+        .orc(0x200, Base::Sp, 0, Kind::Regs)
+        .pt_regs(regs, TEXT + 0x110, 0x10, TASK + 0x700, TASK + 0x7e0)
+        .word(TASK + 0x7e8, TEXT + 0x210)
+        .word(TASK + 0x7f0 + 17 * 8, 0x33);
+    let unwound = fake.unwind(TEXT, regs);
+    assert_eq!(pcs(&unwound), [0, 0x110, 0x210]);
+    assert_eq!(unwound.end, End::User);
+    let segments: Vec<_> = unwound.frames.iter().map(|frame| frame.segment).collect();
+    assert_eq!(segments, [Some(Segment::Irq), Some(Segment::Task), Some(Segment::Task)]);
+    let frames: Vec<_> = unwound.interrupts.iter().map(|interrupt| interrupt.frame).collect();
+    assert_eq!(frames, [1, 3]);
+    assert!(unwound.frames[1].exact, "interrupted code is at its next instruction");
+}
+
+#[test]
+fn a_jump_to_nowhere_is_unwound_by_the_pushed_return_address() {
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 8, Kind::Call)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x100, TEXT + 0x250);
+    assert_eq!(fake.unwind(0, TASK + 0x100).end, End::Outermost);
+}
+
+#[test]
+fn undefined_code_falls_back_to_a_scan_and_says_so() {
+    let fake = Fake::default()
+        .orc(0x000, Base::Undefined, 0, Kind::Undefined)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x100, 0x1234)
+        .word(TASK + 0x108, TEXT + 0x250);
+    let unwound = fake.unwind(TEXT, TASK + 0x100);
+    assert_eq!(unwound.end, End::Outermost);
+    assert_eq!(unwound.frames[1].trust, Trust::Scan);
+}
+
+#[test]
+fn a_stack_that_leads_back_to_itself_ends() {
+    let fake =
+        Fake::default().orc(0x000, Base::Sp, 0, Kind::Regs).pt_regs(TASK + 0x100, TEXT + 0x10, 0x10, TASK + 0x100, 0);
+    let unwound = fake.unwind(TEXT, TASK + 0x100);
+    assert_eq!(unwound.end, End::Truncated);
+    // The tables lead back to the same words; what the scan finds above them is marked as such.
+    assert!(unwound.frames[1..].iter().all(|frame| frame.trust == Trust::Scan));
+    assert!(unwound.problem.is_some());
+}
+
+#[test]
+fn an_unreadable_stack_is_a_problem_with_its_address() {
+    let fake = Fake::default().orc(0x000, Base::Sp, 16, Kind::Call);
+    let unwound = fake.unwind(TEXT, 0xffff_8000_0000_0000);
+    let Some(Problem::Unreadable { address, .. }) = unwound.problem else { panic!("{:?}", unwound.problem) };
+    assert_eq!(address.get(), 0xffff_8000_0000_0008);
+}
+
+#[test]
+fn user_mode_has_no_kernel_frames() {
+    let registers = Registers { cs: 0x33, rip: 0x40_0000, ..Registers::default() };
+    let unwound = Unwinder::new(&Fake::default()).unwind(Start { registers, exact: true, complete: true });
+    assert_eq!((unwound.frames.len(), unwound.end), (0, End::User));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_stack_ends(words in proptest::collection::vec(0u64..0x1000, 512), kinds in proptest::collection::vec(0u8..5, 16)) {
+        let mut fake = Fake::default();
+        for (index, kind) in kinds.iter().enumerate() {
+            let kind = [Kind::Call, Kind::Regs, Kind::PartialRegs, Kind::Undefined, Kind::EndOfStack][usize::from(*kind)];
+            fake = fake.orc(index as u64 * 0x100, Base::Sp, 8, kind);
+        }
+        for (index, word) in words.iter().enumerate() {
+            // Half of them text, the other half pointers into the two stacks.
+            let value = if word & 1 == 0 { TEXT + word } else if word & 2 == 0 { TASK + (word & !7) } else { IRQ + (word & !7) };
+            fake = fake.word(TASK + index as u64 * 8, value).word(IRQ + index as u64 * 8, value);
+        }
+        let unwound = fake.unwind(TEXT + words[0], TASK);
+        proptest::prop_assert!(unwound.frames.len() <= MAX_FRAMES);
+    }
+}

@@ -1,0 +1,39 @@
+# Helpers shared by all parts of the lab: messages, the cache, locks.
+# shellcheck shell=bash
+
+LAB_DIR=${VMCORE_LAB_DIR:-$HOME/.cache/vmcore-thp/lab}
+export LAB_DIR
+LAB_STARTED=$SECONDS
+
+# say MESSAGE: progress for the person who waits, with the seconds since the start.
+say() {
+    printf 'lab %3ds: %s\n' $((SECONDS - LAB_STARTED)) "$*" >&2
+}
+
+die() {
+    printf 'lab: error: %s\n' "$*" >&2
+    exit 1
+}
+
+need_root() {
+    [[ $(id -u) -eq 0 ]] || die "'$1' must run as root"
+}
+
+# with_lock NAME COMMAND...: runs COMMAND while holding a lock, so that two labs on
+# one machine never unpack or build the same thing at once.
+with_lock() {
+    local name=$1
+    shift
+    mkdir -p "$LAB_DIR/locks"
+    exec {lock_fd}>"$LAB_DIR/locks/$name"
+    flock "$lock_fd"
+    "$@"
+    exec {lock_fd}>&-
+}
+
+# kernel_field SERIES COLUMN: one value from kernels.tsv (2 version, 3 flavour, 4 suite).
+kernel_field() {
+    awk -F'\t' -v series="$1" -v column="$2" \
+        '$1 == series { print $column; found = 1 } END { exit !found }' "$LAB_SRC/kernels.tsv" \
+        || die "no kernel series '$1' in kernels.tsv ('lab list' shows them)"
+}

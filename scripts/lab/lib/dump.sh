@@ -1,0 +1,152 @@
+# `lab dump`: runs one scenario in a guest and saves the dump, the truth and the console.
+# shellcheck shell=bash
+
+# shellcheck source=SCRIPTDIR/kernel.sh
+source "$LAB_SRC/lib/kernel.sh"
+# shellcheck source=SCRIPTDIR/guest.sh
+source "$LAB_SRC/lib/guest.sh"
+
+DUMP_USAGE="usage: lab dump --kernel SERIES --scenario NAME --route snapshot|kdump -o DIR
+                [--format elf|kdump-zlib|flattened] [--cpus N] [--memory MiB] [--append 'KERNEL PARAMETERS']"
+
+# How long a guest may take, on a busy machine, to die and to be saved.
+GUEST_TIMEOUT=${VMCORE_LAB_TIMEOUT:-140}
+
+dump() {
+    local series='' scenario='' route='' format=elf out='' cpus=4 memory=1024 append=''
+    while (($#)); do
+        [[ $# -ge 2 ]] || die "$1 needs a value
+$DUMP_USAGE"
+        case $1 in
+            --kernel) series=$2 ;;
+            --scenario) scenario=$2 ;;
+            --route) route=$2 ;;
+            --format) format=$2 ;;
+            -o | --output) out=$2 ;;
+            --cpus) cpus=$2 ;;
+            --memory) memory=$2 ;;
+            --append) append=$2 ;;
+            *) die "unknown option $1
+$DUMP_USAGE" ;;
+        esac
+        shift 2
+    done
+    [[ -n $series && -n $scenario && -n $route && -n $out ]] || die "$DUMP_USAGE"
+    [[ -e $LAB_SRC/guest/scenarios/$scenario.sh ]] || die "no scenario '$scenario' ('lab list' shows them)"
+    case $route:$format in
+        snapshot:elf | snapshot:kdump-zlib | kdump:elf | kdump:flattened) ;;
+        *) die "the route $route cannot make the format $format" ;;
+    esac
+
+    kernel "$series" >/dev/null
+    build_guest "$series"
+    mkdir -p "$out"
+    out=$(cd "$out" && pwd)
+    WORK=$(mktemp -d)
+    trap clean_up EXIT
+    # An emulated machine now and then does not come up; a second failure is a real one.
+    run_guest || { say "trying once more"; run_guest; } || die "no dump; the console is in $out/console.log"
+    chmod 644 "$out/vmcore"
+    ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
+    say "done: $out ($(stat -c %s "$out/vmcore") bytes)"
+}
+
+clean_up() {
+    [[ -z ${QEMU:-} ]] || kill "$QEMU" 2>/dev/null || true
+    rm -rf "$WORK"
+}
+
+# The functions below see dump()'s variables.
+
+run_guest() {
+    rm -f "$out"/{vmcore,truth.json,console.log} "$WORK"/*
+    start_qemu
+    say "$scenario on $series: booting"
+    if "save_by_$route" && check_truth; then
+        return 0
+    fi
+    stop_qemu
+    return 1
+}
+
+start_qemu() {
+    local parameters="console=ttyS0 panic=0 preempt=none lab.scenario=$scenario"
+    local devices=(-device vmcoreinfo)
+    if [[ $route == kdump ]]; then
+        parameters+=" crashkernel=256M lab.kdump=$format"
+        # As large as the memory, and then some for the headers; sparse.
+        truncate -s "$((memory + 64))M" "$out/vmcore"
+        devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$out/vmcore")
+    fi
+    : >"$out/console.log"
+    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$memory" \
+        -display none -nodefaults -no-reboot "${devices[@]}" \
+        -kernel "$LAB_DIR/kernels/$series/vmlinuz" -initrd "$GUEST/initramfs" \
+        -append "$parameters $append" \
+        -serial "file:$out/console.log" -serial "file:$WORK/truth" \
+        -qmp "unix:$WORK/qmp,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
+    QEMU=$!
+    GUEST_DEADLINE=$((SECONDS + GUEST_TIMEOUT))
+}
+
+stop_qemu() {
+    kill "$QEMU" 2>/dev/null || true
+    wait "$QEMU" 2>/dev/null || true
+    QEMU=''
+}
+
+# wait_for WHAT FILE REGEX: until a line in FILE matches. Fails when the guest says
+# that it failed, dies without a match, or takes too long.
+wait_for() {
+    local what=$1 file=$2 regex=$3 hopeless=''
+    until grep -aqE "$regex" "$file" 2>/dev/null; do
+        if [[ -n $hopeless ]]; then
+            say "$hopeless, before: $what"
+            cat "$WORK/qemu.log" >&2
+            return 1
+        fi
+        # The match may have come between the two looks, so there is one more.
+        if grep -aq 'LAB FAILED' "$out/console.log"; then
+            hopeless=$(grep -a 'LAB FAILED' "$out/console.log")
+        elif grep -aq 'end Kernel panic' "$out/console.log"; then
+            hopeless="the kernel panicked"
+        elif ! kill -0 "$QEMU" 2>/dev/null; then
+            hopeless="QEMU ended"
+        elif ((SECONDS > GUEST_DEADLINE)); then
+            hopeless="the time is up"
+        else
+            sleep 0.3
+        fi
+    done
+    say "$what"
+}
+
+save_by_snapshot() {
+    wait_for "the scenario runs" "$WORK/truth" '\}.?$' || return 1
+    if [[ " $append " == *" lab.softlockup_panic=0 "* ]]; then
+        wait_for "all CPUs are locked up" "$out/console.log" 'soft lockup' || return 1
+        sleep 5
+    else
+        wait_for "the kernel panicked" "$out/console.log" 'end Kernel panic' || return 1
+        # The CPU that panics says so before it has come to rest.
+        sleep 0.5
+    fi
+    python3 "$LAB_SRC/lib/qmp.py" "$WORK/qmp" dump "$format" "$out/vmcore" || return 1
+    wait "$QEMU" || return 1
+    QEMU=''
+}
+
+save_by_kdump() {
+    local size
+    wait_for "the scenario runs" "$WORK/truth" '\}.?$' || return 1
+    wait_for "the kernel panicked" "$out/console.log" 'Kernel panic' || return 1
+    wait_for "the crash kernel saved the dump" "$WORK/truth" '^LAB SAVED [0-9]+' || return 1
+    wait "$QEMU" || return 1
+    QEMU=''
+    size=$(sed -n 's/^LAB SAVED \([0-9]*\).*/\1/p' "$WORK/truth")
+    truncate -s "$size" "$out/vmcore"
+}
+
+check_truth() {
+    python3 "$LAB_SRC/lib/truth.py" "$WORK/truth" "$out/console.log" "$out/truth.json"
+}

@@ -1,0 +1,115 @@
+# Builds what runs inside the guest: the modules, the static programs and the two
+# initramfs (of the kernel that will die, and of the crash kernel that saves it).
+# Cached per kernel, keyed by everything that goes in.
+# shellcheck shell=bash
+
+# The distribution's modules a guest needs, each after those it depends on. Some
+# kernels have some of them built in.
+GUEST_MODULES=(
+    virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
+    qemu_fw_cfg
+)
+GUEST_PROGRAMS=(livelock crowd thp_busy truth)
+
+# build_guest SERIES: prints the directory that holds `initramfs`.
+build_guest() {
+    local series=$1 key
+    key=$(guest_key "$series")
+    GUEST=$LAB_DIR/guests/$series-$key
+    with_lock "guest-$series" build_guest_once "$series"
+}
+
+guest_key() {
+    {
+        cat "$LAB_DIR/kernels/$1/release" "$LAB_SRC/lib/guest.sh"
+        find "$LAB_SRC/guest" "$LAB_SRC/modules" -type f -print0 | sort -z | xargs -0 sha256sum
+        dpkg-query -W busybox-static kexec-tools makedumpfile gcc libc6-dev
+    } | sha256sum | cut -c1-16
+}
+
+build_guest_once() {
+    local series=$1 new=$GUEST.new
+    [[ ! -e $GUEST/initramfs ]] || return 0
+    say "building the guest for $series"
+    rm -rf "$LAB_DIR/guests/$series"-*
+    mkdir -p "$new"
+    build_modules "$series" "$new"
+    build_programs "$new"
+    pack_guest "$series" "$new"
+    mv "$new" "$GUEST"
+}
+
+build_modules() {
+    local series=$1 new=$2 source name
+    mkdir -p "$new/modules"
+    for source in "$LAB_SRC"/modules/*/; do
+        name=$(basename "$source")
+        cp -r "$source" "$new/build-$name"
+        # CC: the headers name the compiler's exact version, which need not be here.
+        # No BTF: the modules do not need it, and it would take yet another program.
+        make -s -C "$LAB_DIR/kernels/$series/build" M="$new/build-$name" CC=gcc \
+            CONFIG_DEBUG_INFO_BTF_MODULES= modules >"$new/build-$name/log" 2>&1 || {
+            cat "$new/build-$name/log" >&2
+            die "cannot build the module $name for $series"
+        }
+        cp "$new/build-$name/$name.ko" "$new/modules/"
+    done
+}
+
+build_programs() {
+    local new=$1 name
+    mkdir -p "$new/programs"
+    for name in "${GUEST_PROGRAMS[@]}"; do
+        gcc -Wall -Wextra -Werror -O2 -static -pthread \
+            -o "$new/programs/$name" "$LAB_SRC/guest/programs/$name.c" \
+            || die "cannot build the program $name"
+    done
+}
+
+pack_guest() {
+    local series=$1 new=$2 root=$2/root
+    mkdir -p "$root"/{bin,dev,proc,sys,tmp,sbin,boot,modules}
+    cp /bin/busybox "$root/bin/busybox"
+    install -m 755 "$LAB_SRC/guest/init" "$root/init"
+    cp "$LAB_SRC/guest/save-vmcore" "$root/save-vmcore"
+    add_distribution_modules "$series" "$root"
+    # The crash kernel's own initramfs, then, on top of the same tree, the main one.
+    add_dynamic_program "$root" "$(command -v makedumpfile)"
+    pack "$root" "$new/crash-initramfs"
+    add_dynamic_program "$root" "$(command -v kexec || echo /sbin/kexec)"
+    cp "$new/crash-initramfs" "$LAB_DIR/kernels/$series/vmlinuz" "$root/boot/"
+    cp -r "$LAB_SRC/guest/scenarios" "$root/scenarios"
+    cp -r "$new/programs" "$root/programs"
+    cp "$new"/modules/*.ko "$root/modules/"
+    pack "$root" "$new/initramfs"
+    rm -rf "$root"
+}
+
+add_distribution_modules() {
+    local series=$1 root=$2 tree=$LAB_DIR/kernels/$1/lib/modules name file
+    : >"$root/modules/order"
+    for name in "${GUEST_MODULES[@]}"; do
+        file=$(find "$tree/" -name "$name.ko*" -print -quit)
+        [[ -n $file ]] || continue
+        case $file in
+            *.xz) xz -dc "$file" >"$root/modules/$name.ko" ;;
+            *) cp "$file" "$root/modules/$name.ko" ;;
+        esac
+        echo "$name.ko" >>"$root/modules/order"
+    done
+}
+
+# The program with the shared libraries and the loader it asks for.
+add_dynamic_program() {
+    local root=$1 program=$2 library
+    cp "$program" "$root/sbin/"
+    while read -r library; do
+        mkdir -p "$root$(dirname "$library")"
+        cp -L "$library" "$root$library"
+    done < <(ldd "$program" | grep -o '/[^ ]*')
+}
+
+# Not compressed hard: the guest must unpack it, slowly, on an emulated CPU.
+pack() {
+    (cd "$1" && find . -print0 | cpio --quiet --null -o -H newc -R 0:0) | gzip -1 >"$2"
+}

@@ -1,0 +1,47 @@
+"""Takes the truth the guest printed, checks that it came true, and writes it down.
+
+usage: truth.py TRUTH-LINE-FILE CONSOLE OUT.json
+
+The guest prints the truth before it dies; that all came about as planned is read from
+its kernel's messages. Exits 1 when it did not: then the dump is of no use.
+"""
+
+import json
+import re
+import sys
+
+
+def spinners_seen(console: str) -> dict[int, tuple[int, str]]:
+    """What the livelock's module saw spin: CPU -> pid, address."""
+    pattern = r"thp_livelock: spinner pid (\d+) cpu (\d+) address (0x[0-9a-f]+)"
+    return {
+        int(cpu): (int(pid), address)
+        for pid, cpu, address in re.findall(pattern, console)
+    }
+
+
+def check_livelock(truth: dict, console: str) -> None:
+    seen = spinners_seen(console)
+    if len(seen) != truth["cpus"]:
+        sys.exit(f"truth: only the CPUs {sorted(seen)} spin")
+    for spinner in truth["spinners"]:
+        page = int(spinner["address"], 16) & ~0xFFF
+        pid, address = seen[spinner["cpu"]]
+        if pid != spinner["pid"] or int(address, 16) & ~0xFFF != page:
+            sys.exit(f"truth: on CPU {spinner['cpu']} pid {pid} spins at {address}")
+
+
+def main() -> None:
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
+        line = next(line for line in file if line.startswith("{"))
+    truth = json.loads(line)
+    with open(sys.argv[2], encoding="utf-8", errors="replace") as file:
+        console = file.read()
+    if truth["scenario"] == "thp-livelock":
+        check_livelock(truth, console)
+    with open(sys.argv[3], "w", encoding="utf-8") as file:
+        json.dump(truth, file, indent=2)
+        file.write("\n")
+
+
+main()

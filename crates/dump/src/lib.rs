@@ -1,1 +1,38 @@
-//! Dump files: ELF cores, their notes and VMCOREINFO.
+//! Dump files of crashed Linux machines: what their memory held, and the notes their writers left.
+//!
+//! [`Dump::open`] finds out by content what a file is and serves three things from it, always in the same form:
+//!
+//! * physical memory, through [`ReadPhysical`](vmcore_memory::ReadPhysical);
+//! * the notes: registers of each CPU ([`Prstatus`], [`QemuCpuState`]) and the kernel's own description of itself
+//!   ([`Vmcoreinfo`]);
+//! * what is missing: pages a filter left out, bytes a truncated file has lost, notes that make no sense.
+//!
+//! A dump is hostile input here. Every offset and length in it is checked before use, every loop and allocation has a
+//! bound, and what cannot be read is an error that names the address, never a page of zeroes. The one `unsafe` block
+//! is the mapping of the file, in `mmap.rs`.
+
+mod bytes;
+mod dump;
+mod elf;
+mod elf_writer;
+mod error;
+mod extents;
+mod mmap;
+mod notes;
+mod prstatus;
+mod qemu;
+mod sniff;
+mod vmcoreinfo;
+mod warnings;
+
+#[cfg(test)]
+mod test_support;
+
+pub use dump::{Dump, Format, Incomplete, PageCount, Segment, Source};
+pub use elf_writer::write_elf_core;
+pub use error::OpenError;
+pub use notes::RawNote;
+pub use prstatus::Prstatus;
+pub use qemu::{DescriptorTable, QemuCpuState};
+pub use sniff::Lookalike;
+pub use vmcoreinfo::Vmcoreinfo;

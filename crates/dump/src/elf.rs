@@ -1,0 +1,263 @@
+//! ELF core dumps: what `/proc/vmcore`, QEMU's `dump-guest-memory`, `virsh dump --memory-only` and `makedumpfile -E`
+//! write.
+//!
+//! ```text
+//! ELF header      ET_CORE, 64-bit, little-endian, EM_X86_64
+//! program headers PT_NOTE: the notes; PT_LOAD: p_paddr, p_memsz of physical memory at p_offset, p_filesz of the file
+//! notes, memory
+//! ```
+//!
+//! A file with 65535 or more program headers keeps their number in `sh_info` of section header 0 (`PN_XNUM`).
+//! Memory that a header names but that has no bytes (`p_memsz` beyond `p_filesz`) was left out by the writer: that is
+//! how `makedumpfile -E` and QEMU's own range filter say so.
+
+mod phys;
+
+use std::path::Path;
+
+use object::elf::{self, FileHeader64, PN_XNUM, ProgramHeader64, SectionHeader64};
+use object::{LittleEndian as LE, pod};
+use vmcore_memory::{FileOffset, PhysAddr, VirtAddr, le_u16};
+
+use crate::bytes::FileBytes;
+use crate::dump::{Contents, Memory};
+use crate::extents::{Backing, Extent, Extents};
+use crate::notes::{MAX_NOTES_LEN, Notes};
+use crate::warnings::Warnings;
+use crate::{Incomplete, OpenError, Segment, Source};
+
+/// More than a machine with every memory block in a header of its own has; 64 MiB of table.
+const MAX_PROGRAM_HEADERS: u64 = 1 << 20;
+
+/// A `PT_LOAD` or `PT_NOTE` header.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    physical: Option<u64>,
+    virtual_address: u64,
+    offset: u64,
+    file_size: u64,
+    memory_size: u64,
+}
+
+impl Load {
+    /// One past the last byte of the file that belongs to it.
+    fn file_end(&self) -> u64 {
+        self.offset.saturating_add(self.file_size)
+    }
+}
+
+/// The headers that matter, by kind.
+struct ProgramHeaders {
+    loads: Vec<Load>,
+    notes: Vec<Load>,
+    /// One past the last byte of the table that they are in.
+    table_end: u64,
+}
+
+/// Reads the headers and notes of an ELF core.
+///
+/// # Errors
+///
+/// [`OpenError`] only where the ELF header itself is unusable or no memory is left; everything else is a warning.
+pub(crate) fn open(path: &Path, file: &FileBytes) -> Result<Contents, OpenError> {
+    let mut warnings = Warnings::default();
+    let header = header(path, file)?;
+    let ProgramHeaders { mut loads, notes: note_segments, table_end } =
+        program_headers(path, file, &header, &mut warnings)?;
+
+    let mut notes = Notes::default();
+    for note in &note_segments {
+        let wanted = note.file_size.min(MAX_NOTES_LEN);
+        let bytes = file.prefix(note.offset, wanted);
+        let offset = FileOffset::new(note.offset);
+        if (bytes.len() as u64) < note.file_size {
+            let (have, size) = (bytes.len(), note.file_size);
+            warnings.push(format!("the notes at file offset {offset} have {size} bytes; only {have} can be read"));
+        }
+        notes.add(&bytes, offset, &mut warnings);
+    }
+    if is_user_core(&notes, &loads) {
+        return Err(OpenError::UserCore { path: path.to_owned() });
+    }
+
+    phys::assign(&mut loads, notes.vmcoreinfo.as_ref(), &mut warnings);
+    let extents = Extents::new(loads.iter().flat_map(|load| pieces(load, file.len())).collect());
+    if extents.is_empty() {
+        return Err(OpenError::NoMemory { path: path.to_owned() });
+    }
+    let expected = [table_end]
+        .into_iter()
+        .chain(loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end))
+        .max();
+    let source = if !notes.qemu_cpus.is_empty() {
+        Source::Qemu
+    } else if loads.iter().any(|load| load.file_size < load.memory_size) {
+        // The kernel's own headers never leave anything out.
+        Source::Makedumpfile
+    } else if notes.vmcoreinfo.is_some() {
+        Source::ProcVmcore
+    } else {
+        Source::Unknown
+    };
+    Ok(Contents {
+        source,
+        segments: loads.iter().filter_map(segment).collect(),
+        page_count: extents.page_count(),
+        incomplete: expected.filter(|&expected| expected > file.len()).map(|expected| Incomplete {
+            expected_len: Some(expected),
+            actual_len: file.len(),
+            marked: false,
+        }),
+        memory: Memory::Extents(extents),
+        notes,
+        warnings,
+    })
+}
+
+/// Reads and checks the ELF header.
+fn header(path: &Path, file: &FileBytes) -> Result<FileHeader64<LE>, OpenError> {
+    let bytes = file.prefix(0, size_of::<FileHeader64<LE>>() as u64);
+    let truncated = || OpenError::TruncatedHeader {
+        path: path.to_owned(),
+        needed: size_of::<FileHeader64<LE>>() as u64,
+        len: file.len(),
+    };
+    // Class, byte order, type and machine are at the same place in every ELF file: say what it is before its size.
+    let (class, data) = match bytes.get(4..6) {
+        Some(&[class, data]) => (elf::FileClass(class), elf::DataEncoding(data)),
+        _ => return Err(truncated()),
+    };
+    let half = |offset| {
+        let value = le_u16(&bytes, offset).ok_or_else(truncated)?;
+        Ok(if data == elf::ELFDATA2MSB { value.swap_bytes() } else { value })
+    };
+    let (kind, machine) = (elf::FileType(half(16)?), elf::Machine(half(18)?));
+    if kind != elf::ET_CORE {
+        let kind = match kind {
+            elf::ET_EXEC => "executable",
+            elf::ET_DYN => "shared object",
+            elf::ET_REL => "object file",
+            _ => "file of an unknown type",
+        };
+        return Err(OpenError::NotACore { path: path.to_owned(), kind });
+    }
+    let machine = match (class, data, machine) {
+        (_, _, elf::EM_386) => "a 32-bit x86 machine".to_owned(),
+        (_, _, elf::EM_AARCH64) => "an arm64 machine".to_owned(),
+        (_, _, elf::EM_PPC64) => "a PowerPC machine".to_owned(),
+        (_, _, elf::EM_S390) => "an s390 machine".to_owned(),
+        (_, _, elf::EM_RISCV) => "a RISC-V machine".to_owned(),
+        (_, _, elf::EM_LOONGARCH) => "a LoongArch machine".to_owned(),
+        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_X86_64) => String::new(),
+        (_, _, elf::EM_X86_64) => "an x86-64 machine in a 32-bit or big-endian ELF file".to_owned(),
+        (_, _, other) => format!("machine type {}", other.0),
+    };
+    if !machine.is_empty() {
+        return Err(OpenError::WrongMachine { path: path.to_owned(), machine });
+    }
+    pod::from_bytes::<FileHeader64<LE>>(&bytes).map(|(header, _)| *header).map_err(|()| truncated())
+}
+
+/// Reads the program headers, as many as are in the file.
+fn program_headers(
+    path: &Path,
+    file: &FileBytes,
+    header: &FileHeader64<LE>,
+    warnings: &mut Warnings,
+) -> Result<ProgramHeaders, OpenError> {
+    const SIZE: u64 = size_of::<ProgramHeader64<LE>>() as u64;
+    let entry_size = header.e_phentsize.get(LE);
+    if u64::from(entry_size) != SIZE {
+        return Err(OpenError::BadHeader {
+            path: path.to_owned(),
+            offset: FileOffset::new(54),
+            reason: format!("its program headers have {entry_size} bytes instead of {SIZE}"),
+        });
+    }
+    let count = program_header_count(file, header, warnings);
+    let offset = header.e_phoff.get(LE);
+    let table = file.prefix(offset, count * SIZE);
+    let readable = table.len() as u64 / SIZE;
+    if readable < count {
+        warnings.push(format!(
+            "of {count} program headers at file offset {offset:#x} only {readable} are in the file: memory is missing"
+        ));
+    }
+    let mut headers =
+        ProgramHeaders { loads: Vec::new(), notes: Vec::new(), table_end: offset.saturating_add(count * SIZE) };
+    for entry in table.chunks_exact(size_of::<ProgramHeader64<LE>>()) {
+        let Ok((entry, _)) = pod::from_bytes::<ProgramHeader64<LE>>(entry) else { continue };
+        let load = Load {
+            physical: Some(entry.p_paddr.get(LE)),
+            virtual_address: entry.p_vaddr.get(LE),
+            offset: entry.p_offset.get(LE),
+            file_size: entry.p_filesz.get(LE),
+            // ELF does not allow fewer bytes of memory than of file; where a writer got that wrong, the file has them.
+            memory_size: entry.p_memsz.get(LE).max(entry.p_filesz.get(LE)),
+        };
+        match entry.p_type.get(LE) {
+            elf::PT_LOAD => headers.loads.push(load),
+            elf::PT_NOTE => headers.notes.push(load),
+            _ => {}
+        }
+    }
+    Ok(headers)
+}
+
+fn program_header_count(file: &FileBytes, header: &FileHeader64<LE>, warnings: &mut Warnings) -> u64 {
+    let count = header.e_phnum.get(LE);
+    if count != PN_XNUM {
+        return u64::from(count);
+    }
+    let section = file.prefix(header.e_shoff.get(LE), size_of::<SectionHeader64<LE>>() as u64);
+    let Ok((section, _)) = pod::from_bytes::<SectionHeader64<LE>>(&section) else {
+        warnings.push(format!(
+            "the number of program headers should be at file offset {:#x}, which is not in the file: {PN_XNUM} are read",
+            header.e_shoff.get(LE)
+        ));
+        return u64::from(PN_XNUM);
+    };
+    let count = u64::from(section.sh_info.get(LE));
+    if count > MAX_PROGRAM_HEADERS {
+        warnings.push(format!("of {count} program headers only {MAX_PROGRAM_HEADERS} are read"));
+    }
+    count.min(MAX_PROGRAM_HEADERS)
+}
+
+/// What a header says about memory, cut at the end of its data and at the end of the file.
+fn pieces(load: &Load, file_len: u64) -> impl Iterator<Item = Extent> + use<> {
+    let Load { offset, file_size, memory_size, .. } = *load;
+    let start = load.physical;
+    let in_file = file_size.min(file_len.saturating_sub(offset));
+    let cuts = [
+        (0, in_file, Backing::File(offset)),
+        (in_file, file_size, Backing::PastEnd(offset.saturating_add(in_file))),
+        (file_size, memory_size, Backing::LeftOut),
+    ];
+    cuts.into_iter().filter_map(move |(from, to, backing)| {
+        let start = start?;
+        Some(Extent { start: start.saturating_add(from), end: start.saturating_add(to), backing })
+    })
+}
+
+fn segment(load: &Load) -> Option<Segment> {
+    Some(Segment {
+        physical: PhysAddr::new(load.physical?),
+        memory_size: load.memory_size,
+        file_size: load.file_size,
+        file_offset: FileOffset::new(load.offset),
+        virtual_address: Some(VirtAddr::new(load.virtual_address)).filter(|address| !address.is_null()),
+    })
+}
+
+/// A process's core has notes that a kernel's has not, user addresses, and no physical ones.
+fn is_user_core(notes: &Notes, loads: &[Load]) -> bool {
+    notes.has_process_notes()
+        && notes.vmcoreinfo.is_none()
+        && notes.qemu_cpus.is_empty()
+        && loads.iter().all(|load| load.physical == Some(0))
+        && loads.iter().any(|load| load.virtual_address != 0 && !VirtAddr::new(load.virtual_address).is_kernel_half())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Why a file could not be opened as a dump: one line for people, and a hint what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use vmcore_memory::FileOffset;
+
+use crate::Lookalike;
+
+/// Why a dump could not be opened. The message is one line and carries the path; [`OpenError::hint`] says what to try.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("cannot open {}: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// A directory.
+    #[error("{} is a directory, not a dump file", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A pipe, socket or terminal, where a file is needed.
+    #[error("{} is not a file that can be mapped", path.display())]
+    NotSeekable {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of zero bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file in no dump format that can be read.
+    #[error("{} is not a dump that can be read: {looks_like}", path.display())]
+    NotADump {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        looks_like: Lookalike,
+    },
+    /// An ELF file, but not a core file.
+    #[error("{} is an ELF {kind}, not a core dump", path.display())]
+    NotACore {
+        /// The file.
+        path: PathBuf,
+        /// What the ELF header's type says.
+        kind: &'static str,
+    },
+    /// The core dump of a user process.
+    #[error("{} is the core dump of a user process, not of a kernel", path.display())]
+    UserCore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dump of another machine type, width or byte order.
+    #[error("{} is a dump of {machine}; only x86-64 is supported", path.display())]
+    WrongMachine {
+        /// The file.
+        path: PathBuf,
+        /// The machine as the header names it.
+        machine: String,
+    },
+    /// The file ends inside its header.
+    #[error("{} ends inside its header: {needed} bytes are needed and it has {len}", path.display())]
+    TruncatedHeader {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header needs.
+        needed: u64,
+        /// Bytes in the file.
+        len: u64,
+    },
+    /// The header cannot be true.
+    #[error("{} has a damaged header: {reason} (file offset {offset})", path.display())]
+    BadHeader {
+        /// The file.
+        path: PathBuf,
+        /// Where the field in question is.
+        offset: FileOffset,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A well-formed dump without any memory in it.
+    #[error("{} describes no physical memory", path.display())]
+    NoMemory {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl OpenError {
+    /// What the user could try, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { cause, .. } => match cause.kind() {
+                io::ErrorKind::NotFound => Some("check the path; kdump writes to /var/crash/<host>-<time>/ by default"),
+                io::ErrorKind::PermissionDenied => Some("dumps are often readable only by root"),
+                _ => None,
+            },
+            Self::Directory { .. } => Some("name the dump file in it; kdump calls it vmcore or dump.<time>"),
+            Self::NotSeekable { .. } => Some("write the dump to a file first"),
+            Self::Empty { .. } => Some("the crash kernel was probably stopped, or its disk was full, before it wrote"),
+            Self::NotADump { looks_like, .. } => match looks_like {
+                Lookalike::Compressed("gzip") => Some("decompress it first: gzip -dc FILE > vmcore"),
+                Lookalike::Compressed("xz") => Some("decompress it first: xz -dc FILE > vmcore"),
+                Lookalike::Compressed("zstd") => Some("decompress it first: zstd -dc FILE > vmcore"),
+                Lookalike::Compressed("bzip2") => Some("decompress it first: bzip2 -dc FILE > vmcore"),
+                Lookalike::Compressed("lz4") => Some("decompress it first: lz4 -dc FILE > vmcore"),
+                Lookalike::Compressed(_) => Some("decompress it first"),
+                Lookalike::BootImage => Some("the arguments are VMCORE first, then VMLINUX (uncompressed)"),
+                Lookalike::Text => Some("a console log or vmcore-dmesg.txt can be read with the `log` command"),
+                Lookalike::Zeroes => Some("the dump was probably never written, or its start was overwritten"),
+                Lookalike::OtherDump(_) | Lookalike::Unknown => {
+                    Some("ELF dumps of /proc/vmcore, QEMU and virsh dump --memory-only can be read")
+                }
+            },
+            Self::NotACore { .. } => Some("the arguments are VMCORE first, then VMLINUX: are they swapped?"),
+            Self::UserCore { .. } => Some("use gdb with the program that crashed"),
+            Self::TruncatedHeader { .. } => Some("the copy was probably interrupted; copy the dump again"),
+            Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
+            Self::WrongMachine { .. } | Self::NoMemory { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Mapping a dump file into memory: the only `unsafe` code of this crate.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::ops::Deref;
+use std::path::Path;
+
+use crate::OpenError;
+
+/// A whole file (or block device), mapped read-only.
+#[derive(Debug)]
+pub(crate) struct Mapping(memmap2::Mmap);
+
+impl Mapping {
+    /// Maps the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for whatever cannot be mapped: a missing file, a directory, a pipe, an empty file.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let unreadable = |cause: io::Error| OpenError::Unreadable { path: path.to_owned(), cause };
+        let mut file = File::open(path).map_err(unreadable)?;
+        let kind = file.metadata().map_err(unreadable)?.file_type();
+        if kind.is_dir() {
+            return Err(OpenError::Directory { path: path.to_owned() });
+        }
+        // Crash kernels often write straight to a raw disk, so a block device is as good as a file; only its length
+        // has to be asked for in another way. Pipes, sockets and terminals cannot be mapped.
+        let len = if kind.is_file() || is_block_device(kind) {
+            file.seek(SeekFrom::End(0)).map_err(unreadable)?
+        } else {
+            return Err(OpenError::NotSeekable { path: path.to_owned() });
+        };
+        if len == 0 {
+            return Err(OpenError::Empty { path: path.to_owned() });
+        }
+        let len = usize::try_from(len).map_err(|_| unreadable(io::ErrorKind::FileTooLarge.into()))?;
+        // SAFETY: `map` asks that nobody changes the file while it is mapped, and nothing can make sure of that: a
+        // dump that is still being copied grows, one that is deleted by truncation shrinks. What this crate does is
+        // keep the consequences small. It holds no reference into the map across a decision (values are copied out
+        // once and then checked), so bytes that change between two reads give a wrong or refused value as any
+        // damaged dump does. A file that shrinks makes the kernel send SIGBUS, which ends the process: no wrong
+        // answer, but no error message either.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file) }.map_err(unreadable)?;
+        Ok(Self(map))
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(unix)]
+fn is_block_device(kind: std::fs::FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&kind)
+}
+
+#[cfg(not(unix))]
+fn is_block_device(_: std::fs::FileType) -> bool {
+    false
+}

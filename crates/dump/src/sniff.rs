@@ -1,0 +1,116 @@
+//! What a file is, by its first bytes; its name is never looked at.
+
+use std::fmt;
+
+/// What a file that is not a dump looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lookalike {
+    /// A file compressed as a whole, by the named program.
+    Compressed(&'static str),
+    /// A memory image in a format that is not read here, by name.
+    OtherDump(&'static str),
+    /// A kernel image for a boot loader.
+    BootImage,
+    /// Readable text.
+    Text,
+    /// Zero bytes as far as was looked.
+    Zeroes,
+    /// Nothing known.
+    Unknown,
+}
+
+impl fmt::Display for Lookalike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compressed(name) => write!(f, "it is compressed with {name}"),
+            Self::OtherDump(name) => write!(f, "it is {name}"),
+            Self::BootImage => f.write_str("it is a bootable kernel image"),
+            Self::Text => f.write_str("it is a text file"),
+            Self::Zeroes => f.write_str("it starts with zeroes only"),
+            Self::Unknown => f.write_str("it has the signature of no known format"),
+        }
+    }
+}
+
+/// The formats that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detected {
+    Elf,
+    Other(Lookalike),
+}
+
+/// How many bytes of the file [`detect`] wants to see.
+pub(crate) const SNIFF_LEN: u64 = 1024;
+
+/// Signatures at offset 0 of what people hand to a dump reader by mistake.
+const SIGNATURES: &[(&[u8], Lookalike)] = &[
+    (b"\x1f\x8b", Lookalike::Compressed("gzip")),
+    (b"\xfd7zXZ\0", Lookalike::Compressed("xz")),
+    (b"\x28\xb5\x2f\xfd", Lookalike::Compressed("zstd")),
+    (b"BZh", Lookalike::Compressed("bzip2")),
+    (b"\x04\x22\x4d\x18", Lookalike::Compressed("lz4")),
+    (b"\x89LZO\0\r\n\x1a\n", Lookalike::Compressed("lzop")),
+    (b"PK\x03\x04", Lookalike::Compressed("zip")),
+    (b"DISKDUMP", Lookalike::OtherDump("a diskdump of before 2008")),
+    (b"KDUMP   ", Lookalike::OtherDump("a kdump-compressed dump")),
+    (b"makedumpfile\0", Lookalike::OtherDump("a flattened dump")),
+    (b"EMiL", Lookalike::OtherDump("a LiME memory image")),
+    (b"PAGEDU", Lookalike::OtherDump("a Windows crash dump")),
+    (b"QEVM", Lookalike::OtherDump("a saved QEMU machine state")),
+    (b"QFI\xfb", Lookalike::OtherDump("a QEMU disk image")),
+    (b"LibvirtQemudSave", Lookalike::OtherDump("a machine state saved by libvirt")),
+    (b"\xd2\xbe\xd2\xbe", Lookalike::OtherDump("a VMware suspend state")),
+    (b"\xd1\xbe\xd1\xbe", Lookalike::OtherDump("a VMware snapshot")),
+];
+
+/// Names the format of a file that starts with `head`.
+pub(crate) fn detect(head: &[u8]) -> Detected {
+    if head.starts_with(&object::elf::ELFMAG) {
+        return Detected::Elf;
+    }
+    if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
+        return Detected::Other(*what);
+    }
+    // The x86 boot protocol's magic, see Documentation/arch/x86/boot.rst.
+    if head.get(0x202..0x206) == Some(b"HdrS") {
+        return Detected::Other(Lookalike::BootImage);
+    }
+    Detected::Other(if head.iter().all(|&byte| byte == 0) {
+        Lookalike::Zeroes
+    } else if looks_like_text(head) {
+        Lookalike::Text
+    } else {
+        Lookalike::Unknown
+    })
+}
+
+fn looks_like_text(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character cut by the end of what was read is still text.
+        Err(error) if error.error_len().is_none() => {
+            head.get(..error.valid_up_to()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !valid.is_empty() && valid.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\x1b' | '\x0c'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_text_and_noise() {
+        assert_eq!(detect(b"\x7fELF\x02\x01\x01"), Detected::Elf);
+        assert_eq!(detect(b"\x1f\x8b\x08\0"), Detected::Other(Lookalike::Compressed("gzip")));
+        assert_eq!(detect("[ 1.0] naïve".as_bytes()), Detected::Other(Lookalike::Text));
+        assert_eq!(detect(&"naïve".as_bytes()[..3]), Detected::Other(Lookalike::Text));
+        assert_eq!(detect(&[0; 64]), Detected::Other(Lookalike::Zeroes));
+        assert_eq!(detect(&[0xff, 0, 3]), Detected::Other(Lookalike::Unknown));
+        let mut image = vec![0; 0x300];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        assert_eq!(detect(&image), Detected::Other(Lookalike::BootImage));
+    }
+}

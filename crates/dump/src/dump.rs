@@ -67,7 +67,7 @@ pub struct Segment {
     pub file_size: u64,
     /// Where the segment's first byte is in the file.
     pub file_offset: FileOffset,
-    /// Where the kernel had mapped it, in dumps that say so.
+    /// Where the kernel (never a process) had mapped it, in dumps that say so.
     pub virtual_address: Option<VirtAddr>,
 }
 

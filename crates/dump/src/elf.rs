@@ -246,7 +246,8 @@ fn segment(load: &Load) -> Option<Segment> {
         memory_size: load.memory_size,
         file_size: load.file_size,
         file_offset: FileOffset::new(load.offset),
-        virtual_address: Some(VirtAddr::new(load.virtual_address)).filter(|address| !address.is_null()),
+        // QEMU without paging repeats the physical address here.
+        virtual_address: Some(VirtAddr::new(load.virtual_address)).filter(|address| address.is_kernel_half()),
     })
 }
 

@@ -1,1 +1,19 @@
-//! vmlinux: symbols, type layouts from BTF and DWARF, source lines, unwind sections.
+//! The debug information of a Linux kernel: symbols, type layouts, source lines and unwind sections of a vmlinux.
+//!
+//! All addresses are *link-time* addresses. The kernel that crashed ran at another place when it was loaded with KASLR:
+//! subtract that offset before asking, add it to answers. Only [`Vmlinux`] opens a file. What is in the file is not
+//! trusted: damage gives an error or no answer, never a panic.
+
+mod bytes;
+mod elf;
+mod error;
+mod mmap;
+mod name_index;
+mod symbols;
+mod types;
+mod vmlinux;
+
+pub use error::OpenError;
+pub use symbols::{Symbol, SymbolTable};
+pub use types::{BtfError, Member, MemberKind, Types, TypesOrigin};
+pub use vmlinux::{Section, Vmlinux};

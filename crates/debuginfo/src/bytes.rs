@@ -1,0 +1,79 @@
+//! A range of bytes that is shared, never copied: part of the mapped file, or of a section restored to memory.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use crate::mmap::Mapping;
+
+enum Backing {
+    Mapped(Mapping),
+    Owned(Vec<u8>),
+}
+
+impl Backing {
+    fn all(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A cheaply cloned part of a mapped file or of a buffer, which it keeps alive.
+#[derive(Clone)]
+pub(crate) struct Bytes {
+    backing: Arc<Backing>,
+    start: usize,
+    end: usize,
+}
+
+impl Bytes {
+    pub(crate) fn mapped(map: Mapping) -> Self {
+        let end = map.len();
+        Self { backing: Arc::new(Backing::Mapped(map)), start: 0, end }
+    }
+
+    /// The `len` bytes from `offset` on; `None` where they are not all inside `self`.
+    pub(crate) fn slice(&self, offset: u64, len: u64) -> Option<Self> {
+        let start = self.start.checked_add(usize::try_from(offset).ok()?)?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        (end <= self.end).then(|| Self { backing: Arc::clone(&self.backing), start, end })
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let end = bytes.len();
+        Self { backing: Arc::new(Backing::Owned(bytes)), start: 0, end }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.backing.all().get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bytes({} bytes)", self.end - self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_stay_inside_their_parent() {
+        let bytes = Bytes::from(vec![0, 1, 2, 3, 4, 5]);
+        let middle = bytes.slice(2, 3).unwrap();
+        assert_eq!(&*middle, [2, 3, 4]);
+        assert_eq!(&*middle.slice(1, 2).unwrap(), [3, 4]);
+        assert!(middle.slice(1, 3).is_none(), "the parent's byte 5 is not the slice's");
+        assert!(bytes.slice(u64::MAX, 1).is_none());
+        assert!(bytes.slice(1, u64::MAX).is_none());
+        assert!(bytes.slice(6, 0).unwrap().is_empty());
+    }
+}

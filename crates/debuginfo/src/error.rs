@@ -1,0 +1,98 @@
+//! Why a file cannot serve as a vmlinux, and what its owner can do about it.
+
+use std::{io, path::PathBuf};
+
+/// Why a vmlinux could not be opened. Displays as one line; [`OpenError::hint`] says what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be opened or mapped.
+    #[error("cannot open {}: {source}", path.display())]
+    Io {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The path is a directory, a pipe or a device.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+    /// The file has no bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+    /// The file is not an ELF file.
+    #[error("{} is not an ELF file{}", path.display(), looks_like.map(|what| format!(" but {what}")).unwrap_or_default())]
+    NotElf {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// What its first bytes say it is instead, with its article.
+        looks_like: Option<&'static str>,
+    },
+    /// The file is a dump, not debug information.
+    #[error("{} is {what}, not a vmlinux", path.display())]
+    Dump {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// The kind of dump, with its article.
+        what: &'static str,
+    },
+    /// The file is a relocatable object, such as a kernel module.
+    #[error("{} is a relocatable object (a kernel module?), not a vmlinux", path.display())]
+    Relocatable {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+    /// The ELF file is for another kind of machine.
+    #[error("{} is for {found}; only 64-bit little-endian x86-64 is supported", path.display())]
+    WrongMachine {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// The machine that the ELF header names.
+        found: String,
+    },
+    /// The ELF headers contradict themselves or the file's length.
+    #[error("{} is damaged or cut short: {reason}", path.display())]
+    Damaged {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no symbol table.
+    #[error("{} has no symbol table", path.display())]
+    NoSymbols {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+}
+
+impl OpenError {
+    /// One line on what to do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("check the path; a distribution's debug package installs it under /usr/lib/debug")
+            }
+            Self::Io { .. } => None,
+            Self::NotAFile { .. } => Some("name the vmlinux file itself, such as /usr/lib/debug/boot/vmlinux-RELEASE"),
+            Self::Empty { .. } => Some("the file was probably not copied completely; copy it again"),
+            Self::NotElf { looks_like: Some(_), .. } => Some(
+                "give the uncompressed vmlinux of the kernel's debug package, not the image that the machine boots",
+            ),
+            Self::NotElf { .. } => Some("give the vmlinux of the kernel's debug package"),
+            Self::Dump { .. } => Some("are the arguments swapped? The dump comes first, the vmlinux second"),
+            Self::Relocatable { .. } => {
+                Some("give the vmlinux of the kernel's debug package; modules are found in the dump")
+            }
+            Self::WrongMachine { .. } => None,
+            Self::Damaged { .. } => Some("compare its size and checksum with the original and copy it again"),
+            Self::NoSymbols { .. } => Some("it was stripped; give the vmlinux of the kernel's debug package"),
+        }
+    }
+}

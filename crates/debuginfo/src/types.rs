@@ -1,0 +1,193 @@
+//! The kernel's types: sizes, member offsets and enumerators, from BTF or from DWARF.
+
+mod btf;
+mod graph;
+mod path;
+
+use std::sync::Arc;
+
+use btf::Btf;
+pub use btf::BtfError;
+use graph::{Node, TypeGraph, TypeRef};
+
+use crate::{SymbolTable, bytes::Bytes};
+
+/// What a member holds, typedefs and qualifiers removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberKind {
+    /// An integer, `bool` or `char`.
+    Integer {
+        /// Whether it is to be sign-extended.
+        signed: bool,
+    },
+    /// A pointer, to data or to a function.
+    Pointer,
+    /// A struct or union, with its tag; `None` where it is anonymous.
+    Struct(Option<String>),
+    /// An array.
+    Array {
+        /// Number of elements; 0 for a flexible array member.
+        len: u64,
+        /// Bytes from one element to the next.
+        element_size: u64,
+    },
+    /// An enumeration.
+    Enum,
+    /// A floating-point number or a type this crate does not model.
+    Other,
+}
+
+/// Where a member of a struct or union lies, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Bytes from the start of the outermost struct. For a bit-field, of the storage unit to load.
+    pub offset: u64,
+    /// For a bit-field: its least significant bit, counted from that of the little-endian storage unit at `offset`.
+    pub bit_offset: Option<u64>,
+    /// For a bit-field: its width in bits.
+    pub bit_size: Option<u32>,
+    /// Bytes to load: of the whole member, or of a bit-field's storage unit. 0 where the type has no size, as a
+    /// flexible array member has none.
+    pub size: u64,
+    /// What it holds.
+    pub kind: MemberKind,
+    /// The type as C spells it, without qualifiers: `u64`, `struct list_head`, `struct task_struct *`. `None` for
+    /// anonymous types and function pointers.
+    pub type_name: Option<String>,
+}
+
+/// Where the types were read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypesOrigin {
+    /// A BTF blob.
+    Btf,
+    /// DWARF.
+    Dwarf,
+    /// Nowhere: there is no type information, and every lookup gives `None`.
+    Missing,
+}
+
+/// The types of a kernel. Names may be given as `struct task_struct`, `union x`, `enum x`, or bare: then structs are
+/// looked for first, then unions, enumerations, typedefs and base types. Only definitions count. Where a kernel defines
+/// several types of one name, the first definition in its debug information is taken.
+#[derive(Debug)]
+pub struct Types {
+    graph: Graph,
+    symbols: Option<Arc<SymbolTable>>,
+}
+
+#[derive(Debug)]
+enum Graph {
+    Missing,
+    Btf(Box<Btf>),
+}
+
+impl Types {
+    /// Types from a BTF blob, such as a vmlinux's `.BTF` section or the kernel's own copy in a dump.
+    ///
+    /// # Errors
+    ///
+    /// [`BtfError`] where the blob is damaged or has a kind of type that this crate does not know, whose length it
+    /// therefore cannot know either.
+    pub fn from_btf(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        Self::from_btf_bytes(bytes.into(), None)
+    }
+
+    pub(crate) fn from_btf_bytes(bytes: Bytes, symbols: Option<Arc<SymbolTable>>) -> Result<Self, BtfError> {
+        Ok(Self { graph: Graph::Btf(Box::new(Btf::parse(bytes)?)), symbols })
+    }
+
+    pub(crate) const fn missing(symbols: Option<Arc<SymbolTable>>) -> Self {
+        Self { graph: Graph::Missing, symbols }
+    }
+
+    /// Where the types come from.
+    #[must_use]
+    pub const fn origin(&self) -> TypesOrigin {
+        match self.graph {
+            Graph::Missing => TypesOrigin::Missing,
+            Graph::Btf(_) => TypesOrigin::Btf,
+        }
+    }
+
+    /// `sizeof(type_name)`, in bytes.
+    #[must_use]
+    pub fn size_of(&self, type_name: &str) -> Option<u64> {
+        let graph = self.graph()?;
+        graph::size_of(graph, graph::find(graph, type_name)?)
+    }
+
+    /// Where the member `path` of `type_name` lies. A path names members joined by `.`, each with any number of array
+    /// indexes: `se.sum_exec_runtime`, `mem[2].base`. Members of anonymous structs and unions are named as in C, as if
+    /// they belonged to the struct around. A path does not lead through pointers. An index past an array's end gives
+    /// `None`, except in a flexible array member, whose length is not in its type.
+    #[must_use]
+    pub fn member(&self, type_name: &str, path: &str) -> Option<Member> {
+        let graph = self.graph()?;
+        path::member(graph, graph::find(graph, type_name)?, path)
+    }
+
+    /// Whether the kernel defines `type_name`.
+    #[must_use]
+    pub fn has_type(&self, type_name: &str) -> bool {
+        self.graph().is_some_and(|graph| graph::find(graph, type_name).is_some())
+    }
+
+    /// Whether [`Types::member`] finds this path.
+    #[must_use]
+    pub fn has_member(&self, type_name: &str, path: &str) -> bool {
+        self.member(type_name, path).is_some()
+    }
+
+    /// The value of the enumerator `name`, whichever enumeration defines it, anonymous ones included.
+    #[must_use]
+    pub fn enumerator(&self, name: &str) -> Option<i64> {
+        self.graph()?.enumerator(name)
+    }
+
+    /// The value of the enumerator `name` of the enumeration `enum_name`, which may also be a typedef of one.
+    #[must_use]
+    pub fn enumerator_of(&self, enum_name: &str, name: &str) -> Option<i64> {
+        let graph = self.graph()?;
+        // A struct of the same name may exist; an enumeration is asked for.
+        let ty = graph.find(graph::Tag::Enum, enum_name).or_else(|| graph::find(graph, enum_name))?;
+        graph.enumerator_in(graph::strip(graph, ty)?.0, name)
+    }
+
+    /// The size of the variable `variable` in bytes: of its type where that is known (BTF has only per-CPU variables),
+    /// else of its symbol.
+    #[must_use]
+    pub fn variable_type_size(&self, variable: &str) -> Option<u64> {
+        let of_symbol = || self.symbols.as_ref()?.size(variable);
+        // The symbol is asked first: it is the same number, and DWARF would have to be searched from end to end.
+        of_symbol().or_else(|| {
+            let (graph, ty) = self.variable(variable)?;
+            graph::size_of(graph, ty)
+        })
+    }
+
+    /// The number of elements of the array variable `variable`; `None` where its type is not known or no array. See
+    /// [`Types::variable_type_size`] for arrays whose type only DWARF has.
+    #[must_use]
+    pub fn variable_array_len(&self, variable: &str) -> Option<u64> {
+        let (graph, ty) = self.variable(variable)?;
+        match graph::strip(graph, ty)?.1 {
+            Node::Array { len, .. } => Some(len),
+            _ => None,
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<(&dyn TypeGraph, TypeRef)> {
+        let graph = self.graph()?;
+        Some((graph, graph.variable(name)?))
+    }
+
+    fn graph(&self) -> Option<&dyn TypeGraph> {
+        match &self.graph {
+            Graph::Missing => None,
+            Graph::Btf(btf) => Some(&**btf),
+        }
+    }
+}

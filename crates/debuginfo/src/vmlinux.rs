@@ -1,0 +1,145 @@
+//! An opened vmlinux.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    fs::File,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use vmcore_memory::VirtAddr;
+
+use crate::{BtfError, OpenError, SymbolTable, Types, bytes::Bytes, elf::Elf, mmap::Mapping};
+
+/// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
+const MAX_BANNER: u64 = 1024;
+
+/// The contents of one section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section<'vmlinux> {
+    /// Link-time address of its first byte; 0 where the section is not part of the kernel's memory.
+    pub address: VirtAddr,
+    /// Its bytes, decompressed where the file has them compressed.
+    pub data: Cow<'vmlinux, [u8]>,
+}
+
+/// A kernel image with its debug information, mapped read-only. Opening reads only the ELF headers; symbols, types and
+/// source lines are each read when they are first asked for, and shared between threads from then on.
+pub struct Vmlinux {
+    elf: Elf,
+    file: Bytes,
+    symbols: Arc<SymbolTable>,
+    types: OnceLock<(Types, Option<BtfError>)>,
+}
+
+impl Vmlinux {
+    /// Opens the vmlinux at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] where the file cannot be read, or is not a 64-bit x86-64 ELF executable with a symbol table.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let io_error = |source| OpenError::Io { path: path.into(), source };
+        // Asked before opening, which would wait for a writer if this is a pipe.
+        let metadata = std::fs::metadata(path).map_err(io_error)?;
+        if !metadata.is_file() {
+            return Err(OpenError::NotAFile { path: path.into() });
+        }
+        if metadata.len() == 0 {
+            return Err(OpenError::Empty { path: path.into() });
+        }
+        let file = File::open(path).map_err(io_error)?;
+        let file = Bytes::mapped(Mapping::new(&file).map_err(io_error)?);
+        let elf = Elf::parse(path, file.clone())?;
+        let symbols = SymbolTable::new(&elf).ok_or_else(|| OpenError::NoSymbols { path: path.into() })?;
+        Ok(Self { elf, file, symbols: Arc::new(symbols), types: OnceLock::new() })
+    }
+
+    /// The GNU build-id: 20 bytes with the usual kind.
+    #[must_use]
+    pub fn build_id(&self) -> Option<&[u8]> {
+        self.elf.build_id.as_deref()
+    }
+
+    /// The kernel's banner, "Linux version ...", without its newline; `None` where the file does not hold the kernel's
+    /// read-only data. It came from the file: escape it before printing.
+    #[must_use]
+    pub fn banner(&self) -> Option<String> {
+        let start = self.symbols.address("linux_banner")?;
+        // The variable's size is right in every kernel; the limit is for a damaged table.
+        let size = self.symbols.size("linux_banner").unwrap_or(MAX_BANNER).min(MAX_BANNER);
+        let bytes = self.read_static(start, size)?;
+        let text = bytes.split(|&byte| byte == 0 || byte == b'\n').next()?;
+        text.starts_with(b"Linux version ").then(|| String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The symbol table.
+    #[must_use]
+    pub fn symbols(&self) -> &SymbolTable {
+        &self.symbols
+    }
+
+    /// The kernel's types, from BTF where the file has a readable `.BTF` section.
+    #[must_use]
+    pub fn types(&self) -> &Types {
+        &self.types_and_problem().0
+    }
+
+    /// Why the file's BTF could not be used, if there is some.
+    #[must_use]
+    pub fn btf_problem(&self) -> Option<&BtfError> {
+        self.types_and_problem().1.as_ref()
+    }
+
+    /// The contents of the section `name`; `None` where there is none, the file does not hold its bytes, or they
+    /// cannot be decompressed.
+    ///
+    /// Contents are final. A vmlinux that was linked with `--emit-relocs` still has `.rela` sections, but the linker
+    /// has applied them already.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<Section<'_>> {
+        let section = self.elf.section(name)?;
+        let data = if section.is_compressed() {
+            Cow::Owned(self.elf.contents(section)?.to_vec())
+        } else {
+            Cow::Borrowed(self.file_range(section.offset, section.size).filter(|_| section.has_contents())?)
+        };
+        Some(Section { address: VirtAddr::new(section.address), data })
+    }
+
+    /// `len` bytes at the link-time address `address`, as the kernel had them when it was built; `None` where they are
+    /// not all in one section whose bytes the file holds.
+    #[must_use]
+    pub fn read_static(&self, address: VirtAddr, len: u64) -> Option<&[u8]> {
+        let section = self.elf.section_at(address.get()).filter(|section| section.has_contents())?;
+        let skip = address.get().checked_sub(section.address)?;
+        if section.is_compressed() || skip.checked_add(len)? > section.size {
+            return None;
+        }
+        self.file_range(section.offset.checked_add(skip)?, len)
+    }
+
+    fn file_range(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        let start = usize::try_from(offset).ok()?;
+        self.file.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+    }
+
+    fn types_and_problem(&self) -> &(Types, Option<BtfError>) {
+        self.types.get_or_init(|| {
+            let symbols = Some(Arc::clone(&self.symbols));
+            let btf = self.elf.section(".BTF").and_then(|section| self.elf.contents(section));
+            match btf.map(|bytes| Types::from_btf_bytes(bytes, symbols.clone())) {
+                Some(Ok(types)) => (types, None),
+                Some(Err(problem)) => (Types::missing(symbols), Some(problem)),
+                None => (Types::missing(symbols), None),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Vmlinux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vmlinux").field("elf", &self.elf).finish_non_exhaustive()
+    }
+}

@@ -40,26 +40,33 @@ $DUMP_USAGE" ;;
 
     kernel "$series" >/dev/null
     build_guest "$series"
+    # Made beside its place and moved there when it is whole: whoever reads an older dump
+    # goes on reading that one.
     mkdir -p "$out"
-    out=$(cd "$out" && pwd)
-    WORK=$(mktemp -d)
+    WORK=$(mktemp -d "$out/.making.XXXXXX")
+    # A socket's path must be short.
+    SOCKET=$(mktemp -u -t lab-qmp.XXXXXX)
     trap clean_up EXIT
     # An emulated machine now and then does not come up; a second failure is a real one.
-    run_guest || { say "trying once more"; run_guest; } || die "no dump; the console is in $out/console.log"
-    chmod 644 "$out/vmcore"
+    run_guest || { say "trying once more"; run_guest; } || {
+        mv "$WORK/console.log" "$out/console.log"
+        die "no dump; the console is in $out/console.log"
+    }
+    chmod 644 "$WORK/vmcore"
+    mv "$WORK"/{vmcore,truth.json,console.log} "$out/"
     ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
     say "done: $out ($(stat -c %s "$out/vmcore") bytes)"
 }
 
 clean_up() {
     [[ -z ${QEMU:-} ]] || kill "$QEMU" 2>/dev/null || true
-    rm -rf "$WORK"
+    rm -rf "$WORK" "$SOCKET"
 }
 
 # The functions below see dump()'s variables.
 
 run_guest() {
-    rm -f "$out"/{vmcore,truth.json,console.log} "$WORK"/*
+    rm -f "$WORK"/*
     start_qemu
     say "$scenario on $series: booting"
     if "save_by_$route" && check_truth; then
@@ -75,16 +82,16 @@ start_qemu() {
     if [[ $route == kdump ]]; then
         parameters+=" crashkernel=256M lab.kdump=$format"
         # As large as the memory, and then some for the headers; sparse.
-        truncate -s "$((memory + 64))M" "$out/vmcore"
-        devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$out/vmcore")
+        truncate -s "$((memory + 64))M" "$WORK/vmcore"
+        devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$WORK/vmcore")
     fi
-    : >"$out/console.log"
+    : >"$WORK/console.log"
     qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$memory" \
         -display none -nodefaults -no-reboot "${devices[@]}" \
         -kernel "$LAB_DIR/kernels/$series/vmlinuz" -initrd "$GUEST/initramfs" \
         -append "$parameters $append" \
-        -serial "file:$out/console.log" -serial "file:$WORK/truth" \
-        -qmp "unix:$WORK/qmp,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
+        -serial "file:$WORK/console.log" -serial "file:$WORK/truth.raw" \
+        -qmp "unix:$SOCKET,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
     QEMU=$!
     GUEST_DEADLINE=$((SECONDS + GUEST_TIMEOUT))
 }
@@ -106,9 +113,9 @@ wait_for() {
             return 1
         fi
         # The match may have come between the two looks, so there is one more.
-        if grep -aq 'LAB FAILED' "$out/console.log"; then
-            hopeless=$(grep -a 'LAB FAILED' "$out/console.log")
-        elif grep -aq 'end Kernel panic' "$out/console.log"; then
+        if grep -aq 'LAB FAILED' "$WORK/console.log"; then
+            hopeless=$(grep -a 'LAB FAILED' "$WORK/console.log")
+        elif grep -aq 'end Kernel panic' "$WORK/console.log"; then
             hopeless="the kernel panicked"
         elif ! kill -0 "$QEMU" 2>/dev/null; then
             hopeless="QEMU ended"
@@ -122,31 +129,32 @@ wait_for() {
 }
 
 save_by_snapshot() {
-    wait_for "the scenario runs" "$WORK/truth" '\}.?$' || return 1
+    wait_for "the scenario runs" "$WORK/truth.raw" '\}.?$' || return 1
     if [[ " $append " == *" lab.softlockup_panic=0 "* ]]; then
-        wait_for "all CPUs are locked up" "$out/console.log" 'soft lockup' || return 1
+        wait_for "all CPUs are locked up" "$WORK/console.log" 'soft lockup' || return 1
         sleep 5
     else
-        wait_for "the kernel panicked" "$out/console.log" 'end Kernel panic' || return 1
+        wait_for "the kernel panicked" "$WORK/console.log" 'end Kernel panic' || return 1
         # The CPU that panics says so before it has come to rest.
         sleep 0.5
     fi
-    python3 "$LAB_SRC/lib/qmp.py" "$WORK/qmp" dump "$format" "$out/vmcore" || return 1
+    python3 "$LAB_SRC/lib/qmp.py" "$SOCKET" dump "$format" "$WORK/vmcore" || return 1
     wait "$QEMU" || return 1
     QEMU=''
 }
 
 save_by_kdump() {
     local size
-    wait_for "the scenario runs" "$WORK/truth" '\}.?$' || return 1
-    wait_for "the kernel panicked" "$out/console.log" 'Kernel panic' || return 1
-    wait_for "the crash kernel saved the dump" "$WORK/truth" '^LAB SAVED [0-9]+' || return 1
+    wait_for "the scenario runs" "$WORK/truth.raw" '\}.?$' || return 1
+    # Nothing about the panic: when several CPUs panic at once, the crash kernel may take
+    # over before a word of it is on the console (the dump's log has it).
+    wait_for "the crash kernel saved the dump" "$WORK/truth.raw" '^LAB SAVED [0-9]+' || return 1
     wait "$QEMU" || return 1
     QEMU=''
-    size=$(sed -n 's/^LAB SAVED \([0-9]*\).*/\1/p' "$WORK/truth")
-    truncate -s "$size" "$out/vmcore"
+    size=$(sed -n 's/^LAB SAVED \([0-9]*\).*/\1/p' "$WORK/truth.raw")
+    truncate -s "$size" "$WORK/vmcore"
 }
 
 check_truth() {
-    python3 "$LAB_SRC/lib/truth.py" "$WORK/truth" "$out/console.log" "$out/truth.json"
+    python3 "$LAB_SRC/lib/truth.py" "$WORK/truth.raw" "$WORK/console.log" "$WORK/truth.json"
 }

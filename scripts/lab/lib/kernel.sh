@@ -66,6 +66,7 @@ make_sure_listed() {
 # older suites are served next to the suite itself.
 write_apt_source() {
     local uri
+    # shellcheck disable=SC2016 # apt's variables, not the shell's
     uri=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(IDENTIFIER)' \
         | awk -F'|' '$2 == "Debian" && $3 == "Debian" && $4 == "Packages" { print $1; exit }')
     [[ -n $uri ]] || die "found no Debian mirror among this machine's apt sources"
@@ -117,7 +118,7 @@ download_kernel() {
 # and the build's own programs (objtool, modpost).
 build_dependencies() {
     apt-cache show --no-all-versions "$1" 2>/dev/null \
-        | sed -n 's/^Depends: //p' | tr ',|' '\n\n' | sed 's/(.*//; s/ //g' \
+        | sed -n 's/^Depends: //p' | tr ',|' '\n' | sed 's/(.*//; s/ //g' \
         | grep -E '^linux-(headers-.*-common(-rt)?|kbuild-.*)$'
 }
 

@@ -7,7 +7,7 @@ echo 1 >/proc/sys/kernel/softlockup_panic
 /programs/crowd
 # The child is its own process from the start, so its pid is known before it spins.
 taskset 2 sh -c '
-    echo hog >/proc/self/comm
+    printf hog >/proc/self/comm
     /programs/truth soft-lockup "locked_up={\"pid\": $$, \"tgid\": $$, \"comm\": \"hog\", \"cpu\": 1}" $$
     echo 1 >/sys/module/cpu_hog/parameters/hog
 ' &

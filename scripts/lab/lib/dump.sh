@@ -1,9 +1,9 @@
 # `lab dump`: runs one scenario in a guest and saves the dump, the truth and the console.
-# shellcheck shell=bash
+# shellcheck shell=bash source-path=SCRIPTDIR
 
-# shellcheck source=SCRIPTDIR/kernel.sh
+# shellcheck source=kernel.sh
 source "$LAB_SRC/lib/kernel.sh"
-# shellcheck source=SCRIPTDIR/guest.sh
+# shellcheck source=guest.sh
 source "$LAB_SRC/lib/guest.sh"
 
 DUMP_USAGE="usage: lab dump --kernel SERIES --scenario NAME --route snapshot|kdump -o DIR

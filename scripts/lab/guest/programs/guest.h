@@ -62,17 +62,17 @@ static inline void start_thread(void *(*run)(void *), void *argument)
 		die("cannot start a thread");
 }
 
-/* A huge page's worth of memory, aligned; huge when the kernel agrees. */
-static inline char *map_huge_range(void)
+/* Memory for so many huge pages, aligned; huge when the kernel agrees. */
+static inline char *map_huge_range(unsigned long huge_pages)
 {
-	char *area = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
+	char *area = mmap(NULL, (huge_pages + 1) * HUGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *start;
 
 	if (area == MAP_FAILED)
 		die("mmap");
 	start = (char *)(((unsigned long)area + HUGE - 1) & ~(HUGE - 1));
-	if (madvise(start, HUGE, MADV_HUGEPAGE))
+	if (madvise(start, huge_pages * HUGE, MADV_HUGEPAGE))
 		die("MADV_HUGEPAGE");
 	return start;
 }

@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 
 	set_name("splitter");
 	pin_to(splitter_cpu);
-	huge = map_huge_range();
+	huge = map_huge_range(1);
 	memset(huge, 1, HUGE);
 	if (!is_huge())
 		die("no huge page");

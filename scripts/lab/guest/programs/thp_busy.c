@@ -7,8 +7,9 @@
 #include "guest.h"
 
 #define PROCESSES_PER_CPU 2
+#define HUGE_PAGES 8
 
-static char *huge;
+static char *area;
 
 static void *stat_for_ever(void *argument)
 {
@@ -16,21 +17,30 @@ static void *stat_for_ever(void *argument)
 
 	(void)argument;
 	set_name("stat");
-	for (unsigned long page = 0;; page = (page + 37) % 512)
-		syscall(SYS_fstat, fd, huge + page * PAGE + 0x40);
+	for (unsigned long page = 0;; page = (page + 37) % (HUGE_PAGES * 512))
+		syscall(SYS_fstat, fd, area + page * PAGE + 0x40);
 	return NULL;
+}
+
+/* Only where there is not even a page table does a fault bring in a huge page. */
+static void map_anew(void)
+{
+	if (mmap(area, HUGE_PAGES * HUGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("mmap");
+	madvise(area, HUGE_PAGES * HUGE, MADV_HUGEPAGE);
 }
 
 static void split_for_ever(void)
 {
 	set_name("split");
-	huge = map_huge_range();
+	area = map_huge_range(HUGE_PAGES);
 	start_thread(stat_for_ever, NULL);
-	for (;;) {
-		/* Giving all of it back lets the next touch get a huge page again. */
-		madvise(huge, HUGE, MADV_DONTNEED);
-		huge[0] = 1;
-		madvise(huge + HUGE / 2, 4 * PAGE, MADV_FREE);
+	for (;; map_anew()) {
+		for (char *huge = area; huge < area + HUGE_PAGES * HUGE; huge += HUGE) {
+			huge[0] = 1;
+			madvise(huge + HUGE / 2, 4 * PAGE, MADV_FREE);
+		}
 	}
 }
 

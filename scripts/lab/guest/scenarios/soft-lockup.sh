@@ -1,5 +1,5 @@
 #!/bin/sh
-# one CPU spins in a driver with preemption off; the soft-lockup watchdog panics
+# One CPU spins in a driver with preemption off; the soft-lockup watchdog panics
 
 insmod /modules/cpu_hog.ko || fail "no cpu_hog module"
 echo 4 >/proc/sys/kernel/watchdog_thresh

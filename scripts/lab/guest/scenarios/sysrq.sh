@@ -1,5 +1,5 @@
 #!/bin/sh
-# a plain panic (sysrq-c) under mixed load: nothing is wrong with memory
+# A plain panic (sysrq-c) under mixed load: nothing is wrong with memory
 
 /programs/crowd --busy
 sleep 4

@@ -1,5 +1,5 @@
 #!/bin/sh
-# huge pages are split and faulted on all CPUs, with progress; panic by sysrq-c
+# Huge pages are split and faulted on all CPUs, with progress; panic by sysrq-c
 
 echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
 /programs/crowd

@@ -1,5 +1,5 @@
 #!/bin/sh
-# a huge page split and kernel-mode faults livelock; the soft-lockup watchdog panics
+# A huge page split and kernel-mode faults livelock; the soft-lockup watchdog panics
 
 # Without the panic, the guest stays in the livelock.
 panic=$(parameter softlockup_panic)

@@ -1,0 +1,103 @@
+"""Prints the stack of every task and every CPU's idle task, as drgn sees it, as JSON.
+
+Run by drgn:  drgn -q -c VMCORE -s VMLINUX drgn_stacks.py
+
+    {"stacks": [{"pid", "cpu", "task", "comm", "end", "error",
+                 "frames": [{"pc", "sp", "symbol"}, ...]}, ...]}
+
+The program counters are the saved values themselves (for a caller: the return
+address), which is what drgn's StackFrame.pc is. Inlined functions, which drgn lists as
+frames of their own, are left out: they have no program counter of their own. A stack
+ends where user space begins; "end" says why drgn went no further:
+
+    user_mode   the next frame is in user space
+    first       the first frame that the task or CPU ever had
+    early       drgn lost the way
+"""
+
+import json
+import sys
+
+from drgn import FaultError, Program
+from drgn.helpers.linux.cpumask import for_each_possible_cpu
+from drgn.helpers.linux.percpu import per_cpu
+from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.sched import task_cpu
+
+prog: Program
+
+# The kernel's half of the address space begins here with five levels of page tables,
+# and higher with four.
+KERNEL_START = 0xFF00_0000_0000_0000
+
+# Where a kernel thread and a CPU come from.
+FIRST_FUNCTIONS = (
+    "ret_from_fork",
+    "secondary_startup_64",
+    "start_cpu0",
+    "x86_64_start_kernel",
+    "start_kernel",
+)
+
+
+def stack_pointer(frame):
+    try:
+        return hex(frame.sp)
+    except LookupError:
+        return None
+
+
+def symbol_name(frame):
+    try:
+        return frame.symbol().name
+    except LookupError:
+        return None
+
+
+def real_frames(trace):
+    """One entry for each frame that takes up stack; and why it ends."""
+    frames = []
+    for frame in trace:
+        if frame.is_inline:
+            continue
+        if frame.pc < KERNEL_START:
+            return frames, "user_mode" if frames else "early"
+        frames.append(
+            {
+                "pc": hex(frame.pc),
+                "sp": stack_pointer(frame),
+                "symbol": symbol_name(frame),
+            }
+        )
+    last = frames[-1]["symbol"] if frames else None
+    if last and last.startswith(FIRST_FUNCTIONS):
+        return frames, "first"
+    return frames, "early"
+
+
+def stack_of(task, cpu):
+    result = {
+        "pid": task.pid.value_(),
+        "cpu": cpu,
+        "task": hex(task.value_()),
+        "comm": task.comm.string_().decode(errors="backslashreplace"),
+        "frames": [],
+        "end": "early",
+        "error": None,
+    }
+    try:
+        result["frames"], result["end"] = real_frames(prog.stack_trace(task))
+    except (FaultError, LookupError, ValueError) as error:
+        result["error"] = str(error)
+    return result
+
+
+def all_stacks():
+    for task in for_each_task(prog):
+        yield stack_of(task, task_cpu(task))
+    for cpu in for_each_possible_cpu(prog):
+        yield stack_of(per_cpu(prog["runqueues"], cpu).idle, cpu)
+
+
+json.dump({"stacks": list(all_stacks())}, sys.stdout, indent=1)
+print()

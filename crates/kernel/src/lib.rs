@@ -1,3 +1,46 @@
-//! Typed Linux state read from a dump.
+//! Typed Linux state, read from a dump with the layouts of its debug information.
+//!
+//! [`Kernel`] opens a dump and its vmlinux: where the kernel was loaded, its page tables, CPUs, modules and code.
+//! [`Snapshot`] is what detectors and reports work on: tasks, run queues, registers and stacks as plain data.
+//!
+//! Layouts are never chosen by a version number: types, members and symbols are probed, the newest kernel's name first,
+//! older ones as fall-backs with the commit that changed them. What cannot be read becomes a [`Gap`], and the rest goes
+//! on.
 
 #![forbid(unsafe_code)]
+
+mod address_space;
+mod boot;
+mod code;
+mod error;
+mod ftrace;
+mod identity;
+mod kernel;
+mod layout;
+mod list;
+mod modules;
+mod page;
+pub mod paging;
+mod percpu;
+mod runqueue;
+mod snapshot;
+mod stacks;
+mod task;
+mod task_state;
+mod tasks;
+
+pub use address_space::AddressSpace;
+pub use code::SymbolName;
+pub use error::{Gap, KernelError, LayoutError};
+pub use identity::hex;
+pub use kernel::Kernel;
+pub use layout::{Field, Resolver};
+pub use modules::{Module, ModuleSymbol};
+pub use page::Page;
+pub use percpu::PerCpu;
+pub use runqueue::{Class, Queued, RunQueue};
+pub use snapshot::{Cpu, Detail, Location, Snapshot, SourceFrame, Stack, StackEnd, StackFrame};
+pub use stacks::{CpuRegisters, RegisterSource};
+pub use task::{Policy, Task};
+pub use task_state::TaskState;
+pub use vmcore_unwind::{Interrupt, Segment, Trust};

@@ -1,0 +1,154 @@
+//! Code addresses: whose they are, what they are called, how they unwind.
+//!
+//! Code is in the kernel image, in modules, and in memory that the kernel generated: ftrace trampolines (copies of
+//! `ftrace_caller` or `ftrace_regs_caller`, which unwind by the original's entries), BPF programs, probes.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use vmcore_debuginfo::Vmlinux;
+use vmcore_memory::VirtAddr;
+use vmcore_unwind::orc::{OrcEntry, OrcLayout, OrcTable};
+
+use crate::address_space::AddressSpace;
+use crate::ftrace::Trampolines;
+use crate::layout::Resolver;
+use crate::modules::Modules;
+
+/// All code of one kernel.
+pub(crate) struct Code<'a> {
+    vmlinux: &'a Vmlinux,
+    kaslr_offset: u64,
+    /// Link-time ranges of the image's code.
+    text: Vec<(VirtAddr, VirtAddr)>,
+    orc_layout: OrcLayout,
+    orc_ips: Option<(VirtAddr, Cow<'a, [u8]>)>,
+    orc_entries: Option<Cow<'a, [u8]>>,
+    pub(crate) modules: Modules,
+    pub(crate) trampolines: OnceLock<Trampolines>,
+}
+
+/// A name for a code address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolName {
+    /// The symbol. A module's is from the dump: untrusted.
+    pub name: String,
+    /// Bytes from the symbol's start.
+    pub offset: u64,
+    /// The module, if it is not the kernel itself.
+    pub module: Option<String>,
+}
+
+impl<'a> Code<'a> {
+    pub(crate) fn new(vmlinux: &'a Vmlinux, kaslr_offset: u64, modules: Modules) -> Self {
+        let symbols = vmlinux.symbols();
+        // The .init.text of a running kernel has been freed, but the boot CPU's idle task was called from it.
+        let text = [("_stext", "_etext"), ("_text", "_etext"), ("_sinittext", "_einittext")]
+            .into_iter()
+            .filter_map(|(start, end)| Some((symbols.address(start)?, symbols.address(end)?)))
+            .collect();
+        Self {
+            vmlinux,
+            kaslr_offset,
+            text,
+            orc_layout: orc_layout(vmlinux),
+            orc_ips: vmlinux.section(".orc_unwind_ip").map(|section| (section.address, section.data)),
+            orc_entries: vmlinux.section(".orc_unwind").map(|section| section.data),
+            modules,
+            trampolines: OnceLock::new(),
+        }
+    }
+
+    /// Whether the vmlinux has ORC tables at all.
+    pub(crate) fn has_orc(&self) -> bool {
+        self.orc_ips.is_some() && self.orc_entries.is_some()
+    }
+
+    pub(crate) fn link_address(&self, pc: VirtAddr) -> VirtAddr {
+        pc.wrapping_sub(self.kaslr_offset)
+    }
+
+    pub(crate) fn is_image_text(&self, pc: VirtAddr) -> bool {
+        let link = self.link_address(pc);
+        self.text.iter().any(|(start, end)| (*start..*end).contains(&link))
+    }
+
+    /// Whether `pc` is code: of the image, of a module, or of an executable mapping that the kernel generated.
+    pub(crate) fn is_text(&self, memory: &AddressSpace<'_>, pc: VirtAddr) -> bool {
+        self.is_image_text(pc) || self.modules.find(pc).is_some() || is_executable(memory, pc)
+    }
+
+    pub(crate) fn orc(&self, memory: &AddressSpace<'_>, pc: VirtAddr) -> Option<OrcEntry> {
+        if self.is_image_text(pc) {
+            return self.image_orc(pc);
+        }
+        if let Some(module) = self.modules.find(pc) {
+            return self.modules.orc(memory, module, self.orc_layout)?.find(pc);
+        }
+        let original = self.trampolines(memory).original(pc)?;
+        self.is_image_text(original).then(|| self.image_orc(original))?
+    }
+
+    fn image_orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
+        let (address, ips) = self.orc_ips.as_ref()?;
+        OrcTable::new(ips, *address, self.orc_entries.as_ref()?, self.orc_layout).find(self.link_address(pc))
+    }
+
+    fn trampolines(&self, memory: &AddressSpace<'_>) -> &Trampolines {
+        self.trampolines.get_or_init(|| Trampolines::read(memory, self.vmlinux, self.kaslr_offset))
+    }
+
+    /// The symbol that covers `lookup`, with the offset of `pc` in it. They differ by one for a return address.
+    pub(crate) fn symbol(&self, memory: &AddressSpace<'_>, pc: VirtAddr, lookup: VirtAddr) -> Option<SymbolName> {
+        if self.is_image_text(lookup) {
+            let symbol = self.vmlinux.symbols().lookup(self.link_address(lookup))?;
+            let offset = self.link_address(pc).wrapping_sub(symbol.address.get()).get();
+            return Some(SymbolName { name: symbol.name.to_owned(), offset, module: None });
+        }
+        if let Some(module) = self.modules.find(lookup) {
+            let symbol = self.modules.symbol(memory, module, lookup)?;
+            let offset = pc.wrapping_sub(symbol.address.get()).get();
+            return Some(SymbolName { name: symbol.name, offset, module: Some(module.name.clone()) });
+        }
+        let start = self.trampolines(memory).start(lookup)?;
+        // The name and module that the kernel itself gives it in kallsyms (FTRACE_TRAMPOLINE_MOD).
+        Some(SymbolName {
+            name: "ftrace_trampoline".to_owned(),
+            offset: pc.wrapping_sub(start.get()).get(),
+            module: Some("__builtin__ftrace".to_owned()),
+        })
+    }
+}
+
+/// Whether the kernel's page tables map `pc` for execution.
+fn is_executable(memory: &AddressSpace<'_>, pc: VirtAddr) -> bool {
+    if !pc.is_kernel_half() {
+        return false;
+    }
+    let Some(tables) = memory.tables() else { return false };
+    tables.is_executable(memory.physical(), pc)
+}
+
+/// Which bits of an ORC entry mean what: by the members of `struct orc_entry`, else by `.orc_header`, which has been
+/// there since the last change (6.4), else by whether any entry uses the bit that only 6.3 has.
+fn orc_layout(vmlinux: &Vmlinux) -> OrcLayout {
+    let types = Resolver::new(vmlinux.types()).types();
+    if let Some(kind) = types.member("orc_entry", "type") {
+        return match kind.bit_size {
+            Some(3) => OrcLayout::Type3,
+            _ if types.has_member("orc_entry", "signal") => OrcLayout::SignalEnd,
+            _ => OrcLayout::End,
+        };
+    }
+    if vmlinux.section(".orc_header").is_some() {
+        return OrcLayout::Type3;
+    }
+    let entries = vmlinux.section(".orc_unwind");
+    let uses_bit_11 = entries.is_some_and(|entries| {
+        entries
+            .data
+            .chunks_exact(6)
+            .any(|entry| vmcore_memory::le_u16(entry, 4).is_some_and(|bits| bits >> 11 & 1 != 0))
+    });
+    if uses_bit_11 { OrcLayout::SignalEnd } else { OrcLayout::End }
+}

@@ -1,0 +1,93 @@
+//! Why a kernel cannot be analyzed at all, or a part of its state cannot be read.
+
+use vmcore_memory::{ReadError, VirtAddr};
+
+/// Why a dump and its vmlinux cannot be used together.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The dump holds the memory of another kernel than the one the vmlinux describes.
+    #[error("vmlinux does not match the dump: the dump's build-id is {dump}, the vmlinux's is {vmlinux}")]
+    BuildIdMismatch {
+        /// The build-id in the dump's VMCOREINFO, in hexadecimal.
+        dump: String,
+        /// The build-id of the vmlinux, in hexadecimal.
+        vmlinux: String,
+    },
+    /// As above, found by the version banner: kernels before 5.9 leave no build-id.
+    #[error("vmlinux does not match the dump: the dump's banner is {dump:?}, the vmlinux's is {vmlinux:?}")]
+    BannerMismatch {
+        /// The banner in the dump's memory.
+        dump: String,
+        /// The banner in the vmlinux.
+        vmlinux: String,
+    },
+    /// The release in VMCOREINFO differs, and there was nothing better to compare.
+    #[error("vmlinux does not match the dump: the dump's kernel is {dump}, the vmlinux is {vmlinux}")]
+    ReleaseMismatch {
+        /// `OSRELEASE` of the dump.
+        dump: String,
+        /// The vmlinux's banner.
+        vmlinux: String,
+    },
+    /// Without VMCOREINFO neither the load offset nor the page tables are known.
+    #[error("the dump has no VMCOREINFO note, so the kernel's load address is not known")]
+    NoVmcoreinfo,
+    /// A symbol that every supported kernel has is missing from the vmlinux.
+    #[error("vmlinux has no symbol {0}")]
+    MissingSymbol(&'static str),
+    /// A type or member is missing.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Memory without which nothing else can be found is not readable.
+    #[error("cannot read {what} at {address}: {source}")]
+    Read {
+        /// What should be there.
+        what: &'static str,
+        /// Where.
+        address: VirtAddr,
+        /// Why it could not be read.
+        source: ReadError,
+    },
+}
+
+impl KernelError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::BuildIdMismatch { .. } | Self::BannerMismatch { .. } | Self::ReleaseMismatch { .. } => {
+                "give the vmlinux of exactly the kernel that crashed: same package, same version, same flavour"
+            }
+            Self::NoVmcoreinfo => "for a QEMU guest, add `-device vmcoreinfo` and load qemu_fw_cfg in the guest",
+            Self::MissingSymbol(_) | Self::Layout(_) => {
+                "give the unstripped vmlinux of the kernel's debug-information package"
+            }
+            Self::Read { .. } => "the dump is damaged or incomplete where the kernel keeps its own data",
+        }
+    }
+}
+
+/// A type or member that the debug information does not have under any of its known names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("debug information has no {wanted}")]
+pub struct LayoutError {
+    /// The type and member names that were tried, such as `task_struct.__state or task_struct.state`.
+    pub wanted: String,
+}
+
+/// Something that could not be read on the way; the analysis went on without it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct Gap {
+    /// What is missing, such as `run queue of CPU 3`.
+    pub what: String,
+    /// Why, with the address.
+    pub why: String,
+}
+
+impl Gap {
+    /// A gap with its reason.
+    pub fn new(what: impl Into<String>, why: impl ToString) -> Self {
+        Self { what: what.into(), why: why.to_string() }
+    }
+}

@@ -1,0 +1,313 @@
+//! One crashed kernel: its memory, layouts and code, found once and used by everything else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use vmcore_debuginfo::Vmlinux;
+use vmcore_dump::{Dump, Vmcoreinfo};
+use vmcore_memory::{Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
+
+use crate::address_space::AddressSpace;
+use crate::boot::{Booted, Regions, boot};
+use crate::code::{Code, SymbolName};
+use crate::layout::Resolver;
+use crate::modules::{Module, ModuleLayout, Modules};
+use crate::page::{Page, PageLayout};
+use crate::paging::{PageTables, SwapLayout, Walk};
+use crate::runqueue::{RunQueue, RunQueueLayout, RunQueueReader};
+use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
+use crate::task::{Task, TaskLayout};
+use crate::{Gap, KernelError, PerCpu, identity, tasks};
+
+/// An opened kernel. Everything it hands out is read from the dump when asked for.
+pub struct Kernel<'a> {
+    dump: &'a Dump,
+    vmlinux: &'a Vmlinux,
+    info: &'a Vmcoreinfo,
+    memory: AddressSpace<'a>,
+    regions: Regions,
+    kaslr_offset: u64,
+    page_levels: u8,
+    percpu: PerCpu,
+    code: Code<'a>,
+    swap: SwapLayout,
+    task_layout: TaskLayout,
+    run_queue_layout: RunQueueLayout,
+    page_layout: PageLayout,
+    pgd: crate::layout::Field,
+    pub(crate) stack_layout: StackLayout,
+    pub(crate) start_layout: StartLayout,
+    gaps: Vec<Gap>,
+}
+
+impl<'a> Kernel<'a> {
+    /// Opens the kernel whose memory is in `dump` and whose debug information is `vmlinux`.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`] where the two do not belong together, or where nothing could be found without what is missing.
+    pub fn open(dump: &'a Dump, vmlinux: &'a Vmlinux) -> Result<Self, KernelError> {
+        Self::open_through(dump, vmlinux, dump)
+    }
+
+    /// As [`Kernel::open`], with all memory read through `physical`, which stands in front of the dump.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::open`].
+    pub fn open_through(
+        dump: &'a Dump,
+        vmlinux: &'a Vmlinux,
+        physical: &'a dyn ReadPhysical,
+    ) -> Result<Self, KernelError> {
+        let info = dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?;
+        let same_build = identity::check_build_id(info, vmlinux)?;
+        let Booted { memory, regions, kaslr_offset, page_levels } = boot(physical, info, vmlinux)?;
+        let symbols = vmlinux.symbols();
+        let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
+        if let (false, Some(banner)) = (same_build, runtime("linux_banner")) {
+            identity::check_banner(&memory, banner, info, vmlinux)?;
+        }
+        let types = Resolver::new(vmlinux.types());
+        let mut gaps = Vec::new();
+        let percpu = PerCpu::read(&memory, symbols, kaslr_offset, &mut gaps)?;
+        let module_list = runtime("modules").ok_or(KernelError::MissingSymbol("modules"))?;
+        let modules = Modules::read(&memory, module_list, ModuleLayout::resolve(types)?, &mut gaps);
+        Ok(Self {
+            dump,
+            vmlinux,
+            info,
+            code: Code::new(vmlinux, kaslr_offset, modules),
+            swap: swap_layout(vmlinux, page_levels),
+            task_layout: TaskLayout::resolve(types)?,
+            run_queue_layout: RunQueueLayout::resolve(types)?,
+            page_layout: PageLayout::resolve(types)?,
+            pgd: types.field("mm_struct", "pgd")?,
+            stack_layout: StackLayout::resolve(types, symbols),
+            start_layout: StartLayout::resolve(types, symbols)?,
+            memory,
+            regions,
+            kaslr_offset,
+            page_levels,
+            percpu,
+            gaps,
+        })
+    }
+
+    /// The dump.
+    #[must_use]
+    pub fn dump(&self) -> &'a Dump {
+        self.dump
+    }
+
+    /// The debug information.
+    #[must_use]
+    pub fn vmlinux(&self) -> &'a Vmlinux {
+        self.vmlinux
+    }
+
+    /// The kernel's virtual memory.
+    #[must_use]
+    pub fn memory(&self) -> &AddressSpace<'a> {
+        &self.memory
+    }
+
+    /// The dump's VMCOREINFO.
+    #[must_use]
+    pub fn vmcoreinfo(&self) -> &'a Vmcoreinfo {
+        self.info
+    }
+
+    /// `uname -r`.
+    #[must_use]
+    pub fn release(&self) -> Option<&str> {
+        self.info.osrelease()
+    }
+
+    /// Run-time minus link-time address of the kernel image, in bytes.
+    #[must_use]
+    pub fn kaslr_offset(&self) -> u64 {
+        self.kaslr_offset
+    }
+
+    /// 4 or 5.
+    #[must_use]
+    pub fn page_levels(&self) -> u8 {
+        self.page_levels
+    }
+
+    /// The CPUs.
+    #[must_use]
+    pub fn percpu(&self) -> &PerCpu {
+        &self.percpu
+    }
+
+    /// The loaded modules.
+    #[must_use]
+    pub fn modules(&self) -> &[Module] {
+        self.code.modules.all()
+    }
+
+    /// What could not be read while the kernel was opened.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    pub(crate) fn code(&self) -> &Code<'a> {
+        &self.code
+    }
+
+    /// Whether stacks can be walked by ORC tables.
+    #[must_use]
+    pub fn has_orc(&self) -> bool {
+        self.code.has_orc()
+    }
+
+    /// The run-time address of a symbol of the image. For a per-CPU variable use [`Kernel::percpu_symbol`].
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<VirtAddr> {
+        self.vmlinux.symbols().address(name).map(|address| address.wrapping_add(self.kaslr_offset))
+    }
+
+    /// The address of a per-CPU variable on one CPU.
+    #[must_use]
+    pub fn percpu_symbol(&self, name: &str, cpu: u32) -> Option<VirtAddr> {
+        self.percpu.address(self.vmlinux.symbols().address(name)?, cpu)
+    }
+
+    /// The link-time address of a run-time address in the image.
+    #[must_use]
+    pub fn link_address(&self, address: VirtAddr) -> VirtAddr {
+        self.code.link_address(address)
+    }
+
+    /// Names a code address. `lookup` is inside the instruction that `pc` belongs to: one below for a return address.
+    #[must_use]
+    pub fn name_code(&self, pc: VirtAddr, lookup: VirtAddr) -> Option<SymbolName> {
+        self.code.symbol(&self.memory, pc, lookup)
+    }
+
+    /// Whether the address is code of the kernel image itself, for which the vmlinux has source lines.
+    #[must_use]
+    pub fn is_image_text(&self, pc: VirtAddr) -> bool {
+        self.code.is_image_text(pc)
+    }
+
+    /// All tasks, each CPU's idle task among them, ordered by process id, idle tasks first by CPU.
+    #[must_use]
+    pub fn tasks(&self, gaps: &mut Vec<Gap>) -> Vec<Task> {
+        tasks::read_all(self, &self.task_layout, gaps)
+    }
+
+    /// The `struct rq` of a CPU.
+    #[must_use]
+    pub fn run_queue_address(&self, cpu: u32) -> Option<VirtAddr> {
+        self.percpu_symbol("runqueues", cpu)
+    }
+
+    /// Every CPU's run queue; `tasks` are all known tasks.
+    #[must_use]
+    pub fn run_queues(&self, tasks: &[Task], gaps: &mut Vec<Gap>) -> Vec<RunQueue> {
+        let by_address: HashMap<_, _> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+        let reader = RunQueueReader {
+            memory: &self.memory,
+            layout: &self.run_queue_layout,
+            task_layout: &self.task_layout,
+            tasks: &by_address,
+        };
+        let mut queues = Vec::new();
+        for cpu in self.percpu.cpus() {
+            let Some(address) = self.run_queue_address(cpu) else { continue };
+            match reader.read(cpu, address, gaps) {
+                Ok(queue) => queues.push(queue),
+                Err(error) => gaps.push(Gap::new(format!("run queue of CPU {cpu}"), error)),
+            }
+        }
+        queues
+    }
+
+    pub(crate) fn idle_task(&self, cpu: u32) -> Result<VirtAddr, ReadError> {
+        let queue = self.run_queue_address(cpu).ok_or(ReadError::NonCanonical { address: VirtAddr::default() })?;
+        self.run_queue_layout.idle(&self.memory, queue)
+    }
+
+    /// The registers of each CPU that the dump has some for; `current_pid` gives the process id of the task that ran.
+    #[must_use]
+    pub fn cpu_registers(&self, current_pid: impl Fn(u32) -> Option<i32>) -> BTreeMap<u32, CpuRegisters> {
+        let crash_notes = self.symbol("crash_notes");
+        crate::stacks::attribute(self.dump, &self.memory, &self.percpu, crash_notes, current_pid)
+    }
+
+    /// The stack pointer saved when the task was scheduled out.
+    pub(crate) fn saved_sp(&self, task: VirtAddr) -> Result<VirtAddr, ReadError> {
+        self.task_layout.saved_sp(&self.memory, task)
+    }
+
+    /// The page tables of a process.
+    ///
+    /// # Errors
+    ///
+    /// As [`AddressSpace::translate`], where the `mm_struct` cannot be read.
+    pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
+        let pgd = self.pgd.read_pointer(&self.memory, mm)?;
+        let root: PhysAddr = self.memory.translate(pgd)?;
+        Ok(PageTables { root, levels: self.page_levels })
+    }
+
+    /// Walks a process's page tables to a user address.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::user_tables`].
+    pub fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
+        Ok(self.user_tables(mm)?.walk(self.memory.physical(), address, &self.swap))
+    }
+
+    /// Walks the kernel's page tables.
+    #[must_use]
+    pub fn walk_kernel(&self, address: VirtAddr) -> Option<Walk> {
+        Some(self.memory.tables()?.walk(self.memory.physical(), address, &self.swap))
+    }
+
+    /// How this kernel numbers swap types.
+    #[must_use]
+    pub fn swap_layout(&self) -> &SwapLayout {
+        &self.swap
+    }
+
+    /// The address of a frame's `struct page`.
+    #[must_use]
+    pub fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {
+        self.page_layout.address(self.regions.vmemmap, pfn)
+    }
+
+    /// Reads the `struct page` at `address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadVirtual::read_virtual`].
+    pub fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
+        self.page_layout.read(&self.memory, self.regions.vmemmap, address)
+    }
+
+    /// A C string variable of the image, such as `linux_banner`, without control over what it holds.
+    #[must_use]
+    pub fn string_variable(&self, name: &str, max: usize) -> Option<String> {
+        let bytes = self.memory.read_c_string(self.symbol(name)?, max).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// `MAX_SWAPFILES` is the length of the pointer array `swap_info`; the rest is told by what else the kernel has.
+fn swap_layout(vmlinux: &Vmlinux, page_levels: u8) -> SwapLayout {
+    let symbols = vmlinux.symbols();
+    let slots = vmlinux.types().variable_array_len("swap_info");
+    let slots = slots.or_else(|| symbols.size("swap_info").map(|bytes| bytes / 8));
+    SwapLayout {
+        max_swapfiles: slots.filter(|slots| (1..32).contains(slots)),
+        hwpoison: symbols.address("memory_failure").is_some(),
+        read_exclusive: vmlinux.types().enumerator("PG_anon_exclusive").is_some(),
+        // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT: 52 and 46 bits of physical address with 5 and 4 levels.
+        pfn_bits: if page_levels >= 5 { 40 } else { 34 },
+    }
+}

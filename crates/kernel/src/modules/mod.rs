@@ -1,0 +1,201 @@
+//! Loaded modules: where their code is, their symbols and unwind tables, all from memory.
+//!
+//! Modules are on the list `modules`. Each keeps its own symbol table for kallsyms (`module.kallsyms`) and its ORC
+//! tables (`module.arch`) in kernel memory, so that no module file is needed.
+//!
+//! Source: `include/linux/module.h`, `kernel/module/kallsyms.c`, `arch/x86/include/asm/module.h`.
+
+mod symbols;
+
+use std::sync::OnceLock;
+
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
+use vmcore_unwind::orc::{ENTRY_SIZE, OrcLayout, OrcTable};
+
+use crate::layout::{Field, Resolver};
+use crate::{Gap, LayoutError, list::list};
+
+pub use symbols::ModuleSymbol;
+use symbols::ModuleSymbols;
+
+/// More modules than any machine loads.
+const MAX_MODULES: usize = 10_000;
+/// `MODULE_NAME_LEN`.
+const NAME_LEN: usize = 56;
+/// More ORC entries than any module has.
+const MAX_ORCS: u64 = 4 << 20;
+
+/// Offsets in `struct module`.
+pub(crate) struct ModuleLayout {
+    list: Field,
+    name: Field,
+    regions: Vec<(Field, Field)>,
+    kallsyms: Field,
+    symtab: Field,
+    num_symtab: Field,
+    strtab: Field,
+    num_orcs: Option<Field>,
+    orc_unwind_ip: Option<Field>,
+    orc_unwind: Option<Field>,
+}
+
+impl ModuleLayout {
+    pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
+        let module = |path| types.field("module", path);
+        let optional = |path| types.optional("module", path);
+        Ok(Self {
+            list: module("list")?,
+            name: module("name")?,
+            regions: text_regions(types),
+            kallsyms: module("kallsyms")?,
+            symtab: types.field("mod_kallsyms", "symtab")?,
+            num_symtab: types.field("mod_kallsyms", "num_symtab")?,
+            strtab: types.field("mod_kallsyms", "strtab")?,
+            num_orcs: optional("arch.num_orcs"),
+            orc_unwind_ip: optional("arch.orc_unwind_ip"),
+            orc_unwind: optional("arch.orc_unwind"),
+        })
+    }
+}
+
+/// Base and size members of the regions that may hold code.
+fn text_regions(types: Resolver<'_>) -> Vec<(Field, Field)> {
+    let pair = |base: &str, size: &str| Some((types.optional("module", base)?, types.optional("module", size)?));
+    // Since 6.4 (kernel commit ac3b43283923): `mem[]`, indexed by `enum mod_mem_type`, MOD_TEXT and MOD_INIT_TEXT.
+    let by_type = |name| {
+        let index = types.types().enumerator(name)?;
+        pair(&format!("mem[{index}].base"), &format!("mem[{index}].size"))
+    };
+    let new: Vec<_> = ["MOD_TEXT", "MOD_INIT_TEXT"].into_iter().filter_map(by_type).collect();
+    if !new.is_empty() {
+        return new;
+    }
+    // Since 4.5 (kernel commit 7523e4dc5057).
+    [("core_layout.base", "core_layout.text_size"), ("init_layout.base", "init_layout.text_size")]
+        .into_iter()
+        .filter_map(|(base, size)| pair(base, size))
+        .collect()
+}
+
+/// One loaded module.
+pub struct Module {
+    /// The address of its `struct module`.
+    pub address: VirtAddr,
+    /// Its name. From the dump: untrusted.
+    pub name: String,
+    text: Vec<(VirtAddr, VirtAddr)>,
+    symbols: OnceLock<ModuleSymbols>,
+    orc: OnceLock<Option<OrcBytes>>,
+}
+
+/// A module's ORC tables, read from memory.
+struct OrcBytes {
+    ips: Vec<u8>,
+    ips_address: VirtAddr,
+    entries: Vec<u8>,
+}
+
+impl Module {
+    /// Whether `address` is in the module's code.
+    #[must_use]
+    pub fn contains(&self, address: VirtAddr) -> bool {
+        self.text.iter().any(|(start, end)| (*start..*end).contains(&address))
+    }
+}
+
+/// All loaded modules, ordered by the address of their code.
+pub(crate) struct Modules {
+    layout: ModuleLayout,
+    modules: Vec<Module>,
+}
+
+impl Modules {
+    /// Walks the module list whose head is at `head`. Symbols and tables are read when first asked for.
+    pub(crate) fn read<M: ReadVirtual + ?Sized>(
+        memory: &M,
+        head: VirtAddr,
+        layout: ModuleLayout,
+        gaps: &mut Vec<Gap>,
+    ) -> Self {
+        let listed = list(memory, head, MAX_MODULES, "module list");
+        gaps.extend(listed.gap);
+        let mut modules = Vec::new();
+        for node in listed.nodes {
+            let address = layout.list.container(node);
+            match read_module(memory, address, &layout) {
+                Ok(module) => modules.push(module),
+                Err(error) => gaps.push(Gap::new(format!("module at {address}"), error)),
+            }
+        }
+        modules.sort_by_key(|module| (module.text.first().copied(), module.address));
+        Self { layout, modules }
+    }
+
+    /// The modules.
+    pub(crate) fn all(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// The module whose code holds `address`.
+    pub(crate) fn find(&self, address: VirtAddr) -> Option<&Module> {
+        self.modules.iter().find(|module| module.contains(address))
+    }
+
+    /// The symbol of `module` that covers `address`.
+    pub(crate) fn symbol<M: ReadVirtual + ?Sized>(
+        &self,
+        memory: &M,
+        module: &Module,
+        address: VirtAddr,
+    ) -> Option<ModuleSymbol> {
+        module.symbols.get_or_init(|| self.read_symbols(memory, module).unwrap_or_default()).find(memory, address)
+    }
+
+    fn read_symbols<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Result<ModuleSymbols, ReadError> {
+        let layout = &self.layout;
+        let kallsyms = layout.kallsyms.read_pointer(memory, module.address)?;
+        let symtab = layout.symtab.read_pointer(memory, kallsyms)?;
+        let count = layout.num_symtab.read(memory, kallsyms)?;
+        let strtab = layout.strtab.read_pointer(memory, kallsyms)?;
+        ModuleSymbols::read(memory, symtab, count, strtab, |address| module.contains(address))
+    }
+
+    /// The ORC tables of `module`, if it has any that can be read.
+    pub(crate) fn orc<'a, M: ReadVirtual + ?Sized>(
+        &self,
+        memory: &M,
+        module: &'a Module,
+        layout: OrcLayout,
+    ) -> Option<OrcTable<'a>> {
+        let bytes = module.orc.get_or_init(|| self.read_orc(memory, module)).as_ref()?;
+        Some(OrcTable::new(&bytes.ips, bytes.ips_address, &bytes.entries, layout))
+    }
+
+    fn read_orc<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Option<OrcBytes> {
+        let layout = &self.layout;
+        let count = layout.num_orcs?.read(memory, module.address).ok()?.min(MAX_ORCS);
+        let ips_address = layout.orc_unwind_ip?.read_pointer(memory, module.address).ok()?;
+        let entries_address = layout.orc_unwind?.read_pointer(memory, module.address).ok()?;
+        let ips = memory.read_bytes(ips_address, count * 4).ok()?;
+        let entries = memory.read_bytes(entries_address, count * ENTRY_SIZE as u64).ok()?;
+        Some(OrcBytes { ips, ips_address, entries })
+    }
+}
+
+fn read_module<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    address: VirtAddr,
+    layout: &ModuleLayout,
+) -> Result<Module, ReadError> {
+    let name = memory.read_c_string(layout.name.address(address), NAME_LEN)?;
+    let mut text = Vec::new();
+    for (base, size) in &layout.regions {
+        let start = base.read_pointer(memory, address)?;
+        let end = start.checked_add(size.read(memory, address)?);
+        if let Some(end) = end.filter(|&end| start.is_kernel_half() && start < end) {
+            text.push((start, end));
+        }
+    }
+    let name = String::from_utf8_lossy(&name).into_owned();
+    Ok(Module { address, name, text, symbols: OnceLock::new(), orc: OnceLock::new() })
+}

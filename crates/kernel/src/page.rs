@@ -1,0 +1,127 @@
+//! `struct page`: what the kernel knows of one page frame.
+//!
+//! Frames are numbered; their `struct page`s form an array at `vmemmap_base`. A compound page (a transparent huge page,
+//! say) has a head, whose flags, lock and reference count stand for all of it, and tails, which only point to the head:
+//! bit 0 of `compound_head` marks a tail.
+//!
+//! Source: `include/linux/mm_types.h`, `include/linux/page-flags.h`.
+
+use vmcore_memory::{Pfn, ReadError, ReadVirtual, VirtAddr};
+
+use crate::LayoutError;
+use crate::layout::{Field, Resolver};
+
+/// Flags of interest, by the enumerators of `enum pageflags`.
+const FLAGS: [&str; 10] = [
+    "PG_locked",
+    "PG_writeback",
+    "PG_waiters",
+    "PG_head",
+    "PG_uptodate",
+    "PG_dirty",
+    "PG_lru",
+    "PG_swapbacked",
+    "PG_anon_exclusive",
+    "PG_hwpoison",
+];
+
+/// Offsets in `struct page`, and the numbers of the flags.
+pub(crate) struct PageLayout {
+    size: u64,
+    flags: Field,
+    compound_head: Field,
+    refcount: Field,
+    mapcount: Option<Field>,
+    mapping: Option<Field>,
+    flag_bits: Vec<(&'static str, u32)>,
+}
+
+impl PageLayout {
+    pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
+        let flag_bits = FLAGS.into_iter().filter_map(|name| {
+            let bit = types.types().enumerator(name)?;
+            Some((name, u32::try_from(bit).ok().filter(|&bit| bit < 64)?))
+        });
+        Ok(Self {
+            size: types.size_of("page")?,
+            // Wrapped in memdesc_flags_t by kernel commit 53fbef56e07d (6.18).
+            flags: types.first(&[("page", "flags.f"), ("page", "flags")])?,
+            // Renamed in 7.1.
+            compound_head: types.first(&[("page", "compound_head"), ("page", "compound_info")])?,
+            refcount: types.first(&[("page", "_refcount.counter"), ("page", "_refcount")])?,
+            mapcount: types.optional("page", "_mapcount.counter"),
+            mapping: types.optional("page", "mapping"),
+            flag_bits: flag_bits.collect(),
+        })
+    }
+
+    /// The `struct page` of a frame.
+    pub(crate) fn address(&self, vmemmap: VirtAddr, pfn: Pfn) -> Option<VirtAddr> {
+        pfn.get().checked_mul(self.size).and_then(|offset| vmemmap.checked_add(offset))
+    }
+
+    /// The frame of a `struct page`.
+    pub(crate) fn pfn(&self, vmemmap: VirtAddr, page: VirtAddr) -> Option<Pfn> {
+        let offset = page.get().checked_sub(vmemmap.get())?;
+        offset.is_multiple_of(self.size).then(|| Pfn::new(offset / self.size))
+    }
+
+    pub(crate) fn read<M: ReadVirtual + ?Sized>(
+        &self,
+        memory: &M,
+        vmemmap: VirtAddr,
+        address: VirtAddr,
+    ) -> Result<Page, ReadError> {
+        let flags = self.flags.read(memory, address)?;
+        let link = self.compound_head.read(memory, address)?;
+        let is_set = |bit: &u32| flags >> bit & 1 != 0;
+        Ok(Page {
+            address,
+            pfn: self.pfn(vmemmap, address),
+            flags,
+            flag_names: self.flag_bits.iter().filter(|(_, bit)| is_set(bit)).map(|(name, _)| *name).collect(),
+            refcount: self.refcount.read_i32(memory, address)?,
+            mapcount: self.mapcount.and_then(|field| field.read_i32(memory, address).ok()),
+            mapping: self.mapping.and_then(|field| field.read(memory, address).ok()),
+            compound_head_raw: link,
+            head: (link & 1 != 0).then(|| VirtAddr::new(link & !1)),
+        })
+    }
+}
+
+/// One page as it was when the machine stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The address of its `struct page`.
+    pub address: VirtAddr,
+    /// Its frame, where the address lies in the array.
+    pub pfn: Option<Pfn>,
+    /// The raw `flags`.
+    pub flags: u64,
+    /// The enumerators of those flags that are of interest here and set.
+    pub flag_names: Vec<&'static str>,
+    /// `_refcount`. 0 for the tail of a compound page.
+    pub refcount: i32,
+    /// `_mapcount`: one less than the number of mappings.
+    pub mapcount: Option<i32>,
+    /// `mapping`, with its low tag bits: bit 0 marks anonymous memory.
+    pub mapping: Option<u64>,
+    /// The raw `compound_head`; a list pointer in a head or an order-0 page.
+    pub compound_head_raw: u64,
+    /// The head's `struct page`, where this is a tail.
+    pub head: Option<VirtAddr>,
+}
+
+impl Page {
+    /// Whether the flag with this enumerator is set.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        self.flag_names.contains(&flag)
+    }
+
+    /// Whether it is a tail of a compound page.
+    #[must_use]
+    pub const fn is_tail(&self) -> bool {
+        self.head.is_some()
+    }
+}

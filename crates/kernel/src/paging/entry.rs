@@ -1,0 +1,214 @@
+//! One page-table entry and what it means at its level.
+
+use std::fmt;
+
+use vmcore_memory::{PageLevel, Pfn, PhysAddr};
+
+use super::{SwapEntry, SwapLayout};
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
+const PAGE_SIZE_BIT: u64 = 1 << 7;
+/// `_PAGE_PROTNONE`: the global bit, reused while the present bit is clear.
+const PROTNONE: u64 = 1 << 8;
+const NO_EXECUTE: u64 = 1 << 63;
+/// Bits 12 to 51: the physical address.
+const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
+
+/// A raw page-table entry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry(u64);
+
+/// What an entry means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Zero: nothing is mapped.
+    Empty,
+    /// Points to the table of the next level.
+    Table(PhysAddr),
+    /// Maps a page.
+    Page {
+        /// The page's first byte.
+        address: PhysAddr,
+        /// 4 KiB, 2 MiB or 1 GiB.
+        size: u64,
+    },
+    /// Mapped but made inaccessible with `PROT_NONE` or for NUMA balancing: the first access faults.
+    ProtNone {
+        /// The page's first byte.
+        address: PhysAddr,
+        /// 4 KiB, 2 MiB or 1 GiB.
+        size: u64,
+    },
+    /// A huge page whose present bit `pmdp_invalidate()` has cleared: it is in the middle of being split or moved.
+    Invalidated {
+        /// The page's first byte.
+        address: PhysAddr,
+        /// 2 MiB or 1 GiB.
+        size: u64,
+    },
+    /// A swap entry, migration entries among them.
+    Swap(SwapEntry),
+}
+
+impl Entry {
+    /// Wraps a raw value.
+    #[must_use]
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The raw value.
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the entry lets code below it be executed.
+    #[must_use]
+    pub const fn is_executable(self) -> bool {
+        self.0 & NO_EXECUTE == 0
+    }
+
+    /// What the entry means at `level`, on a kernel with this swap layout.
+    #[must_use]
+    pub fn meaning(self, level: PageLevel, swap: &SwapLayout) -> Meaning {
+        if self.0 == 0 {
+            return Meaning::Empty;
+        }
+        let leaf_size = self.leaf_size(level);
+        if self.0 & PRESENT != 0 {
+            return match leaf_size {
+                Some(size) => Meaning::Page { address: self.page(size), size },
+                None => Meaning::Table(PhysAddr::new(self.0 & ADDRESS_MASK)),
+            };
+        }
+        match leaf_size {
+            Some(size) if self.0 & PROTNONE != 0 => Meaning::ProtNone { address: self.inverted().page(size), size },
+            Some(size) if level != PageLevel::Pte => Meaning::Invalidated { address: self.page(size), size },
+            _ => Meaning::Swap(swap.decode(self.0)),
+        }
+    }
+
+    /// The size of the page that the entry would map, or `None` for one that points to a table.
+    const fn leaf_size(self, level: PageLevel) -> Option<u64> {
+        match level {
+            PageLevel::Pte => Some(1 << 12),
+            PageLevel::Pmd if self.0 & PAGE_SIZE_BIT != 0 => Some(1 << 21),
+            PageLevel::Pud if self.0 & PAGE_SIZE_BIT != 0 => Some(1 << 30),
+            _ => None,
+        }
+    }
+
+    /// Bit 12 of a huge entry is PAT, so the address is masked to the page's own size.
+    const fn page(self, size: u64) -> PhysAddr {
+        PhysAddr::new(self.0 & ADDRESS_MASK & !(size - 1))
+    }
+
+    /// `PROT_NONE` entries hold the frame inverted as a defence against L1TF (`asm/pgtable-invert.h`), which shows in
+    /// the topmost address bit being set.
+    const fn inverted(self) -> Self {
+        if self.0 & (1 << 51) != 0 { Self(self.0 ^ ADDRESS_MASK) } else { self }
+    }
+
+    /// The flag bits of a present entry, in words, such as `present writable user accessed dirty`.
+    #[must_use]
+    pub fn flags(self) -> String {
+        let names = [
+            (PRESENT, "present"),
+            (WRITABLE, "writable"),
+            (USER, "user"),
+            (ACCESSED, "accessed"),
+            (DIRTY, "dirty"),
+            (NO_EXECUTE, "nx"),
+        ];
+        let set: Vec<_> = names.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name).collect();
+        set.join(" ")
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({:#x})", self.0)
+    }
+}
+
+impl Meaning {
+    /// The frame of the page that is mapped, migrating or being split here.
+    #[must_use]
+    pub fn pfn(&self) -> Option<Pfn> {
+        match self {
+            Self::Page { address, .. } | Self::ProtNone { address, .. } | Self::Invalidated { address, .. } => {
+                Some(address.pfn())
+            }
+            Self::Swap(entry) => entry.pfn(),
+            Self::Empty | Self::Table(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("not mapped"),
+            Self::Table(address) => write!(f, "table at physical {address}"),
+            Self::Page { address, size } => write!(f, "{} page at physical {address}", size_name(*size)),
+            Self::ProtNone { address, size } => {
+                write!(f, "{} page at physical {address}, made inaccessible (PROT_NONE or NUMA)", size_name(*size))
+            }
+            Self::Invalidated { address, size } => {
+                write!(f, "{} page at physical {address}, invalidated while it is split or moved", size_name(*size))
+            }
+            Self::Swap(entry) => entry.fmt(f),
+        }
+    }
+}
+
+fn size_name(size: u64) -> &'static str {
+    match size {
+        0x1000 => "4 KiB",
+        0x20_0000 => "2 MiB",
+        _ => "1 GiB",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SWAP: SwapLayout = SwapLayout::for_tests(22);
+
+    #[test]
+    fn present_entries_by_level() {
+        let entry = Entry::new(0x8000_0000_1234_50e7);
+        assert_eq!(
+            entry.meaning(PageLevel::Pte, &SWAP),
+            Meaning::Page { address: PhysAddr::new(0x1234_5000), size: 4096 }
+        );
+        assert_eq!(
+            entry.meaning(PageLevel::Pmd, &SWAP),
+            Meaning::Page { address: PhysAddr::new(0x1220_0000), size: 2 << 20 }
+        );
+        assert_eq!(Entry::new(0x5067).meaning(PageLevel::Pmd, &SWAP), Meaning::Table(PhysAddr::new(0x5000)));
+        assert_eq!(entry.flags(), "present writable user accessed dirty nx");
+    }
+
+    #[test]
+    fn a_huge_entry_without_present_is_being_split() {
+        let entry = Entry::new(0x1220_00e6);
+        assert_eq!(
+            entry.meaning(PageLevel::Pmd, &SWAP),
+            Meaning::Invalidated { address: PhysAddr::new(0x1220_0000), size: 2 << 20 }
+        );
+    }
+
+    #[test]
+    fn protnone_is_stored_inverted() {
+        let raw = (!0x1234_5000 & ADDRESS_MASK) | PROTNONE;
+        let meaning = Entry::new(raw).meaning(PageLevel::Pte, &SWAP);
+        assert_eq!(meaning, Meaning::ProtNone { address: PhysAddr::new(0x1234_5000), size: 4096 });
+    }
+}

@@ -1,0 +1,15 @@
+//! x86-64 page tables: walking them and saying what an entry means.
+//!
+//! Four or five levels of 512 eight-byte entries. A present entry points to the next table or maps a page (4 KiB at the
+//! last level, 2 MiB and 1 GiB above it where bit 7 is set). A non-zero entry without the present bit is the kernel's
+//! own: a swap entry, which may stand for a page under migration, or a huge page that is just being split.
+//!
+//! Sources: `arch/x86/include/asm/pgtable_64.h`, `include/linux/swapops.h`.
+
+mod entry;
+mod swap;
+mod walk;
+
+pub use entry::{Entry, Meaning};
+pub use swap::{MigrationKind, SwapEntry, SwapLayout, SwapMeaning};
+pub use walk::{Outcome, PageTables, Step, Walk};

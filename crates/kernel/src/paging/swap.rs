@@ -1,0 +1,184 @@
+//! Swap entries: what a page-table entry without the present bit stands for.
+//!
+//! ```text
+//! 63   59 58                                   9 8        1 0
+//! | type | offset, every bit inverted           | software | 0 |
+//! ```
+//!
+//! The offset has been inverted since the L1TF fix (kernel commit 2f22b4cd45b6). Types below `MAX_SWAPFILES` are swap
+//! devices. Above it come, where the kernel is configured for them: `hwpoison`, the migration types (`READ`, since 5.19
+//! `READ_EXCLUSIVE`, `WRITE`), device memory, markers. `MAX_SWAPFILES` itself is not in any debug information, but it is
+//! the length of the array `swap_info`.
+//!
+//! Sources: `include/linux/swap.h`, `include/linux/swapops.h`, `arch/x86/include/asm/pgtable_64.h`.
+
+use std::fmt;
+
+use vmcore_memory::Pfn;
+
+/// How this kernel numbers the special swap types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwapLayout {
+    /// The first type that is not a swap device; `None` where `swap_info` is not known.
+    pub max_swapfiles: Option<u64>,
+    /// Whether `SWP_HWPOISON` takes a number (`CONFIG_MEMORY_FAILURE`).
+    pub hwpoison: bool,
+    /// Whether there is `SWP_MIGRATION_READ_EXCLUSIVE` (kernel commit 6c287605fd56, 5.19).
+    pub read_exclusive: bool,
+    /// How many low bits of a migration entry's offset are the frame (`SWP_PFN_BITS`; kernel commit 0d206b5d2e0d, 6.0):
+    /// the bits above them hold accessed and dirty.
+    pub pfn_bits: u32,
+}
+
+/// What a migration entry will become again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationKind {
+    /// A read-only mapping.
+    Read,
+    /// A read-only mapping of a page that belongs to this process alone.
+    ReadExclusive,
+    /// A writable mapping.
+    Write,
+}
+
+/// What a swap type stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapMeaning {
+    /// The page is on a swap device.
+    Device,
+    /// The page was poisoned by a memory error.
+    HwPoison,
+    /// The page is being migrated, or split: whoever touches it waits until it is put back.
+    Migration(MigrationKind),
+    /// Another special type.
+    Special,
+    /// `MAX_SWAPFILES` is not known, so the type cannot be told.
+    Unknown,
+}
+
+/// A decoded swap entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwapEntry {
+    /// The raw page-table entry.
+    pub raw: u64,
+    /// The swap type, 0 to 31.
+    pub kind: u64,
+    /// The offset, un-inverted.
+    pub offset: u64,
+    /// What the type stands for.
+    pub meaning: SwapMeaning,
+    pfn_bits: u32,
+}
+
+impl SwapLayout {
+    /// For walks that need not tell swap entries apart.
+    pub(super) const UNKNOWN: Self = Self { max_swapfiles: None, hwpoison: false, read_exclusive: false, pfn_bits: 40 };
+
+    /// Decodes a raw entry that is not present.
+    #[must_use]
+    pub const fn decode(&self, raw: u64) -> SwapEntry {
+        let kind = raw >> 59;
+        let offset = (!raw << 5) >> 14;
+        SwapEntry { raw, kind, offset, meaning: self.meaning(kind), pfn_bits: self.pfn_bits }
+    }
+
+    const fn meaning(&self, kind: u64) -> SwapMeaning {
+        let Some(max_swapfiles) = self.max_swapfiles else { return SwapMeaning::Unknown };
+        if kind < max_swapfiles {
+            return SwapMeaning::Device;
+        }
+        let special = kind - max_swapfiles;
+        let migration = match (self.hwpoison, special) {
+            (true, 0) => return SwapMeaning::HwPoison,
+            (true, special) => special - 1,
+            (false, special) => special,
+        };
+        match (migration, self.read_exclusive) {
+            (0, _) => SwapMeaning::Migration(MigrationKind::Read),
+            (1, true) => SwapMeaning::Migration(MigrationKind::ReadExclusive),
+            (1, false) | (2, true) => SwapMeaning::Migration(MigrationKind::Write),
+            _ => SwapMeaning::Special,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn for_tests(max_swapfiles: u64) -> Self {
+        Self { max_swapfiles: Some(max_swapfiles), hwpoison: true, read_exclusive: true, pfn_bits: 40 }
+    }
+}
+
+impl SwapEntry {
+    /// The frame under migration, or `None` for any other kind of entry.
+    #[must_use]
+    pub const fn pfn(&self) -> Option<Pfn> {
+        match self.meaning {
+            SwapMeaning::Migration(_) => Some(Pfn::new(self.offset & ((1 << self.pfn_bits) - 1))),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever touches this entry waits for a migration or split to end.
+    #[must_use]
+    pub const fn is_migration(&self) -> bool {
+        matches!(self.meaning, SwapMeaning::Migration(_))
+    }
+}
+
+impl fmt::Display for SwapEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, offset, .. } = self;
+        match self.meaning {
+            SwapMeaning::Device => write!(f, "swapped out: device {kind}, offset {offset:#x}"),
+            SwapMeaning::HwPoison => write!(f, "poisoned by a memory error: offset {offset:#x}"),
+            SwapMeaning::Migration(migration) => {
+                let name = match migration {
+                    MigrationKind::Read => "read",
+                    MigrationKind::ReadExclusive => "read-exclusive",
+                    MigrationKind::Write => "write",
+                };
+                let pfn = self.pfn().unwrap_or_default();
+                write!(f, "migration entry ({name}, swap type {kind}), pfn {pfn}")
+            }
+            SwapMeaning::Special => write!(f, "special swap entry: type {kind}, offset {offset:#x}"),
+            SwapMeaning::Unknown => write!(f, "swap entry: type {kind}, offset {offset:#x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entry of a spinner in a real dump of a 4.19 kernel without hwpoison or device memory.
+    #[test]
+    fn a_write_migration_entry_of_4_19() {
+        let layout = SwapLayout { max_swapfiles: Some(30), hwpoison: false, read_exclusive: false, pfn_bits: 40 };
+        let entry = layout.decode(0xffff_ffff_f8cb_9200);
+        assert_eq!(entry.kind, 31);
+        assert_eq!(entry.meaning, SwapMeaning::Migration(MigrationKind::Write));
+        assert_eq!(entry.pfn(), Some(Pfn::new(0x39a36)));
+    }
+
+    #[test]
+    fn types_are_numbered_from_the_length_of_swap_info() {
+        let layout = SwapLayout::for_tests(22);
+        let meaning = |kind: u64| layout.decode(kind << 59).meaning;
+        assert_eq!(meaning(21), SwapMeaning::Device);
+        assert_eq!(meaning(22), SwapMeaning::HwPoison);
+        assert_eq!(meaning(23), SwapMeaning::Migration(MigrationKind::Read));
+        assert_eq!(meaning(24), SwapMeaning::Migration(MigrationKind::ReadExclusive));
+        assert_eq!(meaning(25), SwapMeaning::Migration(MigrationKind::Write));
+        assert_eq!(meaning(26), SwapMeaning::Special);
+        let unknown = SwapLayout { max_swapfiles: None, ..layout };
+        assert_eq!(unknown.decode(25 << 59).meaning, SwapMeaning::Unknown);
+    }
+
+    #[test]
+    fn accessed_and_dirty_bits_are_not_part_of_the_frame() {
+        let layout = SwapLayout { pfn_bits: 34, ..SwapLayout::for_tests(22) };
+        let offset = 0x39a36 | 1 << 34 | 1 << 35;
+        let raw = 25 << 59 | ((!offset << 14) >> 5);
+        assert_eq!(layout.decode(raw).offset, offset);
+        assert_eq!(layout.decode(raw).pfn(), Some(Pfn::new(0x39a36)));
+    }
+}

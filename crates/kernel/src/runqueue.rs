@@ -1,0 +1,232 @@
+//! Run queues: who runs on a CPU, who waits for it, for how long.
+//!
+//! `struct rq` is per CPU. Fair tasks wait in a red-black tree (`cfs.tasks_timeline`; entities that are groups have a
+//! tree of their own), real-time tasks in one list a priority (`rt.active.queue`), deadline tasks in a tree.
+//!
+//! Source: `kernel/sched/sched.h`.
+
+use std::collections::HashMap;
+
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
+
+use crate::layout::{Field, Resolver};
+use crate::list::{list, rb_tree};
+use crate::task::TaskLayout;
+use crate::{Gap, LayoutError, Task};
+
+/// `MAX_RT_PRIO`.
+const RT_PRIORITIES: u64 = 100;
+/// More tasks than one run queue holds on any machine this tool was meant for.
+const MAX_QUEUED: usize = 1 << 17;
+/// Task groups nest as deep as control groups do.
+const MAX_GROUP_DEPTH: usize = 64;
+
+/// Offsets in `struct rq` and below.
+pub(crate) struct RunQueueLayout {
+    curr: Field,
+    idle: Field,
+    stop: Option<Field>,
+    clock: Field,
+    nr_running: Field,
+    fair_root: Field,
+    group_root: Field,
+    rt_queue: Option<Field>,
+    dl_root: Option<Field>,
+}
+
+impl RunQueueLayout {
+    pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
+        // Cached since 4.15 (kernel commit bfb068892d30).
+        let tree = ["tasks_timeline.rb_root.rb_node", "tasks_timeline.rb_node"];
+        let [new, old] = tree.map(|path| format!("cfs.{path}"));
+        Ok(Self {
+            curr: types.field("rq", "curr")?,
+            idle: types.field("rq", "idle")?,
+            stop: types.optional("rq", "stop"),
+            clock: types.field("rq", "clock")?,
+            nr_running: types.field("rq", "nr_running")?,
+            fair_root: types.first(&[("rq", &new), ("rq", &old)])?,
+            group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
+            rt_queue: types.optional("rq", "rt.active.queue"),
+            dl_root: types
+                .optional("rq", "dl.root.rb_root.rb_node")
+                .or_else(|| types.optional("rq", "dl.rb_root.rb_node")),
+        })
+    }
+}
+
+impl RunQueueLayout {
+    /// The idle task of the run queue at `queue`.
+    pub(crate) fn idle<M: ReadVirtual + ?Sized>(&self, memory: &M, queue: VirtAddr) -> Result<VirtAddr, ReadError> {
+        self.idle.read_pointer(memory, queue)
+    }
+}
+
+/// The scheduling class a queued task is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Deadline.
+    Deadline,
+    /// Real-time.
+    RealTime,
+    /// Fair (CFS or EEVDF).
+    Fair,
+}
+
+impl Class {
+    /// The name used in output: `dl`, `rt` or `fair`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "dl",
+            Self::RealTime => "rt",
+            Self::Fair => "fair",
+        }
+    }
+}
+
+/// A task in a run queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// The address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// Its class.
+    pub class: Class,
+}
+
+/// One CPU's run queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunQueue {
+    /// The CPU.
+    pub cpu: u32,
+    /// The address of its `struct rq`.
+    pub address: VirtAddr,
+    /// The task that the CPU was executing.
+    pub current: VirtAddr,
+    /// The CPU's idle task.
+    pub idle: VirtAddr,
+    /// The run queue's clock in nanoseconds since boot. It stops while interrupts stay off.
+    pub clock_ns: u64,
+    /// `rq.nr_running`: runnable tasks, the current one among them.
+    pub nr_running: u64,
+    /// Who waits, in the order of the queues: deadline, real-time by priority, fair by the tree. Without the current
+    /// task.
+    pub queued: Vec<Queued>,
+}
+
+impl RunQueue {
+    /// How long the task has been running without being scheduled out, by this queue's clock; `None` where the kernel
+    /// does not keep the time (`CONFIG_SCHED_INFO`).
+    #[must_use]
+    pub fn running_ns(&self, task: &Task) -> Option<u64> {
+        self.clock_ns.checked_sub(task.last_arrival_ns.filter(|&at| at != 0)?)
+    }
+
+    /// How long the task has been waiting in this queue.
+    #[must_use]
+    pub fn waiting_ns(&self, task: &Task) -> Option<u64> {
+        self.clock_ns.checked_sub(task.last_queued_ns.filter(|&at| at != 0)?)
+    }
+}
+
+/// Reads run queues; `tasks` are the known tasks, so that group and server entities are not taken for tasks.
+pub(crate) struct RunQueueReader<'a, M: ?Sized> {
+    pub(crate) memory: &'a M,
+    pub(crate) layout: &'a RunQueueLayout,
+    pub(crate) task_layout: &'a TaskLayout,
+    pub(crate) tasks: &'a HashMap<VirtAddr, usize>,
+}
+
+impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
+    pub(crate) fn read(&self, cpu: u32, address: VirtAddr, gaps: &mut Vec<Gap>) -> Result<RunQueue, ReadError> {
+        let Self { memory, layout, .. } = *self;
+        let current = layout.curr.read_pointer(memory, address)?;
+        let mut queued = Vec::new();
+        self.stopper(address, &mut queued);
+        self.deadline(address, cpu, &mut queued, gaps);
+        self.real_time(address, cpu, &mut queued, gaps);
+        self.fair(layout.fair_root.address(address), cpu, 0, &mut queued, gaps);
+        queued.retain(|entry| entry.task != current);
+        Ok(RunQueue {
+            cpu,
+            address,
+            current,
+            idle: layout.idle.read_pointer(memory, address)?,
+            clock_ns: layout.clock.read(memory, address)?,
+            nr_running: layout.nr_running.read(memory, address)?,
+            queued,
+        })
+    }
+
+    /// The task whose member `node` is at this address, if it is a known task.
+    fn task(&self, member: Field, node: VirtAddr) -> Option<VirtAddr> {
+        Some(member.container(node)).filter(|task| self.tasks.contains_key(task))
+    }
+
+    fn tree(&self, root: VirtAddr, cpu: u32, gaps: &mut Vec<Gap>) -> Vec<VirtAddr> {
+        let what = format!("run queue of CPU {cpu}");
+        match self.memory.read_pointer(root) {
+            Ok(root) => {
+                let listed = rb_tree(self.memory, root, MAX_QUEUED, &what);
+                gaps.extend(listed.gap);
+                listed.nodes
+            }
+            Err(error) => {
+                gaps.push(Gap::new(what, error));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The stop class above all others has one task, `migration/N`, and no queue. To the user it is real-time.
+    fn stopper(&self, rq: VirtAddr, queued: &mut Vec<Queued>) {
+        let stop = self.layout.stop.and_then(|stop| stop.read_pointer(self.memory, rq).ok());
+        let waits = |task: &VirtAddr| {
+            self.tasks.contains_key(task)
+                && self.task_layout.on_rq.read(self.memory, *task).is_ok_and(|on_rq| on_rq == 1)
+        };
+        queued.extend(stop.filter(waits).map(|task| Queued { task, class: Class::RealTime }));
+    }
+
+    fn deadline(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
+        let (Some(root), Some(member)) = (self.layout.dl_root, self.task_layout.dl_node) else { return };
+        let tasks = self.tree(root.address(rq), cpu, gaps).into_iter().filter_map(|node| self.task(member, node));
+        queued.extend(tasks.map(|task| Queued { task, class: Class::Deadline }));
+    }
+
+    fn real_time(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
+        let (Some(queue), Some(member)) = (self.layout.rt_queue, self.task_layout.rt_node) else { return };
+        for priority in 0..RT_PRIORITIES {
+            let head = queue.address(rq).wrapping_add(priority * 16);
+            let listed = list(self.memory, head, MAX_QUEUED, &format!("real-time queue of CPU {cpu}"));
+            let tasks = listed.nodes.into_iter().filter_map(|node| self.task(member, node));
+            queued.extend(tasks.map(|task| Queued { task, class: Class::RealTime }));
+            if listed.gap.is_some() {
+                gaps.extend(listed.gap);
+                return;
+            }
+        }
+    }
+
+    fn fair(&self, root: VirtAddr, cpu: u32, depth: usize, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
+        if depth > MAX_GROUP_DEPTH || queued.len() > MAX_QUEUED {
+            gaps.push(Gap::new(format!("run queue of CPU {cpu}"), "groups nest without end"));
+            return;
+        }
+        let member = self.task_layout.fair_node;
+        for node in self.tree(root, cpu, gaps) {
+            if let Some(task) = self.task(member, node) {
+                queued.push(Queued { task, class: Class::Fair });
+            } else if let Some(group) = self.group(node) {
+                self.fair(self.layout.group_root.address(group), cpu, depth + 1, queued, gaps);
+            }
+        }
+    }
+
+    /// The run queue that the group entity with its tree node here owns.
+    fn group(&self, node: VirtAddr) -> Option<VirtAddr> {
+        let (my_q, run_node) = self.task_layout.fair_group?;
+        let group = my_q.read_pointer(self.memory, run_node.container(node)).ok()?;
+        (!group.is_null()).then_some(group)
+    }
+}

@@ -1,0 +1,295 @@
+//! The whole machine as plain data: what detectors and reports work on.
+//!
+//! Reading is separate from judging: a [`Snapshot`] can be built by hand in a test.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use vmcore_memory::VirtAddr;
+use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
+
+use crate::stacks::TaskMachine;
+use crate::{CpuRegisters, Gap, Kernel, RunQueue, SymbolName, Task};
+
+/// One function, inlined or not, at a source position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFrame {
+    pub function: Option<String>,
+    pub file: Option<String>,
+    pub line: Option<u32>,
+}
+/// Where a code address is, in names and source lines. Shared by all frames at the same address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The symbol that covers it.
+    pub symbol: Option<SymbolName>,
+    /// Source position, innermost inlined function first; the last is the real function. Empty without DWARF.
+    pub source: Vec<SourceFrame>,
+}
+
+/// One frame of a task's stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackFrame {
+    /// The saved value itself: for a caller the return address.
+    pub pc: VirtAddr,
+    /// RSP when the frame's code was at `pc`.
+    pub sp: VirtAddr,
+    /// Whether `pc` is the next instruction, not a return address.
+    pub exact: bool,
+    /// How the frame was found.
+    pub trust: Trust,
+    /// The stack it lies on.
+    pub segment: Option<Segment>,
+    /// Where its code is.
+    pub location: Arc<Location>,
+}
+
+impl StackFrame {
+    /// The symbol's name, if there is one.
+    #[must_use]
+    pub fn function(&self) -> Option<&str> {
+        self.location.symbol.as_ref().map(|symbol| symbol.name.as_str())
+    }
+}
+
+/// What a task's stack ended at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackEnd {
+    /// At user code.
+    UserMode,
+    /// At a kernel thread's entry.
+    KernelThread,
+    /// At an idle task's entry.
+    Idle,
+    /// Too early.
+    Truncated,
+}
+
+impl StackEnd {
+    /// The name used in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserMode => "user_mode",
+            Self::KernelThread => "kernel_thread",
+            Self::Idle => "idle",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// A task's kernel stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Index of the task in [`Snapshot::tasks`].
+    pub task: usize,
+    /// Frames, innermost first.
+    pub frames: Vec<StackFrame>,
+    /// Interrupted contexts on the way, innermost first.
+    pub interrupts: Vec<Interrupt>,
+    /// How it ended.
+    pub end: StackEnd,
+    /// Why it ended too early, or why it may not be what was running.
+    pub error: Option<String>,
+}
+
+/// The state of one CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Its number.
+    pub cpu: u32,
+    /// Whether it was online when the dump was taken. After a panic, stopped CPUs are not.
+    pub online: bool,
+    /// Its registers, if the dump has them.
+    pub registers: Option<CpuRegisters>,
+    /// Its run queue, if it could be read.
+    pub run_queue: Option<RunQueue>,
+}
+
+/// How much of each frame is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Symbols only.
+    Symbols,
+    /// Symbols, source lines and inlined functions.
+    Source,
+}
+
+/// A machine as it was when it stopped.
+pub struct Snapshot {
+    /// All tasks: idle tasks first, by CPU, then by process id.
+    pub tasks: Vec<Task>,
+    /// All CPUs, by number.
+    pub cpus: Vec<Cpu>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    by_address: HashMap<VirtAddr, usize>,
+}
+
+impl Snapshot {
+    /// Reads tasks, run queues and registers.
+    #[must_use]
+    pub fn read(kernel: &Kernel<'_>) -> Self {
+        let mut gaps = kernel.gaps().to_vec();
+        let tasks = kernel.tasks(&mut gaps);
+        let mut queues: BTreeMap<u32, RunQueue> =
+            kernel.run_queues(&tasks, &mut gaps).into_iter().map(|queue| (queue.cpu, queue)).collect();
+        let by_address: HashMap<_, _> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+        let pid_on = |cpu: u32| {
+            let current = queues.get(&cpu)?.current;
+            tasks.get(*by_address.get(&current)?).map(|task| task.pid)
+        };
+        let registers = kernel.cpu_registers(pid_on);
+        let cpus = kernel.percpu().cpus().map(|cpu| Cpu {
+            cpu,
+            online: kernel.percpu().is_online(cpu),
+            registers: registers.get(&cpu).copied(),
+            run_queue: queues.remove(&cpu),
+        });
+        Self { cpus: cpus.collect(), tasks, gaps, by_address }
+    }
+
+    /// A snapshot from parts, for tests of detectors.
+    #[must_use]
+    pub fn from_parts(tasks: Vec<Task>, cpus: Vec<Cpu>) -> Self {
+        let by_address = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+        Self { tasks, cpus, gaps: Vec::new(), by_address }
+    }
+
+    /// The index of the task at `address`.
+    #[must_use]
+    pub fn task_index(&self, address: VirtAddr) -> Option<usize> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// The task at `address`.
+    #[must_use]
+    pub fn task(&self, address: VirtAddr) -> Option<&Task> {
+        self.tasks.get(self.task_index(address)?)
+    }
+
+    /// The task that `cpu` was executing.
+    #[must_use]
+    pub fn current(&self, cpu: &Cpu) -> Option<&Task> {
+        self.task(cpu.run_queue.as_ref()?.current)
+    }
+
+    /// The CPU that was executing the task, by the run queues.
+    #[must_use]
+    pub fn cpu_running(&self, task: &Task) -> Option<&Cpu> {
+        let runs = |cpu: &&Cpu| cpu.run_queue.as_ref().is_some_and(|queue| queue.current == task.address);
+        // An idle task is every run queue's own; a task may only be current once, but a damaged dump may say otherwise.
+        self.cpus.iter().find(|cpu| cpu.cpu == task.cpu && runs(cpu)).or_else(|| self.cpus.iter().find(runs))
+    }
+
+    /// The CPU with this number.
+    #[must_use]
+    pub fn cpu(&self, number: u32) -> Option<&Cpu> {
+        self.cpus.iter().find(|cpu| cpu.cpu == number)
+    }
+
+    /// Unwinds the stacks of the tasks with these indices, in parallel. The result has their order, whatever the
+    /// number of threads.
+    #[must_use]
+    pub fn stacks(&self, kernel: &Kernel<'_>, tasks: &[usize], detail: Detail) -> Vec<Stack> {
+        let unwound: Vec<_> = tasks
+            .par_iter()
+            .filter_map(|&index| Some((index, self.tasks.get(index)?)))
+            .map(|(index, task)| (index, task, self.unwind(kernel, task)))
+            .collect();
+        let locations = locate(kernel, &unwound, detail);
+        let stack = |(index, task, (unwound, note)): Walked<'_>| {
+            let frames = unwound.frames.iter().map(|frame| StackFrame {
+                pc: frame.pc,
+                sp: frame.sp,
+                exact: frame.exact,
+                trust: frame.trust,
+                segment: frame.segment,
+                location: locations.get(&(frame.lookup_pc(), frame.exact)).cloned().unwrap_or_default(),
+            });
+            Stack {
+                task: index,
+                frames: frames.collect(),
+                end: stack_end(&unwound, task),
+                error: note.or_else(|| unwound.problem.as_ref().map(ToString::to_string)),
+                interrupts: unwound.interrupts,
+            }
+        };
+        unwound.into_iter().map(stack).collect()
+    }
+
+    /// Walks one stack; with it, what is doubtful about where the walk began.
+    fn unwind(&self, kernel: &Kernel<'_>, task: &Task) -> (Unwound, Option<String>) {
+        let running_on = self.cpu_running(task);
+        let mut stacks: Vec<_> = kernel.stack_layout.task_stack(task.stack).into_iter().collect();
+        if let Some(cpu) = running_on {
+            stacks.extend(kernel.stack_layout.cpu_stacks(kernel.memory(), kernel.percpu(), cpu.cpu));
+        }
+        let machine = TaskMachine { kernel, stacks };
+        if let Some(CpuRegisters { registers, .. }) = running_on.and_then(|cpu| cpu.registers) {
+            let start = Start { registers, exact: true, complete: true };
+            return (Unwinder::new(&machine).unwind(start), None);
+        }
+        let start = kernel
+            .saved_sp(task.address)
+            .and_then(|sp| kernel.start_layout.read(kernel.memory(), sp, kernel.kaslr_offset()));
+        match start {
+            Ok(start) => {
+                let mut unwound = Unwinder::new(&machine).unwind(start);
+                let note = running_on.map(|cpu| {
+                    unwound.frames.iter_mut().for_each(|frame| frame.trust = Trust::Scan);
+                    format!(
+                        "CPU {} was running this task but the dump has no registers for it: this is where the task \
+                         was last scheduled out",
+                        cpu.cpu
+                    )
+                });
+                (unwound, note)
+            }
+            Err(source) => {
+                let problem = Problem::Unreadable { address: task.stack, source };
+                let empty =
+                    Unwound { frames: Vec::new(), interrupts: Vec::new(), end: End::Truncated, problem: Some(problem) };
+                (empty, None)
+            }
+        }
+    }
+}
+
+fn stack_end(unwound: &Unwound, task: &Task) -> StackEnd {
+    match unwound.end {
+        End::User => StackEnd::UserMode,
+        End::Outermost if task.pid == 0 => StackEnd::Idle,
+        End::Outermost => StackEnd::KernelThread,
+        End::Truncated => StackEnd::Truncated,
+    }
+}
+
+/// A walked stack: the index of its task, the task, the walk, and what is doubtful about where it began.
+type Walked<'s> = (usize, &'s Task, (Unwound, Option<String>));
+type Locations = HashMap<(VirtAddr, bool), Arc<Location>>;
+
+/// Looks every distinct code address up once, in parallel. Sorted first, so that neighbours share a compilation unit.
+fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locations {
+    let frames = unwound.iter().flat_map(|(_, _, (unwound, _))| &unwound.frames);
+    let mut addresses: Vec<_> = frames.map(|frame| (frame.lookup_pc(), frame.exact, frame.pc)).collect();
+    addresses.par_sort_unstable();
+    addresses.dedup();
+    let link = |lookup: VirtAddr| kernel.is_image_text(lookup).then(|| kernel.link_address(lookup));
+    let links: Vec<_> = addresses.iter().filter_map(|(lookup, _, _)| link(*lookup)).collect();
+    let mut source = match detail {
+        Detail::Source => {
+            let _ = &links;
+            HashMap::<VirtAddr, Vec<SourceFrame>>::new()
+        }
+        Detail::Symbols => HashMap::new(),
+    };
+    let mut locations = Locations::with_capacity(addresses.len());
+    for (lookup, exact, pc) in addresses {
+        let source = link(lookup).and_then(|address| source.remove(&address)).unwrap_or_default();
+        let location = Location { symbol: kernel.name_code(pc, lookup), source };
+        locations.insert((lookup, exact), Arc::new(location));
+    }
+    locations
+}

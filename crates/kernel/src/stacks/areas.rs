@@ -1,0 +1,93 @@
+//! The bounds of a task's stack and of each CPU's other stacks.
+//!
+//! Hard interrupts run on a stack whose top is in the per-CPU variable `hardirq_stack_ptr`. NMI, double fault, debug,
+//! machine-check and VMM-communication exceptions have stacks in `struct cea_exception_stacks`, which the per-CPU
+//! `cea_exception_stacks` points to, separated by guard pages. The entry code starts on `cpu_entry_area.entry_stack_page`.
+//!
+//! Source: `arch/x86/include/asm/cpu_entry_area.h`, `arch/x86/kernel/irq_64.c`.
+
+use vmcore_debuginfo::SymbolTable;
+use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr};
+use vmcore_unwind::{Segment, StackRange};
+
+use crate::PerCpu;
+use crate::layout::{Field, Resolver};
+
+/// `THREAD_SIZE` without KASAN, since 3.15 (kernel commit 6538b8ea886e).
+const DEFAULT_THREAD_SIZE: u64 = 16 << 10;
+/// `IRQ_STACK_SIZE` without KASAN.
+const IRQ_STACK_SIZE: u64 = 16 << 10;
+
+/// Where the pointers to the stacks are.
+pub(crate) struct StackLayout {
+    thread_size: u64,
+    /// Link-time address of the per-CPU variable that holds the top of the interrupt stack.
+    irq_stack: Option<VirtAddr>,
+    /// The same for `cea_exception_stacks`.
+    exception_stacks: Option<VirtAddr>,
+    exceptions: Vec<(Segment, Field)>,
+    estacks: Option<Field>,
+    entry_stack: Option<Field>,
+}
+
+impl StackLayout {
+    pub(crate) fn resolve(types: Resolver<'_>, symbols: &SymbolTable) -> Self {
+        let stack = |name, segment| types.optional("cea_exception_stacks", name).map(|field| (segment, field));
+        let exceptions = [
+            stack("NMI_stack", Segment::Nmi),
+            stack("DF_stack", Segment::Exception),
+            stack("DB_stack", Segment::Exception),
+            stack("MCE_stack", Segment::Exception),
+            stack("VC_stack", Segment::Exception),
+            stack("VC2_stack", Segment::Exception),
+        ];
+        Self {
+            thread_size: types.size_of("thread_union").unwrap_or(DEFAULT_THREAD_SIZE),
+            irq_stack: irq_stack_pointer(types, symbols),
+            exception_stacks: symbols.address("cea_exception_stacks"),
+            exceptions: exceptions.into_iter().flatten().collect(),
+            estacks: types.optional("cpu_entry_area", "estacks"),
+            entry_stack: types.optional("cpu_entry_area", "entry_stack_page"),
+        }
+    }
+
+    /// A task's own stack, from `task_struct.stack`.
+    pub(crate) fn task_stack(&self, stack: VirtAddr) -> Option<StackRange> {
+        let high = stack.checked_add(self.thread_size)?;
+        stack.is_kernel_half().then_some(StackRange { segment: Segment::Task, low: stack, high })
+    }
+
+    /// The other stacks of a CPU, as far as they can be found.
+    pub(crate) fn cpu_stacks<M: ReadVirtual + ?Sized>(&self, memory: &M, percpu: &PerCpu, cpu: u32) -> Vec<StackRange> {
+        let variable = |link: Option<VirtAddr>| {
+            let value = memory.read_pointer(percpu.address(link?, cpu)?).ok()?;
+            value.is_kernel_half().then_some(value)
+        };
+        let mut stacks = Vec::new();
+        if let Some(top) = variable(self.irq_stack) {
+            // The variable holds the top less one word since 5.8 (kernel commit 951c2a51ae75), the top before.
+            let high = VirtAddr::new(top.get().next_multiple_of(PAGE_SIZE));
+            stacks.push(StackRange { segment: Segment::Irq, low: high.wrapping_sub(IRQ_STACK_SIZE), high });
+        }
+        if let Some(base) = variable(self.exception_stacks) {
+            stacks.extend(self.exceptions.iter().map(|(segment, field)| {
+                let low = field.address(base);
+                StackRange { segment: *segment, low, high: low.wrapping_add(field.size) }
+            }));
+            if let (Some(estacks), Some(entry)) = (self.estacks, self.entry_stack) {
+                let low = entry.address(estacks.container(base));
+                stacks.push(StackRange { segment: Segment::Entry, low, high: low.wrapping_add(entry.size) });
+            }
+        }
+        stacks
+    }
+}
+
+/// In `pcpu_hot` from 6.2 to 6.14 (kernel commits d7b6d709a76a, c6a0918072ea), a variable of its own before and since.
+fn irq_stack_pointer(types: Resolver<'_>, symbols: &SymbolTable) -> Option<VirtAddr> {
+    let member = types.optional("pcpu_hot", "hardirq_stack_ptr");
+    match (member, symbols.address("pcpu_hot")) {
+        (Some(member), Some(pcpu_hot)) => Some(member.address(pcpu_hot)),
+        _ => symbols.address("hardirq_stack_ptr").or_else(|| symbols.address("irq_stack_ptr")),
+    }
+}

@@ -1,0 +1,34 @@
+//! One task's view of code, tables and stacks, for the unwinder.
+
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
+use vmcore_unwind::{Machine, StackRange, orc::OrcEntry};
+
+use crate::Kernel;
+
+/// The stacks that a walk may cross, over the kernel's code and memory.
+pub(crate) struct TaskMachine<'k, 'a> {
+    pub(crate) kernel: &'k Kernel<'a>,
+    pub(crate) stacks: Vec<StackRange>,
+}
+
+impl ReadVirtual for TaskMachine<'_, '_> {
+    fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.kernel.memory().read_virtual(address, buf)
+    }
+}
+
+impl Machine for TaskMachine<'_, '_> {
+    fn orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
+        self.kernel.code().orc(self.kernel.memory(), pc)
+    }
+
+    fn is_text(&self, pc: VirtAddr) -> bool {
+        self.kernel.code().is_text(self.kernel.memory(), pc)
+    }
+
+    fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
+        // A stack's top is the next one's guard page or bottom, so a pointer inside wins over one at the top.
+        let inside = self.stacks.iter().find(|stack| stack.low <= sp && sp < stack.high);
+        inside.or_else(|| self.stacks.iter().find(|stack| stack.contains(sp))).copied()
+    }
+}

@@ -1,0 +1,208 @@
+//! One task: what `struct task_struct` says of it.
+
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
+
+use crate::layout::{Field, Resolver};
+use crate::{LayoutError, TaskState};
+
+/// `PF_KTHREAD` of `include/linux/sched.h`; unchanged since 2.6.27.
+const PF_KTHREAD: u64 = 0x0020_0000;
+/// `TASK_COMM_LEN`.
+const COMM_LEN: usize = 16;
+
+/// Offsets in `struct task_struct`.
+pub(crate) struct TaskLayout {
+    pub(crate) tasks: Field,
+    thread_node: Field,
+    thread_head: Field,
+    signal: Field,
+    pid: Field,
+    tgid: Field,
+    parent: Field,
+    comm: Field,
+    state: Field,
+    exit_state: Field,
+    flags: Field,
+    cpu: Field,
+    on_cpu: Field,
+    pub(crate) on_rq: Field,
+    policy: Field,
+    prio: Field,
+    mm: Field,
+    active_mm: Field,
+    stack: Field,
+    saved_sp: Field,
+    last_arrival: Option<Field>,
+    last_queued: Option<Field>,
+    exec_start: Option<Field>,
+    preempt_count: Option<Field>,
+    ti_flags: Option<Field>,
+    pub(crate) fair_node: Field,
+    /// `sched_entity.my_q` and `sched_entity.run_node`, where tasks can be grouped.
+    pub(crate) fair_group: Option<(Field, Field)>,
+    pub(crate) rt_node: Option<Field>,
+    pub(crate) dl_node: Option<Field>,
+}
+
+impl TaskLayout {
+    pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
+        let task = |path| types.field("task_struct", path);
+        let optional = |path| types.optional("task_struct", path);
+        Ok(Self {
+            tasks: task("tasks")?,
+            thread_node: task("thread_node")?,
+            thread_head: types.field("signal_struct", "thread_head")?,
+            signal: task("signal")?,
+            pid: task("pid")?,
+            tgid: task("tgid")?,
+            parent: task("real_parent")?,
+            comm: task("comm")?,
+            // Renamed by kernel commit 2f064a59a11f (5.14).
+            state: types.first(&[("task_struct", "__state"), ("task_struct", "state")])?,
+            exit_state: task("exit_state")?,
+            flags: task("flags")?,
+            // Moved into thread_info by kernel commit bcf9033e5449 (5.16).
+            cpu: types.first(&[("task_struct", "thread_info.cpu"), ("task_struct", "cpu")])?,
+            on_cpu: task("on_cpu")?,
+            on_rq: task("on_rq")?,
+            policy: task("policy")?,
+            prio: task("prio")?,
+            mm: task("mm")?,
+            active_mm: task("active_mm")?,
+            stack: task("stack")?,
+            saved_sp: task("thread.sp")?,
+            last_arrival: optional("sched_info.last_arrival"),
+            last_queued: optional("sched_info.last_queued"),
+            exec_start: optional("se.exec_start"),
+            preempt_count: optional("thread_info.preempt_count"),
+            ti_flags: optional("thread_info.flags"),
+            fair_node: task("se.run_node")?,
+            fair_group: types.optional("sched_entity", "my_q").zip(types.optional("sched_entity", "run_node")),
+            rt_node: optional("rt.run_list"),
+            dl_node: optional("dl.rb_node"),
+        })
+    }
+
+    /// The head of the list of `task`'s threads, and the member that links them.
+    pub(crate) fn threads<M: ReadVirtual + ?Sized>(
+        &self,
+        memory: &M,
+        task: VirtAddr,
+    ) -> Result<(VirtAddr, Field), ReadError> {
+        let signal = self.signal.read_pointer(memory, task)?;
+        Ok((self.thread_head.address(signal), self.thread_node))
+    }
+
+    /// The stack pointer that was saved when the task was last scheduled out.
+    pub(crate) fn saved_sp<M: ReadVirtual + ?Sized>(&self, memory: &M, task: VirtAddr) -> Result<VirtAddr, ReadError> {
+        self.saved_sp.read_pointer(memory, task)
+    }
+
+    /// Reads the task at `address`.
+    pub(crate) fn read<M: ReadVirtual + ?Sized>(&self, memory: &M, address: VirtAddr) -> Result<Task, ReadError> {
+        let read = |field: Field| field.read(memory, address);
+        let optional = |field: Option<Field>| field.and_then(|field| field.read(memory, address).ok());
+        let int = |field: Field| field.read_i32(memory, address);
+        let pointer = |field: Field| field.read_pointer(memory, address);
+        let comm = memory.read_c_string(self.comm.address(address), COMM_LEN)?;
+        let parent = pointer(self.parent)?;
+        let mm = pointer(self.mm)?;
+        Ok(Task {
+            address,
+            pid: int(self.pid)?,
+            tgid: int(self.tgid)?,
+            ppid: self.tgid.read_i32(memory, parent).ok(),
+            comm: String::from_utf8_lossy(&comm).into_owned(),
+            state: TaskState { state: read(self.state)?, exit_state: read(self.exit_state)? },
+            kernel_thread: read(self.flags)? & PF_KTHREAD != 0,
+            cpu: u32::try_from(read(self.cpu)?).unwrap_or(u32::MAX),
+            on_cpu: read(self.on_cpu)? != 0,
+            on_rq: read(self.on_rq)?,
+            policy: Policy(read(self.policy)?),
+            prio: int(self.prio)?,
+            mm: (!mm.is_null()).then_some(mm),
+            active_mm: pointer(self.active_mm).ok().filter(|mm| !mm.is_null()),
+            stack: pointer(self.stack)?,
+            last_arrival_ns: optional(self.last_arrival),
+            last_queued_ns: optional(self.last_queued),
+            exec_start_ns: optional(self.exec_start),
+            preempt_count: optional(self.preempt_count),
+            thread_flags: optional(self.ti_flags),
+        })
+    }
+}
+
+/// `task_struct.policy`: a `SCHED_*` number of `include/uapi/linux/sched.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy(pub u64);
+
+impl Policy {
+    /// The kernel's name, such as `SCHED_FIFO`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            0 => "SCHED_NORMAL",
+            1 => "SCHED_FIFO",
+            2 => "SCHED_RR",
+            3 => "SCHED_BATCH",
+            5 => "SCHED_IDLE",
+            6 => "SCHED_DEADLINE",
+            7 => "SCHED_EXT",
+            _ => "unknown",
+        }
+    }
+}
+
+/// A task as it was when the machine stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The address of its `struct task_struct`.
+    pub address: VirtAddr,
+    /// Its thread id, in the initial PID namespace. 0 for every CPU's idle task.
+    pub pid: i32,
+    /// Its process id (that of the thread-group leader).
+    pub tgid: i32,
+    /// The process id of its parent; `None` where that could not be read.
+    pub ppid: Option<i32>,
+    /// Its name. Chosen by the process itself: untrusted, may hold control characters.
+    pub comm: String,
+    /// What it was doing.
+    pub state: TaskState,
+    /// Whether it has no user space (`PF_KTHREAD`).
+    pub kernel_thread: bool,
+    /// The CPU it runs or last ran on, or whose run queue it is in.
+    pub cpu: u32,
+    /// Whether a CPU was executing it.
+    pub on_cpu: bool,
+    /// `task_struct.on_rq`: 1 queued (`TASK_ON_RQ_QUEUED`), 2 migrating, 0 neither.
+    pub on_rq: u64,
+    /// Its scheduling policy.
+    pub policy: Policy,
+    /// Its effective priority: below 0 deadline, 0 to 99 real-time, 100 to 139 fair.
+    pub prio: i32,
+    /// Its `struct mm_struct`; `None` for a kernel thread.
+    pub mm: Option<VirtAddr>,
+    /// The `mm_struct` whose page tables it uses, borrowed for a kernel thread.
+    pub active_mm: Option<VirtAddr>,
+    /// The lowest address of its kernel stack.
+    pub stack: VirtAddr,
+    /// When it was last given a CPU, by the run queue's clock (`sched_info.last_arrival`).
+    pub last_arrival_ns: Option<u64>,
+    /// When it last began to wait for a CPU, by the run queue's clock; 0 while it does not wait
+    /// (`sched_info.last_queued`).
+    pub last_queued_ns: Option<u64>,
+    /// When the scheduler last accounted its run time, by the run queue's task clock (`se.exec_start`).
+    pub exec_start_ns: Option<u64>,
+    /// `thread_info.preempt_count`, where the kernel keeps it there.
+    pub preempt_count: Option<u64>,
+    /// `thread_info.flags`.
+    pub thread_flags: Option<u64>,
+}
+
+impl Task {
+    /// Whether it wants a CPU and waits for one: runnable, queued, not running.
+    #[must_use]
+    pub const fn waits_for_cpu(&self) -> bool {
+        self.state.is_running() && self.on_rq == 1 && !self.on_cpu
+    }
+}

@@ -1,0 +1,91 @@
+//! Task states, with the letters that `ps` and the kernel's own reports use.
+
+use std::fmt;
+
+const INTERRUPTIBLE: u64 = 0x1;
+const UNINTERRUPTIBLE: u64 = 0x2;
+const STOPPED: u64 = 0x4;
+const TRACED: u64 = 0x8;
+const PARKED: u64 = 0x40;
+const EXIT_DEAD: u64 = 0x10;
+const EXIT_ZOMBIE: u64 = 0x20;
+/// `TASK_NOLOAD`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_IDLE`.
+const NOLOAD: u64 = 0x400;
+
+/// `task_struct.__state` and `task_struct.exit_state`. Bits as of 4.14 and later (kernel commits 92c4bc9f9c6f,
+/// 8ef9925b02c2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskState {
+    /// The raw `__state` (`state` before 5.14).
+    pub state: u64,
+    /// The raw `exit_state`.
+    pub exit_state: u64,
+}
+
+impl TaskState {
+    /// Whether it is `TASK_RUNNING`: running or waiting for a CPU.
+    #[must_use]
+    pub const fn is_running(self) -> bool {
+        self.state == 0 && self.exit_state == 0
+    }
+
+    /// Whether it sleeps and no signal can wake it: `D`, but not an idle kernel thread (`I`).
+    #[must_use]
+    pub const fn is_uninterruptible(self) -> bool {
+        self.exit_state == 0 && self.state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE
+    }
+
+    /// The letter: `R`, `S`, `D`, `I`, `T`, `t`, `P`, `X`, `Z`, or `?`.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        if self.exit_state & EXIT_ZOMBIE != 0 {
+            return 'Z';
+        }
+        if self.exit_state & EXIT_DEAD != 0 {
+            return 'X';
+        }
+        match self.state {
+            0 => 'R',
+            state if state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE | NOLOAD => 'I',
+            state if state & INTERRUPTIBLE != 0 => 'S',
+            state if state & UNINTERRUPTIBLE != 0 => 'D',
+            state if state & STOPPED != 0 => 'T',
+            state if state & TRACED != 0 => 't',
+            state if state & PARKED != 0 => 'P',
+            // TASK_DEAD (0x80) without an exit state yet.
+            state if state & 0x80 != 0 => 'X',
+            _ => '?',
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.letter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters() {
+        let letter = |state, exit_state| TaskState { state, exit_state }.letter();
+        assert_eq!(letter(0, 0), 'R');
+        assert_eq!(letter(1, 0), 'S');
+        assert_eq!(letter(2, 0), 'D');
+        // TASK_KILLABLE
+        assert_eq!(letter(0x102, 0), 'D');
+        assert_eq!(letter(0x402, 0), 'I');
+        assert_eq!(letter(0x104, 0), 'T');
+        assert_eq!(letter(0x80, 0x20), 'Z');
+        assert_eq!(letter(0x40, 0), 'P');
+    }
+
+    #[test]
+    fn idle_kernel_threads_are_not_hung() {
+        assert!(TaskState { state: 0x2, exit_state: 0 }.is_uninterruptible());
+        assert!(!TaskState { state: 0x402, exit_state: 0 }.is_uninterruptible());
+    }
+}

@@ -5,15 +5,18 @@
 //! trusted: damage gives an error or no answer, never a panic.
 
 mod bytes;
+mod dwarf;
 mod elf;
 mod error;
 mod mmap;
 mod name_index;
+mod source;
 mod symbols;
 mod types;
 mod vmlinux;
 
 pub use error::OpenError;
+pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
 pub use types::{BtfError, Member, MemberKind, Types, TypesOrigin};
 pub use vmlinux::{Section, Vmlinux};

@@ -10,7 +10,10 @@ use std::{
 
 use vmcore_memory::VirtAddr;
 
-use crate::{BtfError, OpenError, SymbolTable, Types, bytes::Bytes, elf::Elf, mmap::Mapping};
+use crate::{
+    BtfError, OpenError, SourceFrame, SourceLines, SymbolTable, Types, bytes::Bytes, dwarf::Dwarf, elf::Elf,
+    mmap::Mapping, source::all_frames,
+};
 
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
 const MAX_BANNER: u64 = 1024;
@@ -31,6 +34,8 @@ pub struct Vmlinux {
     file: Bytes,
     symbols: Arc<SymbolTable>,
     types: OnceLock<(Types, Option<BtfError>)>,
+    handle: Arc<File>,
+    dwarf: OnceLock<Option<Arc<Dwarf>>>,
 }
 
 impl Vmlinux {
@@ -49,11 +54,12 @@ impl Vmlinux {
         if metadata.len() == 0 {
             return Err(OpenError::Empty { path: path.into() });
         }
-        let file = File::open(path).map_err(io_error)?;
-        let file = Bytes::mapped(Mapping::new(&file).map_err(io_error)?);
+        let handle = Arc::new(File::open(path).map_err(io_error)?);
+        let file = Bytes::mapped(Mapping::new(&handle).map_err(io_error)?);
         let elf = Elf::parse(path, file.clone())?;
         let symbols = SymbolTable::new(&elf).ok_or_else(|| OpenError::NoSymbols { path: path.into() })?;
-        Ok(Self { elf, file, symbols: Arc::new(symbols), types: OnceLock::new() })
+        let symbols = Arc::new(symbols);
+        Ok(Self { elf, file, symbols, types: OnceLock::new(), handle, dwarf: OnceLock::new() })
     }
 
     /// The GNU build-id: 20 bytes with the usual kind.
@@ -92,6 +98,19 @@ impl Vmlinux {
         self.types_and_problem().1.as_ref()
     }
 
+    /// A reader of source lines, for one thread; `None` where the file has no DWARF.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceLines> {
+        self.dwarf().map(|dwarf| SourceLines::new(Arc::clone(dwarf)))
+    }
+
+    /// The source frames of many addresses, one answer per address and in their order; see [`SourceLines::frames`].
+    /// Faster than one by one: each unit is read once, on as many threads as the caller's pool has.
+    #[must_use]
+    pub fn source_frames(&self, addresses: &[VirtAddr]) -> Vec<Vec<SourceFrame>> {
+        self.dwarf().map_or_else(|| vec![Vec::new(); addresses.len()], |dwarf| all_frames(dwarf, addresses))
+    }
+
     /// The contents of the section `name`; `None` where there is none, the file does not hold its bytes, or they
     /// cannot be decompressed.
     ///
@@ -118,6 +137,10 @@ impl Vmlinux {
             return None;
         }
         self.file_range(section.offset.checked_add(skip)?, len)
+    }
+
+    fn dwarf(&self) -> Option<&Arc<Dwarf>> {
+        self.dwarf.get_or_init(|| Dwarf::new(&self.elf, &self.handle).map(Arc::new)).as_ref()
     }
 
     fn file_range(&self, offset: u64, len: u64) -> Option<&[u8]> {

@@ -7,13 +7,13 @@ source "$LAB_SRC/lib/kernel.sh"
 source "$LAB_SRC/lib/guest.sh"
 
 DUMP_USAGE="usage: lab dump --kernel SERIES --scenario NAME --route snapshot|kdump -o DIR
-                [--format elf|kdump-zlib|flattened] [--cpus N] [--memory MiB] [--append 'KERNEL PARAMETERS']"
+                [--format elf|kdump-zlib|flattened] [--level N] [--cpus N] [--memory MiB] [--append 'KERNEL PARAMETERS']"
 
 # How long a guest may take, on a busy machine, to die and to be saved.
 GUEST_TIMEOUT=${VMCORE_LAB_TIMEOUT:-140}
 
 dump() {
-    local series='' scenario='' route='' format=elf out='' cpus=4 memory=1024 append=''
+    local series='' scenario='' route='' format=elf out='' level='' cpus=4 memory=1024 append=''
     while (($#)); do
         [[ $# -ge 2 ]] || die "$1 needs a value
 $DUMP_USAGE"
@@ -23,6 +23,7 @@ $DUMP_USAGE"
             --route) route=$2 ;;
             --format) format=$2 ;;
             -o | --output) out=$2 ;;
+            --level) level=$2 ;;
             --cpus) cpus=$2 ;;
             --memory) memory=$2 ;;
             --append) append=$2 ;;
@@ -37,6 +38,8 @@ $DUMP_USAGE" ;;
         snapshot:elf | snapshot:kdump-zlib | kdump:elf | kdump:flattened) ;;
         *) die "the route $route cannot make the format $format" ;;
     esac
+
+    level=${level:-$(kernel_field "$series" 5)}
 
     kernel "$series" >/dev/null
     build_guest "$series"
@@ -80,7 +83,7 @@ start_qemu() {
     local parameters="console=ttyS0 panic=0 preempt=none lab.scenario=$scenario"
     local devices=(-device vmcoreinfo)
     if [[ $route == kdump ]]; then
-        parameters+=" crashkernel=256M lab.kdump=$format"
+        parameters+=" crashkernel=256M lab.kdump=$format lab.level=$level"
         # As large as the memory, and then some for the headers; sparse.
         truncate -s "$((memory + 64))M" "$WORK/vmcore"
         devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$WORK/vmcore")

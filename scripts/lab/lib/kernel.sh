@@ -25,16 +25,32 @@ fetch_kernel() {
     fi
     make_sure_listed "$series"
     local release
+    # Lists that are older than what the mirror still serves name nothing that can be had.
+    release=$(download_newest "$series") \
+        || { refresh_lists && release=$(download_newest "$series"); } \
+        || die "no kernel of series $series could be fetched from this machine's mirrors"
+    unpack_kernel "$series" "$release"
+    say "kernel $series is $release"
+}
+
+# download_newest SERIES: downloads the newest release that can be had, and prints it.
+download_newest() {
+    local series=$1 release
     for release in $(listed_releases "$series"); do
-        say "trying $release"
+        say "fetching $release"
         if download_kernel "$series" "$release"; then
-            unpack_kernel "$series" "$release"
-            say "kernel $series is $release"
-            return
+            echo "$release"
+            return 0
         fi
-        say "$release is listed but not served whole; trying the next newest"
+        say "$release is listed but not served whole"
     done
-    die "no kernel of series $series could be fetched from this machine's mirrors"
+    return 1
+}
+
+refresh_lists() {
+    need_root "lab kernel"
+    say "refreshing the package lists"
+    apt-get update -qq >&2
 }
 
 # listed_releases SERIES: releases whose debug symbols are listed, newest first. A
@@ -53,13 +69,12 @@ listed_releases() {
 make_sure_listed() {
     local series=$1 suite
     [[ -z $(listed_releases "$series") ]] || return 0
-    need_root "lab kernel"
-    apt-get update -qq >&2
+    refresh_lists
     [[ -z $(listed_releases "$series") ]] || return 0
     suite=$(kernel_field "$series" 4)
     say "adding an apt source for $suite"
     write_apt_source "$suite" >"/etc/apt/sources.list.d/vmcore-thp-lab-$suite.sources"
-    apt-get update -qq >&2
+    refresh_lists
 }
 
 # The mirror is the one this machine already uses, whatever that is; backports and

@@ -1,0 +1,106 @@
+"""Checks with drgn that a livelock dump holds what its truth.json says.
+
+Run by drgn:  drgn -q -c VMCORE -s VMLINUX drgn_truth.py TRUTH.json
+
+So the truth does not rest on the lab's word alone, nor on the analyzer it is there to
+judge. Exits 1 and says what is wrong.
+"""
+
+import json
+import sys
+
+from drgn import FaultError, Program
+from drgn.helpers.linux.mm import access_process_vm
+from drgn.helpers.linux.percpu import per_cpu
+from drgn.helpers.linux.pid import find_task
+from drgn.helpers.linux.sched import task_cpu
+
+prog: Program
+
+TASK_RUNNING = 0
+SPLIT_FUNCTIONS = ("split_huge_page_to_list", "__folio_split")
+
+problems = []
+
+
+def check(condition, text):
+    if not condition:
+        problems.append(text)
+
+
+def functions(task):
+    return [frame.name or "" for frame in prog.stack_trace(task)]
+
+
+def state(task):
+    # Renamed in 5.14.
+    name = "__state" if task.type_.type.has_member("__state") else "state"
+    return task.member_(name).value_()
+
+
+def check_identity(who, task, truth):
+    check(task.comm.string_().decode() == truth["comm"], f"{who}: comm {task.comm}")
+    check(task.tgid.value_() == truth["tgid"], f"{who}: tgid {task.tgid}")
+    check(task_cpu(task) == truth["cpu"], f"{who}: on CPU {task_cpu(task)}")
+
+
+def check_spinner(truth):
+    who = f"spinner {truth['pid']}"
+    task = find_task(prog, truth["pid"])
+    check_identity(who, task, truth)
+    current = per_cpu(prog["runqueues"], truth["cpu"]).curr
+    check(current == task, f"{who}: CPU {truth['cpu']} runs {current.pid.value_()}")
+    stack = functions(task)
+    check("_copy_to_user" in stack, f"{who}: no _copy_to_user on its stack")
+    check(
+        any("page_fault" in function for function in stack),
+        f"{who}: no page fault on its stack",
+    )
+    # The page is there, but its entry is a migration entry: it must not be readable.
+    try:
+        access_process_vm(task, int(truth["address"], 16), 1)
+        problems.append(f"{who}: {truth['address']} is mapped")
+    except FaultError:
+        pass
+
+
+def check_splitter(truth):
+    who = f"splitter {truth['pid']}"
+    task = find_task(prog, truth["pid"])
+    check_identity(who, task, truth)
+    check(state(task) == TASK_RUNNING, f"{who}: state {state(task)}")
+    check(task.on_rq.value_() == 1, f"{who}: not on a run queue")
+    check(task.on_cpu.value_() == 0, f"{who}: on a CPU")
+    stack = functions(task)
+    check(
+        any(function.startswith(SPLIT_FUNCTIONS) for function in stack),
+        f"{who}: no split on its stack",
+    )
+    check("__cond_resched" in stack, f"{who}: not switched out by cond_resched")
+
+
+def check_locked_up(truth):
+    who = f"locked up {truth['pid']}"
+    task = find_task(prog, truth["pid"])
+    check_identity(who, task, truth)
+    check(task.on_cpu.value_() == 1, f"{who}: not on a CPU")
+
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    TRUTH = json.load(file)
+RELEASE = prog["UTS_RELEASE"].string_().decode()
+check(RELEASE == TRUTH["release"], f"release {RELEASE}")
+try:
+    if TRUTH["scenario"] == "thp-livelock":
+        for spinner in TRUTH["spinners"]:
+            check_spinner(spinner)
+        check_splitter(TRUTH["splitter"])
+    elif TRUTH["scenario"] == "soft-lockup":
+        check_locked_up(TRUTH["locked_up"])
+except FaultError as error:
+    problems.append(f"the dump lacks what is needed: {error}")
+
+for problem in problems:
+    print(problem)
+print("NOT true" if problems else "true")
+sys.exit(1 if problems else 0)

@@ -1,3 +1,34 @@
-//! Detectors: from a snapshot of a kernel to a verdict with its proof.
+//! From the state of a crashed machine to a verdict with its proof.
+//!
+//! [`collect`] reads what a judgement needs from a kernel, [`judge`] makes it. Judging does no I/O beyond the narrow
+//! [`Reader`], so that tests can hand it machines built by hand.
+//!
+//! A detector never keys on names of processes, pids or addresses, only on what the kernel's own structures say. What
+//! cannot be read is unknown: it is reported as such and never taken as a sign of health.
 
 #![forbid(unsafe_code)]
+
+mod collect;
+mod facts;
+mod fault;
+mod judge;
+mod livelock;
+mod model;
+mod names;
+mod operand;
+mod reader;
+mod remedy;
+mod soft_lockup;
+mod spinner;
+mod splitter;
+mod text;
+mod waited_page;
+
+pub use collect::collect;
+pub use facts::{Facts, KernelPreemption, LogLine};
+pub use judge::{Options, judge};
+pub use model::{
+    CheckResult, Confidence, Diagnosis, Edge, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity,
+    Spinner, Splitter, Value, Verdict, issue,
+};
+pub use reader::Reader;

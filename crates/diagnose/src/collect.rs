@@ -1,0 +1,32 @@
+//! Reading what a judgement needs, and no more: the stacks of tasks that run, wait for a CPU, or are blocked.
+
+use vmcore_kernel::{Detail, Kernel, Snapshot, Stack, Task};
+
+use crate::{Evidence, Facts, KernelPreemption};
+
+/// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
+#[must_use]
+pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
+    let running: Vec<_> = snapshot
+        .cpus
+        .iter()
+        .filter_map(|cpu| Some((cpu.cpu, snapshot.task_index(cpu.run_queue.as_ref()?.current)?)))
+        .collect();
+    let indices: Vec<_> = running.iter().map(|(_, task)| *task).collect();
+    let stacks = snapshot.stacks(kernel, &indices, Detail::Source);
+    Facts {
+        snapshot,
+        running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
+        waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
+        blocked: stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible()),
+        preemption: (KernelPreemption::Unknown, Evidence::new("preemption model", "not known")),
+        log: Vec::new(),
+        gaps: snapshot.gaps.clone(),
+    }
+}
+
+fn stacks_of(kernel: &Kernel<'_>, snapshot: &Snapshot, which: impl Fn(&Task) -> bool) -> Vec<Stack> {
+    let indices: Vec<_> =
+        snapshot.tasks.iter().enumerate().filter(|(_, task)| which(task)).map(|(index, _)| index).collect();
+    snapshot.stacks(kernel, &indices, Detail::Symbols)
+}

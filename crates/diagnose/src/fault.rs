@@ -1,0 +1,117 @@
+//! A page fault that kernel code took on a user address, found on a stack.
+//!
+//! The fault is often deep: under a timer interrupt, the watchdog, `panic()` and an NMI. A CPU that faults in a loop may
+//! also be caught between two faults, at the very instruction that will fault again.
+
+use vmcore_kernel::{Cpu, Interrupt, Stack};
+use vmcore_memory::{Registers, VirtAddr};
+
+use crate::names::is_page_fault_entry;
+use crate::operand::{MAX_INSTRUCTION, UserAccess, disassemble, user_accesses};
+use crate::{Evidence, Place, Reader, Value};
+
+/// How the fault shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caught {
+    /// In the page-fault handler: the exception is on the stack.
+    InHandler,
+    /// At the instruction itself, before or after an exception.
+    AtInstruction,
+}
+
+/// A kernel instruction that touches user memory and was interrupted there.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelFault {
+    pub(crate) caught: Caught,
+    /// Index of the interrupted frame.
+    pub(crate) frame: usize,
+    pub(crate) function: Option<String>,
+    pub(crate) registers: Registers,
+    /// Where the registers were saved; `None` where they are the CPU's own.
+    pub(crate) registers_at: Option<VirtAddr>,
+    /// Empty where the instruction could not be read.
+    pub(crate) accesses: Vec<UserAccess>,
+    pub(crate) instruction: Option<String>,
+}
+
+/// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault.
+pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
+    let interrupts = stack.interrupts.iter().rev().filter(|interrupt| {
+        // The general registers of a frame that only the CPU pushed are not known.
+        interrupt.complete && !interrupt.registers.user_mode()
+    });
+    let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
+    let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
+    let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
+    in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu, reader))
+}
+
+fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {
+    let handler = interrupt.frame.checked_sub(1).and_then(|index| stack.frames.get(index)?.function());
+    let caught = if handler.is_some_and(is_page_fault_entry) { Caught::InHandler } else { Caught::AtInstruction };
+    fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader)
+}
+
+fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
+    let registers = cpu.registers?.registers;
+    let fault = fault(stack, 0, Caught::AtInstruction, registers, None, reader);
+    (!registers.user_mode() && !fault.accesses.is_empty()).then_some(fault)
+}
+
+fn fault(
+    stack: &Stack,
+    frame: usize,
+    caught: Caught,
+    registers: Registers,
+    registers_at: Option<VirtAddr>,
+    reader: &dyn Reader,
+) -> KernelFault {
+    let code = read_code(reader, registers.pc());
+    KernelFault {
+        caught,
+        frame,
+        function: stack.frames.get(frame).and_then(|frame| frame.function()).map(str::to_owned),
+        accesses: user_accesses(&code, &registers),
+        instruction: disassemble(&code, registers.rip),
+        registers,
+        registers_at,
+    }
+}
+
+/// As many bytes of an instruction as can be read: the next page may be missing.
+fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
+    let to_page_end = usize::try_from(4096 - pc.page_offset()).unwrap_or(MAX_INSTRUCTION);
+    for length in [MAX_INSTRUCTION, to_page_end.min(MAX_INSTRUCTION)] {
+        let mut code = vec![0; length];
+        if reader.read(pc, &mut code).is_ok() {
+            return code;
+        }
+    }
+    Vec::new()
+}
+
+impl KernelFault {
+    /// The fault itself, as evidence.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let function = self.function.as_deref().unwrap_or("unknown code");
+        let meaning = match self.caught {
+            Caught::InHandler => format!("page fault taken in kernel mode by {function}; its registers are saved here"),
+            Caught::AtInstruction => format!("interrupted in {function}, at an instruction that touches user memory"),
+        };
+        let fact = Evidence::new("pt_regs.ip", meaning).value(Value::Hex(self.registers.rip));
+        match self.registers_at {
+            Some(address) => fact.at(Place::Kernel(address)),
+            None => fact,
+        }
+    }
+
+    /// The address that `access` touches, as evidence.
+    pub(crate) fn address_evidence(&self, access: &UserAccess) -> Evidence {
+        let how = if access.write { "writes" } else { "reads" };
+        let instruction = self.instruction.as_deref().unwrap_or("the instruction");
+        let meaning = format!("the user address that `{instruction}` {how}, by its operand and the saved registers");
+        Evidence::new("faulting address", meaning)
+            .at(Place::Kernel(self.registers.pc()))
+            .value(Value::Hex(access.address.get()))
+    }
+}

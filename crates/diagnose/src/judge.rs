@@ -1,0 +1,100 @@
+//! The detectors run, and their answers become one verdict.
+
+use vmcore_kernel::Gap;
+
+use crate::livelock::{self, Livelock};
+use crate::text::seconds;
+use crate::{Confidence, Diagnosis, Facts, Finding, Reader, Verdict, issue, remedy, soft_lockup};
+
+/// What a user can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a task must have had its CPU to count as spinning, and another must have waited to count as starved, in
+    /// nanoseconds of the run queue's clock.
+    pub spin_threshold_ns: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { spin_threshold_ns: 1_000_000_000 }
+    }
+}
+
+/// Judges a machine.
+#[must_use]
+pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
+    let livelock = livelock::detect(facts, reader, options);
+    let lockups = soft_lockup::detect(facts);
+    let verdict = verdict(&livelock, &lockups);
+    let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
+    let mut unknown = livelock.unknown;
+    unknown.extend(facts.gaps.iter().map(Gap::to_string));
+    let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
+    stacks.extend(livelock.splitter_stacks);
+    Diagnosis {
+        verdict,
+        spinners: livelock.spinners,
+        splitters: livelock.splitters,
+        edges: livelock.edges,
+        findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
+        refutations: livelock.refutations,
+        unknown,
+        known_issue: is_livelock.then(remedy::livelock_issue),
+        remedy: if is_livelock { remedy::livelock_remedies() } else { Vec::new() },
+        stacks,
+    }
+}
+
+/// The livelock where it is at least possible and nothing surer was found; else a soft lockup; else none.
+fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)]) -> Verdict {
+    let lockup = lockups.iter().max_by_key(|(confidence, _)| *confidence);
+    let confidence = livelock.confidence;
+    if confidence >= Confidence::Probable {
+        return Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) };
+    }
+    if let Some((confidence, finding)) = lockup {
+        let also = match livelock.confidence {
+            Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",
+            _ => "",
+        };
+        return Verdict {
+            issue: Some(finding.id),
+            confidence: *confidence,
+            summary: format!("{}{also}.", finding.summary),
+        };
+    }
+    match confidence {
+        Confidence::Possible => {
+            Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) }
+        }
+        Confidence::Insufficient => Verdict {
+            issue: None,
+            confidence,
+            summary: "It cannot be told whether a CPU was spinning: what would show it is not in the dump.".to_owned(),
+        },
+        _ => Verdict {
+            issue: None,
+            confidence: Confidence::None,
+            summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
+        },
+    }
+}
+
+fn livelock_summary(livelock: &Livelock) -> String {
+    let cpus = livelock.spinners.len();
+    let plural = if cpus == 1 { "CPU spins" } else { "CPUs spin" };
+    let longest = livelock.spinners.iter().filter_map(|spinner| spinner.running_ns).max();
+    let time = longest.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();
+    let head = format!("{cpus} {plural} in page faults on a huge page that is being split{time}");
+    match livelock.splitters.as_slice() {
+        [] => format!("{head}; no runnable task that splits it was found."),
+        [splitter] => format!(
+            "{head}, while pid {} \"{}\", which is splitting it, is runnable on CPU {} and never scheduled.",
+            splitter.pid, splitter.comm, splitter.cpu
+        ),
+        several => {
+            let pids: Vec<_> = several.iter().map(|splitter| splitter.pid.to_string()).collect();
+            format!("{head}, while those that split it (pids {}) are runnable and never scheduled.", pids.join(", "))
+        }
+    }
+}

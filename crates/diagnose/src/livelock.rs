@@ -1,0 +1,308 @@
+//! The detector that this tool exists for.
+//!
+//! CPUs spin in the page-fault path on an entry that says "wait for this page", while the task that would put the page
+//! back, because it is splitting it, is runnable and gets no CPU. The proof has six links, and a verdict is as sure as
+//! its strongest pair of spinner and splitter:
+//!
+//! 1. a CPU whose task took a page fault in kernel mode and has not been scheduled out for longer than the threshold;
+//! 2. the user address that faults;
+//! 3. the page-table entry there: a migration entry, or one in the middle of a split;
+//! 4. the page behind it, and that its head is locked;
+//! 5. a task with a split on its stack that is runnable, queued, not running, has been waiting for longer than the
+//!    threshold, and is tied to that page;
+//! 6. why it does not run: a spinner has its CPU and is not preempted, or something outranks it.
+
+use vmcore_kernel::Stack;
+
+use crate::spinner::{Assessment, Candidate, assess};
+use crate::splitter::{SplitCandidate, Starved, Tie, candidates};
+use crate::text::{seconds, task};
+use crate::{CheckResult, Confidence, Edge, Facts, KernelPreemption, Options, Reader, Refutation, Spinner, Splitter};
+
+/// What the detector came to.
+pub(crate) struct Livelock {
+    pub(crate) confidence: Confidence,
+    pub(crate) spinners: Vec<Spinner>,
+    pub(crate) splitters: Vec<Splitter>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) refutations: Vec<Refutation>,
+    pub(crate) unknown: Vec<String>,
+    pub(crate) splitter_stacks: Vec<Stack>,
+}
+
+/// A spinner and a splitter, and what ties them.
+struct Pair<'p> {
+    spinner: &'p Candidate,
+    splitter: &'p SplitCandidate<'p>,
+    tie: Tie,
+    tie_evidence: crate::Evidence,
+    starved: Starved,
+}
+
+impl Pair<'_> {
+    fn confidence(&self, threshold_ns: u64) -> Confidence {
+        let spinner = self.spinner;
+        let waits_long = self.splitter.waiting_ns.map(|waiting| waiting >= threshold_ns);
+        let strong_tie = matches!(self.tie, Tie::Head | Tie::Range);
+        let starved = self.starved.evidence().is_some();
+        if !spinner.waits_on_entry() || spinner.page_locked() == Some(false) || waits_long == Some(false) {
+            return Confidence::Possible;
+        }
+        let proven = spinner.in_handler && spinner.long_enough == Some(true) && spinner.page_locked() == Some(true);
+        if proven && waits_long == Some(true) && strong_tie && starved {
+            return Confidence::Confirmed;
+        }
+        if matches!(self.starved, Starved::NotExplained(_)) {
+            return Confidence::Possible;
+        }
+        Confidence::Probable
+    }
+}
+
+/// Runs the detector.
+pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Livelock {
+    let threshold_ns = options.spin_threshold_ns;
+    let mut spinning = Vec::new();
+    let mut unknown = Vec::new();
+    let mut refutations = Vec::new();
+    for cpu in &facts.snapshot.cpus {
+        match assess(facts, cpu, reader, threshold_ns) {
+            Assessment::Candidate(candidate) => spinning.push(*candidate),
+            Assessment::Unknown(why) => unknown.push(why),
+            Assessment::No(why) => refutations.push(Refutation {
+                claim: format!("CPU {} spins in the page-fault path", cpu.cpu),
+                checked: why,
+                result: CheckResult::Refuted,
+            }),
+        }
+    }
+    unknown.extend(spinning.iter().flat_map(Candidate::doubts));
+    let splitting = candidates(facts, &facts.waiting, reader);
+    let pairs = pair(facts, &spinning, &splitting);
+    let confidence = overall(&pairs, &spinning, &unknown, threshold_ns);
+    if spinning.is_empty() {
+        return Livelock {
+            confidence,
+            spinners: Vec::new(),
+            splitters: Vec::new(),
+            edges: Vec::new(),
+            refutations,
+            unknown,
+            splitter_stacks: Vec::new(),
+        };
+    }
+    refutations.extend(verdict_refutations(facts, &spinning, &pairs, options));
+    if pairs.is_empty() {
+        unknown.push(no_splitter(facts, reader));
+    }
+    let mut reasons: Vec<_> = pairs.iter().filter_map(|pair| pair.starved.doubt(pair.splitter.task.pid)).collect();
+    reasons.dedup();
+    unknown.extend(reasons);
+    Livelock {
+        confidence,
+        edges: edges(&spinning, &pairs),
+        splitters: splitters(facts, &pairs),
+        splitter_stacks: splitter_stacks(facts, &pairs),
+        spinners: spinning.iter().map(|candidate| candidate.spinner.clone()).collect(),
+        refutations,
+        unknown,
+    }
+}
+
+/// Every spinner with every splitter that is tied to it.
+fn pair<'p>(facts: &Facts<'_>, spinning: &'p [Candidate], splitting: &'p [SplitCandidate<'p>]) -> Vec<Pair<'p>> {
+    let spinners: Vec<&Candidate> = spinning.iter().collect();
+    let mut pairs = Vec::new();
+    for splitter in splitting {
+        for spinner in spinning {
+            if let Some((tie, tie_evidence)) = splitter.tie(spinner) {
+                let starved = splitter.starved(facts, &spinners);
+                pairs.push(Pair { spinner, splitter, tie, tie_evidence, starved });
+            }
+        }
+    }
+    pairs
+}
+
+fn overall(pairs: &[Pair<'_>], spinning: &[Candidate], unknown: &[String], threshold_ns: u64) -> Confidence {
+    let best = pairs.iter().map(|pair| pair.confidence(threshold_ns)).max();
+    match best {
+        Some(confidence) => confidence,
+        None if spinning.iter().any(Candidate::waits_on_entry) => Confidence::Possible,
+        None if spinning.is_empty() && unknown.is_empty() => Confidence::None,
+        None => Confidence::Insufficient,
+    }
+}
+
+/// Splitters of the pairs, each once, with what ties it to each head and why it does not run.
+fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Splitter> {
+    let mut splitters: Vec<Splitter> = Vec::new();
+    for pair in pairs {
+        if splitters.iter().any(|known| known.task == pair.splitter.task.address) {
+            continue;
+        }
+        // Of several ties the strongest is shown.
+        let best = pairs
+            .iter()
+            .filter(|other| other.splitter.task.address == pair.splitter.task.address)
+            .min_by_key(|other| match other.tie {
+                Tie::Head => 0,
+                Tie::Range => 1,
+                Tie::SameMm => 2,
+            })
+            .unwrap_or(pair);
+        let mut evidence = vec![best.tie_evidence.clone()];
+        evidence.extend(best.starved.evidence().cloned());
+        evidence.push(facts.preemption.1.clone());
+        splitters.push(best.splitter.report(facts, best.spinner.spinner.head_page, evidence));
+    }
+    splitters.sort_by_key(|splitter| splitter.pid);
+    splitters
+}
+
+fn splitter_stacks(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Stack> {
+    let is_splitter = |stack: &&Stack| {
+        let task = facts.task(stack).map(|task| task.address);
+        pairs.iter().any(|pair| Some(pair.splitter.task.address) == task)
+    };
+    facts.waiting.iter().filter(is_splitter).cloned().collect()
+}
+
+/// spinner -> page -> splitter -> CPU -> spinner.
+fn edges(spinning: &[Candidate], pairs: &[Pair<'_>]) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for candidate in spinning {
+        let spinner = &candidate.spinner;
+        let (Some(head), Some(address)) = (spinner.head_page, spinner.address) else { continue };
+        edges.push(Edge {
+            from: task(spinner.pid, &spinner.comm),
+            to: format!("page {head}"),
+            why: format!("faults on {address} again and again until the page-table entry there is put back"),
+            evidence: spinner.evidence.clone(),
+        });
+    }
+    let mut held = Vec::new();
+    let mut starved = Vec::new();
+    for pair in pairs {
+        let splitter = pair.splitter.task;
+        let name = task(splitter.pid, &splitter.comm);
+        if let (Some(head), Tie::Head | Tie::Range) = (pair.spinner.spinner.head_page, &pair.tie) {
+            let from = format!("page {head}");
+            if !held.contains(&(from.clone(), splitter.pid)) {
+                held.push((from.clone(), splitter.pid));
+                edges.push(Edge {
+                    from,
+                    to: name.clone(),
+                    why: format!("is locked and being split by it ({})", pair.splitter.function),
+                    evidence: vec![pair.tie_evidence.clone()],
+                });
+            }
+        }
+        if let Some(evidence) = pair.starved.evidence().filter(|_| !starved.contains(&splitter.pid)) {
+            starved.push(splitter.pid);
+            edges.push(Edge {
+                from: name.clone(),
+                to: format!("CPU {}", splitter.cpu),
+                why: "is runnable and waits for it".to_owned(),
+                evidence: vec![evidence.clone()],
+            });
+            edges.extend(occupied(spinning, splitter.cpu, evidence));
+        }
+    }
+    edges
+}
+
+/// The edge that closes the circle: the CPU's current task is a spinner.
+fn occupied(spinning: &[Candidate], cpu: u32, evidence: &crate::Evidence) -> Option<Edge> {
+    let spinner = &spinning.iter().find(|candidate| candidate.spinner.cpu == cpu)?.spinner;
+    Some(Edge {
+        from: format!("CPU {cpu}"),
+        to: task(spinner.pid, &spinner.comm),
+        why: "runs it, and it never gives the CPU up".to_owned(),
+        evidence: vec![evidence.clone()],
+    })
+}
+
+/// What would make the verdict false, and what was found.
+fn verdict_refutations(
+    facts: &Facts<'_>,
+    spinning: &[Candidate],
+    pairs: &[Pair<'_>],
+    options: &Options,
+) -> Vec<Refutation> {
+    let mut refutations = Vec::new();
+    for candidate in spinning {
+        let Spinner { cpu, pid, running_ns, .. } = &candidate.spinner;
+        refutations.push(Refutation {
+            claim: format!("the task on CPU {cpu} (pid {pid}) was scheduled out or reached user mode"),
+            checked: match running_ns {
+                Some(ns) => format!("on its CPU for {}, the fault still on its stack", seconds(*ns)),
+                None => "the kernel does not keep when it was scheduled in".to_owned(),
+            },
+            result: if running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
+        });
+        refutations.push(Refutation {
+            claim: format!("the page that CPU {cpu} waits for is unlocked"),
+            checked: match candidate.waited.as_ref().and_then(|waited| waited.head.as_ref()) {
+                Some(head) => format!("struct page {}: flags {:#x}", head.address, head.flags),
+                None => "its struct page could not be read".to_owned(),
+            },
+            result: match candidate.page_locked() {
+                Some(true) => CheckResult::Refuted,
+                Some(false) => CheckResult::Holds,
+                None => CheckResult::Unknown,
+            },
+        });
+    }
+    let mut seen = Vec::new();
+    for pair in pairs {
+        let splitter = pair.splitter;
+        if seen.contains(&splitter.task.pid) {
+            continue;
+        }
+        seen.push(splitter.task.pid);
+        refutations.push(Refutation {
+            claim: format!("the splitter (pid {}) was given a CPU within the threshold", splitter.task.pid),
+            checked: match splitter.waiting_ns {
+                Some(ns) => {
+                    format!("waiting for {}; the threshold is {}", seconds(ns), seconds(options.spin_threshold_ns))
+                }
+                None => "the kernel does not keep when it began to wait".to_owned(),
+            },
+            result: match splitter.waiting_ns {
+                Some(ns) if ns >= options.spin_threshold_ns => CheckResult::Refuted,
+                Some(_) => CheckResult::Holds,
+                None => CheckResult::Unknown,
+            },
+        });
+    }
+    let (preemption, evidence) = &facts.preemption;
+    refutations.push(Refutation {
+        claim: "the kernel would take the CPU from a spinner in kernel code".to_owned(),
+        checked: evidence.meaning.clone(),
+        result: match preemption {
+            KernelPreemption::No => CheckResult::Refuted,
+            // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
+            KernelPreemption::Yes if pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_))) => {
+                CheckResult::Refuted
+            }
+            KernelPreemption::Yes => CheckResult::Holds,
+            KernelPreemption::Unknown => CheckResult::Unknown,
+        },
+    });
+    refutations
+}
+
+/// Where no waiting task splits the page: whether a sleeping one does.
+fn no_splitter(facts: &Facts<'_>, reader: &dyn Reader) -> String {
+    let blocked = candidates(facts, &facts.blocked, reader);
+    match blocked.first() {
+        Some(sleeper) => format!(
+            "no runnable task is splitting the page; pid {} is in {} but sleeps in state {}, which is another problem",
+            sleeper.task.pid,
+            sleeper.function,
+            sleeper.task.state.letter()
+        ),
+        None => "no task that is splitting the page was found, so who would put it back is not known".to_owned(),
+    }
+}

@@ -1,0 +1,292 @@
+//! The verdict and its proof, as plain data: what a report renders.
+
+use vmcore_kernel::Stack;
+use vmcore_memory::{PhysAddr, VirtAddr};
+
+/// Where a piece of evidence was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A kernel virtual address.
+    Kernel(VirtAddr),
+    /// A virtual address of a process.
+    User(VirtAddr),
+    /// A physical address.
+    Physical(PhysAddr),
+}
+
+/// The raw value that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// An address, a flag word, a page-table entry.
+    Hex(u64),
+    /// A count or a time.
+    Decimal(i64),
+    /// A name. From the dump: untrusted.
+    Text(String),
+}
+
+/// One fact: enough to check it with another tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// What was read, by its kernel name where it has one.
+    pub what: String,
+    /// Where; `None` for what was computed.
+    pub place: Option<Place>,
+    /// What was found there.
+    pub value: Option<Value>,
+    /// What it means.
+    pub meaning: String,
+}
+
+impl Evidence {
+    /// A fact without a place or a value yet.
+    pub fn new(what: impl Into<String>, meaning: impl Into<String>) -> Self {
+        Self { what: what.into(), place: None, value: None, meaning: meaning.into() }
+    }
+
+    /// Adds where it was read.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// Adds the raw value.
+    #[must_use]
+    pub fn value(self, value: Value) -> Self {
+        Self { value: Some(value), ..self }
+    }
+}
+
+/// How sure a verdict is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Everything that could speak against it could be read, and nothing does.
+    None,
+    /// What would be needed to tell is not in the dump.
+    Insufficient,
+    /// Some links of the proof are there, others could not be established.
+    Possible,
+    /// All links but one or two are there; those that are missing could not be read or are weaker than proof.
+    Probable,
+    /// Every link of the proof is there.
+    Confirmed,
+}
+
+impl Confidence {
+    /// The name used in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Insufficient => "insufficient",
+            Self::Possible => "possible",
+            Self::Probable => "probable",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// The problems this tool knows by name. The texts are stable: other programs compare them.
+pub mod issue {
+    /// CPUs spin in page faults on an entry of a huge page whose splitter is runnable and never scheduled.
+    pub const THP_LIVELOCK: &str = "thp-split-page-fault-livelock";
+    /// A CPU ran kernel code for longer than the watchdog allows.
+    pub const SOFT_LOCKUP: &str = "soft-lockup";
+}
+
+/// The answer in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// One of [`issue`]; `None` where no problem was found or it cannot be told.
+    pub issue: Option<&'static str>,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// A CPU that spins in the page-fault path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spinner {
+    /// The CPU.
+    pub cpu: u32,
+    /// The task on it: the address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// Its thread id.
+    pub pid: i32,
+    /// Its name: untrusted.
+    pub comm: String,
+    /// The user address that faults again and again; `None` where it could not be told.
+    pub address: Option<VirtAddr>,
+    /// How long it has been running without being scheduled out, in nanoseconds of the run queue's clock.
+    pub running_ns: Option<u64>,
+    /// The function whose instruction faults, such as `copy_user_enhanced_fast_string`.
+    pub fault_function: Option<String>,
+    /// The system call's function, such as `__do_sys_newfstat`.
+    pub syscall_function: Option<String>,
+    /// The raw page-table entry that the fault finds.
+    pub entry: Option<u64>,
+    /// The `struct page` of the huge page's head, where it could be found.
+    pub head_page: Option<VirtAddr>,
+    /// The links of the proof that are about this CPU.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A task that splits the huge page and cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splitter {
+    /// The address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// Its thread id.
+    pub pid: i32,
+    /// Its name: untrusted.
+    pub comm: String,
+    /// The CPU in whose run queue it waits.
+    pub cpu: u32,
+    /// Its state letter.
+    pub state: char,
+    /// `task_struct.on_rq`.
+    pub on_rq: u64,
+    /// `task_struct.on_cpu`.
+    pub on_cpu: bool,
+    /// How long it has been waiting for the CPU, in nanoseconds of the run queue's clock.
+    pub waiting_ns: Option<u64>,
+    /// The outermost function of the split on its stack.
+    pub split_function: String,
+    /// The head page it is tied to.
+    pub head_page: Option<VirtAddr>,
+    /// The links of the proof that are about this task.
+    pub evidence: Vec<Evidence>,
+}
+
+/// One step of who waits for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Who waits.
+    pub from: String,
+    /// For what.
+    pub to: String,
+    /// Why.
+    pub why: String,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How serious a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Wrong, but not what stopped the machine.
+    Warning,
+    /// May be what stopped the machine.
+    Critical,
+}
+
+impl Severity {
+    /// The name used in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Something else that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A stable name.
+    pub id: &'static str,
+    /// How serious it is.
+    pub severity: Severity,
+    /// One sentence.
+    pub summary: String,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What a check against the verdict came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The claim is false: the verdict stands.
+    Refuted,
+    /// The claim is true: the verdict cannot be.
+    Holds,
+    /// It could not be checked.
+    Unknown,
+}
+
+impl CheckResult {
+    /// The name used in output: `refuted`, `holds` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuted => "refuted",
+            Self::Holds => "holds",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A claim that would make the verdict false, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refutation {
+    /// The claim.
+    pub claim: String,
+    /// What was looked at, with values.
+    pub checked: String,
+    /// The outcome.
+    pub result: CheckResult,
+}
+
+/// A bug that is known upstream or at a vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownIssue {
+    /// Its identity, such as the fixing commit.
+    pub id: String,
+    /// Which kernels have it.
+    pub affected: String,
+    /// What fixes it.
+    pub fixed_by: String,
+    /// Whether this kernel has it: `Some(true)` yes, `None` unknown.
+    pub in_this_kernel: Option<bool>,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// In words.
+    pub action: String,
+    /// The exact command, where there is one.
+    pub command: Option<String>,
+    /// What it achieves.
+    pub why: String,
+}
+
+/// Everything `analyze` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The answer.
+    pub verdict: Verdict,
+    /// The CPUs that spin, by number.
+    pub spinners: Vec<Spinner>,
+    /// The tasks that should run instead, by thread id.
+    pub splitters: Vec<Splitter>,
+    /// Who waits for whom.
+    pub edges: Vec<Edge>,
+    /// What else was found.
+    pub findings: Vec<Finding>,
+    /// What would have made the verdict false.
+    pub refutations: Vec<Refutation>,
+    /// What could not be read, and what that blocks.
+    pub unknown: Vec<String>,
+    /// The known bug behind it.
+    pub known_issue: Option<KnownIssue>,
+    /// What to do, most effective first.
+    pub remedy: Vec<Remedy>,
+    /// The stacks of every CPU's current task in CPU order, then those of the splitters.
+    pub stacks: Vec<Stack>,
+}

@@ -1,0 +1,157 @@
+//! Which user address an interrupted kernel instruction was touching.
+//!
+//! CR2 is not saved with the registers of an exception. The instruction at RIP and the saved registers give the address
+//! instead: for `rep movsb` in a copy to user space it is RDI, for `mov %al,(%rcx)` in `__put_user_1` it is RCX.
+
+use iced_x86::{
+    Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, InstructionInfoFactory, OpAccess, Register,
+};
+use vmcore_memory::{Registers, VirtAddr};
+
+/// The longest x86 instruction, in bytes.
+pub(crate) const MAX_INSTRUCTION: usize = 15;
+
+/// A user address that an instruction touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserAccess {
+    pub(crate) address: VirtAddr,
+    pub(crate) write: bool,
+}
+
+/// The user addresses that the instruction at the start of `code` touches with these registers, writes first. Empty
+/// where it touches none or cannot be decoded.
+pub(crate) fn user_accesses(code: &[u8], registers: &Registers) -> Vec<UserAccess> {
+    let mut decoder = Decoder::with_ip(64, code, registers.rip, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    if instruction.is_invalid() {
+        return Vec::new();
+    }
+    let mut accesses = memory_operands(&instruction, registers);
+    accesses.retain(|access| is_user(access.address));
+    accesses.sort_by_key(|access| !access.write);
+    accesses
+}
+
+/// The instruction in AT&T syntax, for the report.
+pub(crate) fn disassemble(code: &[u8], rip: u64) -> Option<String> {
+    let mut decoder = Decoder::with_ip(64, code, rip, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    if instruction.is_invalid() {
+        return None;
+    }
+    let mut text = String::new();
+    GasFormatter::new().format(&instruction, &mut text);
+    Some(text)
+}
+
+fn memory_operands(instruction: &Instruction, registers: &Registers) -> Vec<UserAccess> {
+    let mut factory = InstructionInfoFactory::new();
+    let mut accesses = Vec::new();
+    for memory in factory.info(instruction).used_memory() {
+        let touches = !matches!(memory.access(), OpAccess::None | OpAccess::NoMemAccess);
+        let address = memory.virtual_address(0, |register, _, _| value(register, registers));
+        if let Some(address) = address.filter(|_| touches) {
+            let write = matches!(
+                memory.access(),
+                OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
+            );
+            accesses.push(UserAccess { address: VirtAddr::new(address), write });
+        }
+    }
+    accesses
+}
+
+/// A register's value. Segment bases are 0 in the flat model, and for user accesses no FS or GS is used.
+fn value(register: Register, registers: &Registers) -> Option<u64> {
+    if register.is_segment_register() {
+        return (!matches!(register, Register::FS | Register::GS)).then_some(0);
+    }
+    let full = match register.full_register() {
+        Register::RAX => registers.rax,
+        Register::RBX => registers.rbx,
+        Register::RCX => registers.rcx,
+        Register::RDX => registers.rdx,
+        Register::RSI => registers.rsi,
+        Register::RDI => registers.rdi,
+        Register::RBP => registers.rbp,
+        Register::RSP => registers.rsp,
+        Register::R8 => registers.r8,
+        Register::R9 => registers.r9,
+        Register::R10 => registers.r10,
+        Register::R11 => registers.r11,
+        Register::R12 => registers.r12,
+        Register::R13 => registers.r13,
+        Register::R14 => registers.r14,
+        Register::R15 => registers.r15,
+        Register::RIP => registers.rip,
+        _ => return None,
+    };
+    Some(if register.is_gpr32() { full & 0xffff_ffff } else { full })
+}
+
+/// Whether the address is in the user half, above the page that is never mapped.
+const fn is_user(address: VirtAddr) -> bool {
+    !address.is_kernel_half() && address.get() >= 0x1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: u64 = 0xffff_a389_886e_fdf8;
+    const USER: u64 = 0xc0_0010_0000;
+
+    fn registers() -> Registers {
+        Registers { rip: 0xffff_ffff_8100_0000, rsi: KERNEL, rdi: USER, rcx: 0x90, ..Registers::default() }
+    }
+
+    #[test]
+    fn a_copy_to_user_space_writes_at_rdi() {
+        // rep movsb
+        let accesses = user_accesses(&[0xf3, 0xa4], &registers());
+        assert_eq!(accesses, [UserAccess { address: VirtAddr::new(USER), write: true }]);
+    }
+
+    #[test]
+    fn a_copy_from_user_space_reads_at_rsi() {
+        // rep movsq
+        let registers = Registers { rsi: USER, rdi: KERNEL, ..registers() };
+        let accesses = user_accesses(&[0xf3, 0x48, 0xa5], &registers);
+        assert_eq!(accesses, [UserAccess { address: VirtAddr::new(USER), write: false }]);
+    }
+
+    #[test]
+    fn put_user_and_unrolled_copies_use_their_own_operand() {
+        let registers = Registers { rcx: USER, ..registers() };
+        // mov %al,(%rcx)
+        assert_eq!(user_accesses(&[0x88, 0x01], &registers).len(), 1);
+        // mov 0x18(%rsi),%r11 reads the kernel's side
+        assert_eq!(user_accesses(&[0x4c, 0x8b, 0x5e, 0x18], &registers), []);
+        // mov %r8,0x8(%rdi)
+        let store = user_accesses(&[0x4c, 0x89, 0x47, 0x08], &registers);
+        assert_eq!(store, [UserAccess { address: VirtAddr::new(USER + 8), write: true }]);
+    }
+
+    #[test]
+    fn instructions_are_shown_as_objdump_shows_them() {
+        assert_eq!(disassemble(&[0xf3, 0xa4], 0).unwrap(), "rep movsb (%rsi),(%rdi)");
+        assert_eq!(disassemble(&[0xff, 0xff], 0), None);
+    }
+
+    #[test]
+    fn instructions_without_memory_and_garbage_give_nothing() {
+        assert_eq!(user_accesses(&[0x90], &registers()), []);
+        assert_eq!(user_accesses(&[], &registers()), []);
+        assert_eq!(user_accesses(&[0xff, 0xff, 0xff], &registers()), []);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_code_and_registers_are_survived(code: [u8; 15], rdi: u64, rsi: u64, rcx: u64) {
+            let registers = Registers { rdi, rsi, rcx, ..Registers::default() };
+            for access in user_accesses(&code, &registers) {
+                proptest::prop_assert!(!access.address.is_kernel_half());
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The little that a detector reads besides the snapshot: page tables, `struct page`, code and stack bytes. A trait, so
+//! that a test can put hand-made memory behind it.
+
+use vmcore_kernel::{Kernel, Page, paging::Walk};
+use vmcore_memory::{Pfn, ReadError, ReadVirtual, VirtAddr};
+
+/// Reads what evidence is made of.
+pub trait Reader: Sync {
+    /// Walks the page tables of the process with this `mm_struct`.
+    ///
+    /// # Errors
+    ///
+    /// Where its top-level table cannot be found; an unreadable table further down is the walk's outcome.
+    fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError>;
+
+    /// The address of a frame's `struct page`.
+    fn page_address(&self, pfn: Pfn) -> Option<VirtAddr>;
+
+    /// Reads a `struct page`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not in the dump.
+    fn page(&self, address: VirtAddr) -> Result<Page, ReadError>;
+
+    /// Fills `buf` with kernel memory.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+}
+
+impl Reader for Kernel<'_> {
+    fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
+        Self::walk_user(self, mm, address)
+    }
+
+    fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {
+        Self::page_address(self, pfn)
+    }
+
+    fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
+        Self::page(self, address)
+    }
+
+    fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.memory().read_virtual(address, buf)
+    }
+}

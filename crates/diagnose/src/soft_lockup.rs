@@ -1,0 +1,96 @@
+//! Soft lockups: a CPU that ran one task for longer than the watchdog allows while others waited.
+//!
+//! The watchdog says so in the log (`BUG: soft lockup - CPU#7 stuck for 11s! [comm:pid]`); the run queue says whether
+//! that task still had the CPU when the machine stopped.
+//!
+//! Source: `kernel/watchdog.c`.
+
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, LogLine, Place, Severity, Value, issue};
+
+/// What the watchdog printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Report {
+    cpu: u32,
+    stuck_s: u64,
+    comm: String,
+    pid: i32,
+}
+
+/// One finding for each CPU that the log says was locked up, and how sure it is that it still was.
+pub(crate) fn detect(facts: &Facts<'_>) -> Vec<(Confidence, Finding)> {
+    let mut latest: Vec<(Report, &LogLine)> = Vec::new();
+    for line in &facts.log {
+        if let Some(report) = parse(&line.text) {
+            latest.retain(|(known, _)| known.cpu != report.cpu);
+            latest.push((report, line));
+        }
+    }
+    latest.sort_by_key(|(report, _)| report.cpu);
+    latest.iter().map(|(report, line)| finding(facts, report, line)).collect()
+}
+
+fn finding(facts: &Facts<'_>, report: &Report, line: &LogLine) -> (Confidence, Finding) {
+    let Report { cpu, stuck_s, comm, pid } = report;
+    let mut evidence = vec![
+        Evidence::new("kernel log", format!("logged {} after boot", seconds(line.timestamp_ns)))
+            .value(Value::Text(line.text.clone())),
+    ];
+    let still = facts.snapshot.cpu(*cpu).and_then(|cpu| {
+        let current = facts.snapshot.current(cpu).filter(|task| task.pid == *pid)?;
+        let running = facts.running_ns(cpu).filter(|ns| ns / 1_000_000_000 >= *stuck_s)?;
+        Some((current, running))
+    });
+    if let Some((current, running)) = still {
+        let queued = i64::try_from(current.last_arrival_ns.unwrap_or_default()).unwrap_or(i64::MAX);
+        evidence.push(
+            Evidence::new(
+                "task_struct.sched_info.last_arrival",
+                format!("the same task still has CPU {cpu}: for {}", seconds(running)),
+            )
+            .at(Place::Kernel(current.address))
+            .value(Value::Decimal(queued)),
+        );
+    }
+    let function = facts.running_on(*cpu).filter(|_| still.is_some()).and_then(|stack| {
+        let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
+        stack.frames.get(interrupt.frame)?.function()
+    });
+    let place = function.map(|function| format!(" in {function}")).unwrap_or_default();
+    let finding = Finding {
+        id: issue::SOFT_LOCKUP,
+        severity: Severity::Critical,
+        summary: format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up"),
+        evidence,
+    };
+    (if still.is_some() { Confidence::Confirmed } else { Confidence::Probable }, finding)
+}
+
+/// `… BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]`. The name may itself hold colons and brackets.
+fn parse(text: &str) -> Option<Report> {
+    let (_, rest) = text.split_once("BUG: soft lockup - CPU#")?;
+    let (cpu, rest) = rest.split_once(" stuck for ")?;
+    let (stuck_s, rest) = rest.split_once("s! [")?;
+    let (comm, pid) = rest.trim_end().strip_suffix(']')?.rsplit_once(':')?;
+    Some(Report {
+        cpu: cpu.parse().ok()?,
+        stuck_s: stuck_s.parse().ok()?,
+        comm: comm.to_owned(),
+        pid: pid.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdogs_line() {
+        let report = parse("watchdog: BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]").unwrap();
+        assert_eq!(report, Report { cpu: 7, stuck_s: 11, comm: "split_v2".to_owned(), pid: 28356 });
+        let odd = parse("BUG: soft lockup - CPU#0 stuck for 22s! [kworker/0:1:17]").unwrap();
+        assert_eq!((odd.comm.as_str(), odd.pid), ("kworker/0:1", 17));
+        assert_eq!(parse("softlockup: hung tasks"), None);
+        assert_eq!(parse("BUG: soft lockup - CPU#x stuck for 1s! [a:1]"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Is a CPU spinning in the page-fault path? Every CPU gets an answer: no and why, a candidate, or unknown and why.
+
+use vmcore_kernel::{Cpu, Stack, Task};
+use vmcore_memory::VirtAddr;
+
+use crate::fault::{self, Caught, KernelFault};
+use crate::names::syscall_function;
+use crate::operand::UserAccess;
+use crate::text::seconds;
+use crate::waited_page::{Entry, WaitedPage};
+use crate::{Evidence, Facts, Place, Reader, Spinner, Value};
+
+/// What became of one CPU.
+pub(crate) enum Assessment {
+    /// It is not spinning, for this reason.
+    No(String),
+    /// It is in a kernel-mode fault and has been for long.
+    Candidate(Box<Candidate>),
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+/// A CPU that may be spinning, with what is known of its links of the proof.
+pub(crate) struct Candidate {
+    pub(crate) spinner: Spinner,
+    /// The exception itself is on the stack, not only the instruction that causes it.
+    pub(crate) in_handler: bool,
+    /// The time on the CPU is known and above the threshold.
+    pub(crate) long_enough: Option<bool>,
+    /// What its page tables say; `None` where the faulting address is not known.
+    pub(crate) waited: Option<WaitedPage>,
+    pub(crate) mm: Option<VirtAddr>,
+}
+
+impl Candidate {
+    /// Whether its fault is known to end at an entry that it has to wait for.
+    pub(crate) fn waits_on_entry(&self) -> bool {
+        self.waited.as_ref().is_some_and(|waited| matches!(waited.entry, Entry::Waits))
+    }
+
+    /// Whether the waited-for page is locked; `None` where that is not known.
+    pub(crate) fn page_locked(&self) -> Option<bool> {
+        self.waited.as_ref()?.is_locked()
+    }
+
+    /// What could not be established about this CPU.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let who = format!("CPU {}", self.spinner.cpu);
+        let mut doubts = Vec::new();
+        if self.long_enough.is_none() {
+            doubts.push(format!("{who}: how long its task has been running is not known"));
+        }
+        match &self.waited {
+            None => doubts.push(format!("{who}: the faulting instruction cannot be read, so its address is not known")),
+            Some(WaitedPage { entry: Entry::Unknown(why), .. }) => doubts.push(format!("{who}: {why}")),
+            Some(WaitedPage { unreadable: Some(why), .. }) => doubts.push(format!("{who}: {why}")),
+            Some(_) => {}
+        }
+        doubts
+    }
+}
+
+/// Assesses one CPU.
+pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshold_ns: u64) -> Assessment {
+    let number = cpu.cpu;
+    if cpu.run_queue.is_none() {
+        return Assessment::Unknown(format!("CPU {number}: its run queue cannot be read"));
+    }
+    let Some(task) = facts.snapshot.current(cpu) else {
+        return Assessment::Unknown(format!("CPU {number}: its current task is not a task that can be read"));
+    };
+    if task.pid == 0 {
+        return Assessment::No("idle".to_owned());
+    }
+    let running_ns = facts.running_ns(cpu);
+    if let Some(running) = running_ns.filter(|&running| running < threshold_ns) {
+        return Assessment::No(format!("its task was scheduled in {} before", seconds(running)));
+    }
+    let Some(stack) = facts.running_on(number) else {
+        return Assessment::Unknown(format!("CPU {number}: its stack was not read"));
+    };
+    if cpu.registers.is_none() {
+        return Assessment::Unknown(format!(
+            "CPU {number}: the dump has no registers for it, so what its task (pid {}) was doing is not known",
+            task.pid
+        ));
+    }
+    match fault::find(stack, cpu, reader) {
+        Some(fault) => assess_fault(cpu, task, stack, &fault, running_ns, reader),
+        None => match &stack.error {
+            Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
+            None => Assessment::No("no kernel-mode page fault on its stack".to_owned()),
+        },
+    }
+}
+
+fn assess_fault(
+    cpu: &Cpu,
+    task: &Task,
+    stack: &Stack,
+    fault: &KernelFault,
+    running_ns: Option<u64>,
+    reader: &dyn Reader,
+) -> Assessment {
+    let mm = task.mm.or(task.active_mm);
+    let found = waited_access(fault, mm, reader);
+    if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
+        return Assessment::No(format!("its fault does not wait for a page: {why}"));
+    }
+    let mut evidence = Vec::new();
+    evidence.extend(running_evidence(cpu, task, running_ns));
+    evidence.push(fault.evidence());
+    if let Some((access, waited)) = &found {
+        evidence.push(fault.address_evidence(access));
+        evidence.extend(waited.evidence.iter().cloned());
+    }
+    let spinner = Spinner {
+        cpu: cpu.cpu,
+        task: task.address,
+        pid: task.pid,
+        comm: task.comm.clone(),
+        address: found.as_ref().map(|(access, _)| access.address),
+        running_ns,
+        fault_function: fault.function.clone(),
+        syscall_function: syscall_function(stack.frames.get(fault.frame..).unwrap_or_default()),
+        entry: found.as_ref().and_then(|(_, waited)| waited.raw),
+        head_page: found.as_ref().and_then(|(_, waited)| waited.head.as_ref()).map(|head| head.address),
+        evidence,
+    };
+    Assessment::Candidate(Box::new(Candidate {
+        spinner,
+        in_handler: fault.caught == Caught::InHandler,
+        // Below the threshold it would not have come this far.
+        long_enough: running_ns.map(|_| true),
+        waited: found.map(|(_, waited)| waited),
+        mm,
+    }))
+}
+
+/// Of the user addresses that the instruction touches, the one whose page is waited for, else the first.
+fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader) -> Option<(UserAccess, WaitedPage)> {
+    let mm = mm?;
+    let mut all: Vec<_> =
+        fault.accesses.iter().map(|access| (*access, WaitedPage::look_up(reader, mm, access.address))).collect();
+    let waits = all.iter().position(|(_, waited)| matches!(waited.entry, Entry::Waits));
+    let unknown = || all.iter().position(|(_, waited)| matches!(waited.entry, Entry::Unknown(_)));
+    let index = waits.or_else(unknown).unwrap_or(0);
+    (index < all.len()).then(|| all.swap_remove(index))
+}
+
+fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>) -> Option<Evidence> {
+    let queue = cpu.run_queue.as_ref()?;
+    let running = running_ns?;
+    let meaning = format!(
+        "on CPU {} without being scheduled out for {}: rq.clock {} minus this",
+        cpu.cpu,
+        seconds(running),
+        queue.clock_ns
+    );
+    let arrival = i64::try_from(task.last_arrival_ns?).ok()?;
+    Some(
+        Evidence::new("task_struct.sched_info.last_arrival", meaning)
+            .at(Place::Kernel(task.address))
+            .value(Value::Decimal(arrival)),
+    )
+}

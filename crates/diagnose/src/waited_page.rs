@@ -1,0 +1,126 @@
+//! What a faulting CPU waits for: the page-table entry at its address, the page behind it, the head of that page.
+
+use vmcore_kernel::Page;
+use vmcore_kernel::paging::{Meaning, Outcome, Walk};
+use vmcore_memory::{ReadError, VirtAddr};
+
+use crate::{Evidence, Place, Reader, Value};
+
+/// Size of what one PMD entry covers: a transparent huge page.
+pub(crate) const HUGE_PAGE: u64 = 2 << 20;
+
+/// What the page tables say at a faulting address.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// A migration entry or one in the middle of a split: whoever faults here waits for its page.
+    Waits,
+    /// Anything else that could be read.
+    Other(String),
+    /// The walk broke off.
+    Unknown(String),
+}
+
+/// The page that a fault at an address waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitedPage {
+    pub(crate) entry: Entry,
+    /// The raw entry that decided, where one was read.
+    pub(crate) raw: Option<u64>,
+    pub(crate) page: Option<Page>,
+    pub(crate) head: Option<Page>,
+    /// Why `page` or `head` could not be read.
+    pub(crate) unreadable: Option<String>,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+impl WaitedPage {
+    /// Looks `address` of the process `mm` up.
+    pub(crate) fn look_up(reader: &dyn Reader, mm: VirtAddr, address: VirtAddr) -> Self {
+        let walk = match reader.walk_user(mm, address) {
+            Ok(walk) => walk,
+            Err(error) => return Self::unknown(format!("the page tables of mm {mm} cannot be found: {error}")),
+        };
+        let mut waited = Self::unknown(String::new());
+        waited.entry = classify(&walk);
+        waited.raw = walk.steps.last().map(|step| step.entry.raw());
+        waited.evidence = walk_evidence(&walk);
+        if let (Entry::Waits, Some(last)) = (&waited.entry, walk.steps.last()) {
+            waited.read_pages(reader, &last.meaning);
+        }
+        waited
+    }
+
+    fn unknown(why: String) -> Self {
+        Self { entry: Entry::Unknown(why), raw: None, page: None, head: None, unreadable: None, evidence: Vec::new() }
+    }
+
+    /// Whether the head is locked, where it could be read.
+    pub(crate) fn is_locked(&self) -> Option<bool> {
+        self.head.as_ref().map(|head| head.has("PG_locked"))
+    }
+
+    fn read_pages(&mut self, reader: &dyn Reader, meaning: &Meaning) {
+        let Some(first) = meaning.pfn().and_then(|pfn| reader.page_address(pfn)) else {
+            self.unreadable = Some("the entry's page frame has no struct page".to_owned());
+            return;
+        };
+        let page = match reader.page(first) {
+            Ok(page) => page,
+            Err(error) => return self.page_unreadable(first, &error),
+        };
+        self.evidence.push(page_evidence("page", &page));
+        let head = match page.head {
+            None => page.clone(),
+            Some(head) => match reader.page(head) {
+                Ok(page) => page,
+                Err(error) => {
+                    self.page = Some(page);
+                    return self.page_unreadable(head, &error);
+                }
+            },
+        };
+        if page.is_tail() {
+            self.evidence.push(page_evidence("compound head", &head));
+        }
+        self.page = Some(page);
+        self.head = Some(head);
+    }
+
+    fn page_unreadable(&mut self, address: VirtAddr, error: &ReadError) {
+        self.unreadable = Some(format!("struct page at {address}: {error}"));
+    }
+}
+
+fn classify(walk: &Walk) -> Entry {
+    match (&walk.outcome, walk.steps.last().map(|step| (step.level, step.meaning))) {
+        (Outcome::Unreadable(level, error), _) => Entry::Unknown(format!("the {level} entry cannot be read: {error}")),
+        (_, Some((_, Meaning::Invalidated { .. }))) => Entry::Waits,
+        (_, Some((_, Meaning::Swap(swap)))) if swap.is_migration() => Entry::Waits,
+        (_, Some((level, meaning))) => Entry::Other(format!("its {level} entry says: {meaning}")),
+        (_, None) => Entry::Other("it is not an address that this machine can map".to_owned()),
+    }
+}
+
+fn walk_evidence(walk: &Walk) -> Vec<Evidence> {
+    let step = |step: &vmcore_kernel::paging::Step| {
+        Evidence::new(format!("{} entry", step.level), step.meaning.to_string())
+            .at(Place::Physical(step.entry_address))
+            .value(Value::Hex(step.entry.raw()))
+    };
+    walk.steps.iter().map(step).collect()
+}
+
+fn page_evidence(what: &str, page: &Page) -> Evidence {
+    let kind = match (page.head, page.has("PG_head")) {
+        (Some(head), _) => format!("tail of the compound page whose head is {head}"),
+        (None, true) => "head of a compound page".to_owned(),
+        (None, false) => "not part of a compound page".to_owned(),
+    };
+    let locked = if page.has("PG_locked") { "locked" } else { "not locked" };
+    let pfn = page.pfn.map(|pfn| format!("pfn {pfn}, ")).unwrap_or_default();
+    let names = if page.flag_names.is_empty() { "no flags".to_owned() } else { page.flag_names.join("|") };
+    let meaning = format!("{pfn}{kind}, {locked}, reference count {}, flags {names}", page.refcount);
+    Evidence::new(format!("struct page ({what}).flags"), meaning)
+        .at(Place::Kernel(page.address))
+        .value(Value::Hex(page.flags))
+}

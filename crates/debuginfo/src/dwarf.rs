@@ -16,7 +16,7 @@ mod section;
 mod source_path;
 mod unit;
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, iter, sync::Arc};
 
 use gimli::{EndianSlice, LittleEndian};
 
@@ -25,7 +25,10 @@ use directory::Directory;
 pub(crate) use functions::Functions;
 pub(crate) use lines::Lines;
 use section::Section;
-pub(crate) use unit::Unit;
+pub(crate) use unit::{Entry, Unit, Value};
+
+/// The most units that are visited. A kernel with everything built in has 30 000.
+const MAX_UNITS: usize = 1 << 20;
 
 /// A part of a DWARF section.
 pub(crate) type Slice<'data> = EndianSlice<'data, LittleEndian>;
@@ -82,6 +85,23 @@ impl Dwarf {
     /// The offset of the unit that `address`, a link-time code address, belongs to.
     pub(crate) fn unit_at(&self, address: u64) -> Option<u64> {
         self.directory.find(self, address)
+    }
+
+    /// The offsets of all units, in the order of the section.
+    pub(crate) fn all_units(&self) -> impl Iterator<Item = u64> + '_ {
+        let mut next = 0;
+        let units = iter::from_fn(move || {
+            let offset = next;
+            next = section::piece_len(&self.info, offset)?.checked_add(offset)?;
+            Some(offset)
+        });
+        units.take(MAX_UNITS)
+    }
+
+    /// The offset of the unit that holds the byte `offset` of `.debug_info`. Visits every unit before it: only
+    /// link-time optimization makes references across units, so that this is not worth an index.
+    pub(crate) fn unit_offset_around(&self, offset: u64) -> Option<u64> {
+        self.all_units().take_while(|&start| start <= offset).last()
     }
 
     fn slice(bytes: &Bytes) -> Slice<'_> {

@@ -48,7 +48,7 @@ impl NameIndex {
 }
 
 /// Multiply-and-rotate over eight bytes at a time. Not proof against chosen names, which could only make a lookup slow.
-fn hash(name: &[u8]) -> u64 {
+pub(crate) fn hash(name: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = name.len() as u64;
     let (words, rest) = name.as_chunks::<8>();

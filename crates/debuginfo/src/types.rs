@@ -1,6 +1,7 @@
 //! The kernel's types: sizes, member offsets and enumerators, from BTF or from DWARF.
 
 mod btf;
+mod dwarf;
 mod graph;
 mod path;
 
@@ -8,9 +9,10 @@ use std::sync::Arc;
 
 use btf::Btf;
 pub use btf::BtfError;
+use dwarf::DwarfTypes;
 use graph::{Node, TypeGraph, TypeRef};
 
-use crate::{SymbolTable, bytes::Bytes};
+use crate::{SymbolTable, bytes::Bytes, dwarf::Dwarf};
 
 /// What a member holds, typedefs and qualifiers removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum MemberKind {
     Pointer,
     /// A struct or union, with its tag; `None` where it is anonymous.
     Struct(Option<String>),
-    /// An array.
+    /// An array. One of several dimensions is described as BTF does it: as one dimension with all the elements.
     Array {
         /// Number of elements; 0 for a flexible array member.
         len: u64,
@@ -82,6 +84,7 @@ pub struct Types {
 enum Graph {
     Missing,
     Btf(Box<Btf>),
+    Dwarf(Box<DwarfTypes>),
 }
 
 impl Types {
@@ -99,6 +102,11 @@ impl Types {
         Ok(Self { graph: Graph::Btf(Box::new(Btf::parse(bytes)?)), symbols })
     }
 
+    pub(crate) fn from_dwarf(dwarf: Arc<Dwarf>, symbols: Arc<SymbolTable>) -> Self {
+        let graph = Graph::Dwarf(Box::new(DwarfTypes::new(dwarf, &symbols)));
+        Self { graph, symbols: Some(symbols) }
+    }
+
     pub(crate) const fn missing(symbols: Option<Arc<SymbolTable>>) -> Self {
         Self { graph: Graph::Missing, symbols }
     }
@@ -109,6 +117,7 @@ impl Types {
         match self.graph {
             Graph::Missing => TypesOrigin::Missing,
             Graph::Btf(_) => TypesOrigin::Btf,
+            Graph::Dwarf(_) => TypesOrigin::Dwarf,
         }
     }
 
@@ -127,6 +136,14 @@ impl Types {
     pub fn member(&self, type_name: &str, path: &str) -> Option<Member> {
         let graph = self.graph()?;
         path::member(graph, graph::find(graph, type_name)?, path)
+    }
+
+    /// The names of the members of `type_name` in the order of their declaration, those of anonymous structs and unions
+    /// among them; each is a path for [`Types::member`]. Empty where `type_name` is not a struct or union.
+    #[must_use]
+    pub fn member_names(&self, type_name: &str) -> Vec<String> {
+        let names = self.graph().and_then(|graph| Some(path::member_names(graph, graph::find(graph, type_name)?)));
+        names.unwrap_or_default()
     }
 
     /// Whether the kernel defines `type_name`.
@@ -188,6 +205,7 @@ impl Types {
         match &self.graph {
             Graph::Missing => None,
             Graph::Btf(btf) => Some(&**btf),
+            Graph::Dwarf(dwarf) => Some(&**dwarf),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Vmlinux {
         &self.symbols
     }
 
-    /// The kernel's types, from BTF where the file has a readable `.BTF` section.
+    /// The kernel's types: from BTF where the file has a readable `.BTF` section, else from DWARF.
     #[must_use]
     pub fn types(&self) -> &Types {
         &self.types_and_problem().0
@@ -96,6 +96,14 @@ impl Vmlinux {
     #[must_use]
     pub fn btf_problem(&self) -> Option<&BtfError> {
         self.types_and_problem().1.as_ref()
+    }
+
+    /// The kernel's types from DWARF, even where there is BTF; `None` where the file has no DWARF. For tests:
+    /// [`Vmlinux::types`] gives the same answers in less time and memory.
+    #[must_use]
+    pub fn dwarf_types(&self) -> Option<Types> {
+        let dwarf = Arc::clone(self.dwarf()?);
+        Some(Types::from_dwarf(dwarf, Arc::clone(&self.symbols)))
     }
 
     /// A reader of source lines, for one thread; `None` where the file has no DWARF.
@@ -150,13 +158,15 @@ impl Vmlinux {
 
     fn types_and_problem(&self) -> &(Types, Option<BtfError>) {
         self.types.get_or_init(|| {
-            let symbols = Some(Arc::clone(&self.symbols));
+            let symbols = Arc::clone(&self.symbols);
             let btf = self.elf.section(".BTF").and_then(|section| self.elf.contents(section));
-            match btf.map(|bytes| Types::from_btf_bytes(bytes, symbols.clone())) {
-                Some(Ok(types)) => (types, None),
-                Some(Err(problem)) => (Types::missing(symbols), Some(problem)),
-                None => (Types::missing(symbols), None),
-            }
+            let problem = match btf.map(|bytes| Types::from_btf_bytes(bytes, Some(symbols))) {
+                Some(Ok(types)) => return (types, None),
+                Some(Err(problem)) => Some(problem),
+                None => None,
+            };
+            let types = self.dwarf_types().unwrap_or_else(|| Types::missing(Some(Arc::clone(&self.symbols))));
+            (types, problem)
         })
     }
 }

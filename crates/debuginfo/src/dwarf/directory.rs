@@ -8,12 +8,10 @@ use std::sync::OnceLock;
 
 use gimli::{DebugAranges, LittleEndian};
 
-use super::{Dwarf, section::piece_len};
+use super::Dwarf;
 
 /// How many ranges before the nearest one are looked at: ranges hardly ever overlap.
 const MAX_OVERLAP: usize = 8;
-/// The most units that are visited. A kernel with everything built in has 30 000.
-const MAX_UNITS: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Range {
@@ -61,20 +59,9 @@ impl Directory {
             .or_else(|| search(self.unlisted.get_or_init(|| self.find_unlisted(dwarf)), address))
     }
 
-    /// The offsets of all units, in the order of the section.
-    pub(crate) fn all_units(dwarf: &Dwarf) -> impl Iterator<Item = u64> + '_ {
-        let mut next = 0;
-        let units = std::iter::from_fn(move || {
-            let offset = next;
-            next = piece_len(&dwarf.info, offset)?.checked_add(offset)?;
-            Some(offset)
-        });
-        units.take(MAX_UNITS)
-    }
-
     fn find_unlisted(&self, dwarf: &Dwarf) -> Vec<Range> {
         let mut ranges = Vec::new();
-        for offset in Self::all_units(dwarf).filter(|offset| self.listed.binary_search(offset).is_err()) {
+        for offset in dwarf.all_units().filter(|offset| self.listed.binary_search(offset).is_err()) {
             let Some(unit) = dwarf.unit(offset) else { continue };
             if let Some(root) = unit.root() {
                 dwarf.for_each_range(&unit, &root, |range| {

@@ -112,8 +112,8 @@ fn call_site(entry: &Entry<'_>) -> Option<(u64, u64)> {
 }
 
 impl Dwarf {
-    /// The name of a function: its own, or that of the abstract function or declaration that it completes.
-    pub(super) fn name(&self, unit: &Unit, entry: &Entry<'_>) -> Option<String> {
+    /// The name of a function or variable: its own, or that of the abstract function or declaration it completes.
+    pub(crate) fn name(&self, unit: &Unit, entry: &Entry<'_>) -> Option<String> {
         let mut elsewhere: Option<Unit> = None;
         let mut offset = entry.offset;
         for _ in 0..MAX_REFERENCES {
@@ -136,10 +136,8 @@ impl Dwarf {
         None
     }
 
-    /// The unit that holds the byte `offset` of `.debug_info`, and the offset in it. Only link-time optimization makes
-    /// references across units, so that this is not worth an index.
     fn unit_around(&self, offset: u64) -> Option<(Unit, usize)> {
-        let start = super::Directory::all_units(self).take_while(|&start| start <= offset).last()?;
+        let start = self.unit_offset_around(offset)?;
         Some((self.unit(start)?, usize::try_from(offset.checked_sub(start)?).ok()?))
     }
 }

@@ -95,6 +95,11 @@ impl Unit {
         Some(Entry { unit: self, abbreviation, offset, attributes: raw.next_offset().0 })
     }
 
+    /// Whether the byte `offset` of `.debug_info` belongs to this unit.
+    pub(crate) fn contains(&self, offset: u64) -> bool {
+        offset.checked_sub(self.offset).is_some_and(|at| at < self.bytes.len() as u64)
+    }
+
     pub(crate) const fn encoding(&self) -> gimli::Encoding {
         self.encoding
     }
@@ -154,6 +159,11 @@ impl<'unit> Entry<'unit> {
         let mut raw = self.unit.raw(self.attributes)?;
         raw.skip_attributes(specs.get(..at)?).ok()?;
         raw.read_attribute(*specs.get(at)?).ok().map(|attribute| attribute.value())
+    }
+
+    /// Whether the entry has this attribute.
+    pub(crate) fn has(&self, name: gimli::DwAt) -> bool {
+        self.abbreviation.attributes().iter().any(|spec| spec.name() == name)
     }
 
     /// The entry's children, without theirs.

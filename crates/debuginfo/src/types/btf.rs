@@ -251,16 +251,16 @@ impl TypeGraph for Btf {
             Tag::Typedef => &[Kind::Typedef],
             Tag::Base => &[Kind::Int, Kind::Float],
         };
-        self.find_named(name, kinds).map(TypeRef::new)
+        self.find_named(name, kinds).map(TypeRef)
     }
 
     fn node(&self, ty: TypeRef) -> Option<Node<'_>> {
-        if ty.id == 0 {
+        if ty.0 == 0 {
             return Some(Node::Void);
         }
-        let (head, kind, rest) = self.head(ty.id)?;
+        let (head, kind, rest) = self.head(ty.0)?;
         let size = u64::from(head.size_or_type);
-        let target = TypeRef::new(head.size_or_type.into());
+        let target = TypeRef(head.size_or_type.into());
         Some(match kind {
             Kind::Int => {
                 let signed = le_u32(&self.bytes, rest)? >> 24 & kind::INT_SIGNED != 0;
@@ -269,7 +269,7 @@ impl TypeGraph for Btf {
             Kind::Float => Node::Float { name: self.required_string(head.name), size },
             Kind::Ptr => Node::Pointer { target },
             Kind::Array => Node::Array {
-                element: TypeRef::new(le_u32(&self.bytes, rest)?.into()),
+                element: TypeRef(le_u32(&self.bytes, rest)?.into()),
                 len: le_u32(&self.bytes, rest + 8)?.into(),
             },
             Kind::Struct => Node::Struct { name: self.string(head.name), size },
@@ -277,12 +277,16 @@ impl TypeGraph for Btf {
             Kind::Enum | Kind::Enum64 => Node::Enum { name: self.string(head.name), size },
             Kind::Typedef => Node::Typedef { name: self.required_string(head.name), target },
             Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => Node::Qualifier(target),
-            Kind::Fwd | Kind::Func | Kind::FuncProto | Kind::Var | Kind::DataSec | Kind::DeclTag => Node::Opaque,
+            Kind::Fwd => {
+                let tag = if head.kind_flag() { Tag::Union } else { Tag::Struct };
+                Node::Incomplete { tag, name: self.string(head.name) }
+            }
+            Kind::Func | Kind::FuncProto | Kind::Var | Kind::DataSec | Kind::DeclTag => Node::Opaque,
         })
     }
 
     fn fields(&self, ty: TypeRef) -> Vec<Field<'_>> {
-        let Some((head, Kind::Struct | Kind::Union, rest)) = self.head(ty.id) else { return Vec::new() };
+        let Some((head, Kind::Struct | Kind::Union, rest)) = self.head(ty.0) else { return Vec::new() };
         let field = |number: usize| {
             let at = rest.checked_add(number.checked_mul(12)?)?;
             let ty = u64::from(le_u32(&self.bytes, at + 4)?);
@@ -296,14 +300,14 @@ impl TypeGraph for Btf {
                 }
             };
             let name = self.string(le_u32(&self.bytes, at)?);
-            Some(Field { name, ty: TypeRef::new(ty), bit_offset: bit_offset.into(), bit_size })
+            Some(Field { name, ty: TypeRef(ty), bit_offset: bit_offset.into(), bit_size })
         };
         (0..head.vlen()).map_while(|number| field(usize::try_from(number).ok()?)).collect()
     }
 
     fn enumerator_in(&self, ty: TypeRef, name: &str) -> Option<i64> {
-        let (head, ..) = self.head(ty.id)?;
-        let all = (0..head.vlen()).map_while(|number| self.enumerator_at(ty.id, number));
+        let (head, ..) = self.head(ty.0)?;
+        let all = (0..head.vlen()).map_while(|number| self.enumerator_at(ty.0, number));
         let mut named = all.filter(|(offset, _)| c_string(&self.strings, *offset) == Some(name.as_bytes()));
         named.next().map(|(_, value)| value)
     }
@@ -319,7 +323,7 @@ impl TypeGraph for Btf {
 
     fn variable(&self, name: &str) -> Option<TypeRef> {
         let (head, ..) = self.head(self.find_named(name, &[Kind::Var])?)?;
-        Some(TypeRef::new(head.size_or_type.into()))
+        Some(TypeRef(head.size_or_type.into()))
     }
 }
 

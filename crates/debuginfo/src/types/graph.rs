@@ -9,19 +9,9 @@ use std::borrow::Cow;
 /// The longest chain of typedefs, qualifiers and array elements that is followed. Kernel code has below ten.
 const MAX_CHAIN: usize = 64;
 
-/// Names a type of one graph: a BTF id, or the offset of a DIE in `.debug_info`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TypeRef {
-    pub(crate) id: u64,
-    /// How many dimensions of an array are already indexed away: DWARF has one node for all of them.
-    pub(crate) dimension: u32,
-}
-
-impl TypeRef {
-    pub(crate) const fn new(id: u64) -> Self {
-        Self { id, dimension: 0 }
-    }
-}
+/// Names a type of one graph: a BTF id, or the offset of an entry in `.debug_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TypeRef(pub(crate) u64);
 
 /// The name spaces that C keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +63,18 @@ pub(crate) enum Node<'graph> {
         name: Option<Cow<'graph, str>>,
         size: u64,
     },
+    /// An array, with all dimensions rolled into one: BTF does not tell them apart.
     Array {
         element: TypeRef,
         /// 0 for a flexible array member.
         len: u64,
     },
-    /// Functions and incomplete types, which have no size.
+    /// A struct, union or enumeration that is only declared.
+    Incomplete {
+        tag: Tag,
+        name: Option<Cow<'graph, str>>,
+    },
+    /// Functions and whatever else has no size.
     Opaque,
 }
 
@@ -156,7 +152,9 @@ pub(crate) fn size_of(graph: &dyn TypeGraph, mut ty: TypeRef) -> Option<u64> {
             | Node::Struct { size, .. }
             | Node::Union { size, .. }
             | Node::Enum { size, .. } => size,
-            Node::Void | Node::Opaque | Node::Qualifier(_) | Node::Typedef { .. } => return None,
+            Node::Void | Node::Incomplete { .. } | Node::Opaque | Node::Qualifier(_) | Node::Typedef { .. } => {
+                return None;
+            }
         };
         return count.checked_mul(size);
     }
@@ -185,9 +183,9 @@ pub(crate) fn spell(graph: &dyn TypeGraph, mut ty: TypeRef) -> Option<String> {
             }
             Node::Void => "void".to_owned(),
             Node::Typedef { name, .. } | Node::Integer { name, .. } | Node::Float { name, .. } => name.into_owned(),
-            Node::Struct { name, .. } => format!("struct {}", name?),
-            Node::Union { name, .. } => format!("union {}", name?),
-            Node::Enum { name, .. } => format!("enum {}", name?),
+            Node::Struct { name, .. } | Node::Incomplete { tag: Tag::Struct, name } => format!("struct {}", name?),
+            Node::Union { name, .. } | Node::Incomplete { tag: Tag::Union, name } => format!("union {}", name?),
+            Node::Enum { name, .. } | Node::Incomplete { name, .. } => format!("enum {}", name?),
             Node::Opaque => return None,
         };
         let space = if suffix.starts_with('*') { " " } else { "" };

@@ -1,12 +1,16 @@
 //! Member paths such as `se.sum_exec_runtime` or `mem[2].base`, and where they lead.
 
+use std::ops::ControlFlow;
+
 use super::{
     Member, MemberKind,
     graph::{Field, Node, TypeGraph, TypeRef, size_of, spell, strip},
 };
 
 /// How deep anonymous structs and unions may nest. `struct page` has three levels.
-const MAX_ANONYMOUS: usize = 16;
+const MAX_DEPTH: usize = 16;
+/// How many of them one struct may hold altogether; `struct page` has eighteen.
+const MAX_ANONYMOUS: usize = 4096;
 
 /// One step of a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(super) fn member(graph: &dyn TypeGraph, start: TypeRef, path: &str) -> Optio
         let (aggregate, node) = strip(graph, ty)?;
         match (step, node) {
             (Step::Name(name), Node::Struct { .. } | Node::Union { .. }) => {
-                let (base, field) = find_field(graph, aggregate, name, 0)?;
+                let (base, field) = find_field(graph, aggregate, name)?;
                 offset = offset.checked_add(base)?;
                 match field.bit_size {
                     Some(width) => bit_field = Some((field.bit_offset, width)),
@@ -73,27 +77,58 @@ pub(super) fn member(graph: &dyn TypeGraph, start: TypeRef, path: &str) -> Optio
 
 /// The member `name` of `aggregate` or of an anonymous member of it, and the offset in bytes of the (anonymous)
 /// aggregate that directly holds it.
-fn find_field<'graph>(
+fn find_field<'graph>(graph: &'graph dyn TypeGraph, aggregate: TypeRef, name: &str) -> Option<(u64, Field<'graph>)> {
+    let mut walk = Walk { graph, visits_left: MAX_ANONYMOUS };
+    let found = walk.fields(aggregate, 0, 0, &mut |base, field| match field.name.as_deref() {
+        Some(this) if this == name => ControlFlow::Break((base, field)),
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value()
+}
+
+/// The names of all members that [`member`] finds directly in `start`.
+pub(super) fn member_names(graph: &dyn TypeGraph, start: TypeRef) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Some((aggregate, _)) = strip(graph, start) {
+        let mut walk = Walk { graph, visits_left: MAX_ANONYMOUS };
+        let _all = walk.fields::<()>(aggregate, 0, 0, &mut |_, field| {
+            names.extend(field.name.map(Into::into));
+            ControlFlow::Continue(())
+        });
+    }
+    names
+}
+
+/// Visits the members of a struct or union, and in the place of each anonymous struct or union its members.
+struct Walk<'graph> {
     graph: &'graph dyn TypeGraph,
-    aggregate: TypeRef,
-    name: &str,
-    depth: usize,
-) -> Option<(u64, Field<'graph>)> {
-    let fields = graph.fields(aggregate);
-    if let Some(field) = fields.iter().find(|field| field.name.as_deref() == Some(name)) {
-        return Some((0, field.clone()));
-    }
-    if depth == MAX_ANONYMOUS {
-        return None;
-    }
-    fields.iter().filter(|field| field.name.is_none() && field.bit_size.is_none()).find_map(|field| {
-        let (inner, node) = strip(graph, field.ty)?;
-        if !matches!(node, Node::Struct { .. } | Node::Union { .. }) {
-            return None;
+    /// How many more anonymous aggregates may be entered. In a damaged file one may hold itself many times over, which
+    /// a limit on the depth alone would not survive.
+    visits_left: usize,
+}
+
+impl<'graph> Walk<'graph> {
+    fn fields<B>(
+        &mut self,
+        aggregate: TypeRef,
+        base: u64,
+        depth: usize,
+        f: &mut dyn FnMut(u64, Field<'graph>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        for field in self.graph.fields(aggregate) {
+            if field.name.is_some() {
+                f(base, field)?;
+            } else if field.bit_size.is_none()
+                && depth < MAX_DEPTH
+                && self.visits_left > 0
+                && let Some((inner, Node::Struct { .. } | Node::Union { .. })) = strip(self.graph, field.ty)
+            {
+                self.visits_left -= 1;
+                self.fields(inner, base.saturating_add(field.bit_offset / 8), depth + 1, f)?;
+            }
         }
-        let (base, found) = find_field(graph, inner, name, depth + 1)?;
-        Some((base.checked_add(field.bit_offset / 8)?, found))
-    })
+        ControlFlow::Continue(())
+    }
 }
 
 /// `offset` is that of the member in bytes, for a bit-field that of the aggregate which `bit_field` counts bits from.
@@ -106,7 +141,12 @@ fn describe(graph: &dyn TypeGraph, ty: TypeRef, offset: u64, bit_field: Option<(
             MemberKind::Array { len, element_size: size_of(graph, element).unwrap_or_default() }
         }
         Node::Enum { .. } => MemberKind::Enum,
-        Node::Float { .. } | Node::Void | Node::Opaque | Node::Qualifier(_) | Node::Typedef { .. } => MemberKind::Other,
+        Node::Float { .. }
+        | Node::Void
+        | Node::Incomplete { .. }
+        | Node::Opaque
+        | Node::Qualifier(_)
+        | Node::Typedef { .. } => MemberKind::Other,
     };
     let size = size_of(graph, ty).unwrap_or_default();
     let mut member = Member { offset, bit_offset: None, bit_size: None, size, kind, type_name: spell(graph, ty) };

@@ -122,6 +122,9 @@ fn members_through_anonymous_unions_typedefs_and_arrays() {
         assert_eq!(types.member("page", missing), None, "{missing}");
     }
     assert_eq!(types.member("zone", "mem_map.flags"), None, "no path through pointers");
+    let names = ["flags", "words", "compound_head", "_mapcount", "any", "more"];
+    assert_eq!(types.member_names("page"), names);
+    assert!(types.member_names("int").is_empty() && types.member_names("nothing").is_empty());
     assert!(types.has_type("page") && !types.has_type("folio"));
     assert!(types.has_member("page", "flags") && !types.has_member("page", "compound_info"));
 }
@@ -199,6 +202,16 @@ fn cycles_and_dangling_references_end() {
     assert_eq!(types.member("selfish", "deep"), None);
     assert_eq!(types.member("selfish", "x"), None);
     assert_eq!(types.member("star", "pointer").unwrap().type_name, None);
+}
+
+#[test]
+fn a_struct_that_holds_itself_many_times_over_ends() {
+    let mut w = Writer::new();
+    let members = vec![("", 1, 0); 1000];
+    w.aggregate(4, "hall_of_mirrors", false, 8, &members);
+    let types = w.types();
+    assert_eq!(types.member("hall_of_mirrors", "anything"), None);
+    assert!(types.member_names("hall_of_mirrors").is_empty());
 }
 
 #[test]

@@ -6,19 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use vmcore_debuginfo::SourceFrame;
 use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
 use crate::stacks::TaskMachine;
 use crate::{CpuRegisters, Gap, Kernel, RunQueue, SymbolName, Task};
 
-/// One function, inlined or not, at a source position.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceFrame {
-    pub function: Option<String>,
-    pub file: Option<String>,
-    pub line: Option<u32>,
-}
 /// Where a code address is, in names and source lines. Shared by all frames at the same address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
@@ -276,18 +270,16 @@ fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locati
     let mut addresses: Vec<_> = frames.map(|frame| (frame.lookup_pc(), frame.exact, frame.pc)).collect();
     addresses.par_sort_unstable();
     addresses.dedup();
-    let link = |lookup: VirtAddr| kernel.is_image_text(lookup).then(|| kernel.link_address(lookup));
-    let links: Vec<_> = addresses.iter().filter_map(|(lookup, _, _)| link(*lookup)).collect();
+    let links: Vec<_> = addresses.iter().map(|(lookup, _, _)| kernel.link_address(*lookup)).collect();
     let mut source = match detail {
-        Detail::Source => {
-            let _ = &links;
-            HashMap::<VirtAddr, Vec<SourceFrame>>::new()
-        }
-        Detail::Symbols => HashMap::new(),
+        Detail::Source => kernel.vmlinux().source_frames(&links),
+        Detail::Symbols => Vec::new(),
     };
+    source.resize_with(addresses.len(), Vec::new);
     let mut locations = Locations::with_capacity(addresses.len());
-    for (lookup, exact, pc) in addresses {
-        let source = link(lookup).and_then(|address| source.remove(&address)).unwrap_or_default();
+    for ((lookup, exact, pc), source) in addresses.into_iter().zip(source) {
+        // A module's address minus the kernel's load offset may by chance be one of the image.
+        let source = if kernel.is_image_text(lookup) { source } else { Vec::new() };
         let location = Location { symbol: kernel.name_code(pc, lookup), source };
         locations.insert((lookup, exact), Arc::new(location));
     }

@@ -22,12 +22,15 @@ mod modules;
 mod page;
 pub mod paging;
 mod percpu;
+mod printk;
 mod runqueue;
 mod snapshot;
 mod stacks;
 mod task;
 mod task_state;
 mod tasks;
+#[cfg(test)]
+mod test_memory;
 
 pub use address_space::AddressSpace;
 pub use code::SymbolName;
@@ -38,6 +41,7 @@ pub use layout::{Field, Resolver};
 pub use modules::{Module, ModuleSymbol};
 pub use page::Page;
 pub use percpu::PerCpu;
+pub use printk::{Caller, LogDevice, LogRecord};
 pub use runqueue::{Class, Queued, RunQueue};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
 pub use stacks::{CpuRegisters, RegisterSource};

@@ -1,3 +1,37 @@
-//! The verdict and the kernel state rendered as text and JSON.
+//! What a person or a program gets to see: kernel state and verdicts as text and as JSON.
+//!
+//! Each command has a model, made from plain data of `kernel` and `diagnose`, that derives its JSON and JSON Schema and
+//! knows how to write itself as text: see [`Report`]. Nothing here reads a dump or prints; everything goes to the
+//! [`io::Write`](std::io::Write) that the caller gives.
+//!
+//! Text from a dump (names of tasks and modules, log lines) is untrusted. In text it is always shown through
+//! [`Sanitized`]; [`write_json`] escapes the same characters.
 
 #![forbid(unsafe_code)]
+
+pub mod bt;
+mod gap;
+mod hex;
+mod json;
+mod sanitize;
+mod theme;
+
+use std::io;
+
+pub use gap::Gap;
+pub use hex::Hex;
+pub use json::{SCHEMA_VERSION, json_schema, write_json};
+pub use sanitize::Sanitized;
+use schemars::JsonSchema;
+use serde::Serialize;
+pub use theme::{Painted, Theme};
+
+/// The result of one command.
+pub trait Report: Serialize + JsonSchema {
+    /// Writes it for people, in the form that `crash` uses where it has the command.
+    ///
+    /// # Errors
+    ///
+    /// As `out`.
+    fn write_text(&self, out: &mut dyn io::Write, theme: &Theme) -> io::Result<()>;
+}

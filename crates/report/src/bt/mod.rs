@@ -1,0 +1,240 @@
+//! `bt`: stacks of tasks.
+
+mod exception;
+mod text;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelStack, StackFrame, Task};
+use vmcore_memory::Registers as MachineRegisters;
+
+use crate::{Gap, Hex};
+
+/// Stacks of tasks, in the order they were asked for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Bt")]
+pub struct Bt<'a> {
+    /// The stacks.
+    pub stacks: Vec<Stack<'a>>,
+    /// What could not be read.
+    pub gaps: Vec<Gap<'a>>,
+}
+
+/// The kernel stack of one task.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Stack")]
+pub struct Stack<'a> {
+    /// The CPU the task runs or last ran on, or whose run queue it is in.
+    pub cpu: u32,
+    /// Thread id; 0 for an idle task.
+    pub pid: i32,
+    /// Process id.
+    pub tgid: i32,
+    /// The task's name, chosen by itself.
+    pub comm: &'a str,
+    /// The address of its `struct task_struct`.
+    pub task: Hex,
+    /// The state's letter, as in `ps`: `R`, `S`, `D`, `I`, `T`, `t`, `P`, `X`, `Z` or `?`.
+    pub state: char,
+    /// Whether a CPU was executing it.
+    pub on_cpu: bool,
+    /// Whether it was in a run queue.
+    pub on_rq: bool,
+    /// Real frames, innermost first, up to the user boundary or the thread's entry.
+    pub frames: Vec<Frame<'a>>,
+    /// Registers saved by exceptions, interrupts and system calls on the way, innermost first.
+    pub exceptions: Vec<Exception<'a>>,
+    /// What the stack ends at: `user_mode`, `kernel_thread`, `idle` or `truncated`.
+    pub end: &'static str,
+    /// Why the stack ended too early, or why it may not be what was running.
+    pub error: Option<&'a str>,
+}
+
+/// One real frame.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Frame")]
+pub struct Frame<'a> {
+    /// The saved value itself: for a caller, the return address.
+    pub pc: Hex,
+    /// The stack pointer when the frame's code was at `pc`.
+    pub sp: Hex,
+    /// The symbol that covers the code.
+    pub symbol: Option<&'a str>,
+    /// Bytes from the symbol's start to `pc`.
+    pub offset: Option<u64>,
+    /// The module that the symbol is in; null for the kernel image.
+    pub module: Option<&'a str>,
+    /// The source file of the frame's own function.
+    pub file: Option<&'a str>,
+    /// The line in `file`: of the call to the outermost inlined function, where there is one.
+    pub line: Option<u32>,
+    /// Functions that the compiler inlined at `pc`, innermost first.
+    pub inlined: Vec<Inlined<'a>>,
+    /// The stack that the frame lies on: `task`, `irq`, `softirq`, `nmi`, `exception` or `entry`.
+    pub segment: Option<&'static str>,
+    /// How the frame was found: `context`, `orc`, `cfi`, `frame_pointer` or `scan`.
+    pub trust: &'static str,
+}
+
+/// An inlined function.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Inlined")]
+pub struct Inlined<'a> {
+    /// Its name.
+    pub function: Option<&'a str>,
+    /// The source file.
+    pub file: Option<&'a str>,
+    /// The line in `file`.
+    pub line: Option<u32>,
+}
+
+/// Registers saved when code was interrupted.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Exception")]
+pub struct Exception<'a> {
+    /// What interrupted: `page_fault`, `nmi`, `syscall`, `sysvec_apic_timer_interrupt` and so on, by the entry code's
+    /// name.
+    pub kind: Option<&'a str>,
+    /// Whether kernel code was interrupted.
+    pub kernel_mode: bool,
+    /// The interrupted instruction.
+    pub rip: Hex,
+    /// The index in `frames` of the interrupted frame; the number of frames where user code was interrupted.
+    pub frame: usize,
+    /// Where the registers were saved (`struct pt_regs`).
+    pub address: Hex,
+    /// The registers.
+    pub registers: Registers,
+}
+
+/// Saved registers. Those that the entry code had not saved yet are null.
+#[allow(missing_docs)] // The architecture's own names.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Registers {
+    pub rip: Hex,
+    pub rsp: Hex,
+    pub cs: Hex,
+    pub ss: Hex,
+    pub eflags: Hex,
+    pub orig_rax: Option<Hex>,
+    pub rax: Option<Hex>,
+    pub rbx: Option<Hex>,
+    pub rcx: Option<Hex>,
+    pub rdx: Option<Hex>,
+    pub rsi: Option<Hex>,
+    pub rdi: Option<Hex>,
+    pub rbp: Option<Hex>,
+    pub r8: Option<Hex>,
+    pub r9: Option<Hex>,
+    pub r10: Option<Hex>,
+    pub r11: Option<Hex>,
+    pub r12: Option<Hex>,
+    pub r13: Option<Hex>,
+    pub r14: Option<Hex>,
+    pub r15: Option<Hex>,
+}
+
+impl<'a> Bt<'a> {
+    /// The stacks that were unwound from `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack]) -> Self {
+        let gaps = snapshot.gaps.iter().map(Gap::new).collect();
+        Self { stacks: self::stacks(snapshot, stacks), gaps }
+    }
+}
+
+/// The models of stacks that were unwound from `snapshot`.
+#[must_use]
+pub fn stacks<'a>(snapshot: &'a Snapshot, stacks: &'a [KernelStack]) -> Vec<Stack<'a>> {
+    let model = |stack: &'a KernelStack| Some(Stack::new(snapshot.tasks.get(stack.task)?, stack));
+    stacks.iter().filter_map(model).collect()
+}
+
+impl<'a> Stack<'a> {
+    fn new(task: &'a Task, stack: &'a KernelStack) -> Self {
+        Self {
+            cpu: task.cpu,
+            pid: task.pid,
+            tgid: task.tgid,
+            comm: &task.comm,
+            task: task.address.into(),
+            state: task.state.letter(),
+            on_cpu: task.on_cpu,
+            on_rq: task.on_rq != 0,
+            frames: stack.frames.iter().map(Frame::new).collect(),
+            exceptions: stack.interrupts.iter().map(|interrupt| Exception::new(interrupt, &stack.frames)).collect(),
+            end: stack.end.name(),
+            error: stack.error.as_deref(),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn new(frame: &'a StackFrame) -> Self {
+        let location = &*frame.location;
+        let symbol = location.symbol.as_ref();
+        let (own, inlined) = location.source.split_last().unzip();
+        Self {
+            pc: frame.pc.into(),
+            sp: frame.sp.into(),
+            symbol: symbol.map(|symbol| symbol.name.as_str()),
+            offset: symbol.map(|symbol| symbol.offset),
+            module: symbol.and_then(|symbol| symbol.module.as_deref()),
+            file: own.and_then(|own: &SourceFrame| own.file.as_deref()),
+            line: own.and_then(|own| own.line),
+            inlined: inlined.unwrap_or_default().iter().map(Inlined::new).collect(),
+            segment: frame.segment.map(Segment::name),
+            trust: frame.trust.name(),
+        }
+    }
+}
+
+impl<'a> Inlined<'a> {
+    fn new(source: &'a SourceFrame) -> Self {
+        Self { function: source.function.as_deref(), file: source.file.as_deref(), line: source.line }
+    }
+}
+
+impl<'a> Exception<'a> {
+    fn new(interrupt: &Interrupt, frames: &'a [StackFrame]) -> Self {
+        // The frame below the interrupted one is the entry code that saved the registers.
+        let handler = interrupt.frame.checked_sub(1).and_then(|index| frames.get(index)?.function());
+        Self {
+            kind: handler.and_then(exception::kind),
+            kernel_mode: !interrupt.registers.user_mode(),
+            rip: interrupt.registers.pc().into(),
+            frame: interrupt.frame,
+            address: interrupt.address.into(),
+            registers: Registers::new(&interrupt.registers, interrupt.complete),
+        }
+    }
+}
+
+impl Registers {
+    fn new(registers: &MachineRegisters, complete: bool) -> Self {
+        let general = |value: u64| complete.then_some(Hex(value));
+        Self {
+            rip: Hex(registers.rip),
+            rsp: Hex(registers.rsp),
+            cs: Hex(registers.cs),
+            ss: Hex(registers.ss),
+            eflags: Hex(registers.eflags),
+            orig_rax: general(registers.orig_rax),
+            rax: general(registers.rax),
+            rbx: general(registers.rbx),
+            rcx: general(registers.rcx),
+            rdx: general(registers.rdx),
+            rsi: general(registers.rsi),
+            rdi: general(registers.rdi),
+            rbp: general(registers.rbp),
+            r8: general(registers.r8),
+            r9: general(registers.r9),
+            r10: general(registers.r10),
+            r11: general(registers.r11),
+            r12: general(registers.r12),
+            r13: general(registers.r13),
+            r14: general(registers.r14),
+            r15: general(registers.r15),
+        }
+    }
+}

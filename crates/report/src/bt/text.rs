@@ -1,0 +1,177 @@
+//! Stacks as `crash` writes them.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use super::{Bt, Exception, Frame, Registers, Stack};
+use crate::{Hex, Painted, Report, Sanitized, Theme};
+
+impl Report for Bt<'_> {
+    fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        write_stacks(&self.stacks, out, theme)
+    }
+}
+
+/// Writes stacks with an empty line between them.
+pub(crate) fn write_stacks(stacks: &[Stack<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    for (index, stack) in stacks.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write_stack(stack, out, theme)?;
+    }
+    Ok(())
+}
+
+fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    writeln!(out, "{}", Painted(theme.heading, Head(stack)))?;
+    let mut exceptions = stack.exceptions.iter().peekable();
+    let mut segment = None;
+    for (index, frame) in stack.frames.iter().enumerate() {
+        while let Some(exception) = exceptions.next_if(|exception| exception.frame <= index) {
+            write_exception(exception, Some(frame), out, theme)?;
+        }
+        if let Some(left) = segment.filter(|left| frame.segment.is_some_and(|entered| entered != *left)) {
+            writeln!(out, "{}", Painted(theme.dim, StackChange(left)))?;
+        }
+        segment = frame.segment.or(segment);
+        write_frame(index, frame, out, theme)?;
+    }
+    for exception in exceptions {
+        write_exception(exception, None, out, theme)?;
+    }
+    if let Some(error) = stack.error {
+        let what = if stack.end == "truncated" { "stack cut off" } else { "note" };
+        writeln!(out, "    {}", Painted(theme.doubtful, format_args!("({what}: {})", Sanitized::new(error))))?;
+    }
+    Ok(())
+}
+
+/// `PID: 143      TASK: ffff888004d4c000  CPU: 3    COMMAND: "splitter"`
+struct Head<'s>(&'s Stack<'s>);
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Stack { pid, task: Hex(task), cpu, comm, state, .. }) = self;
+        write!(
+            f,
+            "PID: {pid:<8} TASK: {task:016x}  CPU: {cpu:<4} STATE: {state}  COMMAND: \"{}\"",
+            Sanitized::new(comm)
+        )
+    }
+}
+
+/// The stack that the frames above this line lie on.
+struct StackChange(&'static str);
+
+impl fmt::Display for StackChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            "irq" => "IRQ stack",
+            "softirq" => "softirq stack",
+            "nmi" => "NMI exception stack",
+            "exception" => "exception stack",
+            "entry" => "entry stack",
+            other => return write!(f, "--- <{other} stack> ---"),
+        };
+        write!(f, "--- <{name}> ---")
+    }
+}
+
+fn write_frame(index: usize, frame: &Frame<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    write!(out, "{index:>3} ").and_then(|()| {
+        write!(
+            out,
+            "{} {} at {:016x}",
+            Painted(theme.dim, format_args!("[{:016x}]", frame.sp.0)),
+            Symbol(frame),
+            frame.pc.0
+        )
+    })?;
+    if let "frame_pointer" | "scan" = frame.trust {
+        let how = if frame.trust == "scan" { "found by scanning: may be stale" } else { "by frame pointer" };
+        write!(out, "  {}", Painted(theme.doubtful, format_args!("({how})")))?;
+    }
+    writeln!(out)?;
+    for inlined in &frame.inlined {
+        let function = Sanitized::new(inlined.function.unwrap_or("?"));
+        write!(out, "    (inlined) {function}")?;
+        if let Some(file) = inlined.file {
+            write!(out, " {}", Painted(theme.dim, Source(file, inlined.line)))?;
+        }
+        writeln!(out)?;
+    }
+    match frame.file {
+        Some(file) => writeln!(out, "    {}", Painted(theme.dim, Source(file, frame.line))),
+        None => Ok(()),
+    }
+}
+
+/// `function+0x12 [module]`
+struct Symbol<'s>(&'s Frame<'s>);
+
+impl fmt::Display for Symbol<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(frame) = self;
+        match frame.symbol {
+            Some(name) => write!(f, "{}", Sanitized::new(name))?,
+            None => return f.write_str("(unknown)"),
+        }
+        if let Some(offset) = frame.offset {
+            write!(f, "+{offset:#x}")?;
+        }
+        match frame.module {
+            Some(module) => write!(f, " [{}]", Sanitized::new(module)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `mm/memory.c:3740`
+struct Source<'s>(&'s str, Option<u32>);
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(file, line) = self;
+        write!(f, "{}", Sanitized::new(file))?;
+        line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+/// The block that `crash` writes for saved registers. `interrupted` is the frame they belong to, if it is kernel code.
+fn write_exception(
+    exception: &Exception<'_>,
+    interrupted: Option<&Frame<'_>>,
+    out: &mut dyn Write,
+    theme: &Theme,
+) -> io::Result<()> {
+    if let Some(kind) = exception.kind.filter(|_| exception.kernel_mode) {
+        writeln!(out, "    {}", Painted(theme.heading, format_args!("--- <{}> ---", Sanitized::new(kind))))?;
+    }
+    if let Some(frame) = interrupted.filter(|_| exception.kernel_mode) {
+        writeln!(out, "    [exception RIP: {}]", Symbol(frame))?;
+    }
+    write_registers(&exception.registers, out, theme)
+}
+
+fn write_registers(registers: &Registers, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Registers { rip, rsp, cs, ss, eflags, orig_rax, .. } = registers;
+    let mut line = |text: fmt::Arguments<'_>| writeln!(out, "    {}", Painted(theme.dim, text));
+    line(format_args!("RIP: {:016x}  RSP: {:016x}  RFLAGS: {:08x}", rip.0, rsp.0, eflags.0))?;
+    let r = registers;
+    for row in [
+        [("RAX", r.rax), ("RBX", r.rbx), ("RCX", r.rcx)],
+        [("RDX", r.rdx), ("RSI", r.rsi), ("RDI", r.rdi)],
+        [("RBP", r.rbp), (" R8", r.r8), (" R9", r.r9)],
+        [("R10", r.r10), ("R11", r.r11), ("R12", r.r12)],
+        [("R13", r.r13), ("R14", r.r14), ("R15", r.r15)],
+    ] {
+        if let [(a, Some(x)), (b, Some(y)), (c, Some(z))] = row {
+            line(format_args!("{a}: {:016x}  {b}: {:016x}  {c}: {:016x}", x.0, y.0, z.0))?;
+        }
+    }
+    match orig_rax {
+        Some(orig_rax) => line(format_args!("ORIG_RAX: {:016x}  CS: {:04x}  SS: {:04x}", orig_rax.0, cs.0, ss.0)),
+        None => line(format_args!("CS: {:04x}  SS: {:04x}", cs.0, ss.0)),
+    }
+}

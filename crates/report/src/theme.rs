@@ -1,0 +1,53 @@
+//! Colours: few, and only where the caller asked for them.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+
+/// The style of each role that text can have. Without colour every style is empty and writes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Theme {
+    /// Headings.
+    pub heading: Style,
+    /// What is wrong.
+    pub bad: Style,
+    /// What is doubtful.
+    pub doubtful: Style,
+    /// What is fine.
+    pub good: Style,
+    /// What is there to be looked up, not read.
+    pub dim: Style,
+}
+
+impl Theme {
+    /// No colour at all.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// The sixteen colours that every terminal has and its user can choose.
+    #[must_use]
+    pub fn color() -> Self {
+        let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
+        Self {
+            heading: Style::new().bold(),
+            bad: color(AnsiColor::Red).bold(),
+            doubtful: color(AnsiColor::Yellow),
+            good: color(AnsiColor::Green),
+            dim: Style::new().dimmed(),
+        }
+    }
+}
+
+/// A value in a style.
+pub struct Painted<T>(pub Style, pub T);
+
+impl<T: fmt::Display> fmt::Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(style, value) = self;
+        write!(f, "{style}")?;
+        value.fmt(f)?;
+        write!(f, "{style:#}")
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Opens a crashed Linux machine's memory dump and proves what hung it.
+///
+/// Exit status: 0 nothing wrong found; 1 a problem was found; 2 could not run (usage, unreadable file, a vmlinux that
+/// does not match); 3 inconclusive: what was needed is not in the dump.
+#[derive(Debug, Parser)]
+#[command(name = "vmcore-thp", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Form of the output
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Write to FILE instead of standard output; an existing FILE is left alone
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file named by --output (a symbolic link is replaced, not followed)
+    #[arg(long, global = true)]
+    pub(crate) force: bool,
+    /// When to use colours; `auto` asks whether standard output is a terminal and `NO_COLOR` is not set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// Number of worker threads; the output does not depend on it [default: one for each CPU]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// No warnings and no progress on standard error
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say on standard error what is being done; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs: one object, described by `vmcore-thp schema COMMAND`
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Even in a file or pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show stacks, by default of what every CPU was running
+    Bt(Bt),
+    /// Print the JSON Schema of a command's output
+    Schema {
+        /// The command
+        command: Document,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The dump and what describes its kernel.
+#[derive(Args, Debug)]
+pub(crate) struct Input {
+    /// The memory dump: an ELF core from /proc/vmcore or QEMU
+    #[arg(value_name = "VMCORE")]
+    pub(crate) vmcore: PathBuf,
+    /// The kernel's debug information; looked up by build-id and release if left out
+    #[arg(value_name = "VMLINUX")]
+    pub(crate) vmlinux: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) search: Search,
+}
+
+/// Where to look for a vmlinux that is not named.
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// Look for the vmlinux in DIR before /usr/lib/debug; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) debug_dir: Vec<PathBuf>,
+}
+
+/// Which stacks to show.
+#[derive(Args, Debug)]
+pub(crate) struct Bt {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// The task that CPU N was running; may be repeated
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu: Vec<u32>,
+    /// The task with this process or thread id; may be repeated
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Vec<i32>,
+    /// Every task, idle tasks too
+    #[arg(long, conflicts_with_all = ["cpu", "pid"])]
+    pub(crate) all: bool,
+}
+
+/// Commands whose output has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Document {
+    /// Stacks
+    Bt,
+}

@@ -1,0 +1,67 @@
+//! `bt`: stacks.
+
+use vmcore_kernel::{Detail, Snapshot};
+use vmcore_report::bt::Bt;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{Context, Session};
+use crate::status::Status;
+
+pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(&arguments.input, context)?;
+    let snapshot = session.snapshot(context);
+    let tasks = select(arguments, snapshot)?;
+    let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
+    context.warn_gaps(&snapshot.gaps);
+    output.write(&Bt::new(snapshot, &stacks))?;
+    Ok(Status::NothingFound)
+}
+
+/// Indices of the tasks that were asked for, in the order of the options; every CPU's current task without any.
+fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failure> {
+    if arguments.all {
+        return Ok((0..snapshot.tasks.len()).collect());
+    }
+    if arguments.cpu.is_empty() && arguments.pid.is_empty() {
+        return Ok(all_current(snapshot));
+    }
+    let mut chosen = Vec::new();
+    for &cpu in &arguments.cpu {
+        chosen.push(current(snapshot, cpu)?);
+    }
+    for &pid in &arguments.pid {
+        chosen.extend(with_pid(snapshot, pid)?);
+    }
+    Ok(chosen)
+}
+
+/// What every CPU was running, by CPU. CPUs whose run queue cannot be read are among the snapshot's gaps.
+fn all_current(snapshot: &Snapshot) -> Vec<usize> {
+    let current = |cpu: &vmcore_kernel::Cpu| snapshot.task_index(cpu.run_queue.as_ref()?.current);
+    snapshot.cpus.iter().filter_map(current).collect()
+}
+
+fn current(snapshot: &Snapshot, number: u32) -> Result<usize, Failure> {
+    let Some(cpu) = snapshot.cpu(number) else {
+        let known: Vec<_> = snapshot.cpus.iter().map(|cpu| cpu.cpu.to_string()).collect();
+        return Err(Failure::new(format_args!("the machine has no CPU {number}"))
+            .hint(format_args!("its CPUs are {}", known.join(", "))));
+    };
+    let queue = cpu.run_queue.as_ref();
+    queue.and_then(|queue| snapshot.task_index(queue.current)).ok_or_else(|| {
+        Failure::inconclusive(format_args!("what CPU {number} was running cannot be read from the dump"))
+    })
+}
+
+/// The task with this thread id. All idle tasks have 0.
+fn with_pid(snapshot: &Snapshot, pid: i32) -> Result<Vec<usize>, Failure> {
+    let tasks = snapshot.tasks.iter().enumerate().filter(|(_, task)| task.pid == pid);
+    let found: Vec<usize> = tasks.map(|(index, _)| index).collect();
+    if found.is_empty() {
+        return Err(Failure::new(format_args!("the machine has no task with pid {pid}"))
+            .hint("`vmcore-thp ps` lists the tasks"));
+    }
+    Ok(found)
+}

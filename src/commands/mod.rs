@@ -1,0 +1,26 @@
+//! One module for each command: which data it needs, and which report it makes of them.
+
+mod bt;
+mod tooling;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::logging;
+use crate::output::Output;
+use crate::session::Context;
+use crate::status::Status;
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
+    logging::start(cli.global.verbose);
+    let output = Output::new(&cli.global)?;
+    let context = Context::new(&cli.global);
+    match &cli.command {
+        Command::Bt(arguments) => bt::run(arguments, &context, output),
+        Command::Schema { command } => tooling::schema(*command, output),
+        Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
+        Command::Man => tooling::man(Cli::command(), output),
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a run could not go on, as the user gets to see it: one line that says what, one that says what to do.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use vmcore_dump as dump;
+use vmcore_kernel::KernelError;
+use vmcore_report::Sanitized;
+
+use crate::status::Status;
+
+/// An error for the user. Messages may quote files and paths: they are escaped when shown.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    status: Status,
+}
+
+impl Failure {
+    /// Exit status 2.
+    pub(crate) fn new(message: impl Display) -> Self {
+        Self { message: message.to_string(), hint: None, status: Status::CannotRun }
+    }
+
+    /// Exit status 3: the run could not answer because the dump does not have what it needs.
+    pub(crate) fn inconclusive(message: impl Display) -> Self {
+        Self { status: Status::Inconclusive, ..Self::new(message) }
+    }
+
+    /// Adds what the user could do.
+    pub(crate) fn hint(self, hint: impl Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    fn maybe_hint(self, hint: Option<&str>) -> Self {
+        Self { hint: hint.map(str::to_owned), ..self }
+    }
+
+    /// Tells the user on standard error and gives the status to exit with.
+    pub(crate) fn report(&self) -> Status {
+        let mut out = io::stderr().lock();
+        // Nobody is left to be told when standard error is closed.
+        let _ = writeln!(out, "error: {}", Sanitized::new(&self.message));
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(out, "hint: {}", Sanitized::new(hint));
+        }
+        self.status
+    }
+}
+
+impl From<dump::OpenError> for Failure {
+    fn from(error: dump::OpenError) -> Self {
+        Self::new(&error).maybe_hint(error.hint())
+    }
+}
+
+impl From<vmcore_debuginfo::OpenError> for Failure {
+    fn from(error: vmcore_debuginfo::OpenError) -> Self {
+        Self::new(&error).maybe_hint(error.hint())
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        Self::new(&error).hint(error.hint())
+    }
+}

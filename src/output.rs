@@ -1,0 +1,101 @@
+//! Where the data goes: standard output or a new file.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use vmcore_report::{Report, Theme, write_json};
+
+use crate::cli::{Color, Format, Global};
+use crate::failure::Failure;
+
+/// A pipe takes 64 KiB at once.
+const BUFFER: usize = 64 << 10;
+
+/// Where and how to write a report.
+pub(crate) struct Output {
+    format: Format,
+    theme: Theme,
+    target: Target,
+}
+
+enum Target {
+    Stdout,
+    File { path: PathBuf, replace: bool },
+}
+
+impl Output {
+    /// As the options say. An output file that is in the way is found here, before any work is done.
+    pub(crate) fn new(options: &Global) -> Result<Self, Failure> {
+        let target = match &options.output {
+            None => Target::Stdout,
+            Some(path) => {
+                if !options.force && path.symlink_metadata().is_ok() {
+                    return Err(exists(path));
+                }
+                Target::File { path: path.clone(), replace: options.force }
+            }
+        };
+        let theme = if wants_color(options) { Theme::color() } else { Theme::plain() };
+        Ok(Self { format: options.format, theme, target })
+    }
+
+    /// Writes a report in the form that was asked for.
+    pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
+        let Self { format, theme, .. } = self;
+        self.write_with(|out| match format {
+            Format::Json => write_json(report, out),
+            Format::Text => report.write_text(out, &theme),
+        })
+    }
+
+    /// Writes what `write` writes. A reader that went away is not an error.
+    pub(crate) fn write_with(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        match self.target {
+            Target::Stdout => match buffered(io::stdout().lock(), write) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(Failure::new(format_args!("cannot write to standard output: {error}"))),
+                Ok(_) => Ok(()),
+            },
+            Target::File { path, replace } => write_file(&path, replace, write),
+        }
+    }
+}
+
+/// Writes a file that only its owner can read, and gives it its name when it is complete: a dump's contents are not
+/// for everybody, and half a report is worse than none.
+fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = NamedTempFile::new_in(directory).map_err(failed)?;
+    let file = buffered(file, write).map_err(failed)?;
+    let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    match named {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(format_args!("{} exists already", path.display()))
+        .hint("choose another name, or replace it with --force")
+}
+
+fn buffered<W: Write>(sink: W, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<W> {
+    let mut out = BufWriter::with_capacity(BUFFER, sink);
+    write(&mut out)?;
+    out.flush()?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+fn wants_color(options: &Global) -> bool {
+    match options.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            !refused && options.output.is_none() && io::stdout().is_terminal()
+        }
+    }
+}

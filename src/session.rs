@@ -1,0 +1,102 @@
+//! An opened dump with its kernel.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use rayon::ThreadPoolBuilder;
+use vmcore_debuginfo::Vmlinux;
+use vmcore_dump::Dump;
+use vmcore_kernel::{Gap, Kernel, Snapshot};
+use vmcore_report::Sanitized;
+
+use crate::cli::{Global, Input};
+use crate::failure::Failure;
+use crate::{progress, vmlinux_search};
+
+/// More warnings about missing data than this are only counted: the JSON has them all.
+const MAX_GAPS_SHOWN: usize = 10;
+
+/// How the run behaves, apart from what it does.
+pub(crate) struct Context {
+    quiet: bool,
+    threads: Option<u16>,
+}
+
+impl Context {
+    pub(crate) fn new(options: &Global) -> Self {
+        Self { quiet: options.quiet, threads: options.threads }
+    }
+
+    /// Runs one step of the work, with progress for who watches and its time for `-v`.
+    pub(crate) fn step<T>(&self, message: &'static str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = progress::during(message, self.quiet, work);
+        tracing::info!("{message}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        result
+    }
+
+    /// Warns on standard error. The text may come from the dump.
+    pub(crate) fn warn(&self, message: impl std::fmt::Display) {
+        if !self.quiet {
+            // Nobody is left to be told when standard error is closed.
+            let _ = writeln!(io::stderr().lock(), "warning: {}", Sanitized::new(&message.to_string()));
+        }
+    }
+
+    /// Warns of what could not be read.
+    pub(crate) fn warn_gaps(&self, gaps: &[Gap]) {
+        for gap in gaps.iter().take(MAX_GAPS_SHOWN) {
+            self.warn(gap);
+        }
+        if let Some(more @ 1..) = gaps.len().checked_sub(MAX_GAPS_SHOWN) {
+            self.warn(format_args!("{more} more things could not be read; --format json names them all"));
+        }
+    }
+
+    /// Sets the thread pool up; left to itself it has one thread for each CPU.
+    fn start_threads(&self) -> Result<(), Failure> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .map_err(|error| Failure::new(format_args!("cannot start {threads} threads: {error}")))
+    }
+}
+
+/// A dump, its vmlinux and the kernel they make. They live until the process ends: giving hundreds of megabytes of
+/// mappings back one by one would only delay that.
+pub(crate) struct Session {
+    pub(crate) kernel: &'static Kernel<'static>,
+    snapshot: OnceLock<Snapshot>,
+}
+
+impl Session {
+    /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
+    pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
+        context.start_threads()?;
+        let dump: &'static Dump = leak(context.step("opening the dump", || Dump::open(&input.vmcore))?);
+        for warning in dump.warnings() {
+            context.warn(warning);
+        }
+        if let Some(incomplete) = dump.incomplete() {
+            context.warn(format_args!("the dump is incomplete: {incomplete}"));
+        }
+        let path = match &input.vmlinux {
+            Some(path) => path.clone(),
+            None => vmlinux_search::find(dump, &input.search)?,
+        };
+        let vmlinux: &'static Vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&path))?);
+        let kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
+        Ok(Self { kernel: leak(kernel), snapshot: OnceLock::new() })
+    }
+
+    /// Tasks, run queues and registers, read when they are first asked for.
+    pub(crate) fn snapshot(&self, context: &Context) -> &Snapshot {
+        self.snapshot.get_or_init(|| context.step("reading tasks and run queues", || Snapshot::read(self.kernel)))
+    }
+}
+
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}

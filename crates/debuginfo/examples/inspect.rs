@@ -1,9 +1,10 @@
 //! Opens a vmlinux, times each step and answers what is asked on the command line.
 //!
 //! ```text
-//! cargo run --release -p vmcore-debuginfo --example inspect -- VMLINUX [symbol NAME | at ADDRESS | type NAME
-//!                                                                       | member TYPE PATH | enumerator NAME
-//!                                                                       | source ADDRESS | sources COUNT]...
+//! cargo run --release -p vmcore-debuginfo --example inspect -- VMLINUX QUESTION...
+//! ```
+//! Questions: `symbol NAME`, `at ADDRESS`, `type NAME`, `dwarf-type NAME`, `member TYPE PATH`, `enumerator NAME`,
+//! `source ADDRESS`, `sources COUNT`.
 //! ```
 
 use std::{error::Error, path::Path, time::Instant};
@@ -48,6 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             "type" => {
                 let name = operand()?;
                 println!("sizeof({name}) = {:?}", vmlinux.types().size_of(&name));
+            }
+            "dwarf-type" => {
+                let name = operand()?;
+                let types = timed("DWARF types", || vmlinux.dwarf_types()).ok_or("no DWARF")?;
+                println!("sizeof({name}) = {:?}", timed("DWARF type", || types.size_of(&name)));
+                println!("sizeof(nothing) = {:?}", timed("missing type", || types.size_of("nothing")));
             }
             "member" => {
                 let (name, path) = (operand()?, operand()?);

@@ -87,6 +87,11 @@ impl Dwarf {
         self.directory.find(self, address)
     }
 
+    /// The length of `.debug_str` in bytes.
+    pub(crate) fn strings_len(&self) -> usize {
+        self.strings.len()
+    }
+
     /// The offsets of all units, in the order of the section.
     pub(crate) fn all_units(&self) -> impl Iterator<Item = u64> + '_ {
         let mut next = 0;

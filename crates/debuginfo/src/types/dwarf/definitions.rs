@@ -13,7 +13,7 @@ use gimli::AttributeValue;
 
 use super::super::graph::Tag;
 use crate::{
-    dwarf::{Dwarf, Entry, Unit},
+    dwarf::{Dwarf, Entry, Unit, Value},
     name_index::hash,
 };
 
@@ -42,36 +42,35 @@ pub(super) struct Definitions {
 
 impl Definitions {
     pub(super) fn of_unit(dwarf: &Dwarf, unit: &Unit) -> Self {
-        let mut definitions = Self::default();
-        definitions.add_unit(dwarf, unit);
-        definitions
+        let mut collector = Collector::default();
+        collector.add_unit(dwarf, unit);
+        collector.found
     }
 
-    /// The definitions of all units. Takes about a second of processor time for a distribution's kernel.
+    /// The definitions of all units. Takes the better part of a second of processor time for a distribution's kernel.
     pub(super) fn of_all_units(dwarf: &Dwarf) -> Self {
         let units: Vec<u64> = dwarf.all_units().collect();
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut found = Self::default();
+            let mut collector = Collector::default();
+            // Ascending for each thread, so that what it finds first is the first.
             while let Some(&offset) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Some(unit) = dwarf.unit(offset) {
-                    found.add_unit(dwarf, &unit);
+                    collector.add_unit(dwarf, &unit);
                 }
             }
-            found
+            collector.found
         };
         // Not rayon's own tasks: one that waits would pick up another that needs these very definitions.
-        let mut parts = thread::scope(|scope| {
+        let parts = thread::scope(|scope| {
             let threads: Vec<_> = (1..rayon::current_num_threads()).map(|_| scope.spawn(work)).collect();
             let own = work();
             let others = threads.into_iter().filter_map(|thread| thread.join().ok());
             others.chain([own]).collect::<Vec<_>>()
         });
-        let mut all = parts.pop().unwrap_or_default();
-        for part in parts {
-            for (key, place) in part.places {
-                all.add(key, place);
-            }
+        let mut all = Self::default();
+        for (key, place) in parts.into_iter().flat_map(|part| part.places) {
+            all.add(key, place);
         }
         all
     }
@@ -85,7 +84,18 @@ impl Definitions {
         let kept = self.places.entry(key).or_insert(place);
         *kept = place.min(*kept);
     }
+}
 
+/// Collects the definitions of units that come in ascending order.
+#[derive(Debug, Default)]
+struct Collector {
+    found: Definitions,
+    /// For each offset in `.debug_str` the kinds (one bit each) that are already defined with that name. Every unit
+    /// repeats thousands of definitions, and all copies of a name have the same offset.
+    seen: Vec<u8>,
+}
+
+impl Collector {
     fn add_unit(&mut self, dwarf: &Dwarf, unit: &Unit) {
         for entry in unit.root().iter().flat_map(Entry::children) {
             let key = match entry.tag() {
@@ -97,57 +107,62 @@ impl Definitions {
                 gimli::DW_TAG_variable => Key::Variable,
                 _ => continue,
             };
-            let Some(name) = defined_name(&entry) else { continue };
+            if entry.has(gimli::DW_AT_declaration) {
+                continue;
+            }
             let place = Place { unit: unit.offset, entry: entry.offset };
-            match name {
-                Some(name) => {
-                    if let Some(name) = dwarf.string(&unit.bases, &name) {
-                        self.add(key.hash_with(name.as_bytes()), place);
-                    }
-                }
+            match entry.attribute(gimli::DW_AT_name) {
+                Some(name) => self.add(dwarf, unit, key, &name, place),
                 // A variable whose name is in its declaration.
                 None if key == Key::Variable => {
                     if let Some(name) = dwarf.name(unit, &entry) {
-                        self.add(key.hash_with(name.as_bytes()), place);
+                        self.found.add(key.hash_with(name.as_bytes()), place);
                     }
                 }
                 None => {}
             }
             if key == Key::Type(Tag::Enum) {
-                for enumerator in entry.children().filter_map(|child| child.attribute(gimli::DW_AT_name)) {
-                    if let Some(name) = dwarf.string(&unit.bases, &enumerator) {
-                        self.add(Key::Enumerator.hash_with(name.as_bytes()), place);
-                    }
+                for name in entry.children().filter_map(|child| child.attribute(gimli::DW_AT_name)) {
+                    self.add(dwarf, unit, Key::Enumerator, &name, place);
                 }
             }
         }
     }
-}
 
-/// The name attribute of a definition, if it has one; `None` for a declaration.
-fn defined_name<'unit>(entry: &Entry<'unit>) -> Option<Option<AttributeValue<crate::dwarf::Slice<'unit>>>> {
-    let mut name = None;
-    let mut declaration = false;
-    entry.for_each_attribute(|attribute, value| match attribute {
-        gimli::DW_AT_name => name = Some(value),
-        gimli::DW_AT_declaration => declaration = true,
-        _ => {}
-    });
-    (!declaration).then_some(name)
+    fn add(&mut self, dwarf: &Dwarf, unit: &Unit, key: Key, name: &Value<'_>, place: Place) {
+        if let AttributeValue::DebugStrRef(offset) = name {
+            if self.seen.is_empty() {
+                self.seen = vec![0; dwarf.strings_len()];
+            }
+            let bit = 1 << key.number();
+            match self.seen.get_mut(offset.0) {
+                Some(seen) if *seen & bit != 0 => return,
+                Some(seen) => *seen |= bit,
+                None => return,
+            }
+        }
+        if let Some(name) = dwarf.string(&unit.bases, name) {
+            self.found.add(key.hash_with(name.as_bytes()), place);
+        }
+    }
 }
 
 impl Key {
+    /// A number below 8.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Type(Tag::Struct) => 0,
+            Self::Type(Tag::Union) => 1,
+            Self::Type(Tag::Enum) => 2,
+            Self::Type(Tag::Typedef) => 3,
+            Self::Type(Tag::Base) => 4,
+            Self::Variable => 5,
+            Self::Enumerator => 6,
+        }
+    }
+
     fn hash_with(self, name: &[u8]) -> u64 {
-        let kind: u64 = match self {
-            Self::Type(Tag::Struct) => 1,
-            Self::Type(Tag::Union) => 2,
-            Self::Type(Tag::Enum) => 3,
-            Self::Type(Tag::Typedef) => 4,
-            Self::Type(Tag::Base) => 5,
-            Self::Variable => 6,
-            Self::Enumerator => 7,
-        };
-        hash(name) ^ (kind << 60)
+        hash(name) ^ (u64::from(self.number()) << 60)
     }
 }
 

@@ -1,0 +1,275 @@
+//! The livelock verdict, link by link: with every link it is confirmed; without one it is not.
+
+mod support;
+
+use support::*;
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, LogLine, issue};
+use vmcore_kernel::{Policy, TaskState};
+use vmcore_memory::PageLevel;
+
+fn confidence(diagnosis: &Diagnosis) -> (Option<&'static str>, Confidence) {
+    (diagnosis.verdict.issue, diagnosis.verdict.confidence)
+}
+
+const LIVELOCK: Option<&str> = Some(issue::THP_LIVELOCK);
+
+#[test]
+fn every_link_in_place_is_confirmed() {
+    let diagnosis = World::livelock().judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    let spinners: Vec<_> = diagnosis.spinners.iter().map(|s| (s.cpu, s.pid, s.address.unwrap().get())).collect();
+    assert_eq!(spinners, [(0, SPINNER[0], FAULT[0]), (1, SPINNER[1], FAULT[1])]);
+    let splitters: Vec<_> = diagnosis.splitters.iter().map(|s| (s.pid, s.cpu, s.waiting_ns)).collect();
+    assert_eq!(splitters, [(SPLITTER, 1, Some(9_000_000_000))]);
+    assert_eq!(diagnosis.spinners[0].fault_function.as_deref(), Some("copy_user_enhanced_fast_string"));
+    assert_eq!(diagnosis.spinners[0].syscall_function.as_deref(), Some("__do_sys_newfstat"));
+    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+    assert_eq!(diagnosis.unknown, Vec::<String>::new());
+}
+
+#[test]
+fn the_edges_close_a_circle() {
+    let diagnosis = World::livelock().judge();
+    let edge = |from: &str, to: &str| diagnosis.edges.iter().any(|edge| edge.from == from && edge.to == to);
+    let head = format!("page {}", page_address(0x4200));
+    assert!(edge("task 102 \"comm102\"", &head));
+    assert!(edge(&head, "task 100 \"comm100\""));
+    assert!(edge("task 100 \"comm100\"", "CPU 1"));
+    assert!(edge("CPU 1", "task 102 \"comm102\""));
+}
+
+#[test]
+fn a_huge_migration_entry_and_one_in_mid_split_count_too() {
+    for raw in [migration_entry(0x4200), 0x0420_00e6] {
+        let mut world = World::livelock();
+        for address in FAULT {
+            world.memory.entries.insert(address & !0xfff, (PageLevel::Pmd, raw));
+        }
+        assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed), "{raw:#x}");
+    }
+}
+
+#[test]
+fn a_cpu_that_was_just_given_its_task_does_not_spin() {
+    let mut world = World::livelock();
+    for pid in SPINNER {
+        world.task(pid).last_arrival_ns = Some(CLOCK - 20_000_000);
+    }
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::None));
+    assert!(diagnosis.spinners.is_empty());
+}
+
+#[test]
+fn one_busy_and_one_spinning_cpu_are_told_apart() {
+    let mut world = World::livelock();
+    world.task(SPINNER[0]).last_arrival_ns = Some(CLOCK - 20_000_000);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert_eq!(diagnosis.spinners.iter().map(|s| s.cpu).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn without_the_time_it_is_only_probable() {
+    let mut world = World::livelock();
+    for pid in SPINNER {
+        world.task(pid).last_arrival_ns = None;
+    }
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("how long")));
+}
+
+#[test]
+fn a_present_entry_is_no_livelock() {
+    let mut world = World::livelock();
+    for address in FAULT {
+        world.memory.entries.insert(address & !0xfff, (PageLevel::Pte, 0x420_3067));
+    }
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::None));
+}
+
+#[test]
+fn missing_page_tables_are_unknown_not_healthy() {
+    let mut world = World::livelock();
+    world.memory.entries.clear();
+    let diagnosis = world.judge();
+    assert!(diagnosis.verdict.confidence < Confidence::Confirmed);
+    assert!(diagnosis.verdict.confidence > Confidence::None);
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("pgd")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_missing_struct_page_is_not_confirmed() {
+    let mut world = World::livelock();
+    world.memory.pages.clear();
+    let diagnosis = world.judge();
+    assert_eq!(diagnosis.verdict.confidence, Confidence::Probable);
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("struct page")));
+}
+
+#[test]
+fn an_unlocked_page_is_not_confirmed() {
+    let mut world = World::livelock();
+    world.head().flags = 0;
+    world.head().flag_names = vec!["PG_head"];
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.refutations.iter().any(|refutation| refutation.result == CheckResult::Holds));
+}
+
+#[test]
+fn unreadable_code_leaves_the_address_unknown() {
+    let mut world = World::livelock();
+    world.memory.no_code = true;
+    let diagnosis = world.judge();
+    assert!(diagnosis.verdict.confidence < Confidence::Probable, "{:?}", diagnosis.verdict);
+    assert!(diagnosis.verdict.confidence > Confidence::None);
+    assert!(diagnosis.spinners.iter().all(|spinner| spinner.address.is_none()));
+}
+
+#[test]
+fn a_splitter_that_waited_only_shortly_is_not_starved() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).last_queued_ns = Some(CLOCK - 3_000_000);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.refutations.iter().any(|refutation| refutation.result == CheckResult::Holds));
+}
+
+#[test]
+fn an_address_in_the_huge_page_ties_threads_of_one_process() {
+    let mut world = World::livelock();
+    world.splitter_word(huge_page_address(0x4000));
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
+}
+
+#[test]
+fn the_same_process_alone_is_a_weak_tie() {
+    let mut world = World::livelock();
+    world.splitter_word(0);
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
+}
+
+#[test]
+fn a_splitter_of_another_process_with_the_head_on_its_stack_is_tied() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).mm = Some(OTHER_MM);
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
+}
+
+#[test]
+fn a_splitter_of_another_process_and_another_page_is_not_ours() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).mm = Some(OTHER_MM);
+    world.splitter_word(0);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.splitters.is_empty());
+}
+
+#[test]
+fn a_sleeping_splitter_is_another_problem() {
+    let mut world = World::livelock();
+    let splitter = world.task(SPLITTER);
+    splitter.state = TaskState { state: 2, exit_state: 0 };
+    splitter.on_rq = 0;
+    world.blocked = std::mem::take(&mut world.waiting);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("sleeps")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_kernel_that_preempts_does_not_starve_the_splitter_this_way() {
+    let mut world = World::livelock();
+    world.preemption = KernelPreemption::Yes;
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Possible));
+}
+
+#[test]
+fn an_unknown_preemption_model_leaves_it_probable() {
+    let mut world = World::livelock();
+    world.preemption = KernelPreemption::Unknown;
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
+}
+
+#[test]
+fn a_real_time_spinner_starves_the_splitter_on_any_kernel() {
+    let mut world = World::livelock();
+    world.preemption = KernelPreemption::Yes;
+    for pid in SPINNER {
+        world.task(pid).policy = Policy(1);
+        world.task(pid).prio = 50;
+    }
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+}
+
+#[test]
+fn a_waiter_that_sleeps_is_no_spinner() {
+    let mut world = World::livelock();
+    // The thread that touches the head page sleeps in D state; CPU 0 is idle instead.
+    let sleeper = world.task(SPINNER[0]);
+    sleeper.state = TaskState { state: 2, exit_state: 0 };
+    sleeper.on_cpu = false;
+    sleeper.on_rq = 0;
+    let idle = task(0, 0);
+    world.cpus[0].run_queue.as_mut().unwrap().current = idle.address;
+    world.tasks.push(idle);
+    world.running[0] = (0, stack(3, 0, &["default_idle", "do_idle", "cpu_startup_entry"]));
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert_eq!(diagnosis.spinners.iter().map(|spinner| spinner.pid).collect::<Vec<_>>(), [SPINNER[1]]);
+}
+
+#[test]
+fn a_cpu_without_registers_is_unknown() {
+    let mut world = World::livelock();
+    for cpu in &mut world.cpus {
+        cpu.registers = None;
+    }
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::Insufficient));
+    assert_eq!(diagnosis.unknown.len(), 2);
+}
+
+#[test]
+fn a_cpu_without_a_run_queue_is_unknown() {
+    let mut world = World::livelock();
+    world.cpus[0].run_queue = None;
+    world.cpus[1].run_queue = None;
+    assert_eq!(confidence(&world.judge()), (None, Confidence::Insufficient));
+}
+
+#[test]
+fn a_spinner_caught_between_two_faults_is_counted() {
+    let mut world = World::livelock();
+    // The timer hit the copy itself, not the fault handler.
+    let (_, stack) = &mut world.running[0];
+    let at = stack.frames.iter().position(|frame| frame.function() == Some("asm_exc_page_fault")).unwrap();
+    let mut location = (*stack.frames[at].location).clone();
+    location.symbol.as_mut().unwrap().name = "asm_sysvec_apic_timer_interrupt".to_owned();
+    stack.frames[at].location = std::sync::Arc::new(location);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert_eq!(diagnosis.spinners.len(), 2);
+}
+
+#[test]
+fn another_lockup_has_its_own_name() {
+    let mut world = World::livelock();
+    for (_, stack) in &mut world.running {
+        stack.interrupts.clear();
+    }
+    world.log.push(LogLine {
+        timestamp_ns: CLOCK,
+        text: format!("watchdog: BUG: soft lockup - CPU#1 stuck for 9s! [comm102:{}]", SPINNER[1]),
+    });
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Confirmed));
+    assert_eq!(diagnosis.findings.len(), 1);
+    assert!(diagnosis.spinners.is_empty() && diagnosis.remedy.is_empty());
+}

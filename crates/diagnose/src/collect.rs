@@ -2,7 +2,7 @@
 
 use vmcore_kernel::{Detail, Kernel, Snapshot, Stack, Task};
 
-use crate::{Evidence, Facts, KernelPreemption};
+use crate::{Evidence, Facts, KernelPreemption, LogLine};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -14,14 +14,16 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         .collect();
     let indices: Vec<_> = running.iter().map(|(_, task)| *task).collect();
     let stacks = snapshot.stacks(kernel, &indices, Detail::Source);
+    let mut gaps = snapshot.gaps.clone();
+    let log = kernel.log(&mut gaps);
     Facts {
         snapshot,
         running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
         blocked: stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible()),
         preemption: (KernelPreemption::Unknown, Evidence::new("preemption model", "not known")),
-        log: Vec::new(),
-        gaps: snapshot.gaps.clone(),
+        log: log.into_iter().map(|record| LogLine { timestamp_ns: record.timestamp_ns, text: record.text }).collect(),
+        gaps,
     }
 }
 

@@ -1,0 +1,162 @@
+//! Whether, where and why the kernel panicked.
+//!
+//! `panic_cpu` is the CPU that won the race to panic, or to start the crash kernel for an oops; `crashing_cpu` the one
+//! that started the crash kernel. Both are -1 on a machine that did neither, such as one whose dump was taken from
+//! outside. The reason is only in the log.
+//!
+//! Source: `kernel/panic.c`, `kernel/crash_core.c`, `arch/x86/kernel/reboot.c`.
+
+use vmcore_memory::ReadVirtual;
+
+use crate::{Caller, Kernel, LogRecord, Snapshot};
+
+/// What `panic` prints before its reason.
+const PANIC: &str = "Kernel panic - not syncing: ";
+/// What an oops may begin with, some lines above the one with its number.
+const OOPS_HEADLINES: [&str; 2] = ["BUG: ", "kernel BUG at "];
+/// As many records of one caller are searched for an oops's headline.
+const HEADLINE_DISTANCE: usize = 16;
+
+/// How the kernel died; all `None` where it did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PanicInfo {
+    /// The first line of what it said: `Kernel panic - not syncing: ...`, or for an oops that started the crash kernel
+    /// `BUG: ...`, `kernel BUG at ...` or `... [#1] ...`. Untrusted as all of the log.
+    pub message: Option<String>,
+    /// The CPU that panicked.
+    pub cpu: Option<u32>,
+    /// The process id of the task on that CPU. The task need not have to do with it: panics happen in interrupts too.
+    pub pid: Option<i32>,
+}
+
+impl Kernel<'_> {
+    /// How the kernel died; `log` is all of its log.
+    #[must_use]
+    pub fn panic(&self, snapshot: &Snapshot, log: &[LogRecord]) -> PanicInfo {
+        let variables = ["panic_cpu", "crashing_cpu"].map(|name| self.cpu_variable(name));
+        let known_cpu = |number: i32| u32::try_from(number).ok().filter(|&cpu| snapshot.cpu(cpu).is_some());
+        let dying_cpu = variables.iter().flatten().find_map(|&number| known_cpu(number));
+        let survived = variables.iter().all(|number| *number == Some(-1));
+        let record = panic_record(log).or_else(|| if survived { None } else { oops_record(log) });
+        let cpu = dying_cpu.or_else(|| caller_cpu(record?.caller?, snapshot));
+        let current = cpu.and_then(|cpu| snapshot.current(snapshot.cpu(cpu)?));
+        PanicInfo {
+            message: record.map(|record| first_line(&record.text).to_owned()),
+            cpu,
+            pid: current.map(|task| task.pid),
+        }
+    }
+
+    /// An `int` or `atomic_t` of the image that holds a CPU number or -1.
+    fn cpu_variable(&self, name: &str) -> Option<i32> {
+        self.memory().read_u32(self.symbol(name)?).ok().map(u32::cast_signed)
+    }
+}
+
+/// The CPU that a caller was on.
+fn caller_cpu(caller: Caller, snapshot: &Snapshot) -> Option<u32> {
+    match caller {
+        Caller::Cpu(cpu) => snapshot.cpu(cpu).map(|cpu| cpu.cpu),
+        // Every idle task has pid 0.
+        Caller::Task(0) => None,
+        Caller::Task(pid) => {
+            let task = snapshot.tasks.iter().find(|task| task.pid == pid)?;
+            snapshot.cpu_running(task).map(|cpu| cpu.cpu)
+        }
+    }
+}
+
+/// Records that the kernel printed itself: anyone with the rights can write to `/dev/kmsg`, but not as facility 0.
+fn of_kernel(record: &&LogRecord) -> bool {
+    record.facility == 0
+}
+
+/// The first panic of all: one that follows was caused by it.
+fn panic_record(log: &[LogRecord]) -> Option<&LogRecord> {
+    log.iter().filter(of_kernel).find(|record| record.text.starts_with(PANIC))
+}
+
+/// The headline of the last oops.
+fn oops_record(log: &[LogRecord]) -> Option<&LogRecord> {
+    let last = log.iter().rposition(|record| of_kernel(&record) && has_oops_number(first_line(&record.text)))?;
+    let (before, from) = log.split_at(last);
+    let oops = from.first()?;
+    let same_caller = before.iter().rev().filter(|record| record.caller == oops.caller && of_kernel(record));
+    let is_headline = |record: &&LogRecord| OOPS_HEADLINES.iter().any(|headline| record.text.starts_with(headline));
+    // An oops before this one ends the search.
+    let mut above = same_caller.take(HEADLINE_DISTANCE).take_while(|record| !has_oops_number(&record.text));
+    Some(above.find(is_headline).unwrap_or(oops))
+}
+
+/// Whether a line has the number that `die` gives each oops, as in `Oops: 0002 [#1] PREEMPT SMP`.
+fn has_oops_number(line: &str) -> bool {
+    let number = line.split_once("[#").and_then(|(_, rest)| rest.split_once(']'));
+    number.is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str, caller: i32) -> LogRecord {
+        LogRecord {
+            seq: 0,
+            timestamp_ns: 0,
+            level: 0,
+            facility: 0,
+            caller: Some(Caller::Task(caller)),
+            text: text.to_owned(),
+            device: None,
+            unfinished: false,
+        }
+    }
+
+    fn text(record: Option<&LogRecord>) -> &str {
+        first_line(&record.unwrap().text)
+    }
+
+    #[test]
+    fn the_first_panic_counts() {
+        let log = [
+            record("Kernel panic - not syncing: hung tasks\nmore", 1),
+            record("Kernel panic - not syncing: again", 1),
+            record("---[ end Kernel panic - not syncing: hung tasks ]---", 1),
+        ];
+        assert_eq!(text(panic_record(&log)), "Kernel panic - not syncing: hung tasks");
+        assert_eq!(panic_record(&log[2..]), None);
+    }
+
+    #[test]
+    fn what_user_space_wrote_is_no_panic() {
+        let forged = LogRecord { facility: 1, ..record("Kernel panic - not syncing: forged", 1) };
+        assert_eq!(panic_record(&[forged]), None);
+    }
+
+    #[test]
+    fn an_oops_is_named_by_the_headline_of_the_same_caller() {
+        let mut log = vec![
+            record("BUG: kernel NULL pointer dereference, address: 0000000000000000", 7),
+            record("watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", 8),
+            record("BUG: workqueue lockup", 8),
+            record("#PF: supervisor write access in kernel mode", 7),
+            record("Oops: 0002 [#1] PREEMPT SMP PTI", 7),
+            record("RIP: 0010:sysrq_handle_crash+0x16/0x20", 7),
+        ];
+        assert_eq!(text(oops_record(&log)), "BUG: kernel NULL pointer dereference, address: 0000000000000000");
+        log.push(record("general protection fault, probably for non-canonical address 0x1: 0000 [#2] SMP", 7));
+        assert_eq!(text(oops_record(&log)), log[6].text);
+        assert_eq!(oops_record(&log[..4]), None);
+    }
+
+    #[test]
+    fn oops_numbers() {
+        assert!(has_oops_number("Oops: 0002 [#12] SMP"));
+        for line in ["", "[#] ", "[#x]", "[#1", "[1]"] {
+            assert!(!has_oops_number(line), "{line}");
+        }
+    }
+}

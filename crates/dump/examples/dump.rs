@@ -6,10 +6,11 @@
 //! cargo run --release -p vmcore-dump --example dump -- speed VMCORE
 //! ```
 //!
+//! The parts of a split dump are given as one argument, joined by commas.
 //! `compare` checks a dump that was written anew in another format: every page that both have must be the same.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -41,8 +42,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// A dump by name; the parts of a split dump are joined by commas.
 fn open(file: &str) -> Result<Dump, OpenError> {
-    Dump::open(Path::new(file))
+    let (first, others) = file.split_once(',').unwrap_or((file, ""));
+    let others: Vec<_> = others.split(',').filter(|other| !other.is_empty()).map(PathBuf::from).collect();
+    Dump::open_parts(Path::new(first), &others)
 }
 
 fn info(file: &str) -> Result<(), OpenError> {

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
+use crate::flattened::Flattened;
 use crate::mmap::Mapping;
 
-/// A dump file as its format sees it: one run of bytes.
+/// A dump file as its format sees it: one run of bytes. Formats need not know how it is stored.
 #[derive(Debug)]
 pub(crate) enum FileBytes {
     /// The file itself.
     Mapped(Mapping),
+    /// A file in the flattened format. Offsets are those that the file would have if it were rearranged.
+    Flattened(Flattened),
 }
 
 impl FileBytes {
@@ -16,19 +19,30 @@ impl FileBytes {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Mapped(map) => map.len() as u64,
+            Self::Flattened(flattened) => flattened.len(),
+        }
+    }
+
+    /// Whether the file ends where its writer wanted it to end, as far as the way of storing it tells.
+    pub(crate) fn ends_properly(&self) -> bool {
+        match self {
+            Self::Mapped(_) => true,
+            Self::Flattened(flattened) => flattened.has_end_mark(),
         }
     }
 
     /// `len` bytes at `offset`, borrowed where they lie in one piece; `None` where the file does not have them all.
+    #[inline]
     pub(crate) fn slice(&self, offset: u64, len: u64) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Mapped(map) => piece(map, offset, len).map(Cow::Borrowed),
+            Self::Flattened(flattened) => flattened.slice(offset, len),
         }
     }
 
     /// As many bytes at `offset` as the file has, at most `len`.
     pub(crate) fn prefix(&self, offset: u64, len: u64) -> Cow<'_, [u8]> {
-        let len = len.min(self.len().saturating_sub(offset));
+        let len = len.min(self.missing_after(offset) - offset);
         self.slice(offset, len).unwrap_or_default()
     }
 
@@ -36,6 +50,7 @@ impl FileBytes {
     pub(crate) fn missing_after(&self, offset: u64) -> u64 {
         match self {
             Self::Mapped(map) => offset.max(map.len() as u64),
+            Self::Flattened(flattened) => flattened.missing_after(offset),
         }
     }
 
@@ -47,12 +62,22 @@ impl FileBytes {
                 buf.copy_from_slice(piece(map, offset, buf.len() as u64)?);
                 Some(())
             }
+            Self::Flattened(flattened) => flattened.read(offset, buf),
+        }
+    }
+
+    /// As [`FileBytes::read`], for passes over large parts of the file that should not stay in memory.
+    pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        match self {
+            Self::Mapped(map) => map.read_apart(offset, buf),
+            Self::Flattened(flattened) => flattened.read_apart(offset, buf),
         }
     }
 }
 
+/// `len` bytes of `bytes` from `offset` on.
 #[inline]
-fn piece(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
+pub(crate) fn piece(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     let end = start.checked_add(usize::try_from(len).ok()?)?;
     bytes.get(start..end)

@@ -1,17 +1,20 @@
 //! The open dump: one interface over all formats.
 
 use std::fmt;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use vmcore_memory::{FileOffset, PhysAddr, ReadError, ReadPhysical, VirtAddr};
+use vmcore_memory::{FileOffset, Pfn, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
 use crate::bytes::FileBytes;
-use crate::extents::Extents;
+use crate::elf::ElfMemory;
+use crate::flattened::Flattened;
+use crate::kdump::KdumpMemory;
 use crate::mmap::Mapping;
 use crate::notes::Notes;
-use crate::sniff::{self, Detected};
+use crate::sniff::{self, Detected, SNIFF_LEN};
 use crate::warnings::Warnings;
-use crate::{OpenError, Prstatus, QemuCpuState, RawNote, Vmcoreinfo, elf};
+use crate::{Lookalike, OpenError, Prstatus, QemuCpuState, RawNote, Vmcoreinfo, elf, kdump};
 
 /// How a dump is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +22,21 @@ use crate::{OpenError, Prstatus, QemuCpuState, RawNote, Vmcoreinfo, elf};
 pub enum Format {
     /// An ELF core file.
     Elf,
+    /// makedumpfile's own format: pages compressed one by one.
+    KdumpCompressed,
+    /// An ELF core file cut into records.
+    FlattenedElf,
+    /// A kdump-compressed file cut into records.
+    FlattenedKdumpCompressed,
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Elf => "elf",
+            Self::KdumpCompressed => "kdump-compressed",
+            Self::FlattenedElf => "flattened-elf",
+            Self::FlattenedKdumpCompressed => "flattened-kdump-compressed",
         })
     }
 }
@@ -63,10 +75,11 @@ pub struct Segment {
     pub physical: PhysAddr,
     /// Bytes of memory.
     pub memory_size: u64,
-    /// Bytes of those that the file has, from the start of the segment on; the writer left out the rest.
+    /// Bytes of those that the file has, from the start of the segment on; the writer left out the rest. In
+    /// kdump-compressed dumps this is `memory_size` although any page in it may have been left out.
     pub file_size: u64,
-    /// Where the segment's first byte is in the file.
-    pub file_offset: FileOffset,
+    /// Where the segment's first byte is in the file; `None` in formats that store each page by itself.
+    pub file_offset: Option<FileOffset>,
     /// Where the kernel (never a process) had mapped it, in dumps that say so.
     pub virtual_address: Option<VirtAddr>,
 }
@@ -81,29 +94,38 @@ pub struct PageCount {
 }
 
 /// What a dump lacks although its writer meant to have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incomplete {
-    /// Bytes the file should have by its headers; `None` where they do not tell. Where headers themselves are lost it
-    /// is the least that is missing.
+    /// Whether the file ends too early.
+    pub truncated: bool,
+    /// Bytes the file should have by its headers; `None` where it has them or they do not tell. Where headers
+    /// themselves are lost it is the least that is missing. A flattened file counts as if it were rearranged.
     pub expected_len: Option<u64>,
     /// Bytes the file has.
     pub actual_len: u64,
     /// Whether the writer itself marked the dump as incomplete.
     pub marked: bool,
+    /// The frames whose pages are in parts of a split dump that were not given.
+    pub missing_frames: Vec<Range<Pfn>>,
 }
 
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut reasons = Vec::new();
         if self.marked {
-            f.write_str("its writer marked it as incomplete")?;
+            reasons.push("its writer marked it as incomplete".to_owned());
         }
-        match self.expected_len {
-            Some(expected) if expected > self.actual_len => {
-                let separator = if self.marked { "; " } else { "" };
-                write!(f, "{separator}the file is truncated: it has {} of {expected} bytes", self.actual_len)
-            }
-            _ => Ok(()),
+        if self.truncated {
+            let actual = self.actual_len;
+            reasons.push(match self.expected_len {
+                Some(expected) => format!("the file is truncated: it has {actual} of {expected} bytes"),
+                None => format!("the file is truncated: it ends without an end mark after {actual} bytes"),
+            });
         }
+        for Range { start, end } in &self.missing_frames {
+            reasons.push(format!("the part with the page frames {start} to {end} is missing"));
+        }
+        f.write_str(&reasons.join("; "))
     }
 }
 
@@ -112,17 +134,15 @@ impl fmt::Display for Incomplete {
 pub(crate) struct Contents {
     pub(crate) source: Source,
     pub(crate) memory: Memory,
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) page_count: PageCount,
     pub(crate) notes: Notes,
-    pub(crate) incomplete: Option<Incomplete>,
     pub(crate) warnings: Warnings,
 }
 
 /// How to find physical memory in a file.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    Extents(Extents),
+    Elf(ElfMemory),
+    Kdump(KdumpMemory),
 }
 
 /// An open dump.
@@ -130,7 +150,6 @@ pub(crate) enum Memory {
 /// Nothing is copied at opening: pages are read from the mapped file when they are asked for, by any number of threads.
 #[derive(Debug)]
 pub struct Dump {
-    file: FileBytes,
     format: Format,
     contents: Contents,
 }
@@ -143,14 +162,35 @@ impl Dump {
     /// [`OpenError`] where the file is not a dump of an x86-64 machine or its header cannot be used. Damage elsewhere
     /// does not prevent opening: see [`Dump::warnings`] and [`Dump::incomplete`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = FileBytes::Mapped(Mapping::open(path)?);
-        match sniff::detect(&file.prefix(0, sniff::SNIFF_LEN)) {
-            Detected::Elf => {
-                let contents = elf::open(path, &file)?;
-                Ok(Self { file, format: Format::Elf, contents })
+        Self::open_parts(path, &[])
+    }
+
+    /// Opens a dump that `makedumpfile --split` wrote into several files, in any order. Parts that are missing are
+    /// named by [`Dump::incomplete`], and so they are if [`Dump::open`] gets one part alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dump::open`], for any of the files; [`OpenError::NotOneDump`] where they are not parts of the same dump.
+    pub fn open_parts(path: &Path, others: &[PathBuf]) -> Result<Self, OpenError> {
+        let mut warnings = Warnings::default();
+        let (format, file) = detect(path, &mut warnings)?;
+        let is_kdump = |format| matches!(format, Format::KdumpCompressed | Format::FlattenedKdumpCompressed);
+        let mut files = vec![(path, file)];
+        for other in others {
+            let (other_format, file) = detect(other, &mut warnings)?;
+            if !is_kdump(format) || !is_kdump(other_format) {
+                return Err(OpenError::NotOneDump { path: other.clone(), other: path.to_owned() });
             }
-            Detected::Other(looks_like) => Err(OpenError::NotADump { path: path.to_owned(), looks_like }),
+            files.push((other, file));
         }
+        let contents = match format {
+            Format::KdumpCompressed | Format::FlattenedKdumpCompressed => kdump::open(files, warnings)?,
+            Format::Elf | Format::FlattenedElf => {
+                let (path, file) = files.swap_remove(0);
+                elf::open(path, file, warnings)?
+            }
+        };
+        Ok(Self { format, contents })
     }
 
     /// How the dump is stored.
@@ -190,21 +230,46 @@ impl Dump {
     }
 
     /// The ranges of physical memory that the headers name, in file order.
+    ///
+    /// In kdump-compressed dumps the first call reads the bitmap of all memory.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
-        &self.contents.segments
+        match &self.contents.memory {
+            Memory::Elf(memory) => &memory.segments,
+            Memory::Kdump(memory) => memory.segments(),
+        }
     }
 
     /// How much memory there is.
+    ///
+    /// In kdump-compressed dumps the first call reads the bitmaps.
     #[must_use]
     pub fn page_count(&self) -> PageCount {
-        self.contents.page_count
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.page_count,
+            Memory::Kdump(memory) => memory.page_count(),
+        }
+    }
+
+    /// Which kinds of page makedumpfile was asked to leave out, as its `-d` option: the sum of 1 (zeroes), 2 (cache),
+    /// 4 (private cache), 8 (user memory) and 16 (free). Only kdump-compressed dumps record it.
+    #[must_use]
+    pub fn dump_level(&self) -> Option<u32> {
+        match &self.contents.memory {
+            Memory::Elf(_) => None,
+            Memory::Kdump(memory) => memory.dump_level(),
+        }
     }
 
     /// What is missing from the file, if anything is.
+    ///
+    /// In kdump-compressed dumps the first call reads a bitmap.
     #[must_use]
     pub fn incomplete(&self) -> Option<&Incomplete> {
-        self.contents.incomplete.as_ref()
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.incomplete.as_ref(),
+            Memory::Kdump(memory) => memory.incomplete(),
+        }
     }
 
     /// What is wrong with the dump but did not prevent opening it, one line each. They may hold numbers from the file,
@@ -219,7 +284,27 @@ impl ReadPhysical for Dump {
     #[inline]
     fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         match &self.contents.memory {
-            Memory::Extents(extents) => extents.read(&self.file, address, buf),
+            Memory::Elf(memory) => memory.read(address, buf),
+            Memory::Kdump(memory) => memory.read(address, buf),
         }
+    }
+}
+
+/// Maps a file and finds out its format.
+fn detect(path: &Path, warnings: &mut Warnings) -> Result<(Format, FileBytes), OpenError> {
+    let map = Mapping::open(path)?;
+    let not_a_dump = |looks_like| Err(OpenError::NotADump { path: path.to_owned(), looks_like });
+    match sniff::detect(map.get(..SNIFF_LEN).unwrap_or(&map)) {
+        Detected::Elf => Ok((Format::Elf, FileBytes::Mapped(map))),
+        Detected::Kdump => Ok((Format::KdumpCompressed, FileBytes::Mapped(map))),
+        Detected::Flattened => {
+            let file = FileBytes::Flattened(Flattened::new(map, warnings));
+            match sniff::detect(&file.prefix(0, SNIFF_LEN as u64)) {
+                Detected::Elf => Ok((Format::FlattenedElf, file)),
+                Detected::Kdump => Ok((Format::FlattenedKdumpCompressed, file)),
+                _ => not_a_dump(Lookalike::EmptyFlattened),
+            }
+        }
+        Detected::Other(looks_like) => not_a_dump(looks_like),
     }
 }

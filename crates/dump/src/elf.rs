@@ -17,14 +17,14 @@ use std::path::Path;
 
 use object::elf::{self, FileHeader64, PN_XNUM, ProgramHeader64, SectionHeader64};
 use object::{LittleEndian as LE, pod};
-use vmcore_memory::{FileOffset, PhysAddr, VirtAddr, le_u16};
+use vmcore_memory::{FileOffset, PhysAddr, ReadError, VirtAddr, le_u16};
 
 use crate::bytes::FileBytes;
 use crate::dump::{Contents, Memory};
 use crate::extents::{Backing, Extent, Extents};
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
-use crate::{Incomplete, OpenError, Segment, Source};
+use crate::{Incomplete, OpenError, PageCount, Segment, Source};
 
 /// More than a machine with every memory block in a header of its own has; 64 MiB of table.
 const MAX_PROGRAM_HEADERS: u64 = 1 << 20;
@@ -54,16 +54,33 @@ struct ProgramHeaders {
     table_end: u64,
 }
 
+/// Physical memory in an ELF core.
+#[derive(Debug)]
+pub(crate) struct ElfMemory {
+    file: FileBytes,
+    extents: Extents,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) page_count: PageCount,
+    pub(crate) incomplete: Option<Incomplete>,
+}
+
+impl ElfMemory {
+    /// Fills `buf` from `address` on.
+    #[inline]
+    pub(crate) fn read(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.extents.read(&self.file, address, buf)
+    }
+}
+
 /// Reads the headers and notes of an ELF core.
 ///
 /// # Errors
 ///
 /// [`OpenError`] only where the ELF header itself is unusable or no memory is left; everything else is a warning.
-pub(crate) fn open(path: &Path, file: &FileBytes) -> Result<Contents, OpenError> {
-    let mut warnings = Warnings::default();
-    let header = header(path, file)?;
+pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents, OpenError> {
+    let header = header(path, &file)?;
     let ProgramHeaders { mut loads, notes: note_segments, table_end } =
-        program_headers(path, file, &header, &mut warnings)?;
+        program_headers(path, &file, &header, &mut warnings)?;
 
     let mut notes = Notes::default();
     for note in &note_segments {
@@ -85,10 +102,9 @@ pub(crate) fn open(path: &Path, file: &FileBytes) -> Result<Contents, OpenError>
     if extents.is_empty() {
         return Err(OpenError::NoMemory { path: path.to_owned() });
     }
-    let expected = [table_end]
-        .into_iter()
-        .chain(loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end))
-        .max();
+    let expected = loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end);
+    let expected = expected.chain([table_end]).max().filter(|&expected| expected > file.len());
+    let truncated = expected.is_some() || !file.ends_properly();
     let source = if !notes.qemu_cpus.is_empty() {
         Source::Qemu
     } else if loads.iter().any(|load| load.file_size < load.memory_size) {
@@ -99,19 +115,20 @@ pub(crate) fn open(path: &Path, file: &FileBytes) -> Result<Contents, OpenError>
     } else {
         Source::Unknown
     };
-    Ok(Contents {
-        source,
+    let memory = ElfMemory {
         segments: loads.iter().filter_map(segment).collect(),
         page_count: extents.page_count(),
-        incomplete: expected.filter(|&expected| expected > file.len()).map(|expected| Incomplete {
-            expected_len: Some(expected),
+        incomplete: truncated.then(|| Incomplete {
+            truncated,
+            expected_len: expected,
             actual_len: file.len(),
             marked: false,
+            missing_frames: Vec::new(),
         }),
-        memory: Memory::Extents(extents),
-        notes,
-        warnings,
-    })
+        extents,
+        file,
+    };
+    Ok(Contents { source, memory: Memory::Elf(memory), notes, warnings })
 }
 
 /// Reads and checks the ELF header.
@@ -245,7 +262,7 @@ fn segment(load: &Load) -> Option<Segment> {
         physical: PhysAddr::new(load.physical?),
         memory_size: load.memory_size,
         file_size: load.file_size,
-        file_offset: FileOffset::new(load.offset),
+        file_offset: Some(FileOffset::new(load.offset)),
         // QEMU without paging repeats the physical address here.
         virtual_address: Some(VirtAddr::new(load.virtual_address)).filter(|address| address.is_kernel_half()),
     })

@@ -87,6 +87,14 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Files that are not parts of one split dump.
+    #[error("{} and {} are not parts of one split dump", path.display(), other.display())]
+    NotOneDump {
+        /// The file that does not fit.
+        path: PathBuf,
+        /// The file that it does not fit with.
+        other: PathBuf,
+    },
     /// A well-formed dump without any memory in it.
     #[error("{} describes no physical memory", path.display())]
     NoMemory {
@@ -118,14 +126,18 @@ impl OpenError {
                 Lookalike::BootImage => Some("the arguments are VMCORE first, then VMLINUX (uncompressed)"),
                 Lookalike::Text => Some("a console log or vmcore-dmesg.txt can be read with the `log` command"),
                 Lookalike::Zeroes => Some("the dump was probably never written, or its start was overwritten"),
+                Lookalike::EmptyFlattened => {
+                    Some("the dump was probably interrupted at its start; see the crash kernel's log")
+                }
                 Lookalike::OtherDump(_) | Lookalike::Unknown => {
-                    Some("ELF dumps of /proc/vmcore, QEMU and virsh dump --memory-only can be read")
+                    Some("dumps of /proc/vmcore, makedumpfile, QEMU and virsh dump --memory-only can be read")
                 }
             },
             Self::NotACore { .. } => Some("the arguments are VMCORE first, then VMLINUX: are they swapped?"),
             Self::UserCore { .. } => Some("use gdb with the program that crashed"),
             Self::TruncatedHeader { .. } => Some("the copy was probably interrupted; copy the dump again"),
             Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
+            Self::NotOneDump { .. } => Some("name only the files that one run of makedumpfile --split wrote"),
             Self::WrongMachine { .. } | Self::NoMemory { .. } => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Dump files of crashed Linux machines: what their memory held, and the notes their writers left.
 //!
-//! [`Dump::open`] finds out by content what a file is and serves three things from it, always in the same form:
+//! [`Dump::open`] finds out by content what a file is (an ELF core, kdump-compressed, or either of them flattened) and
+//! serves three things from it, always in the same form:
 //!
 //! * physical memory, through [`ReadPhysical`](vmcore_memory::ReadPhysical);
 //! * the notes: registers of each CPU ([`Prstatus`], [`QemuCpuState`]) and the kernel's own description of itself
@@ -17,8 +18,11 @@ mod elf;
 mod elf_writer;
 mod error;
 mod extents;
+mod flattened;
+mod kdump;
 mod mmap;
 mod notes;
+mod page_cache;
 mod prstatus;
 mod qemu;
 mod sniff;

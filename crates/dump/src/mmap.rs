@@ -11,7 +11,10 @@ use crate::OpenError;
 
 /// A whole file (or block device), mapped read-only.
 #[derive(Debug)]
-pub(crate) struct Mapping(memmap2::Mmap);
+pub(crate) struct Mapping {
+    map: memmap2::Mmap,
+    file: File,
+}
 
 impl Mapping {
     /// Maps the file at `path`.
@@ -44,7 +47,13 @@ impl Mapping {
         // damaged dump does. A file that shrinks makes the kernel send SIGBUS, which ends the process: no wrong
         // answer, but no error message either.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file) }.map_err(unreadable)?;
-        Ok(Self(map))
+        Ok(Self { map, file })
+    }
+
+    /// Fills `buf` from `offset` on by a system call, so that the bytes do not count as memory of this process: for
+    /// passes over large parts of the file. `None` where the file does not have all of it.
+    pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        read_exact_at(&self.file, buf, offset).ok()
     }
 }
 
@@ -52,7 +61,7 @@ impl Deref for Mapping {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.map
     }
 }
 
@@ -61,7 +70,7 @@ fn is_block_device(kind: std::fs::FileType) -> bool {
     std::os::unix::fs::FileTypeExt::is_block_device(&kind)
 }
 
-#[cfg(not(unix))]
-fn is_block_device(_: std::fs::FileType) -> bool {
-    false
+#[cfg(unix)]
+fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buf, offset)
 }

@@ -53,8 +53,7 @@ impl Notes {
             }
             match parse_one(bytes, at) {
                 Parsed::Note { note, desc_at, next } => {
-                    self.interpret(&note, offset.wrapping_add(desc_at as u64), warnings);
-                    self.raw.push(note);
+                    self.add_note(note, offset.wrapping_add(desc_at as u64), warnings);
                     at = next;
                 }
                 // A CPU that saved nothing leaves zeroes in its slot, and slots are padded with them.
@@ -67,7 +66,8 @@ impl Notes {
         }
     }
 
-    fn interpret(&mut self, note: &RawNote, desc_offset: FileOffset, warnings: &mut Warnings) {
+    /// Adds one note whose contents are at `desc_offset` in the file.
+    pub(crate) fn add_note(&mut self, note: RawNote, desc_offset: FileOffset, warnings: &mut Warnings) {
         match (note.name.as_slice(), note.kind) {
             (b"CORE", NT_PRSTATUS) => match Prstatus::parse(&note.desc, desc_offset) {
                 Some(prstatus) => self.prstatus.push(prstatus),
@@ -89,6 +89,7 @@ impl Notes {
             (b"VMCOREINFO", _) => self.vmcoreinfo = Some(Vmcoreinfo::parse(&note.desc)),
             _ => {}
         }
+        self.raw.push(note);
     }
 
     /// Whether there are notes that only the core dump of a user process has.

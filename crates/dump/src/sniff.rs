@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{flattened, kdump};
+
 /// What a file that is not a dump looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub enum Lookalike {
     Compressed(&'static str),
     /// A memory image in a format that is not read here, by name.
     OtherDump(&'static str),
+    /// A flattened file without a dump in it.
+    EmptyFlattened,
     /// A kernel image for a boot loader.
     BootImage,
     /// Readable text.
@@ -25,6 +29,7 @@ impl fmt::Display for Lookalike {
         match self {
             Self::Compressed(name) => write!(f, "it is compressed with {name}"),
             Self::OtherDump(name) => write!(f, "it is {name}"),
+            Self::EmptyFlattened => f.write_str("it is a flattened file whose records do not start a dump"),
             Self::BootImage => f.write_str("it is a bootable kernel image"),
             Self::Text => f.write_str("it is a text file"),
             Self::Zeroes => f.write_str("it starts with zeroes only"),
@@ -37,11 +42,13 @@ impl fmt::Display for Lookalike {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detected {
     Elf,
+    Kdump,
+    Flattened,
     Other(Lookalike),
 }
 
 /// How many bytes of the file [`detect`] wants to see.
-pub(crate) const SNIFF_LEN: u64 = 1024;
+pub(crate) const SNIFF_LEN: usize = 1024;
 
 /// Signatures at offset 0 of what people hand to a dump reader by mistake.
 const SIGNATURES: &[(&[u8], Lookalike)] = &[
@@ -53,8 +60,6 @@ const SIGNATURES: &[(&[u8], Lookalike)] = &[
     (b"\x89LZO\0\r\n\x1a\n", Lookalike::Compressed("lzop")),
     (b"PK\x03\x04", Lookalike::Compressed("zip")),
     (b"DISKDUMP", Lookalike::OtherDump("a diskdump of before 2008")),
-    (b"KDUMP   ", Lookalike::OtherDump("a kdump-compressed dump")),
-    (b"makedumpfile\0", Lookalike::OtherDump("a flattened dump")),
     (b"EMiL", Lookalike::OtherDump("a LiME memory image")),
     (b"PAGEDU", Lookalike::OtherDump("a Windows crash dump")),
     (b"QEVM", Lookalike::OtherDump("a saved QEMU machine state")),
@@ -68,6 +73,12 @@ const SIGNATURES: &[(&[u8], Lookalike)] = &[
 pub(crate) fn detect(head: &[u8]) -> Detected {
     if head.starts_with(&object::elf::ELFMAG) {
         return Detected::Elf;
+    }
+    if head.starts_with(kdump::SIGNATURE) {
+        return Detected::Kdump;
+    }
+    if head.starts_with(flattened::SIGNATURE) {
+        return Detected::Flattened;
     }
     if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Detected::Other(*what);
@@ -104,6 +115,8 @@ mod tests {
     #[test]
     fn signatures_text_and_noise() {
         assert_eq!(detect(b"\x7fELF\x02\x01\x01"), Detected::Elf);
+        assert_eq!(detect(b"KDUMP   \x06\0\0\0"), Detected::Kdump);
+        assert_eq!(detect(b"makedumpfile\0\0\0\0"), Detected::Flattened);
         assert_eq!(detect(b"\x1f\x8b\x08\0"), Detected::Other(Lookalike::Compressed("gzip")));
         assert_eq!(detect("[ 1.0] naïve".as_bytes()), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&"naïve".as_bytes()[..3]), Detected::Other(Lookalike::Text));

@@ -1,9 +1,13 @@
 //! Builds small dumps, right and wrong ones, for the tests.
 
+mod kdump;
+
 use std::io::Write;
 use std::path::Path;
 
 use vmcore_memory::{PhysAddr, ReadError, ReadPhysical};
+
+pub(crate) use self::kdump::{FlatBuilder, KdumpBuilder, compress, flatten};
 
 use crate::{Dump, OpenError, RawNote};
 
@@ -23,6 +27,14 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Dump, OpenError> {
 pub(crate) fn read(dump: &Dump, address: u64, len: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = vec![0xee; len];
     dump.read_physical(PhysAddr::new(address), &mut bytes).map(|()| bytes)
+}
+
+/// That a read gave these bytes; says where they differ rather than listing them.
+#[track_caller]
+pub(crate) fn assert_bytes(found: Result<Vec<u8>, ReadError>, expected: impl AsRef<[u8]>) {
+    let (found, expected) = (found.unwrap(), expected.as_ref());
+    let difference = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    assert_eq!((difference, found.len()), (None, expected.len()), "first difference, length");
 }
 
 /// Page contents that differ from page to page and from byte to byte.
@@ -151,7 +163,7 @@ pub(crate) fn exercise(path: &Path) {
         Ok(dump) => {
             let info = dump.vmcoreinfo();
             let _ = info.map(|info| (info.number("phys_base"), info.build_id(), info.symbol("init_task")));
-            let _ = (dump.incomplete().map(ToString::to_string), dump.page_count(), dump.warnings().len());
+            let _ = (dump.incomplete().map(ToString::to_string), dump.page_count(), dump.dump_level());
             let ends = dump.segments().iter().flat_map(|segment| {
                 let start = segment.physical.get();
                 [start, start.wrapping_add(segment.file_size), start.wrapping_add(segment.memory_size)]

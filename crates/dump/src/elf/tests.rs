@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 use vmcore_memory::{FileOffset, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
-use crate::test_support::{ElfBuilder, LoadSpec, exercise, file, open, page, prstatus, qemu, read, vmcoreinfo};
+use crate::test_support::{
+    ElfBuilder, LoadSpec, assert_bytes, exercise, file, open, page, prstatus, qemu, read, vmcoreinfo,
+};
 use crate::{Dump, Format, OpenError, PageCount, RawNote, Source, write_elf_core};
 
 fn proc_vmcore() -> ElfBuilder {
@@ -26,9 +28,9 @@ fn a_dump_of_proc_vmcore() {
     assert_eq!(dump.incomplete(), None);
     assert!(dump.warnings().is_empty());
 
-    assert_eq!(read(&dump, 0x1000, 4096), Ok(page(1)));
-    assert_eq!(read(&dump, 0x10_0ff0, 32), Ok([&page(2)[0xff0..], &page(3)[..16]].concat()));
-    assert_eq!(read(&dump, 0x2000, 0), Ok(vec![]));
+    assert_bytes(read(&dump, 0x1000, 4096), page(1));
+    assert_bytes(read(&dump, 0x10_0ff0, 32), [&page(2)[0xff0..], &page(3)[..16]].concat());
+    assert_bytes(read(&dump, 0x2000, 0), vec![]);
     assert_eq!(read(&dump, 0x1ffc, 8), Err(ReadError::NotInDump { address: PhysAddr::new(0x2000) }));
     assert_eq!(read(&dump, 0, 8), Err(ReadError::NotInDump { address: PhysAddr::new(0) }));
     let beyond = read(&dump, u64::MAX - 3, 8);
@@ -62,7 +64,7 @@ fn a_qemu_dump_with_paging_names_one_page_twice() {
     builder = builder.load_spec(LoadSpec { offset: Some(offset), ..text });
     let dump = open(&builder.build()).unwrap();
     assert_eq!(dump.source(), Source::Qemu);
-    assert_eq!(read(&dump, 0x1000, 0x2000), Ok([page(2), page(3)].concat()));
+    assert_bytes(read(&dump, 0x1000, 0x2000), [page(2), page(3)].concat());
     assert_eq!(dump.page_count().present, 3);
     assert_eq!(dump.segments()[0].virtual_address, None);
     assert_eq!(dump.segments()[1].virtual_address, Some(VirtAddr::new(0xffff_ffff_8100_0000)));
@@ -85,7 +87,7 @@ fn what_a_filter_left_out_is_excluded() {
     assert_eq!(dump.page_count(), PageCount { present: 2, excluded: Some(1) });
     assert_eq!(read(&dump, 0x4ffc, 8), Err(ReadError::Excluded { address: PhysAddr::new(0x5000) }));
     // The second header has what the first one left out.
-    assert_eq!(read(&dump, 0x6000, 4096), Ok(page(2)));
+    assert_bytes(read(&dump, 0x6000, 4096), page(2));
     assert_eq!(read(&dump, 0x7000, 1), Err(ReadError::NotInDump { address: PhysAddr::new(0x7000) }));
 }
 
@@ -105,7 +107,7 @@ fn every_truncation_keeps_what_is_left() {
                 assert_eq!(missing.actual_len, len as u64);
                 assert!(missing.to_string().contains("truncated"));
                 let in_file = len.saturating_sub(memory).min(4096);
-                assert_eq!(read(&dump, 0x1000, in_file), Ok(page(1)[..in_file].to_vec()));
+                assert_bytes(read(&dump, 0x1000, in_file), &page(1)[..in_file]);
                 if in_file < 4096 {
                     let address = PhysAddr::new(0x1000 + in_file as u64);
                     let offset = FileOffset::new((memory + in_file) as u64);
@@ -126,7 +128,7 @@ fn memory_past_the_end_is_found_where_another_header_has_it() {
     let builder = ElfBuilder::new().load(0x2000, page(2)).load(0x1000, [page(1), page(2), page(3)].concat());
     let bytes = builder.build();
     let dump = open(&bytes[..bytes.len() - 0x3000]).unwrap();
-    assert_eq!(read(&dump, 0x2000, 4096), Ok(page(2)));
+    assert_bytes(read(&dump, 0x2000, 4096), page(2));
     let lost =
         ReadError::Truncated { address: PhysAddr::new(0x1000), offset: FileOffset::new(bytes.len() as u64 - 0x3000) };
     assert_eq!(read(&dump, 0x1000, 4096), Err(lost));
@@ -203,7 +205,7 @@ fn more_headers_than_the_header_can_count() {
     write_elf_core(&mut out, &[prstatus(1, 2)], ranges).unwrap();
     let dump = open(&out).unwrap();
     assert_eq!((dump.segments().len() as u64, dump.prstatus().len()), (count, 1));
-    assert_eq!(read(&dump, (count - 1) * 0x2000, 16), Ok(bytes[..16].to_vec()));
+    assert_bytes(read(&dump, (count - 1) * 0x2000, 16), &bytes[..16]);
 
     // Without the section header that has the count, 65535 of them are read.
     let mut lost = out.clone();
@@ -222,8 +224,8 @@ fn what_is_written_is_what_is_read() {
     let dump = open(&out).unwrap();
     assert_eq!(dump.raw_notes(), notes);
     assert_eq!(dump.segments().len(), 2);
-    assert_eq!(read(&dump, 0x1000, 0x2000), Ok([first, second].concat()));
-    assert_eq!(read(&dump, 0x8000, 0x1000), Ok(third));
+    assert_bytes(read(&dump, 0x1000, 0x2000), [first, second].concat());
+    assert_bytes(read(&dump, 0x8000, 0x1000), third);
     assert!(dump.warnings().is_empty() && dump.incomplete().is_none());
 
     let beyond = std::iter::once((PhysAddr::new(u64::MAX), &[0u8; 2][..]));

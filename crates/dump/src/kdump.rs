@@ -1,0 +1,95 @@
+//! The kdump-compressed format: what makedumpfile writes by default, and QEMU on request.
+//!
+//! ```text
+//! block 0        disk_dump_header: "KDUMP   ", version, utsname, time, status, sizes in blocks (of one page)
+//! block 1        kdump_sub_header: dump level, part of a split dump, places of notes and VMCOREINFO
+//! block 1 + S    first bitmap: a bit for each page frame, set if it is memory
+//!                second bitmap: set if its page is in the dump; the rest was left out
+//! block 1 + S + B  page descriptors, one for each set bit of the second bitmap, in order:
+//!                u64 offset, u32 size, u32 flags (how it is compressed), u64 page flags (always 0)
+//! anywhere       pages. Pages of zeroes share one.
+//! ```
+//!
+//! Versions: 1 has the dump level, 2 split dumps, 3 VMCOREINFO, 4 notes, 5 erased data, 6 frame numbers of 64 bits.
+//! Source: makedumpfile's `IMPLEMENTATION` and `diskdump_mod.h`, QEMU's `include/sysemu/dump.h`.
+
+mod bitmap;
+mod codec;
+mod header;
+mod memory;
+
+use std::path::Path;
+
+use vmcore_memory::FileOffset;
+
+pub(crate) use self::header::SIGNATURE;
+pub(crate) use self::memory::KdumpMemory;
+
+use self::header::Header;
+use self::memory::Part;
+use crate::bytes::FileBytes;
+use crate::dump::{Contents, Memory};
+use crate::notes::{MAX_NOTES_LEN, Notes};
+use crate::warnings::Warnings;
+use crate::{OpenError, RawNote, Source};
+
+/// Reads the headers and notes of a kdump-compressed dump, or of all the parts of a split one that there are.
+///
+/// # Errors
+///
+/// [`OpenError`] where a header is unusable, there is no memory, or parts do not belong together.
+pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Result<Contents, OpenError> {
+    let mut notes = Notes::default();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut first: Option<(&Path, Header)> = None;
+    for (path, file) in files {
+        let header = Header::parse(path, &file, &mut warnings)?;
+        match &first {
+            Some((first_path, first)) => {
+                if header.split.is_none() || first.split.is_none() || header.identity != first.identity {
+                    return Err(OpenError::NotOneDump { path: path.to_owned(), other: first_path.to_path_buf() });
+                }
+            }
+            None => first = Some((path, header.clone())),
+        }
+        // Every part has all the notes.
+        if notes.raw.is_empty() {
+            notes = read_notes(&file, &header, &mut warnings);
+        }
+        parts.push(Part::new(file, header));
+    }
+    let Some((path, header)) = first else {
+        return Err(OpenError::NoMemory { path: Path::new("").to_owned() });
+    };
+    if header.memory.bits == 0 {
+        return Err(OpenError::NoMemory { path: path.to_owned() });
+    }
+    // QEMU alone leaves the machine's names empty; a QEMU dump that makedumpfile wrote again has them.
+    let source = if header.has_system_name || notes.qemu_cpus.is_empty() { Source::Makedumpfile } else { Source::Qemu };
+    Ok(Contents { source, memory: Memory::Kdump(KdumpMemory::new(parts)), notes, warnings })
+}
+
+fn read_notes(file: &FileBytes, header: &Header, warnings: &mut Warnings) -> Notes {
+    let mut notes = Notes::default();
+    let read = |what: &str, (start, len): (u64, u64), warnings: &mut Warnings| {
+        let bytes = file.prefix(start, len.min(MAX_NOTES_LEN)).into_owned();
+        if (bytes.len() as u64) < len {
+            let have = bytes.len();
+            warnings.push(format!("the {what} at file offset {start:#x} has {len} bytes; only {have} can be read"));
+        }
+        bytes
+    };
+    if let Some(place) = header.notes {
+        let bytes = read("notes block", place, warnings);
+        notes.add(&bytes, FileOffset::new(place.0), warnings);
+    }
+    // Before version 4 this is all there is; later it is inside the notes.
+    if let (None, Some(place)) = (&notes.vmcoreinfo, header.vmcoreinfo) {
+        let desc = read("VMCOREINFO", place, warnings);
+        notes.add_note(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc }, FileOffset::new(place.0), warnings);
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

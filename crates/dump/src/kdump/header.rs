@@ -1,0 +1,155 @@
+//! The two headers of a kdump-compressed dump, checked.
+
+use std::ops::Range;
+use std::path::Path;
+
+use vmcore_memory::{FileOffset, PAGE_SIZE, le_u32, le_u64};
+
+use super::bitmap::Bitmap;
+use crate::OpenError;
+use crate::bytes::FileBytes;
+use crate::warnings::Warnings;
+
+/// What the file starts with.
+pub(crate) const SIGNATURE: &[u8; 8] = b"KDUMP   ";
+
+const MACHINE: Range<usize> = 272..337;
+const BLOCK_SIZE_AT: usize = 428;
+const MAIN_HEADER_LEN: u64 = 464;
+const SUB_HEADER_LEN: u64 = 104;
+/// The newest version that is known.
+const MAX_VERSION: u32 = 6;
+/// Frames of 1 PiB. The index of such a dump has 1 GiB; no machine has come near.
+const MAX_FRAMES: u64 = 1 << 38;
+
+/// `status`: the writer ran out of space.
+const STATUS_INCOMPLETE: u32 = 0x8;
+
+/// What the headers say, with every offset from the start of the file.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    /// What is the same in all parts of a split dump: the machine's names and the time.
+    pub(super) identity: Vec<u8>,
+    /// Whether the writer filled in the system's name, which makedumpfile does and QEMU does not.
+    pub(super) has_system_name: bool,
+    /// Whether the writer ran out of space.
+    pub(super) incomplete: bool,
+    /// The pages that makedumpfile was asked to leave out (its `-d`).
+    pub(super) dump_level: Option<u32>,
+    /// The frames that this part of a split dump has.
+    pub(super) split: Option<Range<u64>>,
+    /// The frames that are memory.
+    pub(super) memory: Bitmap,
+    /// The frames that are in the dump.
+    pub(super) dumped: Bitmap,
+    /// Where the page descriptors start.
+    pub(super) descriptors_at: u64,
+    /// Offset and length of the ELF notes.
+    pub(super) notes: Option<(u64, u64)>,
+    /// Offset and length of the VMCOREINFO text.
+    pub(super) vmcoreinfo: Option<(u64, u64)>,
+}
+
+impl Header {
+    /// Reads and checks both headers.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] where they are not those of an x86-64 dump with pages in it.
+    pub(super) fn parse(path: &Path, file: &FileBytes, warnings: &mut Warnings) -> Result<Self, OpenError> {
+        let needed = PAGE_SIZE + SUB_HEADER_LEN;
+        let main = file.prefix(0, MAIN_HEADER_LEN);
+        let sub = file.prefix(PAGE_SIZE, SUB_HEADER_LEN);
+        let truncated = || OpenError::TruncatedHeader { path: path.to_owned(), needed, len: file.missing_after(0) };
+        let main32 = |offset| le_u32(&main, offset).ok_or_else(truncated);
+        let damaged = |offset: usize, reason: String| OpenError::BadHeader {
+            path: path.to_owned(),
+            offset: FileOffset::new(offset as u64),
+            reason,
+        };
+
+        let version = main32(8)?;
+        if let Some(machine) = other_machine(main.get(MACHINE).ok_or_else(truncated)?, version) {
+            return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
+        }
+        if version > MAX_VERSION {
+            warnings.push(format!("header version {version} is newer than {MAX_VERSION}: it is read as {MAX_VERSION}"));
+        }
+        let block_size = main32(BLOCK_SIZE_AT)?;
+        if u64::from(block_size) != PAGE_SIZE {
+            return Err(damaged(BLOCK_SIZE_AT, format!("its blocks have {block_size} bytes instead of {PAGE_SIZE}")));
+        }
+        let (status, sub_blocks, bitmap_blocks) = (main32(424)?, main32(432)?, main32(436)?);
+
+        let sub64 = |offset| le_u64(&sub, offset).ok_or_else(truncated);
+        let place = |since: u32, offset: usize| -> Result<_, OpenError> {
+            let (start, len) = (sub64(offset)?, sub64(offset + 8)?);
+            Ok(Some((start, len)).filter(|_| version >= since && start != 0 && len != 0))
+        };
+        let (frames, frames_at) = match version {
+            ..6 => (u64::from(main32(440)?), 440),
+            _ => (sub64(96)?, PAGE_SIZE as usize + 96),
+        };
+        if frames > MAX_FRAMES {
+            return Err(damaged(frames_at, format!("{frames} page frames are more than any machine has")));
+        }
+        let split = match version {
+            2.. if le_u32(&sub, 12).ok_or_else(truncated)? != 0 => {
+                let at = if version < 6 { 16 } else { 80 };
+                Some(sub64(at)?..sub64(at + 8)?)
+            }
+            _ => None,
+        };
+
+        // Neither sum nor product can overflow: all factors come from 32 bits.
+        let bitmap_at = (1 + u64::from(sub_blocks)) * PAGE_SIZE;
+        let bitmap_len = u64::from(bitmap_blocks) * PAGE_SIZE;
+        // Writers have always made two bitmaps, but the format lets a dump of all pages have one.
+        let two = u64::from(bitmap_blocks) >= 2 * frames.div_ceil(8).div_ceil(PAGE_SIZE);
+        let one_len = if two { u64::from(bitmap_blocks / 2) * PAGE_SIZE } else { bitmap_len };
+        if frames > one_len * 8 {
+            warnings.push(format!("the bitmap has room for {} of {frames} page frames", one_len * 8));
+        }
+        let bits = frames.min(one_len * 8);
+        let memory = Bitmap { offset: bitmap_at, bits };
+        Ok(Self {
+            identity: main.get(8..424).ok_or_else(truncated)?.to_vec(),
+            has_system_name: main.get(12).is_some_and(|&first| first != 0),
+            incomplete: status & STATUS_INCOMPLETE != 0,
+            dump_level: if version >= 1 { Some(le_u32(&sub, 8).ok_or_else(truncated)?) } else { None },
+            split,
+            memory,
+            dumped: if two { Bitmap { offset: bitmap_at + one_len, bits } } else { memory },
+            descriptors_at: bitmap_at + bitmap_len,
+            notes: place(4, 48)?,
+            vmcoreinfo: place(3, 32)?,
+        })
+    }
+
+    /// The frames whose pages this file has descriptors for.
+    pub(super) fn frames(&self) -> Range<u64> {
+        match &self.split {
+            Some(split) => split.start.min(self.dumped.bits)..split.end.min(self.dumped.bits),
+            None => 0..self.dumped.bits,
+        }
+    }
+}
+
+/// The machine that `utsname.machine` names, if it is not x86-64. An empty name says nothing.
+fn other_machine(machine: &[u8], version: u32) -> Option<&'static str> {
+    // Version numbers are small: in the wrong byte order they are not.
+    if version > 0xffff && version.swap_bytes() < 0xff {
+        return Some("a big-endian machine");
+    }
+    let name = machine.split(|&byte| byte == 0).next().unwrap_or_default();
+    match name {
+        b"" | b"x86_64" => None,
+        b"i386" | b"i486" | b"i586" | b"i686" => Some("a 32-bit x86 machine"),
+        b"aarch64" => Some("an arm64 machine"),
+        b"ppc64" | b"ppc64le" => Some("a PowerPC machine"),
+        b"s390x" => Some("an s390 machine"),
+        b"riscv64" => Some("a RISC-V machine"),
+        b"loongarch64" => Some("a LoongArch machine"),
+        _ => Some("another machine"),
+    }
+}

@@ -5,6 +5,7 @@
 //! trusted: damage gives an error or no answer, never a panic.
 
 mod bytes;
+mod call_frames;
 mod dwarf;
 mod elf;
 mod error;
@@ -15,6 +16,7 @@ mod symbols;
 mod types;
 mod vmlinux;
 
+pub use call_frames::{CallFrame, CallFrames, CfaBase};
 pub use error::OpenError;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use vmcore_debuginfo::Vmlinux;
+use vmcore_debuginfo::{CallFrames, CfaBase, Vmlinux};
 use vmcore_memory::VirtAddr;
+use vmcore_unwind::CfiRow;
 use vmcore_unwind::orc::{OrcEntry, OrcLayout, OrcTable};
 
 use crate::address_space::AddressSpace;
@@ -24,6 +25,7 @@ pub(crate) struct Code<'a> {
     orc_layout: OrcLayout,
     orc_ips: Option<(VirtAddr, Cow<'a, [u8]>)>,
     orc_entries: Option<Cow<'a, [u8]>>,
+    call_frames: OnceLock<Option<CallFrames<'a>>>,
     pub(crate) modules: Modules,
     pub(crate) trampolines: OnceLock<Trampolines>,
 }
@@ -54,6 +56,7 @@ impl<'a> Code<'a> {
             orc_layout: orc_layout(vmlinux),
             orc_ips: vmlinux.section(".orc_unwind_ip").map(|section| (section.address, section.data)),
             orc_entries: vmlinux.section(".orc_unwind").map(|section| section.data),
+            call_frames: OnceLock::new(),
             modules,
             trampolines: OnceLock::new(),
         }
@@ -92,6 +95,21 @@ impl<'a> Code<'a> {
     fn image_orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
         let (address, ips) = self.orc_ips.as_ref()?;
         OrcTable::new(ips, *address, self.orc_entries.as_ref()?, self.orc_layout).find(self.link_address(pc))
+    }
+
+    /// DWARF call-frame information for code of the image. The index is built when it is first needed.
+    pub(crate) fn cfi(&self, pc: VirtAddr) -> Option<CfiRow> {
+        if !self.is_image_text(pc) {
+            return None;
+        }
+        let section = || self.vmlinux.section(".debug_frame").map(|section| CallFrames::new(section.data));
+        let row = self.call_frames.get_or_init(section).as_ref()?.find(self.link_address(pc))?;
+        Some(CfiRow {
+            cfa_from_bp: row.cfa_base == CfaBase::Bp,
+            cfa_offset: row.cfa_offset,
+            return_address: row.return_address,
+            saved_bp: row.saved_bp,
+        })
     }
 
     fn trampolines(&self, memory: &AddressSpace<'_>) -> &Trampolines {

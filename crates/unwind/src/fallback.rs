@@ -1,11 +1,11 @@
-//! Finding a caller without tables: by frame pointer, else by searching the stack.
+//! Finding a caller without ORC: by DWARF call-frame information, by frame pointer, else by searching the stack.
 //!
-//! Both accept a value only where it points into text just after a call instruction, so that a pushed constant or a
+//! All accept a value only where it points into text just after a call instruction, so that a pushed constant or a
 //! function pointer is not taken for a return address.
 
 use vmcore_memory::VirtAddr;
 
-use crate::{Machine, StackRange, Trust, stack_memory::StackMemory};
+use crate::{CfiRow, Machine, StackRange, Trust, stack_memory::StackMemory};
 
 /// How many words of a stack whose bounds are not known are searched.
 const UNKNOWN_STACK_WORDS: u64 = 128;
@@ -19,6 +19,24 @@ pub(crate) struct Caller {
     pub(crate) sp: VirtAddr,
     pub(crate) bp: Option<VirtAddr>,
     pub(crate) trust: Trust,
+}
+
+/// Applies DWARF call-frame information.
+pub(crate) fn by_cfi<M: Machine + ?Sized>(
+    machine: &M,
+    memory: &mut StackMemory<'_, M>,
+    row: CfiRow,
+    sp: VirtAddr,
+    bp: Option<VirtAddr>,
+) -> Option<Caller> {
+    let offset = |base: VirtAddr, by: i64| base.wrapping_add(by.cast_unsigned());
+    let cfa = offset(if row.cfa_from_bp { bp? } else { sp }, row.cfa_offset);
+    let pc = VirtAddr::new(memory.word(offset(cfa, row.return_address)).ok()?);
+    let caller_bp = match row.saved_bp {
+        Some(at) => memory.word(offset(cfa, at)).ok().map(VirtAddr::new),
+        None => bp,
+    };
+    (cfa > sp && returns_to(machine, pc)).then_some(Caller { pc, sp: cfa, bp: caller_bp, trust: Trust::Cfi })
 }
 
 /// Follows RBP: `[bp]` is the caller's RBP, `[bp + 8]` the return address. RBP is a general register in most kernels,

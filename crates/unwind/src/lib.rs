@@ -2,8 +2,8 @@
 //!
 //! An [`Unwinder`] starts from a set of registers and walks outwards: through calls, across exceptions, interrupts and
 //! NMIs (each on a stack of its own), up to the user boundary or the thread's entry. ORC tables say how; where they are
-//! silent (retpoline thunks, entry code, generated code) a frame pointer or a bounded scan of the stack is tried, and
-//! each [`Frame`] says by its [`Trust`] how it was found.
+//! silent (retpoline thunks, entry code, generated code) or wrong (objtool does not follow every instruction) DWARF
+//! call-frame information, a frame pointer or a bounded scan of the stack is tried, and each [`Frame`] says by its [`Trust`] how it was found.
 //!
 //! The crate knows nothing of symbols, tasks or dump files: text, stacks and tables come through the [`Machine`] trait.
 //!
@@ -20,5 +20,5 @@ mod stack_memory;
 mod unwinder;
 
 pub use frame::{End, Frame, Interrupt, Problem, Segment, Start, Trust, Unwound};
-pub use machine::{Machine, StackRange};
+pub use machine::{CfiRow, Machine, StackRange};
 pub use unwinder::{MAX_FRAMES, Unwinder};

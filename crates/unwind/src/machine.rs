@@ -23,10 +23,26 @@ impl StackRange {
     }
 }
 
+/// One row of DWARF call-frame information, of the simple form that compilers write for C. Offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CfiRow {
+    /// Whether `cfa_offset` is added to RBP; else to RSP.
+    pub cfa_from_bp: bool,
+    /// Gives the caller's RSP after it is returned to (the CFA).
+    pub cfa_offset: i64,
+    /// Where the return address is saved, from the CFA.
+    pub return_address: i64,
+    /// Where the caller's RBP is saved, from the CFA; `None` where RBP still holds it.
+    pub saved_bp: Option<i64>,
+}
+
 /// Code, tables and stacks of one CPU or task.
 pub trait Machine: ReadVirtual {
     /// The ORC entry that covers the instruction at `pc` (for a return address: give the address minus one).
     fn orc(&self, pc: VirtAddr) -> Option<OrcEntry>;
+
+    /// The DWARF call-frame information for the instruction at `pc`. Asked only where ORC does not lead to a caller.
+    fn cfi(&self, pc: VirtAddr) -> Option<CfiRow>;
 
     /// Whether `pc` lies in the text of the kernel or of a module.
     fn is_text(&self, pc: VirtAddr) -> bool;

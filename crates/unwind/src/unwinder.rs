@@ -31,6 +31,12 @@ struct Cursor {
     registers: Option<Registers>,
 }
 
+impl Cursor {
+    const fn lookup_pc(&self) -> VirtAddr {
+        if self.exact { self.pc } else { self.pc.wrapping_sub(1) }
+    }
+}
+
 /// What one step found.
 #[expect(clippy::large_enum_variant, reason = "moved once a frame, never stored")]
 enum Step {
@@ -87,7 +93,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
 
     /// One step by the tables, or by a fall-back where they do not cover this code or lead nowhere.
     fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
-        let lookup = if from.exact { from.pc } else { from.pc.wrapping_sub(1) };
+        let lookup = from.lookup_pc();
         let entry = match self.machine.orc(lookup) {
             // A call through a bad pointer: nothing ran yet, so only the return address has been pushed.
             None if from.exact && !self.machine.is_text(lookup) => Some(OrcEntry::at_function_entry()),
@@ -206,9 +212,14 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
     }
 
     fn fall_back(&mut self, from: &Cursor, stack: Option<StackRange>) -> Result<Step, Problem> {
-        let by_bp =
-            from.bp.and_then(|bp| fallback::by_frame_pointer(self.machine, &mut self.memory, stack, from.sp, bp));
-        let caller = by_bp.or_else(|| fallback::by_scan(self.machine, &mut self.memory, stack, from.sp));
+        let Self { machine, memory } = self;
+        let by_cfi = machine.cfi(from.lookup_pc()).and_then(|row| {
+            let caller = fallback::by_cfi(*machine, memory, row, from.sp, from.bp)?;
+            stack.is_none_or(|stack| stack.contains(caller.sp)).then_some(caller)
+        });
+        let caller = by_cfi
+            .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, from.sp, from.bp?))
+            .or_else(|| fallback::by_scan(*machine, memory, stack, from.sp));
         let Some(caller) = caller else { return Err(Problem::NoCaller { pc: from.pc, sp: from.sp }) };
         Ok(Step::Caller(Cursor {
             pc: caller.pc,

@@ -1,7 +1,7 @@
 //! One task's view of code, tables and stacks, for the unwinder.
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
-use vmcore_unwind::{Machine, StackRange, orc::OrcEntry};
+use vmcore_unwind::{CfiRow, Machine, StackRange, orc::OrcEntry};
 
 use crate::Kernel;
 
@@ -20,6 +20,10 @@ impl ReadVirtual for TaskMachine<'_, '_> {
 impl Machine for TaskMachine<'_, '_> {
     fn orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
         self.kernel.code().orc(self.kernel.memory(), pc)
+    }
+
+    fn cfi(&self, pc: VirtAddr) -> Option<CfiRow> {
+        self.kernel.code().cfi(pc)
     }
 
     fn is_text(&self, pc: VirtAddr) -> bool {

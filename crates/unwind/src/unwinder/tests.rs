@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use vmcore_memory::{ReadError, ReadVirtual};
 
 use super::*;
+use crate::CfiRow;
 
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 const TASK: u64 = 0xffff_c900_0000_0000;
@@ -16,6 +17,7 @@ const STACK_SIZE: u64 = 0x1000;
 struct Fake {
     words: BTreeMap<u64, u64>,
     entries: BTreeMap<u64, OrcEntry>,
+    cfi: Option<CfiRow>,
 }
 
 impl Fake {
@@ -70,6 +72,10 @@ impl ReadVirtual for Fake {
 impl Machine for Fake {
     fn orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
         self.is_text(pc).then(|| self.entries.range(..=pc.get()).next_back().map(|(_, entry)| *entry))?
+    }
+
+    fn cfi(&self, _: VirtAddr) -> Option<CfiRow> {
+        self.cfi
     }
 
     fn is_text(&self, pc: VirtAddr) -> bool {
@@ -155,6 +161,20 @@ fn undefined_code_falls_back_to_a_scan_and_says_so() {
     let unwound = fake.unwind(TEXT, TASK + 0x100);
     assert_eq!(unwound.end, End::Outermost);
     assert_eq!(unwound.frames[1].trust, Trust::Scan);
+}
+
+/// As in `__crash_kexec`, where objtool counts `pushf` but not `pop 0x90(%rsp)`: the entry is off by one word.
+#[test]
+fn a_wrong_entry_is_corrected_by_call_frame_information() {
+    let mut fake = Fake::default()
+        .orc(0x000, Base::Sp, 24, Kind::Call)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x108, TEXT + 0x250)
+        .word(TASK + 0x110, 0x1234);
+    fake.cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: -8, saved_bp: None });
+    let unwound = fake.unwind(TEXT, TASK + 0x100);
+    assert_eq!(pcs(&unwound), [0, 0x250]);
+    assert_eq!(unwound.frames[1].trust, Trust::Cfi);
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! DWARF call-frame information: how to find a caller where the kernel's own unwind tables are silent or wrong.
+//!
+//! `.debug_frame` has one description for each function, in file order and without an index. Kernels are compiled with
+//! asynchronous tables, so each instruction is covered.
+//!
+//! Source: DWARF 5 standard, section 6.4; `gimli` interprets the programs.
+
+use std::borrow::Cow;
+
+use gimli::{
+    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian, Register, RegisterRule, UnwindContext,
+    UnwindSection,
+};
+use vmcore_memory::VirtAddr;
+
+/// DWARF's number of RBP on x86-64 (System V ABI, figure 3.36).
+const RBP: Register = Register(6);
+/// The same for RSP.
+const RSP: Register = Register(7);
+/// The pseudo register that stands for the return address.
+const RETURN_ADDRESS: Register = Register(16);
+/// More functions than any kernel has.
+const MAX_FUNCTIONS: usize = 4 << 20;
+
+/// The register that the canonical frame address (CFA) is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CfaBase {
+    /// RSP.
+    Sp,
+    /// RBP.
+    Bp,
+}
+
+/// The rules for one instruction. All offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallFrame {
+    /// What `cfa_offset` is added to. The CFA is the caller's RSP after it is returned to.
+    pub cfa_base: CfaBase,
+    /// Added to the base's value.
+    pub cfa_offset: i64,
+    /// Where the return address is saved, from the CFA.
+    pub return_address: i64,
+    /// Where the caller's RBP is saved, from the CFA; `None` where RBP still holds it.
+    pub saved_bp: Option<i64>,
+}
+
+/// The call-frame information of a vmlinux.
+pub struct CallFrames<'data> {
+    data: Cow<'data, [u8]>,
+    /// Link-time start and length of each function, and the offset of its description; by start.
+    functions: Vec<(u64, u64, usize)>,
+}
+
+impl<'data> CallFrames<'data> {
+    /// Indexes the contents of `.debug_frame`. Descriptions after the first that makes no sense are not used.
+    #[must_use]
+    pub fn new(data: Cow<'data, [u8]>) -> Self {
+        let mut functions = index(&data);
+        functions.sort_unstable();
+        Self { data, functions }
+    }
+
+    /// The rules at the link-time address `pc`; `None` where nothing covers it or its rules are not of the simple form
+    /// that compilers write for C.
+    #[must_use]
+    pub fn find(&self, pc: VirtAddr) -> Option<CallFrame> {
+        let after = self.functions.partition_point(|(start, _, _)| *start <= pc.get());
+        let (start, length, offset) = *self.functions.get(after.checked_sub(1)?)?;
+        if pc.get() - start >= length {
+            return None;
+        }
+        let section = section(&self.data);
+        let bases = BaseAddresses::default();
+        let fde = section.fde_from_offset(&bases, offset.into(), DebugFrame::cie_from_offset).ok()?;
+        let mut context = UnwindContext::new();
+        let row = fde.unwind_info_for_address(&section, &bases, &mut context, pc.get()).ok()?;
+        let (cfa_base, cfa_offset) = match *row.cfa() {
+            CfaRule::RegisterAndOffset { register: RSP, offset } => (CfaBase::Sp, offset),
+            CfaRule::RegisterAndOffset { register: RBP, offset } => (CfaBase::Bp, offset),
+            _ => return None,
+        };
+        let Some(RegisterRule::Offset(return_address)) = row.register(RETURN_ADDRESS) else { return None };
+        let saved_bp = match row.register(RBP) {
+            Some(RegisterRule::Offset(offset)) => Some(offset),
+            // Without a rule a callee-saved register is unchanged.
+            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => None,
+            Some(_) => return None,
+        };
+        Some(CallFrame { cfa_base, cfa_offset, return_address, saved_bp })
+    }
+}
+
+fn section(data: &[u8]) -> DebugFrame<EndianSlice<'_, LittleEndian>> {
+    let mut section = DebugFrame::new(data, LittleEndian);
+    section.set_address_size(8);
+    section
+}
+
+fn index(data: &[u8]) -> Vec<(u64, u64, usize)> {
+    let section = section(data);
+    let bases = BaseAddresses::default();
+    let mut entries = section.entries(&bases);
+    let mut functions = Vec::new();
+    while let Ok(Some(entry)) = entries.next() {
+        let CieOrFde::Fde(partial) = entry else { continue };
+        let Ok(fde) = partial.parse(DebugFrame::cie_from_offset) else { continue };
+        functions.push((fde.initial_address(), fde.len(), fde.offset()));
+        if functions.len() == MAX_FUNCTIONS {
+            break;
+        }
+    }
+    functions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What gcc writes for `push %rbp; mov %rsp,%rbp; ...; ret` at 0x1000, 0x20 bytes long.
+    fn frame_pointer_function() -> Vec<u8> {
+        let cie_body: &[u8] = &[
+            0xff,
+            0xff,
+            0xff,
+            0xff, // CIE
+            1,
+            0, // version, no augmentation
+            1,
+            0x78,
+            16, // code alignment 1, data alignment -8, return address register
+            0x0c,
+            7,
+            8, // DW_CFA_def_cfa: rsp + 8
+            0x80 | 16,
+            1, // DW_CFA_offset: return address at CFA - 8
+            0,
+            0,
+        ];
+        let mut fde_body = vec![0; 4];
+        fde_body.extend(0x1000u64.to_le_bytes());
+        fde_body.extend(0x20u64.to_le_bytes());
+        fde_body.extend([0x41, 0x0e, 16, 0x80 | 6, 2]); // after 1 byte: CFA rsp + 16, rbp at CFA - 16
+        fde_body.extend([0x43, 0x0d, 6]); // after 3 more: CFA from rbp
+        fde_body.extend([0; 4]);
+        let mut section = Vec::new();
+        for body in [cie_body, &fde_body] {
+            section.extend((body.len() as u32).to_le_bytes());
+            section.extend(body);
+        }
+        section
+    }
+
+    #[test]
+    fn rules_change_with_the_instruction() {
+        let frames = CallFrames::new(frame_pointer_function().into());
+        let find = |pc| frames.find(VirtAddr::new(pc));
+        let entry = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 8, return_address: -8, saved_bp: None };
+        assert_eq!(find(0x1000), Some(entry));
+        assert_eq!(find(0x1001), Some(CallFrame { cfa_offset: 16, saved_bp: Some(-16), ..entry }));
+        assert_eq!(find(0x1004).map(|row| row.cfa_base), Some(CfaBase::Bp));
+        assert_eq!(find(0x101f).map(|row| row.cfa_base), Some(CfaBase::Bp));
+        assert_eq!(find(0xfff), None);
+        assert_eq!(find(0x1020), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damage_never_panics(at in 0usize..70, byte: u8, pc in 0xff0u64..0x1030, garbage: Vec<u8>) {
+            let mut section = frame_pointer_function();
+            let at = at % section.len();
+            section[at] = byte;
+            let _ = CallFrames::new(section.into()).find(VirtAddr::new(pc));
+            let _ = CallFrames::new(garbage.into()).find(VirtAddr::new(pc));
+        }
+    }
+}

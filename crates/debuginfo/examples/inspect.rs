@@ -4,8 +4,7 @@
 //! cargo run --release -p vmcore-debuginfo --example inspect -- VMLINUX QUESTION...
 //! ```
 //! Questions: `symbol NAME`, `at ADDRESS`, `type NAME`, `dwarf-type NAME`, `member TYPE PATH`, `enumerator NAME`,
-//! `source ADDRESS`, `sources COUNT`.
-//! ```
+//! `source ADDRESS`, `sources COUNT`, `profile OUT`.
 
 use std::{error::Error, path::Path, time::Instant};
 
@@ -49,6 +48,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             "type" => {
                 let name = operand()?;
                 println!("sizeof({name}) = {:?}", vmlinux.types().size_of(&name));
+            }
+            "profile" => {
+                let path = operand()?;
+                let mut file = std::fs::File::create(&path)?;
+                timed("profile", || vmcore_debuginfo::write_profile(&vmlinux, &mut file))?;
+                println!("{path}: {} KiB", file.metadata()?.len() >> 10);
             }
             "dwarf-type" => {
                 let name = operand()?;

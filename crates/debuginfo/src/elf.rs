@@ -6,6 +6,7 @@
 mod compressed;
 mod note;
 mod sniff;
+pub(crate) mod write;
 
 use std::path::Path;
 
@@ -35,10 +36,22 @@ pub(crate) struct Section {
     pub(crate) offset: u64,
     /// Bytes in memory, and in the file unless [`Section::has_contents`] is false.
     pub(crate) size: u64,
+    /// Alignment in bytes; of notes also the alignment of their parts.
+    pub(crate) align: u64,
     link: u32,
 }
 
 impl Section {
+    /// `SHT_*`.
+    pub(crate) const fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    /// The `SHF_*` flags that say how the kernel's memory holds the section.
+    pub(crate) const fn memory_flags(&self) -> u64 {
+        self.flags & (elf::SHF_ALLOC.0 | elf::SHF_WRITE.0 | elf::SHF_EXECINSTR.0)
+    }
+
     /// Whether the section has a place in the running kernel's memory.
     pub(crate) const fn is_allocated(&self) -> bool {
         self.flags & elf::SHF_ALLOC.0 != 0
@@ -89,6 +102,7 @@ impl Elf {
                 address: section.sh_addr(LittleEndian),
                 offset: section.sh_offset(LittleEndian),
                 size: section.sh_size(LittleEndian),
+                align: section.sh_addralign(LittleEndian),
                 link: section.sh_link(LittleEndian),
             });
         }
@@ -132,6 +146,7 @@ impl Elf {
     pub(crate) fn section_at(&self, address: u64) -> Option<&Section> {
         self.sections.iter().find(|section| {
             section.is_allocated()
+                && section.has_contents()
                 && section.address != 0
                 && address.checked_sub(section.address).is_some_and(|offset| offset < section.size)
         })

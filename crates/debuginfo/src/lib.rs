@@ -9,8 +9,11 @@ mod call_frames;
 mod dwarf;
 mod elf;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod mmap;
 mod name_index;
+mod profile;
 mod source;
 mod symbols;
 mod types;
@@ -18,6 +21,7 @@ mod vmlinux;
 
 pub use call_frames::{CallFrame, CallFrames, CfaBase};
 pub use error::OpenError;
+pub use profile::write_profile;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
 pub use types::{BtfError, Member, MemberKind, Types, TypesOrigin};

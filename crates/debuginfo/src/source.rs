@@ -131,3 +131,72 @@ pub(crate) fn all_frames(dwarf: &Arc<Dwarf>, addresses: &[VirtAddr]) -> Vec<Vec<
         .collect();
     addresses.iter().map(|address| answers.get(&address.get()).cloned().unwrap_or_default()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Fixture, TEXT};
+
+    const CORE: &str = "kernel/sched/core.c";
+    const HEADER: &str = "include/linux/sched.h";
+
+    type Frame = (&'static str, &'static str, u32);
+
+    /// Frames by offset in `.text`; line 0 stands for none.
+    fn expected() -> Vec<(u64, Vec<Frame>)> {
+        vec![
+            (0x0ff, vec![]),
+            (0x100, vec![("schedule", CORE, 10)]),
+            (0x112, vec![("schedule", CORE, 10)]),
+            (0x120, vec![("schedule_debug", HEADER, 5), ("schedule", CORE, 20)]),
+            // Two rows for this address: the last one counts.
+            (0x124, vec![("check", HEADER, 8), ("schedule_debug", HEADER, 30), ("schedule", CORE, 20)]),
+            // Line 0: the compiler could not say.
+            (0x128, vec![("schedule_debug", CORE, 0), ("schedule", CORE, 20)]),
+            (0x130, vec![("schedule", CORE, 0)]),
+            (0x14f, vec![("schedule_debug", CORE, 0), ("schedule", CORE, 20)]),
+            (0x180, vec![]),
+            (0x20f, vec![("wait", CORE, 40)]),
+            (0x23f, vec![("wait", CORE, 41)]),
+            (0x805, vec![("wait", CORE, 50)]),
+            (0x810, vec![]),
+        ]
+    }
+
+    fn frame(&(function, file, line): &Frame) -> SourceFrame {
+        let line = Some(line).filter(|&line| line != 0);
+        SourceFrame { function: Some(function.into()), file: Some(file.into()), line }
+    }
+
+    #[test]
+    fn inlined_calls_and_cold_parts_in_both_versions_with_and_without_a_directory() {
+        for (version, aranges) in [(4, true), (4, false), (5, true), (5, false)] {
+            let vmlinux = Fixture::with_dwarf(version, aranges).open();
+            let mut lines = vmlinux.source().unwrap();
+            for (offset, frames) in expected() {
+                let frames: Vec<SourceFrame> = frames.iter().map(frame).collect();
+                let address = VirtAddr::new(TEXT + offset);
+                assert_eq!(lines.frames(address), frames, "DWARF {version} {offset:#x}");
+                assert_eq!(lines.frames(address), frames, "the same when asked again");
+            }
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_answered_in_order() {
+        let vmlinux = Fixture::with_dwarf(5, true).open();
+        let mut lines = vmlinux.source().unwrap();
+        let addresses: Vec<_> = [0x805, 0x124, 0x100, 0x124, 0xfff].map(|offset| VirtAddr::new(TEXT + offset)).into();
+        let one_by_one: Vec<_> = addresses.iter().map(|&address| lines.frames(address)).collect();
+        assert_eq!(vmlinux.source_frames(&addresses), one_by_one);
+    }
+
+    #[test]
+    fn a_reader_can_move_to_another_thread() {
+        const fn is_send<T: Send>() {}
+        const fn is_shared<T: Send + Sync>() {}
+        is_send::<SourceLines>();
+        is_shared::<crate::Vmlinux>();
+        is_shared::<crate::Types>();
+    }
+}

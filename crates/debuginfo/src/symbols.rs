@@ -14,7 +14,7 @@ use vmcore_memory::{VirtAddr, le_u16, le_u32, le_u64};
 
 use crate::{
     bytes::Bytes,
-    elf::{Elf, SHN_LORESERVE, SHN_UNDEF},
+    elf::{Elf, SHN_LORESERVE, SHN_UNDEF, write::NewSymbol},
     name_index::NameIndex,
 };
 use by_address::AddressIndex;
@@ -59,6 +59,7 @@ enum Binding {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     name: u32,
+    info: u8,
     kind: Kind,
     binding: Binding,
     section: u16,
@@ -81,14 +82,8 @@ impl Entry {
             _ => Binding::Global,
         };
         let section = le_u16(bytes, 6)?;
-        Some(Self {
-            name: le_u32(bytes, 0)?,
-            kind,
-            binding,
-            section,
-            value: le_u64(bytes, 8)?,
-            size: le_u64(bytes, 16)?,
-        })
+        let (value, size) = (le_u64(bytes, 8)?, le_u64(bytes, 16)?);
+        Some(Self { name: le_u32(bytes, 0)?, info, kind, binding, section, value, size })
     }
 
     /// Whether the entry gives a value to a name.
@@ -197,6 +192,26 @@ impl SymbolTable {
         rayon::join(|| self.name_index(), || self.code.get_or_init(|| AddressIndex::build(self, true)));
     }
 
+    /// The entries that a profile needs, with the section numbers that `numbers` gives for theirs. Left out is what
+    /// nobody looks up and yet is a third of the table: local labels in data without a size (the compiler's constants,
+    /// the records of exported symbols), and from Linux 6.2 on the padding before each function (`__pfx_*`).
+    pub(crate) fn worth_keeping<'a>(&'a self, numbers: &'a [u16]) -> impl Iterator<Item = NewSymbol<'a>> + 'a {
+        self.entries_with_numbers().filter(|(_, entry)| entry.is_definition()).filter_map(|(_, entry)| {
+            let span = self.spans.get(usize::from(entry.section)).copied().flatten();
+            let is_label = entry.kind == Kind::Untyped && entry.binding == Binding::Local && entry.size == 0;
+            if is_label && span.is_some_and(|span| !span.executable) {
+                return None;
+            }
+            let section = match numbers.get(usize::from(entry.section)) {
+                Some(0) => return None,
+                Some(&number) => number,
+                None => entry.section,
+            };
+            let name = self.name_bytes(&entry).filter(|name| !name.starts_with(b"__pfx_"))?;
+            Some(NewSymbol { name, info: entry.info, section, value: entry.value, size: entry.size })
+        })
+    }
+
     fn best(&self, name: &str) -> Option<Entry> {
         // min_by_key returns the first of equal elements.
         self.named(name).min_by_key(|entry| entry.binding)
@@ -248,4 +263,67 @@ impl SymbolTable {
 pub(crate) fn c_string(strings: &[u8], offset: u32) -> Option<&[u8]> {
     let rest = strings.get(usize::try_from(offset).ok()?..)?;
     rest.get(..memchr::memchr(0, rest)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Fixture, RODATA, TEXT};
+
+    /// `name+offset/size` of an address in `.text`, as the kernel prints it.
+    fn at(vmlinux: &crate::Vmlinux, offset: u64) -> String {
+        let address = VirtAddr::new(TEXT + offset);
+        vmlinux.symbols().lookup(address).map_or("nothing".into(), |symbol| {
+            format!("{}+{:#x}/{:#x}", symbol.name, address.get() - symbol.address.get(), symbol.size)
+        })
+    }
+
+    #[test]
+    fn addresses_have_the_names_that_the_kernel_prints() {
+        let vmlinux = Fixture::new().open();
+        assert_eq!(at(&vmlinux, 0x100), "schedule+0x0/0x80");
+        assert_eq!(at(&vmlinux, 0x17f), "schedule+0x7f/0x80");
+        assert_eq!(at(&vmlinux, 0x180), "nothing", "padding behind a function");
+        assert_eq!(at(&vmlinux, 0x210), "wait+0x10/0x40", "of aliases, the global one with fewer underscores");
+        assert_eq!(at(&vmlinux, 0x43f), "entry_SYSCALL_64+0x3f/0x100");
+        assert_eq!(at(&vmlinux, 0x4ae), "entry_SYSCALL_64_after_hwframe+0x6e/0xc0");
+        assert_eq!(at(&vmlinux, 0x500), "nothing", "a label ends with the code around it");
+        assert_eq!(at(&vmlinux, 0x10), "_text+0x10/0xf0", "a label ends where the next symbol starts");
+        assert_eq!(at(&vmlinux, 0x610), "helper+0x10/0x20", "absolute symbols are no addresses");
+        assert_eq!(at(&vmlinux, 0x1000), "nothing", "a marker at the end of its section");
+    }
+
+    #[test]
+    fn per_cpu_offsets_are_not_addresses() {
+        let vmlinux = Fixture::new().open();
+        let symbols = vmlinux.symbols();
+        assert_eq!(symbols.address("runqueues"), Some(VirtAddr::new(0x40)));
+        assert_eq!(symbols.size("runqueues"), Some(0x100));
+        for small in [0, 0x40, 0x60, 0xfff] {
+            assert_eq!(symbols.lookup(VirtAddr::new(small)), None);
+        }
+    }
+
+    #[test]
+    fn names_have_the_address_of_their_best_definition() {
+        let vmlinux = Fixture::new().open();
+        let symbols = vmlinux.symbols();
+        assert_eq!(symbols.address("handler"), Some(VirtAddr::new(TEXT + 0x910)), "global before weak");
+        let both = [0x600, 0x700].map(|offset| VirtAddr::new(TEXT + offset));
+        assert_eq!(symbols.addresses("helper").collect::<Vec<_>>(), both, "in the order of the table");
+        assert_eq!(symbols.address("helper"), Some(both[0]));
+        assert_eq!(symbols.address("absolute"), Some(VirtAddr::new(TEXT + 0x610)));
+        assert_eq!(symbols.address("elsewhere"), None, "undefined");
+        assert_eq!(symbols.address("no_such_symbol"), None);
+        assert_eq!(symbols.address(""), None);
+        assert_eq!(symbols.size("_text"), None);
+        assert!(!symbols.is_empty() && symbols.len() == 21);
+    }
+
+    #[test]
+    fn data_has_symbols_too() {
+        let vmlinux = Fixture::new().open();
+        let symbol = vmlinux.symbols().lookup(VirtAddr::new(RODATA + 0x81)).unwrap();
+        assert_eq!(symbol, Symbol { name: "table", address: VirtAddr::new(RODATA + 0x80), size: 0x40 });
+    }
 }

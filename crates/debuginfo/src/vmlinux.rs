@@ -72,11 +72,7 @@ impl Vmlinux {
     /// read-only data. It came from the file: escape it before printing.
     #[must_use]
     pub fn banner(&self) -> Option<String> {
-        let start = self.symbols.address("linux_banner")?;
-        // The variable's size is right in every kernel; the limit is for a damaged table.
-        let size = self.symbols.size("linux_banner").unwrap_or(MAX_BANNER).min(MAX_BANNER);
-        let bytes = self.read_static(start, size)?;
-        let text = bytes.split(|&byte| byte == 0 || byte == b'\n').next()?;
+        let text = self.banner_bytes()?.split(|&byte| byte == 0 || byte == b'\n').next()?;
         text.starts_with(b"Linux version ").then(|| String::from_utf8_lossy(text).into_owned())
     }
 
@@ -139,12 +135,23 @@ impl Vmlinux {
     /// not all in one section whose bytes the file holds.
     #[must_use]
     pub fn read_static(&self, address: VirtAddr, len: u64) -> Option<&[u8]> {
-        let section = self.elf.section_at(address.get()).filter(|section| section.has_contents())?;
+        let section = self.elf.section_at(address.get())?;
         let skip = address.get().checked_sub(section.address)?;
         if section.is_compressed() || skip.checked_add(len)? > section.size {
             return None;
         }
         self.file_range(section.offset.checked_add(skip)?, len)
+    }
+
+    /// The variable `linux_banner`.
+    pub(crate) fn banner_bytes(&self) -> Option<&[u8]> {
+        // The symbol's size is right in every kernel; the limit is for a damaged table.
+        let size = self.symbols.size("linux_banner")?.min(MAX_BANNER);
+        self.read_static(self.symbols.address("linux_banner")?, size)
+    }
+
+    pub(crate) const fn elf(&self) -> &Elf {
+        &self.elf
     }
 
     fn dwarf(&self) -> Option<&Arc<Dwarf>> {
@@ -174,5 +181,129 @@ impl Vmlinux {
 impl fmt::Debug for Vmlinux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vmlinux").field("elf", &self.elf).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{BANNER, BUILD_ID, Fixture, RODATA, TEXT, open};
+
+    #[test]
+    fn identity_and_contents() {
+        let vmlinux = Fixture::new().open();
+        assert_eq!(vmlinux.build_id(), Some(&BUILD_ID[..]));
+        assert_eq!(vmlinux.banner().as_deref(), Some(BANNER));
+        assert_eq!(vmlinux.read_static(VirtAddr::new(RODATA + 6), 7), Some(&b"version"[..]));
+        assert_eq!(vmlinux.read_static(VirtAddr::new(RODATA + 0xff), 2), None, "past the section's end");
+        assert_eq!(vmlinux.read_static(VirtAddr::new(RODATA + 0xff), u64::MAX), None);
+        assert_eq!(vmlinux.read_static(VirtAddr::new(TEXT), 1), None, "the file does not hold it");
+        let plain = vmlinux.section(".orc_unwind_ip").unwrap();
+        assert_eq!((plain.address, &*plain.data), (VirtAddr::new(RODATA + 0x1000), &[7; 64][..]));
+        let compressed = vmlinux.section(".orc_unwind").unwrap();
+        assert_eq!((compressed.address, &*compressed.data), (VirtAddr::new(RODATA + 0x2000), &[9; 96][..]));
+        assert_eq!(vmlinux.section(".text"), None);
+        assert_eq!(vmlinux.section(".none"), None);
+        assert!(vmlinux.source().is_none());
+        assert_eq!(vmlinux.source_frames(&[VirtAddr::new(TEXT)]), [[]]);
+        assert_eq!(vmlinux.types().origin(), crate::TypesOrigin::Missing);
+        assert_eq!(
+            vmlinux.types().variable_type_size("table"),
+            Some(0x40),
+            "of the symbol, where nothing else is known"
+        );
+    }
+
+    /// The message and the hint of what opening `path` gives.
+    fn refusal(path: &Path) -> (String, &'static str) {
+        let error = Vmlinux::open(path).unwrap_err();
+        let message = error.to_string();
+        assert!(!message.contains('\n'), "{message}");
+        (message, error.hint().unwrap_or_default())
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_explained() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vmlinux");
+        let (message, hint) = refusal(&path);
+        assert!(message.contains("No such file") && hint.contains("check the path"), "{message} {hint}");
+        let (message, _) = refusal(directory.path());
+        assert!(message.ends_with("is not a regular file"), "{message}");
+        let mut file = File::create(&path).unwrap();
+        assert!(refusal(&path).0.ends_with("vmlinux is empty"));
+        file.write_all(b"KDUMP   and so on").unwrap();
+        let (message, hint) = refusal(&path);
+        assert!(
+            message.ends_with("is a kdump-compressed dump, not a vmlinux") && hint.contains("swapped"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_refused() {
+        let bytes = Fixture::with_dwarf(5, true).bytes();
+        for len in [1, 16, 63, 64, bytes.len() / 2, bytes.len() - 1] {
+            assert!(open(&bytes[..len]).is_err(), "{len} bytes of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_stripped_file_is_refused() {
+        let mut bytes = Fixture::new().bytes();
+        // Turn the symbol table's section into one of another kind.
+        let headers = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
+        let table = (headers..).step_by(64).find(|&at| bytes[at + 4] == 2).unwrap();
+        bytes[table + 4] = 1;
+        let error = open(&bytes).unwrap_err();
+        assert!(matches!(error, OpenError::NoSymbols { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("stripped"));
+    }
+
+    /// Asks everything there is to ask.
+    fn exercise(bytes: &[u8]) {
+        let Ok(vmlinux) = open(bytes) else { return };
+        let mut answers = (vmlinux.banner(), vmlinux.build_id().map(<[u8]>::to_vec)) != (None, None);
+        let mut lines = vmlinux.source();
+        for offset in (0..0x1000).step_by(0x24) {
+            let address = VirtAddr::new(TEXT + offset);
+            answers ^= vmlinux.symbols().lookup(address).is_some();
+            answers ^= lines.as_mut().is_some_and(|lines| lines.frames(address).len() > 1);
+        }
+        for name in ["schedule", "handler", "tasks"] {
+            answers ^= vmlinux.symbols().addresses(name).count() > 1;
+            answers ^= vmlinux.types().variable_array_len(name).is_some();
+        }
+        for path in ["pid", "now", "old", "next", "grid[1]", "more[2]", "mode"] {
+            answers ^= vmlinux.types().member("struct task", path).is_some();
+        }
+        answers ^= vmlinux.types().enumerator("ON").is_some();
+        std::hint::black_box(answers);
+        let mut profile = Vec::new();
+        if crate::write_profile(&vmlinux, &mut profile).is_ok() {
+            std::hint::black_box(open(&profile).is_ok());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn damaged_files_never_panic(
+            version in 4u16..=5,
+            aranges in any::<bool>(),
+            damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let mut bytes = Fixture::with_dwarf(version, aranges).bytes();
+            for (at, value) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            exercise(&bytes);
+        }
     }
 }

@@ -141,3 +141,56 @@ impl TypeGraph for DwarfTypes {
         node::type_of_variable(&*self.unit_around(variable.0)?, variable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Member, MemberKind, TypesOrigin, fixture::Fixture};
+
+    fn member(offset: u64, size: u64, kind: MemberKind, type_name: Option<&str>) -> Option<Member> {
+        let type_name = type_name.map(Into::into);
+        Some(Member { offset, bit_offset: None, bit_size: None, size, kind, type_name })
+    }
+
+    #[test]
+    fn types_are_read_from_both_versions_with_and_without_a_directory() {
+        for (version, aranges) in [(4, true), (4, false), (5, true), (5, false)] {
+            let vmlinux = Fixture::with_dwarf(version, aranges).open();
+            let types = vmlinux.types();
+            assert_eq!(types.origin(), TypesOrigin::Dwarf);
+            assert_eq!(types.size_of("struct task"), Some(32));
+            assert_eq!(types.size_of("pid_t"), Some(4));
+            assert_eq!(types.size_of("union task"), None);
+            let signed = MemberKind::Integer { signed: true };
+            assert_eq!(types.member("task", "pid"), member(0, 4, signed.clone(), Some("pid_t")));
+            assert_eq!(types.member("task", "next"), member(8, 8, MemberKind::Pointer, Some("struct task *")));
+            assert_eq!(types.member("task", "mode"), member(16, 4, MemberKind::Enum, Some("enum mode")));
+            assert_eq!(types.member("task", "run"), member(24, 8, MemberKind::Pointer, None));
+            let grid = MemberKind::Array { len: 8, element_size: 1 };
+            assert_eq!(types.member("task", "grid"), member(8, 8, grid, Some("char[8]")));
+            assert_eq!(types.member("task", "grid[7]"), member(15, 1, signed.clone(), Some("char")));
+            assert_eq!(types.member("task", "grid[8]"), None);
+            let more = MemberKind::Array { len: 0, element_size: 8 };
+            assert_eq!(types.member("task", "more"), member(32, 0, more, Some("long int[]")));
+            assert_eq!(types.member("task", "more[2]"), member(48, 8, signed, Some("long int")));
+            let names = ["pid", "old", "now", "next", "grid", "mode", "run", "more"];
+            assert_eq!(types.member_names("task"), names);
+            assert_eq!((types.enumerator("OFF"), types.enumerator("ON")), (Some(-1), Some(200)));
+            assert_eq!(types.enumerator_of("mode", "ON"), Some(200));
+            assert_eq!(types.enumerator("MAYBE"), None);
+            assert_eq!(types.variable_array_len("tasks"), Some(3));
+            assert_eq!(types.variable_type_size("tasks"), Some(96));
+            assert_eq!(types.variable_array_len("schedule"), None);
+        }
+    }
+
+    #[test]
+    fn bit_fields_in_both_notations() {
+        let vmlinux = Fixture::with_dwarf(4, true).open();
+        let bits = |name| {
+            let member = vmlinux.types().member("task", name).unwrap();
+            (member.offset, member.bit_offset, member.bit_size, member.size)
+        };
+        assert_eq!(bits("old"), (4, Some(0), Some(3), 4));
+        assert_eq!(bits("now"), (4, Some(3), Some(2), 4));
+    }
+}

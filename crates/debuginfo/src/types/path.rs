@@ -10,7 +10,7 @@ use super::{
 /// How deep anonymous structs and unions may nest. `struct page` has three levels.
 const MAX_DEPTH: usize = 16;
 /// How many of them one struct may hold altogether; `struct page` has eighteen.
-const MAX_ANONYMOUS: usize = 4096;
+const MAX_ANONYMOUS: usize = 256;
 
 /// One step of a path.
 #[derive(Debug, PartialEq, Eq)]

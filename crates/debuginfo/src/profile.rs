@@ -2,7 +2,8 @@
 //!
 //! A profile is itself an ELF file that [`Vmlinux::open`] reads like any other. It holds
 //!
-//! - the symbol table without the entries that nothing is looked up by,
+//! - the symbol table without what nobody looks up: the compiler's own labels in data, and the padding before functions
+//!   (`__pfx_*`, whose addresses have no symbol, or the label before it, in a profile),
 //! - `.BTF` and the ORC unwind sections, compressed,
 //! - `.notes` with the build-id, and the bytes of `linux_banner`,
 //! - all other allocated sections as places in memory without contents, so that symbols keep their sections.

@@ -6,10 +6,10 @@
 #![cfg(feature = "lab-tests")]
 #![allow(clippy::expect_used, clippy::unwrap_used)] // Helpers of tests, which clippy does not see as such.
 
-use std::{borrow::Cow, env, path::PathBuf};
+use std::{borrow::Cow, env, fs::File, path::PathBuf};
 
 use addr2line::gimli;
-use vmcore_debuginfo::{MemberKind, SourceFrame, TypesOrigin, Vmlinux};
+use vmcore_debuginfo::{MemberKind, SourceFrame, TypesOrigin, Vmlinux, write_profile};
 use vmcore_memory::VirtAddr;
 
 fn lab() -> Vmlinux {
@@ -203,4 +203,39 @@ fn btf_and_dwarf_agree_on_enumerators_and_base_types() {
         assert_eq!(btf.variable_type_size(variable), dwarf.variable_type_size(variable), "{variable}");
     }
     assert_eq!(btf.variable_type_size("swap_info").unwrap() / 8, dwarf.variable_array_len("swap_info").unwrap());
+}
+
+#[test]
+fn a_profile_answers_like_its_vmlinux() {
+    let vmlinux = lab();
+    let path = env::temp_dir().join(format!("vmcore-debuginfo-lab-{}", std::process::id()));
+    write_profile(&vmlinux, &mut File::create(&path).unwrap()).unwrap();
+    let size = std::fs::metadata(&path).unwrap().len();
+    let profile = Vmlinux::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    println!("profile: {} KiB", size >> 10);
+    assert!(size < 10 << 20);
+    assert_eq!(profile.build_id().unwrap(), vmlinux.build_id().unwrap());
+    assert_eq!(profile.banner().unwrap(), vmlinux.banner().unwrap());
+    for section in [".orc_unwind_ip", ".orc_unwind", ".orc_header", ".BTF"] {
+        assert_eq!(profile.section(section), vmlinux.section(section), "{section}");
+    }
+    assert_eq!(profile.types().origin(), TypesOrigin::Btf);
+    for name in STRUCTS {
+        assert_eq!(profile.types().size_of(name), vmlinux.types().size_of(name), "{name}");
+        for member in vmlinux.types().member_names(name) {
+            assert_eq!(profile.types().member(name, &member), vmlinux.types().member(name, &member), "{name}.{member}");
+        }
+    }
+    for address in code_addresses(&vmlinux) {
+        let expected = vmlinux.symbols().lookup(address);
+        if expected.is_some_and(|symbol| symbol.name.starts_with("__pfx_")) {
+            // The padding before a function, which a profile leaves out.
+            continue;
+        }
+        assert_eq!(profile.symbols().lookup(address), expected, "{address}");
+        if let Some(symbol) = expected {
+            assert_eq!(profile.symbols().address(symbol.name), vmlinux.symbols().address(symbol.name));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use vmcore_kernel::{Detail, Kernel, Snapshot, Stack, Task};
 
-use crate::{Evidence, Facts, KernelPreemption, LogLine};
+use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -21,10 +21,23 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
         blocked: stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible()),
-        preemption: (KernelPreemption::Unknown, Evidence::new("preemption model", "not known")),
+        preemption: preemption(kernel),
         log: log.into_iter().map(|record| LogLine { timestamp_ns: record.timestamp_ns, text: record.text }).collect(),
         gaps,
     }
+}
+
+fn preemption(kernel: &Kernel<'_>) -> (KernelPreemption, Evidence) {
+    let found = kernel.preemption();
+    let preempts = match found.preempts_kernel_code() {
+        Some(false) => KernelPreemption::No,
+        Some(true) => KernelPreemption::Yes,
+        None => KernelPreemption::Unknown,
+    };
+    let mut evidence = Evidence::new("preemption model", format!("preempt={}: {}", found.model.name(), found.evidence));
+    evidence.place = found.address.map(Place::Kernel);
+    evidence.value = found.value.map(|value| Value::Decimal(value.into()));
+    (preempts, evidence)
 }
 
 fn stacks_of(kernel: &Kernel<'_>, snapshot: &Snapshot, which: impl Fn(&Task) -> bool) -> Vec<Stack> {

@@ -8,6 +8,9 @@
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, LogLine, Place, Severity, Value, issue};
 
+/// The watchdog counts in units of 2^30 ns, rounded, from when its own thread last ran: before the task was scheduled in.
+const WATCHDOG_SLACK_S: u64 = 2;
+
 /// What the watchdog printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
@@ -38,7 +41,7 @@ fn finding(facts: &Facts<'_>, report: &Report, line: &LogLine) -> (Confidence, F
     ];
     let still = facts.snapshot.cpu(*cpu).and_then(|cpu| {
         let current = facts.snapshot.current(cpu).filter(|task| task.pid == *pid)?;
-        let running = facts.running_ns(cpu).filter(|ns| ns / 1_000_000_000 >= *stuck_s)?;
+        let running = facts.running_ns(cpu).filter(|ns| ns / 1_000_000_000 + WATCHDOG_SLACK_S >= *stuck_s)?;
         Some((current, running))
     });
     if let Some((current, running)) = still {

@@ -65,6 +65,13 @@ impl Registers {
         })
     }
 
+    /// These general registers with the part of `other` that the CPU itself saves on an exception: RIP, CS, RFLAGS, RSP
+    /// and SS.
+    #[must_use]
+    pub const fn with_return_frame(self, other: &Self) -> Self {
+        Self { rip: other.rip, cs: other.cs, eflags: other.eflags, rsp: other.rsp, ss: other.ss, ..self }
+    }
+
     /// The interrupted instruction's address.
     #[must_use]
     pub const fn pc(&self) -> VirtAddr {

@@ -107,7 +107,8 @@ pub struct Interrupt {
     pub address: VirtAddr,
     /// The registers. Only RIP, CS, RFLAGS, RSP and SS are known unless `complete`; the others are 0.
     pub registers: Registers,
-    /// Whether the general registers were saved, too.
+    /// Whether the general registers are known, too: saved with the others, or still in the CPU where entry code was
+    /// itself interrupted before it saved them.
     pub complete: bool,
 }
 

@@ -189,7 +189,13 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         let skip = usize::try_from(saved).unwrap_or_default();
         let Some(known) = bytes.get_mut(skip..) else { return Ok(None) };
         self.memory.read(address.wrapping_add(saved), known)?;
-        let Some(registers) = Registers::from_pt_regs(&bytes) else { return Ok(None) };
+        let Some(mut registers) = Registers::from_pt_regs(&bytes) else { return Ok(None) };
+        if !complete {
+            // Where the CPU has pushed only its own part, the entry code has not touched the general registers yet, or
+            // has restored them already: they are still those of the interrupted code.
+            registers = from.registers.map_or(registers, |known| known.with_return_frame(&registers));
+        }
+        let complete = complete || from.registers.is_some();
         let interrupt = Interrupt { frame: unwound.frames.len(), address, registers, complete };
         if registers.user_mode() {
             unwound.interrupts.push(interrupt);
@@ -207,7 +213,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             bp: if complete { Some(VirtAddr::new(registers.rbp)) } else { from.bp },
             exact: true,
             trust: Trust::Orc,
-            registers: if complete { Some(registers) } else { from.registers },
+            registers: complete.then_some(registers),
         })))
     }
 

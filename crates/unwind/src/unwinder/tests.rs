@@ -142,6 +142,24 @@ fn an_interrupt_leads_from_its_stack_to_the_task_and_to_user_mode() {
     assert!(unwound.frames[1].exact, "interrupted code is at its next instruction");
 }
 
+/// A CPU stopped at the first instructions of `asm_exc_page_fault`: only the CPU's own part of `pt_regs` is there.
+#[test]
+fn entry_code_that_has_saved_nothing_leaves_the_registers_known() {
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 0, Kind::PartialRegs)
+        .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
+        .word(TASK + 0x100, TEXT + 0x210)
+        .word(TASK + 0x108, 0x10)
+        .word(TASK + 0x118, TASK + 0x200);
+    let registers = Registers { rip: TEXT, rsp: TASK + 0x100, cs: 0x10, rdi: 0xc000_1000, ..Registers::default() };
+    let start = |complete| Start { registers, exact: true, complete };
+    let unwound = Unwinder::new(&fake).unwind(start(true));
+    let [interrupt] = unwound.interrupts[..] else { panic!("{unwound:?}") };
+    assert!(interrupt.complete);
+    assert_eq!((interrupt.registers.rip, interrupt.registers.rdi), (TEXT + 0x210, 0xc000_1000));
+    assert!(!Unwinder::new(&fake).unwind(start(false)).interrupts[0].complete);
+}
+
 #[test]
 fn a_jump_to_nowhere_is_unwound_by_the_pushed_return_address() {
     let fake = Fake::default()

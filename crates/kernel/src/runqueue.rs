@@ -5,7 +5,7 @@
 //!
 //! Source: `kernel/sched/sched.h`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
@@ -18,8 +18,8 @@ use crate::{Gap, LayoutError, Task};
 const RT_PRIORITIES: u64 = 100;
 /// More tasks than one run queue holds on any machine this tool was meant for.
 const MAX_QUEUED: usize = 1 << 17;
-/// Task groups nest as deep as control groups do.
-const MAX_GROUP_DEPTH: usize = 64;
+/// More task groups than are runnable on one CPU at once; they also bound how deep groups nest.
+const MAX_GROUPS: usize = 1024;
 
 /// Offsets in `struct rq` and below.
 pub(crate) struct RunQueueLayout {
@@ -145,7 +145,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         self.stopper(address, &mut queued);
         self.deadline(address, cpu, &mut queued, gaps);
         self.real_time(address, cpu, &mut queued, gaps);
-        self.fair(layout.fair_root.address(address), cpu, 0, &mut queued, gaps);
+        self.fair(layout.fair_root.address(address), cpu, &mut HashSet::new(), &mut queued, gaps);
         queued.retain(|entry| entry.task != current);
         Ok(RunQueue {
             cpu,
@@ -208,9 +208,17 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         }
     }
 
-    fn fair(&self, root: VirtAddr, cpu: u32, depth: usize, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
-        if depth > MAX_GROUP_DEPTH || queued.len() > MAX_QUEUED {
-            gaps.push(Gap::new(format!("run queue of CPU {cpu}"), "groups nest without end"));
+    /// `seen` holds the trees that were entered: groups that own each other would be walked for ever.
+    fn fair(
+        &self,
+        root: VirtAddr,
+        cpu: u32,
+        seen: &mut HashSet<VirtAddr>,
+        queued: &mut Vec<Queued>,
+        gaps: &mut Vec<Gap>,
+    ) {
+        if seen.len() > MAX_GROUPS || queued.len() > MAX_QUEUED || !seen.insert(root) {
+            gaps.push(Gap::new(format!("run queue of CPU {cpu}"), "task groups lead back to one another"));
             return;
         }
         let member = self.task_layout.fair_node;
@@ -218,7 +226,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             if let Some(task) = self.task(member, node) {
                 queued.push(Queued { task, class: Class::Fair });
             } else if let Some(group) = self.group(node) {
-                self.fair(self.layout.group_root.address(group), cpu, depth + 1, queued, gaps);
+                self.fair(self.layout.group_root.address(group), cpu, seen, queued, gaps);
             }
         }
     }

@@ -144,7 +144,7 @@ impl Snapshot {
         Self { cpus: cpus.collect(), tasks, gaps, by_address }
     }
 
-    /// A snapshot from parts, for tests of detectors.
+    /// A snapshot from parts, for tests of detectors. CPUs must be in the order of their numbers.
     #[must_use]
     pub fn from_parts(tasks: Vec<Task>, cpus: Vec<Cpu>) -> Self {
         let by_address = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
@@ -173,14 +173,16 @@ impl Snapshot {
     #[must_use]
     pub fn cpu_running(&self, task: &Task) -> Option<&Cpu> {
         let runs = |cpu: &&Cpu| cpu.run_queue.as_ref().is_some_and(|queue| queue.current == task.address);
-        // An idle task is every run queue's own; a task may only be current once, but a damaged dump may say otherwise.
-        self.cpus.iter().find(|cpu| cpu.cpu == task.cpu && runs(cpu)).or_else(|| self.cpus.iter().find(runs))
+        // A task that is just being moved may be current on another CPU than its own field says.
+        let anywhere = || self.cpus.iter().find(runs).filter(|_| task.on_cpu);
+        self.cpu(task.cpu).filter(runs).or_else(anywhere)
     }
 
     /// The CPU with this number.
     #[must_use]
     pub fn cpu(&self, number: u32) -> Option<&Cpu> {
-        self.cpus.iter().find(|cpu| cpu.cpu == number)
+        let index = self.cpus.binary_search_by_key(&number, |cpu| cpu.cpu).ok()?;
+        self.cpus.get(index)
     }
 
     /// Unwinds the stacks of the tasks with these indices, in parallel. The result has their order, whatever the

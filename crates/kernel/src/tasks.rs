@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use rayon::prelude::*;
 use vmcore_memory::VirtAddr;
 
 use crate::list::list;
@@ -11,9 +12,12 @@ use crate::{Gap, Kernel};
 
 /// `PID_MAX_LIMIT` on 64-bit machines.
 const MAX_TASKS: usize = 4 << 20;
+/// List elements that are followed in all: every task is on two lists. Damaged pointers can make many lists share one
+/// tail, which would be walked again for each.
+const MAX_STEPS: usize = 2 * MAX_TASKS;
 
 pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<Gap>) -> Vec<Task> {
-    let mut addresses = Addresses { seen: HashSet::new(), tasks: Vec::new() };
+    let mut addresses = Addresses { seen: HashSet::new(), tasks: Vec::new(), steps_left: MAX_STEPS };
     for cpu in kernel.percpu().cpus() {
         match kernel.idle_task(cpu) {
             Ok(task) => addresses.add(task),
@@ -26,9 +30,11 @@ pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<
         None => gaps.push(Gap::new("task list", "vmlinux has no symbol init_task")),
     }
     let mut read = |addresses: &[VirtAddr]| -> Vec<Task> {
+        let read: Vec<_> =
+            addresses.par_iter().map(|&address| (address, layout.read(kernel.memory(), address))).collect();
         let mut tasks = Vec::with_capacity(addresses.len());
-        for &address in addresses {
-            match layout.read(kernel.memory(), address) {
+        for (address, task) in read {
+            match task {
                 Ok(task) => tasks.push(task),
                 Err(error) => gaps.push(Gap::new(format!("task_struct at {address}"), error)),
             }
@@ -47,6 +53,7 @@ pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<
 struct Addresses {
     seen: HashSet<VirtAddr>,
     tasks: Vec<VirtAddr>,
+    steps_left: usize,
 }
 
 impl Addresses {
@@ -72,7 +79,8 @@ impl Addresses {
         let what = || format!("threads of the task at {leader}");
         match layout.threads(memory, leader) {
             Ok((head, member)) => {
-                let threads = list(memory, head, MAX_TASKS, &what());
+                let threads = list(memory, head, self.steps_left.min(MAX_TASKS), &what());
+                self.steps_left = self.steps_left.saturating_sub(threads.nodes.len());
                 gaps.extend(threads.gap);
                 threads.nodes.into_iter().for_each(|node| self.add(member.container(node)));
             }

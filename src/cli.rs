@@ -1,9 +1,14 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::failure::Failure;
+use crate::values::{self, Nanoseconds};
 
 /// Opens a crashed Linux machine's memory dump and proves what hung it.
 ///
@@ -68,8 +73,20 @@ pub(crate) enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Say what hung the machine, and prove it
+    Analyze(Analyze),
     /// Show stacks, by default of what every CPU was running
     Bt(Bt),
+    /// List all tasks
+    Ps(Input),
+    /// Show who runs on each CPU and who waits for it
+    Runq(Input),
+    /// Print the kernel log
+    Dmesg(Input),
+    /// Say what the dump is of
+    Info(Input),
+    /// Translate a virtual address, with every page-table entry on the way
+    Vtop(Vtop),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -80,14 +97,17 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// The dump and what describes its kernel.
 #[derive(Args, Debug)]
 pub(crate) struct Input {
-    /// The memory dump: an ELF core from /proc/vmcore or QEMU
+    /// The memory dump: of kdump, makedumpfile, QEMU or virsh
     #[arg(value_name = "VMCORE")]
     pub(crate) vmcore: PathBuf,
     /// The kernel's debug information; looked up by build-id and release if left out
@@ -98,11 +118,21 @@ pub(crate) struct Input {
 }
 
 /// Where to look for a vmlinux that is not named.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Search {
     /// Look for the vmlinux in DIR before /usr/lib/debug; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) debug_dir: Vec<PathBuf>,
+}
+
+/// How to judge.
+#[derive(Args, Debug)]
+pub(crate) struct Analyze {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// How long a task must have had its CPU to count as spinning, and another must have waited to count as starved
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
+    pub(crate) spin_threshold: Nanoseconds,
 }
 
 /// Which stacks to show.
@@ -121,9 +151,56 @@ pub(crate) struct Bt {
     pub(crate) all: bool,
 }
 
+/// What to translate.
+#[derive(Args, Debug)]
+#[command(override_usage = "vmcore-thp vtop [OPTIONS] <VMCORE> [VMLINUX] <ADDRESS>")]
+pub(crate) struct Vtop {
+    /// The memory dump, the kernel's debug information (looked up if left out), and the address in hexadecimal
+    // One list: an optional argument in front of a required one is not told apart when options stand between them.
+    #[arg(value_name = "VMCORE [VMLINUX] ADDRESS", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
+    words: Vec<OsString>,
+    #[command(flatten)]
+    search: Search,
+    /// Through the page tables of the task with this process or thread id; for user addresses
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Option<i32>,
+}
+
+impl Vtop {
+    /// The input and the address.
+    pub(crate) fn split(&self) -> Result<(Input, u64), Failure> {
+        let (vmcore, vmlinux, address) = match self.words.as_slice() {
+            [vmcore, address] => (vmcore, None, address),
+            [vmcore, vmlinux, address] => (vmcore, Some(vmlinux.into()), address),
+            [_] => return Err(usage("the address is missing")),
+            _ => return Err(usage("there are more than three arguments")),
+        };
+        let text = address.to_string_lossy();
+        let address =
+            values::address(&text).map_err(|why| usage(format_args!("the last argument is '{text}': {why}")))?;
+        Ok((Input { vmcore: vmcore.into(), vmlinux, search: self.search.clone() }, address))
+    }
+}
+
+fn usage(message: impl Display) -> Failure {
+    Failure::new(message).hint("usage: vmcore-thp vtop [OPTIONS] VMCORE [VMLINUX] ADDRESS")
+}
+
 /// Commands whose output has a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Document {
+    /// The verdict
+    Analyze,
     /// Stacks
     Bt,
+    /// Tasks
+    Ps,
+    /// Run queues
+    Runq,
+    /// The kernel log
+    Dmesg,
+    /// The dump
+    Info,
+    /// A translation
+    Vtop,
 }

@@ -14,5 +14,11 @@ pub(crate) fn start(verbose: u8) {
     };
     let ansi =
         std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(ansi).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_timer(tracing_subscriber::fmt::time::uptime())
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
 }

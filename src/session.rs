@@ -1,6 +1,7 @@
 //! An opened dump with its kernel.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -67,6 +68,8 @@ impl Context {
 /// A dump, its vmlinux and the kernel they make. They live until the process ends: giving hundreds of megabytes of
 /// mappings back one by one would only delay that.
 pub(crate) struct Session {
+    pub(crate) vmcore: PathBuf,
+    pub(crate) vmlinux: PathBuf,
     pub(crate) kernel: &'static Kernel<'static>,
     snapshot: OnceLock<Snapshot>,
 }
@@ -88,7 +91,7 @@ impl Session {
         };
         let vmlinux: &'static Vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&path))?);
         let kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
-        Ok(Self { kernel: leak(kernel), snapshot: OnceLock::new() })
+        Ok(Self { vmcore: input.vmcore.clone(), vmlinux: path, kernel: leak(kernel), snapshot: OnceLock::new() })
     }
 
     /// Tasks, run queues and registers, read when they are first asked for.

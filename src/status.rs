@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(crate) enum Status {
     /// 0: nothing wrong was found.
     NothingFound,
+    /// 1: a problem was found, confirmed or probable.
+    ProblemFound,
     /// 2: could not run: usage, an unreadable file, a vmlinux of another kernel.
     CannotRun,
     /// 3: what was needed is not in the dump.
@@ -17,6 +19,7 @@ impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(match status {
             Status::NothingFound => 0,
+            Status::ProblemFound => 1,
             Status::CannotRun => 2,
             Status::Inconclusive => 3,
         })

@@ -16,7 +16,8 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
     context.warn_gaps(&snapshot.gaps);
     output.write(&Bt::new(snapshot, &stacks))?;
-    Ok(Status::NothingFound)
+    let nothing = stacks.iter().all(|stack| stack.frames.is_empty());
+    Ok(if nothing { Status::Inconclusive } else { Status::NothingFound })
 }
 
 /// Indices of the tasks that were asked for, in the order of the options; every CPU's current task without any.

@@ -1,7 +1,12 @@
 //! One module for each command: which data it needs, and which report it makes of them.
 
+mod analyze;
 mod bt;
+mod info;
+mod lists;
+mod machine;
 mod tooling;
+mod vtop;
 
 use clap::CommandFactory;
 
@@ -18,9 +23,15 @@ pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
     let output = Output::new(&cli.global)?;
     let context = Context::new(&cli.global);
     match &cli.command {
+        Command::Analyze(arguments) => analyze::run(arguments, &context, output),
         Command::Bt(arguments) => bt::run(arguments, &context, output),
+        Command::Ps(input) => lists::ps(input, &context, output),
+        Command::Runq(input) => lists::runq(input, &context, output),
+        Command::Dmesg(input) => lists::dmesg(input, &context, output),
+        Command::Info(input) => info::run(input, &context, output),
+        Command::Vtop(arguments) => vtop::run(arguments, &context, output),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
-        Command::Man => tooling::man(Cli::command(), output),
+        Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),
     }
 }

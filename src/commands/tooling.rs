@@ -1,7 +1,7 @@
 //! Commands that need no dump: schemas, shell completions, the manual page.
 
 use clap_complete::Shell;
-use vmcore_report::{bt::Bt, json_schema};
+use vmcore_report::{analyze::Analyze, bt::Bt, dmesg::Dmesg, info::Info, json_schema, ps::Ps, runq::Runq, vtop::Vtop};
 
 use crate::cli::Document;
 use crate::failure::Failure;
@@ -10,7 +10,13 @@ use crate::status::Status;
 
 pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failure> {
     let schema = match document {
+        Document::Analyze => json_schema::<Analyze<'static>>(),
         Document::Bt => json_schema::<Bt<'static>>(),
+        Document::Ps => json_schema::<Ps<'static>>(),
+        Document::Runq => json_schema::<Runq<'static>>(),
+        Document::Dmesg => json_schema::<Dmesg<'static>>(),
+        Document::Info => json_schema::<Info<'static>>(),
+        Document::Vtop => json_schema::<Vtop<'static>>(),
     };
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;
     Ok(Status::NothingFound)
@@ -24,7 +30,16 @@ pub(crate) fn completions(shell: Shell, mut command: clap::Command, output: Outp
     Ok(Status::NothingFound)
 }
 
-pub(crate) fn man(command: clap::Command, output: Output) -> Result<Status, Failure> {
+/// The program's page, or with `name` that of one command: `man -l <(vmcore-thp man bt)`.
+pub(crate) fn man(name: Option<&str>, mut program: clap::Command, output: Output) -> Result<Status, Failure> {
+    // Gives every command the options that all have, and its full name.
+    program.build();
+    let command = match name {
+        None => program,
+        Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
+            Failure::new(format_args!("there is no command '{name}'")).hint("see `vmcore-thp --help`")
+        })?,
+    };
     let page = clap_mangen::Man::new(command);
     output.write_with(|mut out| page.render(&mut out))?;
     Ok(Status::NothingFound)

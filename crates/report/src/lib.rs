@@ -9,15 +9,25 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analyze;
 pub mod bt;
+pub mod dmesg;
+mod duration;
 mod gap;
 mod hex;
+pub mod info;
 mod json;
+pub mod machine;
+pub mod ps;
+pub mod runq;
 mod sanitize;
 mod theme;
+pub mod vtop;
+mod wrap;
 
 use std::io;
 
+pub use duration::Duration;
 pub use gap::Gap;
 pub use hex::Hex;
 pub use json::{SCHEMA_VERSION, json_schema, write_json};

@@ -9,6 +9,7 @@ use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelSt
 use vmcore_memory::Registers as MachineRegisters;
 
 use crate::{Gap, Hex};
+pub(crate) use text::write_stacks;
 
 /// Stacks of tasks, in the order they were asked for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -38,8 +39,8 @@ pub struct Stack<'a> {
     pub state: char,
     /// Whether a CPU was executing it.
     pub on_cpu: bool,
-    /// Whether it was in a run queue.
-    pub on_rq: bool,
+    /// `task_struct.on_rq`: 1 in a run queue, 2 on its way to another CPU's, 0 in none.
+    pub on_rq: u64,
     /// Real frames, innermost first, up to the user boundary or the thread's entry.
     pub frames: Vec<Frame<'a>>,
     /// Registers saved by exceptions, interrupts and system calls on the way, innermost first.
@@ -160,7 +161,7 @@ impl<'a> Stack<'a> {
             task: task.address.into(),
             state: task.state.letter(),
             on_cpu: task.on_cpu,
-            on_rq: task.on_rq != 0,
+            on_rq: task.on_rq,
             frames: stack.frames.iter().map(Frame::new).collect(),
             exceptions: stack.interrupts.iter().map(|interrupt| Exception::new(interrupt, &stack.frames)).collect(),
             end: stack.end.name(),

@@ -79,7 +79,7 @@ impl fmt::Display for StackChange {
 }
 
 fn write_frame(index: usize, frame: &Frame<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    write!(out, "{index:>3} ").and_then(|()| {
+    write!(out, "{:>3} ", format!("#{index}")).and_then(|()| {
         write!(
             out,
             "{} {} at {:016x}",

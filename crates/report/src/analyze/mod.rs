@@ -1,0 +1,344 @@
+//! `analyze`: the verdict with its proof.
+
+mod chain;
+mod proof;
+mod text;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_diagnose as diagnose;
+use vmcore_diagnose::{Diagnosis, Place, Value};
+use vmcore_kernel::Snapshot;
+
+use crate::Hex;
+use crate::bt::{self, Stack};
+use crate::machine::{Dump, Kernel, Panic};
+
+/// The verdict with its proof.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Analyze")]
+pub struct Analyze<'a> {
+    /// The dump file.
+    pub dump: Dump,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The panic.
+    pub panic: Panic,
+    /// How long the machine had been up.
+    pub uptime_ns: Option<u64>,
+    /// The answer.
+    pub verdict: Verdict<'a>,
+    /// The CPUs that spin in the page-fault path, by number.
+    pub spinners: Vec<Spinner<'a>>,
+    /// The tasks that should run instead, by thread id.
+    pub splitters: Vec<Splitter<'a>>,
+    /// Who waits for whom.
+    pub edges: Vec<Edge<'a>>,
+    /// What else was found.
+    pub findings: Vec<Finding<'a>>,
+    /// Claims that would make the verdict false, and what was found.
+    pub refutations: Vec<Refutation<'a>>,
+    /// What could not be read, and what that blocks.
+    pub unknown: &'a [String],
+    /// The known bug behind it.
+    pub known_issue: Option<KnownIssue<'a>>,
+    /// What to do, most effective first.
+    pub remedy: Vec<Remedy<'a>>,
+    /// The stacks of every CPU's current task in CPU order, then those of the splitters.
+    pub stacks: Vec<Stack<'a>>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Verdict")]
+pub struct Verdict<'a> {
+    /// The problem's stable name, such as `thp-split-page-fault-livelock`; null where none was found or it cannot be
+    /// told which.
+    pub issue: Option<&'static str>,
+    /// `confirmed`, `probable`, `possible`, `none` (nothing was found and everything could be read) or `insufficient`
+    /// (what would be needed to tell is not in the dump).
+    pub confidence: &'static str,
+    /// One sentence.
+    pub summary: &'a str,
+}
+
+/// One fact: enough to check it with another tool.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Evidence")]
+pub struct Evidence<'a> {
+    /// What was read, by its kernel name where it has one.
+    pub what: &'a str,
+    /// Where; null for what was computed.
+    pub address: Option<Hex>,
+    /// Whose address it is: `kernel`, `user` or `physical`.
+    pub space: Option<&'static str>,
+    /// The raw value: hexadecimal for addresses, flags and entries, decimal for counts and times, or a name.
+    pub value: Option<String>,
+    /// What it means.
+    pub meaning: &'a str,
+}
+
+/// A CPU that spins in the page-fault path.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Spinner")]
+pub struct Spinner<'a> {
+    /// The CPU.
+    pub cpu: u32,
+    /// The thread id of the task on it.
+    pub pid: i32,
+    /// The task's name, chosen by itself.
+    pub comm: &'a str,
+    /// The address of its `struct task_struct`.
+    pub task: Hex,
+    /// The user address that faults again and again.
+    pub address: Option<Hex>,
+    /// How long the task has been running without being scheduled out, by the run queue's clock.
+    pub running_ns: Option<u64>,
+    /// The function whose instruction faults.
+    pub fault_function: Option<&'a str>,
+    /// The system call's function.
+    pub syscall_function: Option<&'a str>,
+    /// The raw page-table entry that the fault finds.
+    pub entry: Option<Hex>,
+    /// The `struct page` of the huge page's head.
+    pub head_page: Option<Hex>,
+    /// The links of the proof that are about this CPU.
+    pub evidence: Vec<Evidence<'a>>,
+}
+
+/// A task that splits a huge page and cannot run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Splitter")]
+pub struct Splitter<'a> {
+    /// Thread id.
+    pub pid: i32,
+    /// The task's name, chosen by itself.
+    pub comm: &'a str,
+    /// The address of its `struct task_struct`.
+    pub task: Hex,
+    /// The CPU in whose run queue it waits.
+    pub cpu: u32,
+    /// Its state's letter, as in `ps`.
+    pub state: char,
+    /// `task_struct.on_rq`: 1 in a run queue.
+    pub on_rq: u64,
+    /// Whether a CPU was executing it.
+    pub on_cpu: bool,
+    /// How long it has been waiting for the CPU, by the run queue's clock.
+    pub waiting_ns: Option<u64>,
+    /// The outermost function of the split on its stack.
+    pub split_function: &'a str,
+    /// The `struct page` of the huge page's head.
+    pub head_page: Option<Hex>,
+    /// The links of the proof that are about this task.
+    pub evidence: Vec<Evidence<'a>>,
+}
+
+/// One step of who waits for whom.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Edge")]
+pub struct Edge<'a> {
+    /// Who waits.
+    pub from: &'a str,
+    /// For what.
+    pub to: &'a str,
+    /// Why.
+    pub why: &'a str,
+    /// What shows it.
+    pub evidence: Vec<Evidence<'a>>,
+}
+
+/// Something else that was found.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Finding")]
+pub struct Finding<'a> {
+    /// A stable name.
+    pub id: &'static str,
+    /// `info`, `warning` or `critical`.
+    pub severity: &'static str,
+    /// One sentence.
+    pub summary: &'a str,
+    /// What shows it.
+    pub evidence: Vec<Evidence<'a>>,
+}
+
+/// A claim that would make the verdict false, and what was found.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Refutation")]
+pub struct Refutation<'a> {
+    /// The claim.
+    pub claim: &'a str,
+    /// What was looked at, with values.
+    pub checked: &'a str,
+    /// `refuted` (the claim is false: the verdict stands), `holds` (the claim is true) or `unknown`.
+    pub result: &'static str,
+}
+
+/// A bug that is known upstream or at a vendor.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KnownIssue")]
+pub struct KnownIssue<'a> {
+    /// Its identity, such as the fixing commit.
+    pub id: &'a str,
+    /// Which kernels have it.
+    pub affected: &'a str,
+    /// What fixes it.
+    pub fixed_by: &'a str,
+    /// Whether this kernel has it: `yes`, `no` or `unknown`.
+    pub in_this_kernel: &'static str,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Remedy")]
+pub struct Remedy<'a> {
+    /// In words.
+    pub action: &'a str,
+    /// The exact command, where there is one.
+    pub command: Option<&'a str>,
+    /// What it achieves.
+    pub why: &'a str,
+}
+
+/// What the diagnosis is of.
+pub struct Subject {
+    /// The dump file.
+    pub dump: Dump,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The panic.
+    pub panic: Panic,
+    /// How long the machine had been up.
+    pub uptime_ns: Option<u64>,
+}
+
+impl<'a> Analyze<'a> {
+    /// The report of a diagnosis that was made from `snapshot`.
+    #[must_use]
+    pub fn new(subject: Subject, snapshot: &'a Snapshot, diagnosis: &'a Diagnosis) -> Self {
+        let Subject { dump, kernel, panic, uptime_ns } = subject;
+        Self {
+            dump,
+            kernel,
+            panic,
+            uptime_ns,
+            verdict: Verdict::new(&diagnosis.verdict),
+            spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
+            splitters: diagnosis.splitters.iter().map(Splitter::new).collect(),
+            edges: diagnosis.edges.iter().map(Edge::new).collect(),
+            findings: diagnosis.findings.iter().map(Finding::new).collect(),
+            refutations: diagnosis.refutations.iter().map(Refutation::new).collect(),
+            unknown: &diagnosis.unknown,
+            known_issue: diagnosis.known_issue.as_ref().map(KnownIssue::new),
+            remedy: diagnosis.remedy.iter().map(Remedy::new).collect(),
+            stacks: bt::stacks(snapshot, &diagnosis.stacks),
+        }
+    }
+}
+
+fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
+    evidence.iter().map(Evidence::new).collect()
+}
+
+impl<'a> Verdict<'a> {
+    fn new(verdict: &'a diagnose::Verdict) -> Self {
+        Self { issue: verdict.issue, confidence: verdict.confidence.name(), summary: &verdict.summary }
+    }
+}
+
+impl<'a> Evidence<'a> {
+    fn new(evidence: &'a diagnose::Evidence) -> Self {
+        let (space, address) = match evidence.place {
+            None => (None, None),
+            Some(Place::Kernel(address)) => (Some("kernel"), Some(address.into())),
+            Some(Place::User(address)) => (Some("user"), Some(address.into())),
+            Some(Place::Physical(address)) => (Some("physical"), Some(address.into())),
+        };
+        let value = evidence.value.as_ref().map(|value| match value {
+            Value::Hex(raw) => Hex(*raw).to_string(),
+            Value::Decimal(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+        });
+        Self { what: &evidence.what, address, space, value, meaning: &evidence.meaning }
+    }
+}
+
+impl<'a> Spinner<'a> {
+    fn new(spinner: &'a diagnose::Spinner) -> Self {
+        Self {
+            cpu: spinner.cpu,
+            pid: spinner.pid,
+            comm: &spinner.comm,
+            task: spinner.task.into(),
+            address: spinner.address.map(Hex::from),
+            running_ns: spinner.running_ns,
+            fault_function: spinner.fault_function.as_deref(),
+            syscall_function: spinner.syscall_function.as_deref(),
+            entry: spinner.entry.map(Hex),
+            head_page: spinner.head_page.map(Hex::from),
+            evidence: evidence(&spinner.evidence),
+        }
+    }
+}
+
+impl<'a> Splitter<'a> {
+    fn new(splitter: &'a diagnose::Splitter) -> Self {
+        Self {
+            pid: splitter.pid,
+            comm: &splitter.comm,
+            task: splitter.task.into(),
+            cpu: splitter.cpu,
+            state: splitter.state,
+            on_rq: splitter.on_rq,
+            on_cpu: splitter.on_cpu,
+            waiting_ns: splitter.waiting_ns,
+            split_function: &splitter.split_function,
+            head_page: splitter.head_page.map(Hex::from),
+            evidence: evidence(&splitter.evidence),
+        }
+    }
+}
+
+impl<'a> Edge<'a> {
+    fn new(edge: &'a diagnose::Edge) -> Self {
+        Self { from: &edge.from, to: &edge.to, why: &edge.why, evidence: evidence(&edge.evidence) }
+    }
+}
+
+impl<'a> Finding<'a> {
+    fn new(finding: &'a diagnose::Finding) -> Self {
+        Self {
+            id: finding.id,
+            severity: finding.severity.name(),
+            summary: &finding.summary,
+            evidence: evidence(&finding.evidence),
+        }
+    }
+}
+
+impl<'a> Refutation<'a> {
+    fn new(refutation: &'a diagnose::Refutation) -> Self {
+        Self { claim: &refutation.claim, checked: &refutation.checked, result: refutation.result.name() }
+    }
+}
+
+impl<'a> KnownIssue<'a> {
+    fn new(known: &'a diagnose::KnownIssue) -> Self {
+        Self {
+            id: &known.id,
+            affected: &known.affected,
+            fixed_by: &known.fixed_by,
+            in_this_kernel: match known.in_this_kernel {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "unknown",
+            },
+        }
+    }
+}
+
+impl<'a> Remedy<'a> {
+    fn new(remedy: &'a diagnose::Remedy) -> Self {
+        Self { action: &remedy.action, command: remedy.command.as_deref(), why: &remedy.why }
+    }
+}

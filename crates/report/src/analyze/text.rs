@@ -1,0 +1,198 @@
+//! The verdict for people. The answer comes first and fits one screen; its proof, what speaks against it, what is not
+//! known and the stacks follow.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+use super::chain::chain;
+use super::proof::write_proof;
+use super::{Analyze, Remedy, Spinner, Splitter};
+use crate::bt::write_stacks;
+use crate::duration::or_unknown;
+use crate::wrap::{Lines, SCREEN};
+use crate::{Duration, Hex, Painted, Report, Sanitized, Theme};
+
+/// More CPUs or tasks than this are only counted in the answer; the proof has all.
+const MAX_ROWS: usize = 8;
+
+impl Report for Analyze<'_> {
+    fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        write_verdict(self, out, theme)?;
+        write_who(self, out, theme)?;
+        write_why(self, out, theme)?;
+        write_remedies(self, out, theme)?;
+        write_proof(self, out, theme)?;
+        if self.stacks.is_empty() {
+            return Ok(());
+        }
+        heading("Stacks", out, theme)?;
+        writeln!(out)?;
+        write_stacks(&self.stacks, out, theme)
+    }
+}
+
+/// A line of its own with an empty one before it.
+pub(super) fn heading(text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    writeln!(out, "\n{}", Painted(theme.heading, text))
+}
+
+/// Untrusted text, wrapped and indented.
+pub(super) fn paragraph(indent: usize, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{}", Lines::new(indent, &Sanitized::new(text).to_string()))
+}
+
+fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let verdict = &report.verdict;
+    let (issue, style) = match (verdict.issue, verdict.confidence) {
+        (Some(issue), "confirmed" | "probable") => (issue, theme.bad),
+        (Some(issue), _) => (issue, theme.doubtful),
+        (None, "none") => ("nothing wrong found", theme.good),
+        (None, _) => ("no verdict", theme.doubtful),
+    };
+    let confidence = verdict.issue.map(|_| format!(" ({})", verdict.confidence)).unwrap_or_default();
+    writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, format_args!("{issue}{confidence}")))?;
+    paragraph(2, verdict.summary, out)?;
+    writeln!(out)?;
+    row("kernel", &kernel_line(report), out, theme)?;
+    match &report.panic.message {
+        Some(message) => row("panic", &panic_line(report, message), out, theme),
+        None => Ok(()),
+    }
+}
+
+/// A label and its text, aligned.
+fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    write!(out, "  {} ", Painted(theme.dim, format_args!("{label:<9}")))?;
+    write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()))
+}
+
+fn kernel_line(report: &Analyze<'_>) -> String {
+    let release = report.kernel.release.as_deref().unwrap_or("(unknown release)");
+    let cpus = report.kernel.cpus;
+    let plural = if cpus == 1 { "" } else { "s" };
+    let uptime = report.uptime_ns.map(|ns| format!(", up {}", Duration(ns))).unwrap_or_default();
+    format!("{release}, {cpus} CPU{plural}{uptime}")
+}
+
+fn panic_line(report: &Analyze<'_>, message: &str) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    match (report.panic.cpu, report.panic.pid) {
+        (Some(cpu), Some(pid)) => format!("CPU {cpu}, pid {pid}: {first}"),
+        (Some(cpu), None) => format!("CPU {cpu}: {first}"),
+        _ => first.to_owned(),
+    }
+}
+
+fn write_who(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    if report.spinners.is_empty() && report.splitters.is_empty() {
+        return Ok(());
+    }
+    heading("Who", out, theme)?;
+    let width = name_width(report);
+    rows(&report.spinners, |spinner| write_spinner(spinner, width, out, theme.bad))?;
+    more(report.spinners.len(), "CPUs spin", out)?;
+    rows(&report.splitters, |splitter| write_splitter(splitter, width, out, theme.doubtful))?;
+    more(report.splitters.len(), "tasks starve", out)
+}
+
+/// The width of the longest name that is shown.
+fn name_width(report: &Analyze<'_>) -> usize {
+    let spinners = report.spinners.iter().take(MAX_ROWS).map(|spinner| spinner.comm);
+    let splitters = report.splitters.iter().take(MAX_ROWS).map(|splitter| splitter.comm);
+    spinners.chain(splitters).map(|comm| Quoted(comm).to_string().chars().count()).max().unwrap_or_default()
+}
+
+fn rows<T>(items: &[T], write: impl FnMut(&T) -> io::Result<()>) -> io::Result<()> {
+    items.iter().take(MAX_ROWS).try_for_each(write)
+}
+
+fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
+    match count.checked_sub(MAX_ROWS) {
+        Some(more @ 1..) => writeln!(out, "  ... and {more} more {what}: see the proof"),
+        _ => Ok(()),
+    }
+}
+
+/// `spinning  CPU 0    pid 146      "fstat/0"  for   9.943 s  at 0x7f3b64603140 (__do_sys_newfstat)`
+fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let Spinner { cpu, pid, comm, .. } = spinner;
+    let running = or_unknown(spinner.running_ns);
+    let address = spinner.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+    let function = spinner.syscall_function.or(spinner.fault_function);
+    write!(
+        out,
+        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} for {running:>9}  at {address}",
+        Painted(style, "spinning "),
+        Quoted(comm)
+    )?;
+    match function {
+        Some(function) => writeln!(out, " ({})", Sanitized::new(function)),
+        None => writeln!(out),
+    }
+}
+
+/// `starved   CPU 3    pid 143      "splitter" for   9.943 s  in split_huge_page_to_list (state R)`
+fn write_splitter(splitter: &Splitter<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let Splitter { cpu, pid, comm, state, split_function, .. } = splitter;
+    let waiting = or_unknown(splitter.waiting_ns);
+    writeln!(
+        out,
+        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} for {waiting:>9}  in {} (state {state})",
+        Painted(style, "starved  "),
+        Quoted(comm),
+        Sanitized::new(split_function)
+    )
+}
+
+/// A name in quotes, padded as a whole.
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("\"{}\"", Sanitized::new(self.0)))
+    }
+}
+
+fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let chain = chain(&report.edges);
+    if !chain.is_empty() {
+        heading("Why", out, theme)?;
+        paragraph(2, &chain.join(" -> "), out)?;
+    }
+    let Some(known) = &report.known_issue else { return Ok(()) };
+    heading("Known issue", out, theme)?;
+    row("id", known.id, out, theme)?;
+    row("affects", &format!("{}; this kernel: {}", known.affected, known.in_this_kernel), out, theme)?;
+    row("fixed by", known.fixed_by, out, theme)
+}
+
+fn write_remedies(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    if report.remedy.is_empty() {
+        return Ok(());
+    }
+    heading("What to do", out, theme)?;
+    for (index, Remedy { action, command, why }) in report.remedy.iter().enumerate() {
+        write!(out, "  {}. ", index + 1)?;
+        write!(out, "{}", Lines::hanging(5, &Sanitized::new(action).to_string()))?;
+        paragraph(5, why, out)?;
+        if let Some(command) = command {
+            writeln!(out, "     $ {}", Painted(theme.heading, Sanitized::new(command)))?;
+        }
+    }
+    Ok(())
+}
+
+/// A rule between the answer and what is below it.
+pub(super) fn rule(out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))
+}
+
+/// An address, or nothing.
+pub(super) fn at(space: Option<&str>, address: Option<Hex>) -> String {
+    match (space, address) {
+        (Some(space), Some(address)) => format!(" at {space} {address}"),
+        _ => String::new(),
+    }
+}

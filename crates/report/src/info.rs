@@ -1,0 +1,121 @@
+//! `info`: what the dump is of. The text has the form of `crash`'s `sys`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::duration::Uptime;
+use crate::machine::{Dump, Kernel, Panic};
+use crate::{Gap, Painted, Report, Sanitized, Theme};
+
+/// What the dump is of.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Info")]
+pub struct Info<'a> {
+    /// The dump file.
+    pub dump: Dump,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What describes the kernel.
+    pub debuginfo: DebugInfo,
+    /// The panic.
+    pub panic: Panic,
+    /// How long the machine had been up.
+    pub uptime_ns: Option<u64>,
+    /// When it crashed, in seconds since 1970; null where the kernel did not see its own crash.
+    pub crash_time: Option<i64>,
+    /// Tasks, idle tasks among them.
+    pub tasks: usize,
+    /// What could not be read.
+    pub gaps: Vec<Gap<'a>>,
+}
+
+/// What describes the kernel.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DebugInfo {
+    /// Its kind: `vmlinux`.
+    pub source: &'static str,
+    /// The file.
+    pub path: String,
+    /// Its build-id, in hexadecimal.
+    pub build_id: Option<String>,
+    /// Whether it is of the dump's kernel, by build-id or else by banner; null where neither could be compared.
+    pub matches: Option<bool>,
+}
+
+impl Report for Info<'_> {
+    fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        let Self { dump, kernel, debuginfo, panic, .. } = self;
+        let unknown = || "(unknown)".to_owned();
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(unknown);
+        let mut rows = vec![
+            ("DEBUGINFO", debuginfo.path.clone()),
+            ("DUMPFILE", format!("{}  [{} from {}]", dump.path, dump.format, dump.source)),
+            ("PAGES", pages(dump)),
+            ("REGISTERS", registers(dump, kernel)),
+            ("CPUS", kernel.cpus.to_string()),
+        ];
+        if let Some(seconds) = self.crash_time {
+            rows.push(("CRASHTIME", format!("{seconds} s since 1970-01-01 UTC")));
+        }
+        rows.extend([
+            ("UPTIME", self.uptime_ns.map_or_else(unknown, |ns| Uptime(ns).to_string())),
+            ("TASKS", self.tasks.to_string()),
+            ("MODULES", kernel.modules.to_string()),
+            ("NODENAME", text(&kernel.nodename)),
+            ("RELEASE", text(&kernel.release)),
+            ("VERSION", text(&kernel.version)),
+            ("MACHINE", kernel.arch.to_owned()),
+            ("BUILD-ID", build_id(kernel, debuginfo)),
+            ("KASLR", format!("{} ({} page-table levels)", kernel.kaslr_offset, kernel.page_levels)),
+            ("PANIC", panic_line(panic)),
+        ]);
+        rows.iter().try_for_each(|(name, value)| write_row(name, value, out, theme))
+    }
+}
+
+fn write_row(name: &str, value: impl Display, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let name = format_args!("{name:>12}");
+    writeln!(out, "{}: {}", Painted(theme.heading, name), Sanitized::new(&value.to_string()))
+}
+
+fn pages(dump: &Dump) -> String {
+    let mut text = format!("{} ({} MiB)", dump.pages, dump.pages / 256);
+    if let Some(excluded @ 1..) = dump.excluded_pages {
+        text.push_str(&format!(", {excluded} left out by its writer"));
+    }
+    if let Some(level) = dump.dump_level {
+        text.push_str(&format!(" (dump level {level})"));
+    }
+    if let Some(reason) = &dump.incomplete_reason {
+        text.push_str(&format!("  [INCOMPLETE: {reason}]"));
+    }
+    text
+}
+
+fn registers(dump: &Dump, kernel: &Kernel) -> String {
+    let cpus: Vec<_> = dump.cpus_with_registers.iter().map(u32::to_string).collect();
+    if cpus.len() == kernel.cpus { "of all CPUs".to_owned() } else { format!("of CPUs {}", cpus.join(", ")) }
+}
+
+fn build_id(kernel: &Kernel, debuginfo: &DebugInfo) -> String {
+    let id = kernel.build_id.as_deref().or(debuginfo.build_id.as_deref()).unwrap_or("(none)");
+    let comparison = match debuginfo.matches {
+        Some(true) => "the debug information matches",
+        Some(false) => "the debug information does NOT match",
+        None => "whether the debug information matches cannot be told",
+    };
+    format!("{id} ({comparison})")
+}
+
+fn panic_line(panic: &Panic) -> String {
+    let Some(message) = &panic.message else { return "(none found)".to_owned() };
+    let first = message.lines().next().unwrap_or_default();
+    match (panic.cpu, panic.pid) {
+        (Some(cpu), Some(pid)) => format!("\"{first}\" (CPU {cpu}, pid {pid})"),
+        (Some(cpu), None) => format!("\"{first}\" (CPU {cpu})"),
+        _ => format!("\"{first}\""),
+    }
+}

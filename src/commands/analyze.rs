@@ -1,0 +1,39 @@
+//! `analyze`: the verdict.
+
+use vmcore_diagnose::{Confidence, Diagnosis, Options, collect, judge};
+use vmcore_report::analyze::{Analyze, Subject};
+
+use super::machine;
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{Context, Session};
+use crate::status::Status;
+
+pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(&arguments.input, context)?;
+    let snapshot = session.snapshot(context);
+    let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
+    let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
+    let diagnosis = context.step("judging", || judge(&facts, session.kernel, &options));
+    // What could not be read of the log is among the facts' gaps already.
+    let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
+    let subject = Subject {
+        dump: machine::dump(&session, snapshot),
+        kernel: machine::kernel(session.kernel, snapshot),
+        panic: session.kernel.panic(snapshot, &log).into(),
+        uptime_ns: session.kernel.uptime_ns(&log),
+    };
+    output.write(&Analyze::new(subject, snapshot, &diagnosis))?;
+    Ok(status(&diagnosis))
+}
+
+/// A problem counts as found where it is at least probable. One that is only possible could not be told for want of
+/// data, as one that could not be told at all.
+fn status(diagnosis: &Diagnosis) -> Status {
+    match diagnosis.verdict.confidence {
+        Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
+        Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
+        Confidence::None => Status::NothingFound,
+    }
+}

@@ -1,0 +1,49 @@
+//! `info`: what the dump is of.
+
+use vmcore_kernel::{Kernel, hex};
+use vmcore_report::Gap;
+use vmcore_report::info::{DebugInfo, Info};
+
+use super::machine;
+use crate::cli::Input;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{Context, Session};
+use crate::status::Status;
+
+pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(input, context)?;
+    let snapshot = session.snapshot(context);
+    let mut gaps = snapshot.gaps.clone();
+    let log = context.step("reading the log", || session.kernel.log(&mut gaps));
+    context.warn_gaps(&gaps);
+    output.write(&Info {
+        dump: machine::dump(&session, snapshot),
+        kernel: machine::kernel(session.kernel, snapshot),
+        debuginfo: debuginfo(&session),
+        panic: session.kernel.panic(snapshot, &log).into(),
+        uptime_ns: session.kernel.uptime_ns(&log),
+        crash_time: session.kernel.vmcoreinfo().crash_time(),
+        tasks: snapshot.tasks.len(),
+        gaps: gaps.iter().map(Gap::new).collect(),
+    })?;
+    Ok(Status::NothingFound)
+}
+
+fn debuginfo(session: &Session) -> DebugInfo {
+    DebugInfo {
+        source: "vmlinux",
+        path: machine::display(&session.vmlinux),
+        build_id: session.kernel.vmlinux().build_id().map(hex),
+        matches: matches(session.kernel),
+    }
+}
+
+/// A kernel opens only where what can be compared is equal: so the question is whether anything could be.
+fn matches(kernel: &Kernel<'_>) -> Option<bool> {
+    let vmlinux = kernel.vmlinux();
+    if let (Some(dump), Some(vmlinux)) = (kernel.vmcoreinfo().build_id(), vmlinux.build_id()) {
+        return Some(dump == vmlinux);
+    }
+    Some(machine::banner(kernel)? == vmlinux.banner()?.trim_end())
+}

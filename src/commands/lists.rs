@@ -1,0 +1,39 @@
+//! `ps`, `runq` and `dmesg`: lists that need no arguments.
+
+use vmcore_report::{dmesg::Dmesg, ps::Ps, runq::Runq};
+
+use crate::cli::Input;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{Context, Session};
+use crate::status::Status;
+
+pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(input, context)?;
+    let snapshot = session.snapshot(context);
+    context.warn_gaps(&snapshot.gaps);
+    output.write(&Ps::new(snapshot))?;
+    Ok(found(!snapshot.tasks.is_empty()))
+}
+
+pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(input, context)?;
+    let snapshot = session.snapshot(context);
+    context.warn_gaps(&snapshot.gaps);
+    output.write(&Runq::new(snapshot))?;
+    Ok(found(snapshot.cpus.iter().any(|cpu| cpu.run_queue.is_some())))
+}
+
+pub(crate) fn dmesg(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(input, context)?;
+    let mut gaps = session.kernel.gaps().to_vec();
+    let log = context.step("reading the log", || session.kernel.log(&mut gaps));
+    context.warn_gaps(&gaps);
+    output.write(&Dmesg::new(&log, &gaps))?;
+    Ok(found(!log.is_empty()))
+}
+
+/// A list of which nothing at all could be read answers nothing.
+const fn found(anything: bool) -> Status {
+    if anything { Status::NothingFound } else { Status::Inconclusive }
+}

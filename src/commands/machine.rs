@@ -1,0 +1,52 @@
+//! The parts of `info` and `analyze` that come from the files themselves.
+
+use std::path::Path;
+
+use vmcore_dump::Dump;
+use vmcore_kernel::{Kernel, Snapshot, Utsname, hex};
+use vmcore_report::machine;
+
+use crate::session::Session;
+
+/// The dump file.
+pub(crate) fn dump(session: &Session, snapshot: &Snapshot) -> machine::Dump {
+    let dump: &Dump = session.kernel.dump();
+    let pages = dump.page_count();
+    machine::Dump {
+        path: display(&session.vmcore),
+        format: dump.format().to_string(),
+        source: dump.source().to_string(),
+        pages: pages.present,
+        excluded_pages: pages.excluded,
+        dump_level: dump.dump_level(),
+        incomplete: dump.incomplete().is_some(),
+        incomplete_reason: dump.incomplete().map(ToString::to_string),
+        cpus_with_registers: snapshot.cpus.iter().filter(|cpu| cpu.registers.is_some()).map(|cpu| cpu.cpu).collect(),
+    }
+}
+
+/// The kernel.
+pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot) -> machine::Kernel {
+    let names = kernel.utsname();
+    let name = |name: fn(&Utsname) -> &String| names.as_ref().map(name).filter(|name| !name.is_empty()).cloned();
+    machine::Kernel {
+        release: kernel.release().map(str::to_owned).or_else(|| name(|names| &names.release)),
+        version: name(|names| &names.version),
+        nodename: name(|names| &names.nodename),
+        build_id: kernel.vmcoreinfo().build_id().map(|id| hex(&id)),
+        arch: "x86_64",
+        kaslr_offset: kernel.kaslr_offset().into(),
+        page_levels: kernel.page_levels(),
+        cpus: snapshot.cpus.len(),
+        modules: kernel.modules().len(),
+    }
+}
+
+/// `Linux version RELEASE (BUILDER) (COMPILER) VERSION`, from the dump's memory.
+pub(crate) fn banner(kernel: &Kernel<'_>) -> Option<String> {
+    kernel.string_variable("linux_banner", 512).map(|banner| banner.trim_end().to_owned())
+}
+
+pub(crate) fn display(path: &Path) -> String {
+    path.display().to_string()
+}

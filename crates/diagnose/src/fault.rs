@@ -10,6 +10,9 @@ use crate::names::is_page_fault_entry;
 use crate::operand::{MAX_INSTRUCTION, UserAccess, disassemble, user_accesses};
 use crate::{Evidence, Place, Reader, Value};
 
+/// `offsetof(struct pt_regs, ip)`: 16 words are before it.
+const PT_REGS_IP: u64 = 16 * 8;
+
 /// How the fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caught {
@@ -100,7 +103,7 @@ impl KernelFault {
         };
         let fact = Evidence::new("pt_regs.ip", meaning).value(Value::Hex(self.registers.rip));
         match self.registers_at {
-            Some(address) => fact.at(Place::Kernel(address)),
+            Some(address) => fact.at(Place::Kernel(address.wrapping_add(PT_REGS_IP))),
             None => fact,
         }
     }
@@ -109,9 +112,10 @@ impl KernelFault {
     pub(crate) fn address_evidence(&self, access: &UserAccess) -> Evidence {
         let how = if access.write { "writes" } else { "reads" };
         let instruction = self.instruction.as_deref().unwrap_or("the instruction");
-        let meaning = format!("the user address that `{instruction}` {how}, by its operand and the saved registers");
-        Evidence::new("faulting address", meaning)
-            .at(Place::Kernel(self.registers.pc()))
-            .value(Value::Hex(access.address.get()))
+        let meaning = format!(
+            "the user address that `{instruction}` at {} {how}, by its operand and the saved registers",
+            self.registers.pc()
+        );
+        Evidence::new("faulting address", meaning).value(Value::Hex(access.address.get()))
     }
 }

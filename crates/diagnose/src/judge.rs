@@ -24,7 +24,7 @@ impl Default for Options {
 #[must_use]
 pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
     let livelock = livelock::detect(facts, reader, options);
-    let lockups = soft_lockup::detect(facts);
+    let lockups = soft_lockup::detect(facts, reader);
     let verdict = verdict(&livelock, &lockups);
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
     let mut unknown = livelock.unknown;

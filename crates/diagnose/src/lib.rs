@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod collect;
+mod evidence;
 mod facts;
 mod fault;
 mod judge;

@@ -78,7 +78,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     }
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
     let splitting = candidates(facts, &facts.waiting, reader);
-    let pairs = pair(facts, &spinning, &splitting);
+    let pairs = pair(facts, &spinning, &splitting, reader);
     let confidence = overall(&pairs, &spinning, &unknown, threshold_ns);
     if spinning.is_empty() {
         return Livelock {
@@ -101,7 +101,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     Livelock {
         confidence,
         edges: edges(&spinning, &pairs),
-        splitters: splitters(facts, &pairs),
+        splitters: splitters(facts, &pairs, reader),
         splitter_stacks: splitter_stacks(facts, &pairs),
         spinners: spinning.iter().map(|candidate| candidate.spinner.clone()).collect(),
         refutations,
@@ -110,13 +110,18 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
 }
 
 /// Every spinner with every splitter that is tied to it.
-fn pair<'p>(facts: &Facts<'_>, spinning: &'p [Candidate], splitting: &'p [SplitCandidate<'p>]) -> Vec<Pair<'p>> {
+fn pair<'p>(
+    facts: &Facts<'_>,
+    spinning: &'p [Candidate],
+    splitting: &'p [SplitCandidate<'p>],
+    reader: &dyn Reader,
+) -> Vec<Pair<'p>> {
     let spinners: Vec<&Candidate> = spinning.iter().collect();
     let mut pairs = Vec::new();
     for splitter in splitting {
         for spinner in spinning {
-            if let Some((tie, tie_evidence)) = splitter.tie(spinner) {
-                let starved = splitter.starved(facts, &spinners);
+            if let Some((tie, tie_evidence)) = splitter.tie(spinner, reader) {
+                let starved = splitter.starved(facts, &spinners, reader);
                 pairs.push(Pair { spinner, splitter, tie, tie_evidence, starved });
             }
         }
@@ -135,7 +140,7 @@ fn overall(pairs: &[Pair<'_>], spinning: &[Candidate], unknown: &[String], thres
 }
 
 /// Splitters of the pairs, each once, with what ties it to each head and why it does not run.
-fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Splitter> {
+fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader) -> Vec<Splitter> {
     let mut splitters: Vec<Splitter> = Vec::new();
     for pair in pairs {
         if splitters.iter().any(|known| known.task == pair.splitter.task.address) {
@@ -154,7 +159,7 @@ fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Splitter> {
         let mut evidence = vec![best.tie_evidence.clone()];
         evidence.extend(best.starved.evidence().cloned());
         evidence.push(facts.preemption.1.clone());
-        splitters.push(best.splitter.report(facts, best.spinner.spinner.head_page, evidence));
+        splitters.push(best.splitter.report(facts, reader, best.spinner.spinner.head_page, evidence));
     }
     splitters.sort_by_key(|splitter| splitter.pid);
     splitters

@@ -23,6 +23,9 @@ pub trait Reader: Sync {
     /// Where it is not in the dump.
     fn page(&self, address: VirtAddr) -> Result<Page, ReadError>;
 
+    /// The address of a member of the object at `object`; `None` where this kernel's type has no such member.
+    fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr>;
+
     /// Fills `buf` with kernel memory.
     ///
     /// # Errors
@@ -42,6 +45,11 @@ impl Reader for Kernel<'_> {
 
     fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
         Self::page(self, address)
+    }
+
+    fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr> {
+        let member = self.vmlinux().types().member(type_name, path)?;
+        object.checked_add(member.offset)
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {

@@ -5,8 +5,9 @@
 //!
 //! Source: `kernel/watchdog.c`.
 
+use crate::evidence::{self, decimal};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, LogLine, Place, Severity, Value, issue};
+use crate::{Confidence, Evidence, Facts, Finding, LogLine, Reader, Severity, Value, issue};
 
 /// The watchdog counts in units of 2^30 ns, rounded, from when its own thread last ran: before the task was scheduled in.
 const WATCHDOG_SLACK_S: u64 = 2;
@@ -21,7 +22,7 @@ struct Report {
 }
 
 /// One finding for each CPU that the log says was locked up, and how sure it is that it still was.
-pub(crate) fn detect(facts: &Facts<'_>) -> Vec<(Confidence, Finding)> {
+pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<(Confidence, Finding)> {
     let mut latest: Vec<(Report, &LogLine)> = Vec::new();
     for line in &facts.log {
         if let Some(report) = parse(&line.text) {
@@ -30,10 +31,10 @@ pub(crate) fn detect(facts: &Facts<'_>) -> Vec<(Confidence, Finding)> {
         }
     }
     latest.sort_by_key(|(report, _)| report.cpu);
-    latest.iter().map(|(report, line)| finding(facts, report, line)).collect()
+    latest.iter().map(|(report, line)| finding(facts, reader, report, line)).collect()
 }
 
-fn finding(facts: &Facts<'_>, report: &Report, line: &LogLine) -> (Confidence, Finding) {
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &Report, line: &LogLine) -> (Confidence, Finding) {
     let Report { cpu, stuck_s, comm, pid } = report;
     let mut evidence = vec![
         Evidence::new("kernel log", format!("logged {} after boot", seconds(line.timestamp_ns)))
@@ -45,15 +46,10 @@ fn finding(facts: &Facts<'_>, report: &Report, line: &LogLine) -> (Confidence, F
         Some((current, running))
     });
     if let Some((current, running)) = still {
-        let queued = i64::try_from(current.last_arrival_ns.unwrap_or_default()).unwrap_or(i64::MAX);
-        evidence.push(
-            Evidence::new(
-                "task_struct.sched_info.last_arrival",
-                format!("the same task still has CPU {cpu}: for {}", seconds(running)),
-            )
-            .at(Place::Kernel(current.address))
-            .value(Value::Decimal(queued)),
-        );
+        let member = ("task_struct", "sched_info.last_arrival");
+        let meaning = format!("the same task still has CPU {cpu}: for {}", seconds(running));
+        let arrival = decimal(current.last_arrival_ns.unwrap_or_default());
+        evidence.push(evidence::member(reader, current.address, member, arrival, meaning));
     }
     let function = facts.running_on(*cpu).filter(|_| still.is_some()).and_then(|stack| {
         let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;

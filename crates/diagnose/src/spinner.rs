@@ -3,12 +3,13 @@
 use vmcore_kernel::{Cpu, Stack, Task};
 use vmcore_memory::VirtAddr;
 
+use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
 use crate::names::syscall_function;
 use crate::operand::UserAccess;
 use crate::text::seconds;
 use crate::waited_page::{Entry, WaitedPage};
-use crate::{Evidence, Facts, Place, Reader, Spinner, Value};
+use crate::{Evidence, Facts, Reader, Spinner};
 
 /// What became of one CPU.
 pub(crate) enum Assessment {
@@ -107,12 +108,12 @@ fn assess_fault(
     if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
         return Assessment::No(format!("its fault does not wait for a page: {why}"));
     }
-    let mut evidence = Vec::new();
-    evidence.extend(running_evidence(cpu, task, running_ns));
-    evidence.push(fault.evidence());
+    let mut facts = Vec::new();
+    facts.extend(running_evidence(cpu, task, running_ns, reader));
+    facts.push(fault.evidence());
     if let Some((access, waited)) = &found {
-        evidence.push(fault.address_evidence(access));
-        evidence.extend(waited.evidence.iter().cloned());
+        facts.push(fault.address_evidence(access));
+        facts.extend(waited.evidence.iter().cloned());
     }
     let spinner = Spinner {
         cpu: cpu.cpu,
@@ -125,7 +126,7 @@ fn assess_fault(
         syscall_function: syscall_function(stack.frames.get(fault.frame..).unwrap_or_default()),
         entry: found.as_ref().and_then(|(_, waited)| waited.raw),
         head_page: found.as_ref().and_then(|(_, waited)| waited.head.as_ref()).map(|head| head.address),
-        evidence,
+        evidence: facts,
     };
     Assessment::Candidate(Box::new(Candidate {
         spinner,
@@ -148,19 +149,14 @@ fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader)
     (index < all.len()).then(|| all.swap_remove(index))
 }
 
-fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>) -> Option<Evidence> {
+fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>, reader: &dyn Reader) -> Option<Evidence> {
     let queue = cpu.run_queue.as_ref()?;
-    let running = running_ns?;
     let meaning = format!(
         "on CPU {} without being scheduled out for {}: rq.clock {} minus this",
         cpu.cpu,
-        seconds(running),
+        seconds(running_ns?),
         queue.clock_ns
     );
-    let arrival = i64::try_from(task.last_arrival_ns?).ok()?;
-    Some(
-        Evidence::new("task_struct.sched_info.last_arrival", meaning)
-            .at(Place::Kernel(task.address))
-            .value(Value::Decimal(arrival)),
-    )
+    let member = ("task_struct", "sched_info.last_arrival");
+    Some(evidence::member(reader, task.address, member, decimal(task.last_arrival_ns?), meaning))
 }

@@ -3,6 +3,7 @@
 use vmcore_kernel::{Class, Stack, Task};
 use vmcore_memory::{VirtAddr, le_u64};
 
+use crate::evidence::{self, decimal};
 use crate::names::split_function;
 use crate::spinner::Candidate;
 use crate::text::seconds;
@@ -87,9 +88,8 @@ pub(crate) fn candidates<'a>(
 
 impl SplitCandidate<'_> {
     /// How this task is tied to what `spinner` waits for, with the evidence.
-    pub(crate) fn tie(&self, spinner: &Candidate) -> Option<(Tie, Evidence)> {
-        let on_stack = |value: u64| self.words.iter().find(|(_, word)| *word == value).map(|(at, _)| *at);
-        let head = spinner.spinner.head_page.and_then(|head| Some((head, on_stack(head.get())?)));
+    pub(crate) fn tie(&self, spinner: &Candidate, reader: &dyn Reader) -> Option<(Tie, Evidence)> {
+        let head = spinner.spinner.head_page.and_then(|head| Some((head, self.on_stack(|word| word == head.get())?.0)));
         if let Some((head, at)) = head {
             return Some((Tie::Head, self.tie_evidence(at, head.get(), "the head's struct page is on its stack")));
         }
@@ -100,17 +100,26 @@ impl SplitCandidate<'_> {
         if let Some(address) = spinner.spinner.address {
             let start = address.get() & !(HUGE_PAGE - 1);
             let in_range = |word: u64| word >= start && word - start < HUGE_PAGE;
-            if let Some((at, word)) = self.words.iter().find(|(_, word)| in_range(*word)) {
+            if let Some((at, word)) = self.on_stack(in_range) {
                 let meaning =
                     "same process, and an address in the huge page that the spinner faults on is on its stack";
-                return Some((Tie::Range, self.tie_evidence(*at, *word, meaning)));
+                return Some((Tie::Range, self.tie_evidence(at, word, meaning)));
             }
         }
         let mm = self.task.mm.unwrap_or_default();
-        let evidence = Evidence::new("task_struct.mm", "the splitter belongs to the same process as the spinner")
-            .at(Place::Kernel(self.task.address))
-            .value(Value::Hex(mm.get()));
+        let meaning = "the splitter belongs to the same process as the spinner";
+        let evidence =
+            evidence::member(reader, self.task.address, ("task_struct", "mm"), Value::Hex(mm.get()), meaning);
         Some((Tie::SameMm, evidence))
+    }
+
+    /// A stack word for which this holds: best one in the frame of the split itself, else the innermost.
+    fn on_stack(&self, is_wanted: impl Fn(u64) -> bool) -> Option<(VirtAddr, u64)> {
+        let low = self.stack.frames.get(self.frame).map(|frame| frame.sp);
+        let high = self.stack.frames.get(self.frame + 1).map(|frame| frame.sp);
+        let in_split = |at: VirtAddr| low.is_some_and(|low| low <= at) && high.is_some_and(|high| at < high);
+        let wanted = || self.words.iter().filter(|(_, word)| is_wanted(*word));
+        wanted().find(|(at, _)| in_split(*at)).or_else(|| wanted().next()).copied()
     }
 
     fn tie_evidence(&self, at: VirtAddr, word: u64, meaning: &str) -> Evidence {
@@ -123,7 +132,7 @@ impl SplitCandidate<'_> {
     }
 
     /// Why the task does not run.
-    pub(crate) fn starved(&self, facts: &Facts<'_>, spinners: &[&Candidate]) -> Starved {
+    pub(crate) fn starved(&self, facts: &Facts<'_>, spinners: &[&Candidate], reader: &dyn Reader) -> Starved {
         let Some((cpu, current)) =
             facts.snapshot.cpu(self.task.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
         else {
@@ -134,9 +143,8 @@ impl SplitCandidate<'_> {
         let spins = spinners.iter().any(|spinner| spinner.spinner.task == current.address);
         let who = format!("pid {} \"{}\"", current.pid, current.comm);
         let evidence = |why: String| {
-            Evidence::new(format!("rq[{}].curr", cpu.cpu), why)
-                .at(Place::Kernel(rq))
-                .value(Value::Hex(current.address.get()))
+            let meaning = format!("CPU {}: {why}", cpu.cpu);
+            evidence::member(reader, rq, ("rq", "curr"), Value::Hex(current.address.get()), meaning)
         };
         if outranks {
             let why = format!(
@@ -161,9 +169,15 @@ impl SplitCandidate<'_> {
     }
 
     /// The splitter for the report, with the evidence collected about it.
-    pub(crate) fn report(&self, facts: &Facts<'_>, head_page: Option<VirtAddr>, more: Vec<Evidence>) -> Splitter {
+    pub(crate) fn report(
+        &self,
+        facts: &Facts<'_>,
+        reader: &dyn Reader,
+        head_page: Option<VirtAddr>,
+        more: Vec<Evidence>,
+    ) -> Splitter {
         let task = self.task;
-        let mut evidence = self.own_evidence(facts);
+        let mut evidence = self.own_evidence(facts, reader);
         evidence.extend(more);
         Splitter {
             task: task.address,
@@ -180,38 +194,43 @@ impl SplitCandidate<'_> {
         }
     }
 
-    fn own_evidence(&self, facts: &Facts<'_>) -> Vec<Evidence> {
+    fn own_evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
         let task = self.task;
-        let here = Place::Kernel(task.address);
-        let int = |value: u64| Value::Decimal(i64::try_from(value).unwrap_or(i64::MAX));
+        let fact = |path, value, meaning: String| {
+            evidence::member(reader, task.address, ("task_struct", path), value, meaning)
+        };
         let mut evidence = Vec::new();
-        if let Some(frame) = self.stack.frames.get(self.frame) {
-            let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
-            evidence.push(
-                Evidence::new("return address", meaning).at(Place::Kernel(frame.sp)).value(Value::Hex(frame.pc.get())),
-            );
-        }
-        let state = Evidence::new("task_struct.__state", "TASK_RUNNING: it wants a CPU");
-        evidence.push(state.at(here).value(Value::Hex(task.state.state)));
-        evidence.push(Evidence::new("task_struct.on_rq", "queued on a run queue").at(here).value(int(task.on_rq)));
-        let on_cpu = Evidence::new("task_struct.on_cpu", "not on a CPU");
-        evidence.push(on_cpu.at(here).value(int(u64::from(task.on_cpu))));
+        evidence.extend(self.split_evidence());
+        let state = Value::Hex(task.state.state);
+        let running = "TASK_RUNNING: it wants a CPU";
+        evidence.push(evidence::renamed(reader, task.address, "task_struct", &["__state", "state"], state, running));
+        evidence.push(fact("on_rq", decimal(task.on_rq), self.queue_name(facts)));
+        evidence.push(fact("on_cpu", decimal(task.on_cpu.into()), "not on a CPU".to_owned()));
         if let (Some(waiting), Some(queued)) = (self.waiting_ns, task.last_queued_ns) {
             let meaning = format!("waiting in the run queue of CPU {} for {}", task.cpu, seconds(waiting));
-            evidence.push(Evidence::new("task_struct.sched_info.last_queued", meaning).at(here).value(int(queued)));
-        }
-        let class = facts.snapshot.cpu(task.cpu).and_then(|cpu| {
-            cpu.run_queue.as_ref()?.queued.iter().find(|queued| queued.task == task.address).map(|queued| queued.class)
-        });
-        if let Some(class) = class {
-            let name = match class {
-                Class::Fair => "found in the fair queue of that CPU",
-                Class::RealTime => "found in the real-time queue of that CPU",
-                Class::Deadline => "found in the deadline queue of that CPU",
-            };
-            evidence.push(Evidence::new("run queue", name).at(here));
+            evidence.push(fact("sched_info.last_queued", decimal(queued), meaning));
         }
         evidence
+    }
+
+    fn split_evidence(&self) -> Option<Evidence> {
+        let frame = self.stack.frames.get(self.frame)?;
+        let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
+        let evidence = Evidence::new("return address", meaning).value(Value::Hex(frame.pc.get()));
+        // A call pushes the return address just below where RSP is after the return.
+        Some(if frame.exact { evidence } else { evidence.at(Place::Kernel(frame.sp.wrapping_sub(8))) })
+    }
+
+    fn queue_name(&self, facts: &Facts<'_>) -> String {
+        let queue = facts.snapshot.cpu(self.task.cpu).and_then(|cpu| cpu.run_queue.as_ref());
+        let queued = queue.and_then(|queue| queue.queued.iter().find(|queued| queued.task == self.task.address));
+        let name = match queued.map(|queued| queued.class) {
+            Some(Class::Fair) => "fair queue",
+            Some(Class::RealTime) => "real-time queue",
+            Some(Class::Deadline) => "deadline queue",
+            None => return "queued on a run queue".to_owned(),
+        };
+        format!("queued: found in the {name} of CPU {}", self.task.cpu)
     }
 }
 

@@ -4,7 +4,7 @@ use vmcore_kernel::Page;
 use vmcore_kernel::paging::{Meaning, Outcome, Walk};
 use vmcore_memory::{ReadError, VirtAddr};
 
-use crate::{Evidence, Place, Reader, Value};
+use crate::{Evidence, Place, Reader, Value, evidence};
 
 /// Size of what one PMD entry covers: a transparent huge page.
 pub(crate) const HUGE_PAGE: u64 = 2 << 20;
@@ -68,7 +68,7 @@ impl WaitedPage {
             Ok(page) => page,
             Err(error) => return self.page_unreadable(first, &error),
         };
-        self.evidence.push(page_evidence("page", &page));
+        self.evidence.push(page_evidence(reader, "page", &page));
         let head = match page.head {
             None => page.clone(),
             Some(head) => match reader.page(head) {
@@ -80,7 +80,7 @@ impl WaitedPage {
             },
         };
         if page.is_tail() {
-            self.evidence.push(page_evidence("compound head", &head));
+            self.evidence.push(page_evidence(reader, "compound head", &head));
         }
         self.page = Some(page);
         self.head = Some(head);
@@ -110,17 +110,16 @@ fn walk_evidence(walk: &Walk) -> Vec<Evidence> {
     walk.steps.iter().map(step).collect()
 }
 
-fn page_evidence(what: &str, page: &Page) -> Evidence {
+fn page_evidence(reader: &dyn Reader, what: &str, page: &Page) -> Evidence {
     let kind = match (page.head, page.has("PG_head")) {
-        (Some(head), _) => format!("tail of the compound page whose head is {head}"),
+        (Some(head), _) => format!("tail of the compound page with head {head}"),
         (None, true) => "head of a compound page".to_owned(),
         (None, false) => "not part of a compound page".to_owned(),
     };
     let locked = if page.has("PG_locked") { "locked" } else { "not locked" };
     let pfn = page.pfn.map(|pfn| format!("pfn {pfn}, ")).unwrap_or_default();
-    let names = if page.flag_names.is_empty() { "no flags".to_owned() } else { page.flag_names.join("|") };
-    let meaning = format!("{pfn}{kind}, {locked}, reference count {}, flags {names}", page.refcount);
-    Evidence::new(format!("struct page ({what}).flags"), meaning)
-        .at(Place::Kernel(page.address))
-        .value(Value::Hex(page.flags))
+    let names = if page.flag_names.is_empty() { String::new() } else { format!(", {}", page.flag_names.join("|")) };
+    let meaning = format!("the {what}: {pfn}{kind}, {locked}, reference count {}{names}", page.refcount);
+    // Wrapped in a structure of its own since 6.18.
+    evidence::renamed(reader, page.address, "page", &["flags.f", "flags"], Value::Hex(page.flags), meaning)
 }

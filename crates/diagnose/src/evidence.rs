@@ -1,0 +1,41 @@
+//! Evidence about members of kernel structures: the address is that of the member itself, so that reading there with
+//! any other tool gives the value shown.
+
+use vmcore_memory::VirtAddr;
+
+use crate::{Evidence, Place, Reader, Value};
+
+/// A member whose value was read: its name is `type.path`, its place the member's own address.
+pub(crate) fn member(
+    reader: &dyn Reader,
+    object: VirtAddr,
+    (type_name, path): (&str, &str),
+    value: Value,
+    meaning: impl Into<String>,
+) -> Evidence {
+    let evidence = Evidence::new(format!("{type_name}.{path}"), meaning).value(value);
+    match reader.member(object, type_name, path) {
+        Some(address) => evidence.at(Place::Kernel(address)),
+        // Renamed in this kernel, or the type is not known: better no place than a wrong one.
+        None => evidence,
+    }
+}
+
+/// A member with an older name: the newest that this kernel has.
+pub(crate) fn renamed(
+    reader: &dyn Reader,
+    object: VirtAddr,
+    type_name: &str,
+    paths: &[&str],
+    value: Value,
+    meaning: impl Into<String>,
+) -> Evidence {
+    let known = paths.iter().find(|path| reader.member(object, type_name, path).is_some());
+    let path = known.or(paths.first()).copied().unwrap_or_default();
+    member(reader, object, (type_name, path), value, meaning)
+}
+
+/// A count or time as a value.
+pub(crate) fn decimal(value: u64) -> Value {
+    i64::try_from(value).map_or(Value::Hex(value), Value::Decimal)
+}

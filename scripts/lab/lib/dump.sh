@@ -56,6 +56,8 @@ $DUMP_USAGE" ;;
         die "no dump; the console is in $out/console.log"
     }
     chmod 644 "$WORK/vmcore"
+    # Most of a guest's memory is zero and need not take disk. A file system without holes does.
+    fallocate --dig-holes "$WORK/vmcore" 2>/dev/null || true
     mv "$WORK"/{vmcore,truth.json,console.log} "$out/"
     ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
     say "done: $out ($(stat -c %s "$out/vmcore") bytes)"

@@ -77,8 +77,10 @@ static void wait_until_running(const struct thread *thread)
 
 static void print_thread(FILE *truth, const struct thread *thread)
 {
-	fprintf(truth, "{\"pid\": %d, \"tgid\": %d, \"comm\": \"%s\", \"cpu\": %d, \"address\": \"%#lx\"}",
-		thread->pid, getpid(), thread->name, thread->cpu, (unsigned long)thread->buffer);
+	fprintf(truth,
+		"{\"pid\": %d, \"tgid\": %d, \"comm\": \"%s\", \"cpu\": %d, \"address\": \"%#lx\", \"length\": %zu}",
+		thread->pid, getpid(), thread->name, thread->cpu, (unsigned long)thread->buffer,
+		sizeof(struct stat));
 }
 
 static void print_truth(int splitter_cpu)

@@ -1,0 +1,242 @@
+//! The rules of ARCHITECTURE.md that a program can check.
+
+// All of this is test code, which clippy does not see in helpers.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+
+/// What each crate may use of the others: only what stands left of it in the way of the data.
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("vmcore-memory", &[]),
+    ("vmcore-dump", &["vmcore-memory"]),
+    ("vmcore-debuginfo", &["vmcore-memory"]),
+    ("vmcore-unwind", &["vmcore-memory"]),
+    ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind"]),
+    ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel"]),
+    ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-diagnose"]),
+    (
+        "vmcore-thp",
+        &[
+            "vmcore-memory",
+            "vmcore-dump",
+            "vmcore-debuginfo",
+            "vmcore-unwind",
+            "vmcore-kernel",
+            "vmcore-diagnose",
+            "vmcore-report",
+        ],
+    ),
+];
+
+/// Crates that parse files, and who alone may use them: nobody else can see their types.
+const PARSERS: [(&str, &[&str]); 9] = [
+    ("addr2line", &["vmcore-debuginfo"]),
+    ("flate2", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("gimli", &["vmcore-debuginfo"]),
+    ("goblin", &["vmcore-dump"]),
+    ("iced-x86", &["vmcore-diagnose"]),
+    ("lzokay", &["vmcore-dump"]),
+    ("memmap2", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("object", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("ruzstd", &["vmcore-dump"]),
+];
+
+/// The crates that open files, and the one file in each that has unsafe code: the mapping.
+const FILE_CRATES: [&str; 2] = ["dump", "debuginfo"];
+
+#[test]
+fn crates_use_only_what_stands_left_of_them() {
+    let allowed = BTreeMap::from(LAYERS);
+    for package in workspace_packages() {
+        let name = package["name"].as_str().unwrap();
+        let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the architecture"));
+        for dependency in dependencies(&package).filter(|dependency| dependency.starts_with("vmcore-")) {
+            assert!(allowed.contains(&dependency), "{name} must not use {dependency}");
+        }
+    }
+}
+
+#[test]
+fn parsers_stay_inside_their_crate() {
+    let allowed = BTreeMap::from(PARSERS);
+    for package in workspace_packages() {
+        let name = package["name"].as_str().unwrap();
+        for dependency in dependencies(&package) {
+            let users = allowed.get(dependency).copied().unwrap_or_default();
+            assert!(users.is_empty() || users.contains(&name), "{name} must not use {dependency}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_only_in_the_mappings() {
+    let mappings: Vec<_> = FILE_CRATES.map(|name| root().join("crates").join(name).join("src/mmap.rs")).into();
+    for path in sources() {
+        let has_unsafe = code_lines(&path).iter().any(|line| words(line).any(|word| word == "unsafe"));
+        assert_eq!(has_unsafe, mappings.contains(&path), "unsafe in {}", path.display());
+    }
+    for (path, text) in crate_roots() {
+        let maps = FILE_CRATES.iter().any(|name| path.starts_with(root().join("crates").join(name)));
+        assert_ne!(text.contains("#![forbid(unsafe_code)]"), maps, "forbid(unsafe_code) in {}", path.display());
+    }
+}
+
+#[test]
+fn every_crate_has_the_workspaces_lints() {
+    for package in workspace_packages() {
+        let manifest = fs::read_to_string(package["manifest_path"].as_str().unwrap()).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true\n"), "no workspace lints in {}", package["name"]);
+    }
+    // Nothing that came from a dump may panic; tests may (clippy.toml).
+    let guards = ["unwrap_used", "expect_used", "panic", "indexing_slicing", "string_slice", "unreachable"];
+    for path in sources().into_iter().filter(|path| !is_test(path)) {
+        for line in code_lines(&path).iter().filter(|line| line.contains("allow(") || line.contains("expect(clippy")) {
+            assert!(!guards.iter().any(|lint| line.contains(&format!("clippy::{lint}"))), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_binary_prints_and_exits() {
+    let forbidden =
+        ["println!", "eprintln!", "print!", "eprint!", "dbg!", "io::stdout", "io::stderr", "process::exit", "abort("];
+    in_crates(|path, line| {
+        let found = forbidden.iter().find(|name| occurs(line, name));
+        assert_eq!(found, None, "{}: {line}", path.display());
+    });
+}
+
+#[test]
+fn only_dump_and_debuginfo_open_files() {
+    let forbidden = ["fs::", "File::open", "OpenOptions"];
+    in_crates(|path, line| {
+        let may = FILE_CRATES.iter().any(|name| path.starts_with(root().join("crates").join(name)));
+        let found = forbidden.iter().find(|name| occurs(line, name));
+        assert!(may || found.is_none(), "{}: {line}", path.display());
+    });
+}
+
+#[test]
+fn report_cannot_read_memory() {
+    let readers = ["ReadPhysical", "ReadVirtual", "read_page", "vmcore_dump", "vmcore_debuginfo"];
+    in_crates(|path, line| {
+        let found = readers.iter().find(|name| occurs(line, name));
+        assert!(found.is_none() || !path.starts_with(root().join("crates/report")), "{}: {line}", path.display());
+    });
+}
+
+#[test]
+fn addresses_have_types() {
+    let address = |name: &str| {
+        let last = name.rsplit('_').next().unwrap();
+        ["address", "addr", "pc", "sp", "ip", "pfn", "phys", "virt"].contains(&last)
+    };
+    in_crates(|path, line| {
+        let Some(public) = line.trim_start().strip_prefix("pub ") else { return };
+        for (before, _) in public.match_indices(": u64").map(|(at, _)| public.split_at(at)) {
+            let name = before.rsplit(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap();
+            assert!(!address(name), "a bare u64 address in {}: {line}", path.display());
+        }
+    });
+}
+
+/// Calls `check` with every line of code of the libraries that is not a test.
+fn in_crates(mut check: impl FnMut(&Path, &str)) {
+    let mut files = 0;
+    for path in sources().into_iter().filter(|path| path.starts_with(root().join("crates")) && !is_test(path)) {
+        files += 1;
+        for line in code_lines(&path) {
+            check(&path, &line);
+        }
+    }
+    assert!(files > 50, "only {files} files were found");
+}
+
+/// Names of what a package depends on, to build and to be tested.
+fn dependencies(package: &Value) -> impl Iterator<Item = &str> {
+    package["dependencies"].as_array().unwrap().iter().map(|dependency| dependency["name"].as_str().unwrap())
+}
+
+fn workspace_packages() -> Vec<Value> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().clone();
+    let names: BTreeSet<_> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert!(names.contains("vmcore-thp") && names.contains("vmcore-memory"), "{names:?}");
+    packages
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files of the binary and of the libraries.
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    add_sources(&root().join("src"), &mut files);
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        add_sources(&entry.unwrap().path().join("src"), &mut files);
+    }
+    files
+}
+
+fn add_sources(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_sources(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn crate_roots() -> Vec<(PathBuf, String)> {
+    let is_root = |path: &PathBuf| path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+    sources().into_iter().filter(is_root).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        name == "tests.rs" || name == "tests" || name.starts_with("test_support")
+    })
+}
+
+/// The lines of a file without comments, up to its unit tests, which stand last.
+fn code_lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = Vec::new();
+    let mut all = text.lines().peekable();
+    while let Some(line) = all.next() {
+        if line == "#[cfg(test)]" && all.peek().is_some_and(|next| next.ends_with('{')) {
+            break;
+        }
+        let code = line.split("//").next().unwrap_or_default();
+        lines.push(code.to_owned());
+    }
+    lines
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty())
+}
+
+/// Whether `name` is in `line`, not as the end of a longer name.
+fn occurs(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line.get(..at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_')
+    })
+}

@@ -1,0 +1,93 @@
+//! The dumps that the lab made, and the truth about each.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use serde::Deserialize;
+
+/// One dump, as `scripts/lab` lays it out.
+pub(crate) struct LabDump {
+    pub(crate) name: String,
+    pub(crate) vmcore: PathBuf,
+    pub(crate) vmlinux: PathBuf,
+    pub(crate) truth: Truth,
+}
+
+/// `truth.json`; `scripts/lab/README.md` says what is in it.
+#[derive(Deserialize)]
+pub(crate) struct Truth {
+    pub(crate) scenario: Scenario,
+    pub(crate) release: String,
+    pub(crate) cpus: usize,
+    #[serde(default)]
+    pub(crate) spinners: Vec<Faulting>,
+    #[serde(default)]
+    pub(crate) head_waiters: Vec<Faulting>,
+    pub(crate) splitter: Option<Thread>,
+    pub(crate) locked_up: Option<Thread>,
+    #[serde(default)]
+    pub(crate) programs: Vec<Program>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    ThpLivelock,
+    SoftLockup,
+    Sysrq,
+    ThpBusy,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Thread {
+    pub(crate) pid: i64,
+    pub(crate) tgid: i64,
+    pub(crate) comm: String,
+    /// -1 for a thread that is not bound to one.
+    pub(crate) cpu: i64,
+}
+
+/// A thread that has the kernel write into its buffer.
+#[derive(Deserialize)]
+pub(crate) struct Faulting {
+    #[serde(flatten)]
+    pub(crate) thread: Thread,
+    #[serde(deserialize_with = "hex")]
+    pub(crate) address: u64,
+    pub(crate) length: u64,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Program {
+    pub(crate) pid: i64,
+    pub(crate) comm: String,
+}
+
+fn hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_hex(&text).ok_or_else(|| serde::de::Error::custom(format!("not an address: {text}")))
+}
+
+/// `0x…`, as addresses are written in the truth and in all JSON output.
+pub(crate) fn parse_hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+/// All dumps in `VMCORE_LAB_DUMPS`, by name. None at all is a mistake, never a pass.
+pub(crate) fn all() -> Vec<LabDump> {
+    let directory = env::var_os("VMCORE_LAB_DUMPS").expect("VMCORE_LAB_DUMPS names the directory with the lab's dumps");
+    let directory = Path::new(&directory);
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut dumps: Vec<_> = entries.filter_map(|entry| open(&entry.expect("a directory entry").path())).collect();
+    assert!(!dumps.is_empty(), "no dump in {}", directory.display());
+    dumps.sort_by(|a, b| a.name.cmp(&b.name));
+    dumps
+}
+
+/// A directory without a truth is none of the lab's.
+fn open(directory: &Path) -> Option<LabDump> {
+    let truth = fs::read_to_string(directory.join("truth.json")).ok()?;
+    let truth = serde_json::from_str(&truth).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let name = directory.file_name()?.to_string_lossy().into_owned();
+    Some(LabDump { name, vmcore: directory.join("vmcore"), vmlinux: directory.join("vmlinux"), truth })
+}

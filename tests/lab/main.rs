@@ -1,0 +1,79 @@
+//! The real binary on dumps of real kernels, against what the guests said before they died.
+//!
+//! ```text
+//! VMCORE_LAB_DUMPS=DIR cargo test --release --features lab-tests --test lab
+//! ```
+//!
+//! `DIR` has one directory for each dump, as `scripts/lab/lab dump -o DIR/NAME` makes them. Every dump gets the same
+//! checks; the expected answers come from its `truth.json` alone. Part of a name (`livelock`, `/verdict`) as argument
+//! runs only what has it in its own.
+
+// All of this is test code, which clippy does not see in helpers.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod damage;
+mod lab_dump;
+mod program;
+mod stacks;
+mod state;
+mod verdict;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lab_dump::{LabDump, Scenario};
+use libtest_mimic::{Arguments, Trial};
+
+type Check = fn(&LabDump);
+
+/// What every dump must show.
+const CHECKS: [(&str, Check); 9] = [
+    ("verdict", verdict::is_the_truth),
+    ("verdict_text", verdict::text_says_the_same),
+    ("stacks", stacks::are_whole),
+    ("threads", stacks::do_not_depend_on_threads),
+    ("tasks", state::tasks),
+    ("run_queues", state::run_queues),
+    ("log", state::log),
+    ("info", state::info),
+    ("truncated", damage::truncated),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let dumps: Vec<_> = lab_dump::all().into_iter().map(Arc::new).collect();
+    let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
+    trials.push(other_kernel(&dumps));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
+    let mut checks = CHECKS.to_vec();
+    if dump.truth.scenario == Scenario::ThpLivelock {
+        checks.push(("fault_address", state::fault_address));
+    }
+    let trial = |(name, check): (&str, Check)| {
+        let name = format!("{}/{name}", dump.name);
+        let dump = Arc::clone(dump);
+        Trial::test(name, move || {
+            check(&dump);
+            Ok(())
+        })
+    };
+    checks.into_iter().map(trial).collect()
+}
+
+/// A dump with the vmlinux of another kernel. Shown as ignored where all dumps are of one kernel.
+fn other_kernel(dumps: &[Arc<LabDump>]) -> Trial {
+    let pair = dumps.iter().find_map(|dump| {
+        let other = dumps.iter().find(|other| other.truth.release != dump.truth.release)?;
+        Some((Arc::clone(dump), Arc::clone(other)))
+    });
+    let ignored = pair.is_none();
+    let test = move || {
+        let (dump, other) = pair.ok_or("all dumps are of one kernel")?;
+        damage::other_kernel(&dump, &other);
+        Ok(())
+    };
+    Trial::test("vmlinux_of_another_kernel", test).with_ignored_flag(ignored)
+}

@@ -93,3 +93,92 @@ impl ReadVirtual for AddressSpace<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vmcore_memory::PageLevel;
+
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
+    const VMALLOC: u64 = 0xffff_c900_0000_0000;
+    const ROOT: u64 = 0x1000;
+
+    /// Tables at 0x1000 to 0x4000 that map two pages of vmalloc space, to 0x9000 and 0x7000. The last page of all is
+    /// mapped by one table that is its own parent.
+    fn physical() -> TestMemory {
+        let mut memory = TestMemory::default();
+        let mut entry = |table: u64, index: u64, value: u64| memory.put_u64(table + index * 8, value | 0x67);
+        entry(ROOT, 402, 0x2000);
+        entry(0x2000, 0, 0x3000);
+        entry(0x3000, 0, 0x4000);
+        entry(0x4000, 0, 0x9000);
+        entry(0x4000, 1, 0x7000);
+        entry(ROOT, 511, 0x5000);
+        entry(0x5000, 511, 0x5000);
+        for page in [0x6000u64, 0x7000, 0x9000] {
+            memory.put(page, format!("page at {page:#x}").as_bytes());
+            memory.put(page + 0xff8, b"the end ");
+        }
+        memory
+    }
+
+    fn space(physical: &TestMemory) -> AddressSpace<'_> {
+        let tables = PageTables { root: PhysAddr::new(ROOT), levels: 4 };
+        AddressSpace::image_only(physical, 0xffff_ffff_ff00_0000)
+            .with_tables(tables, Some(DIRECT_MAP..DIRECT_MAP + 0x1_0000))
+    }
+
+    fn text(space: &AddressSpace<'_>, address: u64) -> String {
+        String::from_utf8(space.read_bytes(VirtAddr::new(address), 14).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_image_moves_by_a_base_that_may_be_negative() {
+        let memory = physical();
+        assert_eq!(text(&space(&memory), IMAGE_BASE + 0x100_6000), "page at 0x6000");
+        let early = AddressSpace::image_only(&memory, 0xffff_ffff_ff00_0000);
+        assert_eq!(text(&early, IMAGE_BASE + 0x100_6000), "page at 0x6000");
+        assert!(early.translate(VirtAddr::new(VMALLOC)).is_err());
+    }
+
+    #[test]
+    fn the_direct_map_is_linear_and_ends() {
+        let memory = physical();
+        let space = space(&memory);
+        assert_eq!(text(&space, DIRECT_MAP + 0x7000), "page at 0x7000");
+        let behind = space.translate(VirtAddr::new(DIRECT_MAP + 0x1_0000));
+        assert!(matches!(behind, Err(ReadError::NotMapped { level: PageLevel::Pgd, .. })), "{behind:?}");
+    }
+
+    #[test]
+    fn pages_that_are_neighbours_only_by_their_virtual_addresses() {
+        let memory = physical();
+        let space = space(&memory);
+        assert_eq!(text(&space, VMALLOC), "page at 0x9000");
+        let mut bytes = [0; 22];
+        space.read_virtual(VirtAddr::new(VMALLOC + 0xff8), &mut bytes).unwrap();
+        assert_eq!(&bytes, b"the end page at 0x7000");
+    }
+
+    #[test]
+    fn a_read_stops_where_mapping_or_memory_does() {
+        let mut memory = physical();
+        let address = VirtAddr::new(VMALLOC + 0x1ffc);
+        let error = space(&memory).read_u64(address).unwrap_err();
+        assert!(matches!(error, ReadError::NotMapped { address, .. } if address.get() == VMALLOC + 0x2000), "{error}");
+        memory.remove_page(0x7000);
+        let error = space(&memory).read_u64(VirtAddr::new(VMALLOC + 0xffc)).unwrap_err();
+        assert_eq!(error, ReadError::NotInDump { address: PhysAddr::new(0x7000) });
+    }
+
+    #[test]
+    fn nothing_is_behind_the_last_address() {
+        let memory = physical();
+        let last = u64::MAX - 3;
+        assert!(space(&memory).read_u32(VirtAddr::new(last)).is_ok());
+        let error = space(&memory).read_u64(VirtAddr::new(last)).unwrap_err();
+        assert_eq!(error, ReadError::BadRange { address: last, len: 8 });
+    }
+}

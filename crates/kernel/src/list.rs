@@ -101,9 +101,11 @@ pub(crate) fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit
 mod tests {
     use std::collections::HashMap;
 
+    use proptest::prelude::*;
     use vmcore_memory::ReadError;
 
     use super::*;
+    use crate::test_memory::damaged_memory;
 
     struct Words(HashMap<u64, u64>);
 
@@ -169,5 +171,23 @@ mod tests {
         let listed = rb_tree(&Words(words), VirtAddr::new(0x200), 10, "tree");
         assert_eq!(raw(&listed), [0x100, 0x200, 0x300]);
         assert!(listed.gap.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_or_tree_ends_and_has_each_node_once(
+            memory in damaged_memory(0x1000..0x3000),
+            start in 0x1000u64..0x3000,
+            limit in 0usize..100,
+        ) {
+            for listed in [
+                list(&memory, VirtAddr::new(start), limit, "list"),
+                rb_tree(&memory, VirtAddr::new(start), limit, "tree"),
+            ] {
+                prop_assert!(listed.nodes.len() <= limit);
+                let distinct: HashSet<_> = listed.nodes.iter().collect();
+                prop_assert_eq!(distinct.len(), listed.nodes.len());
+            }
+        }
     }
 }

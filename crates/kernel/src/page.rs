@@ -125,3 +125,59 @@ impl Page {
         self.head.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const VMEMMAP: VirtAddr = VirtAddr::new(0xffff_ea00_0000_0000);
+
+    /// `struct page` of 6.1.
+    fn layout() -> PageLayout {
+        PageLayout {
+            size: 64,
+            flags: Field { offset: 0, size: 8 },
+            compound_head: Field { offset: 8, size: 8 },
+            refcount: Field { offset: 0x34, size: 4 },
+            mapcount: Some(Field { offset: 0x30, size: 4 }),
+            mapping: Some(Field { offset: 0x18, size: 8 }),
+            flag_bits: vec![("PG_locked", 0), ("PG_waiters", 7), ("PG_head", 16)],
+        }
+    }
+
+    #[test]
+    fn frames_and_addresses_are_the_same_thing() {
+        let layout = layout();
+        let address = layout.address(VMEMMAP, Pfn::new(0x39a36)).unwrap();
+        assert_eq!(address, VMEMMAP.wrapping_add(0x39a36 * 64));
+        assert_eq!(layout.pfn(VMEMMAP, address), Some(Pfn::new(0x39a36)));
+        assert_eq!(layout.pfn(VMEMMAP, address.wrapping_add(8)), None, "not at the start of a page");
+        assert_eq!(layout.pfn(VMEMMAP, VirtAddr::new(0x1000)), None);
+        assert_eq!(layout.address(VMEMMAP, Pfn::new(u64::MAX)), None);
+    }
+
+    #[test]
+    fn a_locked_head_and_its_tail() {
+        let layout = layout();
+        let head = layout.address(VMEMMAP, Pfn::new(0x39a00)).unwrap();
+        let tail = layout.address(VMEMMAP, Pfn::new(0x39a36)).unwrap();
+        let mut memory = TestMemory::default();
+        memory.put_u64(head.get(), 1 << 63 | 1 << 16 | 1 << 7 | 1);
+        memory.put_u64(head.get() + 8, 0xdead_0000_0000_0100);
+        memory.put_u32(head.get() + 0x30, (-1i32).cast_unsigned());
+        memory.put_u32(head.get() + 0x34, 4);
+        memory.put_u64(tail.get() + 8, head.get() | 1);
+        let page = layout.read(&memory, VMEMMAP, head).unwrap();
+        assert!(page.has("PG_locked") && page.has("PG_head") && !page.has("PG_lru"));
+        assert_eq!((page.refcount, page.mapcount, page.is_tail()), (4, Some(-1), false));
+        let page = layout.read(&memory, VMEMMAP, tail).unwrap();
+        assert_eq!((page.head, page.refcount, page.pfn), (Some(head), 0, Some(Pfn::new(0x39a36))));
+        assert!(page.flag_names.is_empty());
+    }
+
+    #[test]
+    fn a_page_outside_the_dump_is_an_error() {
+        assert!(layout().read(&TestMemory::default(), VMEMMAP, VMEMMAP).is_err());
+    }
+}

@@ -21,37 +21,32 @@ pub struct PerCpu {
 }
 
 impl PerCpu {
-    /// Reads the CPU masks and offsets. After a panic the stopped CPUs are not online any more, so all *possible* CPUs
-    /// that have a per-CPU area count.
+    /// Reads the CPU masks and offsets.
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         memory: &M,
         symbols: &SymbolTable,
         kaslr_offset: u64,
         gaps: &mut Vec<Gap>,
     ) -> Result<Self, KernelError> {
-        let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
-        // `cpu_present_mask` leaves out the CPUs that could have been plugged in but were not.
-        let present = ["__cpu_present_mask", "__cpu_possible_mask", "__cpu_online_mask"]
-            .into_iter()
-            .find_map(|name| read_mask(memory, runtime(name)?, symbols.size(name)).ok().filter(|cpus| !cpus.is_empty()))
-            .unwrap_or_else(|| {
-                gaps.push(Gap::new("CPU masks", "none of the kernel's CPU masks can be read; assuming one CPU"));
-                vec![0]
-            });
-        let online = runtime("__cpu_online_mask")
-            .and_then(|address| read_mask(memory, address, symbols.size("__cpu_online_mask")).ok())
-            .unwrap_or_default();
-        let table = runtime("__per_cpu_offset").ok_or(KernelError::MissingSymbol("__per_cpu_offset"))?;
+        Ok(Self::read_from(memory, &Variables::resolve(symbols, kaslr_offset)?, gaps))
+    }
+
+    /// After a panic the stopped CPUs are not online any more, so all CPUs that were *present* count.
+    fn read_from<M: ReadVirtual + ?Sized>(memory: &M, variables: &Variables, gaps: &mut Vec<Gap>) -> Self {
+        let readable = variables.masks.iter().filter_map(|mask| mask.read(memory).ok());
+        let present = readable.into_iter().find(|cpus| !cpus.is_empty()).unwrap_or_else(|| {
+            gaps.push(Gap::new("CPU masks", "none of the kernel's CPU masks can be read; assuming one CPU"));
+            vec![0]
+        });
+        let online = variables.online.and_then(|mask| mask.read(memory).ok()).unwrap_or_default();
         let offsets = present.into_iter().map(|cpu| {
-            let offset = memory.read_u64(table.wrapping_add(u64::from(cpu) * 8));
+            let offset = memory.read_u64(variables.offsets.wrapping_add(u64::from(cpu) * 8));
             if let Err(error) = &offset {
                 gaps.push(Gap::new(format!("per-CPU area of CPU {cpu}"), error));
             }
             (cpu, offset.ok())
         });
-        let offsets = offsets.collect();
-        let linked_high = symbols.address("__per_cpu_start").is_some_and(VirtAddr::is_kernel_half);
-        Ok(Self { offsets, link_offset: if linked_high { kaslr_offset } else { 0 }, online })
+        Self { offsets: offsets.collect(), link_offset: variables.link_offset, online }
     }
 
     /// The CPU numbers, ascending.
@@ -90,10 +85,133 @@ impl PerCpu {
     }
 }
 
-/// The set bits of a `struct cpumask` of `size` bytes.
-fn read_mask<M: ReadVirtual + ?Sized>(memory: &M, address: VirtAddr, size: Option<u64>) -> Result<Vec<u32>, ReadError> {
-    let size = size.unwrap_or(8).clamp(1, u64::from(MAX_CPUS) / 8);
-    let bytes = memory.read_bytes(address, size)?;
-    let is_set = |cpu: &u32| bytes.get(*cpu as usize / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0);
-    Ok((0..MAX_CPUS).filter(is_set).collect())
+/// Where the kernel keeps its CPUs, by run-time addresses.
+struct Variables {
+    /// The mask to believe first comes first.
+    masks: Vec<Mask>,
+    online: Option<Mask>,
+    /// `__per_cpu_offset`.
+    offsets: VirtAddr,
+    /// What to add to the address of a per-CPU symbol besides the CPU's offset.
+    link_offset: u64,
+}
+
+impl Variables {
+    fn resolve(symbols: &SymbolTable, kaslr_offset: u64) -> Result<Self, KernelError> {
+        let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
+        let mask = |name| Some(Mask { address: runtime(name)?, size: symbols.size(name).unwrap_or(8) });
+        let linked_high = symbols.address("__per_cpu_start").is_some_and(VirtAddr::is_kernel_half);
+        Ok(Self {
+            // Unlike the possible CPUs, the present ones leave out those that could have been plugged in but were not.
+            masks: ["__cpu_present_mask", "__cpu_possible_mask", "__cpu_online_mask"]
+                .into_iter()
+                .filter_map(mask)
+                .collect(),
+            online: mask("__cpu_online_mask"),
+            offsets: runtime("__per_cpu_offset").ok_or(KernelError::MissingSymbol("__per_cpu_offset"))?,
+            link_offset: if linked_high { kaslr_offset } else { 0 },
+        })
+    }
+}
+
+/// A `struct cpumask` of `size` bytes.
+#[derive(Clone, Copy)]
+struct Mask {
+    address: VirtAddr,
+    size: u64,
+}
+
+impl Mask {
+    /// The CPUs whose bits are set.
+    fn read<M: ReadVirtual + ?Sized>(self, memory: &M) -> Result<Vec<u32>, ReadError> {
+        let bytes = memory.read_bytes(self.address, self.size.clamp(1, u64::from(MAX_CPUS) / 8))?;
+        let is_set = |cpu: &u32| bytes.get(*cpu as usize / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0);
+        Ok((0..MAX_CPUS).filter(is_set).collect())
+    }
+}
+
+#[cfg(test)]
+impl PerCpu {
+    /// CPUs 0, 1, ... with these offsets.
+    pub(crate) fn for_tests(offsets: &[u64]) -> Self {
+        let offsets = (0..).zip(offsets).map(|(cpu, offset)| (cpu, Some(*offset))).collect();
+        Self { offsets, link_offset: 0, online: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const PRESENT: Mask = Mask { address: VirtAddr::new(0x1000), size: 16 };
+    const ONLINE: Mask = Mask { address: VirtAddr::new(0x2000), size: 16 };
+
+    fn variables() -> Variables {
+        Variables {
+            masks: vec![PRESENT, ONLINE],
+            online: Some(ONLINE),
+            offsets: VirtAddr::new(0x3000),
+            link_offset: 0x100,
+        }
+    }
+
+    /// CPUs 0, 1 and 65, of which only CPU 1 is online.
+    fn memory() -> TestMemory {
+        let mut memory = TestMemory::default();
+        memory.put_u64(0x1000, 0b11);
+        memory.put_u64(0x1008, 0b10);
+        memory.put_u64(0x2000, 0b10);
+        for cpu in 0..66 {
+            memory.put_u64(0x3000 + cpu * 8, 0x10_0000 * (cpu + 1));
+        }
+        memory
+    }
+
+    fn read(memory: &TestMemory) -> (PerCpu, Vec<Gap>) {
+        let mut gaps = Vec::new();
+        (PerCpu::read_from(memory, &variables(), &mut gaps), gaps)
+    }
+
+    #[test]
+    fn stopped_cpus_count() {
+        let (percpu, gaps) = read(&memory());
+        assert_eq!(gaps, []);
+        assert_eq!(percpu.cpus().collect::<Vec<_>>(), [0, 1, 65]);
+        assert_eq!([0, 1, 65].map(|cpu| percpu.is_online(cpu)), [false, true, false]);
+    }
+
+    #[test]
+    fn addresses_on_a_cpu() {
+        let (percpu, _) = read(&memory());
+        assert_eq!(percpu.offset(65), Some(0x10_0000 * 66));
+        assert_eq!(percpu.cpu_of_offset(0x20_0000), Some(1));
+        assert_eq!(percpu.cpu_of_offset(0x30_0000), None, "CPU 2 is not there");
+        assert_eq!(percpu.address(VirtAddr::new(0x20), 1), Some(VirtAddr::new(0x20_0120)));
+        assert_eq!(percpu.dereference(VirtAddr::new(0x20), 1), Some(VirtAddr::new(0x20_0020)));
+        assert_eq!(percpu.address(VirtAddr::new(0x20), 2), None);
+    }
+
+    #[test]
+    fn an_empty_or_unreadable_mask_is_passed_over() {
+        let mut memory = memory();
+        memory.put(0x1000, &[0; 16]);
+        assert_eq!(read(&memory).0.cpus().collect::<Vec<_>>(), [1]);
+        memory.remove_page(0x1000);
+        assert_eq!(read(&memory).0.cpus().collect::<Vec<_>>(), [1]);
+        memory.remove_page(0x2000);
+        let (percpu, gaps) = read(&memory);
+        assert_eq!(percpu.cpus().collect::<Vec<_>>(), [0]);
+        assert_eq!(gaps.len(), 1);
+    }
+
+    #[test]
+    fn a_cpu_without_an_area_is_a_gap() {
+        let mut memory = memory();
+        memory.remove_page(0x3000);
+        let (percpu, gaps) = read(&memory);
+        assert_eq!(percpu.offset(0), None);
+        assert_eq!(gaps.len(), 3);
+        assert_eq!(gaps[2].what, "per-CPU area of CPU 65");
+    }
 }

@@ -5,6 +5,9 @@
 //!
 //! Source: `kernel/sched/sched.h`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
@@ -129,6 +132,14 @@ impl RunQueue {
     }
 }
 
+/// Bounds the walk through the task groups of one run queue.
+struct Groups {
+    /// The trees that were entered: groups that own each other would be walked for ever.
+    seen: HashSet<VirtAddr>,
+    /// How many more nodes are followed in all trees together: damaged ones may share theirs.
+    nodes_left: usize,
+}
+
 /// Reads run queues; `tasks` are the known tasks, so that group and server entities are not taken for tasks.
 pub(crate) struct RunQueueReader<'a, M: ?Sized> {
     pub(crate) memory: &'a M,
@@ -145,7 +156,8 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         self.stopper(address, &mut queued);
         self.deadline(address, cpu, &mut queued, gaps);
         self.real_time(address, cpu, &mut queued, gaps);
-        self.fair(layout.fair_root.address(address), cpu, &mut HashSet::new(), &mut queued, gaps);
+        let mut groups = Groups { seen: HashSet::new(), nodes_left: MAX_QUEUED };
+        self.fair(layout.fair_root.address(address), cpu, &mut groups, &mut queued, gaps);
         queued.retain(|entry| entry.task != current);
         Ok(RunQueue {
             cpu,
@@ -163,11 +175,11 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         Some(member.container(node)).filter(|task| self.tasks.contains_key(task))
     }
 
-    fn tree(&self, root: VirtAddr, cpu: u32, gaps: &mut Vec<Gap>) -> Vec<VirtAddr> {
+    fn tree(&self, root: VirtAddr, cpu: u32, limit: usize, gaps: &mut Vec<Gap>) -> Vec<VirtAddr> {
         let what = format!("run queue of CPU {cpu}");
         match self.memory.read_pointer(root) {
             Ok(root) => {
-                let listed = rb_tree(self.memory, root, MAX_QUEUED, &what);
+                let listed = rb_tree(self.memory, root, limit, &what);
                 gaps.extend(listed.gap);
                 listed.nodes
             }
@@ -190,7 +202,8 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
 
     fn deadline(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
         let (Some(root), Some(member)) = (self.layout.dl_root, self.task_layout.dl_node) else { return };
-        let tasks = self.tree(root.address(rq), cpu, gaps).into_iter().filter_map(|node| self.task(member, node));
+        let nodes = self.tree(root.address(rq), cpu, MAX_QUEUED, gaps);
+        let tasks = nodes.into_iter().filter_map(|node| self.task(member, node));
         queued.extend(tasks.map(|task| Queued { task, class: Class::Deadline }));
     }
 
@@ -208,25 +221,19 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         }
     }
 
-    /// `seen` holds the trees that were entered: groups that own each other would be walked for ever.
-    fn fair(
-        &self,
-        root: VirtAddr,
-        cpu: u32,
-        seen: &mut HashSet<VirtAddr>,
-        queued: &mut Vec<Queued>,
-        gaps: &mut Vec<Gap>,
-    ) {
-        if seen.len() > MAX_GROUPS || queued.len() > MAX_QUEUED || !seen.insert(root) {
+    fn fair(&self, root: VirtAddr, cpu: u32, groups: &mut Groups, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
+        if groups.seen.len() > MAX_GROUPS || !groups.seen.insert(root) {
             gaps.push(Gap::new(format!("run queue of CPU {cpu}"), "task groups lead back to one another"));
             return;
         }
+        let nodes = self.tree(root, cpu, groups.nodes_left, gaps);
+        groups.nodes_left = groups.nodes_left.saturating_sub(nodes.len());
         let member = self.task_layout.fair_node;
-        for node in self.tree(root, cpu, gaps) {
+        for node in nodes {
             if let Some(task) = self.task(member, node) {
                 queued.push(Queued { task, class: Class::Fair });
             } else if let Some(group) = self.group(node) {
-                self.fair(self.layout.group_root.address(group), cpu, seen, queued, gaps);
+                self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
             }
         }
     }

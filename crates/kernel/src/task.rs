@@ -206,3 +206,109 @@ impl Task {
         self.state.is_running() && self.on_rq == 1 && !self.on_cpu
     }
 }
+
+#[cfg(test)]
+impl TaskLayout {
+    /// A small `struct task_struct` for tests, with its members in the order of [`TaskLayout`].
+    pub(crate) fn for_tests() -> Self {
+        let word = |offset| Field { offset, size: 8 };
+        let int = |offset| Field { offset, size: 4 };
+        Self {
+            tasks: Field { offset: 0x00, size: 16 },
+            thread_node: Field { offset: 0x10, size: 16 },
+            // In `struct signal_struct`.
+            thread_head: Field { offset: 0x10, size: 16 },
+            signal: word(0x20),
+            pid: int(0x28),
+            tgid: int(0x2c),
+            parent: word(0x30),
+            comm: Field { offset: 0x38, size: 16 },
+            state: int(0x48),
+            exit_state: int(0x4c),
+            flags: int(0x50),
+            cpu: int(0x54),
+            on_cpu: int(0x58),
+            on_rq: int(0x5c),
+            policy: int(0x60),
+            prio: int(0x64),
+            mm: word(0x68),
+            active_mm: word(0x70),
+            stack: word(0x78),
+            saved_sp: word(0x80),
+            last_arrival: Some(word(0x88)),
+            last_queued: Some(word(0x90)),
+            exec_start: Some(word(0x98)),
+            preempt_count: Some(int(0xa0)),
+            ti_flags: Some(word(0xa8)),
+            fair_node: Field { offset: 0xb0, size: 24 },
+            // In `struct sched_entity`, whose first member is the node.
+            fair_group: Some((word(0x40), Field { offset: 0, size: 24 })),
+            rt_node: Some(Field { offset: 0xc8, size: 16 }),
+            dl_node: Some(Field { offset: 0xd8, size: 24 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const TASK: u64 = 0xffff_8880_0001_0000;
+
+    fn memory() -> TestMemory {
+        let mut memory = TestMemory::default();
+        memory.put(TASK, &[0; 0x100]);
+        memory.put_u32(TASK + 0x28, 151);
+        memory.put_u32(TASK + 0x2c, 147);
+        memory.put_u64(TASK + 0x30, TASK + 0x1000);
+        memory.put(TASK + 0x38, b"a name of 16 by+");
+        memory.put_u32(TASK + 0x48, 0x402);
+        memory.put_u32(TASK + 0x50, 0x0020_8040);
+        memory.put_u32(TASK + 0x54, 3);
+        memory.put_u32(TASK + 0x5c, 1);
+        memory.put_u32(TASK + 0x60, 1);
+        memory.put_u32(TASK + 0x64, (-1i32).cast_unsigned());
+        memory.put_u64(TASK + 0x70, 0xffff_8880_0002_0000);
+        memory.put_u64(TASK + 0x90, 5_000);
+        memory
+    }
+
+    #[test]
+    fn every_field_of_a_task() {
+        let task = TaskLayout::for_tests().read(&memory(), VirtAddr::new(TASK)).unwrap();
+        assert_eq!((task.pid, task.tgid, task.ppid), (151, 147, None), "the parent is not in memory");
+        assert_eq!(task.comm, "a name of 16 by+", "a name may fill its room");
+        assert_eq!(task.state.letter(), 'I');
+        assert!(task.kernel_thread);
+        assert_eq!((task.cpu, task.on_cpu, task.on_rq, task.prio), (3, false, 1, -1));
+        assert_eq!(task.policy.name(), "SCHED_FIFO");
+        assert_eq!((task.mm, task.active_mm), (None, Some(VirtAddr::new(0xffff_8880_0002_0000))));
+        assert_eq!((task.last_arrival_ns, task.last_queued_ns), (Some(0), Some(5_000)));
+        assert!(!task.waits_for_cpu());
+    }
+
+    #[test]
+    fn a_runnable_task_off_its_cpu_waits() {
+        let mut memory = memory();
+        memory.put_u32(TASK + 0x48, 0);
+        let read = |memory: &TestMemory| TaskLayout::for_tests().read(memory, VirtAddr::new(TASK)).unwrap();
+        assert!(read(&memory).waits_for_cpu());
+        memory.put_u32(TASK + 0x58, 1);
+        assert!(!read(&memory).waits_for_cpu());
+    }
+
+    #[test]
+    fn what_an_old_kernel_does_not_keep_is_not_known() {
+        let layout = TaskLayout { last_queued: None, preempt_count: None, ..TaskLayout::for_tests() };
+        let task = layout.read(&memory(), VirtAddr::new(TASK)).unwrap();
+        assert_eq!((task.last_queued_ns, task.preempt_count), (None, None));
+    }
+
+    #[test]
+    fn a_task_that_is_not_all_there_is_an_error() {
+        let mut memory = TestMemory::default();
+        memory.put(0xff0, &[0; 16]);
+        assert!(TaskLayout::for_tests().read(&memory, VirtAddr::new(0xff0)).is_err());
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use rayon::prelude::*;
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::list::list;
 use crate::task::{Task, TaskLayout};
@@ -17,21 +17,33 @@ const MAX_TASKS: usize = 4 << 20;
 const MAX_STEPS: usize = 2 * MAX_TASKS;
 
 pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<Gap>) -> Vec<Task> {
-    let mut addresses = Addresses { seen: HashSet::new(), tasks: Vec::new(), steps_left: MAX_STEPS };
+    let mut idle = Vec::new();
     for cpu in kernel.percpu().cpus() {
         match kernel.idle_task(cpu) {
-            Ok(task) => addresses.add(task),
+            Ok(task) => idle.push(task),
             Err(error) => gaps.push(Gap::new(format!("idle task of CPU {cpu}"), error)),
         }
     }
+    read_from(kernel.memory(), layout, &idle, kernel.symbol("init_task"), gaps)
+}
+
+/// The idle tasks, and those on the list that goes through `init`.
+fn read_from<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    layout: &TaskLayout,
+    idle: &[VirtAddr],
+    init: Option<VirtAddr>,
+    gaps: &mut Vec<Gap>,
+) -> Vec<Task> {
+    let mut addresses = Addresses { seen: HashSet::new(), tasks: Vec::new(), steps_left: MAX_STEPS };
+    idle.iter().for_each(|&task| addresses.add(task));
     let idle = addresses.tasks.len();
-    match kernel.symbol("init_task") {
-        Some(init) => addresses.add_leaders(kernel, layout, init, gaps),
+    match init {
+        Some(init) => addresses.add_leaders(memory, layout, init, gaps),
         None => gaps.push(Gap::new("task list", "vmlinux has no symbol init_task")),
     }
     let mut read = |addresses: &[VirtAddr]| -> Vec<Task> {
-        let read: Vec<_> =
-            addresses.par_iter().map(|&address| (address, layout.read(kernel.memory(), address))).collect();
+        let read: Vec<_> = addresses.par_iter().map(|&address| (address, layout.read(memory, address))).collect();
         let mut tasks = Vec::with_capacity(addresses.len());
         for (address, task) in read {
             match task {
@@ -63,19 +75,34 @@ impl Addresses {
         }
     }
 
-    fn add_leaders(&mut self, kernel: &Kernel<'_>, layout: &TaskLayout, init: VirtAddr, gaps: &mut Vec<Gap>) {
+    fn add_leaders<M: ReadVirtual + ?Sized>(
+        &mut self,
+        memory: &M,
+        layout: &TaskLayout,
+        init: VirtAddr,
+        gaps: &mut Vec<Gap>,
+    ) {
         // `init_task` itself, the boot CPU's idle task, is the head of the list.
-        let leaders = list(kernel.memory(), layout.tasks.address(init), MAX_TASKS, "task list");
+        let leaders = list(memory, layout.tasks.address(init), MAX_TASKS, "task list");
         gaps.extend(leaders.gap);
         for node in leaders.nodes {
             let leader = layout.tasks.container(node);
             self.add(leader);
-            self.add_threads(kernel, layout, leader, gaps);
+            if self.steps_left == 0 {
+                gaps.push(Gap::new("task list", "its lists of threads have no end"));
+                return;
+            }
+            self.add_threads(memory, layout, leader, gaps);
         }
     }
 
-    fn add_threads(&mut self, kernel: &Kernel<'_>, layout: &TaskLayout, leader: VirtAddr, gaps: &mut Vec<Gap>) {
-        let memory = kernel.memory();
+    fn add_threads<M: ReadVirtual + ?Sized>(
+        &mut self,
+        memory: &M,
+        layout: &TaskLayout,
+        leader: VirtAddr,
+        gaps: &mut Vec<Gap>,
+    ) {
         let what = || format!("threads of the task at {leader}");
         match layout.threads(memory, leader) {
             Ok((head, member)) => {
@@ -86,5 +113,74 @@ impl Addresses {
             }
             Err(error) => gaps.push(Gap::new(what(), error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    /// `init_task`, another CPU's idle task, a leader with two more threads, a leader of its own.
+    const INIT: u64 = 0x1_0000;
+    const IDLE: u64 = 0x2_0000;
+    const LEADER: u64 = 0x3_0000;
+    const THREADS: [u64; 2] = [0x4_0000, 0x5_0000];
+    const OTHER: u64 = 0x6_0000;
+
+    /// Links `list_head`s to a circle.
+    fn link(memory: &mut TestMemory, heads: &[u64]) {
+        for (index, &head) in heads.iter().enumerate() {
+            let next = heads[(index + 1) % heads.len()];
+            memory.put_u64(head, next);
+            memory.put_u64(next + 8, head);
+        }
+    }
+
+    fn memory() -> TestMemory {
+        let mut memory = TestMemory::default();
+        for (pid, task) in [(0, INIT), (0, IDLE), (30, LEADER), (32, THREADS[0]), (31, THREADS[1]), (20, OTHER)] {
+            memory.put(task, &[0; 0x100]);
+            memory.put_u32(task + 0x28, pid);
+            // Each with a signal_struct behind it; threads use their leader's.
+            memory.put_u64(task + 0x20, task + 0x1000);
+        }
+        link(&mut memory, &[INIT, LEADER, OTHER]);
+        link(&mut memory, &[LEADER + 0x1010, LEADER + 0x10, THREADS[0] + 0x10, THREADS[1] + 0x10]);
+        link(&mut memory, &[OTHER + 0x1010, OTHER + 0x10]);
+        memory
+    }
+
+    fn read(memory: &TestMemory) -> (Vec<u64>, Vec<Gap>) {
+        let mut gaps = Vec::new();
+        let idle = [INIT, IDLE].map(VirtAddr::new);
+        let tasks = read_from(memory, &TaskLayout::for_tests(), &idle, Some(VirtAddr::new(INIT)), &mut gaps);
+        (tasks.iter().map(|task| task.address.get()).collect(), gaps)
+    }
+
+    #[test]
+    fn idle_tasks_first_then_all_threads_by_pid() {
+        let (tasks, gaps) = read(&memory());
+        assert_eq!(gaps, []);
+        assert_eq!(tasks, [INIT, IDLE, OTHER, LEADER, THREADS[1], THREADS[0]]);
+    }
+
+    #[test]
+    fn a_broken_thread_list_costs_no_other_process() {
+        let mut memory = memory();
+        memory.remove_page(LEADER + 0x1000);
+        let (tasks, gaps) = read(&memory);
+        assert_eq!(tasks, [INIT, IDLE, OTHER, LEADER]);
+        assert_eq!(gaps.len(), 1);
+        assert_eq!(gaps[0].what, "threads of the task at 0x30000");
+    }
+
+    #[test]
+    fn a_lost_task_is_passed_from_the_other_side() {
+        let mut memory = memory();
+        memory.remove_page(LEADER);
+        let (tasks, gaps) = read(&memory);
+        assert_eq!(tasks, [INIT, IDLE, OTHER]);
+        assert_eq!(gaps.len(), 1);
     }
 }

@@ -1,10 +1,13 @@
-//! Virtual memory for tests: pages that were written to exist, all others do not.
+//! Memory for tests: pages that were written to exist, all others do not.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use vmcore_memory::{PAGE_SIZE, ReadError, ReadVirtual, VirtAddr};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 
-/// Sparse memory of 4 KiB pages.
+/// Sparse memory of 4 KiB pages, virtual or physical as it is read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestMemory {
     pages: BTreeMap<u64, Vec<u8>>,
@@ -36,15 +39,45 @@ impl TestMemory {
     pub(crate) fn remove_page(&mut self, address: u64) {
         self.pages.remove(&(address / PAGE_SIZE));
     }
+
+    /// Fills `buf`, or says which is the first address that is not there.
+    fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), u64> {
+        for (index, byte) in buf.iter_mut().enumerate() {
+            let at = address.wrapping_add(index as u64);
+            let page = self.pages.get(&(at / PAGE_SIZE)).ok_or(at)?;
+            *byte = page[(at % PAGE_SIZE) as usize];
+        }
+        Ok(())
+    }
 }
 
 impl ReadVirtual for TestMemory {
     fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        for (index, byte) in buf.iter_mut().enumerate() {
-            let at = address.wrapping_add(index as u64);
-            let page = self.pages.get(&(at.get() / PAGE_SIZE)).ok_or(ReadError::NonCanonical { address: at })?;
-            *byte = page[at.page_offset() as usize];
-        }
-        Ok(())
+        self.read(address.get(), buf).map_err(|at| ReadError::NonCanonical { address: VirtAddr::new(at) })
     }
+}
+
+impl ReadPhysical for TestMemory {
+    fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.read(address.get(), buf).map_err(|at| ReadError::NotInDump { address: PhysAddr::new(at) })
+    }
+}
+
+/// Memory whose words are what a damaged dump may hold: mostly pointers into it, odd ones among them, small numbers and
+/// anything. It fills `range`, but for a page that may be missing.
+pub(crate) fn damaged_memory(range: Range<u64>) -> impl Strategy<Value = TestMemory> {
+    let (start, len) = (range.start, range.end - range.start);
+    let word = move |raw: u64| match raw % 10 {
+        0..6 => start + ((raw / 16 % len) & !7),
+        6 => start + raw / 16 % len,
+        7 | 8 => raw / 16 % 0x200,
+        _ => raw,
+    };
+    let words = usize::try_from(len / 8).unwrap();
+    (vec(any::<u64>(), words), proptest::option::of(0..len)).prop_map(move |(raw, missing)| {
+        let mut memory = TestMemory::default();
+        (start..).step_by(8).zip(raw).for_each(|(address, raw)| memory.put_u64(address, word(raw)));
+        missing.into_iter().for_each(|at| memory.remove_page(start + at));
+        memory
+    })
 }

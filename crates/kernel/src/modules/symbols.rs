@@ -67,3 +67,59 @@ impl ModuleSymbols {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const SYMTAB: u64 = 0x1000;
+    const STRTAB: u64 = 0x2000;
+    const TEXT: u64 = 0xffff_ffff_c000_0000;
+
+    /// Symbols of (name, section, offset in the module's code, size).
+    fn read(symbols: &[(&str, u16, u64, u64)]) -> (TestMemory, ModuleSymbols) {
+        let mut memory = TestMemory::default();
+        let mut name_at = 1;
+        for (entry, (name, section, offset, size)) in (SYMTAB..).step_by(24).zip(symbols) {
+            memory.put_u32(entry, name_at);
+            memory.put_u16(entry + 6, *section);
+            memory.put_u64(entry + 8, TEXT + offset);
+            memory.put_u64(entry + 16, *size);
+            memory.put(STRTAB + u64::from(name_at), name.as_bytes());
+            name_at += u32::try_from(name.len()).unwrap() + 1;
+        }
+        memory.put(STRTAB + u64::from(name_at), &[0]);
+        let is_code = |address: VirtAddr| (TEXT..TEXT + 0x1000).contains(&address.get());
+        let count = symbols.len() as u64;
+        let read = ModuleSymbols::read(&memory, VirtAddr::new(SYMTAB), count, VirtAddr::new(STRTAB), is_code);
+        (memory, read.unwrap())
+    }
+
+    fn name(found: &(TestMemory, ModuleSymbols), offset: u64) -> Option<String> {
+        found.1.find(&found.0, VirtAddr::new(TEXT + offset)).map(|symbol| symbol.name)
+    }
+
+    #[test]
+    fn symbols_cover_their_size() {
+        let found = read(&[("second", 1, 0x100, 0x40), ("first", 1, 0, 0x20), ("imported", 0, 0x30, 0x40)]);
+        assert_eq!(name(&found, 0x1f).as_deref(), Some("first"));
+        assert_eq!(name(&found, 0x20), None, "between two functions");
+        assert_eq!(name(&found, 0x100).as_deref(), Some("second"));
+        assert_eq!(name(&found, 0x13f).as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn a_function_is_named_rather_than_a_label_on_it() {
+        let found = read(&[("label", 1, 0, 0), ("function", 1, 0, 0x20), ("", 1, 0x10, 0x10), ("data", 2, 0x5000, 8)]);
+        assert_eq!(name(&found, 0).as_deref(), Some("function"));
+        assert_eq!(name(&found, 0x18).as_deref(), Some("function"), "a symbol without a name is passed over");
+    }
+
+    #[test]
+    fn an_absurd_count_is_an_error() {
+        let memory = TestMemory::default();
+        let address = VirtAddr::new(SYMTAB);
+        assert!(ModuleSymbols::read(&memory, address, u64::MAX, address, |_| true).is_err());
+    }
+}

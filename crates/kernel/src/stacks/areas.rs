@@ -64,9 +64,9 @@ impl StackLayout {
             value.is_kernel_half().then_some(value)
         };
         let mut stacks = Vec::new();
-        if let Some(top) = variable(self.irq_stack) {
-            // The variable holds the top less one word since 5.8 (kernel commit 951c2a51ae75), the top before.
-            let high = VirtAddr::new(top.get().next_multiple_of(PAGE_SIZE));
+        // The variable holds the top less one word since 5.8 (kernel commit 951c2a51ae75), the top before.
+        let irq_top = variable(self.irq_stack).and_then(|top| top.get().checked_next_multiple_of(PAGE_SIZE));
+        if let Some(high) = irq_top.map(VirtAddr::new) {
             stacks.push(StackRange { segment: Segment::Irq, low: high.wrapping_sub(IRQ_STACK_SIZE), high });
         }
         if let Some(base) = variable(self.exception_stacks) {
@@ -89,5 +89,70 @@ fn irq_stack_pointer(types: Resolver<'_>, symbols: &SymbolTable) -> Option<VirtA
     match (member, symbols.address("pcpu_hot")) {
         (Some(member), Some(pcpu_hot)) => Some(member.address(pcpu_hot)),
         _ => symbols.address("hardirq_stack_ptr").or_else(|| symbols.address("irq_stack_ptr")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    /// The per-CPU area of CPU 1, and the two variables in it.
+    const AREA: u64 = 0xffff_8880_3e00_0000;
+    const IRQ_STACK: u64 = 0x100;
+    const EXCEPTION_STACKS: u64 = 0x108;
+    /// `cpu_entry_area` of the CPU, and `estacks` in it.
+    const ENTRY_AREA: u64 = 0xffff_fe00_0000_0000;
+    const ESTACKS: u64 = 0x6000;
+
+    fn layout() -> StackLayout {
+        StackLayout {
+            thread_size: 16 << 10,
+            irq_stack: Some(VirtAddr::new(IRQ_STACK)),
+            exception_stacks: Some(VirtAddr::new(EXCEPTION_STACKS)),
+            exceptions: vec![(Segment::Nmi, Field { offset: 0x3000, size: 0x2000 })],
+            estacks: Some(Field { offset: ESTACKS, size: 0x10000 }),
+            entry_stack: Some(Field { offset: 0x1000, size: 0x1000 }),
+        }
+    }
+
+    fn stacks(memory: &TestMemory) -> Vec<(Segment, u64, u64)> {
+        let percpu = PerCpu::for_tests(&[0, AREA]);
+        let stacks = layout().cpu_stacks(memory, &percpu, 1);
+        stacks.into_iter().map(|stack| (stack.segment, stack.low.get(), stack.high.get())).collect()
+    }
+
+    #[test]
+    fn every_stack_of_a_cpu() {
+        let mut memory = TestMemory::default();
+        // The top less one word, as since 5.8.
+        memory.put_u64(AREA + IRQ_STACK, 0xffff_c900_0000_fff8);
+        memory.put_u64(AREA + EXCEPTION_STACKS, ENTRY_AREA + ESTACKS);
+        let irq = (Segment::Irq, 0xffff_c900_0000_c000, 0xffff_c900_0001_0000);
+        let nmi = (Segment::Nmi, ENTRY_AREA + ESTACKS + 0x3000, ENTRY_AREA + ESTACKS + 0x5000);
+        let entry = (Segment::Entry, ENTRY_AREA + 0x1000, ENTRY_AREA + 0x2000);
+        assert_eq!(stacks(&memory), [irq, nmi, entry]);
+        // The top itself, as before.
+        memory.put_u64(AREA + IRQ_STACK, 0xffff_c900_0001_0000);
+        assert_eq!(stacks(&memory)[0], irq);
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_no_kernel_address_is_no_stack() {
+        assert_eq!(stacks(&TestMemory::default()), []);
+        let mut memory = TestMemory::default();
+        for wild in [0x1234, u64::MAX] {
+            memory.put_u64(AREA + IRQ_STACK, wild);
+            assert_eq!(stacks(&memory), []);
+        }
+    }
+
+    #[test]
+    fn the_stack_of_a_task() {
+        let low = VirtAddr::new(0xffff_c900_0002_0000);
+        let stack = layout().task_stack(low).unwrap();
+        assert_eq!((stack.low, stack.high), (low, low.wrapping_add(0x4000)));
+        assert!(layout().task_stack(VirtAddr::new(0x1000)).is_none());
+        assert!(layout().task_stack(VirtAddr::new(u64::MAX)).is_none());
     }
 }

@@ -74,3 +74,57 @@ impl StartLayout {
         Ok(Start { registers, exact, complete: false })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    const SP: u64 = 0xffff_c900_0000_3f80;
+    const KASLR: u64 = 0x1a00_0000;
+    const RET_FROM_FORK: u64 = 0xffff_ffff_8100_1000;
+
+    /// `struct inactive_task_frame` of 4.9 and later: `r15` to `r12`, `bx`, `bp`, `ret_addr`.
+    fn layout() -> StartLayout {
+        let word = |index: u64| Field { offset: index * 8, size: 8 };
+        StartLayout {
+            size: 56,
+            r15: Some(word(0)),
+            r14: Some(word(1)),
+            r13: Some(word(2)),
+            r12: Some(word(3)),
+            bx: Some(word(4)),
+            bp: word(5),
+            ret_addr: word(6),
+            fresh: vec![VirtAddr::new(RET_FROM_FORK)],
+        }
+    }
+
+    fn frame(return_address: u64) -> TestMemory {
+        let mut memory = TestMemory::default();
+        (0..6).for_each(|index| memory.put_u64(SP + index * 8, 0x10 + index));
+        memory.put_u64(SP + 48, return_address);
+        memory
+    }
+
+    #[test]
+    fn saved_registers_of_a_task_that_was_scheduled_out() {
+        let memory = frame(0xffff_ffff_9b8c_9000);
+        let start = layout().read(&memory, VirtAddr::new(SP), KASLR).unwrap();
+        let registers = start.registers;
+        assert_eq!((registers.r15, registers.r12, registers.rbx, registers.rbp), (0x10, 0x13, 0x14, 0x15));
+        assert_eq!((registers.rip, registers.rsp), (0xffff_ffff_9b8c_9000, SP + 56));
+        assert!(!start.exact && !start.complete);
+    }
+
+    #[test]
+    fn a_new_task_begins_at_the_function_itself() {
+        let start = layout().read(&frame(RET_FROM_FORK + KASLR), VirtAddr::new(SP), KASLR).unwrap();
+        assert!(start.exact);
+    }
+
+    #[test]
+    fn a_stack_outside_the_dump_is_an_error() {
+        assert!(layout().read(&TestMemory::default(), VirtAddr::new(SP), KASLR).is_err());
+    }
+}

@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::printk::Caller;
 use crate::test_memory::TestMemory;
@@ -204,4 +207,32 @@ fn indexes_outside_the_buffer() {
     assert_eq!(gap.why, "1024 bytes of log with records from 4096 to 0");
     log.memory.put_u32(0x1008, u32::MAX);
     assert!(read(&log.memory, &log.layout, &VARIABLES, &mut Vec::new()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn damage_leaves_most_records(bytes in vec((0u64..0x1000, any::<u8>()), 0..4)) {
+        let mut log = Log::new(0x1000, layout(false));
+        while log.next < 0xfc0 {
+            log.add(2, format!("record {}", log.seq).as_bytes(), b"KEY=value");
+        }
+        for &(at, byte) in &bytes {
+            log.memory.put(BUFFER + at, &[byte]);
+        }
+        prop_assert!(log.texts().len() + 3 * bytes.len() >= usize::try_from(log.seq).unwrap());
+    }
+
+    #[test]
+    fn any_bytes_end(bytes in vec(any::<u8>(), 0x800), first in 0u32..0x900, next in 0u64..0x900, joins in any::<bool>()) {
+        let mut log = Log::new(0x800, Layout { joins_lines: joins, ..layout(true) });
+        log.memory.put(BUFFER, &bytes);
+        log.set_first(first, 7);
+        log.next = next;
+        log.publish();
+        let mut gaps = Vec::new();
+        if let Ok(records) = read(&log.memory, &log.layout, &VARIABLES, &mut gaps) {
+            prop_assert!(records.len() <= 0x800 / 20);
+        }
+        prop_assert!(gaps.len() <= 17);
+    }
 }

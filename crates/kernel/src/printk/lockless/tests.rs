@@ -1,6 +1,9 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::printk::Caller;
-use crate::test_memory::TestMemory;
+use crate::test_memory::{TestMemory, damaged_memory};
 
 /// The layout of 6.1 to 6.12.
 const LAYOUT: Layout = Layout {
@@ -282,4 +285,42 @@ fn unreadable_texts_are_reported_but_not_all_of_them() {
     assert_eq!(gaps.len(), 16);
     ring.memory.remove_page(RING);
     assert!(read(&ring.memory, &LAYOUT, VirtAddr::new(PRB), &mut Vec::new()).is_err());
+}
+
+proptest! {
+    /// A full ring with some words overwritten.
+    #[test]
+    fn damage_costs_no_more_than_the_records_it_hits(
+        words in vec((0u64..(INFOS + (88 << COUNT_BITS) - DESCS) / 8, any::<u64>()), 0..6),
+    ) {
+        let mut ring = Ring::new();
+        (0..40).for_each(|number| { ring.add(FINALIZED, format!("record {number}").as_bytes()); });
+        for &(word, value) in &words {
+            let address = DESCS + word * 8;
+            if !(DESCS + (24 << COUNT_BITS)..INFOS).contains(&address) {
+                ring.memory.put_u64(address, value);
+            }
+        }
+        let (records, gaps) = ring.read();
+        prop_assert!(records.len() + words.len() >= 16, "{} records, {gaps:?}", records.len());
+        let texts: usize = records.iter().map(|record| record.text.len()).sum();
+        // A byte that is not UTF-8 becomes three.
+        prop_assert!(texts <= 3 << SIZE_BITS);
+    }
+
+    #[test]
+    fn any_memory_ends(memory in damaged_memory(RING..RING + 0x3000), count_bits in 0u32..28, size_bits in 0u32..33) {
+        let mut memory = memory;
+        memory.put_u64(PRB, RING);
+        memory.put_u32(RING, count_bits);
+        memory.put_u32(RING + 48, size_bits);
+        // An array that is as large as it claims is mostly not in memory.
+        memory.put_u64(RING + 32, 0);
+        memory.put_u64(RING + 24, 1 << 8);
+        let mut gaps = Vec::new();
+        if let Ok(records) = read(&memory, &LAYOUT, VirtAddr::new(PRB), &mut gaps) {
+            prop_assert!(records.len() <= 1 + (1 << 8));
+        }
+        prop_assert!(gaps.len() <= 20);
+    }
 }

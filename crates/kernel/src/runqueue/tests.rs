@@ -1,0 +1,187 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::test_memory::{TestMemory, damaged_memory};
+
+const RQ: u64 = 0x10_0000;
+const RT_QUEUE: u64 = 0x100;
+/// Tasks; the first one runs.
+const TASKS: [u64; 7] = [0x20_0000, 0x21_0000, 0x22_0000, 0x23_0000, 0x24_0000, 0x25_0000, 0x26_0000];
+const FAIR_NODE: u64 = 0xb0;
+const RT_NODE: u64 = 0xc8;
+const DL_NODE: u64 = 0xd8;
+/// The entity of a task group, and the queue that it owns.
+const GROUP: u64 = 0x30_0000;
+const GROUP_QUEUE: u64 = 0x31_0000;
+
+fn layout() -> RunQueueLayout {
+    let word = |offset| Field { offset, size: 8 };
+    RunQueueLayout {
+        curr: word(0),
+        idle: word(8),
+        stop: Some(word(0x10)),
+        clock: word(0x18),
+        nr_running: Field { offset: 0x20, size: 4 },
+        fair_root: word(0x28),
+        group_root: word(0x8),
+        rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),
+        dl_root: Some(word(0x30)),
+    }
+}
+
+/// An empty run queue whose CPU runs the first task.
+fn empty() -> TestMemory {
+    let mut memory = TestMemory::default();
+    memory.put_u64(RQ, TASKS[0]);
+    memory.put_u64(RQ + 8, 0x1_0000);
+    memory.put_u64(RQ + 0x18, 20_000_000_000);
+    memory.put_u32(RQ + 0x20, 7);
+    for priority in 0..RT_PRIORITIES {
+        link(&mut memory, &[RQ + RT_QUEUE + priority * 16]);
+    }
+    for task in TASKS {
+        memory.put(task, &[0; 0x100]);
+        memory.put_u32(task + 0x5c, 1);
+    }
+    memory
+}
+
+/// Links `list_head`s to a circle.
+fn link(memory: &mut TestMemory, heads: &[u64]) {
+    for (index, &head) in heads.iter().enumerate() {
+        let next = heads[(index + 1) % heads.len()];
+        memory.put_u64(head, next);
+        memory.put_u64(next + 8, head);
+    }
+}
+
+/// Writes an `rb_node` and gives its address.
+fn node(memory: &mut TestMemory, at: u64, left: u64, right: u64) -> u64 {
+    memory.put_u64(at + 8, right);
+    memory.put_u64(at + 16, left);
+    at
+}
+
+fn read(memory: &TestMemory) -> (RunQueue, Vec<Gap>) {
+    let tasks = (0..).zip(TASKS).map(|(index, task)| (VirtAddr::new(task), index)).collect();
+    let (layout, task_layout) = (layout(), TaskLayout::for_tests());
+    let reader = RunQueueReader { memory, layout: &layout, task_layout: &task_layout, tasks: &tasks };
+    let mut gaps = Vec::new();
+    let queue = reader.read(3, VirtAddr::new(RQ), &mut gaps).unwrap();
+    (queue, gaps)
+}
+
+/// Who waits: index of the task and class.
+fn queued(memory: &TestMemory) -> Vec<(usize, Class)> {
+    let (queue, gaps) = read(memory);
+    assert_eq!(gaps, []);
+    let index = |task: VirtAddr| TASKS.iter().position(|&known| known == task.get()).unwrap();
+    queue.queued.iter().map(|queued| (index(queued.task), queued.class)).collect()
+}
+
+#[test]
+fn an_idle_cpu() {
+    let (queue, gaps) = read(&empty());
+    assert_eq!(gaps, []);
+    assert_eq!((queue.cpu, queue.address.get(), queue.current.get(), queue.idle.get()), (3, RQ, TASKS[0], 0x1_0000));
+    assert_eq!((queue.clock_ns, queue.nr_running), (20_000_000_000, 7));
+    assert!(queue.queued.is_empty());
+}
+
+#[test]
+fn classes_in_the_order_in_which_they_run() {
+    let mut memory = empty();
+    // The stop task, then deadline, then real-time by priority, then fair. CFS keeps the current task out of its tree,
+    // real-time keeps it in its list.
+    memory.put_u64(RQ + 0x10, TASKS[1]);
+    let deadline = node(&mut memory, TASKS[2] + DL_NODE, 0, 0);
+    memory.put_u64(RQ + 0x30, deadline);
+    link(&mut memory, &[RQ + RT_QUEUE + 50 * 16, TASKS[3] + RT_NODE]);
+    link(&mut memory, &[RQ + RT_QUEUE + 10 * 16, TASKS[0] + RT_NODE, TASKS[4] + RT_NODE]);
+    let left = node(&mut memory, TASKS[5] + FAIR_NODE, 0, 0);
+    let root = node(&mut memory, TASKS[6] + FAIR_NODE, left, 0);
+    memory.put_u64(RQ + 0x28, root);
+    let expected = [
+        (1, Class::RealTime),
+        (2, Class::Deadline),
+        (4, Class::RealTime),
+        (3, Class::RealTime),
+        (5, Class::Fair),
+        (6, Class::Fair),
+    ];
+    assert_eq!(queued(&memory), expected);
+}
+
+#[test]
+fn a_stop_task_that_sleeps_does_not_wait() {
+    let mut memory = empty();
+    memory.put_u64(RQ + 0x10, TASKS[1]);
+    memory.put_u32(TASKS[1] + 0x5c, 0);
+    assert_eq!(queued(&memory), []);
+}
+
+#[test]
+fn tasks_of_a_group_are_found_in_its_queue() {
+    let mut memory = empty();
+    let group = node(&mut memory, GROUP, 0, TASKS[2] + FAIR_NODE);
+    node(&mut memory, TASKS[2] + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, group);
+    memory.put_u64(GROUP + 0x40, GROUP_QUEUE);
+    let inside = node(&mut memory, TASKS[1] + FAIR_NODE, 0, 0);
+    memory.put_u64(GROUP_QUEUE + 8, inside);
+    assert_eq!(queued(&memory), [(1, Class::Fair), (2, Class::Fair)]);
+}
+
+#[test]
+fn groups_that_contain_one_another_end() {
+    let mut memory = empty();
+    // Two groups in one tree that both own this very tree.
+    let group = node(&mut memory, GROUP, 0, GROUP + 0x100);
+    node(&mut memory, GROUP + 0x100, 0, TASKS[1] + FAIR_NODE);
+    node(&mut memory, TASKS[1] + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, group);
+    memory.put_u64(GROUP + 0x40, GROUP_QUEUE);
+    memory.put_u64(GROUP + 0x140, GROUP_QUEUE);
+    memory.put_u64(GROUP_QUEUE + 8, group);
+    let (queue, gaps) = read(&memory);
+    assert!(queue.queued.iter().all(|queued| queued.task.get() == TASKS[1]));
+    let reasons: Vec<_> = gaps.iter().map(|gap| gap.why.as_str()).collect();
+    assert_eq!(reasons, ["task groups lead back to one another"; 3]);
+}
+
+#[test]
+fn a_broken_list_costs_no_other_class() {
+    let mut memory = empty();
+    let root = node(&mut memory, TASKS[5] + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, root);
+    memory.put_u64(RQ + 0x30, 0xdead_0000);
+    memory.put_u64(RQ + RT_QUEUE, 0xdead_0000);
+    let (queue, gaps) = read(&memory);
+    assert_eq!(queue.queued, [Queued { task: VirtAddr::new(TASKS[5]), class: Class::Fair }]);
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+}
+
+#[test]
+fn times_by_the_queues_own_clock() {
+    let mut memory = empty();
+    memory.put_u64(TASKS[1] + 0x88, 18_500_000_000);
+    memory.put_u64(TASKS[1] + 0x90, 0);
+    let task = TaskLayout::for_tests().read(&memory, VirtAddr::new(TASKS[1])).unwrap();
+    let (queue, _) = read(&memory);
+    assert_eq!(queue.running_ns(&task), Some(1_500_000_000));
+    assert_eq!(queue.waiting_ns(&task), None, "it does not wait");
+    let ahead = RunQueue { clock_ns: 1, ..queue };
+    assert_eq!(ahead.running_ns(&task), None, "a clock that has not got there");
+}
+
+proptest! {
+    #[test]
+    fn any_memory_gives_known_tasks_only(memory in damaged_memory(RQ..RQ + 0x2000)) {
+        let tasks = (0..0x40).map(|index| (VirtAddr::new(RQ + 0x80 * index as u64), index)).collect();
+        let (layout, task_layout) = (layout(), TaskLayout::for_tests());
+        let reader = RunQueueReader { memory: &memory, layout: &layout, task_layout: &task_layout, tasks: &tasks };
+        if let Ok(queue) = reader.read(0, VirtAddr::new(RQ), &mut Vec::new()) {
+            prop_assert!(queue.queued.iter().all(|queued| tasks.contains_key(&queued.task)));
+        }
+    }
+}

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcore_dump::{Dump, Prstatus};
+use vmcore_dump::{Dump, Prstatus, QemuCpuState};
 use vmcore_memory::{ReadVirtual, Registers, VirtAddr, le_u32};
 
 use crate::PerCpu;
@@ -36,6 +36,12 @@ pub struct CpuRegisters {
     pub source: RegisterSource,
 }
 
+impl CpuRegisters {
+    const fn new(registers: Registers, source: RegisterSource) -> Self {
+        Self { registers, source }
+    }
+}
+
 /// `sizeof(struct elf_prstatus)` on x86-64.
 const PRSTATUS_SIZE: usize = 336;
 /// Note header and the name `CORE`, padded.
@@ -52,39 +58,57 @@ pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     crash_notes: Option<VirtAddr>,
     current_pid: impl Fn(u32) -> Option<i32>,
 ) -> BTreeMap<u32, CpuRegisters> {
-    let mut found = BTreeMap::new();
-    by_gs(dump, percpu, &mut found);
-    if found.is_empty() {
-        by_crash_notes(dump, memory, percpu, crash_notes, &mut found);
-    }
-    let taken: Vec<Registers> = found.values().map(|cpu| cpu.registers).collect();
-    let left: Vec<&Prstatus> = dump.prstatus().iter().filter(|note| !taken.contains(&note.registers)).collect();
-    by_pid(&left, percpu, current_pid, &mut found);
-    if found.is_empty() {
-        let pairs = percpu.cpus().zip(&left);
-        found.extend(
-            pairs.map(|(cpu, note)| {
-                (cpu, CpuRegisters { registers: note.registers, source: RegisterSource::NoteOrder })
-            }),
-        );
-    }
-    found
+    let notes = Notes { prstatus: dump.prstatus(), qemu: dump.qemu_cpus() };
+    notes.attribute(memory, percpu, crash_notes, current_pid)
 }
 
-fn by_gs(dump: &Dump, percpu: &PerCpu, found: &mut BTreeMap<u32, CpuRegisters>) {
-    for state in dump.qemu_cpus() {
+/// The notes of a dump that have registers.
+#[derive(Clone, Copy)]
+struct Notes<'a> {
+    prstatus: &'a [Prstatus],
+    qemu: &'a [QemuCpuState],
+}
+
+impl Notes<'_> {
+    fn attribute<M: ReadVirtual + ?Sized>(
+        self,
+        memory: &M,
+        percpu: &PerCpu,
+        crash_notes: Option<VirtAddr>,
+        current_pid: impl Fn(u32) -> Option<i32>,
+    ) -> BTreeMap<u32, CpuRegisters> {
+        let mut found = BTreeMap::new();
+        by_gs(self.qemu, percpu, &mut found);
+        if found.is_empty() {
+            by_crash_notes(self.prstatus, memory, percpu, crash_notes, &mut found);
+        }
+        let taken: Vec<Registers> = found.values().map(|cpu| cpu.registers).collect();
+        let left: Vec<&Prstatus> = self.prstatus.iter().filter(|note| !taken.contains(&note.registers)).collect();
+        // What QEMU writes as a process id is the virtual CPU's index plus one.
+        if self.qemu.is_empty() {
+            by_pid(&left, percpu, current_pid, &mut found);
+        }
+        if found.is_empty() {
+            let registers = left.iter().map(|note| CpuRegisters::new(note.registers, RegisterSource::NoteOrder));
+            found.extend(percpu.cpus().zip(registers));
+        }
+        found
+    }
+}
+
+fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, CpuRegisters>) {
+    for state in states {
         let by = |base: VirtAddr| percpu.cpu_of_offset(base.get());
         let cpu = by(state.gs_base).or_else(|| by(state.kernel_gs_base?));
         if let Some(cpu) = cpu {
-            let registers = CpuRegisters { registers: state.registers, source: RegisterSource::GsBase };
-            found.entry(cpu).or_insert(registers);
+            found.entry(cpu).or_insert(CpuRegisters::new(state.registers, RegisterSource::GsBase));
         }
     }
 }
 
 /// Reads the per-CPU notes, and believes those that the dump's own notes repeat: memory may be older than the notes.
 fn by_crash_notes<M: ReadVirtual + ?Sized>(
-    dump: &Dump,
+    notes: &[Prstatus],
     memory: &M,
     percpu: &PerCpu,
     crash_notes: Option<VirtAddr>,
@@ -98,9 +122,8 @@ fn by_crash_notes<M: ReadVirtual + ?Sized>(
             continue;
         }
         let Some(desc) = note.get(NOTE_HEAD..) else { continue };
-        if let Some(same) = dump.prstatus().iter().find(|prstatus| prstatus.note == desc) {
-            let registers = CpuRegisters { registers: same.registers, source: RegisterSource::CrashNotes };
-            found.insert(cpu, registers);
+        if let Some(same) = notes.iter().find(|prstatus| prstatus.note == desc) {
+            found.insert(cpu, CpuRegisters::new(same.registers, RegisterSource::CrashNotes));
         }
     }
 }
@@ -118,7 +141,114 @@ fn by_pid(
         let mut cpus = free.iter().filter(|(_, pid)| *pid == note.pid);
         let same_pid = notes.iter().filter(|other| other.pid == note.pid).count();
         if let (Some((cpu, _)), None, 1) = (cpus.next(), cpus.next(), same_pid) {
-            found.insert(*cpu, CpuRegisters { registers: note.registers, source: RegisterSource::Pid });
+            found.insert(*cpu, CpuRegisters::new(note.registers, RegisterSource::Pid));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcore_dump::DescriptorTable;
+    use vmcore_memory::{FileOffset, PhysAddr};
+
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    /// The per-CPU areas of CPUs 0 to 3.
+    const AREAS: [u64; 4] = [0xa_0000, 0xb_0000, 0xc_0000, 0xd_0000];
+    /// The kernel variable, and what it points to in the area of a CPU.
+    const CRASH_NOTES: u64 = 0x1000;
+    const NOTES: u64 = 0x500;
+
+    fn registers(rip: u64) -> Registers {
+        Registers { rip, ..Registers::default() }
+    }
+
+    fn prstatus(pid: i32, rip: u64) -> Prstatus {
+        let mut note = vec![0; PRSTATUS_SIZE];
+        note[32..36].copy_from_slice(&pid.to_le_bytes());
+        note[112 + 16 * 8..][..8].copy_from_slice(&rip.to_le_bytes());
+        Prstatus { pid, registers: registers(rip), fs_base: 0, gs_base: 0, file_offset: FileOffset::new(0), note }
+    }
+
+    fn qemu(rip: u64, gs_base: u64, kernel_gs_base: Option<u64>) -> QemuCpuState {
+        QemuCpuState {
+            registers: registers(rip),
+            cr0: 0,
+            cr2: VirtAddr::new(0),
+            cr3: PhysAddr::new(0),
+            cr4: 0,
+            idt: DescriptorTable::default(),
+            gdt: DescriptorTable::default(),
+            fs_base: VirtAddr::new(0),
+            gs_base: VirtAddr::new(gs_base),
+            kernel_gs_base: kernel_gs_base.map(VirtAddr::new),
+            file_offset: FileOffset::new(0),
+        }
+    }
+
+    /// The kernel's own copy of a CPU's note.
+    fn put_crash_note(memory: &mut TestMemory, cpu: usize, note: &Prstatus) {
+        memory.put_u64(CRASH_NOTES, NOTES);
+        let at = AREAS[cpu] + NOTES;
+        memory.put(at, &[5, 0, 0, 0, 80, 1, 0, 0, 1, 0, 0, 0]);
+        memory.put(at + 12, b"CORE\0\0\0\0");
+        memory.put(at + NOTE_HEAD as u64, &note.note);
+    }
+
+    /// What was found: CPU, RIP and source.
+    fn attribute(
+        prstatus: &[Prstatus],
+        qemu: &[QemuCpuState],
+        memory: &TestMemory,
+        current: [i32; 4],
+    ) -> Vec<(u32, u64, RegisterSource)> {
+        let percpu = PerCpu::for_tests(&AREAS);
+        let pid = |cpu: u32| current.get(cpu as usize).copied();
+        let found = Notes { prstatus, qemu }.attribute(memory, &percpu, Some(VirtAddr::new(CRASH_NOTES)), pid);
+        found.into_iter().map(|(cpu, found)| (cpu, found.registers.rip, found.source)).collect()
+    }
+
+    #[test]
+    fn virtual_cpus_are_told_by_gs_in_kernel_and_user_mode() {
+        let qemu = [qemu(0x10, AREAS[2], Some(0)), qemu(0x20, 0x7f00, Some(AREAS[0])), qemu(0x30, 0, None)];
+        // The numbers that QEMU writes as process ids are those of current tasks of other CPUs here.
+        let prstatus = [prstatus(1, 0x10), prstatus(2, 0x20), prstatus(3, 0x30)];
+        let found = attribute(&prstatus, &qemu, &TestMemory::default(), [3, 2, 1, 9]);
+        assert_eq!(found, [(0, 0x20, RegisterSource::GsBase), (2, 0x10, RegisterSource::GsBase)]);
+    }
+
+    #[test]
+    fn a_cpu_that_did_not_answer_has_no_note() {
+        let notes = [prstatus(0, 0x10), prstatus(0, 0x20), prstatus(7, 0x30)];
+        let mut memory = TestMemory::default();
+        for (cpu, note) in [0, 2, 3].into_iter().zip(&notes) {
+            put_crash_note(&mut memory, cpu, note);
+        }
+        let found = attribute(&notes, &[], &memory, [0; 4]);
+        let by_notes = |cpu, rip| (cpu, rip, RegisterSource::CrashNotes);
+        assert_eq!(found, [by_notes(0, 0x10), by_notes(2, 0x20), by_notes(3, 0x30)]);
+    }
+
+    #[test]
+    fn crash_notes_that_the_dump_does_not_repeat_are_old() {
+        let mut memory = TestMemory::default();
+        put_crash_note(&mut memory, 0, &prstatus(5, 0x99));
+        let found = attribute(&[prstatus(6, 0x10)], &[], &memory, [5, 6, 7, 8]);
+        assert_eq!(found, [(1, 0x10, RegisterSource::Pid)]);
+    }
+
+    #[test]
+    fn a_pid_counts_where_only_one_cpu_can_be_meant() {
+        let notes = [prstatus(0, 0x10), prstatus(0, 0x20), prstatus(7, 0x30), prstatus(8, 0x40)];
+        let found = attribute(&notes, &[], &TestMemory::default(), [0, 0, 8, 9]);
+        assert_eq!(found, [(2, 0x40, RegisterSource::Pid)]);
+    }
+
+    #[test]
+    fn the_order_of_notes_is_the_last_resort() {
+        let notes = [prstatus(0, 0x10), prstatus(0, 0x20)];
+        let found = attribute(&notes, &[], &TestMemory::default(), [0; 4]);
+        assert_eq!(found, [(0, 0x10, RegisterSource::NoteOrder), (1, 0x20, RegisterSource::NoteOrder)]);
     }
 }

@@ -53,6 +53,28 @@ impl fmt::Display for Uptime {
     }
 }
 
+/// Seconds since 1970 as a date and time in UTC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Date(pub(crate) i64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Howard Hinnant's `civil_from_days`: years start in March, so that the leap day is the last of one; an era is
+        // the 400 years after which the calendar repeats.
+        let (days, second) = (self.0.div_euclid(86_400), self.0.rem_euclid(86_400));
+        let days = days + 719_468;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = era * 400 + year_of_era + next;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +87,18 @@ mod tests {
         assert_eq!(Duration(7).to_string(), "0.007 us");
         assert_eq!(Duration(u64::MAX).to_string(), "18446744073.709 s");
         assert_eq!(format!("{:>9}|", Duration(0)), " 0.000 us|");
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(Date(0).to_string(), "1970-01-01 00:00:00 UTC");
+        assert_eq!(Date(-1).to_string(), "1969-12-31 23:59:59 UTC");
+        assert_eq!(Date(951_782_400).to_string(), "2000-02-29 00:00:00 UTC");
+        assert_eq!(Date(1_763_841_601).to_string(), "2025-11-22 20:00:01 UTC");
+        // A damaged note may say anything.
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(Date(seconds).to_string().ends_with(" UTC"));
+        }
     }
 
     #[test]

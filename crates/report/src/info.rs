@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::duration::Uptime;
+use crate::duration::{Date, Uptime};
 use crate::machine::{Dump, Kernel, Panic};
 use crate::{Gap, Painted, Report, Sanitized, Theme};
 
@@ -58,7 +58,7 @@ impl Report for Info<'_> {
             ("CPUS", kernel.cpus.to_string()),
         ];
         if let Some(seconds) = self.crash_time {
-            rows.push(("CRASHTIME", format!("{seconds} s since 1970-01-01 UTC")));
+            rows.push(("DATE", Date(seconds).to_string()));
         }
         rows.extend([
             ("UPTIME", self.uptime_ns.map_or_else(unknown, |ns| Uptime(ns).to_string())),

@@ -163,6 +163,6 @@ fn write_page(role: &str, page: &Page<'_>, out: &mut dyn Write) -> io::Result<()
     let pfn = page.pfn.map_or_else(|| "?".to_owned(), |Hex(pfn)| format!("{pfn:x}"));
     let mapcount = page.mapcount.map_or_else(|| "?".to_owned(), |count| count.to_string());
     let mapping = page.mapping.map_or_else(|| "?".to_owned(), |Hex(mapping)| format!("{mapping:x}"));
-    let names = page.flag_names.join(" ");
-    writeln!(out, "  {role:>4}  {address:016x} {pfn:>10} {refcount:>8} {mapcount:>8}  {mapping:16}  {flags:x} {names}")
+    let names: String = page.flag_names.iter().map(|name| format!(" {name}")).collect();
+    writeln!(out, "  {role:>4}  {address:016x} {pfn:>10} {refcount:>8} {mapcount:>8}  {mapping:16}  {flags:x}{names}")
 }

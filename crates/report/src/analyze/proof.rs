@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::text::{Quoted, at, heading, paragraph, rule};
+use super::text::{Quoted, at, heading, paragraph};
 use super::{Analyze, Evidence};
 use crate::{Painted, Sanitized, Theme};
 
 /// Writes what is below the answer and above the stacks.
 pub(super) fn write_proof(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    rule(out, theme)?;
     let mut proof = Proof { shown: Vec::new(), out, theme };
     proof.suspects(report)?;
     proof.edges(report)?;

@@ -23,6 +23,10 @@ impl Report for Analyze<'_> {
         write_who(self, out, theme)?;
         write_why(self, out, theme)?;
         write_remedies(self, out, theme)?;
+        if !self.has_details() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))?;
         write_proof(self, out, theme)?;
         if self.stacks.is_empty() {
             return Ok(());
@@ -30,6 +34,15 @@ impl Report for Analyze<'_> {
         heading("Stacks", out, theme)?;
         writeln!(out)?;
         write_stacks(&self.stacks, out, theme)
+    }
+}
+
+impl Analyze<'_> {
+    /// Whether there is anything below the answer.
+    fn has_details(&self) -> bool {
+        let Self { spinners, splitters, edges, findings, refutations, unknown, stacks, .. } = self;
+        let no_proof = spinners.is_empty() && splitters.is_empty() && edges.is_empty() && findings.is_empty();
+        !(no_proof && refutations.is_empty() && unknown.is_empty() && stacks.is_empty())
     }
 }
 
@@ -115,7 +128,7 @@ fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// `spinning  CPU 0    pid 146      "fstat/0"  for   9.943 s  at 0x7f3b64603140 (__do_sys_newfstat)`
+/// `spins   CPU 0    pid 146      "fstat/0"    9.943 s  at 0x7f3b64603140 (__do_sys_newfstat)`
 fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let Spinner { cpu, pid, comm, .. } = spinner;
     let running = or_unknown(spinner.running_ns);
@@ -123,8 +136,8 @@ fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style
     let function = spinner.syscall_function.or(spinner.fault_function);
     write!(
         out,
-        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} for {running:>9}  at {address}",
-        Painted(style, "spinning "),
+        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} {running:>9}  at {address}",
+        Painted(style, "spins  "),
         Quoted(comm)
     )?;
     match function {
@@ -133,14 +146,14 @@ fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style
     }
 }
 
-/// `starved   CPU 3    pid 143      "splitter" for   9.943 s  in split_huge_page_to_list (state R)`
+/// `starves CPU 3    pid 143      "splitter"   9.943 s  in split_huge_page_to_list (state R)`
 fn write_splitter(splitter: &Splitter<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let Splitter { cpu, pid, comm, state, split_function, .. } = splitter;
     let waiting = or_unknown(splitter.waiting_ns);
     writeln!(
         out,
-        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} for {waiting:>9}  in {} (state {state})",
-        Painted(style, "starved  "),
+        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} {waiting:>9}  in {} (state {state})",
+        Painted(style, "starves"),
         Quoted(comm),
         Sanitized::new(split_function)
     )
@@ -182,11 +195,6 @@ fn write_remedies(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> i
         }
     }
     Ok(())
-}
-
-/// A rule between the answer and what is below it.
-pub(super) fn rule(out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))
 }
 
 /// An address, or nothing.

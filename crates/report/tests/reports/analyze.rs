@@ -1,0 +1,227 @@
+//! `analyze`.
+
+use vmcore_diagnose::{
+    CheckResult, Confidence, Diagnosis, Edge, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity,
+    Spinner, Splitter, Value, Verdict, issue,
+};
+use vmcore_memory::{PhysAddr, VirtAddr};
+use vmcore_report::Hex;
+use vmcore_report::analyze::{Analyze, Subject};
+use vmcore_report::machine::{Dump, Kernel, Panic};
+
+use crate::machine::{HOSTILE, SPINNER, SPLITTER, snapshot, stacks};
+use crate::{json, text, written_json};
+
+const HEAD: VirtAddr = VirtAddr::new(0xffff_ea00_0010_8000);
+
+fn subject() -> Subject {
+    Subject {
+        dump: Dump {
+            path: "vmcore".to_owned(),
+            format: "elf".to_owned(),
+            source: "qemu".to_owned(),
+            pages: 262_208,
+            excluded_pages: None,
+            dump_level: None,
+            incomplete: false,
+            incomplete_reason: None,
+            cpus_with_registers: vec![0, 1],
+        },
+        kernel: Kernel {
+            release: Some("6.1.0-30-cloud-amd64".to_owned()),
+            version: None,
+            build_id: None,
+            nodename: None,
+            arch: "x86_64",
+            kaslr_offset: Hex(0),
+            page_levels: 4,
+            cpus: 3,
+            modules: 0,
+        },
+        panic: Panic {
+            message: Some("Kernel panic - not syncing: softlockup: hung tasks".to_owned()),
+            cpu: Some(0),
+            pid: Some(146),
+        },
+        uptime_ns: Some(14_958_232_208),
+    }
+}
+
+fn spinner(cpu: u32, comm: &str) -> Spinner {
+    let entry = Evidence::new("pte entry", "migration entry (write, swap type 29), pfn 0x4203")
+        .at(Place::Physical(PhysAddr::new(0x3fe5_b018)))
+        .value(Value::Hex(0xeff9_ffff_ff7b_f802));
+    let head = Evidence::new("struct page (compound head).flags", "pfn 0x4200, head of a compound page, locked")
+        .at(Place::Kernel(HEAD))
+        .value(Value::Hex(0x000f_ffff_c009_009d));
+    Spinner {
+        cpu,
+        task: SPINNER,
+        pid: 146,
+        comm: comm.to_owned(),
+        address: Some(VirtAddr::new(0x7f3b_6460_31b1)),
+        running_ns: Some(9_943_789_219),
+        fault_function: Some("copy_user_enhanced_fast_string".to_owned()),
+        syscall_function: Some("__do_sys_newfstat".to_owned()),
+        entry: Some(0xeff9_ffff_ff7b_f802),
+        head_page: Some(HEAD),
+        evidence: vec![entry, head],
+    }
+}
+
+fn splitter() -> Splitter {
+    let on_rq = Evidence::new("task_struct.on_rq", "queued on a run queue")
+        .at(Place::Kernel(SPLITTER))
+        .value(Value::Decimal(1));
+    Splitter {
+        task: SPLITTER,
+        pid: 143,
+        comm: "splitter".to_owned(),
+        cpu: 0,
+        state: 'R',
+        on_rq: 1,
+        on_cpu: false,
+        waiting_ns: Some(9_839_112_996),
+        split_function: "split_huge_page_to_list".to_owned(),
+        head_page: Some(HEAD),
+        evidence: vec![on_rq],
+    }
+}
+
+fn edge(from: &str, to: &str, evidence: Vec<Evidence>) -> Edge {
+    Edge { from: from.to_owned(), to: to.to_owned(), why: "because of it".to_owned(), evidence }
+}
+
+fn livelock() -> Diagnosis {
+    let (spinner, splitter) = (spinner(0, "fstat/0"), splitter());
+    let page = format!("page {HEAD}");
+    let (spinning, splitting) = ("task 146 \"fstat/0\"", "task 143 \"splitter\"");
+    Diagnosis {
+        verdict: Verdict {
+            issue: Some(issue::THP_LIVELOCK),
+            confidence: Confidence::Confirmed,
+            summary: "1 CPU spins in page faults on a huge page that is being split for up to 9.9 s, while pid 143 \
+                      \"splitter\", which is splitting it, is runnable on CPU 0 and never scheduled."
+                .to_owned(),
+        },
+        edges: vec![
+            edge(spinning, &page, spinner.evidence.clone()),
+            edge(&page, splitting, splitter.evidence.clone()),
+            edge(splitting, "CPU 0", vec![Evidence::new("preemption model", "kernel code is not preempted")]),
+            edge("CPU 0", spinning, Vec::new()),
+        ],
+        spinners: vec![spinner],
+        splitters: vec![splitter],
+        findings: vec![Finding {
+            id: issue::SOFT_LOCKUP,
+            severity: Severity::Critical,
+            summary: "CPU 0 was stuck for 10 s".to_owned(),
+            evidence: vec![
+                Evidence::new("kernel log", "logged 14.9 s after boot").value(Value::Text(HOSTILE.to_owned())),
+            ],
+        }],
+        refutations: vec![
+            Refutation {
+                claim: "the page that CPU 0 waits for is unlocked".to_owned(),
+                checked: "flags 0xfffffc009009d".to_owned(),
+                result: CheckResult::Refuted,
+            },
+            Refutation {
+                claim: "the kernel would preempt the spinner".to_owned(),
+                checked: "not known".to_owned(),
+                result: CheckResult::Unknown,
+            },
+        ],
+        unknown: vec!["run queue of CPU 2: not in the dump".to_owned()],
+        known_issue: Some(KnownIssue {
+            id: "ffc90cbb2970".to_owned(),
+            affected: "kernels before 5.13".to_owned(),
+            fixed_by: "mainline commit ffc90cbb2970".to_owned(),
+            in_this_kernel: None,
+        }),
+        remedy: vec![
+            Remedy {
+                action: "install a kernel with the fix".to_owned(),
+                command: None,
+                why: "a fault then sleeps".to_owned(),
+            },
+            Remedy {
+                action: "until then, use huge pages only on request".to_owned(),
+                command: Some("echo madvise > /sys/kernel/mm/transparent_hugepage/enabled".to_owned()),
+                why: "there is nothing to split".to_owned(),
+            },
+        ],
+        stacks: stacks(),
+    }
+}
+
+fn nothing(confidence: Confidence, summary: &str) -> Diagnosis {
+    Diagnosis {
+        verdict: Verdict { issue: None, confidence, summary: summary.to_owned() },
+        spinners: Vec::new(),
+        splitters: Vec::new(),
+        edges: Vec::new(),
+        findings: Vec::new(),
+        refutations: Vec::new(),
+        unknown: Vec::new(),
+        known_issue: None,
+        remedy: Vec::new(),
+        stacks: Vec::new(),
+    }
+}
+
+#[test]
+fn a_confirmed_livelock() {
+    let (snapshot, diagnosis) = (snapshot(), livelock());
+    let report = Analyze::new(subject(), &snapshot, &diagnosis);
+    insta::assert_snapshot!("livelock_text", text(&report));
+    insta::assert_snapshot!("livelock_json", json(&report));
+}
+
+#[test]
+fn nothing_found_and_nothing_known() {
+    let snapshot = snapshot();
+    let healthy = nothing(Confidence::None, "No CPU was spinning.");
+    insta::assert_snapshot!("healthy_text", text(&Analyze::new(subject(), &snapshot, &healthy)));
+    let mut blind = nothing(Confidence::Insufficient, "It cannot be told whether a CPU was spinning.");
+    blind.unknown.push("CPU 0: its run queue cannot be read".to_owned());
+    let subject = Subject { panic: Panic::default(), uptime_ns: None, ..subject() };
+    insta::assert_snapshot!("blind_text", text(&Analyze::new(subject, &snapshot, &blind)));
+}
+
+/// The answer fits one screen on a big machine, too, and no line is wider than it.
+#[test]
+fn the_answer_fits_one_screen() {
+    let snapshot = snapshot();
+    let mut diagnosis = livelock();
+    diagnosis.spinners = (0..192).map(|cpu| spinner(cpu, "fifteen-letters")).collect();
+    diagnosis.splitters = vec![splitter(); 20];
+    let text = text(&Analyze::new(subject(), &snapshot, &diagnosis));
+    let (answer, proof) = text.split_once("\n-----").unwrap();
+    let lines = answer.lines().count();
+    assert!(lines <= 45, "{lines} lines");
+    for line in answer.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    assert!(
+        answer.contains("... and 184 more CPUs spin") && answer.contains("... and 12 more tasks starve"),
+        "{answer}"
+    );
+    assert_eq!(proof.matches(" spins: pid 146 ").count(), 192);
+}
+
+#[test]
+fn hostile_names_are_shown_not_obeyed() {
+    let snapshot = snapshot();
+    let mut diagnosis = livelock();
+    diagnosis.spinners = vec![spinner(0, HOSTILE)];
+    diagnosis.splitters[0].comm = HOSTILE.to_owned();
+    diagnosis.verdict.summary = HOSTILE.to_owned();
+    diagnosis.edges = vec![edge(HOSTILE, HOSTILE, Vec::new())];
+    diagnosis.unknown = vec![HOSTILE.to_owned()];
+    let subject = Subject { panic: Panic { message: Some(HOSTILE.to_owned()), ..Panic::default() }, ..subject() };
+    let report = Analyze::new(subject, &snapshot, &diagnosis);
+    for output in [text(&report), written_json(&report)] {
+        assert!(output.contains("evil") && !output.contains(['\x1b', '\x07', '\u{202e}']), "{output}");
+    }
+}

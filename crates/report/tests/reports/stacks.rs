@@ -1,0 +1,48 @@
+//! `bt`.
+
+use vmcore_kernel::Gap;
+use vmcore_report::bt::Bt;
+use vmcore_report::{Report, Theme};
+
+use crate::machine::{snapshot, stacks};
+use crate::{json, text};
+
+#[test]
+fn bt_as_text() {
+    insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks())));
+}
+
+#[test]
+fn bt_as_json() {
+    let mut snapshot = snapshot();
+    snapshot.gaps.push(Gap::new("run queue of CPU 2", "not in the dump"));
+    insta::assert_snapshot!(json(&Bt::new(&snapshot, &stacks())));
+}
+
+#[test]
+fn colour_only_adds_escapes() {
+    let (snapshot, stacks) = (snapshot(), stacks());
+    let report = Bt::new(&snapshot, &stacks);
+    let mut out = Vec::new();
+    report.write_text(&mut out, &Theme::color()).unwrap();
+    let colored = String::from_utf8(out).unwrap();
+    assert!(colored.contains("\x1b["));
+    let mut plain = String::new();
+    let mut escape = false;
+    for character in colored.chars() {
+        match (escape, character) {
+            (_, '\x1b') => escape = true,
+            (true, 'm') => escape = false,
+            (true, _) => {}
+            (false, character) => plain.push(character),
+        }
+    }
+    assert_eq!(plain, text(&report));
+}
+
+#[test]
+fn a_stack_of_an_unknown_task_is_left_out() {
+    let mut stacks = stacks();
+    stacks[0].task = 99;
+    assert_eq!(Bt::new(&snapshot(), &stacks).stacks.len(), 1);
+}

@@ -1,0 +1,124 @@
+//! Files that cannot be analyzed: one line that says why, one that says what to do, status 2.
+
+use crate::files::{BUILD_ID, RELEASE, dump, vmlinux};
+use crate::{Scratch, run};
+
+/// Every command that opens a dump says the same.
+const COMMANDS: [&str; 6] = ["analyze", "bt", "ps", "runq", "dmesg", "info"];
+
+#[test]
+fn a_missing_file() {
+    for command in COMMANDS {
+        let hint = run([command, "/does/not/exist"]);
+        let hint = hint.fails_with(&["cannot open /does/not/exist", "No such file"]);
+        assert!(hint.is_some_and(|hint| hint.contains("check the path")), "{hint:?}");
+    }
+}
+
+#[test]
+fn a_text_file() {
+    let scratch = Scratch::new();
+    let path = scratch.file("log.txt", b"[    0.000000] Linux version 6.1.0\nand more lines of text\n");
+    for command in COMMANDS {
+        let run = run([command.as_ref(), path.as_os_str()]);
+        let hint = run.fails_with(&["log.txt is not a dump that can be read"]);
+        assert!(hint.is_some());
+    }
+}
+
+#[test]
+fn an_empty_file() {
+    let scratch = Scratch::new();
+    let path = scratch.file("empty", b"");
+    let run = run(["analyze".as_ref(), path.as_os_str()]);
+    assert!(run.fails_with(&["empty is empty"]).is_some());
+}
+
+#[test]
+fn a_directory() {
+    let scratch = Scratch::new();
+    let run = run(["analyze".as_ref(), scratch.0.path().as_os_str()]);
+    assert!(run.fails_with(&["is a directory, not a dump file"]).is_some());
+}
+
+#[test]
+fn a_dump_that_ends_in_its_header() {
+    let scratch = Scratch::new();
+    let path = scratch.file("vmcore", dump(BUILD_ID).get(..40).unwrap());
+    let run = run(["analyze".as_ref(), path.as_os_str()]);
+    assert!(run.fails_with(&["ends inside its header"]).is_some());
+}
+
+/// Its headers and notes are there, so it opens; what is missing is said, and then that the kernel cannot be read.
+#[test]
+fn a_dump_without_its_memory() {
+    let scratch = Scratch::new();
+    let whole = dump(BUILD_ID);
+    let vmcore = scratch.file("vmcore", whole.get(..whole.len() - 4096).unwrap());
+    let vmlinux = scratch.file("vmlinux", &vmlinux(BUILD_ID));
+    let run = run(["analyze".as_ref(), vmcore.as_os_str(), vmlinux.as_os_str()]);
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""));
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("warning: the dump is incomplete: ")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("error: ")), "{lines:?}");
+}
+
+#[test]
+fn swapped_arguments() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let vmlinux = scratch.file("vmlinux", &vmlinux(BUILD_ID));
+    let run = run(["analyze".as_ref(), vmlinux.as_os_str(), vmcore.as_os_str()]);
+    let hint = run.fails_with(&["vmlinux is an ELF", "not a core dump"]);
+    assert!(hint.is_some_and(|hint| hint.contains("swapped")), "{hint:?}");
+}
+
+#[test]
+fn a_dump_in_place_of_the_vmlinux() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let run = run(["analyze".as_ref(), vmcore.as_os_str(), vmcore.as_os_str()]);
+    let hint = run.fails_with(&["not a vmlinux"]);
+    assert!(hint.is_some_and(|hint| hint.contains("swapped")), "{hint:?}");
+}
+
+#[test]
+fn a_vmlinux_of_another_kernel() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let vmlinux = scratch.file("vmlinux", &vmlinux([0xcd; 20]));
+    for command in COMMANDS {
+        let run = run([command.as_ref(), vmcore.as_os_str(), vmlinux.as_os_str()]);
+        let hint = run.fails_with(&["does not match", &"ab".repeat(20), &"cd".repeat(20)]);
+        assert!(hint.is_some());
+    }
+}
+
+#[test]
+fn no_vmlinux_anywhere() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let run = run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
+    let hint = run.fails_with(&["no vmlinux", RELEASE, &"ab".repeat(20)]).unwrap();
+    assert!(hint.contains(&format!("{}/boot/vmlinux-{RELEASE}", scratch.0.path().display())), "{hint}");
+    assert!(hint.contains(&format!("/usr/lib/debug/lib/modules/{RELEASE}/vmlinux")), "{hint}");
+}
+
+/// Looked up by build-id; what is found there is checked as one that was named.
+#[test]
+fn a_vmlinux_is_found_by_its_build_id() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let directory = scratch.path(".build-id/ab");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join(format!("{}.debug", "ab".repeat(19))), vmlinux([0xcd; 20])).unwrap();
+    let run = run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
+    run.fails_with(&["does not match", &"cd".repeat(20)]);
+}
+
+/// A path is shown on one line, whatever is in it.
+#[test]
+fn a_path_cannot_forge_a_line() {
+    let run = run(["analyze", "/no\nerror: forged\x1b[31m"]);
+    run.fails_with(&["/no\\nerror: forged\\x1b[31m"]);
+}

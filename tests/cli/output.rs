@@ -1,0 +1,76 @@
+//! Where output goes, with `schema` as a command that always has some.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Command, Stdio};
+
+use crate::{Scratch, run};
+
+#[test]
+fn a_new_file_is_for_its_owner_only() {
+    let scratch = Scratch::new();
+    let path = scratch.path("out.json");
+    let written = run(["schema".as_ref(), "bt".as_ref(), "-o".as_ref(), path.as_os_str()]);
+    assert_eq!((written.status, written.stdout.as_str(), written.stderr.as_str()), (0, "", ""));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), run(["schema", "bt"]).stdout);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(scratch.0.path().read_dir().unwrap().count(), 1, "nothing else is left behind");
+}
+
+#[test]
+fn an_existing_file_is_left_alone() {
+    let scratch = Scratch::new();
+    let path = scratch.file("precious", b"precious");
+    let arguments = ["schema".as_ref(), "bt".as_ref(), "-o".as_ref(), path.as_os_str()];
+    let hint = run(arguments).fails_with(&["precious exists already"]).map(str::to_owned);
+    assert!(hint.is_some_and(|hint| hint.contains("--force")));
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    assert_eq!(run(arguments.into_iter().chain(["--force".as_ref()])).status, 0);
+    assert_ne!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn a_symbolic_link_is_not_followed() {
+    let scratch = Scratch::new();
+    let target = scratch.file("target", b"precious");
+    for (name, target) in [("link", &target), ("dangling", &scratch.path("nowhere"))] {
+        let link = scratch.path(name);
+        symlink(target, &link).unwrap();
+        let arguments = ["schema".as_ref(), "bt".as_ref(), "-o".as_ref(), link.as_os_str()];
+        run(arguments).fails_with(&["exists already"]);
+        assert_eq!(run(arguments.into_iter().chain(["--force".as_ref()])).status, 0);
+        assert!(link.symlink_metadata().unwrap().is_file(), "the link itself was replaced");
+    }
+    assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+    assert!(!scratch.path("nowhere").exists());
+}
+
+#[test]
+fn a_directory_that_is_not_there() {
+    let run = run(["schema", "bt", "-o", "/does/not/exist/out"]);
+    run.fails_with(&["cannot write /does/not/exist/out", "No such file"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("vmcore-thp"))
+        .args(["schema", "analyze"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_full_device_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(assert_cmd::cargo::cargo_bin("vmcore-thp"))
+        .args(["schema", "analyze"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: cannot write to standard output: "));
+}

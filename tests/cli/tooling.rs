@@ -1,0 +1,72 @@
+//! Usage, help, schemas, completions and manual pages.
+
+use crate::run;
+
+const REPORTS: [&str; 7] = ["analyze", "bt", "ps", "runq", "dmesg", "info", "vtop"];
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for arguments in [
+        &["analyze"][..],
+        &["no-such-command"],
+        &["bt", "vmcore", "--cpu", "x"],
+        &["bt", "vmcore", "--all", "--cpu", "1"],
+        &["bt", "vmcore", "--threads", "0"],
+        &["ps", "vmcore", "--format", "xml"],
+        &["ps", "vmcore", "-q", "-v"],
+        &["analyze", "vmcore", "--spin-threshold", "soon"],
+        &["vtop", "vmcore"],
+        &["vtop", "vmcore", "vmlinux", "not-hexadecimal"],
+        &["vtop", "vmcore", "vmlinux", "0", "more"],
+        &["schema", "man"],
+        &["man", "no-such-command"],
+    ] {
+        let run = run(arguments);
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(run.stderr.starts_with("error: "), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_are_not_errors() {
+    for arguments in [&["--help"][..], &["-h"], &["--version"], &["help", "bt"], &["vtop", "--help"]] {
+        let run = run(arguments);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{arguments:?}");
+        assert!(!run.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_says_what_the_exit_status_means() {
+    let help = run(["--help"]).stdout;
+    assert!(help.contains("Exit status: 0 nothing wrong found; 1 a problem was found"), "{help}");
+}
+
+#[test]
+fn every_report_has_a_schema() {
+    for report in REPORTS {
+        let run = run(["schema", report]);
+        let schema: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let fields = schema.pointer("/properties").and_then(|fields| fields.as_object()).unwrap();
+        assert!(fields.contains_key("schema_version") && fields.len() > 1, "{report}: {fields:?}");
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = run(["completions", shell]);
+        assert_eq!(run.status, 0);
+        assert!(run.stdout.contains("vmcore-thp") && run.stdout.contains("runq"), "{shell}");
+    }
+}
+
+#[test]
+fn manual_pages() {
+    let page = run(["man"]).stdout;
+    assert!(page.contains(".TH vmcore-thp 1") && page.contains("analyze"), "{page}");
+    for report in REPORTS {
+        let page = run(["man", report]).stdout;
+        assert!(page.contains(&format!(".TH vmcore-thp-{report} 1")), "{page}");
+    }
+}

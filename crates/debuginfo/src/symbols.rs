@@ -36,8 +36,8 @@ pub struct Symbol<'table> {
     pub size: u64,
 }
 
-/// `STT_*`: what a symbol names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `STT_*`: what a symbol names, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Function,
     Object,
@@ -157,8 +157,8 @@ impl SymbolTable {
     ///
     /// That is the one that starts nearest below and has not ended. A label without a size, as the entry code has
     /// them, goes on to the next symbol. Where several start at the same address: one with a size before one
-    /// without, functions before objects before labels, global before weak before local, the one with fewer
-    /// leading underscores, the first in the table. Symbols of per-CPU sections linked at 0 and absolute symbols are
+    /// without, functions before objects before labels, global before weak before local, the shorter one, the one with
+    /// fewer leading underscores, the first in the table. Symbols of per-CPU sections linked at 0 and absolute symbols are
     /// never found.
     #[must_use]
     pub fn lookup(&self, address: VirtAddr) -> Option<Symbol<'_>> {

@@ -9,6 +9,8 @@
 //! boundaries                 ^     ^                           ^ (a gap starts)
 //! ```
 
+use std::cmp::Reverse;
+
 use super::{Binding, Entry, Kind, SymbolTable};
 
 /// Stands for "no symbol" after the end of one.
@@ -32,32 +34,36 @@ pub(super) struct AddressIndex {
     entries: Vec<u32>,
 }
 
-/// A symbol that may own addresses. The derived order decides which of several at one address does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A symbol that may own addresses.
+#[derive(Clone, Copy, Debug)]
 struct Candidate {
     start: u64,
-    rank: u32,
-    entry: u32,
     /// The first address behind it; for a label the furthest it could go.
     end: u64,
+    rank: Rank,
+    entry: u32,
+}
+
+/// Decides which of several symbols that start at one address owns it: the lowest does. Fields in their order of weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
     is_label: bool,
+    kind: Kind,
+    binding: Binding,
+    size: u64,
+    underscores: usize,
 }
 
 impl AddressIndex {
     /// The index over the symbols in all sections that hold code, or in all those that do not.
     pub(super) fn build(table: &SymbolTable, executable: bool) -> Self {
         let definitions = table.entries_with_numbers().filter(|(_, entry)| entry.is_definition());
-        let mut candidates: Vec<Candidate> = definitions
-            .filter_map(|(at, entry)| {
-                let span = table.span(&entry).filter(|span| span.executable == executable)?;
-                let is_label = entry.size == 0;
-                let end = if is_label { span.end } else { entry.value.saturating_add(entry.size) };
-                Some(Candidate { start: entry.value, rank: rank(table, &entry), entry: at, end, is_label })
-            })
-            .collect();
-        candidates.sort_unstable();
-        candidates.dedup_by_key(|candidate| candidate.start);
-        Self::flatten(&candidates)
+        let candidates = definitions.filter_map(|(at, entry)| {
+            let span = table.span(&entry).filter(|span| span.executable == executable)?;
+            let end = if entry.size == 0 { span.end } else { entry.value.saturating_add(entry.size) };
+            Some(Candidate { start: entry.value, end, rank: rank(table, &entry), entry: at })
+        });
+        Self::flatten(candidates.collect())
     }
 
     /// What `address` lies in; `None` in a gap.
@@ -69,17 +75,19 @@ impl AddressIndex {
         Some(Found { entry, extent })
     }
 
-    /// Resolves candidates with different starts, in ascending order, to boundaries.
-    fn flatten(candidates: &[Candidate]) -> Self {
+    /// Resolves candidates to boundaries.
+    fn flatten(mut candidates: Vec<Candidate>) -> Self {
+        // Of those at one address the best comes last, on top of the others. Of aliases that is the first entry.
+        candidates.sort_unstable_by_key(|candidate| (candidate.start, Reverse((candidate.rank, candidate.entry))));
         let mut index = Self::default();
         // Symbols that have started and not ended, the innermost last.
         let mut open: Vec<Candidate> = Vec::new();
-        for &candidate in candidates {
+        for candidate in candidates {
             index.close(&mut open, candidate.start);
             // A label ends where anything else starts.
-            open.pop_if(|top| top.is_label);
+            open.pop_if(|top| top.rank.is_label);
             let room = open.last().map_or(u64::MAX, |around| around.end);
-            let end = if candidate.is_label { candidate.end.min(room) } else { candidate.end };
+            let end = if candidate.rank.is_label { candidate.end.min(room) } else { candidate.end };
             index.push(candidate.start, candidate.entry);
             open.push(Candidate { end, ..candidate });
         }
@@ -105,39 +113,36 @@ impl AddressIndex {
     }
 }
 
-/// Which of several symbols at one address names it: the lowest.
-fn rank(table: &SymbolTable, entry: &Entry) -> u32 {
-    let unsized_label = u32::from(entry.size == 0);
-    let kind = match entry.kind {
-        Kind::Function => 0,
-        Kind::Object => 1,
-        Kind::Untyped | Kind::Other => 2,
-    };
-    let binding = match entry.binding {
-        Binding::Global => 0,
-        Binding::Weak => 1,
-        Binding::Local => 2,
-    };
+fn rank(table: &SymbolTable, entry: &Entry) -> Rank {
     let name = table.name_bytes(entry).unwrap_or_default();
-    let underscores = name.iter().take(15).take_while(|&&byte| byte == b'_').count();
-    unsized_label << 8 | kind << 6 | binding << 4 | u32::try_from(underscores).unwrap_or(15)
+    Rank {
+        is_label: entry.size == 0,
+        kind: entry.kind,
+        binding: entry.binding,
+        size: entry.size,
+        underscores: name.iter().take_while(|&&byte| byte == b'_').count(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn rank(is_label: bool, size: u64) -> Rank {
+        Rank { is_label, kind: Kind::Untyped, binding: Binding::Global, size, underscores: 0 }
+    }
+
     fn sized(entry: u32, start: u64, size: u64) -> Candidate {
-        Candidate { start, rank: 0, entry, end: start + size, is_label: false }
+        Candidate { start, end: start + size, rank: rank(false, size), entry }
     }
 
     fn label(entry: u32, start: u64, limit: u64) -> Candidate {
-        Candidate { start, rank: 0, entry, end: limit, is_label: true }
+        Candidate { start, end: limit, rank: rank(true, 0), entry }
     }
 
     /// The entry at every address from 0 to 99, and `.` for none.
     fn picture(candidates: &[Candidate]) -> String {
-        let index = AddressIndex::flatten(candidates);
+        let index = AddressIndex::flatten(candidates.to_vec());
         assert!(index.starts.is_sorted_by(|a, b| a < b), "{index:?}");
         let names = (0..100).map(|address| index.find(address).map_or('.', |found| (b'a' + found.entry as u8) as char));
         let text: String = names.collect();
@@ -154,6 +159,9 @@ mod tests {
         // The function around a sized one goes on behind it, but a label does not.
         assert_eq!(picture(&[sized(0, 10, 40), sized(1, 20, 10)]), "..aabbaaaa..........");
         assert_eq!(picture(&[label(0, 10, 90), sized(1, 20, 10)]), "..aabb..............");
+        // Of two that start together the inner one comes first; a label is hidden, and an alias never seen.
+        assert_eq!(picture(&[sized(0, 10, 40), sized(1, 10, 10), label(2, 10, 90)]), "..bbaaaaaa..........");
+        assert_eq!(picture(&[sized(0, 10, 40), sized(1, 10, 40)]), "..aaaaaaaa..........");
         // An overlap belongs to the later one, and what ended under it does not come back.
         assert_eq!(picture(&[sized(0, 10, 20), sized(1, 20, 40), sized(2, 40, 10)]), "..aabbbbccbb........");
         assert_eq!(picture(&[sized(0, 0, 80), sized(1, 10, 20), sized(2, 20, 50)]), "aabbccccccccccaa....");
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_highest_addresses_do_not_overflow() {
-        let index = AddressIndex::flatten(&[sized(0, u64::MAX - 1, 1)]);
+        let index = AddressIndex::flatten(vec![sized(0, u64::MAX - 1, 1)]);
         assert_eq!(index.find(u64::MAX - 1), Some(Found { entry: 0, extent: 1 }));
         assert_eq!(index.find(u64::MAX), None);
     }

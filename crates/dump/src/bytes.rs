@@ -42,16 +42,20 @@ impl FileBytes {
 
     /// As many bytes at `offset` as the file has, at most `len`.
     pub(crate) fn prefix(&self, offset: u64, len: u64) -> Cow<'_, [u8]> {
-        let len = len.min(self.missing_after(offset) - offset);
-        self.slice(offset, len).unwrap_or_default()
+        self.slice(offset, self.present(offset, len)).unwrap_or_default()
+    }
+
+    /// How many of the `len` bytes at `offset` the file has before the first that is missing.
+    pub(crate) fn present(&self, offset: u64, len: u64) -> u64 {
+        match self {
+            Self::Mapped(map) => len.min((map.len() as u64).saturating_sub(offset)),
+            Self::Flattened(flattened) => flattened.present(offset, len),
+        }
     }
 
     /// The first offset from `offset` on, that included, that the file has no byte for.
     pub(crate) fn missing_after(&self, offset: u64) -> u64 {
-        match self {
-            Self::Mapped(map) => offset.max(map.len() as u64),
-            Self::Flattened(flattened) => flattened.missing_after(offset),
-        }
+        offset + self.present(offset, u64::MAX)
     }
 
     /// Fills `buf` from `offset` on; `None` where the file does not have all of it.

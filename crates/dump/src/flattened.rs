@@ -127,14 +127,19 @@ impl Flattened {
         self.pieces.get(after.checked_sub(1)?).filter(|piece| offset < piece.end)
     }
 
-    /// The first offset from `offset` on that no record has data for.
-    pub(crate) fn missing_after(&self, mut offset: u64) -> u64 {
-        while let Some(piece) = self.find(offset) {
-            offset = piece.end;
+    /// How many of the `len` bytes at `offset` there are before the first that is missing.
+    pub(crate) fn present(&self, offset: u64, len: u64) -> u64 {
+        let wanted = offset.saturating_add(len);
+        let mut end = offset;
+        while end < wanted
+            && let Some(piece) = self.find(end)
+        {
+            end = piece.end;
         }
-        offset
+        end.min(wanted) - offset
     }
 
+    /// As [`FileBytes::slice`](crate::bytes::FileBytes::slice).
     pub(crate) fn slice(&self, offset: u64, len: u64) -> Option<Cow<'_, [u8]>> {
         if len == 0 {
             return Some(Cow::Borrowed(&[]));
@@ -144,7 +149,7 @@ impl Flattened {
             return piece(&self.map, file_offset, len).map(Cow::Borrowed);
         }
         // Not more than there is: `len` may be absurd.
-        if self.missing_after(offset) - offset < len {
+        if self.present(offset, len) < len {
             return None;
         }
         let mut bytes = vec![0; usize::try_from(len).ok()?];

@@ -52,7 +52,7 @@ fn later_records_overwrite_earlier_ones() {
         .end();
     let flat = flattened(&flat);
     assert_eq!(flat.slice(0, 16).unwrap(), &b"eaaaccddddbbbbbb"[..]);
-    assert_eq!((flat.len(), flat.missing_after(3), flat.missing_after(50)), (103, 16, 50));
+    assert_eq!((flat.len(), flat.present(3, 100), flat.present(3, 4), flat.present(50, 9)), (103, 13, 4, 0));
     assert_eq!(flat.slice(10, 7), None);
     assert_eq!(flat.slice(0, u64::MAX), None);
     assert!(flat.has_end_mark());

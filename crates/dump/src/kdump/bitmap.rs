@@ -72,7 +72,7 @@ impl Bitmap {
         let mut start = None;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut done = 0;
-        let present = self.bytes().min(file.missing_after(self.offset) - self.offset);
+        let present = file.present(self.offset, self.bytes());
         while done < present {
             let len = chunk_len(present - done);
             let Some(chunk) = chunk.get_mut(..len) else { return };
@@ -123,7 +123,7 @@ impl Ranks {
     /// Counts the bits of `bitmap`.
     pub(super) fn new(file: &FileBytes, bitmap: Bitmap) -> Self {
         // Blocks that are not in the file need no counts; a wrong length must not cost memory.
-        let present = bitmap.bytes().min(file.missing_after(bitmap.offset) - bitmap.offset);
+        let present = file.present(bitmap.offset, bitmap.bytes());
         let block_count = usize::try_from(present.div_ceil(BLOCK_BYTES as u64)).unwrap_or(0);
         let mut blocks = vec![0; block_count];
         let readable = count_blocks(file, bitmap, present, &mut blocks);

@@ -102,6 +102,10 @@ impl Part {
         let mut shared = None;
         for index in (0..pages).rev().take(usize::try_from(MAX_LAST_DESCRIPTORS).unwrap_or(usize::MAX)) {
             let Ok(descriptor) = self.descriptor(index) else { break };
+            if u64::from(descriptor.size) > PAGE_SIZE {
+                // Damaged: its offset would tell nothing.
+                continue;
+            }
             end = end.max(descriptor.end());
             if shared.is_some_and(|shared| shared != descriptor.offset) {
                 break;

@@ -173,12 +173,12 @@ impl Types {
         graph.enumerator_in(graph::strip(graph, ty)?.0, name)
     }
 
-    /// The size of the variable `variable` in bytes: of its type where that is known (BTF has only per-CPU variables),
-    /// else of its symbol.
+    /// The size of the variable `variable` in bytes: that of its symbol or, without a symbol table, of its type (BTF has
+    /// only the types of per-CPU variables).
     #[must_use]
     pub fn variable_type_size(&self, variable: &str) -> Option<u64> {
         let of_symbol = || self.symbols.as_ref()?.size(variable);
-        // The symbol is asked first: it is the same number, and DWARF would have to be searched from end to end.
+        // The symbol is asked first: it has the same number, and DWARF would have to be searched from end to end.
         of_symbol().or_else(|| {
             let (graph, ty) = self.variable(variable)?;
             graph::size_of(graph, ty)

@@ -87,7 +87,7 @@ pub struct Segment {
 /// Base pages (4 KiB) of physical memory in a dump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageCount {
-    /// Pages with bytes in the file.
+    /// Pages with bytes in the file. Of a truncated kdump-compressed dump: pages that its bitmap says it had.
     pub present: u64,
     /// Pages that the writer named and left out; `None` where the format does not record them.
     pub excluded: Option<u64>,

@@ -100,7 +100,11 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     phys::assign(&mut loads, notes.vmcoreinfo.as_ref(), &mut warnings);
     let extents = Extents::new(loads.iter().flat_map(|load| pieces(load, file.len())).collect());
     if extents.is_empty() {
-        return Err(OpenError::NoMemory { path: path.to_owned() });
+        // makedumpfile writes program headers twice: empty ones before the memory, and the real ones after it. Of a
+        // flattened file that was cut only the empty ones are left.
+        let lost = !file.ends_properly() || file.missing_after(0) < table_end;
+        let path = path.to_owned();
+        return Err(if lost { OpenError::HeadersLost { path } } else { OpenError::NoMemory { path } });
     }
     let expected = loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end);
     let expected = expected.chain([table_end]).max().filter(|&expected| expected > file.len());

@@ -87,6 +87,12 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file ends before the headers that say where its memory is.
+    #[error("{} is truncated: the headers that describe its memory are not in it", path.display())]
+    HeadersLost {
+        /// The file.
+        path: PathBuf,
+    },
     /// Files that are not parts of one split dump.
     #[error("{} and {} are not parts of one split dump", path.display(), other.display())]
     NotOneDump {
@@ -135,7 +141,9 @@ impl OpenError {
             },
             Self::NotACore { .. } => Some("the arguments are VMCORE first, then VMLINUX: are they swapped?"),
             Self::UserCore { .. } => Some("use gdb with the program that crashed"),
-            Self::TruncatedHeader { .. } => Some("the copy was probably interrupted; copy the dump again"),
+            Self::TruncatedHeader { .. } | Self::HeadersLost { .. } => {
+                Some("the copy was probably interrupted; copy the dump again")
+            }
             Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
             Self::NotOneDump { .. } => Some("name only the files that one run of makedumpfile --split wrote"),
             Self::WrongMachine { .. } | Self::NoMemory { .. } => None,

@@ -94,6 +94,16 @@ fn every_truncation_keeps_what_is_left() {
 }
 
 #[test]
+fn an_elf_whose_headers_come_last() {
+    let elf = elf();
+    let empty = [&elf[..64], &vec![0; 112]].concat();
+    let flat = FlatBuilder::new().record(0, &empty).record(176, &elf[176..]);
+    assert!(matches!(open(&flat.0), Err(OpenError::HeadersLost { .. })));
+    let dump = open(&flat.record(64, &elf[64..176]).end()).unwrap();
+    assert_bytes(read(&dump, 0x1000, 0x2000), [page(1), page(2)].concat());
+}
+
+#[test]
 fn damaged_records_end_the_dump() {
     let flat = FlatBuilder::new().record(0, &elf()).record(u64::MAX - 5, b"x").record(0, b"not seen").end();
     let dump = open(&flat).unwrap();

@@ -2,7 +2,14 @@
 //!
 //! `panic_cpu` is the CPU that won the race to panic, or to start the crash kernel for an oops; `crashing_cpu` the one
 //! that started the crash kernel. Both are -1 on a machine that did neither, such as one whose dump was taken from
-//! outside. The reason is only in the log.
+//! outside. The reason is only in the log, and the log names CPU and task as well:
+//!
+//! ```text
+//! Kernel panic - not syncing: softlockup: hung tasks
+//! CPU: 0 UID: 0 PID: 201 Comm: fstat/0 Kdump: loaded Tainted: G           OEL     6.12.117
+//! ```
+//!
+//! That serves where the task's own memory is not in the dump: filters too old for a kernel leave out too much.
 //!
 //! Source: `kernel/panic.c`, `kernel/crash_core.c`, `arch/x86/kernel/reboot.c`.
 
@@ -14,8 +21,8 @@ use crate::{Caller, Kernel, LogRecord, Snapshot};
 const PANIC: &str = "Kernel panic - not syncing: ";
 /// What an oops may begin with, some lines above the one with its number.
 const OOPS_HEADLINES: [&str; 2] = ["BUG: ", "kernel BUG at "];
-/// As many records of one caller are searched for an oops's headline.
-const HEADLINE_DISTANCE: usize = 16;
+/// As many records of one caller are searched for an oops's headline, or for the line that names CPU and task.
+const MAX_DISTANCE: usize = 16;
 
 /// How the kernel died; all `None` where it did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,13 +44,17 @@ impl Kernel<'_> {
         let known_cpu = |number: i32| u32::try_from(number).ok().filter(|&cpu| snapshot.cpu(cpu).is_some());
         let dying_cpu = variables.iter().flatten().find_map(|&number| known_cpu(number));
         let survived = variables.iter().all(|number| *number == Some(-1));
-        let record = panic_record(log).or_else(|| if survived { None } else { oops_record(log) });
-        let cpu = dying_cpu.or_else(|| caller_cpu(record?.caller?, snapshot));
+        let index = panic_record(log).or_else(|| if survived { None } else { oops_record(log) });
+        let record = index.and_then(|index| log.get(index));
+        let named = index.and_then(|index| named_cpu_and_pid(log, index));
+        let from_log = || named.map(|(cpu, _)| cpu).or_else(|| caller_cpu(record?.caller?, snapshot));
+        let cpu = dying_cpu.or_else(from_log);
         let current = cpu.and_then(|cpu| snapshot.current(snapshot.cpu(cpu)?));
+        let pid_by_log = || named.filter(|(named, _)| Some(*named) == cpu).map(|(_, pid)| pid);
         PanicInfo {
             message: record.map(|record| first_line(&record.text).to_owned()),
             cpu,
-            pid: current.map(|task| task.pid),
+            pid: current.map(|task| task.pid).or_else(pid_by_log),
         }
     }
 
@@ -67,25 +78,37 @@ fn caller_cpu(caller: Caller, snapshot: &Snapshot) -> Option<u32> {
 }
 
 /// Records that the kernel printed itself: anyone with the rights can write to `/dev/kmsg`, but not as facility 0.
-fn of_kernel(record: &&LogRecord) -> bool {
+fn of_kernel(record: &LogRecord) -> bool {
     record.facility == 0
 }
 
 /// The first panic of all: one that follows was caused by it.
-fn panic_record(log: &[LogRecord]) -> Option<&LogRecord> {
-    log.iter().filter(of_kernel).find(|record| record.text.starts_with(PANIC))
+fn panic_record(log: &[LogRecord]) -> Option<usize> {
+    log.iter().position(|record| of_kernel(record) && record.text.starts_with(PANIC))
 }
 
 /// The headline of the last oops.
-fn oops_record(log: &[LogRecord]) -> Option<&LogRecord> {
-    let last = log.iter().rposition(|record| of_kernel(&record) && has_oops_number(first_line(&record.text)))?;
-    let (before, from) = log.split_at(last);
-    let oops = from.first()?;
-    let same_caller = before.iter().rev().filter(|record| record.caller == oops.caller && of_kernel(record));
-    let is_headline = |record: &&LogRecord| OOPS_HEADLINES.iter().any(|headline| record.text.starts_with(headline));
+fn oops_record(log: &[LogRecord]) -> Option<usize> {
+    let last = log.iter().rposition(|record| of_kernel(record) && has_oops_number(first_line(&record.text)))?;
+    let caller = log.get(last)?.caller;
+    let before = log.iter().enumerate().take(last).rev();
+    let same_caller = before.filter(|(_, record)| record.caller == caller && of_kernel(record));
+    let is_headline = |record: &LogRecord| OOPS_HEADLINES.iter().any(|headline| record.text.starts_with(headline));
     // An oops before this one ends the search.
-    let mut above = same_caller.take(HEADLINE_DISTANCE).take_while(|record| !has_oops_number(&record.text));
-    Some(above.find(is_headline).unwrap_or(oops))
+    let mut above = same_caller.take(MAX_DISTANCE).take_while(|(_, record)| !has_oops_number(&record.text));
+    Some(above.find(|(_, record)| is_headline(record)).map_or(last, |(index, _)| index))
+}
+
+/// CPU and process id in the line that the caller of this record printed below it.
+fn named_cpu_and_pid(log: &[LogRecord], index: usize) -> Option<(u32, i32)> {
+    let caller = log.get(index)?.caller;
+    let same_caller = log.iter().skip(index).filter(|record| record.caller == caller && of_kernel(record));
+    same_caller.take(MAX_DISTANCE).find_map(|record| {
+        let rest = record.text.strip_prefix("CPU: ")?;
+        let (cpu, _) = rest.split_once(' ')?;
+        let (pid, _) = rest.split_once(" PID: ")?.1.split_once(' ')?;
+        Some((cpu.parse().ok()?, pid.parse().ok()?))
+    })
 }
 
 /// Whether a line has the number that `die` gives each oops, as in `Oops: 0002 [#1] PREEMPT SMP`.
@@ -115,8 +138,8 @@ mod tests {
         }
     }
 
-    fn text(record: Option<&LogRecord>) -> &str {
-        first_line(&record.unwrap().text)
+    fn text(log: &[LogRecord], index: Option<usize>) -> &str {
+        first_line(&log[index.unwrap()].text)
     }
 
     #[test]
@@ -126,7 +149,7 @@ mod tests {
             record("Kernel panic - not syncing: again", 1),
             record("---[ end Kernel panic - not syncing: hung tasks ]---", 1),
         ];
-        assert_eq!(text(panic_record(&log)), "Kernel panic - not syncing: hung tasks");
+        assert_eq!(text(&log, panic_record(&log)), "Kernel panic - not syncing: hung tasks");
         assert_eq!(panic_record(&log[2..]), None);
     }
 
@@ -146,10 +169,23 @@ mod tests {
             record("Oops: 0002 [#1] PREEMPT SMP PTI", 7),
             record("RIP: 0010:sysrq_handle_crash+0x16/0x20", 7),
         ];
-        assert_eq!(text(oops_record(&log)), "BUG: kernel NULL pointer dereference, address: 0000000000000000");
+        assert_eq!(text(&log, oops_record(&log)), "BUG: kernel NULL pointer dereference, address: 0000000000000000");
         log.push(record("general protection fault, probably for non-canonical address 0x1: 0000 [#2] SMP", 7));
-        assert_eq!(text(oops_record(&log)), log[6].text);
+        assert_eq!(text(&log, oops_record(&log)), log[6].text);
         assert_eq!(oops_record(&log[..4]), None);
+    }
+
+    #[test]
+    fn cpu_and_task_are_named_below() {
+        let mut log = vec![
+            record("CPU: 3 PID: 4 Comm: another Not tainted 6.1.0", 7),
+            record("Kernel panic - not syncing: hung tasks", 7),
+            record("CPU: 2 PID: 8 Comm: of another caller", 8),
+            record("CPU: 0 UID: 0 PID: 201 Comm: fstat/0 Kdump: loaded", 7),
+        ];
+        assert_eq!(named_cpu_and_pid(&log, 1), Some((0, 201)));
+        log[3].text = "CPU: x PID: 201 Comm:".to_owned();
+        assert_eq!(named_cpu_and_pid(&log, 1), None);
     }
 
     #[test]

@@ -82,17 +82,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     let ProgramHeaders { mut loads, notes: note_segments, table_end } =
         program_headers(path, &file, &header, &mut warnings)?;
 
-    let mut notes = Notes::default();
-    for note in &note_segments {
-        let wanted = note.file_size.min(MAX_NOTES_LEN);
-        let bytes = file.prefix(note.offset, wanted);
-        let offset = FileOffset::new(note.offset);
-        if (bytes.len() as u64) < note.file_size {
-            let (have, size) = (bytes.len(), note.file_size);
-            warnings.push(format!("the notes at file offset {offset} have {size} bytes; only {have} can be read"));
-        }
-        notes.add(&bytes, offset, &mut warnings);
-    }
+    let notes = read_notes(&file, &note_segments, &mut warnings);
     if is_user_core(&notes, &loads) {
         return Err(OpenError::UserCore { path: path.to_owned() });
     }
@@ -109,16 +99,6 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     let expected = loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end);
     let expected = expected.chain([table_end]).max().filter(|&expected| expected > file.len());
     let truncated = expected.is_some() || !file.ends_properly();
-    let source = if !notes.qemu_cpus.is_empty() {
-        Source::Qemu
-    } else if loads.iter().any(|load| load.file_size < load.memory_size) {
-        // The kernel's own headers never leave anything out.
-        Source::Makedumpfile
-    } else if notes.vmcoreinfo.is_some() {
-        Source::ProcVmcore
-    } else {
-        Source::Unknown
-    };
     let memory = ElfMemory {
         segments: loads.iter().filter_map(segment).collect(),
         page_count: extents.page_count(),
@@ -132,7 +112,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
         extents,
         file,
     };
-    Ok(Contents { source, memory: Memory::Elf(memory), notes, warnings })
+    Ok(Contents { source: source(&notes, &loads), memory: Memory::Elf(memory), notes, warnings })
 }
 
 /// Reads and checks the ELF header.
@@ -243,6 +223,36 @@ fn program_header_count(file: &FileBytes, header: &FileHeader64<LE>, warnings: &
         warnings.push(format!("of {count} program headers only {MAX_PROGRAM_HEADERS} are read"));
     }
     count.min(MAX_PROGRAM_HEADERS)
+}
+
+/// Reads all notes; what is missing of them is a warning.
+fn read_notes(file: &FileBytes, segments: &[Load], warnings: &mut Warnings) -> Notes {
+    let mut notes = Notes::default();
+    for note in segments {
+        let wanted = note.file_size.min(MAX_NOTES_LEN);
+        let bytes = file.prefix(note.offset, wanted);
+        let offset = FileOffset::new(note.offset);
+        if (bytes.len() as u64) < note.file_size {
+            let (have, size) = (bytes.len(), note.file_size);
+            warnings.push(format!("the notes at file offset {offset} have {size} bytes; only {have} can be read"));
+        }
+        notes.add(&bytes, offset, warnings);
+    }
+    notes
+}
+
+/// Who wrote the dump.
+fn source(notes: &Notes, loads: &[Load]) -> Source {
+    if !notes.qemu_cpus.is_empty() {
+        Source::Qemu
+    } else if loads.iter().any(|load| load.file_size < load.memory_size) {
+        // The kernel's own headers never leave anything out.
+        Source::Makedumpfile
+    } else if notes.vmcoreinfo.is_some() {
+        Source::ProcVmcore
+    } else {
+        Source::Unknown
+    }
 }
 
 /// What a header says about memory, cut at the end of its data and at the end of the file.

@@ -11,7 +11,7 @@ use vmcore_memory::{FileOffset, le_u32};
 use crate::warnings::Warnings;
 use crate::{Prstatus, QemuCpuState, Vmcoreinfo};
 
-/// Notes are read up to this many bytes: 8192 CPUs with both kinds of note need less than a tenth of it.
+/// Notes are read up to this many bytes in all: 8192 CPUs with both kinds of note need less than a tenth of it.
 pub(crate) const MAX_NOTES_LEN: u64 = 64 << 20;
 /// And up to this many notes.
 const MAX_NOTES: usize = 1 << 17;
@@ -39,6 +39,8 @@ pub(crate) struct Notes {
     pub(crate) prstatus: Vec<Prstatus>,
     pub(crate) qemu_cpus: Vec<QemuCpuState>,
     pub(crate) vmcoreinfo: Option<Vmcoreinfo>,
+    /// Bytes of all contents so far: several headers can name the same large note.
+    len: u64,
 }
 
 impl Notes {
@@ -47,8 +49,8 @@ impl Notes {
         let mut at = 0;
         while at < bytes.len() {
             let place = offset.wrapping_add(at as u64);
-            if self.raw.len() >= MAX_NOTES {
-                warnings.push(format!("more than {MAX_NOTES} notes: those from file offset {place} on are ignored"));
+            if self.raw.len() >= MAX_NOTES || self.len >= MAX_NOTES_LEN {
+                warnings.push(format!("too many notes: those from file offset {place} on are ignored"));
                 return;
             }
             match parse_one(bytes, at) {
@@ -89,6 +91,7 @@ impl Notes {
             (b"VMCOREINFO", _) => self.vmcoreinfo = Some(Vmcoreinfo::parse(&note.desc)),
             _ => {}
         }
+        self.len += note.desc.len() as u64;
         self.raw.push(note);
     }
 

@@ -13,6 +13,9 @@ use std::collections::HashMap;
 
 use vmcore_memory::VirtAddr;
 
+/// The kernel gives it a page of 4 KiB. Text beyond this is not read.
+const MAX_LEN: usize = 1 << 20;
+
 /// A parsed VMCOREINFO. Lines that are not `KEY=value` are skipped; of two lines with one key the first counts.
 #[derive(Clone, Debug)]
 pub struct Vmcoreinfo {
@@ -26,6 +29,7 @@ impl Vmcoreinfo {
     pub fn parse(bytes: &[u8]) -> Self {
         // The kernel hands over a whole page, QEMU what the guest announced: the text ends at the first zero.
         let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+        let bytes = bytes.get(..MAX_LEN).unwrap_or(bytes);
         let text = String::from_utf8_lossy(bytes).into_owned();
         let mut values = HashMap::new();
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {

@@ -166,6 +166,26 @@ fn warnings_are_bounded() {
 }
 
 #[test]
+fn one_large_note_named_many_times_is_read_a_few_times() {
+    let large = RawNote { name: b"LARGE".to_vec(), kind: 0, desc: vec![1; 20 << 20] };
+    let builder = (0..40).fold(ElfBuilder::new().note(&large), |builder, _| builder.load(0x1000, vec![]));
+    let note_len = builder.notes.len() as u64;
+    let at = builder.notes_offset();
+    let mut bytes = builder.load(0x1000, page(1)).build();
+    // All but the last PT_LOAD become PT_NOTE.
+    for header in bytes[120..64 + 56 * 41].chunks_exact_mut(56) {
+        header[0] = 4;
+        header[8..16].copy_from_slice(&(at + 56).to_le_bytes());
+        header[32..40].copy_from_slice(&note_len.to_le_bytes());
+    }
+    bytes[72..80].copy_from_slice(&(at + 56).to_le_bytes());
+    let dump = open(&bytes).unwrap();
+    let total: usize = dump.raw_notes().iter().map(|note| note.desc.len()).sum();
+    assert!((20 << 20..100 << 20).contains(&total), "{total}");
+    assert!(dump.warnings()[0].contains("too many notes"), "{:?}", dump.warnings());
+}
+
+#[test]
 fn files_that_are_something_else() {
     let wrong = |change: fn(&mut ElfBuilder)| {
         let mut builder = proc_vmcore();

@@ -96,7 +96,7 @@ fn every_truncation_keeps_what_is_left() {
 #[test]
 fn an_elf_whose_headers_come_last() {
     let elf = elf();
-    let empty = [&elf[..64], &vec![0; 112]].concat();
+    let empty = [&elf[..64], &[0; 112]].concat();
     let flat = FlatBuilder::new().record(0, &empty).record(176, &elf[176..]);
     assert!(matches!(open(&flat.0), Err(OpenError::HeadersLost { .. })));
     let dump = open(&flat.record(64, &elf[64..176]).end()).unwrap();

@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Info(Input),
     /// Translate a virtual address, with every page-table entry on the way
     Vtop(Vtop),
+    /// Write a small dump that holds only the pages an analysis reads; give its name with --output
+    Distill(Input),
+    /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
+    Profile(Profile),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -123,6 +127,14 @@ pub(crate) struct Search {
     /// Look for the vmlinux in DIR before /usr/lib/debug; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) debug_dir: Vec<PathBuf>,
+}
+
+/// What to make a profile of.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// The kernel's debug information
+    #[arg(value_name = "VMLINUX")]
+    pub(crate) vmlinux: PathBuf,
 }
 
 /// How to judge.

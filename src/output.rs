@@ -40,6 +40,15 @@ impl Output {
         Ok(Self { format: options.format, theme, target })
     }
 
+    /// For output that is not text: a terminal is refused.
+    pub(crate) fn for_binary(self) -> Result<Self, Failure> {
+        if matches!(self.target, Target::Stdout) && io::stdout().is_terminal() {
+            return Err(Failure::new("this command writes a binary file, which does not belong on a terminal")
+                .hint("name the file with --output"));
+        }
+        Ok(self)
+    }
+
     /// Writes a report in the form that was asked for.
     pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
         let Self { format, theme, .. } = self;

@@ -65,6 +65,33 @@ impl Context {
     }
 }
 
+/// A dump and its vmlinux, opened but not yet put together.
+pub(crate) struct Files {
+    pub(crate) dump: &'static Dump,
+    pub(crate) vmlinux: &'static Vmlinux,
+    pub(crate) vmlinux_path: PathBuf,
+}
+
+impl Files {
+    /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
+    pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
+        context.start_threads()?;
+        let dump: &'static Dump = leak(context.step("opening the dump", || Dump::open(&input.vmcore))?);
+        for warning in dump.warnings() {
+            context.warn(warning);
+        }
+        if let Some(incomplete) = dump.incomplete() {
+            context.warn(format_args!("the dump is incomplete: {incomplete}"));
+        }
+        let vmlinux_path = match &input.vmlinux {
+            Some(path) => path.clone(),
+            None => vmlinux_search::find(dump, &input.search)?,
+        };
+        let vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&vmlinux_path))?);
+        Ok(Self { dump, vmlinux, vmlinux_path })
+    }
+}
+
 /// A dump, its vmlinux and the kernel they make. They live until the process ends: giving hundreds of megabytes of
 /// mappings back one by one would only delay that.
 pub(crate) struct Session {
@@ -77,21 +104,14 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
-        context.start_threads()?;
-        let dump: &'static Dump = leak(context.step("opening the dump", || Dump::open(&input.vmcore))?);
-        for warning in dump.warnings() {
-            context.warn(warning);
-        }
-        if let Some(incomplete) = dump.incomplete() {
-            context.warn(format_args!("the dump is incomplete: {incomplete}"));
-        }
-        let path = match &input.vmlinux {
-            Some(path) => path.clone(),
-            None => vmlinux_search::find(dump, &input.search)?,
-        };
-        let vmlinux: &'static Vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&path))?);
+        let Files { dump, vmlinux, vmlinux_path } = Files::open(input, context)?;
         let kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
-        Ok(Self { vmcore: input.vmcore.clone(), vmlinux: path, kernel: leak(kernel), snapshot: OnceLock::new() })
+        Ok(Self {
+            vmcore: input.vmcore.clone(),
+            vmlinux: vmlinux_path,
+            kernel: leak(kernel),
+            snapshot: OnceLock::new(),
+        })
     }
 
     /// Tasks, run queues and registers, read when they are first asked for.

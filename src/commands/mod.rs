@@ -2,9 +2,11 @@
 
 mod analyze;
 mod bt;
+mod distill;
 mod info;
 mod lists;
 mod machine;
+mod profile;
 mod tooling;
 mod vtop;
 
@@ -30,6 +32,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
         Command::Dmesg(input) => lists::dmesg(input, &context, output),
         Command::Info(input) => info::run(input, &context, output),
         Command::Vtop(arguments) => vtop::run(arguments, &context, output),
+        Command::Distill(input) => distill::run(input, &context, output),
+        Command::Profile(arguments) => profile::run(arguments, &context, output),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
         Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),

@@ -4,11 +4,11 @@
 //!
 //! - the symbol table without what nobody looks up: the compiler's own labels in data, and the padding before functions
 //!   (`__pfx_*`, whose addresses have no symbol, or the label before it, in a profile),
-//! - `.BTF` and the ORC unwind sections, compressed,
+//! - `.BTF`, the ORC unwind sections and `.debug_frame`, compressed,
 //! - `.notes` with the build-id, and the bytes of `linux_banner`,
 //! - all other allocated sections as places in memory without contents, so that symbols keep their sections.
 //!
-//! It has no DWARF, so no source lines.
+//! Of DWARF it has nothing else, so no source lines.
 
 use std::io::{self, Write};
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Sections that are kept, compressed.
-const KEPT_COMPRESSED: [&str; 4] = [".BTF", ".orc_header", ".orc_unwind_ip", ".orc_unwind"];
+const KEPT_COMPRESSED: [&str; 5] = [".BTF", ".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
 /// The section that holds the banner.

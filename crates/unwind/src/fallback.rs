@@ -58,12 +58,14 @@ pub(crate) fn by_frame_pointer<M: Machine + ?Sized>(
     returns_to(machine, pc).then_some(Caller { pc, sp: next, bp: Some(caller_bp), trust: Trust::FramePointer })
 }
 
-/// Searches upwards from `sp` for the first plausible return address, to the end of the stack at most.
+/// Searches upwards from `sp` for the first plausible return address, to the end of the stack at most. RBP is kept where
+/// it points further up the same stack: a callee that did not use it left it to its callers.
 pub(crate) fn by_scan<M: Machine + ?Sized>(
     machine: &M,
     memory: &mut StackMemory<'_, M>,
     stack: Option<StackRange>,
     sp: VirtAddr,
+    bp: Option<VirtAddr>,
 ) -> Option<Caller> {
     let start = sp.checked_add(7)?.get() & !7;
     let limit = start.saturating_add(UNKNOWN_STACK_WORDS * 8);
@@ -73,7 +75,9 @@ pub(crate) fn by_scan<M: Machine + ?Sized>(
         let pc = VirtAddr::new(memory.word(VirtAddr::new(at)).ok()?);
         at = at.checked_add(8)?;
         if returns_to(machine, pc) {
-            return Some(Caller { pc, sp: VirtAddr::new(at), bp: None, trust: Trust::Scan });
+            let sp = VirtAddr::new(at);
+            let bp = bp.filter(|&bp| bp >= sp && stack.is_some_and(|stack| stack.contains(bp)));
+            return Some(Caller { pc, sp, bp, trust: Trust::Scan });
         }
     }
     None

@@ -225,7 +225,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         });
         let caller = by_cfi
             .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, from.sp, from.bp?))
-            .or_else(|| fallback::by_scan(*machine, memory, stack, from.sp));
+            .or_else(|| fallback::by_scan(*machine, memory, stack, from.sp, from.bp));
         let Some(caller) = caller else { return Err(Problem::NoCaller { pc: from.pc, sp: from.sp }) };
         Ok(Step::Caller(Cursor {
             pc: caller.pc,

@@ -2,7 +2,7 @@
 //!
 //! Each command has a model, made from plain data of `kernel` and `diagnose`, that derives its JSON and JSON Schema and
 //! knows how to write itself as text: see [`Report`]. Nothing here reads a dump or prints; everything goes to the
-//! [`io::Write`](std::io::Write) that the caller gives.
+//! [`io::Write`] that the caller gives.
 //!
 //! Text from a dump (names of tasks and modules, log lines) is untrusted. In text it is always shown through
 //! [`Sanitized`]; [`write_json`] escapes the same characters.

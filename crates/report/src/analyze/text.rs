@@ -69,9 +69,13 @@ fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io
     paragraph(2, verdict.summary, out)?;
     writeln!(out)?;
     row("kernel", &kernel_line(report), out, theme)?;
-    match &report.panic.message {
-        Some(message) => row("panic", &panic_line(report, message), out, theme),
-        None => Ok(()),
+    if let Some(message) = &report.panic.message {
+        row("panic", &panic_line(report, message), out, theme)?;
+    }
+    match report.unknown.len() {
+        0 => Ok(()),
+        1 => row("unknown", "one thing could not be told: see below", out, theme),
+        count => row("unknown", &format!("{count} things could not be told: see below"), out, theme),
     }
 }
 

@@ -1,0 +1,130 @@
+//! The real, reduced dumps under `testdata`, judged by the real program: what the README shows works, without a lab.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/6.1-cloud-amd64").join(name)
+}
+
+fn run(command: &str, options: &[&str], scenario: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+        .arg(command)
+        .args(options)
+        .arg(testdata(&format!("{scenario}.vmcore")))
+        .arg(testdata("vmlinux.profile"))
+        .output()
+        .expect("the program starts")
+}
+
+fn text(command: &str, options: &[&str], scenario: &str) -> String {
+    String::from_utf8(run(command, options, scenario).stdout).expect("output is UTF-8")
+}
+
+fn json(command: &str, options: &[&str], scenario: &str) -> Value {
+    let output = run(command, &[options, &["--format", "json"]].concat(), scenario);
+    serde_json::from_slice(&output.stdout).expect("output is JSON")
+}
+
+fn truth(scenario: &str) -> Value {
+    let bytes = std::fs::read(testdata(&format!("{scenario}.truth.json"))).expect("the truth can be read");
+    serde_json::from_slice(&bytes).expect("the truth is JSON")
+}
+
+fn who(value: &Value) -> (i64, i64, String) {
+    let comm = value["comm"].as_str().expect("a name").to_owned();
+    (value["cpu"].as_i64().expect("a CPU"), value["pid"].as_i64().expect("a pid"), comm)
+}
+
+#[test]
+fn the_livelock_is_confirmed_with_exactly_its_spinners_and_splitter() {
+    let (found, truth) = (json("analyze", &[], "thp-livelock"), truth("thp-livelock"));
+    assert_eq!(found["verdict"]["issue"], "thp-split-page-fault-livelock");
+    assert_eq!(found["verdict"]["confidence"], "confirmed");
+    let list = |value: &Value| -> Vec<_> {
+        let all = value.as_array().expect("a list").iter();
+        all.map(|spinner| (who(spinner), spinner["address"].as_str().expect("an address").to_owned())).collect()
+    };
+    assert_eq!(list(&found["spinners"]), list(&truth["spinners"]));
+    let splitters = found["splitters"].as_array().expect("a list");
+    assert_eq!(splitters.iter().map(who).collect::<Vec<_>>(), [who(&truth["splitter"])]);
+    assert_eq!(found["unknown"], Value::Array(Vec::new()));
+    assert_eq!(run("analyze", &[], "thp-livelock").status.code(), Some(1));
+}
+
+#[test]
+fn controls_are_not_flagged() {
+    for scenario in ["sysrq", "thp-busy"] {
+        let found = json("analyze", &[], scenario);
+        assert_eq!(found["verdict"]["issue"], Value::Null, "{scenario}");
+        assert_eq!(found["verdict"]["confidence"], "none", "{scenario}");
+        assert_eq!(run("analyze", &[], scenario).status.code(), Some(0), "{scenario}");
+    }
+}
+
+#[test]
+fn a_soft_lockup_has_its_own_name() {
+    let found = json("analyze", &[], "soft-lockup");
+    assert_eq!(found["verdict"]["issue"], "soft-lockup");
+    assert_eq!(found["spinners"], Value::Array(Vec::new()));
+    assert_eq!(run("analyze", &[], "soft-lockup").status.code(), Some(1));
+}
+
+#[test]
+fn every_stack_ends_properly() {
+    for scenario in ["thp-livelock", "soft-lockup", "sysrq", "thp-busy"] {
+        let stacks = json("bt", &["--all"], scenario);
+        let stacks = stacks["stacks"].as_array().expect("a list");
+        assert!(stacks.len() > 80, "{scenario} has {} stacks", stacks.len());
+        for stack in stacks {
+            assert_ne!(stack["end"], "truncated", "{scenario}: pid {}", stack["pid"]);
+        }
+    }
+}
+
+#[test]
+fn the_output_does_not_depend_on_the_number_of_threads() {
+    for command in ["analyze", "bt"] {
+        let options: &[&str] = if command == "bt" { &["--all"] } else { &[] };
+        let one = text(command, &[options, &["--threads", "1"]].concat(), "thp-livelock");
+        let four = text(command, &[options, &["--threads", "4"]].concat(), "thp-livelock");
+        assert_eq!(one, four, "{command}");
+    }
+}
+
+#[test]
+fn what_people_see() {
+    let dump = testdata("");
+    let dump = dump.to_string_lossy();
+    for (command, options) in
+        [("analyze", &[][..]), ("bt", &["--cpu", "2"]), ("ps", &[]), ("runq", &[]), ("info", &[]), ("dmesg", &[])]
+    {
+        let shown = text(command, options, "thp-livelock").replace(&*dump, "testdata/6.1-cloud-amd64/");
+        insta::assert_snapshot!(format!("livelock_{command}"), shown);
+    }
+}
+
+#[test]
+fn distilling_a_distilled_dump_changes_no_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let again = directory.path().join("again.vmcore");
+    let status = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+        .args(["distill", "--output"])
+        .arg(&again)
+        .arg(testdata("thp-livelock.vmcore"))
+        .arg(testdata("vmlinux.profile"))
+        .status()
+        .expect("the program starts");
+    assert!(status.success());
+    let stacks = |dump: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+            .args(["bt", "--all"])
+            .arg(dump)
+            .arg(testdata("vmlinux.profile"))
+            .output();
+        output.expect("the program starts").stdout
+    };
+    assert!(stacks(&again) == stacks(&testdata("thp-livelock.vmcore")), "stacks differ");
+}

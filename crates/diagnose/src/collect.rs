@@ -17,6 +17,7 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
     let mut gaps = snapshot.gaps.clone();
     let log = kernel.log(&mut gaps);
     Facts {
+        release: kernel.release().map(str::to_owned),
         snapshot,
         running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),

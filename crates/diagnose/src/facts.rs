@@ -26,6 +26,8 @@ pub struct LogLine {
 
 /// A machine's state as far as a judgement needs it. Plain data: a test builds it by hand.
 pub struct Facts<'a> {
+    /// `uname -r`. Only for what is known of this kernel: nothing else may depend on it.
+    pub release: Option<String>,
     /// Tasks, CPUs and run queues.
     pub snapshot: &'a Snapshot,
     /// The stack of each CPU's current task, by CPU number.

@@ -26,6 +26,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let livelock = livelock::detect(facts, reader, options);
     let lockups = soft_lockup::detect(facts, reader);
     let verdict = verdict(&livelock, &lockups);
+    let release = facts.release.as_deref();
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
     let mut unknown = livelock.unknown;
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
@@ -39,8 +40,8 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
         refutations: livelock.refutations,
         unknown,
-        known_issue: is_livelock.then(remedy::livelock_issue),
-        remedy: if is_livelock { remedy::livelock_remedies() } else { Vec::new() },
+        known_issue: is_livelock.then(|| remedy::livelock_issue(release)),
+        remedy: if is_livelock { remedy::livelock_remedies(release) } else { Vec::new() },
         stacks,
     }
 }

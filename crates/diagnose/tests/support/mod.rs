@@ -272,6 +272,7 @@ impl World {
     pub fn judge(self) -> Diagnosis {
         let snapshot = Snapshot::from_parts(self.tasks, self.cpus);
         let facts = Facts {
+            release: Some("4.19.91-19.1.al7.x86_64".to_owned()),
             snapshot: &snapshot,
             running: self.running,
             waiting: self.waiting,

@@ -118,7 +118,20 @@ pub(crate) struct Input {
     #[arg(value_name = "VMLINUX")]
     pub(crate) vmlinux: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) more: DumpOptions,
+    #[command(flatten)]
     pub(crate) search: Search,
+}
+
+/// What else belongs to the dump.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DumpOptions {
+    /// Another file of a dump that `makedumpfile --split` wrote; may be repeated
+    ///
+    /// VMCORE is one of the files and each of the others needs a --part, in any order. Files that are missing are
+    /// tolerated: what they had is reported as missing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) part: Vec<PathBuf>,
 }
 
 /// Where to look for a vmlinux that is not named.
@@ -172,6 +185,8 @@ pub(crate) struct Vtop {
     #[arg(value_name = "VMCORE [VMLINUX] ADDRESS", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
     words: Vec<OsString>,
     #[command(flatten)]
+    more: DumpOptions,
+    #[command(flatten)]
     search: Search,
     /// Through the page tables of the task with this process or thread id; for user addresses
     #[arg(long, value_name = "N")]
@@ -190,7 +205,7 @@ impl Vtop {
         let text = address.to_string_lossy();
         let address =
             values::address(&text).map_err(|why| usage(format_args!("the last argument is '{text}': {why}")))?;
-        Ok((Input { vmcore: vmcore.into(), vmlinux, search: self.search.clone() }, address))
+        Ok((Input { vmcore: vmcore.into(), vmlinux, more: self.more.clone(), search: self.search.clone() }, address))
     }
 }
 

@@ -76,7 +76,8 @@ impl Files {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         context.start_threads()?;
-        let dump: &'static Dump = leak(context.step("opening the dump", || Dump::open(&input.vmcore))?);
+        let dump: &'static Dump =
+            leak(context.step("opening the dump", || Dump::open_parts(&input.vmcore, &input.more.part))?);
         for warning in dump.warnings() {
             context.warn(warning);
         }

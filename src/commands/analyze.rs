@@ -25,15 +25,17 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
         uptime_ns: session.kernel.uptime_ns(&log),
     };
     output.write(&Analyze::new(subject, snapshot, &diagnosis))?;
-    Ok(status(&diagnosis))
+    Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
 }
 
 /// A problem counts as found where it is at least probable. One that is only possible could not be told for want of
-/// data, as one that could not be told at all.
-fn status(diagnosis: &Diagnosis) -> Status {
+/// data, as one that could not be told at all. Nor is a machine healthy of which an incomplete dump lost something that
+/// was looked for.
+fn status(diagnosis: &Diagnosis, incomplete: bool) -> Status {
     match diagnosis.verdict.confidence {
         Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
         Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
+        Confidence::None if incomplete && !diagnosis.unknown.is_empty() => Status::Inconclusive,
         Confidence::None => Status::NothingFound,
     }
 }

@@ -1,6 +1,6 @@
 //! `bt`: stacks.
 
-use vmcore_kernel::{Detail, Snapshot};
+use vmcore_kernel::{Detail, Snapshot, Stack, StackEnd};
 use vmcore_report::bt::Bt;
 
 use crate::cli;
@@ -16,8 +16,15 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
     context.warn_gaps(&snapshot.gaps);
     output.write(&Bt::new(snapshot, &stacks))?;
+    let incomplete = session.kernel.dump().incomplete().is_some();
+    Ok(status(&stacks, snapshot, incomplete))
+}
+
+/// No frame at all answers nothing, and an incomplete dump that lost a stack, or what leads to one, not all.
+fn status(stacks: &[Stack], snapshot: &Snapshot, incomplete: bool) -> Status {
     let nothing = stacks.iter().all(|stack| stack.frames.is_empty());
-    Ok(if nothing { Status::Inconclusive } else { Status::NothingFound })
+    let lost = !snapshot.gaps.is_empty() || stacks.iter().any(|stack| stack.end == StackEnd::Truncated);
+    if nothing || incomplete && lost { Status::Inconclusive } else { Status::NothingFound }
 }
 
 /// Indices of the tasks that were asked for, in the order of the options; every CPU's current task without any.

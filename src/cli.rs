@@ -111,7 +111,7 @@ pub(crate) enum Command {
 /// The dump and what describes its kernel.
 #[derive(Args, Debug)]
 pub(crate) struct Input {
-    /// The memory dump: of kdump, makedumpfile, QEMU or virsh
+    /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
     #[arg(value_name = "VMCORE")]
     pub(crate) vmcore: PathBuf,
     /// The kernel's debug information; looked up by build-id and release if left out

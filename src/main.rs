@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod session;
 mod status;
+mod unpack;
 mod values;
 mod vmlinux_search;
 

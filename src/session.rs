@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::Vmlinux;
-use vmcore_dump::Dump;
+use vmcore_dump::{Dump, Unpacking};
 use vmcore_kernel::{Gap, Kernel, Snapshot};
 use vmcore_report::Sanitized;
 
 use crate::cli::{Global, Input};
 use crate::failure::Failure;
+use crate::unpack::UnpackView;
 use crate::{progress, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
@@ -76,8 +77,7 @@ impl Files {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         context.start_threads()?;
-        let dump: &'static Dump =
-            leak(context.step("opening the dump", || Dump::open_parts(&input.vmcore, &input.more.part))?);
+        let dump: &'static Dump = leak(open_dump(input, context)?);
         for warning in dump.warnings() {
             context.warn(warning);
         }
@@ -91,6 +91,20 @@ impl Files {
         let vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&vmlinux_path))?);
         Ok(Self { dump, vmlinux, vmlinux_path })
     }
+}
+
+/// Opens the dump; one that is compressed as a whole is unpacked first.
+fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
+    let start = Instant::now();
+    let mut view = UnpackView::new(context.quiet);
+    let unpacking = Unpacking {
+        directory: std::env::temp_dir(),
+        limit: Unpacking::DEFAULT_LIMIT,
+        watch: &mut |progress| view.show(progress),
+    };
+    let dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking)?;
+    tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    Ok(dump)
 }
 
 /// A dump, its vmlinux and the kernel they make. They live until the process ends: giving hundreds of megabytes of

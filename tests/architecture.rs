@@ -34,12 +34,13 @@ const LAYERS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that parse files, and who alone may use them: nobody else can see their types.
-const PARSERS: [(&str, &[&str]); 9] = [
+const PARSERS: [(&str, &[&str]); 10] = [
     ("addr2line", &["vmcore-debuginfo"]),
     ("flate2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("gimli", &["vmcore-debuginfo"]),
     ("goblin", &["vmcore-dump"]),
     ("iced-x86", &["vmcore-diagnose"]),
+    ("lzma-rust2", &["vmcore-dump"]),
     ("lzokay", &["vmcore-dump"]),
     ("memmap2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("object", &["vmcore-dump", "vmcore-debuginfo"]),

@@ -5,6 +5,7 @@
 // Helpers of tests, which clippy does not see as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod compressed;
 mod split;
 mod split_writer;
 

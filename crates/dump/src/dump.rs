@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use vmcore_memory::{FileOffset, Pfn, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
 use crate::bytes::FileBytes;
+use crate::compressed::{self, Compression};
 use crate::elf::ElfMemory;
 use crate::flattened::Flattened;
 use crate::kdump::KdumpMemory;
@@ -14,7 +15,7 @@ use crate::mmap::Mapping;
 use crate::notes::Notes;
 use crate::sniff::{self, Detected, SNIFF_LEN};
 use crate::warnings::Warnings;
-use crate::{Lookalike, OpenError, Prstatus, QemuCpuState, RawNote, Vmcoreinfo, elf, kdump};
+use crate::{Lookalike, OpenError, Prstatus, QemuCpuState, RawNote, Unpacking, Vmcoreinfo, elf, kdump};
 
 /// How a dump is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,12 +173,23 @@ impl Dump {
     ///
     /// As [`Dump::open`], for any of the files; [`OpenError::NotOneDump`] where they are not parts of the same dump.
     pub fn open_parts(path: &Path, others: &[PathBuf]) -> Result<Self, OpenError> {
+        let unpacking =
+            Unpacking { directory: std::env::temp_dir(), limit: Unpacking::DEFAULT_LIMIT, watch: &mut |_| {} };
+        Self::open_unpacking(path, others, unpacking)
+    }
+
+    /// As [`Dump::open_parts`], which unpacks compressed files to the system's temporary directory without a word.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dump::open_parts`].
+    pub fn open_unpacking(path: &Path, others: &[PathBuf], mut unpacking: Unpacking<'_>) -> Result<Self, OpenError> {
         let mut warnings = Warnings::default();
-        let (format, file) = detect(path, &mut warnings)?;
+        let (format, file) = detect(path, &mut unpacking, &mut warnings)?;
         let is_kdump = |format| matches!(format, Format::KdumpCompressed | Format::FlattenedKdumpCompressed);
         let mut files = vec![(path, file)];
         for other in others {
-            let (other_format, file) = detect(other, &mut warnings)?;
+            let (other_format, file) = detect(other, &mut unpacking, &mut warnings)?;
             if !is_kdump(format) || !is_kdump(other_format) {
                 return Err(OpenError::NotOneDump { path: other.clone(), other: path.to_owned() });
             }
@@ -290,9 +302,16 @@ impl ReadPhysical for Dump {
     }
 }
 
-/// Maps a file and finds out its format.
-fn detect(path: &Path, warnings: &mut Warnings) -> Result<(Format, FileBytes), OpenError> {
-    let map = Mapping::open(path)?;
+/// Maps a file, or what it holds where it is compressed, and finds out its format.
+fn detect(
+    path: &Path,
+    unpacking: &mut Unpacking<'_>,
+    warnings: &mut Warnings,
+) -> Result<(Format, FileBytes), OpenError> {
+    let mut map = Mapping::open(path)?;
+    if let Some(compression) = Compression::detect(&map) {
+        map = compressed::unpack(path, &map, compression, unpacking, warnings)?;
+    }
     let not_a_dump = |looks_like| Err(OpenError::NotADump { path: path.to_owned(), looks_like });
     match sniff::detect(map.get(..SNIFF_LEN).unwrap_or(&map)) {
         Detected::Elf => Ok((Format::Elf, FileBytes::Mapped(map))),

@@ -45,6 +45,30 @@ pub enum OpenError {
         /// What it is instead.
         looks_like: Lookalike,
     },
+    /// A compressed file that could not be unpacked to a temporary file.
+    #[error("cannot unpack {} with {compression} to a file in {} (after {unpacked} bytes): {cause}", path.display(), directory.display())]
+    CannotUnpack {
+        /// The compressed file.
+        path: PathBuf,
+        /// The program that compressed it.
+        compression: &'static str,
+        /// The directory of the temporary file.
+        directory: PathBuf,
+        /// Bytes unpacked before.
+        unpacked: u64,
+        /// What went wrong.
+        cause: io::Error,
+    },
+    /// A compressed file of which nothing could be unpacked.
+    #[error("{} is a damaged {compression} file: {cause}", path.display())]
+    DamagedStream {
+        /// The compressed file.
+        path: PathBuf,
+        /// The program that compressed it.
+        compression: &'static str,
+        /// What its decoder says.
+        cause: io::Error,
+    },
     /// An ELF file, but not a core file.
     #[error("{} is an ELF {kind}, not a core dump", path.display())]
     NotACore {
@@ -122,10 +146,12 @@ impl OpenError {
             Self::Directory { .. } => Some("name the dump file in it; kdump calls it vmcore or dump.<time>"),
             Self::NotSeekable { .. } => Some("write the dump to a file first"),
             Self::Empty { .. } => Some("the crash kernel was probably stopped, or its disk was full, before it wrote"),
+            Self::CannotUnpack { cause, .. } => match cause.kind() {
+                io::ErrorKind::FileTooLarge => Some("a file made to unpack without end? Unpack it by hand to be sure"),
+                _ => Some("the environment variable TMPDIR names the directory; it needs room for the unpacked dump"),
+            },
+            Self::DamagedStream { .. } => Some("the copy was probably interrupted; copy the dump again"),
             Self::NotADump { looks_like, .. } => match looks_like {
-                Lookalike::Compressed("gzip") => Some("decompress it first: gzip -dc FILE > vmcore"),
-                Lookalike::Compressed("xz") => Some("decompress it first: xz -dc FILE > vmcore"),
-                Lookalike::Compressed("zstd") => Some("decompress it first: zstd -dc FILE > vmcore"),
                 Lookalike::Compressed("bzip2") => Some("decompress it first: bzip2 -dc FILE > vmcore"),
                 Lookalike::Compressed("lz4") => Some("decompress it first: lz4 -dc FILE > vmcore"),
                 Lookalike::Compressed(_) => Some("decompress it first"),

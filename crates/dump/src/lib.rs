@@ -1,6 +1,7 @@
 //! Dump files of crashed Linux machines: what their memory held, and the notes their writers left.
 //!
-//! [`Dump::open`] finds out by content what a file is (an ELF core, kdump-compressed, or either of them flattened) and
+//! [`Dump::open`] finds out by content what a file is (an ELF core, kdump-compressed, or either of them flattened; all of it
+//! perhaps compressed once more by gzip, xz or zstd) and
 //! serves three things from it, always in the same form:
 //!
 //! * physical memory, through [`ReadPhysical`](vmcore_memory::ReadPhysical);
@@ -13,6 +14,7 @@
 //! is the mapping of the file, in `mmap.rs`.
 
 mod bytes;
+mod compressed;
 mod dump;
 mod elf;
 mod elf_writer;
@@ -32,6 +34,7 @@ mod warnings;
 #[cfg(test)]
 mod test_support;
 
+pub use compressed::{UnpackProgress, Unpacking};
 pub use dump::{Dump, Format, Incomplete, PageCount, Segment, Source};
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;

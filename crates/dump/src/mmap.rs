@@ -25,7 +25,16 @@ impl Mapping {
     /// [`OpenError`] for whatever cannot be mapped: a missing file, a directory, a pipe, an empty file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let unreadable = |cause: io::Error| OpenError::Unreadable { path: path.to_owned(), cause };
-        let mut file = File::open(path).map_err(unreadable)?;
+        Self::of(File::open(path).map_err(unreadable)?, path)
+    }
+
+    /// Maps an open file, which errors call `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::open`].
+    pub(crate) fn of(mut file: File, path: &Path) -> Result<Self, OpenError> {
+        let unreadable = |cause: io::Error| OpenError::Unreadable { path: path.to_owned(), cause };
         let kind = file.metadata().map_err(unreadable)?.file_type();
         if kind.is_dir() {
             return Err(OpenError::Directory { path: path.to_owned() });
@@ -58,6 +67,19 @@ impl Mapping {
     /// passes over large parts of the file. `None` where the file does not have all of it.
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         self.file.read_exact_at(buf, offset).ok()
+    }
+
+    /// The file itself, to be read from its start to its end. [`Mapping::position`] says how far that is.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        let mut reader = self.file.try_clone()?;
+        reader.rewind()?;
+        Ok(reader)
+    }
+
+    /// How many bytes the reader has read.
+    pub(crate) fn position(&self) -> u64 {
+        // Both share the position of one open file.
+        (&self.file).stream_position().unwrap_or_default()
     }
 }
 

@@ -1,0 +1,168 @@
+//! Dumps that were compressed as a whole file, by gzip, xz or zstd: unpacked to a temporary file before anything else.
+//!
+//! Pages are read in any order, which none of these formats allows. The temporary file has no name from the start: it
+//! is gone when the process ends, however it ends, and only its owner can open it.
+
+mod decoder;
+mod sparse;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+use crate::mmap::Mapping;
+use crate::warnings::Warnings;
+
+use self::sparse::SparseFile;
+
+/// Bytes unpacked at a time, and between two reports.
+const CHUNK: usize = 1 << 20;
+/// Bytes asked of a decoder at a time: one that fails loses what it has for the same call.
+const PIECE: usize = 16 << 10;
+
+/// How a whole file was compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Compression {
+    /// By the first bytes.
+    pub(crate) fn detect(head: &[u8]) -> Option<Self> {
+        [(&b"\x1f\x8b"[..], Self::Gzip), (b"\xfd7zXZ\0", Self::Xz), (b"\x28\xb5\x2f\xfd", Self::Zstd)]
+            .into_iter()
+            .find_map(|(signature, compression)| head.starts_with(signature).then_some(compression))
+    }
+
+    /// The name of the program.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Where a compressed dump is unpacked to, how far that may go, and who is told.
+pub struct Unpacking<'a> {
+    /// The directory of the temporary file.
+    pub directory: PathBuf,
+    /// No more bytes than this are unpacked of a file.
+    pub limit: u64,
+    /// Called when a file is begun, after each MiB of it, and when it is done.
+    pub watch: &'a mut dyn FnMut(&UnpackProgress<'_>),
+}
+
+impl Unpacking<'_> {
+    /// 1 TiB: more than dumps have that anybody still moves about compressed, and an end to a file made to have none.
+    pub const DEFAULT_LIMIT: u64 = 1 << 40;
+}
+
+/// How far the unpacking of a file is.
+#[derive(Clone, Copy, Debug)]
+pub struct UnpackProgress<'a> {
+    /// The compressed file.
+    pub path: &'a Path,
+    /// The program that compressed it: `gzip`, `xz` or `zstd`.
+    pub compression: &'static str,
+    /// Where it is unpacked to.
+    pub directory: &'a Path,
+    /// Bytes of the compressed file that were read.
+    pub read: u64,
+    /// Bytes of the compressed file in all.
+    pub len: u64,
+    /// Bytes unpacked.
+    pub unpacked: u64,
+    /// Whether this is the last report of this file.
+    pub done: bool,
+}
+
+/// Unpacks the file at `path`, which `packed` maps, and maps the result.
+///
+/// A stream that is damaged or ends early is used as far as it goes, with a warning.
+///
+/// # Errors
+///
+/// [`OpenError::CannotUnpack`] where the temporary file cannot be written or the limit is reached;
+/// [`OpenError::DamagedStream`] where nothing at all could be unpacked.
+pub(crate) fn unpack(
+    path: &Path,
+    packed: &Mapping,
+    compression: Compression,
+    unpacking: &mut Unpacking<'_>,
+    warnings: &mut Warnings,
+) -> Result<Mapping, OpenError> {
+    let (directory, limit) = (unpacking.directory.clone(), unpacking.limit);
+    let name = compression.name();
+    let cannot = |unpacked: u64, cause: io::Error| OpenError::CannotUnpack {
+        path: path.to_owned(),
+        compression: name,
+        directory: directory.clone(),
+        unpacked,
+        cause,
+    };
+    let mut out = SparseFile::create(&directory).map_err(|cause| cannot(0, cause))?;
+    let input = packed.reader().map_err(|cause| OpenError::Unreadable { path: path.to_owned(), cause })?;
+    let mut report = |unpacked, done| {
+        let read = if done { packed.len() as u64 } else { packed.position() };
+        let len = packed.len() as u64;
+        let progress = UnpackProgress { path, compression: name, directory: &directory, read, len, unpacked, done };
+        (unpacking.watch)(&progress);
+    };
+    report(0, false);
+    let mut stream = decoder::open(compression, BufReader::with_capacity(CHUNK, input));
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let (filled, end) = fill(&mut stream, &mut chunk);
+        let bytes = chunk.get(..filled).unwrap_or_default();
+        if out.len() + bytes.len() as u64 > limit {
+            let why = format!("it has more than {limit} bytes, the limit");
+            return Err(cannot(out.len(), io::Error::new(io::ErrorKind::FileTooLarge, why)));
+        }
+        out.write(bytes).map_err(|cause| cannot(out.len(), cause))?;
+        report(out.len(), false);
+        match end {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(cause) if out.len() == 0 => {
+                return Err(OpenError::DamagedStream { path: path.to_owned(), compression: name, cause });
+            }
+            Err(cause) => {
+                let len = out.len();
+                warnings.push(format!("the {name} stream is damaged or cut off after {len} unpacked bytes: {cause}"));
+                break;
+            }
+        }
+    }
+    let len = out.len();
+    report(len, true);
+    Mapping::of(out.finish().map_err(|cause| cannot(len, cause))?, path)
+}
+
+/// Fills `chunk` as far as the stream goes: how many bytes, and whether it ended there or failed.
+fn fill(stream: &mut dyn Read, chunk: &mut [u8]) -> (usize, io::Result<bool>) {
+    let mut filled = 0;
+    loop {
+        let rest = chunk.get_mut(filled..).unwrap_or_default();
+        let piece = match rest.len() {
+            0 => return (filled, Ok(false)),
+            len => rest.get_mut(..len.min(PIECE)).unwrap_or_default(),
+        };
+        match stream.read(piece) {
+            Ok(0) => return (filled, Ok(true)),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Err(error)),
+        }
+    }
+}
+
+/// What the decoders read from.
+type Input = BufReader<File>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+
+use super::{UnpackProgress, Unpacking};
+use crate::test_support::{ElfBuilder, assert_bytes, exercise, file, page, read, vmcoreinfo};
+use crate::{Dump, Lookalike, OpenError};
+
+/// A dump of 300 pages, more than one chunk: some random, the rest zeroes.
+fn sample() -> Vec<u8> {
+    let memory = (0..300).flat_map(|pfn| if pfn % 7 < 3 { page(pfn) } else { vec![0; 4096] }).collect();
+    ElfBuilder::new().note(&vmcoreinfo("OSRELEASE=6.1.0\n")).load(0x10_0000, memory).build()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(0)).unwrap();
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+type Pack = fn(&[u8]) -> Vec<u8>;
+
+const PACKERS: [(&str, Pack); 3] = [("gzip", gzip), ("xz", xz), ("zstd", zstd)];
+
+fn open(bytes: &[u8]) -> Result<Dump, OpenError> {
+    Dump::open(file(bytes).path())
+}
+
+#[track_caller]
+fn assert_is_sample(dump: &Dump) {
+    assert_eq!((dump.incomplete(), dump.warnings().len()), (None, 0));
+    assert_eq!(dump.vmcoreinfo().unwrap().osrelease(), Some("6.1.0"));
+    for pfn in 0..300 {
+        let expected = if pfn % 7 < 3 { page(pfn) } else { vec![0; 4096] };
+        assert_bytes(read(dump, 0x10_0000 + pfn * 4096, 4096), expected);
+    }
+}
+
+#[test]
+fn a_packed_dump_is_the_dump() {
+    for (_, pack) in PACKERS {
+        assert_is_sample(&open(&pack(&sample())).unwrap());
+    }
+}
+
+/// As parallel compressors and `cat` make them.
+#[test]
+fn several_streams_in_one_file() {
+    let whole = sample();
+    let (first, second) = whole.split_at(700_000);
+    for (_, pack) in PACKERS {
+        assert_is_sample(&open(&[pack(first), pack(second)].concat()).unwrap());
+    }
+    let skipped = [&0x184d_2a50u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"12345"].concat();
+    assert_is_sample(&open(&[zstd(first), skipped, zstd(second)].concat()).unwrap());
+}
+
+#[test]
+fn a_stream_that_ends_early_is_used_as_far_as_it_goes() {
+    for (name, pack) in PACKERS {
+        let packed = pack(&sample());
+        let dump = open(&packed[..packed.len() / 2]).unwrap();
+        assert!(dump.incomplete().unwrap().truncated, "{name}");
+        assert!(dump.warnings()[0].starts_with(&format!("the {name} stream is damaged or cut off")), "{name}");
+        assert_bytes(read(&dump, 0x10_0000, 4096), page(0));
+        assert!(matches!(open(&packed[..7]), Err(OpenError::DamagedStream { .. })), "{name}");
+    }
+}
+
+#[test]
+fn damage_is_told() {
+    for (name, pack) in PACKERS {
+        let mut packed = pack(&sample());
+        // More than one byte: the formats have bits that mean nothing.
+        let middle = packed.len() / 2;
+        packed[middle..middle + 8].copy_from_slice(b"damaged!");
+        let dump = open(&packed).unwrap();
+        let told = dump.warnings().first().is_some_and(|warning| warning.contains("damaged or cut off"));
+        assert!(told, "{name}: {:?}", dump.warnings());
+        exercise(file(&packed).path());
+    }
+}
+
+#[test]
+fn what_is_inside_must_be_a_dump() {
+    for (name, pack) in PACKERS {
+        let twice = open(&pack(&pack(&sample())));
+        assert!(
+            matches!(&twice, Err(OpenError::NotADump { looks_like: Lookalike::Compressed(found), .. }) if *found == name)
+        );
+        let text = open(&pack(b"only text\n"));
+        assert!(matches!(text, Err(OpenError::NotADump { looks_like: Lookalike::Text, .. })));
+    }
+}
+
+#[test]
+fn the_limit_and_the_directory_hold() {
+    let packed = file(&gzip(&sample()));
+    let directory = tempfile::tempdir().unwrap();
+    let open_with = |directory: &std::path::Path, limit| {
+        Dump::open_unpacking(
+            packed.path(),
+            &[],
+            Unpacking { directory: directory.to_owned(), limit, watch: &mut |_| {} },
+        )
+    };
+    let error = open_with(directory.path(), 1_200_000).unwrap_err();
+    assert!(matches!(error, OpenError::CannotUnpack { unpacked: 1_048_576, .. }), "{error}");
+    assert!(error.to_string().ends_with("it has more than 1200000 bytes, the limit"), "{error}");
+    let missing = open_with(&directory.path().join("missing"), u64::MAX).unwrap_err();
+    assert!(missing.hint().unwrap().contains("TMPDIR"), "{missing}");
+    assert_is_sample(&open_with(directory.path(), u64::MAX).unwrap());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn progress_is_reported_from_nothing_to_all() {
+    let packed = file(&gzip(&sample()));
+    let mut reports = Vec::new();
+    let mut watch = |it: &UnpackProgress<'_>| reports.push((it.compression, it.read, it.unpacked, it.done));
+    let unpacking = Unpacking { directory: std::env::temp_dir(), limit: u64::MAX, watch: &mut watch };
+    Dump::open_unpacking(packed.path(), &[], unpacking).unwrap();
+    let (len, unpacked) = (packed.as_file().metadata().unwrap().len(), sample().len() as u64);
+    assert_eq!(reports.first(), Some(&("gzip", 0, 0, false)));
+    assert_eq!(reports.last(), Some(&("gzip", len, unpacked, true)));
+    assert!(reports.iter().all(|&(_, read, _, _)| read <= len));
+    assert!(reports.is_sorted_by_key(|&(_, read, unpacked, _)| (read, unpacked)));
+}
+
+#[test]
+fn pages_of_zeroes_take_no_room_and_only_the_owner_can_read() {
+    let mut out = super::SparseFile::create(&std::env::temp_dir()).unwrap();
+    out.write(&vec![0; 1 << 20]).unwrap();
+    out.write(&page(1)).unwrap();
+    out.write(&vec![0; 1 << 20]).unwrap();
+    let metadata = out.finish().unwrap().metadata().unwrap();
+    assert_eq!(metadata.len(), (2 << 20) + 4096);
+    assert!(metadata.blocks() * 512 < 64 << 10, "{} blocks", metadata.blocks());
+    assert_eq!((metadata.mode() & 0o077, metadata.nlink()), (0, 0));
+}

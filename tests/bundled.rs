@@ -1,5 +1,8 @@
 //! The real, reduced dumps under `testdata`, judged by the real program: what the README shows works, without a lab.
 
+// Helpers of tests, which clippy does not see as such.
+#![allow(clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

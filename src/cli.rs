@@ -132,6 +132,11 @@ pub(crate) struct DumpOptions {
     /// tolerated: what they had is reported as missing.
     #[arg(long, value_name = "FILE")]
     pub(crate) part: Vec<PathBuf>,
+    /// Take the text of the VMCOREINFO note from FILE, as `makedumpfile -g` writes it
+    ///
+    /// In place of the dump's own note. Of a dump without one, all memory is searched for it if this is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vmcoreinfo: Option<PathBuf>,
 }
 
 /// Where to look for a vmlinux that is not named.

@@ -12,6 +12,7 @@ mod session;
 mod status;
 mod unpack;
 mod values;
+mod vmcoreinfo;
 mod vmlinux_search;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use vmcore_report::Sanitized;
 use crate::cli::{Global, Input};
 use crate::failure::Failure;
 use crate::unpack::UnpackView;
-use crate::{progress, vmlinux_search};
+use crate::{progress, vmcoreinfo, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
@@ -102,8 +102,9 @@ fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
         limit: Unpacking::DEFAULT_LIMIT,
         watch: &mut |progress| view.show(progress),
     };
-    let dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking)?;
+    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking)?;
     tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context)?;
     Ok(dump)
 }
 

@@ -8,6 +8,7 @@
 mod compressed;
 mod split;
 mod split_writer;
+mod vmcoreinfo;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

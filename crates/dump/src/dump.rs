@@ -223,6 +223,11 @@ impl Dump {
         self.contents.notes.vmcoreinfo.as_ref()
     }
 
+    /// Takes `text` for the kernel's description of itself, in place of the note in the dump if there is one.
+    pub fn set_vmcoreinfo(&mut self, text: &[u8]) {
+        self.contents.notes.set_vmcoreinfo(text);
+    }
+
     /// The `NT_PRSTATUS` notes, in file order. That is the order of CPU numbers, but CPUs may be missing.
     #[must_use]
     pub fn prstatus(&self) -> &[Prstatus] {

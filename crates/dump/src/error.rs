@@ -125,6 +125,14 @@ pub enum OpenError {
         /// The file that it does not fit with.
         other: PathBuf,
     },
+    /// A file that was to hold the text of a VMCOREINFO note.
+    #[error("{} is not the text of a VMCOREINFO note: {reason}", path.display())]
+    NotVmcoreinfo {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        reason: &'static str,
+    },
     /// A well-formed dump without any memory in it.
     #[error("{} describes no physical memory", path.display())]
     NoMemory {
@@ -172,6 +180,10 @@ impl OpenError {
             }
             Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
             Self::NotOneDump { .. } => Some("name only the files that one run of makedumpfile --split wrote"),
+            Self::NotVmcoreinfo { .. } => Some(
+                "it has lines such as OSRELEASE=6.1.0 and SYMBOL(init_uts_ns)=...; makedumpfile -g writes one \
+                 (/sys/kernel/vmcoreinfo only says where in memory the note is)",
+            ),
             Self::WrongMachine { .. } | Self::NoMemory { .. } => None,
         }
     }

@@ -95,6 +95,13 @@ impl Notes {
         self.raw.push(note);
     }
 
+    /// Replaces the VMCOREINFO note, or adds one.
+    pub(crate) fn set_vmcoreinfo(&mut self, text: &[u8]) {
+        self.raw.retain(|note| note.name != b"VMCOREINFO");
+        self.raw.push(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc: text.to_vec() });
+        self.vmcoreinfo = Some(Vmcoreinfo::parse(text));
+    }
+
     /// Whether there are notes that only the core dump of a user process has.
     pub(crate) fn has_process_notes(&self) -> bool {
         self.raw.iter().any(|note| note.name == b"CORE" && matches!(note.kind, NT_AUXV | NT_FILE))

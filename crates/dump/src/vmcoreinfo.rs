@@ -10,8 +10,13 @@
 //! Source: `kernel/vmcore_info.c` (before 6.9 `kernel/crash_core.c`) and `Documentation/admin-guide/kdump/vmcoreinfo.rst`.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use vmcore_memory::VirtAddr;
+
+use crate::OpenError;
 
 /// The kernel gives it a page of 4 KiB. Text beyond this is not read.
 const MAX_LEN: usize = 1 << 20;
@@ -36,6 +41,32 @@ impl Vmcoreinfo {
             values.entry(Box::from(key)).or_insert_with(|| Box::from(value.trim()));
         }
         Self { text, values }
+    }
+
+    /// Reads the text of a note from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Unreadable`], and [`OpenError::NotVmcoreinfo`] for text that is none.
+    pub fn read_text(path: &Path) -> Result<Vec<u8>, OpenError> {
+        let unreadable = |cause| OpenError::Unreadable { path: path.to_owned(), cause };
+        let not_one = |reason| OpenError::NotVmcoreinfo { path: path.to_owned(), reason };
+        let mut text = Vec::new();
+        File::open(path).map_err(unreadable)?.take(MAX_LEN as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
+        if text.len() > MAX_LEN {
+            return Err(not_one("it has more than 1 MiB"));
+        }
+        if !Self::parse(&text).is_plausible() {
+            return Err(not_one("it has no SYMBOL lines, or neither KERNELOFFSET nor PAGESIZE"));
+        }
+        Ok(text)
+    }
+
+    /// Whether this can be a kernel's description of itself rather than any text with a `=` in it.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        let says = |key| self.values.contains_key(key);
+        (says("KERNELOFFSET") || says("PAGESIZE")) && self.values.keys().any(|key| key.starts_with("SYMBOL("))
     }
 
     /// The text as found. Bytes that are not UTF-8 are replaced; it is not safe to print on a terminal.
@@ -157,6 +188,13 @@ mod tests {
             (Some(-1_048_576), Some(-1), Some(-1))
         );
         assert_eq!((info.kerneloffset(), info.crash_time()), (Some(0x1a00_0000), Some(1_700_000_000)));
+    }
+
+    #[test]
+    fn any_text_is_not_a_vmcoreinfo() {
+        assert!(sample().is_plausible());
+        let texts = ["", "A=1\n", "PAGESIZE=4096\n", "SYMBOL(a)=1\n", "PAGESIZE=1\nSIZE(a)=1\n"];
+        assert!(texts.iter().all(|text| !Vmcoreinfo::parse(text.as_bytes()).is_plausible()));
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod tasks;
 mod test_memory;
 mod uptime;
 mod utsname;
+mod vmcoreinfo_scan;
 
 pub use address_space::AddressSpace;
 pub use code::SymbolName;
@@ -56,3 +57,4 @@ pub use task_state::TaskState;
 pub use utsname::Utsname;
 pub use vmcore_debuginfo::SourceFrame;
 pub use vmcore_unwind::{Interrupt, Segment, Trust};
+pub use vmcoreinfo_scan::{FoundVmcoreinfo, find_vmcoreinfo};

@@ -1,0 +1,38 @@
+use vmcore_dump::{Dump, write_elf_core};
+use vmcore_memory::PhysAddr;
+
+use super::find_vmcoreinfo;
+
+const REAL: &str = "OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=ffffffff82a1aa40\n";
+
+/// A dump of these pages, by frame.
+fn dump(pages: &[(u64, &str)]) -> Dump {
+    let page = |text: &str| {
+        let mut page = text.as_bytes().to_vec();
+        page.resize(4096, 0);
+        page
+    };
+    let pages: Vec<_> = pages.iter().map(|&(frame, text)| (PhysAddr::new(frame * 4096), page(text))).collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write_elf_core(&mut file, &[], pages.iter().map(|(start, bytes)| (*start, bytes.as_slice()))).unwrap();
+    Dump::open(file.path()).unwrap()
+}
+
+#[test]
+fn the_lowest_page_that_is_one() {
+    let memory = [
+        (3, " OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(a)=1\n"),
+        (9000, REAL),
+        (4, "OSRELEASE=6.1.0\nPAGESIZE=4096\n"),
+        (5, "OSRELEASE=6.1.0\nSYMBOL(a)=1\n"),
+        (70_000, "OSRELEASE=later\nKERNELOFFSET=0\nSYMBOL(a)=1\n"),
+    ];
+    let found = find_vmcoreinfo(&dump(&memory)).unwrap();
+    assert_eq!(found.address, PhysAddr::new(9000 * 4096));
+    assert!(found.text.starts_with(REAL.as_bytes()));
+}
+
+#[test]
+fn none() {
+    assert_eq!(find_vmcoreinfo(&dump(&[(0, "nothing"), (1, "OSRELEASE=")])), None);
+}

@@ -58,7 +58,9 @@ impl KernelError {
             Self::BuildIdMismatch { .. } | Self::BannerMismatch { .. } | Self::ReleaseMismatch { .. } => {
                 "give the vmlinux of exactly the kernel that crashed: same package, same version, same flavour"
             }
-            Self::NoVmcoreinfo => "for a QEMU guest, add `-device vmcoreinfo` and load qemu_fw_cfg in the guest",
+            Self::NoVmcoreinfo => {
+                "give its text with --vmcoreinfo; for the next dump of a QEMU guest, add `-device vmcoreinfo`"
+            }
             Self::MissingSymbol(_) | Self::Layout(_) => {
                 "give the unstripped vmlinux of the kernel's debug-information package"
             }

@@ -16,7 +16,7 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
 
-use crate::{OpenError, bytes::Bytes};
+use crate::{OpenError, bytes::Bytes, symbols::c_string};
 use note::find_build_id;
 
 /// `SHN_UNDEF`: the symbol is defined elsewhere.
@@ -92,9 +92,12 @@ impl Elf {
         let data: &[u8] = &file;
         let header = FileHeader64::<LittleEndian>::parse(data).map_err(damaged)?;
         let table = header.sections(LittleEndian, data).map_err(damaged)?;
+        let names = header.shstrndx(LittleEndian, data).ok().and_then(|index| usize::try_from(index).ok());
+        let names = names.and_then(|index| table.section(object::SectionIndex(index)).ok());
+        let names = names.and_then(|names| names.data(LittleEndian, data).ok()).unwrap_or_default();
         let mut sections = Vec::with_capacity(table.len());
         for section in table.iter() {
-            let name = table.section_name(LittleEndian, section).unwrap_or_default();
+            let name = c_string(names, section.sh_name(LittleEndian)).unwrap_or_default();
             sections.push(Section {
                 name: String::from_utf8_lossy(name).into_owned(),
                 kind: section.sh_type(LittleEndian).0,

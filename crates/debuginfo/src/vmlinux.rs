@@ -193,6 +193,39 @@ mod tests {
     use super::*;
     use crate::fixture::{BANNER, BUILD_ID, Fixture, RODATA, TEXT, open};
 
+    /// Each of these sections names the same megabyte of notes, or the same long name: 50 000 of them took minutes and
+    /// gigabytes before both had a limit.
+    #[test]
+    fn many_sections_that_share_their_bytes_cost_little() {
+        const HEADERS: usize = 40_000;
+        const SHARED: u64 = 1 << 20;
+        let mut file = Fixture::new().bytes();
+        let shared = file.len() as u64;
+        // As notes: 12 bytes each, without a name or contents. As a name: 'a', up to the last byte.
+        file.extend([0; 12].repeat(usize::try_from(SHARED).unwrap() / 24));
+        file.extend(vec![b'a'; usize::try_from(SHARED).unwrap() / 2]);
+        file.push(0);
+        file.resize(file.len().next_multiple_of(8), 0);
+        let table = file.len() as u64;
+        let header = |name: u32, kind: u32, size: u64| {
+            let words = [0, 0, shared, size, 0, 4, 0].map(u64::to_le_bytes).concat();
+            [&name.to_le_bytes()[..], &kind.to_le_bytes()[..], &words[..]].concat()
+        };
+        file.extend(header(0, 0, 0));
+        file.extend(header(0, 3, SHARED));
+        for _ in 0..HEADERS - 2 {
+            file.extend(header(u32::try_from(SHARED / 2 + 64).unwrap(), 7, SHARED / 2));
+        }
+        file[40..48].copy_from_slice(&table.to_le_bytes());
+        file[60..62].copy_from_slice(&u16::try_from(HEADERS).unwrap().to_le_bytes());
+        file[62..64].copy_from_slice(&1u16.to_le_bytes());
+        let started = std::time::Instant::now();
+        let elf = Elf::parse(Path::new("vmlinux"), file.into()).unwrap();
+        assert_eq!(elf.build_id, None);
+        assert!(elf.sections.len() == HEADERS && elf.sections.iter().all(|section| section.name.is_empty()));
+        assert!(started.elapsed().as_secs() < 20);
+    }
+
     #[test]
     fn identity_and_contents() {
         let vmlinux = Fixture::new().open();

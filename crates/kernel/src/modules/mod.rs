@@ -22,8 +22,10 @@ use symbols::ModuleSymbols;
 const MAX_MODULES: usize = 10_000;
 /// `MODULE_NAME_LEN`.
 const NAME_LEN: usize = 56;
-/// More ORC entries than any module has.
-const MAX_ORCS: u64 = 4 << 20;
+/// More ORC entries than all modules of a machine have together; 80 MiB of tables.
+const MAX_ORCS: u64 = 8 << 20;
+/// The same for symbols, with some 100 MiB.
+const MAX_SYMBOLS: u64 = 4 << 20;
 
 /// Offsets in `struct module`.
 pub(crate) struct ModuleLayout {
@@ -84,6 +86,9 @@ pub struct Module {
     /// Its name. From the dump: untrusted.
     pub name: String,
     text: Vec<(VirtAddr, VirtAddr)>,
+    /// How many entries its tables have; 0 where that makes no sense.
+    symbol_count: u64,
+    orc_count: u64,
     symbols: OnceLock<ModuleSymbols>,
     orc: OnceLock<Option<OrcBytes>>,
 }
@@ -127,6 +132,7 @@ impl Modules {
                 Err(error) => gaps.push(Gap::new(format!("module at {address}"), error)),
             }
         }
+        gaps.extend(bound_tables(&mut modules));
         modules.sort_by_key(|module| (module.text.first().copied(), module.address));
         Self { layout, modules }
     }
@@ -155,9 +161,8 @@ impl Modules {
         let layout = &self.layout;
         let kallsyms = layout.kallsyms.read_pointer(memory, module.address)?;
         let symtab = layout.symtab.read_pointer(memory, kallsyms)?;
-        let count = layout.num_symtab.read(memory, kallsyms)?;
         let strtab = layout.strtab.read_pointer(memory, kallsyms)?;
-        ModuleSymbols::read(memory, symtab, count, strtab, |address| module.contains(address))
+        ModuleSymbols::read(memory, symtab, module.symbol_count, strtab, |address| module.contains(address))
     }
 
     /// The ORC tables of `module`, if it has any that can be read.
@@ -173,7 +178,7 @@ impl Modules {
 
     fn read_orc<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Option<OrcBytes> {
         let layout = &self.layout;
-        let count = layout.num_orcs?.read(memory, module.address).ok()?.min(MAX_ORCS);
+        let count = module.orc_count;
         let ips_address = layout.orc_unwind_ip?.read_pointer(memory, module.address).ok()?;
         let entries_address = layout.orc_unwind?.read_pointer(memory, module.address).ok()?;
         let ips = memory.read_bytes(ips_address, count * 4).ok()?;
@@ -197,5 +202,58 @@ fn read_module<M: ReadVirtual + ?Sized>(
         }
     }
     let name = String::from_utf8_lossy(&name).into_owned();
-    Ok(Module { address, name, text, symbols: OnceLock::new(), orc: OnceLock::new() })
+    let symbol_count = || layout.num_symtab.read(memory, layout.kallsyms.read_pointer(memory, address)?);
+    let orc_count = layout.num_orcs.and_then(|count| count.read(memory, address).ok());
+    Ok(Module {
+        address,
+        name,
+        text,
+        symbol_count: symbol_count().unwrap_or_default(),
+        orc_count: orc_count.unwrap_or_default(),
+        symbols: OnceLock::new(),
+        orc: OnceLock::new(),
+    })
+}
+
+/// Takes the tables from modules, in their order, once all before them have as many entries as a machine can have. All
+/// modules of a hostile dump may share one page of memory, so that what the dump holds is no limit.
+fn bound_tables(modules: &mut [Module]) -> Option<Gap> {
+    let (mut symbols, mut orcs) = (MAX_SYMBOLS, MAX_ORCS);
+    let mut without = 0;
+    for module in modules {
+        let left = symbols.checked_sub(module.symbol_count).zip(orcs.checked_sub(module.orc_count));
+        match left {
+            Some(left) => (symbols, orcs) = left,
+            None => {
+                (module.symbol_count, module.orc_count) = (0, 0);
+                without += 1;
+            }
+        }
+    }
+    let why = || format!("{without} claim more symbols or unwind entries than can be: theirs are not read");
+    (without > 0).then(|| Gap::new("modules", why()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(address: u64, symbol_count: u64, orc_count: u64) -> Module {
+        let text = Vec::new();
+        let (name, symbols, orc) = (String::new(), OnceLock::new(), OnceLock::new());
+        Module { address: VirtAddr::new(address), name, text, symbol_count, orc_count, symbols, orc }
+    }
+
+    #[test]
+    fn the_tables_of_all_modules_have_one_limit() {
+        let mut modules: Vec<_> = (0..10_000).map(|number| module(number, 1 << 20, 4 << 20)).collect();
+        assert!(bound_tables(&mut modules).is_some());
+        assert_eq!(modules.iter().map(|module| module.symbol_count).sum::<u64>(), 2 << 20);
+        assert_eq!(modules.iter().map(|module| module.orc_count).sum::<u64>(), MAX_ORCS);
+        // One that lies does not cost the others theirs.
+        let mut modules = [module(1, u64::MAX, 10), module(2, 1000, u64::MAX), module(3, 5000, 20_000)];
+        assert!(bound_tables(&mut modules).is_some());
+        assert_eq!(modules.map(|module| module.orc_count), [0, 0, 20_000]);
+        assert!(bound_tables(&mut [module(1, 5000, 20_000)]).is_none());
+    }
 }

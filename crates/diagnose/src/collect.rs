@@ -15,7 +15,16 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
     let indices: Vec<_> = running.iter().map(|(_, task)| *task).collect();
     let stacks = snapshot.stacks(kernel, &indices, Detail::Source);
     let mut gaps = snapshot.gaps.clone();
+    let known = gaps.len();
     let log = kernel.log(&mut gaps);
+    let mut blind_spots = Vec::new();
+    if log.is_empty() || gaps.len() > known {
+        blind_spots.push("the kernel log cannot be read in full, so a lockup that it reports may be missed".to_owned());
+    }
+    if !kernel.percpu().is_complete() {
+        blind_spots
+            .push("the kernel's CPU masks cannot be read, so there may be CPUs that were not looked at".to_owned());
+    }
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,
@@ -23,8 +32,14 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
         blocked: stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible()),
         preemption: preemption(kernel),
-        log: log.into_iter().map(|record| LogLine { timestamp_ns: record.timestamp_ns, text: record.text }).collect(),
+        log: log
+            .into_iter()
+            // The kernel itself logs with facility 0; anybody may write to /dev/kmsg with another.
+            .filter(|record| record.facility == 0)
+            .map(|record| LogLine { timestamp_ns: record.timestamp_ns, text: record.text })
+            .collect(),
         gaps,
+        blind_spots,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Facts<'a> {
     pub log: Vec<LogLine>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
+    /// Of that, what nothing can be called healthy without: CPUs that may not be known, a log that cannot be read.
+    pub blind_spots: Vec<String>,
 }
 
 impl Facts<'_> {

@@ -39,10 +39,7 @@ pub(crate) struct KernelFault {
 
 /// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault.
 pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
-    let interrupts = stack.interrupts.iter().rev().filter(|interrupt| {
-        // The general registers of a frame that only the CPU pushed are not known.
-        interrupt.complete && !interrupt.registers.user_mode()
-    });
+    let interrupts = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
     let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
@@ -52,7 +49,13 @@ pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<Kern
 fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {
     let handler = interrupt.frame.checked_sub(1).and_then(|index| stack.frames.get(index)?.function());
     let caught = if handler.is_some_and(is_page_fault_entry) { Caught::InHandler } else { Caught::AtInstruction };
-    fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader)
+    let mut fault = fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader);
+    if !interrupt.complete {
+        // The general registers of a frame that only the CPU pushed are not known, so neither is the operand.
+        fault.accesses.clear();
+        fault.instruction = None;
+    }
+    fault
 }
 
 fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
@@ -94,6 +97,11 @@ fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
 }
 
 impl KernelFault {
+    /// Whether the instruction could be read, and no operand of it is in user memory.
+    pub(crate) fn touches_no_user_memory(&self) -> bool {
+        self.instruction.is_some() && self.accesses.is_empty()
+    }
+
     /// The fault itself, as evidence.
     pub(crate) fn evidence(&self) -> Evidence {
         let function = self.function.as_deref().unwrap_or("unknown code");

@@ -25,10 +25,11 @@ impl Default for Options {
 pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
     let livelock = livelock::detect(facts, reader, options);
     let lockups = soft_lockup::detect(facts, reader);
-    let verdict = verdict(&livelock, &lockups);
+    let verdict = verdict(&livelock, &lockups, !facts.blind_spots.is_empty());
     let release = facts.release.as_deref();
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
     let mut unknown = livelock.unknown;
+    unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
@@ -47,8 +48,9 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
 }
 
 /// The livelock where it is at least possible and nothing surer was found; else a soft lockup; else none.
-fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)]) -> Verdict {
-    let lockup = lockups.iter().max_by_key(|(confidence, _)| *confidence);
+fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)], blind: bool) -> Verdict {
+    let still = lockups.iter().filter(|(confidence, _)| *confidence >= Confidence::Probable);
+    let lockup = still.max_by_key(|(confidence, _)| *confidence);
     let confidence = livelock.confidence;
     if confidence >= Confidence::Probable {
         return Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) };
@@ -73,6 +75,13 @@ fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)]) -> Verdict {
             confidence,
             summary: "It cannot be told whether a CPU was spinning: what would show it is not in the dump.".to_owned(),
         },
+        _ if blind => Verdict {
+            issue: None,
+            confidence: Confidence::Insufficient,
+            summary: "No CPU that could be looked at was spinning in the page-fault path, but not everything that \
+                      would show a lockup could be read."
+                .to_owned(),
+        },
         _ => Verdict {
             issue: None,
             confidence: Confidence::None,
@@ -83,6 +92,11 @@ fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)]) -> Verdict {
 
 fn livelock_summary(livelock: &Livelock) -> String {
     let cpus = livelock.spinners.len();
+    if cpus == 0 {
+        return "A CPU may be spinning in page faults on a huge page that is being split: what would prove it cannot \
+                be read."
+            .to_owned();
+    }
     let plural = if cpus == 1 { "CPU spins" } else { "CPUs spin" };
     let longest = livelock.spinners.iter().filter_map(|spinner| spinner.running_ns).max();
     let time = longest.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();

@@ -14,6 +14,7 @@
 
 use vmcore_kernel::Stack;
 
+use crate::names::split_function;
 use crate::spinner::{Assessment, Candidate, assess};
 use crate::splitter::{SplitCandidate, Starved, Tie, candidates};
 use crate::text::{seconds, task};
@@ -78,7 +79,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     }
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
     let splitting = candidates(facts, &facts.waiting, reader);
-    let pairs = pair(facts, &spinning, &splitting, reader);
+    let pairs = pair(facts, &spinning, &splitting, reader, threshold_ns);
     let confidence = overall(&pairs, &spinning, &unknown, threshold_ns);
     if spinning.is_empty() {
         return Livelock {
@@ -103,7 +104,8 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         edges: edges(&spinning, &pairs),
         splitters: splitters(facts, &pairs, reader),
         splitter_stacks: splitter_stacks(facts, &pairs),
-        spinners: spinning.iter().map(|candidate| candidate.spinner.clone()).collect(),
+        // The others are among what is unknown.
+        spinners: spinning.iter().filter(|one| one.waits_on_entry()).map(|one| one.spinner.clone()).collect(),
         refutations,
         unknown,
     }
@@ -115,13 +117,13 @@ fn pair<'p>(
     spinning: &'p [Candidate],
     splitting: &'p [SplitCandidate<'p>],
     reader: &dyn Reader,
+    threshold_ns: u64,
 ) -> Vec<Pair<'p>> {
-    let spinners: Vec<&Candidate> = spinning.iter().collect();
     let mut pairs = Vec::new();
     for splitter in splitting {
         for spinner in spinning {
             if let Some((tie, tie_evidence)) = splitter.tie(spinner, reader) {
-                let starved = splitter.starved(facts, &spinners, reader);
+                let starved = splitter.starved(facts, spinning, reader, threshold_ns);
                 pairs.push(Pair { spinner, splitter, tie, tie_evidence, starved });
             }
         }
@@ -193,8 +195,8 @@ fn edges(spinning: &[Candidate], pairs: &[Pair<'_>]) -> Vec<Edge> {
         let name = task(splitter.pid, &splitter.comm);
         if let (Some(head), Tie::Head | Tie::Range) = (pair.spinner.spinner.head_page, &pair.tie) {
             let from = format!("page {head}");
-            if !held.contains(&(from.clone(), splitter.pid)) {
-                held.push((from.clone(), splitter.pid));
+            if !held.contains(&(from.clone(), splitter.address)) {
+                held.push((from.clone(), splitter.address));
                 edges.push(Edge {
                     from,
                     to: name.clone(),
@@ -203,8 +205,8 @@ fn edges(spinning: &[Candidate], pairs: &[Pair<'_>]) -> Vec<Edge> {
                 });
             }
         }
-        if let Some(evidence) = pair.starved.evidence().filter(|_| !starved.contains(&splitter.pid)) {
-            starved.push(splitter.pid);
+        if let Some(evidence) = pair.starved.evidence().filter(|_| !starved.contains(&splitter.address)) {
+            starved.push(splitter.address);
             edges.push(Edge {
                 from: name.clone(),
                 to: format!("CPU {}", splitter.cpu),
@@ -262,10 +264,10 @@ fn verdict_refutations(
     let mut seen = Vec::new();
     for pair in pairs {
         let splitter = pair.splitter;
-        if seen.contains(&splitter.task.pid) {
+        if seen.contains(&splitter.task.address) {
             continue;
         }
-        seen.push(splitter.task.pid);
+        seen.push(splitter.task.address);
         refutations.push(Refutation {
             claim: format!("the splitter (pid {}) was given a CPU within the threshold", splitter.task.pid),
             checked: match splitter.waiting_ns {
@@ -298,8 +300,17 @@ fn verdict_refutations(
     refutations
 }
 
-/// Where no waiting task splits the page: whether a sleeping one does.
+/// Where no waiting task splits the page: whether a running or a sleeping one does.
 fn no_splitter(facts: &Facts<'_>, reader: &dyn Reader) -> String {
+    let runs =
+        facts.running.iter().find_map(|(cpu, stack)| Some((cpu, facts.task(stack)?, split_function(&stack.frames)?)));
+    if let Some((cpu, task, (_, function))) = runs {
+        return format!(
+            "no task that waits for a CPU is splitting the page; pid {} is in {function} and runs on CPU {cpu}, so it \
+             is not starved",
+            task.pid
+        );
+    }
     let blocked = candidates(facts, &facts.blocked, reader);
     match blocked.first() {
         Some(sleeper) => format!(

@@ -7,9 +7,10 @@ use vmcore_kernel::StackFrame;
 const PAGE_FAULT_ENTRY: [&str; 3] = ["asm_exc_page_fault", "page_fault", "async_page_fault"];
 
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
-const SPLIT: [&str; 9] = [
+const SPLIT: [&str; 10] = [
     // 6.16, 6.9, and before
     "__folio_split",
+    "folio_split",
     "split_huge_page_to_list_to_order",
     "split_huge_page_to_list",
     "split_folio_to_list",

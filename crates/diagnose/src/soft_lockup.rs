@@ -6,6 +6,8 @@
 //! Source: `kernel/watchdog.c`.
 
 use crate::evidence::{self, decimal};
+use vmcore_kernel::Task;
+
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, LogLine, Reader, Severity, Value, issue};
 
@@ -34,40 +36,75 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<(Confidence,
     latest.iter().map(|(report, line)| finding(facts, reader, report, line)).collect()
 }
 
+/// Whether a reported lockup lasted until the machine stopped.
+enum Now<'a> {
+    /// The same task still has the CPU, for this many nanoseconds.
+    Stuck(&'a Task, u64),
+    /// Something else runs there, or the task came in later, or it runs user code: the lockup was over.
+    Over,
+    /// The run queue cannot be read.
+    Unknown,
+}
+
+fn now<'a>(facts: &'a Facts<'_>, report: &Report) -> Now<'a> {
+    let queue = facts.snapshot.cpu(report.cpu).filter(|cpu| cpu.run_queue.is_some());
+    let Some((cpu, current)) = queue.and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?))) else {
+        return Now::Unknown;
+    };
+    let in_user_mode =
+        facts.running_on(report.cpu).is_some_and(|stack| stack.frames.is_empty() && stack.error.is_none());
+    if current.pid != report.pid || in_user_mode {
+        return Now::Over;
+    }
+    match facts.running_ns(cpu) {
+        Some(running) if running / 1_000_000_000 + WATCHDOG_SLACK_S >= report.stuck_s => Now::Stuck(current, running),
+        Some(_) => Now::Over,
+        None => Now::Unknown,
+    }
+}
+
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &Report, line: &LogLine) -> (Confidence, Finding) {
     let Report { cpu, stuck_s, comm, pid } = report;
     let mut evidence = vec![
         Evidence::new("kernel log", format!("logged {} after boot", seconds(line.timestamp_ns)))
             .value(Value::Text(line.text.clone())),
     ];
-    let still = facts.snapshot.cpu(*cpu).and_then(|cpu| {
-        let current = facts.snapshot.current(cpu).filter(|task| task.pid == *pid)?;
-        let running = facts.running_ns(cpu).filter(|ns| ns / 1_000_000_000 + WATCHDOG_SLACK_S >= *stuck_s)?;
-        Some((current, running))
-    });
-    if let Some((current, running)) = still {
+    let now = now(facts, report);
+    if let Now::Stuck(current, running) = now {
         let member = ("task_struct", "sched_info.last_arrival");
         let meaning = format!("the same task still has CPU {cpu}: for {}", seconds(running));
         let arrival = decimal(current.last_arrival_ns.unwrap_or_default());
         evidence.push(evidence::member(reader, current.address, member, arrival, meaning));
     }
-    let function = facts.running_on(*cpu).filter(|_| still.is_some()).and_then(|stack| {
+    let (confidence, severity, place) = match now {
+        Now::Stuck(..) => (Confidence::Confirmed, Severity::Critical, stuck_in(facts, *cpu)),
+        Now::Unknown => (Confidence::Probable, Severity::Critical, String::new()),
+        Now::Over => (Confidence::None, Severity::Warning, String::new()),
+    };
+    let over = if confidence == Confidence::None { ", but that was over when the machine stopped" } else { "" };
+    let finding = Finding {
+        id: issue::SOFT_LOCKUP,
+        severity,
+        summary: format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up{over}"),
+        evidence,
+    };
+    (confidence, finding)
+}
+
+/// ` in FUNCTION`: the outermost kernel code that an interrupt found running.
+fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
+    let function = facts.running_on(cpu).and_then(|stack| {
         let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
         stack.frames.get(interrupt.frame)?.function()
     });
-    let place = function.map(|function| format!(" in {function}")).unwrap_or_default();
-    let finding = Finding {
-        id: issue::SOFT_LOCKUP,
-        severity: Severity::Critical,
-        summary: format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up"),
-        evidence,
-    };
-    (if still.is_some() { Confidence::Confirmed } else { Confidence::Probable }, finding)
+    function.map(|function| format!(" in {function}")).unwrap_or_default()
 }
 
 /// `… BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]`. The name may itself hold colons and brackets.
 fn parse(text: &str) -> Option<Report> {
-    let (_, rest) = text.split_once("BUG: soft lockup - CPU#")?;
+    // The prefix was "NMI watchdog: " in 4.x and is missing before.
+    let line = ["watchdog: ", "NMI watchdog: "].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    let rest = line.strip_prefix("BUG: soft lockup - CPU#")?;
     let (cpu, rest) = rest.split_once(" stuck for ")?;
     let (stuck_s, rest) = rest.split_once("s! [")?;
     let (comm, pid) = rest.trim_end().strip_suffix(']')?.rsplit_once(':')?;
@@ -90,6 +127,7 @@ mod tests {
         let odd = parse("BUG: soft lockup - CPU#0 stuck for 22s! [kworker/0:1:17]").unwrap();
         assert_eq!((odd.comm.as_str(), odd.pid), ("kworker/0:1", 17));
         assert_eq!(parse("softlockup: hung tasks"), None);
+        assert_eq!(parse("someone wrote: BUG: soft lockup - CPU#7 stuck for 11s! [a:1]"), None);
         assert_eq!(parse("BUG: soft lockup - CPU#x stuck for 1s! [a:1]"), None);
     }
 }

@@ -44,6 +44,11 @@ impl Candidate {
         self.waited.as_ref()?.is_locked()
     }
 
+    /// Whether it is proven that this task keeps its CPU: long enough, at an entry that it waits for, of a locked page.
+    pub(crate) fn certainly_spins(&self) -> bool {
+        self.waits_on_entry() && self.long_enough == Some(true) && self.page_locked() == Some(true)
+    }
+
     /// What could not be established about this CPU.
     pub(crate) fn doubts(&self) -> Vec<String> {
         let who = format!("CPU {}", self.spinner.cpu);
@@ -75,6 +80,13 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     }
     let running_ns = facts.running_ns(cpu);
     if let Some(running) = running_ns.filter(|&running| running < threshold_ns) {
+        if let Some(lag) = clock_lag(facts, cpu).filter(|&lag| lag > threshold_ns) {
+            return Assessment::Unknown(format!(
+                "CPU {number}: its clock stopped {} before the others', so its interrupts were off and how long its \
+                 task has been running is not known",
+                seconds(lag)
+            ));
+        }
         return Assessment::No(format!("its task was scheduled in {} before", seconds(running)));
     }
     let Some(stack) = facts.running_on(number) else {
@@ -95,6 +107,14 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     }
 }
 
+/// How far a CPU's clock is behind the newest. The tick drives it, so it stops while interrupts are off; CPUs that were
+/// stopped by a panic are offline and do not count.
+fn clock_lag(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
+    let clock = |cpu: &Cpu| cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
+    let newest = facts.snapshot.cpus.iter().filter_map(clock).max()?;
+    if cpu.online { newest.checked_sub(clock(cpu)?) } else { None }
+}
+
 fn assess_fault(
     cpu: &Cpu,
     task: &Task,
@@ -103,10 +123,20 @@ fn assess_fault(
     running_ns: Option<u64>,
     reader: &dyn Reader,
 ) -> Assessment {
-    let mm = task.mm.or(task.active_mm);
+    // A kernel thread that works on a process's memory has that process's mm as its own (`kthread_use_mm`).
+    let mm = task.mm;
+    if fault.touches_no_user_memory() {
+        return Assessment::No("its faulting instruction touches no user memory".to_owned());
+    }
     let found = waited_access(fault, mm, reader);
     if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
-        return Assessment::No(format!("its fault does not wait for a page: {why}"));
+        return match &stack.error {
+            Some(error) => Assessment::Unknown(format!(
+                "CPU {}: its stack cannot be followed to the end, so another fault may be on it: {error}",
+                cpu.cpu
+            )),
+            None => Assessment::No(format!("its fault does not wait for a page: {why}")),
+        };
     }
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));

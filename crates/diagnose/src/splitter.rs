@@ -14,8 +14,6 @@ use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value};
 const MAX_STACK: u64 = 64 << 10;
 /// The registers that `__switch_to_asm` saved lie just below the first frame.
 const SAVED_BELOW: u64 = 64;
-/// `struct pt_regs` lies above the last frame of a task that came from user mode.
-const SAVED_ABOVE: u64 = 256;
 
 /// How surely a splitter works on the page that a spinner waits for, from strong to weak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +35,8 @@ pub(crate) enum Starved {
     Outranked(Evidence),
     /// The CPU's current task is a spinner, but whether the kernel would preempt it is not known.
     PreemptionUnknown,
+    /// The CPU's current task may be a spinner: not every link of its own proof is there.
+    OccupantUnproven(String),
     /// None of these.
     NotExplained(String),
 }
@@ -45,7 +45,7 @@ impl Starved {
     pub(crate) fn evidence(&self) -> Option<&Evidence> {
         match self {
             Self::BySpinner(evidence) | Self::Outranked(evidence) => Some(evidence),
-            Self::PreemptionUnknown | Self::NotExplained(_) => None,
+            Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotExplained(_) => None,
         }
     }
 
@@ -56,7 +56,9 @@ impl Starved {
             Self::PreemptionUnknown => Some(format!(
                 "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
             )),
-            Self::NotExplained(why) => Some(format!("why pid {pid} does not run is not known: {why}")),
+            Self::OccupantUnproven(why) | Self::NotExplained(why) => {
+                Some(format!("why pid {pid} does not run is not known: {why}"))
+            }
         }
     }
 }
@@ -80,7 +82,7 @@ pub(crate) fn candidates<'a>(
     let candidate = |stack: &'a Stack| {
         let task = facts.task(stack)?;
         let (frame, function) = split_function(&stack.frames)?;
-        let words = stack_words(stack, reader);
+        let words = stack_words(stack, frame, reader);
         Some(SplitCandidate { task, waiting_ns: facts.waiting_ns(task), function, words, stack, frame })
     };
     stacks.iter().filter_map(candidate).collect()
@@ -132,7 +134,13 @@ impl SplitCandidate<'_> {
     }
 
     /// Why the task does not run.
-    pub(crate) fn starved(&self, facts: &Facts<'_>, spinners: &[&Candidate], reader: &dyn Reader) -> Starved {
+    pub(crate) fn starved(
+        &self,
+        facts: &Facts<'_>,
+        spinners: &[Candidate],
+        reader: &dyn Reader,
+        threshold_ns: u64,
+    ) -> Starved {
         let Some((cpu, current)) =
             facts.snapshot.cpu(self.task.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
         else {
@@ -140,13 +148,14 @@ impl SplitCandidate<'_> {
         };
         let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
         let outranks = current.prio < self.task.prio && current.prio < 100;
-        let spins = spinners.iter().any(|spinner| spinner.spinner.task == current.address);
+        let long = facts.running_ns(cpu).is_some_and(|running| running >= threshold_ns);
+        let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
         let who = format!("pid {} \"{}\"", current.pid, current.comm);
         let evidence = |why: String| {
             let meaning = format!("CPU {}: {why}", cpu.cpu);
             evidence::member(reader, rq, ("rq", "curr"), Value::Hex(current.address.get()), meaning)
         };
-        if outranks {
+        if outranks && long {
             let why = format!(
                 "{who} runs on its CPU and outranks it: {} prio {} against {} prio {}",
                 current.policy.name(),
@@ -156,15 +165,18 @@ impl SplitCandidate<'_> {
             );
             return Starved::Outranked(evidence(why));
         }
-        match (spins, facts.preemption.0) {
+        let Some(occupant) = occupant else {
+            return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
+        };
+        match (occupant.certainly_spins(), facts.preemption.0) {
+            (_, KernelPreemption::Yes) => {
+                Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
+            }
+            (false, _) => Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven")),
             (true, KernelPreemption::No) => Starved::BySpinner(evidence(format!(
                 "{who} runs on its CPU: a spinner, in kernel code that is not preempted and never offers the CPU"
             ))),
             (true, KernelPreemption::Unknown) => Starved::PreemptionUnknown,
-            (true, KernelPreemption::Yes) => {
-                Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
-            }
-            (false, _) => Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner")),
         }
     }
 
@@ -234,11 +246,13 @@ impl SplitCandidate<'_> {
     }
 }
 
-/// The words of a task's stack from what was saved when it was scheduled out to above its outermost frame.
-fn stack_words(stack: &Stack, reader: &dyn Reader) -> Vec<(VirtAddr, u64)> {
-    let (Some(first), Some(last)) = (stack.frames.first(), stack.frames.last()) else { return Vec::new() };
+/// The words of a task's stack from what was saved when it was scheduled out to the end of the split's own frame. What
+/// lies above is older: callers' variables, the registers of user code.
+fn stack_words(stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<(VirtAddr, u64)> {
+    let end = stack.frames.get(split + 1).map(|caller| caller.sp);
+    let (Some(first), Some(end)) = (stack.frames.first(), end) else { return Vec::new() };
     let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
-    let high = last.sp.wrapping_add(SAVED_ABOVE).get().min(low.saturating_add(MAX_STACK));
+    let high = end.get().min(low.saturating_add(MAX_STACK));
     let mut words = Vec::new();
     let mut at = low;
     while at < high {

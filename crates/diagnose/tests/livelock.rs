@@ -40,7 +40,7 @@ fn the_edges_close_a_circle() {
 
 #[test]
 fn a_huge_migration_entry_and_one_in_mid_split_count_too() {
-    for raw in [migration_entry(0x4200), 0x0420_00e6] {
+    for raw in [migration_entry(0x4200), (!0x0420_0000 & 0x000f_ffff_ffff_f000) | 0xe6] {
         let mut world = World::livelock();
         for address in FAULT {
             world.memory.entries.insert(address & !0xfff, (PageLevel::Pmd, raw));
@@ -272,4 +272,109 @@ fn another_lockup_has_its_own_name() {
     assert_eq!(confidence(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Confirmed));
     assert_eq!(diagnosis.findings.len(), 1);
     assert!(diagnosis.spinners.is_empty() && diagnosis.remedy.is_empty());
+}
+
+#[test]
+fn nothing_is_healthy_behind_a_blind_spot() {
+    let mut world = World::livelock();
+    for pid in SPINNER {
+        world.task(pid).last_arrival_ns = Some(CLOCK - 20_000_000);
+    }
+    world.blind_spots.push("the kernel log cannot be read".to_owned());
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::Insufficient));
+    assert_eq!(diagnosis.unknown, ["the kernel log cannot be read"]);
+}
+
+#[test]
+fn an_occupant_that_may_not_spin_does_not_explain_starvation() {
+    // The task on the splitter's CPU waits for another page, which is not locked.
+    let mut world = World::livelock();
+    let other = 0x9000;
+    world.memory.entries.insert(FAULT[1] & !0xfff, (PageLevel::Pte, migration_entry(other)));
+    world.memory.pages.insert(page_address(other), page(other, 0, None));
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("not proven")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_real_time_task_that_has_only_just_come_outranks_nobody_for_long() {
+    let mut world = World::livelock();
+    world.task(SPINNER[1]).prio = 50;
+    world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - 1_000);
+    let diagnosis = world.judge();
+    assert!(diagnosis.verdict.confidence < Confidence::Confirmed, "{:?}", diagnosis.verdict);
+}
+
+#[test]
+fn words_above_the_splits_own_frame_tie_nothing() {
+    // Registers of user code, saved at the top of the stack, may point anywhere into the process's memory.
+    let mut world = World::livelock();
+    world.splitter_word(0);
+    world.memory.words.insert(above_the_split(), huge_page_address(0x4000));
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
+}
+
+#[test]
+fn a_fault_whose_registers_are_not_known_is_unknown() {
+    let mut world = World::livelock();
+    for (_, stack) in &mut world.running {
+        stack.interrupts[0].complete = false;
+    }
+    let diagnosis = world.judge();
+    assert!(diagnosis.verdict.confidence > Confidence::None, "{:?}", diagnosis.verdict);
+    assert!(diagnosis.spinners.is_empty());
+    assert_eq!(diagnosis.unknown.len(), 3, "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_stack_that_breaks_off_below_a_harmless_access_is_unknown() {
+    let mut world = World::livelock();
+    for address in FAULT {
+        world.memory.entries.insert(address & !0xfff, (PageLevel::Pte, 0x420_3067));
+    }
+    for (_, stack) in &mut world.running {
+        stack.error = Some("stack word cannot be read".to_owned());
+    }
+    assert_eq!(confidence(&world.judge()), (None, Confidence::Insufficient));
+}
+
+#[test]
+fn a_clock_that_stopped_before_the_others_says_nothing_about_time() {
+    let mut world = World::livelock();
+    world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - 20_000_000);
+    world.task(SPINNER[0]).last_arrival_ns = Some(CLOCK - 5_020_000_000);
+    world.cpus[0].run_queue.as_mut().unwrap().clock_ns = CLOCK - 5_000_000_000;
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::Insufficient));
+    assert!(diagnosis.unknown[0].contains("interrupts were off"), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_splitter_that_runs_is_not_starved() {
+    let mut world = World::livelock();
+    // CPU 1 runs the splitter; CPU 0 spins.
+    world.cpus[1].run_queue.as_mut().unwrap().current = task_address(SPLITTER);
+    world.task(SPLITTER).on_cpu = true;
+    let splitter = world.waiting.remove(0);
+    world.running[1] = (1, splitter);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("runs on CPU 1")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn a_soft_lockup_that_was_over_is_no_verdict() {
+    let mut world = World::livelock();
+    for pid in SPINNER {
+        world.task(pid).last_arrival_ns = Some(CLOCK - 20_000_000);
+    }
+    world.log.push(LogLine {
+        timestamp_ns: 1_000_000_000,
+        text: "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [other:77]".to_owned(),
+    });
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::None));
+    assert_eq!(diagnosis.findings.len(), 1);
 }

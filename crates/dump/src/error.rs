@@ -164,7 +164,7 @@ impl OpenError {
                 Lookalike::Compressed("lz4") => Some("decompress it first: lz4 -dc FILE > vmcore"),
                 Lookalike::Compressed(_) => Some("decompress it first"),
                 Lookalike::BootImage => Some("the arguments are VMCORE first, then VMLINUX (uncompressed)"),
-                Lookalike::Text => Some("a console log or vmcore-dmesg.txt can be read with the `log` command"),
+                Lookalike::Text => Some("give the dump itself: a console log or vmcore-dmesg.txt holds no memory"),
                 Lookalike::Zeroes => Some("the dump was probably never written, or its start was overwritten"),
                 Lookalike::EmptyFlattened => {
                     Some("the dump was probably interrupted at its start; see the crash kernel's log")

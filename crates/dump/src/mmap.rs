@@ -25,6 +25,10 @@ impl Mapping {
     /// [`OpenError`] for whatever cannot be mapped: a missing file, a directory, a pipe, an empty file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let unreadable = |cause: io::Error| OpenError::Unreadable { path: path.to_owned(), cause };
+        // Asked before opening, which would wait for a writer if this is a pipe.
+        if std::fs::metadata(path).map_err(unreadable)?.file_type().is_fifo() {
+            return Err(OpenError::NotSeekable { path: path.to_owned() });
+        }
         Self::of(File::open(path).map_err(unreadable)?, path)
     }
 

@@ -19,13 +19,14 @@ use crate::paging::PageTables;
 
 /// `__START_KERNEL_map`.
 pub(crate) const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
-/// `KERNEL_IMAGE_SIZE` with KASLR: modules begin after it.
-const IMAGE_SIZE: u64 = 1 << 30;
+/// `KERNEL_IMAGE_SIZE` with KASLR, the larger of its two values: no image is longer.
+const MAX_IMAGE_SIZE: u64 = 1 << 30;
 
 /// Reads kernel virtual memory.
 pub struct AddressSpace<'a> {
     physical: &'a dyn ReadPhysical,
     phys_base: u64,
+    image_size: u64,
     tables: Option<PageTables>,
     direct_map: Option<Range<u64>>,
 }
@@ -35,7 +36,14 @@ impl<'a> AddressSpace<'a> {
     /// is. `phys_base` is the kernel variable of that name.
     #[must_use]
     pub fn image_only(physical: &'a dyn ReadPhysical, phys_base: u64) -> Self {
-        Self { physical, phys_base, tables: None, direct_map: None }
+        Self { physical, phys_base, image_size: MAX_IMAGE_SIZE, tables: None, direct_map: None }
+    }
+
+    /// Says where the image ends: the run-time address of `_end`. Modules may begin right above it.
+    #[must_use]
+    pub fn with_image_end(self, end: VirtAddr) -> Self {
+        let size = end.get().checked_sub(IMAGE_BASE).filter(|&size| size <= MAX_IMAGE_SIZE);
+        Self { image_size: size.unwrap_or(self.image_size), ..self }
     }
 
     /// Adds the page tables and, where its bounds are known, the direct map.
@@ -63,7 +71,7 @@ impl<'a> AddressSpace<'a> {
     /// As [`PageTables::translate`].
     pub fn translate(&self, address: VirtAddr) -> Result<PhysAddr, ReadError> {
         let raw = address.get();
-        if let Some(offset) = raw.checked_sub(IMAGE_BASE).filter(|&offset| offset < IMAGE_SIZE) {
+        if let Some(offset) = raw.checked_sub(IMAGE_BASE).filter(|&offset| offset < self.image_size) {
             return Ok(PhysAddr::new(offset.wrapping_add(self.phys_base)));
         }
         if let Some(range) = self.direct_map.as_ref().filter(|range| range.contains(&raw)) {

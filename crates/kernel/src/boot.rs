@@ -62,6 +62,10 @@ pub(crate) fn boot<'a>(
         direct_map,
     };
     let tables = PageTables { root, levels: page_levels };
+    let memory = match symbol("_end") {
+        Some(end) => memory.with_image_end(end.wrapping_add(kaslr_offset)),
+        None => memory,
+    };
     let memory = memory.with_tables(tables, regions.direct_map.map(|(start, end)| start..end));
     Ok(Booted { memory, regions, kaslr_offset, page_levels })
 }

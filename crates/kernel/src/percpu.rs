@@ -3,6 +3,8 @@
 //! `__per_cpu_offset[cpu]` is added to a per-CPU symbol's address. Up to 6.14 such symbols are linked at 0; since then
 //! (kernel commit 9d7de2aa8b41) they are ordinary image addresses that move with KASLR.
 
+use std::collections::HashMap;
+
 use vmcore_debuginfo::SymbolTable;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
@@ -18,6 +20,7 @@ pub struct PerCpu {
     offsets: Vec<(u32, Option<u64>)>,
     link_offset: u64,
     online: Vec<u32>,
+    complete: bool,
 }
 
 impl PerCpu {
@@ -34,9 +37,13 @@ impl PerCpu {
     /// After a panic the stopped CPUs are not online any more, so all CPUs that were *present* count.
     fn read_from<M: ReadVirtual + ?Sized>(memory: &M, variables: &Variables, gaps: &mut Vec<Gap>) -> Self {
         let readable = variables.masks.iter().filter_map(|mask| mask.read(memory).ok());
-        let present = readable.into_iter().find(|cpus| !cpus.is_empty()).unwrap_or_else(|| {
-            gaps.push(Gap::new("CPU masks", "none of the kernel's CPU masks can be read; assuming one CPU"));
-            vec![0]
+        let masked = readable.into_iter().find(|cpus| !cpus.is_empty());
+        let complete = masked.is_some();
+        let present = masked.unwrap_or_else(|| {
+            let cpus = cpus_with_areas(memory, variables.offsets);
+            let why = format!("none can be read; {} CPUs have a per-CPU area", cpus.len());
+            gaps.push(Gap::new("CPU masks", why));
+            cpus
         });
         let online = variables.online.and_then(|mask| mask.read(memory).ok()).unwrap_or_default();
         let offsets = present.into_iter().map(|cpu| {
@@ -46,12 +53,18 @@ impl PerCpu {
             }
             (cpu, offset.ok())
         });
-        Self { offsets: offsets.collect(), link_offset: variables.link_offset, online }
+        Self { offsets: offsets.collect(), link_offset: variables.link_offset, online, complete }
     }
 
     /// The CPU numbers, ascending.
     pub fn cpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.offsets.iter().map(|(cpu, _)| *cpu)
+    }
+
+    /// Whether the kernel's own masks say which CPUs there are; otherwise some may be missing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// Whether the CPU was online when the dump was taken. After a panic, stopped CPUs are not.
@@ -83,6 +96,19 @@ impl PerCpu {
     pub fn dereference(&self, percpu_pointer: VirtAddr, cpu: u32) -> Option<VirtAddr> {
         Some(percpu_pointer.wrapping_add(self.offset(cpu)?))
     }
+}
+
+/// Without masks: the CPUs whose entry of `__per_cpu_offset` no other CPU shares. The entries of CPUs that do not exist
+/// all keep the value they were compiled with.
+fn cpus_with_areas<M: ReadVirtual + ?Sized>(memory: &M, offsets: VirtAddr) -> Vec<u32> {
+    let entry = |cpu: u32| memory.read_u64(offsets.wrapping_add(u64::from(cpu) * 8)).ok();
+    let entries: Vec<(u32, u64)> = (0..MAX_CPUS).map_while(|cpu| Some((cpu, entry(cpu)?))).collect();
+    let mut uses: HashMap<u64, u32> = HashMap::new();
+    entries.iter().for_each(|(_, offset)| *uses.entry(*offset).or_default() += 1);
+    let own = entries.iter().filter(|(_, offset)| offset >> 63 == 1 && uses.get(offset) == Some(&1));
+    let own: Vec<u32> = own.map(|(cpu, _)| *cpu).collect();
+    // Every machine has a first CPU; that it cannot be read is then said of it by its number.
+    if own.is_empty() { vec![0] } else { own }
 }
 
 /// Where the kernel keeps its CPUs, by run-time addresses.
@@ -135,7 +161,7 @@ impl PerCpu {
     /// CPUs 0, 1, ... with these offsets.
     pub(crate) fn for_tests(offsets: &[u64]) -> Self {
         let offsets = (0..).zip(offsets).map(|(cpu, offset)| (cpu, Some(*offset))).collect();
-        Self { offsets, link_offset: 0, online: Vec::new() }
+        Self { offsets, link_offset: 0, online: Vec::new(), complete: true }
     }
 }
 

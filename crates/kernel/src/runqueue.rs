@@ -39,7 +39,7 @@ pub(crate) struct RunQueueLayout {
 
 impl RunQueueLayout {
     pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
-        // Cached since 4.15 (kernel commit bfb068892d30).
+        // Cached since 4.14 (kernel commit bfb068892d30).
         let tree = ["tasks_timeline.rb_root.rb_node", "tasks_timeline.rb_node"];
         let [new, old] = tree.map(|path| format!("cfs.{path}"));
         Ok(Self {

@@ -9,6 +9,8 @@ const TRACED: u64 = 0x8;
 const PARKED: u64 = 0x40;
 const EXIT_DEAD: u64 = 0x10;
 const EXIT_ZOMBIE: u64 = 0x20;
+/// `TASK_RTLOCK_WAIT` and `TASK_FROZEN`: shown as uninterruptible by the kernel too (`__task_state_index`).
+const AS_UNINTERRUPTIBLE: u64 = 0x1000 | 0x8000;
 /// `TASK_NOLOAD`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_IDLE`.
 const NOLOAD: u64 = 0x400;
 
@@ -32,7 +34,8 @@ impl TaskState {
     /// Whether it sleeps and no signal can wake it: `D`, but not an idle kernel thread (`I`).
     #[must_use]
     pub const fn is_uninterruptible(self) -> bool {
-        self.exit_state == 0 && self.state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE
+        self.exit_state == 0
+            && (self.state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE || self.state & AS_UNINTERRUPTIBLE != 0)
     }
 
     /// The letter: `R`, `S`, `D`, `I`, `T`, `t`, `P`, `X`, `Z`, or `?`.
@@ -48,7 +51,7 @@ impl TaskState {
             0 => 'R',
             state if state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE | NOLOAD => 'I',
             state if state & INTERRUPTIBLE != 0 => 'S',
-            state if state & UNINTERRUPTIBLE != 0 => 'D',
+            state if state & (UNINTERRUPTIBLE | AS_UNINTERRUPTIBLE) != 0 => 'D',
             state if state & STOPPED != 0 => 'T',
             state if state & TRACED != 0 => 't',
             state if state & PARKED != 0 => 'P',
@@ -81,6 +84,7 @@ mod tests {
         assert_eq!(letter(0x104, 0), 'T');
         assert_eq!(letter(0x80, 0x20), 'Z');
         assert_eq!(letter(0x40, 0), 'P');
+        assert_eq!(letter(0x1000, 0), 'D');
     }
 
     #[test]

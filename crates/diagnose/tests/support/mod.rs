@@ -39,6 +39,7 @@ pub struct World {
     pub memory: Memory,
     pub preemption: KernelPreemption,
     pub log: Vec<LogLine>,
+    pub blind_spots: Vec<String>,
 }
 
 /// Page tables, pages, code and stack words.
@@ -234,7 +235,14 @@ impl World {
         });
         let mut cpus: Vec<_> = cpus.collect();
         cpus[1].run_queue.as_mut().unwrap().queued = vec![Queued { task: task_address(SPLITTER), class: Class::Fair }];
-        let splitting = ["__schedule", "__cond_resched", "rmap_walk_anon", "remap_page", "split_huge_page_to_list"];
+        let splitting = [
+            "__schedule",
+            "__cond_resched",
+            "rmap_walk_anon",
+            "remap_page",
+            "split_huge_page_to_list",
+            "madvise_free_huge_pmd",
+        ];
         let mut memory = Memory::default();
         for (index, address) in FAULT.iter().enumerate() {
             let pfn = HEAD_PFN + 3 + index as u64;
@@ -252,6 +260,7 @@ impl World {
             memory,
             preemption: KernelPreemption::No,
             log: Vec::new(),
+            blind_spots: Vec::new(),
         }
     }
 
@@ -280,6 +289,7 @@ impl World {
             preemption: (self.preemption, Evidence::new("preempt_dynamic_mode", "preempt=none")),
             log: self.log,
             gaps: Vec::<Gap>::new(),
+            blind_spots: self.blind_spots,
         };
         judge(&facts, &self.memory, &Options::default())
     }
@@ -292,4 +302,9 @@ fn splitter_word() -> u64 {
 /// An address in the spinners' huge page.
 pub fn huge_page_address(offset: u64) -> u64 {
     HUGE_START + offset
+}
+
+/// A word of the splitter's stack above the frame of the split itself.
+pub fn above_the_split() -> u64 {
+    stack_address(SPLITTER).get() + 0x3000 + 5 * 64 + 8
 }

@@ -88,7 +88,7 @@ impl Entry {
         }
         match leaf_size {
             Some(size) if self.0 & PROTNONE != 0 => Meaning::ProtNone { address: self.inverted().page(size), size },
-            Some(size) if level != PageLevel::Pte => Meaning::Invalidated { address: self.page(size), size },
+            Some(size) if level != PageLevel::Pte => Meaning::Invalidated { address: self.inverted().page(size), size },
             _ => Meaning::Swap(swap.decode(self.0)),
         }
     }
@@ -108,8 +108,8 @@ impl Entry {
         PhysAddr::new(self.0 & ADDRESS_MASK & !(size - 1))
     }
 
-    /// `PROT_NONE` entries hold the frame inverted as a defence against L1TF (`asm/pgtable-invert.h`), which shows in
-    /// the topmost address bit being set.
+    /// Entries that are not present but not empty hold the frame inverted as a defence against L1TF
+    /// (`asm/pgtable-invert.h`), which shows in the topmost address bit being set.
     const fn inverted(self) -> Self {
         if self.0 & (1 << 51) != 0 { Self(self.0 ^ ADDRESS_MASK) } else { self }
     }
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_huge_entry_without_present_is_being_split() {
-        let entry = Entry::new(0x1220_00e6);
+        let entry = Entry::new((!0x1220_0000 & ADDRESS_MASK) | 0xe6);
         assert_eq!(
             entry.meaning(PageLevel::Pmd, &SWAP),
             Meaning::Invalidated { address: PhysAddr::new(0x1220_0000), size: 2 << 20 }

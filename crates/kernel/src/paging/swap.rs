@@ -25,7 +25,7 @@ pub struct SwapLayout {
     pub hwpoison: bool,
     /// Whether there is `SWP_MIGRATION_READ_EXCLUSIVE` (kernel commit 6c287605fd56, 5.19).
     pub read_exclusive: bool,
-    /// How many low bits of a migration entry's offset are the frame (`SWP_PFN_BITS`; kernel commit 0d206b5d2e0d, 6.0):
+    /// How many low bits of a migration entry's offset are the frame (`SWP_PFN_BITS`; kernel commit 0d206b5d2e0d, 6.1):
     /// the bits above them hold accessed and dirty.
     pub pfn_bits: u32,
 }

@@ -6,7 +6,7 @@
 //!
 //! A descriptor gives the block's logical positions `begin` and `next`, which only ever grow; the low `size_bits` bits
 //! are the index in the ring, the others count wraps. A block that would cross the end of the ring leaves the rest of it
-//! unused and lies at index 0. Since 6.18 (kernel commit 67e1b0052f6b) a block that ends exactly at the end does not
+//! unused and lies at index 0. Since 6.19 (kernel commit 67e1b0052f6b) a block that ends exactly at the end does not
 //! wrap; before, none ended there. Positions with bit 0 set say that there is no block.
 //!
 //! Source: `get_data` in `kernel/printk/printk_ringbuffer.c`.

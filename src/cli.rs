@@ -114,7 +114,7 @@ pub(crate) struct Input {
     /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
     #[arg(value_name = "VMCORE")]
     pub(crate) vmcore: PathBuf,
-    /// The kernel's debug information; looked up by build-id and release if left out
+    /// The kernel's debug information; if left out, looked up by build-id and release, else taken from the dump itself
     #[arg(value_name = "VMLINUX")]
     pub(crate) vmlinux: Option<PathBuf>,
     #[command(flatten)]

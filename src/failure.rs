@@ -33,6 +33,16 @@ impl Failure {
         Self { hint: Some(hint.to_string()), ..self }
     }
 
+    /// What could not be done, in one line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Adds why nothing else would do either.
+    pub(crate) fn because(self, why: impl Display) -> Self {
+        Self { message: format!("{}; {why}", self.message), ..self }
+    }
+
     fn maybe_hint(self, hint: Option<&str>) -> Self {
         Self { hint: hint.map(str::to_owned), ..self }
     }

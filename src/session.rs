@@ -8,7 +8,7 @@ use std::time::Instant;
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Unpacking};
-use vmcore_kernel::{Gap, Kernel, Snapshot};
+use vmcore_kernel::{Gap, Kernel, OwnTablesError, Snapshot, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
 use crate::cli::{Global, Input};
@@ -46,6 +46,14 @@ impl Context {
         }
     }
 
+    /// Says on standard error what the user may want to know. The text may come from the dump.
+    pub(crate) fn note(&self, message: impl std::fmt::Display) {
+        if !self.quiet {
+            // Nobody is left to be told when standard error is closed.
+            let _ = writeln!(io::stderr().lock(), "note: {}", Sanitized::new(&message.to_string()));
+        }
+    }
+
     /// Warns of what could not be read.
     pub(crate) fn warn_gaps(&self, gaps: &[Gap]) {
         for gap in gaps.iter().take(MAX_GAPS_SHOWN) {
@@ -70,6 +78,7 @@ impl Context {
 pub(crate) struct Files {
     pub(crate) dump: &'static Dump,
     pub(crate) vmlinux: &'static Vmlinux,
+    /// The dump itself where the vmlinux was made from it.
     pub(crate) vmlinux_path: PathBuf,
 }
 
@@ -84,12 +93,15 @@ impl Files {
         if let Some(incomplete) = dump.incomplete() {
             context.warn(format_args!("the dump is incomplete: {incomplete}"));
         }
-        let vmlinux_path = match &input.vmlinux {
-            Some(path) => path.clone(),
-            None => vmlinux_search::find(dump, &input.search)?,
+        let found = match &input.vmlinux {
+            Some(path) => Ok(path.clone()),
+            None => vmlinux_search::find(dump, &input.search),
         };
-        let vmlinux = leak(context.step("opening the vmlinux", || Vmlinux::open(&vmlinux_path))?);
-        Ok(Self { dump, vmlinux, vmlinux_path })
+        let (vmlinux, vmlinux_path) = match found {
+            Ok(path) => (context.step("opening the vmlinux", || Vmlinux::open(&path))?, path),
+            Err(not_found) => (own_tables(dump, not_found, context)?, input.vmcore.clone()),
+        };
+        Ok(Self { dump, vmlinux: leak(vmlinux), vmlinux_path })
     }
 }
 
@@ -133,6 +145,22 @@ impl Session {
     /// Tasks, run queues and registers, read when they are first asked for.
     pub(crate) fn snapshot(&self, context: &Context) -> &Snapshot {
         self.snapshot.get_or_init(|| context.step("reading tasks and run queues", || Snapshot::read(self.kernel)))
+    }
+}
+
+/// The vmlinux that the dump itself makes, for want of a file.
+fn own_tables(dump: &Dump, not_found: Failure, context: &Context) -> Result<Vmlinux, Failure> {
+    match context.step("reading the kernel's own tables", || vmlinux_from_dump(dump)) {
+        Ok(vmlinux) => {
+            context.note(format_args!(
+                "{}; using the symbols, types and unwind tables in the dump itself: no source lines",
+                not_found.message()
+            ));
+            Ok(vmlinux)
+        }
+        // That is what the search has said already.
+        Err(OwnTablesError::NoVmcoreinfo) => Err(not_found),
+        Err(why) => Err(not_found.because(format_args!("the dump's own tables cannot stand in for it: {why}"))),
     }
 }
 

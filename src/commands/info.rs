@@ -1,5 +1,6 @@
 //! `info`: what the dump is of.
 
+use vmcore_debuginfo::VmlinuxKind;
 use vmcore_kernel::{Kernel, hex};
 use vmcore_report::Gap;
 use vmcore_report::info::{DebugInfo, Info};
@@ -32,7 +33,11 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
 
 fn debuginfo(session: &Session) -> DebugInfo {
     DebugInfo {
-        source: "vmlinux",
+        source: match session.kernel.vmlinux().kind() {
+            VmlinuxKind::File => "vmlinux",
+            VmlinuxKind::Profile => "profile",
+            VmlinuxKind::Parts => "dump",
+        },
         path: machine::display(&session.vmlinux),
         build_id: session.kernel.vmlinux().build_id().map(hex),
         matches: matches(session.kernel),

@@ -99,7 +99,8 @@ fn no_vmlinux_anywhere() {
     let scratch = Scratch::new();
     let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
     let run = run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
-    let hint = run.fails_with(&["no vmlinux", RELEASE, &"ab".repeat(20)]).unwrap();
+    let why = "the dump's own tables cannot stand in for it: VMCOREINFO has no NUMBER(phys_base)";
+    let hint = run.fails_with(&["no vmlinux", RELEASE, &"ab".repeat(20), why]).unwrap();
     assert!(hint.contains(&format!("{}/boot/vmlinux-{RELEASE}", scratch.0.path().display())), "{hint}");
     assert!(hint.contains(&format!("/usr/lib/debug/lib/modules/{RELEASE}/vmlinux")), "{hint}");
 }

@@ -13,6 +13,7 @@
 
 mod damage;
 mod lab_dump;
+mod own_tables;
 mod program;
 mod stacks;
 mod state;
@@ -27,7 +28,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("stacks", stacks::are_whole),
@@ -36,6 +37,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("run_queues", state::run_queues),
     ("log", state::log),
     ("info", state::info),
+    ("without_debug_file", own_tables::without_debug_file),
     ("truncated", damage::truncated),
 ];
 

@@ -13,6 +13,7 @@ mod error;
 mod fixture;
 mod mmap;
 mod name_index;
+mod parts;
 mod profile;
 mod source;
 mod symbols;
@@ -21,8 +22,9 @@ mod vmlinux;
 
 pub use call_frames::{CallFrame, CallFrames, CfaBase};
 pub use error::OpenError;
+pub use parts::{ImageParts, PartSection, PartSymbol};
 pub use profile::write_profile;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
 pub use types::{BtfError, Member, MemberKind, Types, TypesOrigin};
-pub use vmlinux::{Section, Vmlinux};
+pub use vmlinux::{Section, Vmlinux, VmlinuxKind};

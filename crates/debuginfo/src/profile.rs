@@ -24,8 +24,8 @@ use crate::{
 const KEPT_COMPRESSED: [&str; 5] = [".BTF", ".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
-/// The section that holds the banner.
-const BANNER: &str = ".rodata.linux_banner";
+/// The section that holds the banner. No linker gives a section this name.
+pub(crate) const BANNER: &str = ".rodata.linux_banner";
 
 /// Writes the profile of `vmlinux`.
 ///
@@ -79,6 +79,7 @@ mod tests {
     use vmcore_memory::VirtAddr;
 
     use super::*;
+    use crate::VmlinuxKind;
     use crate::fixture::{Fixture, RODATA, TEXT, open};
 
     #[test]
@@ -100,6 +101,7 @@ mod tests {
         for address in (TEXT + 0x100..TEXT + 0x1000).chain(RODATA..RODATA + 0x100).map(VirtAddr::new) {
             assert_eq!(profile.symbols().lookup(address), vmlinux.symbols().lookup(address), "{address}");
         }
+        assert_eq!((vmlinux.kind(), profile.kind()), (VmlinuxKind::File, VmlinuxKind::Profile));
         assert!(profile.source().is_none());
         assert!(profile.symbols().len() < vmlinux.symbols().len());
     }

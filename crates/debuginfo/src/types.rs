@@ -196,6 +196,23 @@ impl Types {
         }
     }
 
+    /// The length of the array of pointers to `struct struct_name`, where there is one such array type: BTF has the
+    /// types of all arrays, though not which variables have them. `None` where there is none, where there are several
+    /// of different lengths, and for types from DWARF.
+    #[must_use]
+    pub fn pointer_array_len(&self, struct_name: &str) -> Option<u64> {
+        let graph = self.graph()?;
+        let wanted = graph.find(graph::Tag::Struct, struct_name)?;
+        let len = |array: TypeRef| {
+            let Node::Array { element, len } = graph.node(array)? else { return None };
+            let Node::Pointer { target } = graph::strip(graph, element)?.1 else { return None };
+            (graph::strip(graph, target)?.0 == wanted && len != 0).then_some(len)
+        };
+        let mut lens = graph.arrays().into_iter().filter_map(len);
+        let first = lens.next()?;
+        lens.all(|other| other == first).then_some(first)
+    }
+
     fn variable(&self, name: &str) -> Option<(&dyn TypeGraph, TypeRef)> {
         let graph = self.graph()?;
         Some((graph, graph.variable(name)?))

@@ -12,7 +12,7 @@ use vmcore_memory::VirtAddr;
 
 use crate::{
     BtfError, OpenError, SourceFrame, SourceLines, SymbolTable, Types, bytes::Bytes, dwarf::Dwarf, elf::Elf,
-    mmap::Mapping, source::all_frames,
+    mmap::Mapping, profile, source::all_frames,
 };
 
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
@@ -27,6 +27,17 @@ pub struct Section<'vmlinux> {
     pub data: Cow<'vmlinux, [u8]>,
 }
 
+/// What a [`Vmlinux`] was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmlinuxKind {
+    /// A vmlinux file.
+    File,
+    /// A profile: see [`crate::write_profile`].
+    Profile,
+    /// Parts that were collected from a kernel's memory: see [`crate::ImageParts`].
+    Parts,
+}
+
 /// A kernel image with its debug information, mapped read-only. Opening reads only the ELF headers; symbols, types and
 /// source lines are each read when they are first asked for, and shared between threads from then on.
 pub struct Vmlinux {
@@ -34,7 +45,8 @@ pub struct Vmlinux {
     file: Bytes,
     symbols: Arc<SymbolTable>,
     types: OnceLock<(Types, Option<BtfError>)>,
-    handle: Arc<File>,
+    /// `None` where there is no file.
+    handle: Option<Arc<File>>,
     dwarf: OnceLock<Option<Arc<Dwarf>>>,
 }
 
@@ -57,9 +69,29 @@ impl Vmlinux {
         let handle = Arc::new(File::open(path).map_err(io_error)?);
         let file = Bytes::mapped(Mapping::new(&handle).map_err(io_error)?);
         let elf = Elf::parse(path, file.clone())?;
+        Self::new(path, elf, file, Some(handle))
+    }
+
+    /// The ELF image in `image`, which `name` names in errors.
+    pub(crate) fn from_image(name: &Path, image: Vec<u8>) -> Result<Self, OpenError> {
+        let file = Bytes::from(image);
+        Self::new(name, Elf::parse(name, file.clone())?, file, None)
+    }
+
+    fn new(path: &Path, elf: Elf, file: Bytes, handle: Option<Arc<File>>) -> Result<Self, OpenError> {
         let symbols = SymbolTable::new(&elf).ok_or_else(|| OpenError::NoSymbols { path: path.into() })?;
         let symbols = Arc::new(symbols);
         Ok(Self { elf, file, symbols, types: OnceLock::new(), handle, dwarf: OnceLock::new() })
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn kind(&self) -> VmlinuxKind {
+        match &self.handle {
+            None => VmlinuxKind::Parts,
+            Some(_) if self.elf.section(profile::BANNER).is_some() => VmlinuxKind::Profile,
+            Some(_) => VmlinuxKind::File,
+        }
     }
 
     /// The GNU build-id: 20 bytes with the usual kind.
@@ -155,7 +187,7 @@ impl Vmlinux {
     }
 
     fn dwarf(&self) -> Option<&Arc<Dwarf>> {
-        self.dwarf.get_or_init(|| Dwarf::new(&self.elf, &self.handle).map(Arc::new)).as_ref()
+        self.dwarf.get_or_init(|| Dwarf::new(&self.elf, self.handle.as_ref()?).map(Arc::new)).as_ref()
     }
 
     fn file_range(&self, offset: u64, len: u64) -> Option<&[u8]> {

@@ -69,7 +69,7 @@ impl<'a> Kernel<'a> {
         }
         let types = Resolver::new(vmlinux.types());
         let mut gaps = Vec::new();
-        let percpu = PerCpu::read(&memory, symbols, kaslr_offset, &mut gaps)?;
+        let percpu = PerCpu::read(&memory, vmlinux, kaslr_offset, &mut gaps)?;
         let module_list = runtime("modules").ok_or(KernelError::MissingSymbol("modules"))?;
         let modules = Modules::read(&memory, module_list, ModuleLayout::resolve(types)?, &mut gaps);
         Ok(Self {
@@ -301,12 +301,16 @@ impl<'a> Kernel<'a> {
 /// `MAX_SWAPFILES` is the length of the pointer array `swap_info`; the rest is told by what else the kernel has.
 fn swap_layout(vmlinux: &Vmlinux, page_levels: u8) -> SwapLayout {
     let symbols = vmlinux.symbols();
-    let slots = vmlinux.types().variable_array_len("swap_info");
-    let slots = slots.or_else(|| symbols.size("swap_info").map(|bytes| bytes / 8));
+    let types = vmlinux.types();
+    let slots = types
+        .variable_array_len("swap_info")
+        .or_else(|| symbols.size("swap_info").map(|bytes| bytes / 8))
+        // A kernel's own symbol table has no sizes, but its types have all arrays, and this is the only one of its kind.
+        .or_else(|| types.pointer_array_len("swap_info_struct"));
     SwapLayout {
         max_swapfiles: slots.filter(|slots| (1..32).contains(slots)),
         hwpoison: symbols.address("memory_failure").is_some(),
-        read_exclusive: vmlinux.types().enumerator("PG_anon_exclusive").is_some(),
+        read_exclusive: types.enumerator("PG_anon_exclusive").is_some(),
         // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT: 52 and 46 bits of physical address with 5 and 4 levels.
         pfn_bits: if page_levels >= 5 { 40 } else { 34 },
     }

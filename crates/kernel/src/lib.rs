@@ -1,6 +1,6 @@
 //! Typed Linux state, read from a dump with the layouts of its debug information.
 //!
-//! [`Kernel`] opens a dump and its vmlinux: where the kernel was loaded, its page tables, CPUs, modules and code.
+//! [`Kernel`] opens a dump and its vmlinux (a file, or one made from the dump itself by [`vmlinux_from_dump`]): where the kernel was loaded, its page tables, CPUs, modules and code.
 //! [`Snapshot`] is what detectors and reports work on: tasks, run queues, registers and stacks as plain data.
 //!
 //! Layouts are never chosen by a version number: types, members and symbols are probed, the newest kernel's name first,
@@ -19,6 +19,7 @@ mod kernel;
 mod layout;
 mod list;
 mod modules;
+mod own_tables;
 mod page;
 pub mod paging;
 mod panic;
@@ -44,6 +45,7 @@ pub use identity::hex;
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
 pub use modules::{Module, ModuleSymbol};
+pub use own_tables::{KallsymsError, OwnTablesError, vmlinux_from_dump};
 pub use page::Page;
 pub use panic::PanicInfo;
 pub use percpu::PerCpu;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use vmcore_debuginfo::SymbolTable;
+use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::{Gap, KernelError};
@@ -27,11 +27,11 @@ impl PerCpu {
     /// Reads the CPU masks and offsets.
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         memory: &M,
-        symbols: &SymbolTable,
+        vmlinux: &Vmlinux,
         kaslr_offset: u64,
         gaps: &mut Vec<Gap>,
     ) -> Result<Self, KernelError> {
-        Ok(Self::read_from(memory, &Variables::resolve(symbols, kaslr_offset)?, gaps))
+        Ok(Self::read_from(memory, &Variables::resolve(vmlinux, kaslr_offset)?, gaps))
     }
 
     /// After a panic the stopped CPUs are not online any more, so all CPUs that were *present* count.
@@ -123,9 +123,12 @@ struct Variables {
 }
 
 impl Variables {
-    fn resolve(symbols: &SymbolTable, kaslr_offset: u64) -> Result<Self, KernelError> {
+    fn resolve(vmlinux: &Vmlinux, kaslr_offset: u64) -> Result<Self, KernelError> {
+        let symbols = vmlinux.symbols();
         let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
-        let mask = |name| Some(Mask { address: runtime(name)?, size: symbols.size(name).unwrap_or(8) });
+        // Kernels' own symbol tables have no sizes.
+        let size = |name| symbols.size(name).or_else(|| vmlinux.types().size_of("cpumask"));
+        let mask = |name| Some(Mask { address: runtime(name)?, size: size(name).unwrap_or(8) });
         let linked_high = symbols.address("__per_cpu_start").is_some_and(VirtAddr::is_kernel_half);
         Ok(Self {
             // Unlike the possible CPUs, the present ones leave out those that could have been plugged in but were not.

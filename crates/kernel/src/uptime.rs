@@ -80,7 +80,13 @@ impl Kernel<'_> {
             return Some(member.address(data));
         }
         // Before 6.13 the struct around it had no name and the timekeeper was the last in it.
-        let around = self.vmlinux().symbols().size("tk_core")?;
+        let Some(around) = self.vmlinux().symbols().size("tk_core") else {
+            // A kernel's own symbol table has no sizes. Before the timekeeper is only a sequence counter, whose type
+            // changed in 5.9 (kernel commit 025e82bcbc34), and padding to the timekeeper's alignment.
+            let counter =
+                ["seqcount_raw_spinlock", "seqcount"].into_iter().find_map(|name| types.size_of(name).ok())?;
+            return Some(data.wrapping_add(counter.next_multiple_of(8)));
+        };
         Some(data.wrapping_add(around.checked_sub(types.size_of("timekeeper").ok()?)?))
     }
 }

@@ -35,9 +35,9 @@ pub struct Info<'a> {
 /// What describes the kernel.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DebugInfo {
-    /// Its kind: `vmlinux`.
+    /// Its kind: `vmlinux`, `profile`, or `dump` where no file was found and the dump's own tables serve.
     pub source: &'static str,
-    /// The file.
+    /// The file; with `dump` the dump itself.
     pub path: String,
     /// Its build-id, in hexadecimal.
     pub build_id: Option<String>,
@@ -51,7 +51,7 @@ impl Report for Info<'_> {
         let unknown = || "(unknown)".to_owned();
         let text = |text: &Option<String>| text.clone().unwrap_or_else(unknown);
         let mut rows = vec![
-            ("DEBUGINFO", debuginfo.path.clone()),
+            ("DEBUGINFO", debuginfo_file(debuginfo)),
             ("DUMPFILE", format!("{}  [{} from {}]", dump.path, dump.format, dump.source)),
             ("PAGES", pages(dump)),
             ("REGISTERS", registers(dump, kernel)),
@@ -79,6 +79,13 @@ impl Report for Info<'_> {
 fn write_row(name: &str, value: impl Display, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let name = format_args!("{name:>12}");
     writeln!(out, "{}: {}", Painted(theme.heading, name), Sanitized::new(&value.to_string()))
+}
+
+fn debuginfo_file(debuginfo: &DebugInfo) -> String {
+    match debuginfo.source {
+        "dump" => format!("{}  [the dump's own tables: no source lines]", debuginfo.path),
+        _ => debuginfo.path.clone(),
+    }
 }
 
 fn pages(dump: &Dump) -> String {

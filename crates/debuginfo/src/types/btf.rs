@@ -325,6 +325,11 @@ impl TypeGraph for Btf {
         let (head, ..) = self.head(self.find_named(name, &[Kind::Var])?)?;
         Some(TypeRef(head.size_or_type.into()))
     }
+
+    fn arrays(&self) -> Vec<TypeRef> {
+        let is_array = |&id: &u64| self.head(id).is_some_and(|(_, kind, _)| kind == Kind::Array);
+        self.ids().map(u64::from).filter(is_array).map(TypeRef).collect()
+    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,11 @@ pub(crate) trait TypeGraph {
 
     /// The type of a variable.
     fn variable(&self, name: &str) -> Option<TypeRef>;
+
+    /// All array types; empty where they would have to be searched for.
+    fn arrays(&self) -> Vec<TypeRef> {
+        Vec::new()
+    }
 }
 
 /// Looks up `struct x`, `union x`, `enum x` or a bare name, which may be any of these, a typedef or a base type.

@@ -187,6 +187,27 @@ fn variables_have_a_size_and_a_length() {
 }
 
 #[test]
+fn the_only_array_of_pointers_to_a_struct_has_a_length() {
+    let mut w = Writer::new();
+    let int = w.int("int", 4, true);
+    let array_of_pointers = |w: &mut Writer, name, lens: &[u32]| {
+        let target = w.aggregate(4, name, false, 4, &[("a", int, 0)]);
+        let pointer = w.add(2, "", false, 0, target, &[]);
+        for &len in lens {
+            w.add(3, "", false, 0, 0, &[pointer, int, len]);
+        }
+    };
+    array_of_pointers(&mut w, "one", &[23, 0]);
+    array_of_pointers(&mut w, "two", &[5, 6]);
+    array_of_pointers(&mut w, "none", &[]);
+    let types = w.types();
+    assert_eq!(types.pointer_array_len("one"), Some(23), "a flexible array says nothing");
+    assert_eq!(types.pointer_array_len("two"), None);
+    assert_eq!(types.pointer_array_len("none"), None);
+    assert_eq!(types.pointer_array_len("int"), None);
+}
+
+#[test]
 fn cycles_and_dangling_references_end() {
     let mut w = Writer::new();
     w.add(8, "loop", false, 0, 2, &[]);

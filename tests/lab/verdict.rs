@@ -104,7 +104,8 @@ fn addresses(dump: &LabDump, spinners: &[Value]) {
 fn spinner_proof(spinner: &Value) {
     assert!(int(spinner, "running_ns") >= SECOND_NS, "{spinner}");
     assert!(spinner["fault_function"].is_string() && spinner["syscall_function"].is_string(), "{spinner}");
-    proof_named(spinner, "last_arrival");
+    assert!(!proof_named(spinner, "last_arrival")["address"].is_null());
+    // Without an address where the CPU was stopped between two faults: its registers are in a note, not in memory.
     proof_named(spinner, "pt_regs");
     assert!(!proof_of(spinner, "value", hex(spinner, "address")).is_null());
     let entry = proof_of(spinner, "value", hex(spinner, "entry"));
@@ -123,7 +124,7 @@ fn splitter_proof(splitter: &Value, spinners: &[Value]) {
     assert_eq!(splitter["on_rq"], 1);
     assert!(int(splitter, "waiting_ns") >= SECOND_NS, "{splitter}");
     assert!(text(splitter, "split_function").contains("split"), "{splitter}");
-    proof_named(splitter, "last_queued");
+    assert!(!proof_named(splitter, "last_queued")["address"].is_null());
     let head = hex(splitter, "head_page");
     for spinner in spinners {
         proof_of(spinner, "address", head);
@@ -146,7 +147,7 @@ fn circle(analysis: &Value) {
 fn proof_named<'v>(person: &'v Value, name: &str) -> &'v Value {
     let found = list(person, "evidence").iter().find(|evidence| text(evidence, "what").contains(name));
     let evidence = found.unwrap_or_else(|| panic!("no evidence about {name} for {person}"));
-    assert!(!evidence["value"].is_null() && !evidence["address"].is_null(), "{evidence}");
+    assert!(!evidence["value"].is_null(), "{evidence}");
     evidence
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     let expected = expected.chain([table_end]).max().filter(|&expected| expected > file.len());
     let truncated = expected.is_some() || !file.ends_properly();
     let memory = ElfMemory {
-        segments: loads.iter().filter_map(segment).collect(),
+        segments: loads.iter().filter_map(|load| segment(load, file.len())).collect(),
         page_count: extents.page_count(),
         incomplete: truncated.then(|| Incomplete {
             truncated,
@@ -271,11 +271,12 @@ fn pieces(load: &Load, file_len: u64) -> impl Iterator<Item = Extent> + use<> {
     })
 }
 
-fn segment(load: &Load) -> Option<Segment> {
+/// A header may promise more than the file has: who walks a segment must not walk that.
+fn segment(load: &Load, file_len: u64) -> Option<Segment> {
     Some(Segment {
         physical: PhysAddr::new(load.physical?),
         memory_size: load.memory_size,
-        file_size: load.file_size,
+        file_size: load.file_size.min(file_len.saturating_sub(load.offset)),
         file_offset: Some(FileOffset::new(load.offset)),
         // QEMU without paging repeats the physical address here.
         virtual_address: Some(VirtAddr::new(load.virtual_address)).filter(|address| address.is_kernel_half()),

@@ -13,7 +13,7 @@ use crate::layout::Resolver;
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
 use crate::paging::{PageTables, SwapLayout, Walk};
-use crate::runqueue::{RunQueue, RunQueueLayout, RunQueueReader};
+use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
 use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
 use crate::task::{Task, TaskLayout};
 use crate::{Gap, KernelError, PerCpu, identity, tasks};
@@ -214,6 +214,7 @@ impl<'a> Kernel<'a> {
             layout: &self.run_queue_layout,
             task_layout: &self.task_layout,
             tasks: &by_address,
+            nodes: NodesLeft::default(),
         };
         let mut queues = Vec::new();
         for cpu in self.percpu.cpus() {

@@ -8,12 +8,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
-use crate::list::{list, rb_tree};
+use crate::list::{Listed, list, rb_tree};
 use crate::task::TaskLayout;
 use crate::{Gap, LayoutError, Task};
 
@@ -21,6 +22,8 @@ use crate::{Gap, LayoutError, Task};
 const RT_PRIORITIES: u64 = 100;
 /// More tasks than one run queue holds on any machine this tool was meant for.
 const MAX_QUEUED: usize = 1 << 17;
+/// Nodes that are followed in the queues of all CPUs together: those of a damaged dump may share theirs.
+const MAX_QUEUED_IN_ALL: usize = 1 << 20;
 /// More task groups than are runnable on one CPU at once; they also bound how deep groups nest.
 const MAX_GROUPS: usize = 1024;
 
@@ -146,6 +149,25 @@ pub(crate) struct RunQueueReader<'a, M: ?Sized> {
     pub(crate) layout: &'a RunQueueLayout,
     pub(crate) task_layout: &'a TaskLayout,
     pub(crate) tasks: &'a HashMap<VirtAddr, usize>,
+    pub(crate) nodes: NodesLeft,
+}
+
+/// How many more nodes are followed.
+pub(crate) struct NodesLeft(Cell<usize>);
+
+impl Default for NodesLeft {
+    fn default() -> Self {
+        Self(Cell::new(MAX_QUEUED_IN_ALL))
+    }
+}
+
+impl NodesLeft {
+    /// What `walk` finds with the limit that it is given, at most `limit`.
+    fn bound(&self, limit: usize, walk: impl FnOnce(usize) -> Listed) -> Listed {
+        let listed = walk(limit.min(self.0.get()));
+        self.0.set(self.0.get().saturating_sub(listed.nodes.len()));
+        listed
+    }
 }
 
 impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
@@ -179,7 +201,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let what = format!("run queue of CPU {cpu}");
         match self.memory.read_pointer(root) {
             Ok(root) => {
-                let listed = rb_tree(self.memory, root, limit, &what);
+                let listed = self.nodes.bound(limit, |limit| rb_tree(self.memory, root, limit, &what));
                 gaps.extend(listed.gap);
                 listed.nodes
             }
@@ -211,7 +233,8 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let (Some(queue), Some(member)) = (self.layout.rt_queue, self.task_layout.rt_node) else { return };
         for priority in 0..RT_PRIORITIES {
             let head = queue.address(rq).wrapping_add(priority * 16);
-            let listed = list(self.memory, head, MAX_QUEUED, &format!("real-time queue of CPU {cpu}"));
+            let what = format!("real-time queue of CPU {cpu}");
+            let listed = self.nodes.bound(MAX_QUEUED, |limit| list(self.memory, head, limit, &what));
             let tasks = listed.nodes.into_iter().filter_map(|node| self.task(member, node));
             queued.extend(tasks.map(|task| Queued { task, class: Class::RealTime }));
             if listed.gap.is_some() {

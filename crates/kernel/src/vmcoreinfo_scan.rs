@@ -14,8 +14,8 @@ use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadPhysical, read_page};
 const START: &[u8] = b"OSRELEASE=";
 /// Pages that one thread looks at in one go: 16 MiB.
 const CHUNK: u64 = 4096;
-/// Pages looked at in all: 64 TiB. Headers can promise any amount.
-const MAX_PAGES: u64 = 1 << 34;
+/// Pages looked at in all: 256 GiB. Headers can promise any amount, of the same bytes.
+const MAX_PAGES: u64 = 1 << 26;
 
 /// A VMCOREINFO that was found in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

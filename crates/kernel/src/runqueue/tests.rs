@@ -65,7 +65,13 @@ fn node(memory: &mut TestMemory, at: u64, left: u64, right: u64) -> u64 {
 fn read(memory: &TestMemory) -> (RunQueue, Vec<Gap>) {
     let tasks = (0..).zip(TASKS).map(|(index, task)| (VirtAddr::new(task), index)).collect();
     let (layout, task_layout) = (layout(), TaskLayout::for_tests());
-    let reader = RunQueueReader { memory, layout: &layout, task_layout: &task_layout, tasks: &tasks };
+    let reader = RunQueueReader {
+        memory,
+        layout: &layout,
+        task_layout: &task_layout,
+        tasks: &tasks,
+        nodes: NodesLeft::default(),
+    };
     let mut gaps = Vec::new();
     let queue = reader.read(3, VirtAddr::new(RQ), &mut gaps).unwrap();
     (queue, gaps)
@@ -86,6 +92,23 @@ fn an_idle_cpu() {
     assert_eq!((queue.cpu, queue.address.get(), queue.current.get(), queue.idle.get()), (3, RQ, TASKS[0], 0x1_0000));
     assert_eq!((queue.clock_ns, queue.nr_running), (20_000_000_000, 7));
     assert!(queue.queued.is_empty());
+}
+
+#[test]
+fn queues_that_share_their_nodes_are_bounded_together() {
+    let mut memory = empty();
+    link(&mut memory, &[RQ + RT_QUEUE, TASKS[1] + RT_NODE, TASKS[2] + RT_NODE]);
+    let tasks = (0..).zip(TASKS).map(|(index, task)| (VirtAddr::new(task), index)).collect();
+    let (layout, task_layout) = (layout(), TaskLayout::for_tests());
+    let nodes = NodesLeft(Cell::new(5));
+    let reader = RunQueueReader { memory: &memory, layout: &layout, task_layout: &task_layout, tasks: &tasks, nodes };
+    // A small dump can give each of 8192 CPUs the same 131072 nodes: that took minutes and gigabytes.
+    let found = [0, 1, 2, 3].map(|cpu| {
+        let mut gaps = Vec::new();
+        let queue = reader.read(cpu, VirtAddr::new(RQ), &mut gaps).unwrap();
+        (queue.queued.len(), gaps.len())
+    });
+    assert_eq!(found, [(2, 0), (2, 0), (1, 1), (0, 1)]);
 }
 
 #[test]
@@ -179,7 +202,7 @@ proptest! {
     fn any_memory_gives_known_tasks_only(memory in damaged_memory(RQ..RQ + 0x2000)) {
         let tasks = (0..0x40).map(|index| (VirtAddr::new(RQ + 0x80 * index as u64), index)).collect();
         let (layout, task_layout) = (layout(), TaskLayout::for_tests());
-        let reader = RunQueueReader { memory: &memory, layout: &layout, task_layout: &task_layout, tasks: &tasks };
+        let reader = RunQueueReader { memory: &memory, layout: &layout, task_layout: &task_layout, tasks: &tasks, nodes: NodesLeft::default() };
         if let Ok(queue) = reader.read(0, VirtAddr::new(RQ), &mut Vec::new()) {
             prop_assert!(queue.queued.iter().all(|queued| tasks.contains_key(&queued.task)));
         }

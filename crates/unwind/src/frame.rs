@@ -93,8 +93,14 @@ impl Frame {
     /// The address to look up symbols, lines and tables with: inside the call instruction for a return address.
     #[must_use]
     pub const fn lookup_pc(&self) -> VirtAddr {
-        if self.exact { self.pc } else { self.pc.wrapping_sub(1) }
+        lookup_pc(self.pc, self.exact)
     }
+}
+
+/// An address inside the instruction that `pc` belongs to: `pc` itself where it is `exact`, else inside the call before
+/// it.
+pub(crate) const fn lookup_pc(pc: VirtAddr, exact: bool) -> VirtAddr {
+    if exact { pc } else { pc.wrapping_sub(1) }
 }
 
 /// Saved registers of interrupted code, found on the way.

@@ -4,6 +4,7 @@ use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
 
 use crate::{
     End, Frame, Interrupt, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, fallback,
+    frame::lookup_pc,
     orc::{Base, FramePointer, Kind, OrcEntry},
     stack_memory::StackMemory,
 };
@@ -29,12 +30,6 @@ struct Cursor {
     trust: Trust,
     /// All registers, where this frame was interrupted and they were saved.
     registers: Option<Registers>,
-}
-
-impl Cursor {
-    const fn lookup_pc(&self) -> VirtAddr {
-        if self.exact { self.pc } else { self.pc.wrapping_sub(1) }
-    }
 }
 
 /// What one step found.
@@ -93,7 +88,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
 
     /// One step by the tables, or by a fall-back where they do not cover this code or lead nowhere.
     fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
-        let lookup = from.lookup_pc();
+        let lookup = lookup_pc(from.pc, from.exact);
         let entry = match self.machine.orc(lookup) {
             // A call through a bad pointer: nothing ran yet, so only the return address has been pushed.
             None if from.exact && !self.machine.is_text(lookup) => Some(OrcEntry::at_function_entry()),
@@ -219,7 +214,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
 
     fn fall_back(&mut self, from: &Cursor, stack: Option<StackRange>) -> Result<Step, Problem> {
         let Self { machine, memory } = self;
-        let by_cfi = machine.cfi(from.lookup_pc()).and_then(|row| {
+        let by_cfi = machine.cfi(lookup_pc(from.pc, from.exact)).and_then(|row| {
             let caller = fallback::by_cfi(*machine, memory, row, from.sp, from.bp)?;
             stack.is_none_or(|stack| stack.contains(caller.sp)).then_some(caller)
         });

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
@@ -33,10 +34,10 @@ pub fn write_json<T: Serialize>(report: &T, mut out: &mut dyn io::Write) -> io::
     out.write_all(b"\n")
 }
 
-/// The JSON Schema of what [`write_json`] writes for `T`.
+/// The JSON Schema of what [`write_json`] writes for `T`: a field that may be null is always there.
 #[must_use]
 pub fn json_schema<T: JsonSchema>() -> Schema {
-    SchemaGenerator::default().into_root_schema_for::<Document<T>>()
+    SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Document<T>>()
 }
 
 /// Compact JSON with the characters escaped that [`is_unsafe`] names. JSON itself only asks for those below U+0020.

@@ -1,5 +1,5 @@
 //! A JSON Schema validator for the keywords that the reports' schemas use. It fails on any other, so that none is
-//! overlooked, and on fields that the schema does not name.
+//! overlooked, on fields that the schema does not name, and on schemas that do not promise all of their fields.
 
 use serde_json::Value;
 
@@ -70,6 +70,10 @@ impl Validator<'_> {
     }
 
     fn properties(&self, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
+        let required = schema["required"].as_array().map_or(0, Vec::len);
+        if required != schema["properties"].as_object().map_or(0, serde_json::Map::len) {
+            return Err(format!("{path}: a field that is always there, if only as null, is not required"));
+        }
         for (name, field) in value.as_object().into_iter().flatten() {
             let Some(expected) = schema["properties"].get(name) else {
                 return Err(format!("{path}: {name} is not in the schema"));

@@ -33,6 +33,9 @@ impl Output {
                 if !options.force && path.symlink_metadata().is_ok() {
                     return Err(exists(path));
                 }
+                if !directory(path).is_dir() {
+                    return Err(no_directory(path));
+                }
                 Target::File { path: path.clone(), replace: options.force }
             }
         };
@@ -75,8 +78,7 @@ impl Output {
 /// for everybody, and half a report is worse than none.
 fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = NamedTempFile::new_in(directory).map_err(failed)?;
+    let file = NamedTempFile::new_in(directory(path)).map_err(failed)?;
     let file = buffered(file, write).map_err(failed)?;
     let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     match named {
@@ -84,6 +86,16 @@ fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> 
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) => Err(failed(error.error)),
     }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn no_directory(path: &Path) -> Failure {
+    let directory = directory(path).display();
+    Failure::new(format_args!("cannot write {}: there is no directory {directory}", path.display()))
+        .hint("make the directory, or name another one with --output")
 }
 
 fn exists(path: &Path) -> Failure {

@@ -46,8 +46,13 @@ fn a_symbolic_link_is_not_followed() {
 
 #[test]
 fn a_directory_that_is_not_there() {
-    let run = run(["schema", "bt", "-o", "/does/not/exist/out"]);
-    run.fails_with(&["cannot write /does/not/exist/out", "No such file"]);
+    let scratch = Scratch::new();
+    let file = scratch.file("file", b"");
+    for path in [scratch.path("missing").join("out"), file.join("out")] {
+        let run = run(["schema".as_ref(), "bt".as_ref(), "-o".as_ref(), path.as_os_str()]);
+        let hint = run.fails_with(&[&format!("cannot write {}: there is no directory", path.display())]);
+        assert!(hint.is_some_and(|hint| hint.contains("make the directory")));
+    }
 }
 
 #[test]

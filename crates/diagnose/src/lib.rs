@@ -12,6 +12,7 @@ mod collect;
 mod evidence;
 mod facts;
 mod fault;
+pub mod graph;
 mod judge;
 mod livelock;
 mod model;

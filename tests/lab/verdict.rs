@@ -131,8 +131,14 @@ fn splitter_proof(splitter: &Value, spinners: &[Value]) {
     }
 }
 
-/// Link 6, and that all of them close: spinner, page, splitter, CPU, spinner.
+/// Link 6, and that all of them close: spinner, user address, page, splitter, run queue, spinner.
 fn circle(analysis: &Value) {
+    assert_eq!(analysis["verdict"]["shape"], "livelock");
+    let shape = &list(analysis, "shapes")[0];
+    assert_eq!(shape["is_cycle"], true);
+    let kinds: Vec<_> =
+        list(shape, "edges").iter().map(|at| text(&analysis["edges"][at.as_u64().unwrap() as usize], "kind")).collect();
+    assert_eq!(kinds, ["faults_on", "entry_of", "locked_by", "queued_on", "run_by"]);
     let edges = list(analysis, "edges");
     let spinners = list(analysis, "spinners");
     assert!(edges.len() >= spinners.len() + 3, "{}", analysis["edges"]);

@@ -2,6 +2,7 @@
 
 use vmcore_kernel::Gap;
 
+use crate::graph::GraphBuilder;
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{Confidence, Diagnosis, Facts, Finding, Reader, Verdict, issue, remedy, soft_lockup};
@@ -31,13 +32,15 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let mut unknown = livelock.unknown;
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
+    let mut graph = GraphBuilder::new();
+    graph.extend(livelock.edges);
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
     Diagnosis {
         verdict,
         spinners: livelock.spinners,
         splitters: livelock.splitters,
-        edges: livelock.edges,
+        graph: graph.finish(),
         findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
         refutations: livelock.refutations,
         unknown,

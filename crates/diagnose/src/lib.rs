@@ -30,7 +30,7 @@ pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine};
 pub use judge::{Options, judge};
 pub use model::{
-    CheckResult, Confidence, Diagnosis, Edge, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity,
-    Spinner, Splitter, Value, Verdict, issue,
+    CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
+    Splitter, Value, Verdict, issue,
 };
 pub use reader::Reader;

@@ -3,6 +3,8 @@
 use vmcore_kernel::Stack;
 use vmcore_memory::{PhysAddr, VirtAddr};
 
+use crate::graph::Graph;
+
 /// Where a piece of evidence was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -159,19 +161,6 @@ pub struct Splitter {
     pub evidence: Vec<Evidence>,
 }
 
-/// One step of who waits for whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edge {
-    /// Who waits.
-    pub from: String,
-    /// For what.
-    pub to: String,
-    /// Why.
-    pub why: String,
-    /// What shows it.
-    pub evidence: Vec<Evidence>,
-}
-
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -275,8 +264,8 @@ pub struct Diagnosis {
     pub spinners: Vec<Spinner>,
     /// The tasks that should run instead, by thread id.
     pub splitters: Vec<Splitter>,
-    /// Who waits for whom.
-    pub edges: Vec<Edge>,
+    /// Who waits for whom, by all detectors together.
+    pub graph: Graph,
     /// What else was found.
     pub findings: Vec<Finding>,
     /// What would have made the verdict false.

@@ -31,6 +31,8 @@ pub(crate) struct Candidate {
     /// What its page tables say; `None` where the faulting address is not known.
     pub(crate) waited: Option<WaitedPage>,
     pub(crate) mm: Option<VirtAddr>,
+    /// That it is in a fault, on what address, and for how long.
+    pub(crate) fault_evidence: Vec<Evidence>,
 }
 
 impl Candidate {
@@ -141,9 +143,10 @@ fn assess_fault(
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
     facts.push(fault.evidence());
-    if let Some((access, waited)) = &found {
-        facts.push(fault.address_evidence(access));
-        facts.extend(waited.evidence.iter().cloned());
+    facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
+    let fault_evidence = facts.clone();
+    if let Some((_, waited)) = &found {
+        facts.extend(waited.walk_evidence.iter().chain(&waited.page_evidence).cloned());
     }
     let spinner = Spinner {
         cpu: cpu.cpu,
@@ -165,6 +168,7 @@ fn assess_fault(
         long_enough: running_ns.map(|_| true),
         waited: found.map(|(_, waited)| waited),
         mm,
+        fault_evidence,
     }))
 }
 

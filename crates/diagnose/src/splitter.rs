@@ -189,7 +189,8 @@ impl SplitCandidate<'_> {
         more: Vec<Evidence>,
     ) -> Splitter {
         let task = self.task;
-        let mut evidence = self.own_evidence(facts, reader);
+        let mut evidence: Vec<_> = self.split_evidence().into_iter().collect();
+        evidence.extend(self.queue_evidence(facts, reader));
         evidence.extend(more);
         Splitter {
             task: task.address,
@@ -206,13 +207,13 @@ impl SplitCandidate<'_> {
         }
     }
 
-    fn own_evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
+    /// That it is runnable, queued, and off its CPU, and for how long.
+    pub(crate) fn queue_evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
         let task = self.task;
         let fact = |path, value, meaning: String| {
             evidence::member(reader, task.address, ("task_struct", path), value, meaning)
         };
         let mut evidence = Vec::new();
-        evidence.extend(self.split_evidence());
         let state = Value::Hex(task.state.state);
         let running = "TASK_RUNNING: it wants a CPU";
         evidence.push(evidence::renamed(reader, task.address, "task_struct", &["__state", "state"], state, running));
@@ -225,7 +226,8 @@ impl SplitCandidate<'_> {
         evidence
     }
 
-    fn split_evidence(&self) -> Option<Evidence> {
+    /// That it is in the middle of a split.
+    pub(crate) fn split_evidence(&self) -> Option<Evidence> {
         let frame = self.stack.frames.get(self.frame)?;
         let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
         let evidence = Evidence::new("return address", meaning).value(Value::Hex(frame.pc.get()));

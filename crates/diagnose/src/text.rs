@@ -9,11 +9,6 @@ pub(crate) fn seconds(ns: u64) -> String {
     format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
-/// A task as edges and summaries name it.
-pub(crate) fn task(pid: i32, comm: &str) -> String {
-    format!("task {pid} \"{comm}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

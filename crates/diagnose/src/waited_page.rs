@@ -30,7 +30,10 @@ pub(crate) struct WaitedPage {
     pub(crate) head: Option<Page>,
     /// Why `page` or `head` could not be read.
     pub(crate) unreadable: Option<String>,
-    pub(crate) evidence: Vec<Evidence>,
+    /// The page-table entries on the way.
+    pub(crate) walk_evidence: Vec<Evidence>,
+    /// The page and, last, its head.
+    pub(crate) page_evidence: Vec<Evidence>,
 }
 
 impl WaitedPage {
@@ -43,7 +46,7 @@ impl WaitedPage {
         let mut waited = Self::unknown(String::new());
         waited.entry = classify(&walk);
         waited.raw = walk.steps.last().map(|step| step.entry.raw());
-        waited.evidence = walk_evidence(&walk);
+        waited.walk_evidence = walk_evidence(&walk);
         if let (Entry::Waits, Some(last)) = (&waited.entry, walk.steps.last()) {
             waited.read_pages(reader, &last.meaning);
         }
@@ -51,7 +54,15 @@ impl WaitedPage {
     }
 
     fn unknown(why: String) -> Self {
-        Self { entry: Entry::Unknown(why), raw: None, page: None, head: None, unreadable: None, evidence: Vec::new() }
+        Self {
+            entry: Entry::Unknown(why),
+            raw: None,
+            page: None,
+            head: None,
+            unreadable: None,
+            walk_evidence: Vec::new(),
+            page_evidence: Vec::new(),
+        }
     }
 
     /// Whether the head is locked, where it could be read.
@@ -68,7 +79,7 @@ impl WaitedPage {
             Ok(page) => page,
             Err(error) => return self.page_unreadable(first, &error),
         };
-        self.evidence.push(page_evidence(reader, "page", &page));
+        self.page_evidence.push(page_evidence(reader, "page", &page));
         let head = match page.head {
             None => page.clone(),
             Some(head) => match reader.page(head) {
@@ -80,7 +91,7 @@ impl WaitedPage {
             },
         };
         if page.is_tail() {
-            self.evidence.push(page_evidence(reader, "compound head", &head));
+            self.page_evidence.push(page_evidence(reader, "compound head", &head));
         }
         self.page = Some(page);
         self.head = Some(head);

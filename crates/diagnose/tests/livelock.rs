@@ -3,6 +3,7 @@
 mod support;
 
 use support::*;
+use vmcore_diagnose::graph::ShapeKind;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, LogLine, issue};
 use vmcore_kernel::{Policy, TaskState};
 use vmcore_memory::PageLevel;
@@ -27,15 +28,61 @@ fn every_link_in_place_is_confirmed() {
     assert_eq!(diagnosis.unknown, Vec::<String>::new());
 }
 
+/// The nodes that the gravest shape passes, by name, and what it is.
+fn shape(diagnosis: &Diagnosis) -> Option<(ShapeKind, Vec<String>)> {
+    let graph = &diagnosis.graph;
+    let shape = graph.shapes().into_iter().next()?;
+    let edges = shape.edges.iter().filter_map(|&edge| graph.edges().get(edge));
+    Some((shape.kind, edges.map(|edge| edge.from.to_string()).collect()))
+}
+
+fn unknown_nodes(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.graph.nodes().iter().filter(|node| node.is_unknown()).map(ToString::to_string).collect()
+}
+
 #[test]
 fn the_edges_close_a_circle() {
     let diagnosis = World::livelock().judge();
-    let edge = |from: &str, to: &str| diagnosis.edges.iter().any(|edge| edge.from == from && edge.to == to);
+    let (kind, nodes) = shape(&diagnosis).unwrap();
+    assert_eq!(kind, ShapeKind::Livelock);
+    let address = format!("user address {:#x} of mm {MM}", FAULT[1] & !0xfff);
     let head = format!("page {}", page_address(0x4200));
-    assert!(edge("task 102 \"comm102\"", &head));
-    assert!(edge(&head, "task 100 \"comm100\""));
-    assert!(edge("task 100 \"comm100\"", "CPU 1"));
-    assert!(edge("CPU 1", "task 102 \"comm102\""));
+    let expected = ["task 102 \"comm102\"", &address, &head, "task 100 \"comm100\"", "run queue of CPU 1"];
+    assert_eq!(nodes, expected);
+    assert!(diagnosis.graph.edges().iter().all(|edge| !edge.evidence.is_empty()));
+    assert_eq!(unknown_nodes(&diagnosis), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_read_is_an_unknown_node_and_closes_no_circle() {
+    type Damage = fn(&mut World);
+    let broken: [(&str, Damage); 6] = [
+        ("user address that pid", |world| world.memory.no_code = true),
+        ("what pid", |world| world.memory.entries.clear()),
+        ("page behind", |world| world.memory.pages.clear()),
+        ("holder of page", |world| world.splitter_word(0)),
+        ("how long pid 100", |world| world.task(SPLITTER).last_queued_ns = None),
+        ("why CPU 1", |world| world.preemption = KernelPreemption::Unknown),
+    ];
+    for (name, damage) in broken {
+        let mut world = World::livelock();
+        damage(&mut world);
+        let diagnosis = world.judge();
+        let unknown = unknown_nodes(&diagnosis);
+        assert!(unknown.iter().any(|node| node.contains(name)), "{name}: {unknown:?}");
+        assert_ne!(shape(&diagnosis).map(|(kind, _)| kind), Some(ShapeKind::Livelock), "{name}");
+    }
+}
+
+#[test]
+fn a_bystander_of_higher_priority_makes_it_starvation_without_a_circle() {
+    let mut world = World::livelock();
+    world.memory.entries.insert(FAULT[1] & !0xfff, (PageLevel::Pte, 0x420_3067));
+    world.task(SPINNER[1]).policy = Policy(1);
+    world.task(SPINNER[1]).prio = 50;
+    let (kind, nodes) = shape(&world.judge()).unwrap();
+    assert_eq!(kind, ShapeKind::Starvation);
+    assert_eq!(nodes.first().map(String::as_str), Some("task 101 \"comm101\""));
 }
 
 #[test]

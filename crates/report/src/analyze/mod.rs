@@ -1,13 +1,13 @@
 //! `analyze`: the verdict with its proof.
 
-mod chain;
+mod drawing;
 mod proof;
 mod text;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose as diagnose;
-use vmcore_diagnose::{Diagnosis, Place, Value};
+use vmcore_diagnose::{Diagnosis, Place, Value, graph};
 use vmcore_kernel::Snapshot;
 
 use crate::Hex;
@@ -32,8 +32,10 @@ pub struct Analyze<'a> {
     pub spinners: Vec<Spinner<'a>>,
     /// The tasks that should run instead, by thread id.
     pub splitters: Vec<Splitter<'a>>,
-    /// Who waits for whom.
+    /// Who waits for whom, by all detectors together.
     pub edges: Vec<Edge<'a>>,
+    /// What the edges amount to: circles and starvation, the gravest first.
+    pub shapes: Vec<Shape>,
     /// What else was found.
     pub findings: Vec<Finding<'a>>,
     /// Claims that would make the verdict false, and what was found.
@@ -58,6 +60,8 @@ pub struct Verdict<'a> {
     /// `confirmed`, `probable`, `possible`, `none` (nothing was found and everything could be read) or `insufficient`
     /// (what would be needed to tell is not in the dump).
     pub confidence: &'static str,
+    /// What the gravest of `shapes` is; null where none is shown.
+    pub shape: Option<&'static str>,
     /// One sentence.
     pub summary: &'a str,
 }
@@ -138,14 +142,33 @@ pub struct Splitter<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Edge")]
 pub struct Edge<'a> {
-    /// Who waits.
-    pub from: &'a str,
-    /// For what.
-    pub to: &'a str,
+    /// Who waits, or what is held up. The same name is the same node.
+    pub from: String,
+    /// For what. Begins with `unknown ` where it has to be there and could not be told.
+    pub to: String,
+    /// How: `faults_on`, `entry_of`, `locked_by`, `queued_on`, `run_by`, `waits_for_page`, `sleeps_on`, `spins_on`,
+    /// `queued_behind`, `owned_by`, `read_by`, `waits_for_ipi`, `runs`, `waits_for_grace_period`, `held_up_by`,
+    /// `waits_for_work` or `done_by`.
+    pub kind: &'static str,
     /// Why.
     pub why: &'a str,
     /// What shows it.
     pub evidence: Vec<Evidence<'a>>,
+}
+
+/// A part of the graph of `edges` that is stuck.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Shape")]
+pub struct Shape {
+    /// `livelock` (a circle of one that spins and one that waits for a CPU), `deadlock` (a circle in which nobody waits
+    /// for a CPU) or `starvation` (a runnable task that gets no CPU).
+    pub kind: &'static str,
+    /// Whether the last of `edges` ends where the first begins.
+    pub is_cycle: bool,
+    /// Positions in `edges`, each beginning where the one before it ends.
+    pub edges: Vec<usize>,
+    /// The names of the nodes on the way, each once.
+    pub nodes: Vec<String>,
 }
 
 /// Something else that was found.
@@ -217,15 +240,18 @@ impl<'a> Analyze<'a> {
     #[must_use]
     pub fn new(subject: Subject, snapshot: &'a Snapshot, diagnosis: &'a Diagnosis) -> Self {
         let Subject { dump, kernel, panic, uptime_ns } = subject;
+        let graph = &diagnosis.graph;
+        let shapes: Vec<_> = graph.shapes().into_iter().map(|shape| Shape::new(shape, graph)).collect();
         Self {
             dump,
             kernel,
             panic,
             uptime_ns,
-            verdict: Verdict::new(&diagnosis.verdict),
+            verdict: Verdict::new(&diagnosis.verdict, shapes.first()),
             spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
             splitters: diagnosis.splitters.iter().map(Splitter::new).collect(),
-            edges: diagnosis.edges.iter().map(Edge::new).collect(),
+            edges: graph.edges().iter().map(Edge::new).collect(),
+            shapes,
             findings: diagnosis.findings.iter().map(Finding::new).collect(),
             refutations: diagnosis.refutations.iter().map(Refutation::new).collect(),
             unknown: &diagnosis.unknown,
@@ -241,8 +267,13 @@ fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
 }
 
 impl<'a> Verdict<'a> {
-    fn new(verdict: &'a diagnose::Verdict) -> Self {
-        Self { issue: verdict.issue, confidence: verdict.confidence.name(), summary: &verdict.summary }
+    fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
+        Self {
+            issue: verdict.issue,
+            confidence: verdict.confidence.name(),
+            shape: shape.map(|shape| shape.kind),
+            summary: &verdict.summary,
+        }
     }
 }
 
@@ -300,8 +331,24 @@ impl<'a> Splitter<'a> {
 }
 
 impl<'a> Edge<'a> {
-    fn new(edge: &'a diagnose::Edge) -> Self {
-        Self { from: &edge.from, to: &edge.to, why: &edge.why, evidence: evidence(&edge.evidence) }
+    fn new(edge: &'a graph::Edge) -> Self {
+        Self {
+            from: edge.from.to_string(),
+            to: edge.to.to_string(),
+            kind: edge.kind.name(),
+            why: &edge.why,
+            evidence: evidence(&edge.evidence),
+        }
+    }
+}
+
+impl Shape {
+    fn new(shape: graph::Shape, graph: &graph::Graph) -> Self {
+        let is_cycle = shape.is_cycle(graph);
+        let edges = || shape.edges.iter().filter_map(|&index| graph.edges().get(index));
+        let mut nodes: Vec<_> = edges().map(|edge| edge.from.to_string()).collect();
+        nodes.extend(edges().next_back().filter(|_| !is_cycle).map(|edge| edge.to.to_string()));
+        Self { kind: shape.kind.name(), is_cycle, nodes, edges: shape.edges }
     }
 }
 

@@ -52,7 +52,11 @@ impl<'p, 'a> Proof<'p, 'a> {
         }
         writeln!(self.out, "\n  Who waits for whom")?;
         for edge in &report.edges {
-            paragraph(4, &format!("{} -> {}: {}", edge.from, edge.to, edge.why), self.out)?;
+            paragraph(
+                4,
+                &format!("{} -> {} ({}): {}", edge.from, edge.to, edge.kind.replace('_', " "), edge.why),
+                self.out,
+            )?;
             self.evidence(&edge.evidence, false)?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::chain::chain;
+use super::drawing::draw;
 use super::proof::write_proof;
 use super::{Analyze, Remedy, Spinner, Splitter};
 use crate::bt::write_stacks;
@@ -15,7 +15,7 @@ use crate::wrap::{Lines, SCREEN};
 use crate::{Duration, Hex, Painted, Report, Sanitized, Theme};
 
 /// More CPUs or tasks than this are only counted in the answer; the proof has all.
-const MAX_ROWS: usize = 8;
+const MAX_ROWS: usize = 6;
 
 impl Report for Analyze<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
@@ -173,11 +173,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let chain = chain(&report.edges);
-    if !chain.is_empty() {
-        heading("Why", out, theme)?;
-        paragraph(2, &chain.join(" -> "), out)?;
-    }
+    draw(report, out, theme)?;
     let Some(known) = &report.known_issue else { return Ok(()) };
     heading("Known issue", out, theme)?;
     row("id", known.id, out, theme)?;

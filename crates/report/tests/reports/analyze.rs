@@ -1,8 +1,9 @@
 //! `analyze`.
 
+use vmcore_diagnose::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use vmcore_diagnose::{
-    CheckResult, Confidence, Diagnosis, Edge, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity,
-    Spinner, Splitter, Value, Verdict, issue,
+    CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
+    Splitter, Value, Verdict, issue,
 };
 use vmcore_memory::{PhysAddr, VirtAddr};
 use vmcore_report::Hex;
@@ -88,14 +89,27 @@ fn splitter() -> Splitter {
     }
 }
 
-fn edge(from: &str, to: &str, evidence: Vec<Evidence>) -> Edge {
-    Edge { from: from.to_owned(), to: to.to_owned(), why: "because of it".to_owned(), evidence }
+fn edge(from: Node, kind: EdgeKind, to: Node, evidence: Vec<Evidence>) -> Edge {
+    Edge::new(from, kind, to, "because of it").shown_by(evidence)
+}
+
+fn graph(edges: Vec<Edge>) -> Graph {
+    let mut builder = GraphBuilder::new();
+    builder.extend(edges);
+    builder.finish()
+}
+
+fn named(address: VirtAddr, pid: i32, comm: &str) -> Node {
+    Node::Task { address, pid, comm: comm.to_owned() }
 }
 
 fn livelock() -> Diagnosis {
     let (spinner, splitter) = (spinner(0, "fstat/0"), splitter());
-    let page = format!("page {HEAD}");
-    let (spinning, splitting) = ("task 146 \"fstat/0\"", "task 143 \"splitter\"");
+    let (spinning, splitting) = (named(SPINNER, 146, "fstat/0"), named(SPLITTER, 143, "splitter"));
+    let entry =
+        Node::UserAddress { mm: VirtAddr::new(0xffff_8880_0100_0000), address: VirtAddr::new(0x7f3b_6460_3000) };
+    let (page, queue) = (Node::Page { address: HEAD }, Node::RunQueue { cpu: 0 });
+    let model = Evidence::new("preemption model", "kernel code is not preempted");
     Diagnosis {
         verdict: Verdict {
             issue: Some(issue::THP_LIVELOCK),
@@ -104,12 +118,14 @@ fn livelock() -> Diagnosis {
                       \"splitter\", which is splitting it, is runnable on CPU 0 and never scheduled."
                 .to_owned(),
         },
-        edges: vec![
-            edge(spinning, &page, spinner.evidence.clone()),
-            edge(&page, splitting, splitter.evidence.clone()),
-            edge(splitting, "CPU 0", vec![Evidence::new("preemption model", "kernel code is not preempted")]),
-            edge("CPU 0", spinning, Vec::new()),
-        ],
+        graph: graph(vec![
+            edge(spinning.clone(), EdgeKind::FaultsOn, entry.clone(), spinner.evidence.clone()),
+            edge(named(HEAD, 147, "fstat/1"), EdgeKind::WaitsForPage, page.clone(), Vec::new()),
+            edge(entry, EdgeKind::EntryOf, page.clone(), spinner.evidence.clone()),
+            edge(page, EdgeKind::LockedBy, splitting.clone(), splitter.evidence.clone()),
+            edge(splitting, EdgeKind::QueuedOn, queue.clone(), Vec::new()),
+            edge(queue, EdgeKind::RunBy, spinning, vec![model]),
+        ]),
         spinners: vec![spinner],
         splitters: vec![splitter],
         findings: vec![Finding {
@@ -160,7 +176,7 @@ fn nothing(confidence: Confidence, summary: &str) -> Diagnosis {
         verdict: Verdict { issue: None, confidence, summary: summary.to_owned() },
         spinners: Vec::new(),
         splitters: Vec::new(),
-        edges: Vec::new(),
+        graph: Graph::default(),
         findings: Vec::new(),
         refutations: Vec::new(),
         unknown: Vec::new(),
@@ -204,10 +220,30 @@ fn the_answer_fits_one_screen() {
         assert!(line.chars().count() <= 100, "{line}");
     }
     assert!(
-        answer.contains("... and 184 more CPUs spin") && answer.contains("... and 12 more tasks starve"),
+        answer.contains("... and 186 more CPUs spin") && answer.contains("... and 14 more tasks starve"),
         "{answer}"
     );
     assert_eq!(proof.matches(" spins: pid 146 ").count(), 192);
+}
+
+/// A chain that breaks off shows where; a circle of very many steps does not push the answer off the screen.
+#[test]
+fn chains_and_long_circles() {
+    let snapshot = snapshot();
+    let mut diagnosis = livelock();
+    let unknown = Node::unknown("holder of the page", "its struct page is not in the dump");
+    let page = || Node::Page { address: HEAD };
+    let open = [(named(SPINNER, 146, "a"), EdgeKind::WaitsForPage, page()), (page(), EdgeKind::LockedBy, unknown)];
+    diagnosis.graph = graph(open.map(|(from, kind, to)| edge(from, kind, to, Vec::new())).to_vec());
+    let shown = text(&Analyze::new(subject(), &snapshot, &diagnosis));
+    assert!(shown.contains("no circle could be shown") && shown.contains("unknown holder of the page:"), "{shown}");
+    let node = |number: i32| named(VirtAddr::new(number as u64), number, "t");
+    let ring = (0..40).map(|at| edge(node(at), EdgeKind::WaitsForWork, node((at + 1) % 40), Vec::new()));
+    diagnosis.graph = graph(ring.collect());
+    let shown = text(&Analyze::new(subject(), &snapshot, &diagnosis));
+    let (answer, _) = shown.split_once("\n-----").unwrap();
+    assert!(answer.contains("deadlock") && answer.contains("more steps"), "{answer}");
+    assert!(answer.lines().count() <= 50, "{answer}");
 }
 
 #[test]
@@ -217,7 +253,8 @@ fn hostile_names_are_shown_not_obeyed() {
     diagnosis.spinners = vec![spinner(0, HOSTILE)];
     diagnosis.splitters[0].comm = HOSTILE.to_owned();
     diagnosis.verdict.summary = HOSTILE.to_owned();
-    diagnosis.edges = vec![edge(HOSTILE, HOSTILE, Vec::new())];
+    let hostile = Node::unknown(HOSTILE, HOSTILE);
+    diagnosis.graph = graph(vec![edge(named(SPINNER, 1, HOSTILE), EdgeKind::FaultsOn, hostile, Vec::new())]);
     diagnosis.unknown = vec![HOSTILE.to_owned()];
     let subject = Subject { panic: Panic { message: Some(HOSTILE.to_owned()), ..Panic::default() }, ..subject() };
     let report = Analyze::new(subject, &snapshot, &diagnosis);

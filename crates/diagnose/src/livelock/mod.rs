@@ -12,13 +12,18 @@
 //!    threshold, and is tied to that page;
 //! 6. why it does not run: a spinner has its CPU and is not preempted, or something outranks it.
 
+mod edges;
+mod refutations;
+
 use vmcore_kernel::Stack;
 
+use crate::graph::Edge;
 use crate::names::split_function;
 use crate::spinner::{Assessment, Candidate, assess};
 use crate::splitter::{SplitCandidate, Starved, Tie, candidates};
-use crate::text::{seconds, task};
-use crate::{CheckResult, Confidence, Edge, Facts, KernelPreemption, Options, Reader, Refutation, Spinner, Splitter};
+use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
+use edges::edges;
+use refutations::verdict_refutations;
 
 /// What the detector came to.
 pub(crate) struct Livelock {
@@ -101,7 +106,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     unknown.extend(reasons);
     Livelock {
         confidence,
-        edges: edges(&spinning, &pairs),
+        edges: edges(facts, reader, &spinning, &pairs, threshold_ns),
         splitters: splitters(facts, &pairs, reader),
         splitter_stacks: splitter_stacks(facts, &pairs),
         // The others are among what is unknown.
@@ -173,131 +178,6 @@ fn splitter_stacks(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Stack> {
         pairs.iter().any(|pair| Some(pair.splitter.task.address) == task)
     };
     facts.waiting.iter().filter(is_splitter).cloned().collect()
-}
-
-/// spinner -> page -> splitter -> CPU -> spinner.
-fn edges(spinning: &[Candidate], pairs: &[Pair<'_>]) -> Vec<Edge> {
-    let mut edges = Vec::new();
-    for candidate in spinning {
-        let spinner = &candidate.spinner;
-        let (Some(head), Some(address)) = (spinner.head_page, spinner.address) else { continue };
-        edges.push(Edge {
-            from: task(spinner.pid, &spinner.comm),
-            to: format!("page {head}"),
-            why: format!("faults on {address} again and again until the page-table entry there is put back"),
-            evidence: spinner.evidence.clone(),
-        });
-    }
-    let mut held = Vec::new();
-    let mut starved = Vec::new();
-    for pair in pairs {
-        let splitter = pair.splitter.task;
-        let name = task(splitter.pid, &splitter.comm);
-        if let (Some(head), Tie::Head | Tie::Range) = (pair.spinner.spinner.head_page, &pair.tie) {
-            let from = format!("page {head}");
-            if !held.contains(&(from.clone(), splitter.address)) {
-                held.push((from.clone(), splitter.address));
-                edges.push(Edge {
-                    from,
-                    to: name.clone(),
-                    why: format!("is locked and being split by it ({})", pair.splitter.function),
-                    evidence: vec![pair.tie_evidence.clone()],
-                });
-            }
-        }
-        if let Some(evidence) = pair.starved.evidence().filter(|_| !starved.contains(&splitter.address)) {
-            starved.push(splitter.address);
-            edges.push(Edge {
-                from: name.clone(),
-                to: format!("CPU {}", splitter.cpu),
-                why: "is runnable and waits for it".to_owned(),
-                evidence: vec![evidence.clone()],
-            });
-            edges.extend(occupied(spinning, splitter.cpu, evidence));
-        }
-    }
-    edges
-}
-
-/// The edge that closes the circle: the CPU's current task is a spinner.
-fn occupied(spinning: &[Candidate], cpu: u32, evidence: &crate::Evidence) -> Option<Edge> {
-    let spinner = &spinning.iter().find(|candidate| candidate.spinner.cpu == cpu)?.spinner;
-    Some(Edge {
-        from: format!("CPU {cpu}"),
-        to: task(spinner.pid, &spinner.comm),
-        why: "runs it, and it never gives the CPU up".to_owned(),
-        evidence: vec![evidence.clone()],
-    })
-}
-
-/// What would make the verdict false, and what was found.
-fn verdict_refutations(
-    facts: &Facts<'_>,
-    spinning: &[Candidate],
-    pairs: &[Pair<'_>],
-    options: &Options,
-) -> Vec<Refutation> {
-    let mut refutations = Vec::new();
-    for candidate in spinning {
-        let Spinner { cpu, pid, running_ns, .. } = &candidate.spinner;
-        refutations.push(Refutation {
-            claim: format!("the task on CPU {cpu} (pid {pid}) was scheduled out or reached user mode"),
-            checked: match running_ns {
-                Some(ns) => format!("on its CPU for {}, the fault still on its stack", seconds(*ns)),
-                None => "the kernel does not keep when it was scheduled in".to_owned(),
-            },
-            result: if running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
-        });
-        refutations.push(Refutation {
-            claim: format!("the page that CPU {cpu} waits for is unlocked"),
-            checked: match candidate.waited.as_ref().and_then(|waited| waited.head.as_ref()) {
-                Some(head) => format!("struct page {}: flags {:#x}", head.address, head.flags),
-                None => "its struct page could not be read".to_owned(),
-            },
-            result: match candidate.page_locked() {
-                Some(true) => CheckResult::Refuted,
-                Some(false) => CheckResult::Holds,
-                None => CheckResult::Unknown,
-            },
-        });
-    }
-    let mut seen = Vec::new();
-    for pair in pairs {
-        let splitter = pair.splitter;
-        if seen.contains(&splitter.task.address) {
-            continue;
-        }
-        seen.push(splitter.task.address);
-        refutations.push(Refutation {
-            claim: format!("the splitter (pid {}) was given a CPU within the threshold", splitter.task.pid),
-            checked: match splitter.waiting_ns {
-                Some(ns) => {
-                    format!("waiting for {}; the threshold is {}", seconds(ns), seconds(options.spin_threshold_ns))
-                }
-                None => "the kernel does not keep when it began to wait".to_owned(),
-            },
-            result: match splitter.waiting_ns {
-                Some(ns) if ns >= options.spin_threshold_ns => CheckResult::Refuted,
-                Some(_) => CheckResult::Holds,
-                None => CheckResult::Unknown,
-            },
-        });
-    }
-    let (preemption, evidence) = &facts.preemption;
-    refutations.push(Refutation {
-        claim: "the kernel would take the CPU from a spinner in kernel code".to_owned(),
-        checked: evidence.meaning.clone(),
-        result: match preemption {
-            KernelPreemption::No => CheckResult::Refuted,
-            // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
-            KernelPreemption::Yes if pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_))) => {
-                CheckResult::Refuted
-            }
-            KernelPreemption::Yes => CheckResult::Holds,
-            KernelPreemption::Unknown => CheckResult::Unknown,
-        },
-    });
-    refutations
 }
 
 /// Where no waiting task splits the page: whether a running or a sleeping one does.

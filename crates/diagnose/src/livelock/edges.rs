@@ -1,0 +1,140 @@
+//! What the livelock detector saw, as edges: spinner, user address, page, splitter, run queue, and who has that CPU.
+//!
+//! A step that could not be shown leads to an unknown node that says why: a chain that breaks off is not one that ends.
+
+use super::Pair;
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::spinner::Candidate;
+use crate::splitter::{SplitCandidate, Starved, Tie};
+use crate::waited_page::{Entry, WaitedPage};
+use crate::{Evidence, Facts, Reader};
+use vmcore_memory::{PAGE_SIZE, VirtAddr};
+
+/// All edges that can be shown, and an unknown node for each step that cannot.
+pub(super) fn edges(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    spinning: &[Candidate],
+    pairs: &[Pair<'_>],
+    threshold_ns: u64,
+) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for candidate in spinning {
+        edges.extend(to_page(candidate));
+        if let Some(waited) = candidate.waited.as_ref().filter(|_| candidate.waits_on_entry()) {
+            let of_spinner: Vec<_> = pairs.iter().filter(|pair| std::ptr::eq(pair.spinner, candidate)).collect();
+            edges.extend(holders(facts, reader, waited, &of_spinner));
+        }
+    }
+    for pair in pairs {
+        edges.extend(to_cpu(facts, reader, pair, threshold_ns));
+    }
+    edges
+}
+
+/// Spinner to user address to page.
+fn to_page(candidate: &Candidate) -> Vec<Edge> {
+    let spinner = &candidate.spinner;
+    let task = Node::Task { address: spinner.task, pid: spinner.pid, comm: spinner.comm.clone() };
+    let faults = |to: Node, why: String| {
+        Edge::new(task.clone(), EdgeKind::FaultsOn, to, why).shown_by(candidate.fault_evidence.clone())
+    };
+    let (Some(address), Some(mm), Some(waited)) = (spinner.address, candidate.mm, &candidate.waited) else {
+        let what = format!("user address that pid {} faults on", spinner.pid);
+        let unknown = Node::unknown(what, "its faulting instruction or its mm cannot be read");
+        return vec![faults(unknown, "is in a page fault on a user address".to_owned())];
+    };
+    if let Entry::Unknown(why) = &waited.entry {
+        let unknown = Node::unknown(format!("what pid {} waits for at {address}", spinner.pid), why.clone());
+        return vec![faults(unknown, format!("is in a page fault on {address}"))];
+    }
+    let entry = Node::UserAddress { mm, address: page_start(address) };
+    let why = format!("faults on {address} again and again until the page-table entry there is put back");
+    let mut edges = vec![faults(entry.clone(), why)];
+    let of = |page: Node, why: &str, evidence: Vec<Evidence>| {
+        Edge::new(entry.clone(), EdgeKind::EntryOf, page, why).shown_by(evidence)
+    };
+    let evidence = waited.walk_evidence.iter().chain(&waited.page_evidence).cloned().collect();
+    edges.push(match (&waited.head, &waited.unreadable) {
+        (Some(head), _) => {
+            let node = Node::Page { address: head.address };
+            of(node, "its page-table entry says that this page is being moved or split", evidence)
+        }
+        (None, why) => {
+            let why = why.clone().unwrap_or_else(|| "its struct page cannot be read".to_owned());
+            of(Node::unknown(format!("page behind {address}"), why), "its page-table entry names a page", evidence)
+        }
+    });
+    edges
+}
+
+fn page_start(address: VirtAddr) -> VirtAddr {
+    VirtAddr::new(address.get() & !(PAGE_SIZE - 1))
+}
+
+/// Page to who has it locked. An unlocked page is held by nobody.
+fn holders(facts: &Facts<'_>, reader: &dyn Reader, waited: &WaitedPage, pairs: &[&Pair<'_>]) -> Vec<Edge> {
+    let Some(head) = &waited.head else { return Vec::new() };
+    if waited.is_locked() == Some(false) {
+        return Vec::new();
+    }
+    let page = Node::Page { address: head.address };
+    let locked = || waited.page_evidence.last().cloned();
+    let held = pairs.iter().filter(|pair| matches!(pair.tie, Tie::Head | Tie::Range) && waited.is_locked().is_some());
+    let edges: Vec<_> = held
+        .map(|pair| {
+            let why = format!("is locked and being split by it ({})", pair.splitter.function);
+            let evidence =
+                locked().into_iter().chain([pair.tie_evidence.clone()]).chain(pair.splitter.split_evidence());
+            Edge::new(page.clone(), EdgeKind::LockedBy, Node::task(pair.splitter.task), why).shown_by(evidence)
+        })
+        .collect();
+    if !edges.is_empty() {
+        return edges;
+    }
+    let why = match (waited.is_locked(), pairs.first()) {
+        (None, _) => "whether the page is locked cannot be told".to_owned(),
+        (_, Some(pair)) => format!(
+            "pid {} of the same process is splitting a huge page, but nothing ties it to this one",
+            pair.splitter.task.pid
+        ),
+        (_, None) => super::no_splitter(facts, reader),
+    };
+    let unknown = Node::unknown(format!("holder of page {}", head.address), why);
+    vec![Edge::new(page, EdgeKind::LockedBy, unknown, "somebody has to put it back").shown_by(locked())]
+}
+
+/// Splitter to run queue to who has the CPU.
+fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns: u64) -> Vec<Edge> {
+    let splitter = pair.splitter;
+    let task = Node::task(splitter.task);
+    let queued = splitter.queue_evidence(facts, reader);
+    match splitter.waiting_ns {
+        Some(waiting) if waiting < threshold_ns => return Vec::new(),
+        Some(_) => {}
+        None => {
+            let what = format!("how long pid {} has been waiting for a CPU", splitter.task.pid);
+            let unknown = Node::unknown(what, "the kernel does not keep when it began to wait");
+            return vec![Edge::new(task, EdgeKind::QueuedOn, unknown, "is runnable").shown_by(queued)];
+        }
+    }
+    let queue = Node::RunQueue { cpu: splitter.task.cpu };
+    let to_queue = Edge::new(task, EdgeKind::QueuedOn, queue.clone(), "is runnable and gets no CPU").shown_by(queued);
+    vec![to_queue, run_by(facts, splitter, &pair.starved, queue)]
+}
+
+fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, queue: Node) -> Edge {
+    let occupant = facts.snapshot.cpu(splitter.task.cpu).and_then(|cpu| facts.snapshot.current(cpu));
+    match (starved.evidence(), occupant) {
+        (Some(evidence), Some(occupant)) => {
+            let why = "runs there and keeps the CPU";
+            let shown = [evidence.clone(), facts.preemption.1.clone()];
+            Edge::new(queue, EdgeKind::RunBy, Node::task(occupant), why).shown_by(shown)
+        }
+        _ => {
+            let what = format!("why CPU {} is not given to pid {}", splitter.task.cpu, splitter.task.pid);
+            let why = starved.doubt(splitter.task.pid).unwrap_or_else(|| "what runs there cannot be read".to_owned());
+            Edge::new(queue, EdgeKind::RunBy, Node::unknown(what, why), "something else has the CPU")
+        }
+    }
+}

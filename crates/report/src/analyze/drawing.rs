@@ -1,0 +1,121 @@
+//! Who waits for whom, drawn: one line a step, read from the top down.
+//!
+//! ```text
+//! task 154 "fstat/3"
+//!   faults on   user address 0x7fb738c12000 of mm 0xff2bd5afc1a54b00
+//!   entry of    page 0xffb727ce40130000
+//!   locked by   task 147 "splitter"
+//!   queued on   run queue of CPU 3
+//!   run by      task 154 "fstat/3": the circle closes
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use super::text::heading;
+use super::{Analyze, Edge, Shape};
+use crate::wrap::Lines;
+use crate::{Painted, Sanitized, Theme};
+
+/// More shapes are only counted: the proof has all edges.
+const MAX_DRAWN: usize = 2;
+/// The steps of a drawing that fits the screen together with the answer.
+const MAX_STEPS: usize = 16;
+
+/// Draws the shapes of the graph; where there are none, as far as the edges lead.
+pub(super) fn draw(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    for shape in report.shapes.iter().take(MAX_DRAWN) {
+        heading(&format!("Why: {}", title(shape)), out, theme)?;
+        let edges: Vec<_> = shape.edges.iter().filter_map(|&index| report.edges.get(index)).collect();
+        steps(&edges, out, theme)?;
+        others(report, shape, out)?;
+    }
+    if let Some(more @ 1..) = report.shapes.len().checked_sub(MAX_DRAWN) {
+        writeln!(out, "  ... and {more} more: see the proof")?;
+    }
+    let way = longest(&report.edges);
+    if report.shapes.is_empty() && !way.is_empty() {
+        heading("Why: no circle could be shown", out, theme)?;
+        steps(&way, out, theme)?;
+    }
+    Ok(())
+}
+
+fn title(shape: &Shape) -> String {
+    match (shape.kind, shape.is_cycle) {
+        ("livelock", _) => "livelock, a circle of one that spins and one that gets no CPU".to_owned(),
+        ("deadlock", _) => "deadlock, a circle that no CPU time can end".to_owned(),
+        ("starvation", true) => "starvation, in a circle".to_owned(),
+        ("starvation", false) => "starvation, a runnable task gets no CPU".to_owned(),
+        (kind, _) => kind.to_owned(),
+    }
+}
+
+fn steps(edges: &[&Edge<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return Ok(()) };
+    let closes = if first.from == last.to { ": the circle closes" } else { "" };
+    write!(out, "{}", Lines::new(2, &clean(&first.from)))?;
+    let width = edges.iter().map(|edge| edge.kind.len()).max().unwrap_or_default();
+    let (head, tail) = match edges.len().checked_sub(MAX_STEPS) {
+        None | Some(0) => edges.split_at(edges.len()),
+        // The last two close the circle.
+        Some(_) => (edges.get(..MAX_STEPS - 2).unwrap_or_default(), edges.get(edges.len() - 2..).unwrap_or_default()),
+    };
+    let mut step = |edge: &Edge<'_>| {
+        let end = if std::ptr::eq(edge, *last) { closes } else { "" };
+        let words = edge.kind.replace('_', " ");
+        write!(out, "    {}  ", Painted(theme.dim, format_args!("{words:<width$}")))?;
+        write!(out, "{}", Lines::hanging(6 + width, &format!("{}{end}", clean(&edge.to))))
+    };
+    head.iter().try_for_each(|edge| step(edge))?;
+    if !tail.is_empty() {
+        step(&Edge { to: format!("({} more steps)", edges.len() - MAX_STEPS), kind: "...", ..(*last).clone() })?;
+    }
+    tail.iter().try_for_each(|edge| step(edge))
+}
+
+fn clean(text: &str) -> String {
+    Sanitized::new(text).to_string()
+}
+
+/// How many tasks besides those in the shape wait for something in it.
+fn others(report: &Analyze<'_>, shape: &Shape, out: &mut dyn Write) -> io::Result<()> {
+    let mut waiters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for edge in &report.edges {
+        waiters.entry(&edge.to).or_default().push(&edge.from);
+    }
+    let own: BTreeSet<&str> = shape.nodes.iter().map(String::as_str).collect();
+    let mut waiting = own.clone();
+    let mut open: Vec<&str> = own.iter().copied().collect();
+    while let Some(node) = open.pop() {
+        open.extend(waiters.get(node).into_iter().flatten().filter(|&&waiter| waiting.insert(waiter)));
+    }
+    let tasks = waiting.difference(&own).filter(|node| node.starts_with("task ")).count();
+    match tasks {
+        0 => Ok(()),
+        1 => writeln!(out, "  1 more task waits for it"),
+        _ => writeln!(out, "  {tasks} more tasks wait for it"),
+    }
+}
+
+/// The longest way by the first edge that leaves each node, without passing a node twice.
+fn longest<'e, 'a>(edges: &'e [Edge<'a>]) -> Vec<&'e Edge<'a>> {
+    let mut first: BTreeMap<&str, &Edge<'a>> = BTreeMap::new();
+    for edge in edges {
+        first.entry(&edge.from).or_insert(edge);
+    }
+    edges.iter().map(|edge| follow(&first, edge)).max_by_key(Vec::len).unwrap_or_default()
+}
+
+fn follow<'e, 'a>(first: &BTreeMap<&str, &'e Edge<'a>>, start: &'e Edge<'a>) -> Vec<&'e Edge<'a>> {
+    let mut way = vec![start];
+    let mut here = start;
+    while let Some(&edge) = first.get(here.to.as_str()) {
+        if way.len() >= MAX_STEPS || way.iter().any(|known| known.from == edge.from) {
+            break;
+        }
+        way.push(edge);
+        here = edge;
+    }
+    way
+}

@@ -20,7 +20,9 @@ pub(crate) fn complete(dump: &mut Dump, file: Option<&Path>, context: &Context) 
                 context.warn(format_args!("the dump has no VMCOREINFO note: the one at physical {address} is used"));
                 dump.set_vmcoreinfo(&found.text);
             }
-            None => context.warn("the dump has no VMCOREINFO, neither as a note nor in memory"),
+            None => {
+                context.warn("the dump has no VMCOREINFO, neither as a note nor in memory: the kernel is searched for");
+            }
         }
     }
     Ok(())

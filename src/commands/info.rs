@@ -1,6 +1,7 @@
 //! `info`: what the dump is of.
 
 use vmcore_debuginfo::VmlinuxKind;
+use vmcore_dump::Vmcoreinfo;
 use vmcore_kernel::{Kernel, hex};
 use vmcore_report::Gap;
 use vmcore_report::info::{DebugInfo, Info};
@@ -24,7 +25,7 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
         debuginfo: debuginfo(&session),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
-        crash_time: session.kernel.vmcoreinfo().crash_time(),
+        crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),
         tasks: snapshot.tasks.len(),
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
@@ -47,7 +48,7 @@ fn debuginfo(session: &Session) -> DebugInfo {
 /// A kernel opens only where what can be compared is equal: so the question is whether anything could be.
 fn matches(kernel: &Kernel<'_>) -> Option<bool> {
     let vmlinux = kernel.vmlinux();
-    if let (Some(dump), Some(vmlinux)) = (kernel.vmcoreinfo().build_id(), vmlinux.build_id()) {
+    if let (Some(dump), Some(vmlinux)) = (kernel.build_id(), vmlinux.build_id()) {
         return Some(dump == vmlinux);
     }
     Some(machine::banner(kernel)? == vmlinux.banner()?.trim_end())

@@ -33,7 +33,7 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot) -> machine::Kerne
         release: kernel.release().map(str::to_owned).or_else(|| name(|names| &names.release)),
         version: name(|names| &names.version),
         nodename: name(|names| &names.nodename),
-        build_id: kernel.vmcoreinfo().build_id().map(|id| hex(&id)),
+        build_id: kernel.build_id().map(hex),
         arch: "x86_64",
         kaslr_offset: kernel.kaslr_offset().into(),
         page_levels: kernel.page_levels(),

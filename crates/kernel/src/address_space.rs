@@ -20,7 +20,7 @@ use crate::paging::PageTables;
 /// `__START_KERNEL_map`.
 pub(crate) const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
 /// `KERNEL_IMAGE_SIZE` with KASLR, the larger of its two values: no image is longer.
-const MAX_IMAGE_SIZE: u64 = 1 << 30;
+pub(crate) const MAX_IMAGE_SIZE: u64 = 1 << 30;
 
 /// Reads kernel virtual memory.
 pub struct AddressSpace<'a> {

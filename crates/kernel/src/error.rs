@@ -29,9 +29,23 @@ pub enum KernelError {
         /// The vmlinux's banner.
         vmlinux: String,
     },
-    /// Without VMCOREINFO neither the load offset nor the page tables are known.
-    #[error("the dump has no VMCOREINFO note, so the kernel's load address is not known")]
-    NoVmcoreinfo,
+    /// Without VMCOREINFO the kernel has to be found in memory, and it is not there.
+    #[error(
+        "the dump has no VMCOREINFO, and the vmlinux's kernel is not in its memory: {copies} places have its banner \
+         {banner:?}, none is a kernel that runs"
+    )]
+    NotInMemory {
+        /// How many places, a multiple of 2 MiB apart, hold the vmlinux's banner or build-id.
+        copies: usize,
+        /// The vmlinux's banner; empty where it has none.
+        banner: String,
+    },
+    /// As above, and there is nothing to look for.
+    #[error(
+        "the dump has no VMCOREINFO and no registers that lead to the kernel, and the vmlinux has neither a banner nor \
+         a build-id to find it by"
+    )]
+    NothingToFindBy,
     /// A symbol that every supported kernel has is missing from the vmlinux.
     #[error("vmlinux has no symbol {0}")]
     MissingSymbol(&'static str),
@@ -58,8 +72,13 @@ impl KernelError {
             Self::BuildIdMismatch { .. } | Self::BannerMismatch { .. } | Self::ReleaseMismatch { .. } => {
                 "give the vmlinux of exactly the kernel that crashed: same package, same version, same flavour"
             }
-            Self::NoVmcoreinfo => {
-                "give its text with --vmcoreinfo; for the next dump of a QEMU guest, add `-device vmcoreinfo`"
+            Self::NotInMemory { .. } => {
+                "give the vmlinux of exactly the kernel that crashed; if it is, the dump lacks the kernel's own data, \
+                 and its VMCOREINFO may be given with --vmcoreinfo"
+            }
+            Self::NothingToFindBy => {
+                "give the vmlinux with its contents, or the text of VMCOREINFO with --vmcoreinfo; for the next dump of \
+                 a QEMU guest, add `-device vmcoreinfo`"
             }
             Self::MissingSymbol(_) | Self::Layout(_) => {
                 "give the unstripped vmlinux of the kernel's debug-information package"

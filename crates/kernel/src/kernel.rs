@@ -7,12 +7,14 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 
 use crate::address_space::AddressSpace;
-use crate::boot::{Booted, Regions, boot};
+use crate::boot::{Regions, boot};
 use crate::code::{Code, SymbolName};
+use crate::identity::Signature;
 use crate::layout::Resolver;
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
 use crate::paging::{PageTables, SwapLayout, Walk};
+use crate::place::{self, FoundBy, Place};
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
 use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
 use crate::task::{Task, TaskLayout};
@@ -22,7 +24,9 @@ use crate::{Gap, KernelError, PerCpu, identity, tasks};
 pub struct Kernel<'a> {
     dump: &'a Dump,
     vmlinux: &'a Vmlinux,
-    info: &'a Vmcoreinfo,
+    found_by: FoundBy,
+    release: Option<String>,
+    build_id: Option<Vec<u8>>,
     memory: AddressSpace<'a>,
     regions: Regions,
     kaslr_offset: u64,
@@ -59,23 +63,32 @@ impl<'a> Kernel<'a> {
         vmlinux: &'a Vmlinux,
         physical: &'a dyn ReadPhysical,
     ) -> Result<Self, KernelError> {
-        let info = dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?;
-        let same_build = identity::check_build_id(info, vmlinux)?;
-        let Booted { memory, regions, kaslr_offset, page_levels } = boot(physical, info, vmlinux)?;
+        let mut gaps = Vec::new();
+        let (place, found_by) = locate(dump, vmlinux, physical, &mut gaps)?;
+        let Place { kaslr_offset, page_levels, .. } = place;
+        let (memory, regions) = boot(physical, &place, vmlinux);
         let symbols = vmlinux.symbols();
         let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
-        if let (false, Some(banner)) = (same_build, runtime("linux_banner")) {
+        let info = dump.vmcoreinfo().filter(|_| found_by == FoundBy::Vmcoreinfo);
+        let build_id = info
+            .and_then(Vmcoreinfo::build_id)
+            .or_else(|| identity::build_id_in_memory(&memory, runtime("__start_notes")?, runtime("__stop_notes")?));
+        let same_build = identity::check_build_id(build_id.as_deref(), vmlinux)?;
+        if let (Some(info), false, Some(banner)) = (info, same_build, runtime("linux_banner")) {
             identity::check_banner(&memory, banner, info, vmlinux)?;
         }
+        let banner = vmlinux.banner().unwrap_or_default();
+        let release = info.and_then(Vmcoreinfo::osrelease).or_else(|| identity::release_of(&banner));
         let types = Resolver::new(vmlinux.types());
-        let mut gaps = Vec::new();
         let percpu = PerCpu::read(&memory, vmlinux, kaslr_offset, &mut gaps)?;
         let module_list = runtime("modules").ok_or(KernelError::MissingSymbol("modules"))?;
         let modules = Modules::read(&memory, module_list, ModuleLayout::resolve(types)?, &mut gaps);
         Ok(Self {
             dump,
             vmlinux,
-            info,
+            found_by,
+            release: release.map(str::to_owned),
+            build_id,
             code: Code::new(vmlinux, kaslr_offset, modules),
             swap: swap_layout(vmlinux, page_levels),
             task_layout: TaskLayout::resolve(types)?,
@@ -111,16 +124,28 @@ impl<'a> Kernel<'a> {
         &self.memory
     }
 
-    /// The dump's VMCOREINFO.
+    /// The dump's VMCOREINFO; `None` where there is none, or it is not that of the kernel in memory.
     #[must_use]
-    pub fn vmcoreinfo(&self) -> &'a Vmcoreinfo {
-        self.info
+    pub fn vmcoreinfo(&self) -> Option<&'a Vmcoreinfo> {
+        self.dump.vmcoreinfo().filter(|_| self.found_by == FoundBy::Vmcoreinfo)
+    }
+
+    /// How it is known where the kernel is.
+    #[must_use]
+    pub fn found_by(&self) -> FoundBy {
+        self.found_by
     }
 
     /// `uname -r`.
     #[must_use]
     pub fn release(&self) -> Option<&str> {
-        self.info.osrelease()
+        self.release.as_deref()
+    }
+
+    /// The build-id of the kernel in the dump: from VMCOREINFO, or from the notes in its memory.
+    #[must_use]
+    pub fn build_id(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
     }
 
     /// Run-time minus link-time address of the kernel image, in bytes.
@@ -297,6 +322,31 @@ impl<'a> Kernel<'a> {
         let bytes = self.memory.read_c_string(self.symbol(name)?, max).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// Where the kernel is: as VMCOREINFO says, unless the vmlinux's kernel is not there but elsewhere.
+///
+/// A note can be that of another boot: a hypervisor keeps what the guest announced before it was started again, and the
+/// page of an earlier kernel can still be in memory.
+fn locate(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    physical: &dyn ReadPhysical,
+    gaps: &mut Vec<Gap>,
+) -> Result<(Place, FoundBy), KernelError> {
+    let signature = Signature::of(vmlinux);
+    let find = || place::find(dump, physical, vmlinux, &signature);
+    let Some(info) = dump.vmcoreinfo() else { return find() };
+    identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
+    let place = Place::by_vmcoreinfo(physical, info, vmlinux)?;
+    if signature.first().is_some()
+        && !signature.is_at(physical, place.delta())
+        && let Ok(found) = find()
+    {
+        gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
+        return Ok(found);
+    }
+    Ok((place, FoundBy::Vmcoreinfo))
 }
 
 /// `MAX_SWAPFILES` is the length of the pointer array `swap_info`; the rest is told by what else the kernel has.

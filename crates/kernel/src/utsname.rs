@@ -23,7 +23,8 @@ impl Kernel<'_> {
     #[must_use]
     pub fn utsname(&self) -> Option<Utsname> {
         let types = Resolver::new(self.vmlinux().types());
-        let namespace = self.vmcoreinfo().symbol("init_uts_ns").or_else(|| self.symbol("init_uts_ns"))?;
+        let namespace = self.vmcoreinfo().and_then(|info| info.symbol("init_uts_ns"));
+        let namespace = namespace.or_else(|| self.symbol("init_uts_ns"))?;
         let name = |member: &str| {
             let field = types.optional("uts_namespace", &format!("name.{member}"))?;
             read_name(self.memory(), field, namespace)

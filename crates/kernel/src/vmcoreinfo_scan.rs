@@ -4,17 +4,19 @@
 //! `vmcoreinfo_data` in `kernel/vmcore_info.c` (4.14, 203e9e41219b; before, it was a static array). It begins with
 //! `OSRELEASE=`, as `crash_save_vmcoreinfo_init` writes that first.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadPhysical, read_page};
+use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, read_page};
+
+use crate::address_space::IMAGE_BASE;
+use crate::frames;
 
 /// What the text begins with.
 const START: &[u8] = b"OSRELEASE=";
-/// Pages that one thread looks at in one go: 16 MiB.
-const CHUNK: u64 = 4096;
-/// Pages looked at in all: 256 GiB. Headers can promise any amount, of the same bytes.
+/// `sizeof(new_utsname.release)`; before it are `sysname` and `nodename`, as long.
+const UTS_LEN: usize = 65;
+const RELEASE_AT: u64 = 2 * UTS_LEN as u64;
+/// Pages looked at in all: 256 GiB.
 const MAX_PAGES: u64 = 1 << 26;
 
 /// A VMCOREINFO that was found in memory.
@@ -26,35 +28,20 @@ pub struct FoundVmcoreinfo {
     pub text: Vec<u8>,
 }
 
-/// Looks at the start of every page in the dump, in parallel, for a VMCOREINFO; the one at the lowest address counts.
+/// Looks at the start of every page in the dump, in parallel, for a VMCOREINFO. That of the kernel which is in memory
+/// counts; if none can be shown to be, the one at the lowest address.
 ///
 /// It can be that of another kernel, such as one that booted this one by kexec: the build-id in it tells.
 #[must_use]
 pub fn find_vmcoreinfo(dump: &Dump) -> Option<FoundVmcoreinfo> {
-    chunks(dump)
+    let frames: Vec<Pfn> = frames::chunks(dump, MAX_PAGES)
         .par_iter()
-        .find_map_first(|frames| frames.clone().find_map(|frame| vmcoreinfo_at(dump, Pfn::new(frame))))
-}
-
-/// The frames of all segments in ascending order, each once, in pieces.
-fn chunks(dump: &Dump) -> Vec<Range<u64>> {
-    let frames = |start: PhysAddr, size: u64| start.pfn().get()..start.get().saturating_add(size).div_ceil(PAGE_SIZE);
-    let mut segments: Vec<_> =
-        dump.segments().iter().map(|segment| frames(segment.physical, segment.file_size)).collect();
-    segments.sort_unstable_by_key(|range| (range.start, range.end));
-    let (mut chunks, mut next, mut left) = (Vec::new(), 0, MAX_PAGES);
-    for Range { start, end } in segments {
-        let mut at = start.max(next);
-        let end = end.min(at.saturating_add(left));
-        while at < end {
-            let stop = at.saturating_add(CHUNK).min(end);
-            chunks.push(at..stop);
-            left -= stop - at;
-            at = stop;
-        }
-        next = next.max(end);
-    }
-    chunks
+        .flat_map_iter(|frames| frames.clone().map(Pfn::new).filter(|&frame| vmcoreinfo_at(dump, frame).is_some()))
+        .collect();
+    let alive = frames.par_iter().find_map_first(|&frame| {
+        vmcoreinfo_at(dump, frame).filter(|found| is_of_this_memory(dump, &Vmcoreinfo::parse(&found.text)))
+    });
+    alive.or_else(|| frames.first().and_then(|&frame| vmcoreinfo_at(dump, frame)))
 }
 
 fn vmcoreinfo_at(dump: &Dump, frame: Pfn) -> Option<FoundVmcoreinfo> {
@@ -66,6 +53,21 @@ fn vmcoreinfo_at(dump: &Dump, frame: Pfn) -> Option<FoundVmcoreinfo> {
     }
     let text = read_page(dump, frame)?;
     Vmcoreinfo::parse(&text).is_plausible().then_some(FoundVmcoreinfo { address, text })
+}
+
+/// Whether the kernel's own name is where the text says that it is. Of a kernel that is gone, other things are there.
+fn is_of_this_memory(dump: &Dump, info: &Vmcoreinfo) -> bool {
+    let name = || {
+        let names = info.symbol("init_uts_ns")?.wrapping_add(info.offset("uts_namespace.name")?);
+        let base = info.number("phys_base")?.cast_unsigned();
+        Some(names.get().wrapping_sub(IMAGE_BASE).wrapping_add(base).wrapping_add(RELEASE_AT))
+    };
+    let (Some(at), Some(release)) = (name(), info.osrelease()) else { return false };
+    let mut found = [0; UTS_LEN];
+    let text = release.as_bytes();
+    dump.read_physical(PhysAddr::new(at), &mut found).is_ok()
+        && found.starts_with(text)
+        && found.get(text.len()) == Some(&0)
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub struct SwapEntry {
 
 impl SwapLayout {
     /// For walks that need not tell swap entries apart.
-    pub(super) const UNKNOWN: Self = Self { max_swapfiles: None, hwpoison: false, read_exclusive: false, pfn_bits: 40 };
+    pub(crate) const UNKNOWN: Self = Self { max_swapfiles: None, hwpoison: false, read_exclusive: false, pfn_bits: 40 };
 
     /// Decodes a raw entry that is not present.
     #[must_use]

@@ -111,7 +111,7 @@ impl Kernel<'_> {
     /// VMCOREINFO goes first: it names the one variable that is meant. From 3.18 to 4.14 `kernel/bpf/verifier.c` has a
     /// `log_buf` too.
     fn log_symbol(&self, name: &str) -> Result<VirtAddr, Gap> {
-        let address = self.vmcoreinfo().symbol(name).or_else(|| self.symbol(name));
+        let address = self.vmcoreinfo().and_then(|info| info.symbol(name)).or_else(|| self.symbol(name));
         address.ok_or_else(|| gap(format!("vmlinux has no symbol {name}")))
     }
 }

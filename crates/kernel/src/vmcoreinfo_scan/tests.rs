@@ -33,6 +33,22 @@ fn the_lowest_page_that_is_one() {
 }
 
 #[test]
+fn that_of_the_kernel_in_memory_goes_before_one_below() {
+    let text = |release: &str| {
+        format!(
+            "OSRELEASE={release}\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=ffffffff82a1a000\nOFFSET(uts_namespace.name)=4\n\
+             NUMBER(phys_base)=-20971520\n"
+        )
+    };
+    // `init_uts_ns` is in the frame 0x161a, and the release 134 bytes from its start.
+    let names = format!("{}6.12.0\0", " ".repeat(134));
+    let (old, new) = (text("6.12"), text("6.12.0"));
+    let found = find_vmcoreinfo(&dump(&[(3, &old), (4, &new), (0x161a, &names)])).unwrap();
+    assert_eq!(found.address, PhysAddr::new(4 * 4096));
+    assert_eq!(find_vmcoreinfo(&dump(&[(3, &old), (4, &new)])).unwrap().address, PhysAddr::new(3 * 4096));
+}
+
+#[test]
 fn none() {
     assert_eq!(find_vmcoreinfo(&dump(&[(0, "nothing"), (1, "OSRELEASE=")])), None);
 }

@@ -142,9 +142,12 @@ pub(crate) struct DumpOptions {
 /// Where to look for a vmlinux that is not named.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Search {
-    /// Look for the vmlinux in DIR before /usr/lib/debug; may be repeated
+    /// Look for debug files of the kernel and its modules in DIR before /usr/lib/debug; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) debug_dir: Vec<PathBuf>,
+    /// Download nothing, even where `DEBUGINFOD_URLS` names servers
+    #[arg(long)]
+    pub(crate) no_debuginfod: bool,
 }
 
 /// What to make a profile of.

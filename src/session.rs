@@ -1,17 +1,17 @@
 //! An opened dump with its kernel.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Unpacking};
-use vmcore_kernel::{Gap, Kernel, OwnTablesError, Snapshot, vmlinux_from_dump};
+use vmcore_kernel::{Gap, Kernel, OwnTablesError, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
-use crate::cli::{Global, Input};
+use crate::cli::{Global, Input, Search};
 use crate::failure::Failure;
 use crate::unpack::UnpackView;
 use crate::{progress, vmcoreinfo, vmlinux_search};
@@ -98,11 +98,25 @@ impl Files {
             None => vmlinux_search::find(dump, &input.search),
         };
         let (vmlinux, vmlinux_path) = match found {
-            Ok(path) => (context.step("opening the vmlinux", || Vmlinux::open(&path))?, path),
+            Ok(path) => (open_vmlinux(&path, dump, &input.search, context)?, path),
             Err(not_found) => (own_tables(dump, not_found, context)?, input.vmcore.clone()),
         };
         Ok(Self { dump, vmlinux: leak(vmlinux), vmlinux_path })
     }
+}
+
+/// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
+fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) -> Result<Vmlinux, Failure> {
+    let directories = vmlinux_search::directories(search);
+    let vmlinux = context.step("opening the vmlinux", || Vmlinux::open_with(path, &directories))?;
+    if let Some(debug_file) = vmlinux.debug_file() {
+        tracing::info!("its debug file is {}", debug_file.display());
+    }
+    let supplied = sections_from_dump(dump, &vmlinux);
+    for section in &supplied {
+        tracing::info!("{} is taken from the dump: {} bytes", section.name, section.data.len());
+    }
+    Ok(vmlinux.with_supplied(supplied))
 }
 
 /// Opens the dump; one that is compressed as a whole is unpacked first.

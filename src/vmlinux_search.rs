@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use vmcore_debuginfo::{Vmlinux, build_id_path};
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_kernel::hex;
 
@@ -12,44 +13,60 @@ use crate::cli::Search;
 use crate::failure::Failure;
 
 /// Where distributions install debug information.
-const SYSTEM: &str = "/usr/lib/debug";
+pub(crate) const SYSTEM: &str = "/usr/lib/debug";
 
-/// The first file there is. Whether it is the right one is checked when it is opened with the dump.
+/// The directories of debug files, in the order in which they are searched.
+pub(crate) fn directories(search: &Search) -> Vec<PathBuf> {
+    search.debug_dir.iter().cloned().chain([SYSTEM.into()]).collect()
+}
+
+/// The first file there is that is not of another build.
 pub(crate) fn find(dump: &Dump, search: &Search) -> Result<PathBuf, Failure> {
     let info = dump.vmcoreinfo().ok_or_else(|| {
         Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
             .hint("name the vmlinux after the dump")
     })?;
-    let candidates = candidates(info, &search.debug_dir);
-    if let Some(found) = candidates.iter().find(|path| path.is_file()) {
-        tracing::info!("found vmlinux {}", found.display());
-        return Ok(found.clone());
+    let candidates = candidates(info, &directories(search));
+    let mut rejected = Vec::new();
+    for path in candidates.iter().filter(|path| path.is_file()) {
+        match belongs(path, info) {
+            Ok(()) => {
+                tracing::info!("found vmlinux {}", path.display());
+                return Ok(path.clone());
+            }
+            Err(why) => rejected.push(why),
+        }
     }
     let release = info.osrelease().unwrap_or("(unknown release)");
     let build_id = info.build_id().map(|id| format!(", build-id {}", hex(&id))).unwrap_or_default();
     let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-    Err(Failure::new(format_args!("no vmlinux of {release}{build_id} was found")).hint(format_args!(
+    let failure = Failure::new(format_args!("no vmlinux of {release}{build_id} was found")).hint(format_args!(
         "name it after the dump, or the directory with --debug-dir; looked for {}",
         looked.join(", ")
-    )))
+    ));
+    Err(rejected.into_iter().fold(failure, |failure, why| failure.because(why)))
 }
 
-fn candidates(info: &Vmcoreinfo, debug_dirs: &[PathBuf]) -> Vec<PathBuf> {
-    let directories = || debug_dirs.iter().map(PathBuf::as_path).chain([Path::new(SYSTEM)]);
-    let by_build_id = info.build_id().and_then(|id| build_id_path(&hex(&id)));
+/// Whether the file can be of the dump's kernel, by what can be told without opening the two together.
+fn belongs(path: &Path, info: &Vmcoreinfo) -> Result<(), String> {
+    let found = Vmlinux::build_id_of(path).map_err(|error| error.to_string())?;
+    match (found, info.build_id()) {
+        (Some(found), Some(wanted)) if found != wanted => {
+            Err(format!("{} is of another build, {}", path.display(), hex(&found)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn candidates(info: &Vmcoreinfo, directories: &[PathBuf]) -> Vec<PathBuf> {
+    let by_build_id = info.build_id().and_then(|id| build_id_path(&id));
     // The release is from the dump: it must stay one path component.
     let release = info.osrelease().filter(|release| !release.contains('/') && !release.starts_with('.'));
     let by_release = release.into_iter().flat_map(|release| {
         [format!("boot/vmlinux-{release}"), format!("lib/modules/{release}/vmlinux"), format!("vmlinux-{release}")]
     });
-    let relative: Vec<String> = by_build_id.into_iter().chain(by_release).collect();
-    relative.iter().flat_map(|path| directories().map(move |directory| directory.join(path))).collect()
-}
-
-/// `.build-id/xx/yyyy.debug`
-fn build_id_path(hex: &str) -> Option<String> {
-    let (directory, file) = hex.split_at_checked(2).filter(|(_, file)| !file.is_empty())?;
-    Some(format!(".build-id/{directory}/{file}.debug"))
+    let relative: Vec<PathBuf> = by_build_id.into_iter().chain(by_release.map(PathBuf::from)).collect();
+    relative.iter().flat_map(|path| directories.iter().map(move |directory| directory.join(path))).collect()
 }
 
 #[cfg(test)]
@@ -59,7 +76,8 @@ mod tests {
     #[test]
     fn build_id_comes_first_and_own_directories_before_the_system() {
         let info = Vmcoreinfo::parse(b"OSRELEASE=6.1.0\nBUILD-ID=abcdef01\n");
-        let paths: Vec<_> = candidates(&info, &["/d".into()]).iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> =
+            candidates(&info, &["/d".into(), SYSTEM.into()]).iter().map(|path| path.display().to_string()).collect();
         assert_eq!(
             paths[..4],
             [

@@ -105,16 +105,23 @@ fn no_vmlinux_anywhere() {
     assert!(hint.contains(&format!("/usr/lib/debug/lib/modules/{RELEASE}/vmlinux")), "{hint}");
 }
 
-/// Looked up by build-id; what is found there is checked as one that was named.
+/// Looked up by build-id and then by release; what is of another build is passed over, and said to be.
 #[test]
-fn a_vmlinux_is_found_by_its_build_id() {
+fn a_vmlinux_of_another_build_is_passed_over() {
     let scratch = Scratch::new();
     let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
-    let directory = scratch.path(".build-id/ab");
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join(format!("{}.debug", "ab".repeat(19))), vmlinux([0xcd; 20])).unwrap();
-    let run = run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
-    run.fails_with(&["does not match", &"cd".repeat(20)]);
+    let by_build_id = format!(".build-id/ab/{}.debug", "ab".repeat(19));
+    let put = |path: &str, build_id| {
+        let path = scratch.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vmlinux(build_id)).unwrap();
+    };
+    put(&by_build_id, [0xcd; 20]);
+    let bt = || run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
+    bt().fails_with(&["no vmlinux", &by_build_id, "is of another build", &"cd".repeat(20)]);
+    put(&format!("vmlinux-{RELEASE}"), BUILD_ID);
+    // It is used: what is wrong now is that it has next to nothing in it.
+    assert!(!bt().stderr.contains("no vmlinux"), "{}", bt().stderr);
 }
 
 /// A path is shown on one line, whatever is in it.

@@ -12,6 +12,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod damage;
+mod debug_files;
 mod lab_dump;
 mod own_tables;
 mod program;
@@ -46,6 +47,13 @@ fn main() -> ExitCode {
     let dumps: Vec<_> = lab_dump::all().into_iter().map(Arc::new).collect();
     let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
     trials.push(other_kernel(&dumps));
+    trials.extend(debug_files::one_of_each_kernel(&dumps).into_iter().map(|dump| {
+        let name = format!("{}/debug_files", dump.name);
+        Trial::test(name, move || {
+            debug_files::of_all_forms(&dump);
+            Ok(())
+        })
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

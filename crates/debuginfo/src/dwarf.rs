@@ -49,14 +49,16 @@ pub(crate) struct Dwarf {
 }
 
 impl Dwarf {
-    /// The DWARF of `elf`, whose bytes `file` reads; `None` where it has none.
-    pub(crate) fn new(elf: &Elf, file: &Arc<File>) -> Option<Self> {
+    /// The DWARF of `elf`, whose bytes `file` reads; `None` where it has none. Without a file, everything is read from
+    /// memory.
+    pub(crate) fn new(elf: &Elf, file: Option<&Arc<File>>) -> Option<Self> {
         let large = |name| {
             let section = elf.section(name).filter(|section| section.has_contents())?;
-            if section.is_compressed() {
-                Some(Section::in_memory(elf.contents(section)?))
-            } else {
-                Some(Section::in_file(Arc::clone(file), section.offset, section.size))
+            match file {
+                Some(file) if !section.is_compressed() => {
+                    Some(Section::in_file(Arc::clone(file), section.offset, section.size))
+                }
+                _ => Some(Section::in_memory(elf.contents(section)?)),
             }
         };
         let small = |name| elf.section(name).and_then(|section| elf.contents(section)).unwrap_or_default();

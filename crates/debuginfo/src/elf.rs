@@ -4,6 +4,7 @@
 //! leaves this module and nothing borrows from the mapping. Source: System V gABI, "Object Files".
 
 mod compressed;
+mod debug_link;
 mod note;
 mod sniff;
 pub(crate) mod write;
@@ -17,7 +18,10 @@ use object::{
 };
 
 use crate::{OpenError, bytes::Bytes, symbols::c_string};
+use compressed::Compression;
+pub(crate) use debug_link::DebugLink;
 use note::find_build_id;
+pub(crate) use sniff::Role;
 
 /// `SHN_UNDEF`: the symbol is defined elsewhere.
 pub(crate) const SHN_UNDEF: u16 = 0;
@@ -39,6 +43,7 @@ pub(crate) struct Section {
     /// Alignment in bytes; of notes also the alignment of their parts.
     pub(crate) align: u64,
     link: u32,
+    compression: Option<Compression>,
 }
 
 impl Section {
@@ -70,7 +75,7 @@ impl Section {
 
     /// Whether the contents start with a compression header.
     pub(crate) const fn is_compressed(&self) -> bool {
-        self.flags & elf::SHF_COMPRESSED.0 != 0
+        self.compression.is_some()
     }
 }
 
@@ -84,9 +89,9 @@ pub(crate) struct Elf {
 }
 
 impl Elf {
-    /// Reads the headers of `file`, which `path` names in errors.
-    pub(crate) fn parse(path: &Path, file: Bytes) -> Result<Self, OpenError> {
-        sniff::check(path, &file)?;
+    /// Reads the headers of `file`, which `path` names in errors and which must be able to play `role`.
+    pub(crate) fn parse(path: &Path, file: Bytes, role: Role) -> Result<Self, OpenError> {
+        sniff::check(path, &file, role)?;
         let damaged =
             |reason: object::read::Error| OpenError::Damaged { path: path.into(), reason: reason.to_string() };
         let data: &[u8] = &file;
@@ -98,15 +103,19 @@ impl Elf {
         let mut sections = Vec::with_capacity(table.len());
         for section in table.iter() {
             let name = c_string(names, section.sh_name(LittleEndian)).unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            let flags = section.sh_flags(LittleEndian).0;
+            let (name, compression) = Compression::of(name, flags);
             sections.push(Section {
-                name: String::from_utf8_lossy(name).into_owned(),
+                name,
                 kind: section.sh_type(LittleEndian).0,
-                flags: section.sh_flags(LittleEndian).0,
+                flags,
                 address: section.sh_addr(LittleEndian),
                 offset: section.sh_offset(LittleEndian),
                 size: section.sh_size(LittleEndian),
                 align: section.sh_addralign(LittleEndian),
                 link: section.sh_link(LittleEndian),
+                compression,
             });
         }
         if let Some(section) = sections.iter().find(|section| !section.is_inside(&file)) {
@@ -130,11 +139,41 @@ impl Elf {
         if section.has_contents() { self.file.slice(section.offset, section.size) } else { None }
     }
 
+    /// As [`Elf::raw`], borrowed from the file.
+    pub(crate) fn raw_slice(&self, section: &Section) -> Option<&[u8]> {
+        let start = usize::try_from(section.offset).ok().filter(|_| section.has_contents())?;
+        self.file.get(start..)?.get(..usize::try_from(section.size).ok()?)
+    }
+
     /// The section's bytes, restored if they are compressed; `None` where the file does not hold them or they cannot
     /// be restored.
     pub(crate) fn contents(&self, section: &Section) -> Option<Bytes> {
         let raw = self.raw(section)?;
-        if section.is_compressed() { compressed::restore(&raw).map(Bytes::from) } else { Some(raw) }
+        match section.compression {
+            Some(compression) => compression.restore(&raw).map(Bytes::from),
+            None => Some(raw),
+        }
+    }
+
+    /// The contents of the first section of this name that has some.
+    pub(crate) fn contents_of(&self, name: &str) -> Option<Bytes> {
+        let mut named = self.sections.iter().filter(|section| section.name == name && section.has_contents());
+        self.contents(named.next()?)
+    }
+
+    /// The separate file that has this one's debug information, by name.
+    pub(crate) fn debug_link(&self) -> Option<DebugLink> {
+        DebugLink::parse(&self.contents_of(".gnu_debuglink")?)
+    }
+
+    /// Whether part of the debug information was moved to another file that several share, as `dwz -m` does.
+    pub(crate) fn needs_supplement(&self) -> bool {
+        debug_link::SUPPLEMENT_LINKS.iter().any(|name| self.contents_of(name).is_some())
+    }
+
+    /// Whether the file itself has DWARF.
+    pub(crate) fn has_dwarf(&self) -> bool {
+        self.section(".debug_info").is_some_and(Section::has_contents)
     }
 
     /// The symbol table section and the string table it refers to.

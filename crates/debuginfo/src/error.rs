@@ -63,12 +63,31 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
-    /// There is no symbol table.
-    #[error("{} has no symbol table", path.display())]
+    /// There is no symbol table, and no separate debug file that has one.
+    #[error("{} has no symbol table{}", path.display(), rejections(rejected))]
     NoSymbols {
         /// The file as the caller named it.
         path: PathBuf,
+        /// Debug files that were found but could not be used, each with the reason.
+        rejected: Vec<String>,
     },
+    /// Part of the debug information is in a file that this one shares with others.
+    #[error("{} was reduced by dwz -m: part of its debug information is in another file", path.display())]
+    Supplemented {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+    /// An executable was given in place of a module.
+    #[error("{} is an executable, not a kernel module", path.display())]
+    NotAModule {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
+}
+
+/// Why debug files that were found are not used.
+fn rejections(rejected: &[String]) -> String {
+    if rejected.is_empty() { String::new() } else { format!("; {}", rejected.join("; ")) }
 }
 
 impl OpenError {
@@ -92,7 +111,14 @@ impl OpenError {
             }
             Self::WrongMachine { .. } => None,
             Self::Damaged { .. } => Some("compare its size and checksum with the original and copy it again"),
-            Self::NoSymbols { .. } => Some("it was stripped; give the vmlinux of the kernel's debug package"),
+            Self::NoSymbols { .. } => Some(
+                "it was stripped; give the vmlinux of the kernel's debug package, or the directory that its debug file \
+                 is in with --debug-dir",
+            ),
+            Self::Supplemented { .. } => {
+                Some("give the file as it was before dwz; `dwz` without -m, on one file at a time, is no obstacle")
+            }
+            Self::NotAModule { .. } => None,
         }
     }
 }

@@ -3,16 +3,20 @@
 use std::{
     borrow::Cow,
     fmt,
-    fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use vmcore_memory::VirtAddr;
 
 use crate::{
-    BtfError, OpenError, SourceFrame, SourceLines, SymbolTable, Types, bytes::Bytes, dwarf::Dwarf, elf::Elf,
-    mmap::Mapping, profile, source::all_frames,
+    BtfError, OpenError, PartSection, SourceFrame, SourceLines, SymbolTable, Types,
+    dwarf::Dwarf,
+    elf::{Elf, Role},
+    object_file::ObjectFile,
+    profile,
+    separate::{self, Found},
+    source::all_frames,
 };
 
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
@@ -40,64 +44,103 @@ pub enum VmlinuxKind {
 
 /// A kernel image with its debug information, mapped read-only. Opening reads only the ELF headers; symbols, types and
 /// source lines are each read when they are first asked for, and shared between threads from then on.
+///
+/// It may consist of two files: a stripped image, and the debug file that was split from it.
 pub struct Vmlinux {
-    elf: Elf,
-    file: Bytes,
+    image: ObjectFile,
+    debug: Option<ObjectFile>,
+    /// What neither file holds, as a caller read it elsewhere.
+    supplied: Vec<PartSection>,
     symbols: Arc<SymbolTable>,
     types: OnceLock<(Types, Option<BtfError>)>,
-    /// `None` where there is no file.
-    handle: Option<Arc<File>>,
     dwarf: OnceLock<Option<Arc<Dwarf>>>,
 }
 
 impl Vmlinux {
-    /// Opens the vmlinux at `path`.
+    /// Opens the vmlinux at `path`. A stripped one needs its debug file, which is looked for beside it.
     ///
     /// # Errors
     ///
     /// [`OpenError`] where the file cannot be read, or is not a 64-bit x86-64 ELF executable with a symbol table.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let io_error = |source| OpenError::Io { path: path.into(), source };
-        // Asked before opening, which would wait for a writer if this is a pipe.
-        let metadata = std::fs::metadata(path).map_err(io_error)?;
-        if !metadata.is_file() {
-            return Err(OpenError::NotAFile { path: path.into() });
+        Self::open_with(path, &[])
+    }
+
+    /// As [`Vmlinux::open`]. Where the file has no symbols or no DWARF, the debug file that was split from it is looked
+    /// for beside it and in `directories`, which are laid out like `/usr/lib/debug`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vmlinux::open`].
+    pub fn open_with(path: &Path, directories: &[PathBuf]) -> Result<Self, OpenError> {
+        let image = ObjectFile::open(path, Role::Vmlinux)?;
+        if image.elf.needs_supplement() {
+            return Err(OpenError::Supplemented { path: path.into() });
         }
-        if metadata.len() == 0 {
-            return Err(OpenError::Empty { path: path.into() });
-        }
-        let handle = Arc::new(File::open(path).map_err(io_error)?);
-        let file = Bytes::mapped(Mapping::new(&handle).map_err(io_error)?);
-        let elf = Elf::parse(path, file.clone())?;
-        Self::new(path, elf, file, Some(handle))
+        let whole = image.elf.symbol_table().is_some() && image.elf.has_dwarf() || is_profile(&image);
+        let found = if whole { Found::default() } else { separate::find(&image, directories) };
+        Self::new(image, found)
+    }
+
+    /// The build-id of the ELF executable at `path`; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vmlinux::open`], but no symbols are needed.
+    pub fn build_id_of(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+        Ok(ObjectFile::open(path, Role::Vmlinux)?.elf.build_id)
     }
 
     /// The ELF image in `image`, which `name` names in errors.
     pub(crate) fn from_image(name: &Path, image: Vec<u8>) -> Result<Self, OpenError> {
-        let file = Bytes::from(image);
-        Self::new(name, Elf::parse(name, file.clone())?, file, None)
+        Self::new(ObjectFile::from_image(name, image, Role::Vmlinux)?, Found::default())
     }
 
-    fn new(path: &Path, elf: Elf, file: Bytes, handle: Option<Arc<File>>) -> Result<Self, OpenError> {
-        let symbols = SymbolTable::new(&elf).ok_or_else(|| OpenError::NoSymbols { path: path.into() })?;
-        let symbols = Arc::new(symbols);
-        Ok(Self { elf, file, symbols, types: OnceLock::new(), handle, dwarf: OnceLock::new() })
+    fn new(image: ObjectFile, found: Found) -> Result<Self, OpenError> {
+        let Found { file: debug, rejected } = found;
+        let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));
+        let Some(symbols) = symbols else { return Err(OpenError::NoSymbols { path: image.path, rejected }) };
+        let (types, dwarf) = Default::default();
+        Ok(Self { image, debug, supplied: Vec::new(), symbols: Arc::new(symbols), types, dwarf })
+    }
+
+    /// Adds the contents of sections that the files do not hold, as those of `objcopy --only-keep-debug` do not. What
+    /// they do hold is not replaced.
+    #[must_use]
+    pub fn with_supplied(self, supplied: Vec<PartSection>) -> Self {
+        Self { supplied, ..self }
+    }
+
+    /// Whether the section `name` is declared but its bytes are nowhere, as `objcopy --only-keep-debug` leaves sections
+    /// that are part of the running kernel's memory: a dump may still have them.
+    #[must_use]
+    pub fn lacks_contents(&self, name: &str) -> bool {
+        let declared = |file: &ObjectFile| file.elf.section(name).is_some();
+        self.files().any(declared) && self.section(name).is_none()
+    }
+
+    /// Where the debug file is, if the debug information is in one of its own.
+    #[must_use]
+    pub fn debug_file(&self) -> Option<&Path> {
+        self.debug.as_ref().map(|file| file.path.as_path())
     }
 
     /// What it was made of.
     #[must_use]
     pub fn kind(&self) -> VmlinuxKind {
-        match &self.handle {
-            None => VmlinuxKind::Parts,
-            Some(_) if self.elf.section(profile::BANNER).is_some() => VmlinuxKind::Profile,
-            Some(_) => VmlinuxKind::File,
+        if !self.image.is_file() {
+            VmlinuxKind::Parts
+        } else if is_profile(&self.image) {
+            VmlinuxKind::Profile
+        } else {
+            VmlinuxKind::File
         }
     }
 
     /// The GNU build-id: 20 bytes with the usual kind.
     #[must_use]
     pub fn build_id(&self) -> Option<&[u8]> {
-        self.elf.build_id.as_deref()
+        self.files().find_map(|file| file.elf.build_id.as_deref())
     }
 
     /// The kernel's banner, "Linux version ...", without its newline; `None` where the file does not hold the kernel's
@@ -154,25 +197,23 @@ impl Vmlinux {
     /// has applied them already.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<Section<'_>> {
-        let section = self.elf.section(name)?;
-        let data = if section.is_compressed() {
-            Cow::Owned(self.elf.contents(section)?.to_vec())
-        } else {
-            Cow::Borrowed(self.file_range(section.offset, section.size).filter(|_| section.has_contents())?)
-        };
-        Some(Section { address: VirtAddr::new(section.address), data })
+        self.files().find_map(|file| file.section(name)).or_else(|| {
+            let PartSection { address, data, .. } = self.supplied.iter().find(|section| section.name == name)?;
+            Some(Section { address: *address, data: data.into() })
+        })
     }
 
     /// `len` bytes at the link-time address `address`, as the kernel had them when it was built; `None` where they are
     /// not all in one section whose bytes the file holds.
     #[must_use]
     pub fn read_static(&self, address: VirtAddr, len: u64) -> Option<&[u8]> {
-        let section = self.elf.section_at(address.get())?;
-        let skip = address.get().checked_sub(section.address)?;
-        if section.is_compressed() || skip.checked_add(len)? > section.size {
-            return None;
-        }
-        self.file_range(section.offset.checked_add(skip)?, len)
+        self.files().find_map(|file| file.read_static(address, len)).or_else(|| {
+            let inside = |section: &PartSection| {
+                let skip = usize::try_from(address.get().checked_sub(section.address.get())?).ok()?;
+                Some(skip..skip.checked_add(usize::try_from(len).ok()?)?)
+            };
+            self.supplied.iter().find_map(|section| section.data.get(inside(section)?))
+        })
     }
 
     /// The variable `linux_banner`.
@@ -182,23 +223,28 @@ impl Vmlinux {
         self.read_static(self.symbols.address("linux_banner")?, size)
     }
 
-    pub(crate) const fn elf(&self) -> &Elf {
-        &self.elf
+    /// The headers that the symbols' section numbers refer to.
+    pub(crate) fn elf(&self) -> &Elf {
+        let with_symbols = |file: &&ObjectFile| file.elf.symbol_table().is_some();
+        &self.debug.as_ref().filter(with_symbols).unwrap_or(&self.image).elf
+    }
+
+    fn files(&self) -> impl Iterator<Item = &ObjectFile> {
+        [&self.image].into_iter().chain(&self.debug)
     }
 
     fn dwarf(&self) -> Option<&Arc<Dwarf>> {
-        self.dwarf.get_or_init(|| Dwarf::new(&self.elf, self.handle.as_ref()?).map(Arc::new)).as_ref()
-    }
-
-    fn file_range(&self, offset: u64, len: u64) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        self.file.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+        self.dwarf.get_or_init(|| self.files().find_map(ObjectFile::dwarf).map(Arc::new)).as_ref()
     }
 
     fn types_and_problem(&self) -> &(Types, Option<BtfError>) {
         self.types.get_or_init(|| {
             let symbols = Arc::clone(&self.symbols);
-            let btf = self.elf.section(".BTF").and_then(|section| self.elf.contents(section));
+            let in_files = self.files().find_map(|file| file.elf.contents_of(".BTF"));
+            let btf = in_files.or_else(|| {
+                let supplied = self.supplied.iter().find(|section| section.name == ".BTF")?;
+                Some(supplied.data.clone().into())
+            });
             let problem = match btf.map(|bytes| Types::from_btf_bytes(bytes, Some(symbols))) {
                 Some(Ok(types)) => return (types, None),
                 Some(Err(problem)) => Some(problem),
@@ -210,15 +256,19 @@ impl Vmlinux {
     }
 }
 
+fn is_profile(file: &ObjectFile) -> bool {
+    file.elf.section(profile::BANNER).is_some()
+}
+
 impl fmt::Debug for Vmlinux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vmlinux").field("elf", &self.elf).finish_non_exhaustive()
+        f.debug_struct("Vmlinux").field("image", &self.image).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     use proptest::prelude::*;
 
@@ -252,7 +302,7 @@ mod tests {
         file[60..62].copy_from_slice(&u16::try_from(HEADERS).unwrap().to_le_bytes());
         file[62..64].copy_from_slice(&1u16.to_le_bytes());
         let started = std::time::Instant::now();
-        let elf = Elf::parse(Path::new("vmlinux"), file.into()).unwrap();
+        let elf = Elf::parse(Path::new("vmlinux"), file.into(), Role::Vmlinux).unwrap();
         assert_eq!(elf.build_id, None);
         assert!(elf.sections.len() == HEADERS && elf.sections.iter().all(|section| section.name.is_empty()));
         assert!(started.elapsed().as_secs() < 20);

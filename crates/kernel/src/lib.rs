@@ -47,7 +47,7 @@ pub use identity::hex;
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
 pub use modules::{Module, ModuleSymbol};
-pub use own_tables::{KallsymsError, OwnTablesError, vmlinux_from_dump};
+pub use own_tables::{KallsymsError, OwnTablesError, sections_from_dump, vmlinux_from_dump};
 pub use page::Page;
 pub use panic::PanicInfo;
 pub use percpu::PerCpu;

@@ -1,4 +1,4 @@
-//! What a file is that somebody gave as the vmlinux, told from its first bytes.
+//! What a file is that somebody gave as the vmlinux or a module, told from its first bytes.
 
 use std::path::Path;
 
@@ -28,8 +28,17 @@ const DUMPS: [(&[u8], &str); 3] = [
     (b"makedumpfile\0", "a flattened makedumpfile dump"),
 ];
 
-/// Accepts what can be a vmlinux: a 64-bit little-endian x86-64 ELF executable.
-pub(super) fn check(path: &Path, file: &[u8]) -> Result<(), OpenError> {
+/// What a file is opened as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A vmlinux: an executable.
+    Vmlinux,
+    /// A module: a relocatable object.
+    Module,
+}
+
+/// Accepts what can be a vmlinux or a module: a 64-bit little-endian x86-64 ELF file of the right type.
+pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<(), OpenError> {
     let path = || path.to_path_buf();
     if file.is_empty() {
         return Err(OpenError::Empty { path: path() });
@@ -55,8 +64,12 @@ pub(super) fn check(path: &Path, file: &[u8]) -> Result<(), OpenError> {
     }
     match le_u16(file, 16).ok_or_else(damaged)? {
         kind if kind == elf::ET_CORE.0 => Err(OpenError::Dump { path: path(), what: "an ELF core" }),
+        kind if kind == elf::ET_REL.0 && role == Role::Module => le_u32(file, 60).map(drop).ok_or_else(damaged),
         kind if kind == elf::ET_REL.0 => Err(OpenError::Relocatable { path: path() }),
-        kind if kind == elf::ET_EXEC.0 || kind == elf::ET_DYN.0 => le_u32(file, 60).map(drop).ok_or_else(damaged),
+        kind if kind == elf::ET_EXEC.0 || kind == elf::ET_DYN.0 => match role {
+            Role::Vmlinux => le_u32(file, 60).map(drop).ok_or_else(damaged),
+            Role::Module => Err(OpenError::NotAModule { path: path() }),
+        },
         kind => Err(OpenError::Damaged { path: path(), reason: format!("unknown ELF file type {kind}") }),
     }
 }
@@ -91,7 +104,7 @@ mod tests {
     }
 
     fn message(file: &[u8]) -> String {
-        check(Path::new("f"), file).unwrap_err().to_string()
+        check(Path::new("f"), file, Role::Vmlinux).unwrap_err().to_string()
     }
 
     #[test]
@@ -109,6 +122,8 @@ mod tests {
         assert!(message(&header(1, 1, 2, 3)).starts_with("f is for 32-bit x86;"));
         assert!(message(&header(2, 2, 2, 22)).starts_with("f is for a big-endian machine;"));
         assert!(message(b"\x7fELF").starts_with("f is damaged or cut short"));
-        assert!(check(Path::new("f"), &header(2, 1, 2, 62)).is_ok());
+        let check = |kind, role| check(Path::new("f"), &header(2, 1, kind, 62), role).is_ok();
+        assert!(check(2, Role::Vmlinux) && !check(1, Role::Vmlinux));
+        assert!(check(1, Role::Module) && !check(2, Role::Module));
     }
 }

@@ -12,6 +12,7 @@
 //! has besides and a kernel has not: source lines, sizes of symbols, `.debug_frame`.
 
 mod kallsyms;
+mod supply;
 
 use std::ops::Range;
 
@@ -22,6 +23,7 @@ use vmcore_memory::{MAX_READ, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 use crate::address_space::AddressSpace;
 pub use kallsyms::KallsymsError;
 use kallsyms::{Kallsyms, MAX_SYMBOLS, Tables, Values};
+pub use supply::sections_from_dump;
 
 /// More than the names of any kernel take, compressed, in bytes; some 2 MiB are usual.
 const MAX_NAMES: u64 = 32 << 20;
@@ -29,6 +31,15 @@ const MAX_NAMES: u64 = 32 << 20;
 const MAX_TOKENS: u64 = (1 << 16) + 512;
 /// The longest banner that is read, in bytes.
 const MAX_BANNER: usize = 512;
+
+/// The unwind tables: their sections, and the symbols around each.
+const ORC_SECTIONS: [(&str, &str, &str); 3] = [
+    (".orc_unwind_ip", "__start_orc_unwind_ip", "__stop_orc_unwind_ip"),
+    (".orc_unwind", "__start_orc_unwind", "__stop_orc_unwind"),
+    (".orc_header", "__start_orc_header", "__stop_orc_header"),
+];
+/// The same for the types.
+const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
@@ -175,14 +186,11 @@ impl<'a> Own<'a> {
         if self.symbol("init_task").is_none() {
             return Err(not_built("names of variables in kallsyms", "CONFIG_KALLSYMS_ALL"));
         }
-        let btf = self.section(".BTF", "__start_BTF", "__stop_BTF")?;
+        let (name, start, end) = BTF_SECTION;
+        let btf = self.section(name, start, end)?;
         let mut sections = vec![btf.ok_or_else(|| not_built("type information", "CONFIG_DEBUG_INFO_BTF"))?];
         // Without ORC the unwinder has other means, and says so.
-        for (name, start, end) in [
-            (".orc_unwind_ip", "__start_orc_unwind_ip", "__stop_orc_unwind_ip"),
-            (".orc_unwind", "__start_orc_unwind", "__stop_orc_unwind"),
-            (".orc_header", "__start_orc_header", "__stop_orc_header"),
-        ] {
+        for (name, start, end) in ORC_SECTIONS {
             sections.extend(self.section(name, start, end)?);
         }
         let symbol = |it: kallsyms::Symbol<'a>| PartSymbol {

@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod debuginfod;
 mod failure;
 mod logging;
 mod output;

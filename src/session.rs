@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
-use vmcore_debuginfo::Vmlinux;
+use vmcore_debuginfo::{OpenError, Vmlinux};
 use vmcore_dump::{Dump, Unpacking};
 use vmcore_kernel::{Gap, Kernel, OwnTablesError, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
@@ -14,7 +14,7 @@ use vmcore_report::Sanitized;
 use crate::cli::{Global, Input, Search};
 use crate::failure::Failure;
 use crate::unpack::UnpackView;
-use crate::{progress, vmcoreinfo, vmlinux_search};
+use crate::{debuginfod, progress, vmcoreinfo, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
@@ -28,6 +28,11 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(options: &Global) -> Self {
         Self { quiet: options.quiet, threads: options.threads }
+    }
+
+    /// Whether to say no more than what went wrong.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Runs one step of the work, with progress for who watches and its time for `-v`.
@@ -95,7 +100,7 @@ impl Files {
         }
         let found = match &input.vmlinux {
             Some(path) => Ok(path.clone()),
-            None => vmlinux_search::find(dump, &input.search),
+            None => vmlinux_search::find(dump, &input.search, context),
         };
         let (vmlinux, vmlinux_path) = match found {
             Ok(path) => (open_vmlinux(&path, dump, &input.search, context)?, path),
@@ -108,7 +113,14 @@ impl Files {
 /// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
 fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) -> Result<Vmlinux, Failure> {
     let directories = vmlinux_search::directories(search);
-    let vmlinux = context.step("opening the vmlinux", || Vmlinux::open_with(path, &directories))?;
+    let opened = context.step("opening the vmlinux", || Vmlinux::open_with(path, &directories));
+    let vmlinux = match opened {
+        Err(OpenError::NoSymbols { .. }) => match downloaded(path, search, context)? {
+            Some(debug_file) => Vmlinux::open(&debug_file)?,
+            None => opened?,
+        },
+        opened => opened?,
+    };
     if let Some(debug_file) = vmlinux.debug_file() {
         tracing::info!("its debug file is {}", debug_file.display());
     }
@@ -117,6 +129,15 @@ fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) ->
         tracing::info!("{} is taken from the dump: {} bytes", section.name, section.data.len());
     }
     Ok(vmlinux.with_supplied(supplied))
+}
+
+/// The debug file of a stripped vmlinux from a server; `None` where there is nobody to ask.
+fn downloaded(stripped: &Path, search: &Search, context: &Context) -> Result<Option<PathBuf>, Failure> {
+    let Some(build_id) = Vmlinux::build_id_of(stripped)? else { return Ok(None) };
+    debuginfod::vmlinux(&build_id, search, context).map_err(|error| {
+        Failure::new(format_args!("{} has no symbol table; debuginfod: {error}", stripped.display()))
+            .hint("give the vmlinux of the kernel's debug package")
+    })
 }
 
 /// Opens the dump; one that is compressed as a whole is unpacked first.

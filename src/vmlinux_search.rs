@@ -2,6 +2,7 @@
 //!
 //! By build-id, as gdb looks (`.build-id/xx/yyyy.debug`), then by release, as Debian (`boot/vmlinux-RELEASE`, under
 //! `/usr/lib/debug`) and Red Hat, SUSE and Anolis (`lib/modules/RELEASE/vmlinux`) install it.
+//! Failing that, servers are asked, if the user named some.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,9 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_kernel::hex;
 
 use crate::cli::Search;
+use crate::debuginfod;
 use crate::failure::Failure;
+use crate::session::Context;
 
 /// Where distributions install debug information.
 pub(crate) const SYSTEM: &str = "/usr/lib/debug";
@@ -20,8 +23,8 @@ pub(crate) fn directories(search: &Search) -> Vec<PathBuf> {
     search.debug_dir.iter().cloned().chain([SYSTEM.into()]).collect()
 }
 
-/// The first file there is that is not of another build.
-pub(crate) fn find(dump: &Dump, search: &Search) -> Result<PathBuf, Failure> {
+/// The first file there is that is not of another build: in directories, then in the cache of downloads, then on servers.
+pub(crate) fn find(dump: &Dump, search: &Search, context: &Context) -> Result<PathBuf, Failure> {
     let info = dump.vmcoreinfo().ok_or_else(|| {
         Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
             .hint("name the vmlinux after the dump")
@@ -37,6 +40,11 @@ pub(crate) fn find(dump: &Dump, search: &Search) -> Result<PathBuf, Failure> {
             Err(why) => rejected.push(why),
         }
     }
+    match info.build_id().map(|build_id| debuginfod::vmlinux(&build_id, search, context)) {
+        Some(Ok(Some(path))) => return Ok(path),
+        Some(Err(error)) => rejected.push(format!("debuginfod: {error}")),
+        Some(Ok(None)) | None => {}
+    }
     let release = info.osrelease().unwrap_or("(unknown release)");
     let build_id = info.build_id().map(|id| format!(", build-id {}", hex(&id))).unwrap_or_default();
     let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
@@ -44,7 +52,7 @@ pub(crate) fn find(dump: &Dump, search: &Search) -> Result<PathBuf, Failure> {
         "name it after the dump, or the directory with --debug-dir; looked for {}",
         looked.join(", ")
     ));
-    Err(rejected.into_iter().fold(failure, |failure, why| failure.because(why)))
+    Err(rejected.into_iter().fold(failure, Failure::because))
 }
 
 /// Whether the file can be of the dump's kernel, by what can be told without opening the two together.

@@ -54,6 +54,14 @@ def symbol_name(frame):
         return None
 
 
+def is_user_frame(frame):
+    """Whether it has a user stack: behind a trampoline drgn may take any word for a program counter."""
+    try:
+        return frame.sp < KERNEL_START
+    except LookupError:
+        return True
+
+
 def real_frames(trace):
     """One entry for each frame that takes up stack; and why it ends."""
     frames = []
@@ -61,7 +69,7 @@ def real_frames(trace):
         if frame.is_inline:
             continue
         if frame.pc < KERNEL_START:
-            return frames, "user_mode" if frames else "early"
+            return frames, "user_mode" if frames and is_user_frame(frame) else "early"
         frames.append(
             {
                 "pc": hex(frame.pc),

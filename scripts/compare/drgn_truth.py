@@ -34,7 +34,8 @@ def check(condition, text):
 def check_stack(who, task, wanted):
     """wanted: what must be on the task's stack -> whether a function is that."""
     frames = list(prog.stack_trace(task))
-    if not frames or frames[-1].pc >= KERNEL_START:
+    # A "user" frame with a kernel stack is drgn lost in a trampoline.
+    if not frames or frames[-1].pc >= KERNEL_START or frames[-1].sp >= KERNEL_START:
         print(f"{who}: drgn cannot follow its stack to user space, so it is not checked; ", end="")
         return
     for what, is_it in wanted.items():
@@ -82,7 +83,8 @@ def check_splitter(truth):
         task,
         {
             "split": lambda function: function.startswith(SPLIT_FUNCTIONS),
-            "__cond_resched": lambda function: function == "__cond_resched",
+            # The name until 5.11 had one underscore.
+            "cond_resched": lambda function: function in ("__cond_resched", "_cond_resched"),
         },
     )
 

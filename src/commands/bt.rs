@@ -20,9 +20,10 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     Ok(status(&stacks, snapshot, incomplete))
 }
 
-/// No frame at all answers nothing, and an incomplete dump that lost a stack, or what leads to one, not all.
+/// No frame at all answers nothing, unless all were in user mode; an incomplete dump that lost a stack, or what leads to
+/// one, answers not all.
 fn status(stacks: &[Stack], snapshot: &Snapshot, incomplete: bool) -> Status {
-    let nothing = stacks.iter().all(|stack| stack.frames.is_empty());
+    let nothing = stacks.iter().all(|stack| stack.frames.is_empty() && stack.end != StackEnd::UserMode);
     let lost = !snapshot.gaps.is_empty() || stacks.iter().any(|stack| stack.end == StackEnd::Truncated);
     if nothing || incomplete && lost { Status::Inconclusive } else { Status::NothingFound }
 }

@@ -19,6 +19,9 @@ pub(crate) struct Truth {
     pub(crate) scenario: Scenario,
     pub(crate) release: String,
     pub(crate) cpus: usize,
+    /// The spinners are real-time threads: even the watchdog's threads get no CPU.
+    #[serde(default)]
+    pub(crate) real_time: bool,
     #[serde(default)]
     pub(crate) spinners: Vec<Faulting>,
     #[serde(default)]

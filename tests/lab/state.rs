@@ -62,6 +62,7 @@ pub(crate) fn log(dump: &LabDump) {
     assert!(has(&banner), "no {banner:?} in the log");
     assert!(has("Command line: "));
     match dump.truth.scenario {
+        Scenario::ThpLivelock if dump.truth.real_time => assert!(has("thp_livelock: spinner pid")),
         Scenario::ThpLivelock | Scenario::SoftLockup => assert!(has("BUG: soft lockup - CPU#")),
         Scenario::Sysrq | Scenario::ThpBusy => assert!(has("sysrq: Trigger a crash")),
     }

@@ -52,7 +52,10 @@ build_modules() {
             cat "$new/build-$name/log" >&2
             die "cannot build the module $name for $series"
         }
-        cp "$new/build-$name/$name.ko" "$new/modules/"
+        # A module whose feature this kernel lacks is not built: real-time kernels have no huge pages.
+        if [[ -e $new/build-$name/$name.ko ]]; then
+            cp "$new/build-$name/$name.ko" "$new/modules/"
+        fi
     done
 }
 

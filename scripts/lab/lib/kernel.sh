@@ -54,13 +54,14 @@ refresh_lists() {
 }
 
 # listed_releases SERIES: releases whose debug symbols are listed, newest first. A
-# release is what stands between linux-image- and -dbg.
+# release is what stands between linux-image- and -dbg: 6.1.0-56-amd64 or 6.12.117+deb12-amd64,
+# and not 6.1.0-56-rt-amd64, which is another flavour.
 listed_releases() {
     local version flavour
     version=$(kernel_field "$1" 2)
     flavour=$(kernel_field "$1" 3)
     apt-cache pkgnames "linux-image-$version." \
-        | sed -n "s/^linux-image-\(${version//./\\.}\..*-$flavour\)-dbg\$/\1/p" \
+        | sed -nE "s/^linux-image-(${version//./\\.}\.[^-]*(-[0-9][^-]*)?-$flavour)-dbg\$/\1/p" \
         | sort -rV
 }
 

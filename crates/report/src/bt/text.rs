@@ -40,6 +40,9 @@ fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Res
     for exception in exceptions {
         write_exception(exception, None, out, theme)?;
     }
+    if stack.frames.is_empty() && stack.end == "user_mode" {
+        writeln!(out, "    {}", Painted(theme.dim, "(in user mode: nothing on the kernel's stack)"))?;
+    }
     if let Some(error) = stack.error {
         let what = if stack.end == "truncated" { "stack cut off" } else { "note" };
         writeln!(out, "    {}", Painted(theme.doubtful, format_args!("({what}: {})", Sanitized::new(error))))?;

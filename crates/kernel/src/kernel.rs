@@ -34,7 +34,7 @@ pub struct Kernel<'a> {
     percpu: PerCpu,
     code: Code<'a>,
     swap: SwapLayout,
-    task_layout: TaskLayout,
+    pub(crate) task_layout: TaskLayout,
     run_queue_layout: RunQueueLayout,
     page_layout: PageLayout,
     pgd: crate::layout::Field,

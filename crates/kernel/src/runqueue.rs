@@ -143,7 +143,8 @@ struct Groups {
     nodes_left: usize,
 }
 
-/// Reads run queues; `tasks` are the known tasks, so that group and server entities are not taken for tasks.
+/// Reads run queues; `tasks` are the tasks that are on the task list, so that group and server entities are not taken for
+/// tasks.
 pub(crate) struct RunQueueReader<'a, M: ?Sized> {
     pub(crate) memory: &'a M,
     pub(crate) layout: &'a RunQueueLayout,
@@ -257,8 +258,18 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
                 queued.push(Queued { task, class: Class::Fair });
             } else if let Some(group) = self.group(node) {
                 self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
+            } else if let Some(task) = self.exiting(node, cpu) {
+                queued.push(Queued { task, class: Class::Fair });
             }
         }
+    }
+
+    /// The task of an entity that owns no queue, though it is on no task list: one that exits leaves the list some time
+    /// before it is switched out for good (`release_task()` in `kernel/exit.c`), and may be preempted in between.
+    fn exiting(&self, node: VirtAddr, cpu: u32) -> Option<VirtAddr> {
+        let task = self.task_layout.fair_node.container(node);
+        let read = self.task_layout.read(self.memory, task).ok()?;
+        (read.on_rq == 1 && read.cpu == cpu && !read.on_cpu).then_some(task)
     }
 
     /// The run queue that the group entity with its tree node here owns.

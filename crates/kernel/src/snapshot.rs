@@ -11,7 +11,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
 use crate::stacks::TaskMachine;
-use crate::{CpuRegisters, Gap, Kernel, RunQueue, SymbolName, Task};
+use crate::{CpuRegisters, Gap, Kernel, RunQueue, SymbolName, Task, tasks};
 
 /// Where a code address is, in names and source lines. Shared by all frames at the same address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,9 +126,10 @@ impl Snapshot {
     #[must_use]
     pub fn read(kernel: &Kernel<'_>) -> Self {
         let mut gaps = kernel.gaps().to_vec();
-        let tasks = kernel.tasks(&mut gaps);
-        let mut queues: BTreeMap<u32, RunQueue> =
-            kernel.run_queues(&tasks, &mut gaps).into_iter().map(|queue| (queue.cpu, queue)).collect();
+        let mut tasks = kernel.tasks(&mut gaps);
+        let queues = kernel.run_queues(&tasks, &mut gaps);
+        tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
+        let mut queues: BTreeMap<u32, RunQueue> = queues.into_iter().map(|queue| (queue.cpu, queue)).collect();
         let by_address: HashMap<_, _> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
         let pid_on = |cpu: u32| {
             let current = queues.get(&cpu)?.current;

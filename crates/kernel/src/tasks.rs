@@ -2,11 +2,13 @@
 //! tasks of all CPUs, which are on no list.
 
 use std::collections::HashSet;
+use std::iter;
 
 use rayon::prelude::*;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::list::list;
+use crate::runqueue::RunQueue;
 use crate::task::{Task, TaskLayout};
 use crate::{Gap, Kernel};
 
@@ -25,6 +27,33 @@ pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<
         }
     }
     read_from(kernel.memory(), layout, &idle, kernel.symbol("init_task"), gaps)
+}
+
+/// Adds the tasks that run or wait in `queues` and are on no task list, because they exit. `tasks` stay in their order.
+pub(crate) fn add_exiting<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    layout: &TaskLayout,
+    queues: &[RunQueue],
+    tasks: &mut Vec<Task>,
+) {
+    let mut seen: HashSet<_> = tasks.iter().map(|task| task.address).collect();
+    let listed = tasks.len();
+    for queue in queues {
+        let running = (queue.current, true);
+        let waiting = queue.queued.iter().map(|queued| (queued.task, false));
+        for (address, on_cpu) in iter::once(running).chain(waiting) {
+            if !seen.insert(address) {
+                continue;
+            }
+            // One that does not say that it is here is no task but a damaged pointer.
+            let read = layout.read(memory, address).ok();
+            tasks.extend(read.filter(|task| task.on_cpu == on_cpu && task.cpu == queue.cpu && task.on_rq == 1));
+        }
+    }
+    if tasks.len() > listed {
+        // Stable: idle tasks stay by CPU.
+        tasks.sort_by_key(|task| task.pid);
+    }
 }
 
 /// The idle tasks, and those on the list that goes through `init`.
@@ -119,6 +148,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runqueue::{Class, Queued};
     use crate::test_memory::TestMemory;
 
     /// `init_task`, another CPU's idle task, a leader with two more threads, a leader of its own.
@@ -163,6 +193,35 @@ mod tests {
         let (tasks, gaps) = read(&memory());
         assert_eq!(gaps, []);
         assert_eq!(tasks, [INIT, IDLE, OTHER, LEADER, THREADS[1], THREADS[0]]);
+    }
+
+    #[test]
+    fn tasks_that_exit_are_found_in_the_run_queues() {
+        const EXITING: u64 = 0x7_0000;
+        const DAMAGED: u64 = 0x8_0000;
+        let mut memory = memory();
+        for (task, pid, on_cpu) in [(EXITING, 25, 0), (DAMAGED, 0x1234, 7)] {
+            memory.put(task, &[0; 0x100]);
+            memory.put_u32(task + 0x28, pid);
+            memory.put_u32(task + 0x58, on_cpu);
+            memory.put_u32(task + 0x5c, 1);
+        }
+        let layout = TaskLayout::for_tests();
+        let mut tasks: Vec<_> =
+            [INIT, IDLE, OTHER, LEADER].map(|task| layout.read(&memory, VirtAddr::new(task)).unwrap()).into();
+        let waiting = |task| Queued { task: VirtAddr::new(task), class: Class::Fair };
+        let queue = RunQueue {
+            cpu: 0,
+            address: VirtAddr::default(),
+            current: VirtAddr::new(LEADER),
+            idle: VirtAddr::new(INIT),
+            clock_ns: 0,
+            nr_running: 3,
+            queued: [OTHER, EXITING, DAMAGED, 0xdead_0000].map(waiting).into(),
+        };
+        add_exiting(&memory, &layout, &[queue], &mut tasks);
+        let found: Vec<_> = tasks.iter().map(|task| task.address.get()).collect();
+        assert_eq!(found, [INIT, IDLE, OTHER, EXITING, LEADER]);
     }
 
     #[test]

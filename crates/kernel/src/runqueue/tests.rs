@@ -156,6 +156,23 @@ fn tasks_of_a_group_are_found_in_its_queue() {
 }
 
 #[test]
+fn a_task_that_exits_is_on_no_list_but_in_the_queue() {
+    const EXITING: u64 = 0x40_0000;
+    let mut memory = empty();
+    let root = node(&mut memory, EXITING + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, root);
+    memory.put(EXITING, &[0; 0x100]);
+    node(&mut memory, EXITING + FAIR_NODE, 0, 0);
+    memory.put_u32(EXITING + 0x54, 3);
+    memory.put_u32(EXITING + 0x5c, 1);
+    let found = |memory: &TestMemory| read(memory).0.queued;
+    assert_eq!(found(&memory), [Queued { task: VirtAddr::new(EXITING), class: Class::Fair }]);
+    // What does not say that it waits here is no task.
+    memory.put_u32(EXITING + 0x54, 2);
+    assert_eq!(found(&memory), []);
+}
+
+#[test]
 fn groups_that_contain_one_another_end() {
     let mut memory = empty();
     // Two groups in one tree that both own this very tree.
@@ -199,12 +216,13 @@ fn times_by_the_queues_own_clock() {
 
 proptest! {
     #[test]
-    fn any_memory_gives_known_tasks_only(memory in damaged_memory(RQ..RQ + 0x2000)) {
+    fn any_memory_gives_tasks_only(memory in damaged_memory(RQ..RQ + 0x2000)) {
         let tasks = (0..0x40).map(|index| (VirtAddr::new(RQ + 0x80 * index as u64), index)).collect();
         let (layout, task_layout) = (layout(), TaskLayout::for_tests());
         let reader = RunQueueReader { memory: &memory, layout: &layout, task_layout: &task_layout, tasks: &tasks, nodes: NodesLeft::default() };
         if let Ok(queue) = reader.read(0, VirtAddr::new(RQ), &mut Vec::new()) {
-            prop_assert!(queue.queued.iter().all(|queued| tasks.contains_key(&queued.task)));
+            let waits = |task| task_layout.read(&memory, task).is_ok_and(|task| task.on_rq == 1 && task.cpu == 0);
+            prop_assert!(queue.queued.iter().all(|queued| tasks.contains_key(&queued.task) || waits(queued.task)));
         }
     }
 }

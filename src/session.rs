@@ -8,7 +8,7 @@ use std::time::Instant;
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{OpenError, Vmlinux};
 use vmcore_dump::{Dump, Unpacking};
-use vmcore_kernel::{Gap, Kernel, OwnTablesError, Snapshot, sections_from_dump, vmlinux_from_dump};
+use vmcore_kernel::{Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
 use crate::cli::{Global, Input, Search};
@@ -193,8 +193,6 @@ fn own_tables(dump: &Dump, not_found: Failure, context: &Context) -> Result<Vmli
             ));
             Ok(vmlinux)
         }
-        // That is what the search has said already.
-        Err(OwnTablesError::NoVmcoreinfo) => Err(not_found),
         Err(why) => Err(not_found.because(format_args!("the dump's own tables cannot stand in for it: {why}"))),
     }
 }

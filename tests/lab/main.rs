@@ -14,6 +14,7 @@
 mod damage;
 mod debug_files;
 mod lab_dump;
+mod no_vmcoreinfo;
 mod own_tables;
 mod program;
 mod stacks;
@@ -29,7 +30,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("stacks", stacks::are_whole),
@@ -39,6 +40,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("log", state::log),
     ("info", state::info),
     ("without_debug_file", own_tables::without_debug_file),
+    ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
 ];
 

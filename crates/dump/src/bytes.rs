@@ -70,6 +70,14 @@ impl FileBytes {
         }
     }
 
+    /// Says whether all bytes are going to be read, from the first to the last.
+    pub(crate) fn advise(&self, pass: bool) {
+        match self {
+            Self::Mapped(map) => map.advise(pass),
+            Self::Flattened(flattened) => flattened.advise(pass),
+        }
+    }
+
     /// As [`FileBytes::read`], for passes over large parts of the file that should not stay in memory.
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         match self {

@@ -278,6 +278,23 @@ impl Dump {
         }
     }
 
+    /// Does `work`, which looks at most of the memory in ascending order: the file is read ahead meanwhile.
+    ///
+    /// An analysis touches a few thousand pages all over a dump, so that nothing else is.
+    pub fn pass<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.advise(true);
+        let result = work();
+        self.advise(false);
+        result
+    }
+
+    fn advise(&self, pass: bool) {
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.advise(pass),
+            Memory::Kdump(memory) => memory.advise(pass),
+        }
+    }
+
     /// What is missing from the file, if anything is.
     ///
     /// In kdump-compressed dumps the first call reads a bitmap.

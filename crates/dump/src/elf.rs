@@ -70,6 +70,10 @@ impl ElfMemory {
     pub(crate) fn read(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.extents.read(&self.file, address, buf)
     }
+
+    pub(crate) fn advise(&self, pass: bool) {
+        self.file.advise(pass);
+    }
 }
 
 /// Reads the headers and notes of an ELF core.

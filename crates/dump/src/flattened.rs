@@ -164,6 +164,11 @@ impl Flattened {
         })
     }
 
+    /// As [`Mapping::advise`].
+    pub(crate) fn advise(&self, pass: bool) {
+        self.map.advise(pass);
+    }
+
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         self.read_with(offset, buf, |file_offset, buf| self.map.read_apart(file_offset, buf))
     }

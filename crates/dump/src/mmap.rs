@@ -67,6 +67,12 @@ impl Mapping {
         Ok(Self { map, file })
     }
 
+    /// Says how the bytes are going to be read: all of them, from the first to the last, or as at first, here and there.
+    pub(crate) fn advise(&self, pass: bool) {
+        // It is only advice.
+        let _ = self.map.advise(if pass { memmap2::Advice::Sequential } else { memmap2::Advice::Random });
+    }
+
     /// Fills `buf` from `offset` on by a system call, so that the bytes do not count as memory of this process: for
     /// passes over large parts of the file. `None` where the file does not have all of it.
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {

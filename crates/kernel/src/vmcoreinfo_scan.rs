@@ -4,6 +4,8 @@
 //! `vmcoreinfo_data` in `kernel/vmcore_info.c` (4.14, 203e9e41219b; before, it was a static array). It begins with
 //! `OSRELEASE=`, as `crash_save_vmcoreinfo_init` writes that first.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, read_page};
@@ -34,10 +36,10 @@ pub struct FoundVmcoreinfo {
 /// It can be that of another kernel, such as one that booted this one by kexec: the build-id in it tells.
 #[must_use]
 pub fn find_vmcoreinfo(dump: &Dump) -> Option<FoundVmcoreinfo> {
-    let frames: Vec<Pfn> = frames::chunks(dump, MAX_PAGES)
-        .par_iter()
-        .flat_map_iter(|frames| frames.clone().map(Pfn::new).filter(|&frame| vmcoreinfo_at(dump, frame).is_some()))
-        .collect();
+    let chunks = frames::chunks(dump, MAX_PAGES);
+    let in_chunk =
+        |frames: &Range<u64>| frames.clone().map(Pfn::new).filter(|&frame| vmcoreinfo_at(dump, frame).is_some());
+    let frames: Vec<Pfn> = dump.pass(|| chunks.par_iter().flat_map_iter(in_chunk).collect());
     let alive = frames.par_iter().find_map_first(|&frame| {
         vmcoreinfo_at(dump, frame).filter(|found| is_of_this_memory(dump, &Vmcoreinfo::parse(&found.text)))
     });

@@ -117,6 +117,10 @@ impl Part {
 }
 
 impl KdumpMemory {
+    pub(crate) fn advise(&self, pass: bool) {
+        self.parts.iter().for_each(|part| part.file.advise(pass));
+    }
+
     pub(super) fn new(mut parts: Vec<Part>) -> Self {
         parts.sort_by_key(|part| part.header.frames().start);
         Self {

@@ -1,7 +1,8 @@
 //! A vmlinux made of what the crashed kernel kept of itself: analysis without any debug file.
 //!
 //! ```text
-//! VMCOREINFO      phys_base, KERNELOFFSET, and since 6.0 (kernel commit f09bddbd8661) where kallsyms is
+//! VMCOREINFO      phys_base, KERNELOFFSET, and since 6.0 (kernel commit f09bddbd8661) where kallsyms is; before, and
+//!                 without VMCOREINFO, kallsyms is found by its shape (`scan`)
 //! kallsyms        all symbols, without sizes; with data only if the kernel has CONFIG_KALLSYMS_ALL
 //! __start_BTF ..  the types (CONFIG_DEBUG_INFO_BTF)
 //! __start_orc_*   the unwind tables (CONFIG_UNWINDER_ORC), sorted when the kernel was built
@@ -12,23 +13,33 @@
 //! has besides and a kernel has not: source lines, sizes of symbols, `.debug_frame`.
 
 mod kallsyms;
+mod scan;
 mod supply;
 
 use std::ops::Range;
 
 use vmcore_debuginfo::{ImageParts, OpenError, PartSection, PartSymbol, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{MAX_READ, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
+use vmcore_memory::{MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr, le_u32, le_u64};
 
-use crate::address_space::AddressSpace;
+use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
+use crate::identity::build_id_in_memory;
+use crate::{frames, place};
 pub use kallsyms::KallsymsError;
-use kallsyms::{Kallsyms, MAX_SYMBOLS, Tables, Values};
+use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables};
+use scan::Found;
 pub use supply::sections_from_dump;
 
 /// More than the names of any kernel take, compressed, in bytes; some 2 MiB are usual.
 const MAX_NAMES: u64 = 32 << 20;
 /// `kallsyms_token_table` in bytes, at most: the last token starts where a `u16` can say, and is shorter than this.
 const MAX_TOKENS: u64 = (1 << 16) + 512;
+/// What the banner begins with.
+const BANNER: &[u8; 14] = b"Linux version ";
+/// `CONFIG_PHYSICAL_START`: where `_text` is linked to, from `IMAGE_BASE` on.
+const LINK_OFFSET: u64 = 16 << 20;
+/// Pages that are searched in all: 64 GiB.
+const MAX_PAGES: u64 = 1 << 24;
 /// The longest banner that is read, in bytes.
 const MAX_BANNER: usize = 512;
 
@@ -44,11 +55,11 @@ const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnTablesError {
-    /// Nothing says where the kernel is.
-    #[error("the dump has no VMCOREINFO")]
-    NoVmcoreinfo,
-    /// The kernel does not say where its tables are: kernels before 6.0 do not.
-    #[error("VMCOREINFO has no {0}")]
+    /// Nothing says where the kernel is, and nothing in memory looks like its tables.
+    #[error("no symbol table of a kernel (kallsyms) with its banner is in memory")]
+    NotFound,
+    /// The kernel does not say where its tables are, as kernels before 6.0, and they are not in its image either.
+    #[error("VMCOREINFO has no {0}, and the kernel's image has no symbol table (kallsyms)")]
     NotInVmcoreinfo(&'static str),
     /// The tables are not in the dump.
     #[error("cannot read {what} at {address}: {source}")]
@@ -86,76 +97,131 @@ pub enum OwnTablesError {
 
 /// The vmlinux that the kernel in `dump` is able to describe.
 ///
+/// Where VMCOREINFO does not lead to it, all memory is searched for it.
+///
 /// # Errors
 ///
 /// [`OwnTablesError`] where it does not describe enough to analyze it.
 pub fn vmlinux_from_dump(dump: &Dump) -> Result<Vmlinux, OwnTablesError> {
-    vmlinux_from(dump, dump.vmcoreinfo().ok_or(OwnTablesError::NoVmcoreinfo)?)
+    let Some(info) = dump.vmcoreinfo() else {
+        return by_search(dump).ok_or(OwnTablesError::NotFound)?;
+    };
+    // An earlier kernel's VMCOREINFO leads to anything.
+    by_vmcoreinfo(dump, info).or_else(|why| by_search(dump).unwrap_or(Err(why)))
 }
 
-fn vmlinux_from(physical: &dyn ReadPhysical, info: &Vmcoreinfo) -> Result<Vmlinux, OwnTablesError> {
+/// By what VMCOREINFO says of the image.
+fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, OwnTablesError> {
     let phys_base = info.number("phys_base").ok_or(OwnTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
     let image = Image {
-        memory: AddressSpace::image_only(physical, phys_base.cast_unsigned()),
-        info,
+        memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
         kaslr_offset: info.kerneloffset().unwrap_or(0),
     };
-    let symbols = image.kallsyms()?;
-    let own = Own { image, symbols: &symbols };
-    own.check()?;
+    let tables = match image.tables(info) {
+        Err(OwnTablesError::NotInVmcoreinfo(what)) => {
+            image.search(dump, info).ok_or(OwnTablesError::NotInVmcoreinfo(what))?
+        }
+        tables => tables?,
+    };
+    let symbols = tables.decode(image.kaslr_offset)?;
+    let own = Own { image, symbols: &symbols, build_id: info.build_id() };
+    own.check(info)?;
     Ok(Vmlinux::from_parts(&own.parts()?)?)
+}
+
+/// By the shape of the tables alone; `None` where there are none.
+fn by_search(dump: &Dump) -> Option<Result<Vmlinux, OwnTablesError>> {
+    let chunks = frames::chunks(dump, MAX_PAGES);
+    let image_and_symbols = |found: Found| {
+        let symbols = found.tables.decode(0).ok()?;
+        Some((Image::around(dump, found.index, &symbols)?, symbols))
+    };
+    let (image, symbols) = dump.pass(|| scan::find(dump, &chunks).find_map(image_and_symbols))?;
+    let symbols = symbols.moved_back(image.kaslr_offset);
+    let own = Own { image, symbols: &symbols, build_id: None };
+    Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
 }
 
 /// The kernel image in memory.
 struct Image<'a> {
     memory: AddressSpace<'a>,
-    info: &'a Vmcoreinfo,
     kaslr_offset: u64,
 }
 
-impl Image<'_> {
-    fn kallsyms(&self) -> Result<Kallsyms, OwnTablesError> {
-        let place = |name, key| self.info.symbol(name).ok_or(OwnTablesError::NotInVmcoreinfo(key));
+impl<'a> Image<'a> {
+    /// The image that holds the table at `inside` and has these run-time symbols: its banner is where it has to be.
+    ///
+    /// How far it was moved cannot be told from within. Kernels are linked to 16 MiB (`CONFIG_PHYSICAL_START`) unless
+    /// somebody took the trouble to change that.
+    fn around(physical: &'a dyn ReadPhysical, inside: PhysAddr, symbols: &Kallsyms) -> Option<Self> {
+        let offset = |name| symbols.address(name)?.get().checked_sub(IMAGE_BASE);
+        let (start, end, banner) =
+            (offset("_text").or_else(|| offset("_stext"))?, offset("_end")?, offset("linux_banner")?);
+        if end.checked_sub(start)? > MAX_IMAGE_SIZE {
+            return None;
+        }
+        let lowest = inside.get().wrapping_sub(end).cast_signed();
+        let highest = inside.get().wrapping_sub(start).cast_signed();
+        let alignment = place::ALIGNMENT.cast_signed();
+        // The first multiple of the alignment, also of negative numbers.
+        let first = lowest.checked_add(lowest.wrapping_neg().rem_euclid(alignment))?;
+        let has_banner = |base: &i64| {
+            let mut text = [0; BANNER.len()];
+            let at = PhysAddr::new(banner.wrapping_add_signed(*base));
+            physical.read_physical(at, &mut text).is_ok() && text == *BANNER
+        };
+        let phys_base = (first..=highest).step_by(usize::try_from(alignment).ok()?).find(has_banner)?;
+        let kaslr_offset = start.checked_sub(LINK_OFFSET).filter(|offset| offset.is_multiple_of(place::ALIGNMENT));
+        Some(Self {
+            memory: AddressSpace::image_only(physical, phys_base.cast_unsigned()),
+            kaslr_offset: kaslr_offset.unwrap_or(0),
+        })
+    }
+
+    /// The tables, by their shape: in the image, if VMCOREINFO says where that is.
+    fn search(&self, dump: &Dump, info: &Vmcoreinfo) -> Option<RawTables> {
+        let start = self.memory.translate(info.symbol("_stext")?).ok()?.pfn().get();
+        let end = start.saturating_add(MAX_IMAGE_SIZE / PAGE_SIZE);
+        let chunks = frames::chunks(dump, MAX_PAGES).into_iter();
+        let within = |frames: Range<u64>| frames.start.max(start)..frames.end.min(end);
+        let chunks: Vec<_> = chunks.map(within).filter(|frames| !frames.is_empty()).collect();
+        Some(dump.pass(|| scan::find(dump, &chunks).next())?.tables)
+    }
+
+    /// The tables, where VMCOREINFO says that they are.
+    fn tables(&self, info: &Vmcoreinfo) -> Result<RawTables, OwnTablesError> {
+        let place = |name, key| info.symbol(name).ok_or(OwnTablesError::NotInVmcoreinfo(key));
         let names = place("kallsyms_names", "SYMBOL(kallsyms_names)")?;
         let count = place("kallsyms_num_syms", "SYMBOL(kallsyms_num_syms)")?;
         let token_table = place("kallsyms_token_table", "SYMBOL(kallsyms_token_table)")?;
         let token_index = place("kallsyms_token_index", "SYMBOL(kallsyms_token_index)")?;
-        let relative = self.info.symbol("kallsyms_offsets").zip(self.info.symbol("kallsyms_relative_base"));
+        let relative = info.symbol("kallsyms_offsets").zip(info.symbol("kallsyms_relative_base"));
         let values = match relative {
             Some((offsets, _)) => offsets,
             None => place("kallsyms_addresses", "SYMBOL(kallsyms_offsets)")?,
         };
-        // The tables lie together, in an order that has changed (kernel commit 404bad70fcf7, 6.4): each ends at the
-        // latest where another one begins.
+        // The tables lie together, in an order that has changed (see `scan`): each ends at the latest where another
+        // one begins.
         let places = [names, count, token_table, token_index, values];
         let up_to_next = |start: VirtAddr, max: u64| {
             let next = places.iter().filter_map(|place| place.get().checked_sub(start.get()));
             next.filter(|&distance| distance != 0).min().map_or(max, |distance| distance.min(max))
         };
-
-        let number = self.read("kallsyms_num_syms", count, 4)?;
-        let number = number.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        if !(1..=MAX_SYMBOLS).contains(&number) {
-            return Err(KallsymsError::Count(number).into());
+        let number = |bytes: Vec<u8>| le_u32(&bytes, 0).unwrap_or_default();
+        let count = number(self.read("kallsyms_num_syms", count, 4)?);
+        if !(1..=MAX_SYMBOLS).contains(&count) {
+            return Err(KallsymsError::Count(count).into());
         }
-        let names = self.read("kallsyms_names", names, up_to_next(names, MAX_NAMES))?;
-        let token_table = self.read("kallsyms_token_table", token_table, up_to_next(token_table, MAX_TOKENS))?;
-        let token_index = self.read("kallsyms_token_index", token_index, 512)?;
         let size = if relative.is_some() { 4 } else { 8 };
-        let values = self.read("the symbols' addresses", values, u64::from(number) * size)?;
         let base = relative.map(|(_, base)| self.read("kallsyms_relative_base", base, 8)).transpose()?;
-        let values = match base.and_then(|bytes| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))) {
-            Some(base) => Values::Relative { offsets: &values, base },
-            None => Values::Addresses(&values),
-        };
-        Ok(Kallsyms::decode(&Tables {
-            count: number,
-            names: &names,
-            token_table: &token_table,
-            token_index: &token_index,
-            values,
-            kaslr_offset: self.kaslr_offset,
-        })?)
+        Ok(RawTables {
+            count,
+            names: self.read("kallsyms_names", names, up_to_next(names, MAX_NAMES))?,
+            token_table: self.read("kallsyms_token_table", token_table, up_to_next(token_table, MAX_TOKENS))?,
+            token_index: self.read("kallsyms_token_index", token_index, scan::INDEX_LEN as u64)?,
+            values: self.read("the symbols' addresses", values, u64::from(count) * size)?,
+            base: base.and_then(|bytes| le_u64(&bytes, 0)),
+        })
     }
 
     /// `len` bytes at the run-time address `address`.
@@ -168,12 +234,14 @@ impl Image<'_> {
 struct Own<'a> {
     image: Image<'a>,
     symbols: &'a Kallsyms,
+    /// As VMCOREINFO says.
+    build_id: Option<Vec<u8>>,
 }
 
 impl<'a> Own<'a> {
     /// Compares one symbol with what VMCOREINFO says of it: a table that was decoded wrongly would say anything.
-    fn check(&self) -> Result<(), OwnTablesError> {
-        let Some(vmcoreinfo) = self.image.info.symbol("_stext") else { return Ok(()) };
+    fn check(&self, info: &Vmcoreinfo) -> Result<(), OwnTablesError> {
+        let Some(vmcoreinfo) = info.symbol("_stext") else { return Ok(()) };
         let kallsyms = self.symbol("_stext").map(|address| address.wrapping_add(self.image.kaslr_offset));
         if kallsyms == Some(vmcoreinfo) {
             return Ok(());
@@ -205,7 +273,7 @@ impl<'a> Own<'a> {
             image: self.range("_text", "_end").or_else(|| self.range("_stext", "_end")).unwrap_or_default(),
             sections,
             banner: self.banner(),
-            build_id: self.image.info.build_id(),
+            build_id: self.build_id(),
         })
     }
 
@@ -225,6 +293,14 @@ impl<'a> Own<'a> {
         Some(banner)
     }
 
+    /// The build-id: without VMCOREINFO, as the image itself has it.
+    fn build_id(&self) -> Option<Vec<u8>> {
+        let run_time = |name| Some(self.symbol(name)?.wrapping_add(self.image.kaslr_offset));
+        let in_memory =
+            || build_id_in_memory(&self.image.memory, run_time("__start_notes")?, run_time("__stop_notes")?);
+        self.build_id.clone().or_else(in_memory)
+    }
+
     /// The link-time addresses between two symbols; `None` where there is nothing between them.
     fn range(&self, start: &str, end: &str) -> Option<Range<VirtAddr>> {
         let (start, end) = (self.symbol(start)?, self.symbol(end)?);
@@ -233,7 +309,6 @@ impl<'a> Own<'a> {
 
     /// The link-time address of a symbol of the image.
     fn symbol(&self, name: &str) -> Option<VirtAddr> {
-        let found = self.symbols.iter().find(|symbol| symbol.name == name.as_bytes() && symbol.letter != b'A')?;
-        Some(VirtAddr::new(found.address))
+        self.symbols.address(name)
     }
 }

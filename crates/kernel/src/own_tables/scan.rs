@@ -1,0 +1,236 @@
+//! The tables of kallsyms, found in physical memory by their shape.
+//!
+//! VMCOREINFO says where they are only since 6.0 (kernel commit f09bddbd8661), and no kernel has symbols for them in
+//! the tables themselves. But they lie together, each aligned to 8 bytes, in an order that has been one of two:
+//!
+//! ```text
+//! up to 6.3   offsets, relative_base, num_syms, names, markers, (6.2: seqs_of_names), token_table, token_index
+//!             without CONFIG_KALLSYMS_BASE_RELATIVE: addresses, num_syms, names, ...
+//! since 6.4   num_syms, names, markers, token_table, token_index, offsets, relative_base, seqs_of_names
+//!             (kernel commit 404bad70fcf7)
+//! ```
+//!
+//! 1. `token_index`: 256 ascending u16 from 0 on, and before it the 256 strings that they say how long are. Nothing else
+//!    looks like this.
+//! 2. `num_syms` and `names`: going back from there, the first number that is followed by as many names and then by
+//!    `markers`, which say where every 256th name begins: u32 each (u64 before 5.0, kernel commit 80ffbaa5b1bd).
+//! 3. The symbols' addresses: at one of three places, and ascending.
+//!
+//! Source: `scripts/kallsyms.c`.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadPhysical, le_u16, le_u32, le_u64};
+
+use super::kallsyms::{MAX_SYMBOLS, RawTables, take_codes};
+use crate::address_space::{IMAGE_BASE, MAX_IMAGE_SIZE};
+
+/// `kallsyms_token_index` in bytes.
+pub(super) const INDEX_LEN: usize = 512;
+/// Fewer symbols than any kernel has.
+const MIN_SYMBOLS: u32 = 256;
+/// The longest token that is accepted: that of a whole name.
+const MAX_TOKEN: usize = 512;
+/// Where names are looked for before the tokens, in bytes: with all symbols of a distribution they take some 3 MiB.
+const MAX_BEFORE: u64 = 16 << 20;
+/// Places with tokens that are looked at: a machine has two when a crash kernel is loaded.
+const MAX_PLACES: usize = 16;
+/// Chunks that are searched before what was found is looked at: 128 MiB, more than an image.
+const AT_ONCE: usize = 8;
+/// Names that are passed over for all numbers that could be `num_syms` together.
+const MAX_STEPS: usize = 64 << 20;
+/// Symbols between two markers.
+const MARKED: usize = 256;
+
+/// Tables in memory.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) tables: RawTables,
+    /// Where `kallsyms_token_index` is.
+    pub(super) index: PhysAddr,
+}
+
+/// The tables in these frames, in the order of their addresses, searched for as they are asked for.
+pub(super) fn find<'a>(physical: &'a dyn ReadPhysical, chunks: &'a [Range<u64>]) -> impl Iterator<Item = Found> + 'a {
+    let tokens = move |chunks: &[Range<u64>]| -> Vec<Tokens> {
+        let in_chunk = |frames: &Range<u64>| frames.clone().flat_map(|frame| tokens_in(physical, Pfn::new(frame)));
+        chunks.par_iter().flat_map_iter(in_chunk).collect()
+    };
+    let places = chunks.chunks(AT_ONCE).flat_map(tokens).take(MAX_PLACES);
+    places.filter_map(|tokens| tables(physical, tokens))
+}
+
+/// `kallsyms_token_table` and `kallsyms_token_index`.
+struct Tokens {
+    table_at: PhysAddr,
+    table: Vec<u8>,
+    index_at: PhysAddr,
+    index: Vec<u8>,
+}
+
+/// The tokens whose index begins in this frame.
+fn tokens_in(physical: &dyn ReadPhysical, frame: Pfn) -> Vec<Tokens> {
+    let mut page = [0; PAGE_SIZE as usize];
+    let Some(start) = frame.phys_addr() else { return Vec::new() };
+    if physical.read_physical(start, &mut page).is_err() {
+        return Vec::new();
+    }
+    let words = page.as_chunks::<8>().0.iter().zip((0..).step_by(8));
+    words
+        .filter(|(word, _)| begins_index(word))
+        .filter_map(|(_, at)| tokens_at(physical, start.checked_add(at)?))
+        .collect()
+}
+
+/// 0, and then three numbers that ascend: true of few places.
+fn begins_index(word: &[u8; 8]) -> bool {
+    let word = u64::from_le_bytes(*word);
+    let (second, third, fourth) = (word >> 16 & 0xffff, word >> 32 & 0xffff, word >> 48);
+    // This runs for every word of the memory: what most of them are not is asked first.
+    word & 0xffff == 0 && second != 0 && second < third && third < fourth && fourth <= 3 * (MAX_TOKEN as u64 + 1)
+}
+
+fn tokens_at(physical: &dyn ReadPhysical, index_at: PhysAddr) -> Option<Tokens> {
+    let mut index = vec![0; INDEX_LEN];
+    physical.read_physical(index_at, &mut index).ok()?;
+    let starts: Vec<usize> = (0..256).filter_map(|token| le_u16(&index, token * 2).map(usize::from)).collect();
+    let ascending = starts.windows(2).all(|pair| matches!(pair, [a, b] if a < b && b - a <= MAX_TOKEN + 1));
+    let last = *starts.last()?;
+    if !ascending {
+        return None;
+    }
+    let most = (last + MAX_TOKEN + 1).next_multiple_of(8);
+    let before = read_before(physical, index_at, most as u64);
+    // Where the table begins depends on the length of the last token.
+    let table = ((last + 1).next_multiple_of(8)..=most).step_by(8).find_map(|len| {
+        let table = before.get(before.len().checked_sub(len)?..)?;
+        are_tokens(table, &starts).then_some(table)
+    })?;
+    Some(Tokens { table_at: index_at.checked_sub(table.len() as u64)?, table: table.to_vec(), index_at, index })
+}
+
+/// Whether each of the strings that begin at `starts` ends where the next begins, and the last before the padding.
+fn are_tokens(table: &[u8], starts: &[usize]) -> bool {
+    let ends = starts.iter().skip(1).copied().chain([table.len()]);
+    starts.iter().zip(ends).all(|(&start, end)| {
+        let Some((text, zeroes)) = table.get(start..end).map(|bytes| {
+            let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+            bytes.split_at(len)
+        }) else {
+            return false;
+        };
+        let most = if end == table.len() { 8 } else { 1 };
+        let known = text.iter().all(|byte| !byte.is_ascii_control() && *byte != b' ');
+        known && (1..=most).contains(&zeroes.len()) && zeroes.iter().all(|&byte| byte == 0)
+    })
+}
+
+/// Up to `max` bytes that end before `end`, as far as they can be read.
+fn read_before(physical: &dyn ReadPhysical, end: PhysAddr, max: u64) -> Vec<u8> {
+    let lowest = end.get().saturating_sub(max);
+    let mut pieces = Vec::new();
+    let mut at = end.get();
+    while at > lowest {
+        let start = ((at - 1) & !(PAGE_SIZE - 1)).max(lowest);
+        let mut piece = vec![0; usize::try_from(at - start).unwrap_or_default()];
+        if physical.read_physical(PhysAddr::new(start), &mut piece).is_err() {
+            break;
+        }
+        pieces.push(piece);
+        at = start;
+    }
+    pieces.reverse();
+    pieces.concat()
+}
+
+/// The other tables, which are around the tokens.
+fn tables(physical: &dyn ReadPhysical, tokens: Tokens) -> Option<Found> {
+    let Tokens { table_at, table, index_at, index } = tokens;
+    let before = read_before(physical, table_at, MAX_BEFORE);
+    let names = find_names(&before)?;
+    let count_at = table_at.checked_sub((before.len() - names.count_at) as u64)?;
+    let names_bytes = before.get(names.range)?.to_vec();
+    let behind = index_at.checked_add(INDEX_LEN as u64)?;
+    let tables = values(physical, count_at, behind, names.count).into_iter().find_map(|(values, base)| {
+        let tables = RawTables {
+            count: names.count,
+            names: names_bytes.clone(),
+            token_table: table.clone(),
+            token_index: index.clone(),
+            values,
+            base,
+        };
+        tables.addresses_ascend().then_some(tables)
+    })?;
+    Some(Found { tables, index: index_at })
+}
+
+/// What follows a number that is `kallsyms_num_syms`.
+struct Names {
+    count: u32,
+    count_at: usize,
+    range: Range<usize>,
+}
+
+/// The number and names nearest to the end of `bytes`, which starts or ends at a multiple of 8.
+fn find_names(bytes: &[u8]) -> Option<Names> {
+    let mut steps = MAX_STEPS;
+    let places = (8..=bytes.len()).rev().step_by(8).map(|end| end - 8);
+    places.filter_map(|at| Some((at, le_u64(bytes, at)?))).find_map(|(count_at, number)| {
+        let count = u32::try_from(number).ok().filter(|count| (MIN_SYMBOLS..=MAX_SYMBOLS).contains(count))?;
+        let start = count_at + 8;
+        let end = names_end(bytes, start, count, &mut steps)?;
+        Some(Names { count, count_at, range: start..end })
+    })
+}
+
+/// The end of `count` names from `start` on, if their markers follow.
+fn names_end(bytes: &[u8], start: usize, count: u32, steps: &mut usize) -> Option<usize> {
+    let names = bytes.get(start..)?;
+    let mut rest = names;
+    let mut markers = Vec::new();
+    for symbol in 0..usize::try_from(count).ok()? {
+        *steps = steps.checked_sub(1)?;
+        if symbol % MARKED == 0 {
+            markers.push(u32::try_from(names.len() - rest.len()).ok()?);
+        }
+        // Every name has at least a letter for its type, and a character.
+        take_codes(&mut rest).filter(|codes| !codes.is_empty())?;
+    }
+    let end = bytes.len() - rest.len();
+    // Alignment is counted from the end: that is where the token table begins.
+    let padding = rest.len() % 8;
+    let found = rest.get(padding..)?;
+    let narrow = || markers.iter().enumerate().all(|(at, &marker)| le_u32(found, at * 4) == Some(marker));
+    let wide = || markers.iter().enumerate().all(|(at, &marker)| le_u64(found, at * 8) == Some(marker.into()));
+    (narrow() || wide()).then_some(end)
+}
+
+/// What may be the symbols' addresses, with the base that they count from.
+fn values(
+    physical: &dyn ReadPhysical,
+    count_at: PhysAddr,
+    behind: PhysAddr,
+    count: u32,
+) -> Vec<(Vec<u8>, Option<u64>)> {
+    let narrow = (u64::from(count) * 4).next_multiple_of(8);
+    let wide = u64::from(count) * 8;
+    let read = |at: Option<PhysAddr>, len: u64| {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        physical.read_physical(at?, &mut bytes).ok()?;
+        Some(bytes)
+    };
+    let base = |at: Option<PhysAddr>| {
+        let base = physical.read_physical_u64(at?).ok()?;
+        base.checked_sub(IMAGE_BASE).filter(|&offset| offset < MAX_IMAGE_SIZE).map(|_| base)
+    };
+    let relative = |base_at, at| Some((base(base_at)?, read(at, narrow)?)).map(|(base, bytes)| (bytes, Some(base)));
+    let since_6_4 = relative(behind.checked_add(narrow), Some(behind));
+    let up_to_6_3 = relative(count_at.checked_sub(8), count_at.checked_sub(8 + narrow));
+    let absolute = read(count_at.checked_sub(wide), wide).map(|bytes| (bytes, None));
+    [since_6_4, up_to_6_3, absolute].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests;

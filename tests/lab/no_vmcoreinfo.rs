@@ -1,0 +1,78 @@
+//! Without VMCOREINFO, neither as a note nor anywhere in memory, the answers are the same: with the vmlinux, and with
+//! nothing but the dump.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::lab_dump::LabDump;
+use crate::program::{Run, run, text};
+
+/// What the text begins with, and how much of it there can be.
+const TEXT: &[u8] = b"OSRELEASE=";
+const PAGE: usize = 4096;
+const BLOCK: usize = 16 << 20;
+/// Notes, and where they are looked for.
+const NAME: &[u8] = b"VMCOREINFO\0";
+const HEADERS: u64 = 1 << 16;
+
+pub(crate) fn same_answers(dump: &LabDump) {
+    // In the other formats the pages are compressed: the text cannot be destroyed without writing the dump again.
+    if text(&dump.json("info", &[])["dump"], "format") != "elf" {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let copy = directory.path().join("vmcore");
+    fs::copy(&dump.vmcore, &copy).expect("room for a dump");
+    let file = File::options().read(true).write(true).open(&copy).expect("the copy");
+    destroy_note(&file);
+    assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
+
+    let (status, original) = dump.analysis();
+    for vmlinux in [Some(dump.vmlinux.as_path()), None] {
+        let found = analyze(&copy, vmlinux).expect_status(status);
+        assert!(found.stderr.contains("no VMCOREINFO, neither as a note nor in memory"), "{}", found.stderr);
+        let found = found.json();
+        assert_eq!(found["kernel"], original["kernel"]);
+        for member in ["verdict", "spinners", "splitters", "edges", "refutations", "unknown", "findings", "remedy"] {
+            assert_eq!(found[member], original[member], "{member}, vmlinux: {vmlinux:?}");
+        }
+    }
+}
+
+fn analyze(vmcore: &Path, vmlinux: Option<&Path>) -> Run {
+    let paths = [Some(vmcore), vmlinux];
+    let arguments = ["analyze", "--format", "json"].into_iter().map(Path::new).chain(paths.into_iter().flatten());
+    run(arguments)
+}
+
+/// Gives the note a name that means nothing; dumps that were made of a machine without have none.
+fn destroy_note(file: &File) {
+    let mut headers = Vec::new();
+    file.take(HEADERS).read_to_end(&mut headers).expect("the headers");
+    for at in places(&headers, NAME) {
+        file.write_all_at(b"XX", at as u64).expect("the copy can be written");
+    }
+}
+
+/// Overwrites each page that begins with the text, and each copy of it elsewhere; says how many there were.
+fn destroy_texts(file: &File) -> usize {
+    let (mut block, mut at, mut found) = (vec![0; BLOCK + TEXT.len()], 0, 0);
+    loop {
+        let read = file.read_at(&mut block, at).expect("the copy can be read");
+        for place in places(&block[..read], TEXT) {
+            file.write_all_at(&[0xa5; PAGE - 64], at + place as u64).expect("the copy can be written");
+            found += 1;
+        }
+        if read <= TEXT.len() {
+            return found;
+        }
+        at += (read - TEXT.len()) as u64;
+    }
+}
+
+fn places(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
+    let first = bytes.iter().enumerate().filter(|&(_, &byte)| byte == needle[0]);
+    first.map(|(at, _)| at).filter(|&at| bytes[at..].starts_with(needle)).collect()
+}

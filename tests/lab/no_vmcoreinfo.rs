@@ -29,14 +29,14 @@ pub(crate) fn same_answers(dump: &LabDump) {
     destroy_note(&file);
     assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
 
-    let (status, original) = dump.analysis();
     for vmlinux in [Some(dump.vmlinux.as_path()), None] {
-        let found = analyze(&copy, vmlinux).expect_status(status);
+        let original = analyze(&dump.vmcore, vmlinux);
+        let found = analyze(&copy, vmlinux).expect_status(original.status);
         assert!(found.stderr.contains("no VMCOREINFO, neither as a note nor in memory"), "{}", found.stderr);
-        let found = found.json();
-        assert_eq!(found["kernel"], original["kernel"]);
-        for member in ["verdict", "spinners", "splitters", "edges", "refutations", "unknown", "findings", "remedy"] {
-            assert_eq!(found[member], original[member], "{member}, vmlinux: {vmlinux:?}");
+        let (original, found) = (original.json(), found.json());
+        let members = original.as_object().expect("an object").keys().filter(|member| *member != "dump");
+        for member in members {
+            assert!(found[member] == original[member], "{member} differs, vmlinux: {vmlinux:?}");
         }
     }
 }

@@ -108,7 +108,8 @@ impl Vmlinux {
     /// they do hold is not replaced.
     #[must_use]
     pub fn with_supplied(self, supplied: Vec<PartSection>) -> Self {
-        Self { supplied, ..self }
+        // What is known of types may be better now.
+        Self { supplied, types: OnceLock::new(), ..self }
     }
 
     /// Whether the section `name` is declared but its bytes are nowhere, as `objcopy --only-keep-debug` leaves sections

@@ -9,7 +9,6 @@ use vmcore_memory::{Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAdd
 use crate::address_space::AddressSpace;
 use crate::boot::{Regions, boot};
 use crate::code::{Code, SymbolName};
-use crate::identity::Signature;
 use crate::layout::Resolver;
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
@@ -64,7 +63,7 @@ impl<'a> Kernel<'a> {
         physical: &'a dyn ReadPhysical,
     ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
-        let (place, found_by) = locate(dump, vmlinux, physical, &mut gaps)?;
+        let (place, found_by) = place::locate(dump, vmlinux, physical, &mut gaps)?;
         let Place { kaslr_offset, page_levels, .. } = place;
         let (memory, regions) = boot(physical, &place, vmlinux);
         let symbols = vmlinux.symbols();
@@ -322,31 +321,6 @@ impl<'a> Kernel<'a> {
         let bytes = self.memory.read_c_string(self.symbol(name)?, max).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
-}
-
-/// Where the kernel is: as VMCOREINFO says, unless the vmlinux's kernel is not there but elsewhere.
-///
-/// A note can be that of another boot: a hypervisor keeps what the guest announced before it was started again, and the
-/// page of an earlier kernel can still be in memory.
-fn locate(
-    dump: &Dump,
-    vmlinux: &Vmlinux,
-    physical: &dyn ReadPhysical,
-    gaps: &mut Vec<Gap>,
-) -> Result<(Place, FoundBy), KernelError> {
-    let signature = Signature::of(vmlinux);
-    let find = || place::find(dump, physical, vmlinux, &signature);
-    let Some(info) = dump.vmcoreinfo() else { return find() };
-    identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
-    let place = Place::by_vmcoreinfo(physical, info, vmlinux)?;
-    if signature.first().is_some()
-        && !signature.is_at(physical, place.delta())
-        && let Ok(found) = find()
-    {
-        gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
-        return Ok(found);
-    }
-    Ok((place, FoundBy::Vmcoreinfo))
 }
 
 /// `MAX_SWAPFILES` is the length of the pointer array `swap_info`; the rest is told by what else the kernel has.

@@ -11,6 +11,7 @@ use vmcore_memory::{MAX_READ, ReadVirtual, VirtAddr};
 
 use super::{BTF_SECTION, ORC_SECTIONS};
 use crate::address_space::AddressSpace;
+use crate::place;
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them.
 ///
@@ -18,16 +19,15 @@ use crate::address_space::AddressSpace;
 /// to check: nothing here is interpreted.
 #[must_use]
 pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
-    let Some(info) = dump.vmcoreinfo() else { return Vec::new() };
-    let Some(phys_base) = info.number("phys_base") else { return Vec::new() };
-    let image = Image {
-        memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
-        vmlinux,
-        kaslr_offset: info.kerneloffset().unwrap_or(0),
-    };
     let tables = [&[BTF_SECTION][..], &ORC_SECTIONS].concat();
-    let missing = tables.into_iter().filter(|(name, ..)| vmlinux.lacks_contents(name));
-    missing.filter_map(|(name, start, end)| image.section(name, start, end)).collect()
+    let missing: Vec<_> = tables.into_iter().filter(|(name, ..)| vmlinux.lacks_contents(name)).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let Ok((place, _)) = place::locate(dump, vmlinux, dump, &mut Vec::new()) else { return Vec::new() };
+    let image =
+        Image { memory: AddressSpace::image_only(dump, place.phys_base), vmlinux, kaslr_offset: place.kaslr_offset };
+    missing.into_iter().filter_map(|(name, start, end)| image.section(name, start, end)).collect()
 }
 
 /// The kernel image in memory, with the symbols of its debug file.

@@ -27,7 +27,7 @@ use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::identity::Signature;
 use crate::layout::{Field, Resolver};
 use crate::paging::{Entry, Meaning, SwapLayout};
-use crate::{KernelError, frames};
+use crate::{Gap, KernelError, frames, identity};
 
 /// `PMD_SIZE`: both the physical and the virtual address of the image are moved by multiples of it.
 pub(crate) const ALIGNMENT: u64 = 2 << 20;
@@ -62,11 +62,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// As VMCOREINFO says.
-    pub(crate) fn by_vmcoreinfo(
-        physical: &dyn ReadPhysical,
-        info: &Vmcoreinfo,
-        vmlinux: &Vmlinux,
-    ) -> Result<Self, KernelError> {
+    fn by_vmcoreinfo(physical: &dyn ReadPhysical, info: &Vmcoreinfo, vmlinux: &Vmlinux) -> Result<Self, KernelError> {
         let link_root = root_symbol(vmlinux)?;
         let kaslr_offset = match (info.kerneloffset(), info.symbol("swapper_pg_dir")) {
             (Some(offset), _) => offset,
@@ -85,14 +81,39 @@ impl Place {
     }
 
     /// Physical address of the image minus its link-time address (from `IMAGE_BASE` on).
-    pub(crate) const fn delta(&self) -> u64 {
+    const fn delta(&self) -> u64 {
         self.phys_base.wrapping_add(self.kaslr_offset)
     }
 }
 
+/// Where the kernel is: as VMCOREINFO says, unless the vmlinux's kernel is not there but elsewhere.
+///
+/// A note can be that of another boot: a hypervisor keeps what the guest announced before it was started again, and the
+/// page of an earlier kernel can still be in memory.
+pub(crate) fn locate(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    physical: &dyn ReadPhysical,
+    gaps: &mut Vec<Gap>,
+) -> Result<(Place, FoundBy), KernelError> {
+    let signature = Signature::of(vmlinux);
+    let search = || find(dump, physical, vmlinux, &signature);
+    let Some(info) = dump.vmcoreinfo() else { return search() };
+    identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
+    let place = Place::by_vmcoreinfo(physical, info, vmlinux)?;
+    if signature.first().is_some()
+        && !signature.is_at(physical, place.delta())
+        && let Ok(found) = search()
+    {
+        gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
+        return Ok(found);
+    }
+    Ok((place, FoundBy::Vmcoreinfo))
+}
+
 /// Finds the kernel of `vmlinux` without VMCOREINFO. All of `dump` may be looked through; what the answer rests on is
 /// read through `physical`.
-pub(crate) fn find(
+fn find(
     dump: &Dump,
     physical: &dyn ReadPhysical,
     vmlinux: &Vmlinux,

@@ -5,7 +5,9 @@ use vmcore_kernel::Gap;
 use crate::graph::GraphBuilder;
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
-use crate::{Confidence, Diagnosis, Facts, Finding, Reader, Verdict, issue, remedy, soft_lockup};
+use crate::{
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Reader, Refutation, Verdict, issue, remedy, soft_lockup,
+};
 
 /// What a user can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,12 @@ impl Default for Options {
 /// Judges a machine.
 #[must_use]
 pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
-    let livelock = livelock::detect(facts, reader, options);
+    let mut livelock = livelock::detect(facts, reader, options);
+    livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let lockups = soft_lockup::detect(facts, reader);
     let verdict = verdict(&livelock, &lockups, !facts.blind_spots.is_empty());
     let release = facts.release.as_deref();
+    let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
     let mut unknown = livelock.unknown;
     unknown.extend(facts.blind_spots.iter().cloned());
@@ -42,12 +46,31 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         splitters: livelock.splitters,
         graph: graph.finish(),
         findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
-        refutations: livelock.refutations,
+        refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
         known_issue: is_livelock.then(|| remedy::livelock_issue(release)),
         remedy: if is_livelock { remedy::livelock_remedies(release) } else { Vec::new() },
         stacks,
     }
+}
+
+/// Nothing is proven while a claim against it holds, whatever the detector made of it.
+fn upheld(confidence: Confidence, refutations: &[Refutation]) -> Confidence {
+    let holds = refutations.iter().any(|refutation| refutation.result == CheckResult::Holds);
+    if holds { confidence.min(Confidence::Possible) } else { confidence }
+}
+
+/// The livelock's refutations. Where the verdict is something else, what speaks against the livelock speaks for that.
+fn about(livelock: bool, refutations: Vec<Refutation>) -> Vec<Refutation> {
+    let turned = |refutation: Refutation| match refutation.result {
+        CheckResult::Holds if !livelock => Refutation {
+            claim: "it is the huge-page livelock".to_owned(),
+            checked: format!("{}: {}", refutation.claim, refutation.checked),
+            result: CheckResult::Refuted,
+        },
+        _ => refutation,
+    };
+    refutations.into_iter().map(turned).collect()
 }
 
 /// The livelock where it is at least possible and nothing surer was found; else a soft lockup; else none.
@@ -114,5 +137,26 @@ fn livelock_summary(livelock: &Livelock) -> String {
             let pids: Vec<_> = several.iter().map(|splitter| splitter.pid.to_string()).collect();
             format!("{head}, while those that split it (pids {}) are runnable and never scheduled.", pids.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_verdict_is_sure_while_a_claim_against_it_holds() {
+        let refutation =
+            |result| Refutation { claim: "the page is unlocked".to_owned(), checked: "flags 0".to_owned(), result };
+        let all = [Confidence::None, Confidence::Insufficient, Confidence::Possible, Confidence::Probable];
+        let all = all.into_iter().chain([Confidence::Confirmed]);
+        for confidence in all {
+            let holds = [refutation(CheckResult::Refuted), refutation(CheckResult::Holds)];
+            assert_eq!(upheld(confidence, &holds), confidence.min(Confidence::Possible));
+            let stands = [refutation(CheckResult::Refuted), refutation(CheckResult::Unknown)];
+            assert_eq!(upheld(confidence, &stands), confidence);
+        }
+        let turned = about(false, vec![refutation(CheckResult::Holds)]);
+        assert_eq!(turned.first().map(|refutation| refutation.result), Some(CheckResult::Refuted));
     }
 }

@@ -26,6 +26,11 @@ pub trait Reader: Sync {
     /// The address of a member of the object at `object`; `None` where this kernel's type has no such member.
     fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr>;
 
+    /// The CPU's preemption count and where it lies; `None` where it cannot be read.
+    fn preempt_count(&self, _cpu: u32) -> Option<(VirtAddr, u32)> {
+        None
+    }
+
     /// Fills `buf` with kernel memory.
     ///
     /// # Errors
@@ -50,6 +55,14 @@ impl Reader for Kernel<'_> {
     fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr> {
         let member = self.vmlinux().types().member(type_name, path)?;
         object.checked_add(member.offset)
+    }
+
+    fn preempt_count(&self, cpu: u32) -> Option<(VirtAddr, u32)> {
+        // In `struct pcpu_hot` from kernel commit 64701838bf05 (6.2) to 46e8fff6d45f (6.15); its own variable otherwise.
+        let member = self.vmlinux().types().member("pcpu_hot", "preempt_count");
+        let in_hot = member.and_then(|member| self.percpu_symbol("pcpu_hot", cpu)?.checked_add(member.offset));
+        let address = in_hot.or_else(|| self.percpu_symbol("__preempt_count", cpu))?;
+        Some((address, self.memory().read_u32(address).ok()?))
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {

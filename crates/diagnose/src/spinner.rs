@@ -1,6 +1,6 @@
 //! Is a CPU spinning in the page-fault path? Every CPU gets an answer: no and why, a candidate, or unknown and why.
 
-use vmcore_kernel::{Cpu, Stack, Task};
+use vmcore_kernel::{Cpu, Stack, StackEnd, Task};
 use vmcore_memory::VirtAddr;
 
 use crate::evidence::{self, decimal};
@@ -9,7 +9,7 @@ use crate::names::syscall_function;
 use crate::operand::UserAccess;
 use crate::text::seconds;
 use crate::waited_page::{Entry, WaitedPage};
-use crate::{Evidence, Facts, Reader, Spinner};
+use crate::{Evidence, Facts, Place, Reader, Spinner, Value};
 
 /// What became of one CPU.
 pub(crate) enum Assessment {
@@ -31,6 +31,10 @@ pub(crate) struct Candidate {
     /// What its page tables say; `None` where the faulting address is not known.
     pub(crate) waited: Option<WaitedPage>,
     pub(crate) mm: Option<VirtAddr>,
+    /// Whether the scheduler is asking its task for the CPU; `None` where that is not known.
+    pub(crate) need_resched: Option<bool>,
+    /// Whether the stack leads from the fault to where the task entered the kernel.
+    pub(crate) reaches_entry: bool,
     /// That it is in a fault, on what address, and for how long.
     pub(crate) fault_evidence: Vec<Evidence>,
 }
@@ -142,6 +146,8 @@ fn assess_fault(
     }
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
+    let asked = asked_for_cpu(cpu, reader);
+    facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
     facts.push(fault.evidence());
     facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
     let fault_evidence = facts.clone();
@@ -168,6 +174,8 @@ fn assess_fault(
         long_enough: running_ns.map(|_| true),
         waited: found.map(|(_, waited)| waited),
         mm,
+        need_resched: asked.map(|(asked, _)| asked),
+        reaches_entry: stack.end == StackEnd::UserMode && stack.error.is_none(),
         fault_evidence,
     }))
 }
@@ -181,6 +189,21 @@ fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader)
     let unknown = || all.iter().position(|(_, waited)| matches!(waited.entry, Entry::Unknown(_)));
     let index = waits.or_else(unknown).unwrap_or(0);
     (index < all.len()).then(|| all.swap_remove(index))
+}
+
+/// Whether the scheduler asks for the CPU: bit 31 of the preemption count is clear then.
+///
+/// Source: `arch/x86/include/asm/preempt.h` (`PREEMPT_NEED_RESCHED`, inverted).
+fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
+    let (address, count) = reader.preempt_count(cpu.cpu)?;
+    let asked = count >> 31 == 0;
+    let meaning = if asked {
+        "the scheduler asks for this CPU: its task would be switched out on its next way back to user mode"
+    } else {
+        "the scheduler does not ask for this CPU"
+    };
+    let fact = Evidence::new("preempt_count", meaning).at(Place::Kernel(address)).value(Value::Hex(count.into()));
+    Some((asked, fact))
 }
 
 fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>, reader: &dyn Reader) -> Option<Evidence> {

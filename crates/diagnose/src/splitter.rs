@@ -223,7 +223,19 @@ impl SplitCandidate<'_> {
             let meaning = format!("waiting in the run queue of CPU {} for {}", task.cpu, seconds(waiting));
             evidence.push(fact("sched_info.last_queued", decimal(queued), meaning));
         }
+        if let (Some(ago), Some(ran)) = (self.ran_ago_ns(facts), task.exec_start_ns) {
+            let meaning = format!("its run time was last accounted {} before", seconds(ago));
+            evidence.push(fact("se.exec_start", decimal(ran), meaning));
+        }
         evidence
+    }
+
+    /// How long before the end its run time was last accounted: while it ran, or when it was last given a CPU. Its clock
+    /// is behind that of the run queue by the time spent in interrupts, so that it was not longer ago than this. `None`
+    /// where it is not kept, or was reset because the task was moved to another CPU.
+    pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
+        let clock = facts.snapshot.cpu(self.task.cpu)?.run_queue.as_ref()?.clock_ns;
+        clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
     }
 
     /// That it is in the middle of a split.

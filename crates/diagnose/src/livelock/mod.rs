@@ -23,7 +23,7 @@ use crate::spinner::{Assessment, Candidate, assess};
 use crate::splitter::{SplitCandidate, Starved, Tie, candidates};
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
 use edges::edges;
-use refutations::verdict_refutations;
+use refutations::{any_holds, of_spinner, of_splitter, verdict_refutations};
 
 /// What the detector came to.
 pub(crate) struct Livelock {
@@ -46,12 +46,17 @@ struct Pair<'p> {
 }
 
 impl Pair<'_> {
-    fn confidence(&self, threshold_ns: u64) -> Confidence {
+    /// Whether something was found that makes this pair none.
+    fn is_refuted(&self, facts: &Facts<'_>, threshold_ns: u64) -> bool {
+        any_holds(&of_spinner(self.spinner)) || any_holds(&of_splitter(facts, self.splitter, threshold_ns))
+    }
+
+    fn confidence(&self, facts: &Facts<'_>, threshold_ns: u64) -> Confidence {
         let spinner = self.spinner;
         let waits_long = self.splitter.waiting_ns.map(|waiting| waiting >= threshold_ns);
         let strong_tie = matches!(self.tie, Tie::Head | Tie::Range);
         let starved = self.starved.evidence().is_some();
-        if !spinner.waits_on_entry() || spinner.page_locked() == Some(false) || waits_long == Some(false) {
+        if !spinner.waits_on_entry() || self.is_refuted(facts, threshold_ns) {
             return Confidence::Possible;
         }
         let proven = spinner.in_handler && spinner.long_enough == Some(true) && spinner.page_locked() == Some(true);
@@ -85,7 +90,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
     let splitting = candidates(facts, &facts.waiting, reader);
     let pairs = pair(facts, &spinning, &splitting, reader, threshold_ns);
-    let confidence = overall(&pairs, &spinning, &unknown, threshold_ns);
+    let confidence = overall(facts, &pairs, &spinning, &unknown, threshold_ns);
     if spinning.is_empty() {
         return Livelock {
             confidence,
@@ -97,7 +102,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
             splitter_stacks: Vec::new(),
         };
     }
-    refutations.extend(verdict_refutations(facts, &spinning, &pairs, options));
+    refutations.extend(verdict_refutations(facts, &spinning, &pairs, confidence, threshold_ns));
     if pairs.is_empty() {
         unknown.push(no_splitter(facts, reader));
     }
@@ -110,10 +115,15 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         splitters: splitters(facts, &pairs, reader),
         splitter_stacks: splitter_stacks(facts, &pairs),
         // The others are among what is unknown.
-        spinners: spinning.iter().filter(|one| one.waits_on_entry()).map(|one| one.spinner.clone()).collect(),
+        spinners: spinning.iter().filter(|one| is_in(one, confidence)).map(|one| one.spinner.clone()).collect(),
         refutations,
         unknown,
     }
+}
+
+/// Whether a candidate is part of a verdict of this confidence: of one that stands, only if nothing speaks against it.
+fn is_in(candidate: &Candidate, confidence: Confidence) -> bool {
+    candidate.waits_on_entry() && (confidence < Confidence::Probable || !any_holds(&of_spinner(candidate)))
 }
 
 /// Every spinner with every splitter that is tied to it.
@@ -136,8 +146,14 @@ fn pair<'p>(
     pairs
 }
 
-fn overall(pairs: &[Pair<'_>], spinning: &[Candidate], unknown: &[String], threshold_ns: u64) -> Confidence {
-    let best = pairs.iter().map(|pair| pair.confidence(threshold_ns)).max();
+fn overall(
+    facts: &Facts<'_>,
+    pairs: &[Pair<'_>],
+    spinning: &[Candidate],
+    unknown: &[String],
+    threshold_ns: u64,
+) -> Confidence {
+    let best = pairs.iter().map(|pair| pair.confidence(facts, threshold_ns)).max();
     match best {
         Some(confidence) => confidence,
         None if spinning.iter().any(Candidate::waits_on_entry) => Confidence::Possible,

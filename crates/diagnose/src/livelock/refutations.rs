@@ -1,77 +1,191 @@
 //! What would make the verdict false, and what was found.
+//!
+//! Each check is a claim that speaks against the verdict. One that holds takes its spinner or splitter out of the
+//! verdict; what cannot be checked is said. No verdict is confirmed while a claim against it holds.
 
 use super::Pair;
 use crate::spinner::Candidate;
-use crate::splitter::Starved;
+use crate::splitter::{SplitCandidate, Starved};
 use crate::text::seconds;
-use crate::{CheckResult, Facts, KernelPreemption, Options, Refutation, Spinner};
+use crate::waited_page::Entry;
+use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};
 
-/// What would make the verdict false, and what was found.
+/// All checks of a verdict of this confidence. Who is out of a verdict that stands without them has one line that says
+/// why.
 pub(super) fn verdict_refutations(
     facts: &Facts<'_>,
     spinning: &[Candidate],
     pairs: &[Pair<'_>],
-    options: &Options,
+    confidence: Confidence,
+    threshold_ns: u64,
 ) -> Vec<Refutation> {
+    let stands = confidence >= Confidence::Probable;
     let mut refutations = Vec::new();
     for candidate in spinning {
-        let Spinner { cpu, pid, running_ns, .. } = &candidate.spinner;
-        refutations.push(Refutation {
-            claim: format!("the task on CPU {cpu} (pid {pid}) was scheduled out or reached user mode"),
-            checked: match running_ns {
-                Some(ns) => format!("on its CPU for {}, the fault still on its stack", seconds(*ns)),
-                None => "the kernel does not keep when it was scheduled in".to_owned(),
-            },
-            result: if running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
-        });
-        refutations.push(Refutation {
-            claim: format!("the page that CPU {cpu} waits for is unlocked"),
-            checked: match candidate.waited.as_ref().and_then(|waited| waited.head.as_ref()) {
-                Some(head) => format!("struct page {}: flags {:#x}", head.address, head.flags),
-                None => "its struct page could not be read".to_owned(),
-            },
-            result: match candidate.page_locked() {
-                Some(true) => CheckResult::Refuted,
-                Some(false) => CheckResult::Holds,
-                None => CheckResult::Unknown,
-            },
-        });
+        let name = format!("CPU {} (pid {}) is part of it", candidate.spinner.cpu, candidate.spinner.pid);
+        refutations.extend(or_left_out(of_spinner(candidate), stands, name));
     }
     let mut seen = Vec::new();
     for pair in pairs {
-        let splitter = pair.splitter;
-        if seen.contains(&splitter.task.address) {
+        let task = pair.splitter.task;
+        if seen.contains(&task.address) {
             continue;
         }
-        seen.push(splitter.task.address);
-        refutations.push(Refutation {
-            claim: format!("the splitter (pid {}) was given a CPU within the threshold", splitter.task.pid),
-            checked: match splitter.waiting_ns {
-                Some(ns) => {
-                    format!("waiting for {}; the threshold is {}", seconds(ns), seconds(options.spin_threshold_ns))
-                }
-                None => "the kernel does not keep when it began to wait".to_owned(),
-            },
-            result: match splitter.waiting_ns {
-                Some(ns) if ns >= options.spin_threshold_ns => CheckResult::Refuted,
-                Some(_) => CheckResult::Holds,
-                None => CheckResult::Unknown,
-            },
-        });
+        seen.push(task.address);
+        let name = format!("pid {} is part of it", task.pid);
+        refutations.extend(or_left_out(of_splitter(facts, pair.splitter, threshold_ns), stands, name));
     }
-    let (preemption, evidence) = &facts.preemption;
-    refutations.push(Refutation {
-        claim: "the kernel would take the CPU from a spinner in kernel code".to_owned(),
-        checked: evidence.meaning.clone(),
-        result: match preemption {
-            KernelPreemption::No => CheckResult::Refuted,
-            // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
-            KernelPreemption::Yes if pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_))) => {
-                CheckResult::Refuted
-            }
-            KernelPreemption::Yes => CheckResult::Holds,
-            KernelPreemption::Unknown => CheckResult::Unknown,
-        },
-    });
+    refutations.push(of_preemption(facts, pairs));
     refutations
+}
+
+/// The checks, or, where one holds against a verdict that stands, that this one is not part of it.
+fn or_left_out(checks: Vec<Refutation>, stands: bool, claim: String) -> Vec<Refutation> {
+    let failed = checks.iter().find(|check| check.result == CheckResult::Holds);
+    match failed {
+        Some(failed) if stands => {
+            let checked = format!("no: {}: {}", failed.claim, failed.checked);
+            vec![Refutation { claim, checked, result: CheckResult::Refuted }]
+        }
+        _ => checks,
+    }
+}
+
+/// Whether any of these claims holds.
+pub(super) fn any_holds(checks: &[Refutation]) -> bool {
+    checks.iter().any(|check| check.result == CheckResult::Holds)
+}
+
+/// What would make a spinner none.
+pub(super) fn of_spinner(candidate: &Candidate) -> Vec<Refutation> {
+    vec![switched(candidate), user_mode(candidate), present(candidate), foreign(candidate), unlocked(candidate)]
+}
+
+fn switched(candidate: &Candidate) -> Refutation {
+    let spinner = &candidate.spinner;
+    Refutation {
+        claim: format!("the task on CPU {} (pid {}) was scheduled out meanwhile", spinner.cpu, spinner.pid),
+        checked: match spinner.running_ns {
+            Some(ns) => format!("on its CPU for {} by sched_info.last_arrival", seconds(ns)),
+            None => "the kernel does not keep when it was scheduled in".to_owned(),
+        },
+        result: if spinner.running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
+    }
+}
+
+/// Every way back to user mode gives the CPU to who waits for it, if the scheduler asks. So a task that is asked, and
+/// has not been switched out, has not been there.
+fn user_mode(candidate: &Candidate) -> Refutation {
+    let spinner = &candidate.spinner;
+    let (checked, result) = match (candidate.reaches_entry, candidate.need_resched) {
+        (true, Some(true)) => (
+            "the stack leads from the fault to one entry into the kernel, and the scheduler's request for the CPU, which \
+             every way back to user mode obeys, is still pending",
+            CheckResult::Refuted,
+        ),
+        (true, Some(false)) => {
+            ("the fault is in a system call, but the scheduler does not ask for the CPU", CheckResult::Unknown)
+        }
+        (true, None) => ("the CPU's preempt_count cannot be read", CheckResult::Unknown),
+        (false, _) => ("its stack does not lead to where it entered the kernel", CheckResult::Unknown),
+    };
+    Refutation {
+        claim: format!("the task on CPU {} (pid {}) was back in user mode meanwhile", spinner.cpu, spinner.pid),
+        checked: checked.to_owned(),
+        result,
+    }
+}
+
+fn present(candidate: &Candidate) -> Refutation {
+    let cpu = candidate.spinner.cpu;
+    let (checked, result) = match candidate.waited.as_ref().map(|waited| (&waited.entry, waited.raw)) {
+        Some((Entry::Waits, Some(raw))) => {
+            (format!("the entry is {raw:#x}: not present, a migration entry or in mid-split"), CheckResult::Refuted)
+        }
+        Some((Entry::Unknown(why), _)) => (why.clone(), CheckResult::Unknown),
+        Some((Entry::Other(what), _)) => (what.clone(), CheckResult::Holds),
+        Some((Entry::Waits, None)) | None => ("the faulting address is not known".to_owned(), CheckResult::Unknown),
+    };
+    Refutation { claim: format!("the page that CPU {cpu} faults on is mapped after all"), checked, result }
+}
+
+/// The entry was found in the tables of the task's own memory: nobody else's lead there.
+fn foreign(candidate: &Candidate) -> Refutation {
+    let cpu = candidate.spinner.cpu;
+    let (checked, result) = match (candidate.mm, candidate.waits_on_entry()) {
+        (None, _) => ("its task has no mm of its own".to_owned(), CheckResult::Unknown),
+        (Some(mm), true) => {
+            (format!("the page tables of its own mm {mm} have the entry at that address"), CheckResult::Refuted)
+        }
+        (Some(mm), false) => {
+            (format!("the page tables of its mm {mm} could not be walked to the end"), CheckResult::Unknown)
+        }
+    };
+    Refutation { claim: format!("the address that CPU {cpu} faults on is not its task's memory"), checked, result }
+}
+
+fn unlocked(candidate: &Candidate) -> Refutation {
+    let waited = candidate.waited.as_ref();
+    let unreadable = waited.and_then(|waited| waited.unreadable.clone());
+    Refutation {
+        claim: format!("the page that CPU {} waits for is unlocked", candidate.spinner.cpu),
+        checked: match waited.and_then(|waited| waited.head.as_ref()) {
+            Some(head) => format!("struct page {}: flags {:#x}", head.address, head.flags),
+            None => unreadable.unwrap_or_else(|| "its struct page could not be read".to_owned()),
+        },
+        result: match candidate.page_locked() {
+            Some(true) => CheckResult::Refuted,
+            Some(false) => CheckResult::Holds,
+            None => CheckResult::Unknown,
+        },
+    }
+}
+
+/// What would make a splitter one that is not starved.
+pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, threshold_ns: u64) -> Vec<Refutation> {
+    let pid = splitter.task.pid;
+    let queued = Refutation {
+        claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
+        checked: match splitter.waiting_ns {
+            Some(ns) => {
+                format!(
+                    "queued for {} by sched_info.last_queued; the threshold is {}",
+                    seconds(ns),
+                    seconds(threshold_ns)
+                )
+            }
+            None => "the kernel does not keep when it began to wait".to_owned(),
+        },
+        result: below(splitter.waiting_ns, threshold_ns),
+    };
+    let ran_ago = splitter.ran_ago_ns(facts);
+    let ran = ran_ago.map(|ns| Refutation {
+        claim: format!("the splitter (pid {pid}) was charged for run time within the threshold"),
+        checked: format!("last {} before, by se.exec_start", seconds(ns)),
+        result: below(ran_ago, threshold_ns),
+    });
+    [queued].into_iter().chain(ran).collect()
+}
+
+fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {
+    match ns {
+        Some(ns) if ns >= threshold_ns => CheckResult::Refuted,
+        Some(_) => CheckResult::Holds,
+        None => CheckResult::Unknown,
+    }
+}
+
+fn of_preemption(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Refutation {
+    let (preemption, evidence) = &facts.preemption;
+    let outranked = pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_)));
+    let (checked, result) = match preemption {
+        KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),
+        // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
+        KernelPreemption::Yes if outranked => {
+            (format!("{}, but who has the CPU outranks the splitter", evidence.meaning), CheckResult::Refuted)
+        }
+        KernelPreemption::Yes => (evidence.meaning.clone(), CheckResult::Holds),
+        KernelPreemption::Unknown => (evidence.meaning.clone(), CheckResult::Unknown),
+    };
+    Refutation { claim: "the kernel would take the CPU from a spinner in kernel code".to_owned(), checked, result }
 }

@@ -50,6 +50,8 @@ pub struct Memory {
     pub pages: HashMap<VirtAddr, Page>,
     pub words: HashMap<u64, u64>,
     pub no_code: bool,
+    /// Bit 31 clear: the scheduler asks for the CPU.
+    pub preempt_count: Option<u32>,
 }
 
 impl Reader for Memory {
@@ -78,6 +80,10 @@ impl Reader for Memory {
 
     fn member(&self, object: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {
         Some(object)
+    }
+
+    fn preempt_count(&self, cpu: u32) -> Option<(VirtAddr, u32)> {
+        Some((VirtAddr::new(0xffff_8880_0700_0000 + u64::from(cpu) * 8), self.preempt_count?))
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
@@ -216,6 +222,7 @@ impl World {
             on_cpu: false,
             last_arrival_ns: Some(CLOCK - 11_000_000_000),
             last_queued_ns: Some(CLOCK - 9_000_000_000),
+            exec_start_ns: Some(CLOCK - 9_000_000_000),
             ..task(SPLITTER, 1)
         };
         tasks.push(splitter);
@@ -243,7 +250,7 @@ impl World {
             "split_huge_page_to_list",
             "madvise_free_huge_pmd",
         ];
-        let mut memory = Memory::default();
+        let mut memory = Memory { preempt_count: Some(0x10000), ..Memory::default() };
         for (index, address) in FAULT.iter().enumerate() {
             let pfn = HEAD_PFN + 3 + index as u64;
             memory.entries.insert(address & !0xfff, (PageLevel::Pte, migration_entry(pfn)));

@@ -6,7 +6,7 @@ use crate::graph::GraphBuilder;
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Finding, Reader, Refutation, Verdict, issue, remedy, soft_lockup,
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Reader, Refutation, Verdict, issue, known_issues, soft_lockup,
 };
 
 /// What a user can choose.
@@ -41,16 +41,16 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
     Diagnosis {
-        verdict,
         spinners: livelock.spinners,
         splitters: livelock.splitters,
         graph: graph.finish(),
         findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
-        known_issue: is_livelock.then(|| remedy::livelock_issue(release)),
-        remedy: if is_livelock { remedy::livelock_remedies(release) } else { Vec::new() },
+        known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
+        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
         stacks,
+        verdict,
     }
 }
 

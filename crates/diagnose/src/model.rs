@@ -236,12 +236,18 @@ pub struct Refutation {
 pub struct KnownIssue {
     /// Its identity, such as the fixing commit.
     pub id: String,
+    /// How it comes about.
+    pub mechanism: String,
     /// Which kernels have it.
     pub affected: String,
     /// What fixes it.
     pub fixed_by: String,
     /// Whether this kernel has it: `Some(true)` yes, `None` unknown.
     pub in_this_kernel: Option<bool>,
+    /// How that is known, or why not.
+    pub why: String,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Something to do.

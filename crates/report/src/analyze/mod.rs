@@ -203,12 +203,18 @@ pub struct Refutation<'a> {
 pub struct KnownIssue<'a> {
     /// Its identity, such as the fixing commit.
     pub id: &'a str,
+    /// How it comes about.
+    pub mechanism: &'a str,
     /// Which kernels have it.
     pub affected: &'a str,
     /// What fixes it.
     pub fixed_by: &'a str,
     /// Whether this kernel has it: `yes`, `no` or `unknown`.
     pub in_this_kernel: &'static str,
+    /// How that is known, or why not.
+    pub why: &'a str,
+    /// What shows it.
+    pub evidence: Vec<Evidence<'a>>,
 }
 
 /// Something to do.
@@ -373,6 +379,7 @@ impl<'a> KnownIssue<'a> {
     fn new(known: &'a diagnose::KnownIssue) -> Self {
         Self {
             id: &known.id,
+            mechanism: &known.mechanism,
             affected: &known.affected,
             fixed_by: &known.fixed_by,
             in_this_kernel: match known.in_this_kernel {
@@ -380,6 +387,8 @@ impl<'a> KnownIssue<'a> {
                 Some(false) => "no",
                 None => "unknown",
             },
+            why: &known.why,
+            evidence: evidence(&known.evidence),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn write_proof(report: &Analyze<'_>, out: &mut dyn Write, theme: &The
     let mut proof = Proof { shown: Vec::new(), out, theme };
     proof.suspects(report)?;
     proof.edges(report)?;
+    proof.known_issue(report)?;
     proof.findings(report)?;
     write_refutations(report, out, theme)?;
     write_unknown(report, out, theme)
@@ -60,6 +61,13 @@ impl<'p, 'a> Proof<'p, 'a> {
             self.evidence(&edge.evidence, false)?;
         }
         Ok(())
+    }
+
+    fn known_issue(&mut self, report: &'p Analyze<'a>) -> io::Result<()> {
+        let Some(known) = report.known_issue.as_ref().filter(|known| !known.evidence.is_empty()) else { return Ok(()) };
+        writeln!(self.out, "\n  Known issue {} in this kernel: {}", Sanitized::new(known.id), known.in_this_kernel)?;
+        paragraph(4, known.mechanism, self.out)?;
+        self.evidence(&known.evidence, true)
     }
 
     fn findings(&mut self, report: &'p Analyze<'a>) -> io::Result<()> {

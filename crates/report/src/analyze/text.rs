@@ -177,7 +177,8 @@ fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Re
     let Some(known) = &report.known_issue else { return Ok(()) };
     heading("Known issue", out, theme)?;
     row("id", known.id, out, theme)?;
-    row("affects", &format!("{}; this kernel: {}", known.affected, known.in_this_kernel), out, theme)?;
+    row("here", &format!("{}: {}", known.in_this_kernel, known.why), out, theme)?;
+    row("affects", known.affected, out, theme)?;
     row("fixed by", known.fixed_by, out, theme)
 }
 

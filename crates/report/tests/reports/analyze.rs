@@ -151,9 +151,12 @@ fn livelock() -> Diagnosis {
         unknown: vec!["run queue of CPU 2: not in the dump".to_owned()],
         known_issue: Some(KnownIssue {
             id: "ffc90cbb2970".to_owned(),
+            mechanism: "a fault does not wait".to_owned(),
             affected: "kernels before 5.13".to_owned(),
             fixed_by: "mainline commit ffc90cbb2970".to_owned(),
             in_this_kernel: None,
+            why: "its release does not tell".to_owned(),
+            evidence: vec![Evidence::new("instruction", "the page's own count is taken").value(Value::Hex(0x90))],
         }),
         remedy: vec![
             Remedy {

@@ -1,0 +1,147 @@
+//! What is known of the bug, whether this kernel has it, and what to do about it.
+//!
+//! This is the one place that looks at a release string. Whether a kernel has the fix is told by its code where that can
+//! be read ([`crate::fix`]); the release is only a hint, as distributions backport fixes: a release at or above one with
+//! the fix has it, one of upstream's own below it has not, and any other says nothing.
+
+mod release;
+mod table;
+
+use release::Release;
+use table::{Advice, ISSUES, Issue, Vendor};
+
+use crate::{Evidence, KnownIssue, Remedy};
+
+/// Whether the code of a kernel has a fix, and what shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CodeSays {
+    /// `None` where the code does not tell.
+    pub(crate) has_fix: Option<bool>,
+    /// Why.
+    pub(crate) why: String,
+    /// What shows it.
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// The known bug behind a verdict, where there is one. `code` is what the kernel's own code says; a log alone has none.
+pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Option<KnownIssue> {
+    let issue = find(verdict)?;
+    let release = release.and_then(Release::parse);
+    let hint = release.as_ref().and_then(|release| by_release(issue, release));
+    let from_code = code.and_then(|code| Some((!code.has_fix?, code.why.clone())));
+    let from_release = || {
+        let (has_bug, why) = hint?;
+        Some((has_bug, format!("by its release: {why}")))
+    };
+    let known = from_code.or_else(from_release);
+    let unknown = || match code {
+        Some(code) => code.why.clone(),
+        None => "its release does not tell: distributions backport fixes".to_owned(),
+    };
+    Some(KnownIssue {
+        id: issue.commit.to_owned(),
+        mechanism: issue.mechanism.to_owned(),
+        affected: issue.affected.to_owned(),
+        fixed_by: fixed_by(issue),
+        in_this_kernel: known.as_ref().map(|(has_bug, _)| *has_bug),
+        why: known.map_or_else(unknown, |(_, why)| why),
+        evidence: code.map(|code| code.evidence.clone()).unwrap_or_default(),
+    })
+}
+
+/// What helps against what a verdict names, most effective first.
+pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
+    let Some(issue) = find(verdict) else { return Vec::new() };
+    let parsed = release.and_then(Release::parse);
+    let vendor = parsed.as_ref().and_then(|release| vendor(issue, release));
+    let has_bug = known_issue(verdict, release, code).and_then(|issue| issue.in_this_kernel);
+    let build = release.and_then(build);
+    let given = |advice: &Advice| remedy(advice, build);
+    let mut remedies: Vec<_> = match (has_bug, vendor) {
+        (Some(false), _) => vec![Remedy {
+            action: "keep this dump and report it to the kernel's vendor".to_owned(),
+            command: None,
+            why: "this kernel has the fix of the known bug: another path retries the fault here".to_owned(),
+        }],
+        (_, Some(vendor)) => vendor.advice.iter().map(given).collect(),
+        (_, None) => vec![Remedy {
+            action: format!("install a kernel with mainline commit {} or its backport, then reboot", issue.commit),
+            command: None,
+            why: "a fault on a tail page of a huge page under split then sleeps instead of retrying at once".to_owned(),
+        }],
+    };
+    remedies.extend(issue.workarounds.iter().map(given));
+    remedies
+}
+
+fn find(verdict: &str) -> Option<&'static Issue> {
+    const { &ISSUES }.iter().find(|issue| issue.verdict == verdict)
+}
+
+fn fixed_by(issue: &Issue) -> String {
+    let [major, minor] = issue.fixed_in;
+    let stable = issue.stable.iter().filter_map(|stable| {
+        let [major, minor] = stable.series;
+        stable.fixed.map(|patch| format!("{major}.{minor}.{patch}"))
+    });
+    let stable: Vec<_> = stable.collect();
+    let Issue { commit, subject, .. } = issue;
+    format!("mainline commit {commit} (\"{subject}\"), in {major}.{minor}; stable {}", stable.join(", "))
+}
+
+/// Whether a kernel of this release has the bug, and why; `None` where the release does not tell.
+fn by_release(issue: &Issue, release: &Release<'_>) -> Option<(bool, String)> {
+    if let Some(vendor) = vendor(issue, release) {
+        return Some((true, format!("{} names it", vendor.name)));
+    }
+    let series = release.series()?;
+    let [major, minor] = series;
+    if series >= issue.fixed_in {
+        return Some((false, format!("{major}.{minor} has the fix from its beginning")));
+    }
+    if series < issue.since {
+        return release.is_upstream().then(|| (false, format!("{major}.{minor} is from before the bug")));
+    }
+    let patch = release.base.get(2).copied().unwrap_or_default();
+    let stable = issue.stable.iter().find(|stable| stable.series == series);
+    match stable.map(|stable| stable.fixed) {
+        Some(Some(fixed)) if patch >= fixed => {
+            Some((false, format!("stable release {major}.{minor}.{fixed} has the fix")))
+        }
+        // Of upstream's own releases, what is below or was left out is known not to have it.
+        Some(Some(fixed)) if release.is_upstream() => {
+            Some((true, format!("the fix came with {major}.{minor}.{fixed}")))
+        }
+        Some(None) if release.is_upstream() => Some((true, format!("the fix was not taken into {major}.{minor}"))),
+        _ => None,
+    }
+}
+
+/// The vendor's range that a release is in.
+fn vendor<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<&'i Vendor> {
+    let order = release.order();
+    let fits = |vendor: &&Vendor| {
+        let (to, included) = vendor.to;
+        let not_before = vendor.from.is_none_or(|from| order >= from);
+        let not_after = if included { order <= to } else { order < to };
+        vendor.tag == release.tag() && !release.build.is_empty() && not_before && not_after
+    };
+    issue.vendors.iter().find(fits)
+}
+
+/// What follows the last `-` of a release, where it can go into a command. The release is from the dump: untrusted.
+fn build(release: &str) -> Option<&str> {
+    let (_, build) = release.rsplit_once('-')?;
+    build.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '.' || letter == '_').then_some(build)
+}
+
+fn remedy(advice: &Advice, build: Option<&str>) -> Remedy {
+    let command = advice.command.and_then(|command| match build {
+        Some(build) => Some(command.replace("{build}", build)),
+        None => (!command.contains("{build}")).then(|| command.to_owned()),
+    });
+    Remedy { action: advice.action.to_owned(), command, why: advice.why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::*;
+use crate::issue::THP_LIVELOCK;
+
+fn commands(release: &str) -> Vec<String> {
+    let remedies = remedies(THP_LIVELOCK, Some(release), None);
+    let own = remedies.into_iter().filter_map(|remedy| remedy.command);
+    own.filter(|command| !command.starts_with("echo madvise")).collect()
+}
+
+fn bug(release: &str) -> Option<bool> {
+    known_issue(THP_LIVELOCK, Some(release), None).unwrap().in_this_kernel
+}
+
+fn code(has_fix: Option<bool>) -> CodeSays {
+    CodeSays { has_fix, why: "by its code".to_owned(), evidence: Vec::new() }
+}
+
+#[test]
+fn the_vendors_ranges() {
+    let update = ["yum update kernel", "reboot"];
+    let older = [
+        "4.19.91-19.al7.x86_64",
+        "4.19.91-18.al7.x86_64",
+        "4.19.91-9.2.al7.x86_64",
+        "4.19.57-15.1.al7.x86_64",
+        "4.19.24-100.al7.x86_64",
+    ];
+    for release in older {
+        assert_eq!(commands(release), update, "{release}");
+    }
+    for build in ["19.1", "19.2", "19.10", "20", "22.2", "23"] {
+        let hotfix = format!("yum install -y kernel-hotfix-5902278-{build}.al7.x86_64");
+        assert_eq!(commands(&format!("4.19.91-{build}.al7.x86_64")), [hotfix]);
+    }
+    for newer in ["4.19.91-23.1.al7", "4.19.91-24.al7", "4.19.91-26.1.al7", "4.19.91-100.al7", "4.19.112-1.al7"] {
+        assert_eq!(commands(&format!("{newer}.x86_64")), Vec::<String>::new(), "{newer}");
+        assert_eq!(bug(&format!("{newer}.x86_64")), None, "{newer}");
+    }
+    // Another vendor's build of the same base.
+    assert_eq!(commands("4.19.91-20.el7.x86_64"), Vec::<String>::new());
+    assert_eq!(commands("4.19.91-20.al70.x86_64"), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_release_tells() {
+    assert_eq!(bug("4.19.91-19.1.al7.x86_64"), Some(true));
+    for fixed in
+        ["6.1.0-56-cloud-amd64", "5.13.0", "5.13.0-rc7", "7.1", "5.12.14", "5.10.47", "5.10.70-custom", "5.4.129"]
+    {
+        assert_eq!(bug(fixed), Some(false), "{fixed}");
+    }
+    for affected in ["5.12.13", "5.10.46", "5.4.128", "4.19.325", "4.14.336"] {
+        assert_eq!(bug(affected), Some(true), "{affected}");
+    }
+    // Before the fix, but perhaps with a backport; series of which nothing is known.
+    for unknown in ["5.10.0-30-amd64", "4.18.0-553.el8.x86_64", "5.11.22", "5.4.0-42-generic", "nonsense"] {
+        assert_eq!(bug(unknown), None, "{unknown}");
+    }
+    assert_eq!(bug("4.4.302"), Some(false));
+    assert_eq!(known_issue(THP_LIVELOCK, None, None).unwrap().in_this_kernel, None);
+    assert_eq!(known_issue("soft-lockup", Some("5.10.46"), None), None);
+}
+
+#[test]
+fn code_counts_more_than_a_release() {
+    let of = |release, has_fix| known_issue(THP_LIVELOCK, Some(release), Some(&code(has_fix))).unwrap();
+    assert_eq!(of("5.10.46", Some(true)).in_this_kernel, Some(false));
+    assert_eq!(of("6.1.0", Some(false)).in_this_kernel, Some(true));
+    assert_eq!(of("5.10.0-30-amd64", Some(true)).why, "by its code");
+    // Where the code does not tell, the release may.
+    let hinted = of("6.1.0", None);
+    assert_eq!(hinted.in_this_kernel, Some(false));
+    assert!(hinted.why.starts_with("by its release"));
+    // A kernel of the vendor's range whose code has the fix needs no hotfix.
+    let first = remedies(THP_LIVELOCK, Some("4.19.91-20.al7.x86_64"), Some(&code(Some(true)))).swap_remove(0);
+    assert_eq!(first.command, None);
+}
+
+#[test]
+fn a_hostile_release_gets_no_command() {
+    for release in ["4.19.91-20.al7.$(reboot)", "4.19.91-20.al7.x86_64;id", "4.19.91-20.al7.x86_64\nid"] {
+        assert_eq!(commands(release), Vec::<String>::new(), "{release}");
+    }
+}
+
+#[test]
+fn the_table_is_in_order() {
+    for issue in &ISSUES {
+        assert!(issue.commit.len() >= 12 && issue.since < issue.fixed_in, "{}", issue.commit);
+        assert!(issue.stable.iter().all(|stable| stable.series < issue.fixed_in && stable.series >= issue.since));
+        for vendor in issue.vendors {
+            assert!(vendor.from.is_none_or(|from| from < vendor.to.0) && !vendor.advice.is_empty(), "{}", vendor.name);
+        }
+    }
+}

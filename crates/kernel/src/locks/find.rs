@@ -1,0 +1,183 @@
+//! Which lock a sleeping task waits for: see the module above.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_u64};
+
+use super::queue::{Anchor, KnownTasks, WaiterLayout};
+use super::{Found, LockKind, LockLayouts, LockWait, Waiter};
+use crate::layout::{Field, Resolver};
+use crate::{Stack, StackFrame, Task};
+
+/// How much of a stack is searched: no kernel stack is larger.
+const MAX_STACK: u64 = 64 << 10;
+/// List elements that are followed for all tasks together.
+const MAX_STEPS: usize = 1 << 20;
+/// The registers that `__switch_to_asm` saved lie just below the first frame.
+const SAVED_BELOW: u64 = 64;
+/// `BLOCKER_TYPE_MASK` of `include/linux/hung_task.h`, and the kinds by its values.
+const BLOCKER_TYPES: u64 = 3;
+const BLOCKER_READER: u64 = 2;
+const BLOCKER_KINDS: [LockKind; 4] =
+    [LockKind::Mutex, LockKind::Semaphore, LockKind::RwSemaphore, LockKind::RwSemaphore];
+
+/// Functions that sleep for a lock, by the beginnings of their names. Symbols of the innermost frames are matched, so
+/// the function itself, its slow path, and the callers that the compiler may have merged it into are all here.
+const MUTEX: [&str; 4] = ["__mutex_lock", "mutex_lock", "__ww_mutex_lock", "ww_mutex_lock"];
+const RWSEM: [&str; 7] =
+    ["rwsem_down_", "__rwsem_down_", "down_read", "down_write", "__down_read", "__down_write", "call_rwsem_down_"];
+const SEMAPHORE: [&str; 5] = ["___down_common", "__down", "down_interruptible", "down_killable", "down_timeout"];
+
+/// Looks for the lock that a task waits for.
+pub(crate) struct Finder<'a, M: ?Sized> {
+    memory: &'a M,
+    layouts: &'a LockLayouts,
+    tasks: &'a dyn KnownTasks,
+    /// `task_struct.blocked_on`: a `struct mutex *` since 6.17 (kernel commit a4f0b6fef4b0), with `CONFIG_DEBUG_MUTEXES`
+    /// a `struct mutex_waiter *` before.
+    blocked_on: Option<Field>,
+    /// `task_struct.blocker` since 6.16 (kernel commit e711faaafbe5), with `CONFIG_DETECT_HUNG_TASK_BLOCKER`.
+    blocker: Option<Field>,
+    /// By the addresses of waiters: the locks whose queues were read.
+    queued: RefCell<HashMap<VirtAddr, (LockKind, VirtAddr)>>,
+    /// How many elements of lists may still be followed: each of many damaged stacks may lead to the same long one.
+    steps: Cell<usize>,
+}
+
+impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
+    pub(crate) fn new(memory: &'a M, types: Resolver<'_>, layouts: &'a LockLayouts, tasks: &'a dyn KnownTasks) -> Self {
+        Self {
+            memory,
+            layouts,
+            tasks,
+            blocked_on: types.optional("task_struct", "blocked_on"),
+            blocker: types.optional("task_struct", "blocker"),
+            queued: RefCell::default(),
+            steps: Cell::new(MAX_STEPS),
+        }
+    }
+
+    /// Without members of `struct task_struct` that would say it.
+    #[cfg(test)]
+    pub(crate) fn for_tests(memory: &'a M, layouts: &'a LockLayouts, tasks: &'a dyn KnownTasks) -> Self {
+        let steps = Cell::new(MAX_STEPS);
+        Self { memory, layouts, tasks, blocked_on: None, blocker: None, queued: RefCell::default(), steps }
+    }
+
+    /// The lock that this task sleeps for; `None` where it sleeps for something else or that cannot be shown.
+    pub(crate) fn wait(&self, task: &Task, stack: &Stack) -> Option<LockWait> {
+        self.by_rt_waiter(task).or_else(|| self.on_stack(task, stack)).or_else(|| self.by_member(task))
+    }
+
+    fn by_rt_waiter(&self, task: &Task) -> Option<LockWait> {
+        let found = self.layouts.rt_mutex.as_ref()?.waiter(self.memory, task.address)?;
+        let lock = self.layouts.read(self.memory, self.tasks, LockKind::RtMutex, found.lock)?;
+        lock.has_waiter(task.address).then(|| LockWait {
+            task: task.address,
+            kind: LockKind::RtMutex,
+            lock: found.lock,
+            shared: false,
+            found: Found::Member { name: "pi_blocked_on", value: found.waiter.get() },
+        })
+    }
+
+    fn on_stack(&self, task: &Task, stack: &Stack) -> Option<LockWait> {
+        let (kind, function) = stack.frames.iter().find_map(|frame| sleeps_for(frame.function()?))?;
+        let (_, layout) = self.queue(kind)?;
+        let words = stack_words(self.memory, stack);
+        let named = words.iter().filter(|(_, word)| *word == task.address.get());
+        named.map(|(at, _)| layout.task.container(*at)).find_map(|waiter| {
+            let lock = self.lock_of(kind, Waiter { address: waiter, task: task.address }, &words)?;
+            let shared = self.layouts.rwsem.as_ref().is_some_and(|rwsem| rwsem.is_reader(self.memory, waiter));
+            let function = function_at(&stack.frames, waiter).unwrap_or(function).to_owned();
+            let found = Found::OnStack { function, waiter, names_task: layout.task.address(waiter) };
+            let shared = shared && kind == LockKind::RwSemaphore;
+            Some(LockWait { task: task.address, kind, lock, shared, found })
+        })
+    }
+
+    /// By the kernel's own note of it.
+    fn by_member(&self, task: &Task) -> Option<LockWait> {
+        let read = |field: Option<Field>| field?.read(self.memory, task.address).ok().filter(|&value| value != 0);
+        let from_blocker = || {
+            let value = read(self.blocker)?;
+            let kind = *BLOCKER_KINDS.get(usize::try_from(value & BLOCKER_TYPES).ok()?)?;
+            Some(("blocker", value, kind, VirtAddr::new(value & !BLOCKER_TYPES)))
+        };
+        let from_blocked_on =
+            || read(self.blocked_on).map(|value| ("blocked_on", value, LockKind::Mutex, VirtAddr::new(value)));
+        let (name, value, kind, lock) = from_blocker().or_else(from_blocked_on)?;
+        let shared = name == "blocker" && value & BLOCKER_TYPES == BLOCKER_READER;
+        let wait = LockWait { task: task.address, kind, lock, shared, found: Found::Member { name, value } };
+        self.is_queued(task.address, kind, lock).then_some(wait)
+    }
+
+    /// Whether the lock says the same: it is one, and has the task in its queue.
+    fn is_queued(&self, task: VirtAddr, kind: LockKind, lock: VirtAddr) -> bool {
+        let state = self.layouts.read(self.memory, self.tasks, kind, lock);
+        state.is_some_and(|state| state.has_waiter(task))
+    }
+
+    /// The lock in whose queue this waiter of `task` is. A queue is read once for all that are in it.
+    fn lock_of(&self, kind: LockKind, waiter: Waiter, words: &[(VirtAddr, u64)]) -> Option<VirtAddr> {
+        let known = |queued: &HashMap<VirtAddr, (LockKind, VirtAddr)>| queued.get(&waiter.address).copied();
+        if let Some((known_kind, lock)) = known(&self.queued.borrow()) {
+            return (known_kind == kind).then_some(lock);
+        }
+        let (anchor, layout) = self.queue(kind)?;
+        let lock = anchor.lock_of(self.memory, self.tasks, layout, waiter.address, words, &self.steps)?;
+        let state = self.layouts.read(self.memory, self.tasks, kind, lock)?;
+        let places = state.waiters.iter().map(|waiter| (waiter.address, (kind, lock)));
+        self.queued.borrow_mut().extend(places);
+        state.waiters.contains(&waiter).then_some(lock)
+    }
+
+    fn queue(&self, kind: LockKind) -> Option<(Anchor, WaiterLayout)> {
+        match kind {
+            LockKind::Mutex => self.layouts.mutex.as_ref().map(|layout| (layout.anchor, layout.waiter)),
+            LockKind::RwSemaphore => self.layouts.rwsem.as_ref().map(|layout| (layout.anchor, layout.waiter)),
+            LockKind::Semaphore => self.layouts.semaphore.as_ref().map(|layout| (layout.anchor, layout.waiter)),
+            LockKind::RtMutex => None,
+        }
+    }
+}
+
+/// The kind of lock that a function sleeps for.
+fn sleeps_for(function: &str) -> Option<(LockKind, &str)> {
+    let begins = |names: &[&str]| names.iter().any(|name| function.starts_with(name));
+    let kind = if begins(&MUTEX) {
+        LockKind::Mutex
+    } else if begins(&RWSEM) {
+        LockKind::RwSemaphore
+    } else if begins(&SEMAPHORE) || function == "down" {
+        LockKind::Semaphore
+    } else {
+        return None;
+    };
+    Some((kind, function))
+}
+
+/// The function in whose frame a stack address lies.
+fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&str> {
+    frames.iter().rev().find(|frame| frame.sp <= address)?.function()
+}
+
+/// The words of a sleeping task's stack, from what was saved when it was scheduled out to its last frame.
+fn stack_words<M: ReadVirtual + ?Sized>(memory: &M, stack: &Stack) -> Vec<(VirtAddr, u64)> {
+    let (Some(first), Some(last)) = (stack.frames.first(), stack.frames.last()) else { return Vec::new() };
+    let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
+    let high = last.sp.get().min(low.saturating_add(MAX_STACK));
+    let mut words = Vec::new();
+    let mut at = low;
+    while at < high {
+        let end = high.min((at & !(PAGE_SIZE - 1)).saturating_add(PAGE_SIZE));
+        let mut chunk = vec![0; usize::try_from(end - at).unwrap_or_default()];
+        if memory.read_virtual(VirtAddr::new(at), &mut chunk).is_ok() {
+            let word = |offset: usize| Some((VirtAddr::new(at.wrapping_add(offset as u64)), le_u64(&chunk, offset)?));
+            words.extend((0..chunk.len()).step_by(8).filter_map(word));
+        }
+        at = end;
+    }
+    words
+}

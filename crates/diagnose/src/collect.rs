@@ -2,7 +2,7 @@
 
 use vmcore_kernel::{Detail, Kernel, Snapshot, Stack, Task};
 
-use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value};
+use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value, neighbours};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -25,12 +25,14 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         blind_spots
             .push("the kernel's CPU masks cannot be read, so there may be CPUs that were not looked at".to_owned());
     }
+    let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
+    let state = neighbours::collect(kernel, snapshot, &blocked, &log);
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,
         running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
-        blocked: stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible()),
+        blocked,
         preemption: preemption(kernel),
         log: log
             .into_iter()
@@ -40,6 +42,7 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
             .collect(),
         gaps,
         blind_spots,
+        state,
     }
 }
 

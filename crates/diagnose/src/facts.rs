@@ -2,7 +2,7 @@
 
 use vmcore_kernel::{Cpu, Gap, Snapshot, Stack, Task};
 
-use crate::Evidence;
+use crate::{Evidence, KernelState};
 
 /// Whether the scheduler takes the CPU away from a task in the middle of kernel code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Facts<'a> {
     pub gaps: Vec<Gap>,
     /// Of that, what nothing can be called healthy without: CPUs that may not be known, a log that cannot be read.
     pub blind_spots: Vec<String>,
+    /// Locks, the panic, watchdogs.
+    pub state: KernelState,
 }
 
 impl Facts<'_> {

@@ -11,7 +11,7 @@ use crate::operand::{MAX_INSTRUCTION, UserAccess, disassemble, user_accesses};
 use crate::{Evidence, Place, Reader, Value};
 
 /// `offsetof(struct pt_regs, ip)`: 16 words are before it.
-const PT_REGS_IP: u64 = 16 * 8;
+pub(crate) const PT_REGS_IP: u64 = 16 * 8;
 
 /// How the fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn fault(
 }
 
 /// As many bytes of an instruction as can be read: the next page may be missing.
-fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
+pub(crate) fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
     let to_page_end = usize::try_from(4096 - pc.page_offset()).unwrap_or(MAX_INSTRUCTION);
     for length in [MAX_INSTRUCTION, to_page_end.min(MAX_INSTRUCTION)] {
         let mut code = vec![0; length];

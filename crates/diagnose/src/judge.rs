@@ -4,9 +4,10 @@ use vmcore_kernel::Gap;
 
 use crate::graph::GraphBuilder;
 use crate::livelock::{self, Livelock};
+use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Finding, Reader, Refutation, Verdict, issue, known_issues, soft_lockup,
+    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, issue, known_issues, soft_lockup,
 };
 
 /// What a user can choose.
@@ -28,8 +29,11 @@ impl Default for Options {
 pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
     let mut livelock = livelock::detect(facts, reader, options);
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
-    let lockups = soft_lockup::detect(facts, reader);
-    let verdict = verdict(&livelock, &lockups, !facts.blind_spots.is_empty());
+    let mut lockups = soft_lockup::detect(facts, reader);
+    lockups.sort_by_key(|(confidence, _)| std::cmp::Reverse(*confidence));
+    let neighbours = neighbours::detect(facts, reader);
+    let best = neighbours::best(facts, neighbours.iter().chain(&lockups));
+    let verdict = verdict(&livelock, best, !facts.blind_spots.is_empty());
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
@@ -44,7 +48,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         spinners: livelock.spinners,
         splitters: livelock.splitters,
         graph: graph.finish(),
-        findings: lockups.into_iter().map(|(_, finding)| finding).collect(),
+        findings: neighbours.into_iter().chain(lockups).map(|(_, finding)| finding).collect(),
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
@@ -73,15 +77,14 @@ fn about(livelock: bool, refutations: Vec<Refutation>) -> Vec<Refutation> {
     refutations.into_iter().map(turned).collect()
 }
 
-/// The livelock where it is at least possible and nothing surer was found; else a soft lockup; else none.
-fn verdict(livelock: &Livelock, lockups: &[(Confidence, Finding)], blind: bool) -> Verdict {
-    let still = lockups.iter().filter(|(confidence, _)| *confidence >= Confidence::Probable);
-    let lockup = still.max_by_key(|(confidence, _)| *confidence);
+/// The livelock where it is at least probable; else the finding that says best what stopped the machine; else the
+/// livelock where it is possible; else none.
+fn verdict(livelock: &Livelock, best: Option<&Neighbour>, blind: bool) -> Verdict {
     let confidence = livelock.confidence;
     if confidence >= Confidence::Probable {
         return Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) };
     }
-    if let Some((confidence, finding)) = lockup {
+    if let Some((confidence, finding)) = best {
         let also = match livelock.confidence {
             Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",
             _ => "",

@@ -18,6 +18,7 @@ mod known_issues;
 mod livelock;
 mod model;
 mod names;
+mod neighbours;
 mod operand;
 mod reader;
 mod soft_lockup;
@@ -33,4 +34,5 @@ pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
     Splitter, Value, Verdict, issue,
 };
+pub use neighbours::KernelState;
 pub use reader::Reader;

@@ -94,6 +94,20 @@ pub mod issue {
     pub const THP_LIVELOCK: &str = "thp-split-page-fault-livelock";
     /// A CPU ran kernel code for longer than the watchdog allows.
     pub const SOFT_LOCKUP: &str = "soft-lockup";
+    /// Tasks wait for each other's locks in a circle.
+    pub const DEADLOCK: &str = "deadlock";
+    /// A lock is held for longer than tasks may be kept waiting.
+    pub const LOCK_HELD: &str = "lock-held";
+    /// Tasks sleep uninterruptibly for longer than the kernel's limit.
+    pub const HUNG_TASK: &str = "hung-task";
+    /// Kernel code ran into an exception.
+    pub const OOPS: &str = "kernel-oops";
+    /// No memory was left.
+    pub const OUT_OF_MEMORY: &str = "out-of-memory";
+    /// The kernel panicked for a reason of its own.
+    pub const PANIC: &str = "kernel-panic";
+    /// Somebody asked for the crash.
+    pub const CRASH_REQUESTED: &str = "crash-requested";
 }
 
 /// The answer in one place.

@@ -32,6 +32,12 @@ pub(crate) fn user_accesses(code: &[u8], registers: &Registers) -> Vec<UserAcces
     accesses
 }
 
+/// All addresses that the instruction at the start of `code` touches with these registers, the stack among them.
+pub(crate) fn memory_accesses(code: &[u8], registers: &Registers) -> Vec<UserAccess> {
+    let instruction = Decoder::with_ip(64, code, registers.rip, DecoderOptions::NONE).decode();
+    if instruction.is_invalid() { Vec::new() } else { memory_operands(&instruction, registers) }
+}
+
 /// The instruction in AT&T syntax, for the report.
 pub(crate) fn disassemble(code: &[u8], rip: u64) -> Option<String> {
     let mut decoder = Decoder::with_ip(64, code, rip, DecoderOptions::NONE);

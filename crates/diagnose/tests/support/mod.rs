@@ -1,12 +1,12 @@
 //! A machine built by hand: two CPUs, a spinner on each, and the splitter of their page queued on CPU 1. Tests change one
 //! thing and look at the verdict.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, reason = "test support")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, dead_code, reason = "test support")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use vmcore_diagnose::{Diagnosis, Evidence, Facts, KernelPreemption, LogLine, Options, Reader, judge};
+use vmcore_diagnose::{Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge};
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{
     Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue, Segment,
@@ -40,6 +40,7 @@ pub struct World {
     pub preemption: KernelPreemption,
     pub log: Vec<LogLine>,
     pub blind_spots: Vec<String>,
+    pub state: KernelState,
 }
 
 /// Page tables, pages, code and stack words.
@@ -268,6 +269,7 @@ impl World {
             preemption: KernelPreemption::No,
             log: Vec::new(),
             blind_spots: Vec::new(),
+            state: KernelState::default(),
         }
     }
 
@@ -297,6 +299,7 @@ impl World {
             log: self.log,
             gaps: Vec::<Gap>::new(),
             blind_spots: self.blind_spots,
+            state: self.state,
         };
         judge(&facts, &self.memory, &Options::default())
     }

@@ -1,0 +1,42 @@
+//! Reads [`KernelState`].
+
+use vmcore_kernel::{Detail, Kernel, LogRecord, Owner, Snapshot, Stack};
+use vmcore_memory::ReadVirtual;
+
+use super::KernelState;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// More tasks that have locks than anybody wants to see the stacks of.
+const MAX_OWNERS: usize = 256;
+
+/// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks.
+pub(crate) fn collect(kernel: &Kernel<'_>, snapshot: &Snapshot, blocked: &[Stack], log: &[LogRecord]) -> KernelState {
+    let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked);
+    let owner = |owner: &Owner| match owner {
+        Owner::Task(task) => Some(*task),
+        Owner::Readers { last, .. } => *last,
+        Owner::Nobody | Owner::Unknown(_) => None,
+    };
+    let asleep = |index: &usize| {
+        let task = snapshot.tasks.get(*index);
+        task.is_some_and(|task| !task.state.is_running() && !task.on_cpu && !task.state.is_uninterruptible())
+    };
+    let owners = locks.iter().filter_map(|lock| snapshot.task_index(owner(&lock.owner)?));
+    let mut owners: Vec<_> = owners.filter(asleep).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners.truncate(MAX_OWNERS);
+    KernelState {
+        panic: kernel.panic(snapshot, log),
+        lock_waits,
+        locks,
+        owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
+        hung_task_timeout_ns: hung_task_timeout_ns(kernel),
+    }
+}
+
+/// An `unsigned long` of seconds.
+fn hung_task_timeout_ns(kernel: &Kernel<'_>) -> Option<u64> {
+    let seconds = kernel.memory().read_u64(kernel.symbol("sysctl_hung_task_timeout_secs")?).ok()?;
+    seconds.checked_mul(SECOND_NS)
+}

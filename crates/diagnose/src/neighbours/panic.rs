@@ -1,0 +1,111 @@
+//! How the kernel died, by what it said: one kind of death for each of the kernel's own reasons to panic.
+//!
+//! ```text
+//! Kernel panic - not syncing: hung_task: blocked tasks
+//! ```
+//!
+//! Source: the callers of `panic` in `kernel/hung_task.c`, `kernel/watchdog.c`, `kernel/rcu/tree_stall.h`, `mm/oom_kill.c`,
+//! `arch/x86/kernel/dumpstack.c`, `drivers/tty/sysrq.c`.
+
+use super::{Neighbour, oops};
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Severity, Value, issue};
+
+const PANIC: &str = "Kernel panic - not syncing: ";
+
+/// Why the kernel stopped itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// It did not: the dump was taken from outside.
+    None,
+    /// Somebody asked for it.
+    Requested,
+    HungTask,
+    SoftLockup,
+    HardLockup,
+    RcuStall,
+    OutOfMemory,
+    /// An exception in kernel code.
+    Oops,
+    Other,
+}
+
+impl Death {
+    pub(crate) fn of(facts: &Facts<'_>) -> Self {
+        let Some(message) = &facts.state.panic.message else { return Self::None };
+        let Some(reason) = message.strip_prefix(PANIC) else {
+            // An oops that started the crash kernel. Up to 5.9 that was what sysrq-c did.
+            return if oops::by_sysrq(facts) { Self::Requested } else { Self::Oops };
+        };
+        let reason = reason.to_ascii_lowercase();
+        let begins = |with: &[&str]| with.iter().any(|begin| reason.starts_with(begin));
+        if begins(&["sysrq triggered crash"]) {
+            Self::Requested
+        } else if begins(&["hung_task: "]) {
+            Self::HungTask
+        } else if begins(&["softlockup: "]) {
+            Self::SoftLockup
+        } else if begins(&["hard lockup", "watchdog detected hard lockup"]) {
+            Self::HardLockup
+        } else if begins(&["rcu stall"]) {
+            Self::RcuStall
+        } else if begins(&["out of memory", "system is deadlocked on memory"]) {
+            Self::OutOfMemory
+        } else if begins(&["fatal exception"]) {
+            if oops::by_sysrq(facts) { Self::Requested } else { Self::Oops }
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What no other detector speaks of: memory, requests, and reasons that are unknown here.
+pub(crate) fn detect(facts: &Facts<'_>) -> Option<Neighbour> {
+    let message = facts.state.panic.message.as_ref()?;
+    let reason = message.strip_prefix(PANIC).unwrap_or(message);
+    let place = place(facts);
+    let (id, severity, summary) = match Death::of(facts) {
+        Death::Requested => {
+            (issue::CRASH_REQUESTED, Severity::Info, format!("somebody asked for this crash (sysrq-c){place}"))
+        }
+        Death::OutOfMemory => (
+            issue::OUT_OF_MEMORY,
+            Severity::Critical,
+            format!("no memory was left, and the kernel panicked{place}: {reason}"),
+        ),
+        Death::Other => (issue::PANIC, Severity::Critical, format!("the kernel panicked{place}: {reason}")),
+        _ => return None,
+    };
+    let mut evidence = vec![message_evidence(facts, message)];
+    if id == issue::OUT_OF_MEMORY {
+        evidence.extend(last_line(facts, " invoked oom-killer: ", "who asked for memory when none was left"));
+    }
+    Some((Confidence::Confirmed, Finding { id, severity, summary, evidence }))
+}
+
+/// ` on CPU 1 in pid 12 "name"`, as far as it is known.
+pub(crate) fn place(facts: &Facts<'_>) -> String {
+    let panic = &facts.state.panic;
+    let cpu = panic.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+    let task = panic.cpu.and_then(|cpu| facts.snapshot.current(facts.snapshot.cpu(cpu)?));
+    let pid = match task {
+        Some(task) => format!(" in {}", super::lock_text::pid(task)),
+        None => panic.pid.map(|pid| format!(" in pid {pid}")).unwrap_or_default(),
+    };
+    format!("{cpu}{pid}")
+}
+
+/// The panic's first line.
+pub(crate) fn message_evidence(facts: &Facts<'_>, message: &str) -> Evidence {
+    let logged = facts.log.iter().find(|line| line.text.starts_with(message));
+    let meaning = match logged {
+        Some(line) => format!("logged {} after boot", seconds(line.timestamp_ns)),
+        None => "the kernel's last words".to_owned(),
+    };
+    Evidence::new("kernel log", meaning).value(Value::Text(message.to_owned()))
+}
+
+fn last_line(facts: &Facts<'_>, holds: &str, meaning: &str) -> Option<Evidence> {
+    let line = facts.log.iter().rev().find(|line| line.text.contains(holds))?;
+    Some(Evidence::new("kernel log", meaning).value(Value::Text(line.text.clone())))
+}

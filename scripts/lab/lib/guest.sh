@@ -9,7 +9,7 @@ GUEST_MODULES=(
     virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
     qemu_fw_cfg
 )
-GUEST_PROGRAMS=(livelock crowd thp_busy truth)
+GUEST_PROGRAMS=(livelock crowd thp_busy truth actor)
 
 # build_guest SERIES: prints the directory that holds `initramfs`.
 build_guest() {
@@ -82,6 +82,7 @@ pack_guest() {
     add_dynamic_program "$root" "$(command -v kexec || echo /sbin/kexec)"
     cp "$new/crash-initramfs" "$LAB_DIR/kernels/$series/vmlinuz" "$root/boot/"
     cp -r "$LAB_SRC/guest/scenarios" "$root/scenarios"
+    cp "$LAB_SRC/guest/watchdogs" "$root/watchdogs"
     cp -r "$new/programs" "$root/programs"
     cp "$new"/modules/*.ko "$root/modules/"
     pack "$root" "$new/initramfs"

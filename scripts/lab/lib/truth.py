@@ -31,6 +31,26 @@ def check_livelock(truth: dict, console: str) -> None:
             sys.exit(f"truth: on CPU {spinner['cpu']} pid {pid} spins at {address}")
 
 
+# How the kernels of scenarios with a fault of their own must have died.
+PANICS = {
+    "mutex-deadlock": "hung_task: blocked tasks",
+    "rwsem-held": "hung_task: blocked tasks",
+    "rwsem-writer": "hung_task: blocked tasks",
+    "spinlock-held": "softlockup: hung tasks",
+    "no-answer": "softlockup: hung tasks",
+    "rcu-stall": "RCU Stall",
+    "null-pointer": "Fatal exception",
+    "bug": "Fatal exception",
+    "oom": "Out of memory",
+}
+
+
+def check_panic(truth: dict, console: str) -> None:
+    reason = PANICS.get(truth["scenario"])
+    if reason and not re.search(f"Kernel panic - not syncing: {reason}", console):
+        sys.exit(f"truth: no panic by '{reason}'")
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
         line = next(line for line in file if line.startswith("{"))
@@ -39,6 +59,7 @@ def main() -> None:
         console = file.read()
     if truth["scenario"] == "thp-livelock":
         check_livelock(truth, console)
+    check_panic(truth, console)
     with open(sys.argv[3], "w", encoding="utf-8") as file:
         json.dump(truth, file, indent=2)
         file.write("\n")

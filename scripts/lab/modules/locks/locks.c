@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Locks that whoever writes to /dev/locks takes, and ways to hold them for ever. A
+ * write is a list of words, done in their order by the writer itself:
+ *
+ *   mutex-a mutex-b      lock that mutex
+ *   read write           take the reader-writer semaphore
+ *   page                 lock the page
+ *   spinlock             take the spin lock
+ *   no-preempt no-irqs   switch preemption, or interrupts, off
+ *   grace-period         wait until RCU has passed one
+ *   call                 have all other CPUs run a function, and wait for them
+ *   pause                sleep a second
+ *   sleep                sleep and never be woken
+ *   spin                 never come back
+ *   null                 read through a NULL pointer
+ *   bug                  BUG()
+ *
+ * Reading /dev/locks gives the locks' addresses, one a line. A device and no module
+ * parameter: those are set under a mutex of their own.
+ */
+#define pr_fmt(fmt) "locks: " fmt
+
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+static DEFINE_MUTEX(mutex_a);
+static DEFINE_MUTEX(mutex_b);
+static DECLARE_RWSEM(semaphore);
+static DEFINE_SPINLOCK(spinlock);
+static struct page *page;
+static bool release_cpu;
+
+struct thing {
+	long unused[3];
+	long value;
+};
+
+static struct thing *no_thing;
+
+/* Functions of their own, so that a stack shows which. */
+static noinline void spin_for_ever(void)
+{
+	while (!READ_ONCE(release_cpu))
+		cpu_relax();
+}
+
+static noinline void sleep_for_ever(void)
+{
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		schedule();
+	}
+}
+
+/* The lock's address stays in a register while it is held, as in most real code. */
+static noinline void spin_holding(spinlock_t *lock)
+{
+	spin_lock(lock);
+	spin_for_ever();
+	spin_unlock(lock);
+}
+
+static noinline long read_value(struct thing *thing)
+{
+	return READ_ONCE(thing->value);
+}
+
+static void answer(void *unused)
+{
+}
+
+static int do_word(const char *word)
+{
+	if (!strcmp(word, "mutex-a"))
+		mutex_lock(&mutex_a);
+	else if (!strcmp(word, "mutex-b"))
+		mutex_lock(&mutex_b);
+	else if (!strcmp(word, "read"))
+		down_read(&semaphore);
+	else if (!strcmp(word, "write"))
+		down_write(&semaphore);
+	else if (!strcmp(word, "page"))
+		lock_page(page);
+	else if (!strcmp(word, "spinlock"))
+		spin_holding(&spinlock);
+	else if (!strcmp(word, "no-preempt"))
+		preempt_disable();
+	else if (!strcmp(word, "no-irqs"))
+		local_irq_disable();
+	else if (!strcmp(word, "grace-period"))
+		synchronize_rcu();
+	else if (!strcmp(word, "call"))
+		smp_call_function(answer, NULL, 1);
+	else if (!strcmp(word, "pause"))
+		msleep(1000);
+	else if (!strcmp(word, "sleep"))
+		sleep_for_ever();
+	else if (!strcmp(word, "spin"))
+		spin_for_ever();
+	else if (!strcmp(word, "null"))
+		pr_info("%ld\n", read_value(READ_ONCE(no_thing)));
+	else if (!strcmp(word, "bug"))
+		BUG();
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static ssize_t locks_write(struct file *file, const char __user *from, size_t size, loff_t *at)
+{
+	char text[128];
+	char *rest = text;
+	char *word;
+	int error;
+
+	if (size >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, from, size))
+		return -EFAULT;
+	text[size] = 0;
+	while ((word = strsep(&rest, " \n"))) {
+		error = *word ? do_word(word) : 0;
+		if (error)
+			return error;
+	}
+	return size;
+}
+
+static ssize_t locks_read(struct file *file, char __user *to, size_t size, loff_t *at)
+{
+	char text[256];
+	int length;
+
+	length = scnprintf(text, sizeof(text),
+			   "mutex_a=0x%px\nmutex_b=0x%px\nsemaphore=0x%px\nspinlock=0x%px\npage=0x%px\n",
+			   &mutex_a, &mutex_b, &semaphore, &spinlock, page);
+	return simple_read_from_buffer(to, size, at, text, length);
+}
+
+static const struct file_operations locks_operations = {
+	.owner = THIS_MODULE,
+	.read = locks_read,
+	.write = locks_write,
+};
+
+static struct miscdevice locks_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "locks",
+	.fops = &locks_operations,
+};
+
+static int __init locks_init(void)
+{
+	int error;
+
+	page = alloc_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	error = misc_register(&locks_device);
+	if (error)
+		__free_page(page);
+	return error;
+}
+
+static void __exit locks_exit(void)
+{
+	misc_deregister(&locks_device);
+	__free_page(page);
+}
+
+module_init(locks_init);
+module_exit(locks_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Takes locks as it is told and keeps them");

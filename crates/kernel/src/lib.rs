@@ -11,6 +11,7 @@
 
 mod address_space;
 mod boot;
+mod calls;
 mod code;
 mod error;
 mod frames;
@@ -29,6 +30,7 @@ mod percpu;
 mod place;
 mod preemption;
 mod printk;
+mod rcu;
 mod runqueue;
 mod snapshot;
 mod stacks;
@@ -42,12 +44,13 @@ mod utsname;
 mod vmcoreinfo_scan;
 
 pub use address_space::AddressSpace;
+pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Gap, KernelError, LayoutError};
 pub use identity::hex;
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
-pub use locks::{Found, Lock, LockKind, LockWait, LockWord, Owner, Waiter};
+pub use locks::{Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter};
 pub use modules::{Module, ModuleSymbol};
 pub use own_tables::{KallsymsError, OwnTablesError, sections_from_dump, vmlinux_from_dump};
 pub use page::Page;
@@ -56,6 +59,7 @@ pub use percpu::PerCpu;
 pub use place::FoundBy;
 pub use preemption::{Model, Preemption};
 pub use printk::{Caller, LogDevice, LogRecord};
+pub use rcu::{GraceHoldout, GracePeriod};
 pub use runqueue::{Class, Queued, RunQueue};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
 pub use stacks::{CpuRegisters, RegisterSource};

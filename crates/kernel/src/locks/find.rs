@@ -164,7 +164,7 @@ fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&str> {
 }
 
 /// The words of a sleeping task's stack, from what was saved when it was scheduled out to its last frame.
-fn stack_words<M: ReadVirtual + ?Sized>(memory: &M, stack: &Stack) -> Vec<(VirtAddr, u64)> {
+pub(super) fn stack_words<M: ReadVirtual + ?Sized>(memory: &M, stack: &Stack) -> Vec<(VirtAddr, u64)> {
     let (Some(first), Some(last)) = (stack.frames.first(), stack.frames.last()) else { return Vec::new() };
     let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
     let high = last.sp.get().min(low.saturating_add(MAX_STACK));

@@ -14,16 +14,21 @@
 
 mod find;
 mod mutex;
+mod page_wait;
 mod queue;
 mod rt_mutex;
 mod rwsem;
 mod semaphore;
+mod spin;
 #[cfg(test)]
 mod tests;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::{Kernel, Resolver, Snapshot, Stack};
+
+pub use page_wait::PageWait;
+pub use spin::{SpinLockWord, SpinNode};
 
 use find::Finder;
 use mutex::MutexLayout;

@@ -128,7 +128,7 @@ impl Anchor {
     }
 }
 
-fn is_linked_both_ways<M: ReadVirtual + ?Sized>(memory: &M, node: VirtAddr) -> bool {
+pub(super) fn is_linked_both_ways<M: ReadVirtual + ?Sized>(memory: &M, node: VirtAddr) -> bool {
     let next = memory.read_pointer(node);
     let prev = memory.read_pointer(node.wrapping_add(8));
     let (Ok(next), Ok(prev)) = (next, prev) else { return false };

@@ -1,0 +1,129 @@
+//! Calls between CPUs: functions that one CPU has another run, and waits for.
+//!
+//! ```text
+//! call_single_queue   per CPU, struct llist_head: calls that it has not taken yet
+//! cfd_data            per CPU, struct call_function_data: the calls that it makes to many; one for each target
+//! struct __call_single_data
+//!   node.llist        the link
+//!   node.u_flags      bit 0 CSD_FLAG_LOCK until the target has run it (`flags` before 5.8)
+//!   func              what to run
+//! ```
+//!
+//! Source: `kernel/smp.c`, `include/linux/smp_types.h`.
+
+use std::collections::HashSet;
+
+use vmcore_memory::{ReadVirtual, VirtAddr};
+
+use crate::layout::{Field, Resolver};
+use crate::{Kernel, Snapshot};
+
+/// Calls that one CPU may have pending: a few from every other.
+const MAX_PENDING: usize = 1 << 14;
+const CSD_FLAG_LOCK: u64 = 1;
+
+/// A call that has not been answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    /// The CPU that made it.
+    pub from: u32,
+    /// The CPU that should run it.
+    pub to: u32,
+    /// The address of the call's data.
+    pub call: VirtAddr,
+    /// The address of its flags.
+    pub flags_at: VirtAddr,
+    /// Its flags.
+    pub flags: u64,
+    /// Whether the target has not even taken it from its queue.
+    pub queued: bool,
+    /// The function.
+    pub function: Option<String>,
+}
+
+struct Layout {
+    flags: Field,
+    function: Field,
+    /// From the per-CPU `cfd_data` to a per-CPU pointer to the calls, and from what that points to to the call.
+    to_many: Option<(Field, u64)>,
+}
+
+impl Layout {
+    fn resolve(types: Resolver<'_>) -> Option<Self> {
+        let data = "__call_single_data";
+        let direct = types.optional("call_function_data", "csd").map(|field| (field, 0));
+        // From 5.12 to 6.3 there was a structure between (kernel commits a5aabace5fb8, 1139aeb1c521).
+        let through = || {
+            let field = types.optional("call_function_data", "pcpu")?;
+            Some((field, types.optional("cfd_percpu", "csd")?.offset))
+        };
+        Some(Self {
+            flags: types.first(&[(data, "node.u_flags"), (data, "flags")]).ok()?,
+            function: types.optional(data, "func")?,
+            to_many: direct.or_else(through),
+        })
+    }
+}
+
+impl Kernel<'_> {
+    /// The calls that these CPUs made and that were not answered.
+    #[must_use]
+    pub fn pending_calls(&self, snapshot: &Snapshot, callers: &[u32]) -> Vec<PendingCall> {
+        let Some(layout) = Layout::resolve(Resolver::new(self.vmlinux().types())) else { return Vec::new() };
+        let queues: Vec<_> = snapshot.cpus.iter().map(|cpu| (cpu.cpu, self.call_queue(cpu.cpu))).collect();
+        let mut pending = Vec::new();
+        for &from in callers {
+            for (to, queue) in queues.iter().filter(|(to, _)| *to != from) {
+                let to_many = self.call_to_many(&layout, from, *to);
+                let on_stack = queue.iter().filter(|call| self.is_on_stack(snapshot, from, **call));
+                let mut calls: Vec<_> = to_many.into_iter().chain(on_stack.copied()).collect();
+                calls.dedup();
+                pending.extend(calls.into_iter().filter_map(|call| self.pending(&layout, (from, *to), call, queue)));
+            }
+        }
+        pending
+    }
+
+    fn pending(&self, layout: &Layout, ends: (u32, u32), call: VirtAddr, queue: &[VirtAddr]) -> Option<PendingCall> {
+        let flags = layout.flags.read(self.memory(), call).ok()?;
+        let function = layout.function.read_pointer(self.memory(), call).ok()?;
+        (flags & CSD_FLAG_LOCK != 0).then(|| PendingCall {
+            from: ends.0,
+            to: ends.1,
+            call,
+            flags_at: layout.flags.address(call),
+            flags,
+            queued: queue.contains(&call),
+            function: self.name_code(function, function).filter(|symbol| symbol.offset == 0).map(|symbol| symbol.name),
+        })
+    }
+
+    /// The data of the calls that `from` makes to many CPUs, for the target `to`.
+    fn call_to_many(&self, layout: &Layout, from: u32, to: u32) -> Option<VirtAddr> {
+        let (field, offset) = layout.to_many?;
+        let pointer = field.read_pointer(self.memory(), self.percpu_symbol("cfd_data", from)?).ok()?;
+        self.percpu().dereference(pointer, to)?.checked_add(offset)
+    }
+
+    fn is_on_stack(&self, snapshot: &Snapshot, cpu: u32, call: VirtAddr) -> bool {
+        let task = snapshot.cpu(cpu).and_then(|cpu| snapshot.current(cpu));
+        let stack = task.and_then(|task| self.stack_layout.task_stack(task.stack));
+        stack.is_some_and(|stack| stack.low <= call && call < stack.high)
+    }
+
+    /// What a CPU has not taken yet, the newest first.
+    fn call_queue(&self, cpu: u32) -> Vec<VirtAddr> {
+        let Some(head) = self.percpu_symbol("call_single_queue", cpu) else { return Vec::new() };
+        let mut seen = HashSet::new();
+        let mut calls = Vec::new();
+        let mut at = head;
+        while let Ok(next) = self.memory().read_pointer(at) {
+            if next.is_null() || calls.len() >= MAX_PENDING || !seen.insert(next) {
+                break;
+            }
+            calls.push(next);
+            at = next;
+        }
+        calls
+    }
+}

@@ -1,0 +1,107 @@
+//! Tasks that sleep until a page is unlocked or written back.
+//!
+//! ```text
+//! struct wait_page_queue    on the stack of the task that waits
+//!   folio, bit_nr           which page (`page` before 5.16), which of its flags
+//!   wait.private            the task
+//!   wait.func               wake_page_function
+//!   wait.entry              in the list of one of the shared wait queues
+//! ```
+//!
+//! Who has a page locked is recorded nowhere.
+//!
+//! Source: `mm/filemap.c`, `include/linux/pagemap.h`.
+
+use vmcore_memory::{ReadVirtual, VirtAddr};
+
+use super::find::stack_words;
+use super::queue::is_linked_both_ways;
+use crate::layout::{Field, Resolver};
+use crate::{Kernel, Snapshot, Stack, StackFrame};
+
+/// A task that sleeps for a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageWait {
+    /// The address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// The `struct page` or `struct folio`.
+    pub page: VirtAddr,
+    /// The number of the flag that it waits for to be cleared.
+    pub bit: u64,
+    /// The flag's name, such as `PG_locked`.
+    pub flag: Option<&'static str>,
+    /// Where on its stack the page's address is.
+    pub names_page: VirtAddr,
+    /// The function in whose frame that is.
+    pub function: String,
+}
+
+struct Layout {
+    page: Field,
+    bit: Field,
+    private: Field,
+    func: Field,
+    entry: Field,
+}
+
+impl Layout {
+    fn resolve(types: Resolver<'_>) -> Option<Self> {
+        let field = |path| types.optional("wait_page_queue", path);
+        Some(Self {
+            page: field("folio").or_else(|| field("page"))?,
+            bit: field("bit_nr")?,
+            private: field("wait.private")?,
+            func: field("wait.func")?,
+            entry: field("wait.entry")?,
+        })
+    }
+}
+
+impl Kernel<'_> {
+    /// Which of the tasks with these stacks sleep for a page, and for which.
+    #[must_use]
+    pub fn page_waits(&self, snapshot: &Snapshot, stacks: &[Stack]) -> Vec<PageWait> {
+        let types = Resolver::new(self.vmlinux().types());
+        let found = Layout::resolve(types).zip(self.symbol("wake_page_function"));
+        let Some((layout, wake)) = found else { return Vec::new() };
+        let number = |name: &'static str| Some((u64::try_from(types.types().enumerator(name)?).ok()?, name));
+        let flags: Vec<_> = ["PG_locked", "PG_writeback", "PG_private_2"].into_iter().filter_map(number).collect();
+        let wait = |stack: &Stack| {
+            let task = snapshot.tasks.get(stack.task)?;
+            stack.frames.iter().any(|frame| frame.function().is_some_and(sleeps_for_page)).then_some(())?;
+            let mut wait = page_wait(self.memory(), &layout, wake, task.address, stack)?;
+            wait.flag = flags.iter().find(|(bit, _)| *bit == wait.bit).map(|(_, name)| *name);
+            Some(wait)
+        };
+        stacks.iter().filter_map(wait).collect()
+    }
+}
+
+/// `wait_on_page_bit_common` up to 5.15, then `folio_wait_bit_common`; `migration_entry_wait_on_locked` since 5.15.
+fn sleeps_for_page(function: &str) -> bool {
+    ["wait_on_page_bit_common", "folio_wait_bit_common", "migration_entry_wait_on_locked", "wait_on_page_bit"]
+        .iter()
+        .any(|name| function.starts_with(name))
+}
+
+fn page_wait<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    layout: &Layout,
+    wake: VirtAddr,
+    task: VirtAddr,
+    stack: &Stack,
+) -> Option<PageWait> {
+    let words = stack_words(memory, stack);
+    let named = words.iter().filter(|(_, word)| *word == task.get());
+    named.map(|(at, _)| layout.private.container(*at)).find_map(|queue| {
+        let is_page_wait = layout.func.read_pointer(memory, queue).is_ok_and(|func| func == wake);
+        if !is_page_wait || !is_linked_both_ways(memory, layout.entry.address(queue)) {
+            return None;
+        }
+        let page = layout.page.read_pointer(memory, queue).ok().filter(|page| page.is_kernel_half())?;
+        let names_page = layout.page.address(queue);
+        let frame = stack.frames.iter().rev().find(|frame| frame.sp <= names_page);
+        let function = frame.and_then(StackFrame::function).unwrap_or_default().to_owned();
+        Some(PageWait { task, page, bit: layout.bit.read(memory, queue).ok()?, flag: None, names_page, function })
+    })
+}

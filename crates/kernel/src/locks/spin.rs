@@ -1,0 +1,122 @@
+//! Queued spin locks: one word that says whether the lock is taken and who is last in the queue, and a node for each CPU
+//! in the queue.
+//!
+//! ```text
+//! struct qspinlock  bits 0-7 locked, 8-15 pending, 16-17 node of the last in the queue, 18-31 its CPU + 1
+//! qnodes[4]         per CPU, one for each context that may spin (task, softirq, hardirq, NMI)
+//!   mcs.next        the node of the CPU behind
+//!   mcs.locked      0 while it waits for the CPU in front
+//! ```
+//!
+//! The word does not say who has the lock; only `CONFIG_DEBUG_SPINLOCK` records that. Under a hypervisor without
+//! paravirtual locks the word is only ever 0 or 1 and there is no queue (`virt_spin_lock`).
+//!
+//! Source: `include/asm-generic/qspinlock_types.h`, `kernel/locking/qspinlock.c`, `kernel/locking/mcs_spinlock.h`. The
+//! pending byte has eight bits with less than 16 Ki CPUs, which is all that x86-64 is built for.
+
+use vmcore_memory::{ReadVirtual, VirtAddr};
+
+use crate::{Kernel, Resolver, Snapshot};
+
+/// `MAX_NODES`: nodes of each CPU.
+const NODES: u64 = 4;
+
+/// The word of a queued spin lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpinLockWord(pub u32);
+
+impl SpinLockWord {
+    /// Whether somebody has it.
+    #[must_use]
+    pub const fn is_locked(self) -> bool {
+        self.0 & 0xff != 0
+    }
+
+    /// Whether a CPU waits in front of the queue without a node.
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        self.0 & 0xff00 != 0
+    }
+
+    /// The CPU whose node is last in the queue, and which of its nodes.
+    #[must_use]
+    pub fn tail(self) -> Option<(u32, u64)> {
+        let cpu = (self.0 >> 18).checked_sub(1)?;
+        Some((cpu, u64::from(self.0 >> 16 & 3)))
+    }
+}
+
+/// A CPU's place in the queue of a spin lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpinNode {
+    /// The CPU.
+    pub cpu: u32,
+    /// Which of its nodes.
+    pub index: u64,
+    /// The address of its `struct mcs_spinlock`.
+    pub address: VirtAddr,
+    /// The node of the CPU behind; null for the last.
+    pub next: VirtAddr,
+    /// Whether it is its turn.
+    pub first: bool,
+}
+
+impl Kernel<'_> {
+    /// The word of the spin lock at `lock`.
+    #[must_use]
+    pub fn spin_lock_word(&self, lock: VirtAddr) -> Option<SpinLockWord> {
+        self.memory().read_u32(lock).ok().map(SpinLockWord)
+    }
+
+    /// The nodes with which a CPU is in the queues of spin locks, as many as its nesting count says.
+    #[must_use]
+    pub fn spin_nodes(&self, cpu: u32) -> Vec<SpinNode> {
+        let types = Resolver::new(self.vmlinux().types());
+        // Before 5.1 (kernel commit 0fa809ca7f81) an array `mcs_nodes` of bare nodes.
+        let found = [("qnodes", "qnode"), ("mcs_nodes", "mcs_spinlock")]
+            .into_iter()
+            .find_map(|(symbol, element)| Some((self.percpu_symbol(symbol, cpu)?, types.size_of(element).ok()?)));
+        let field = |path| types.optional("mcs_spinlock", path);
+        let (Some((base, size)), Some(next), Some(locked), Some(count)) =
+            (found, field("next"), field("locked"), field("count"))
+        else {
+            return Vec::new();
+        };
+        // The nesting count is in the first node, for all.
+        let used = count.read(self.memory(), base).unwrap_or_default().min(NODES);
+        let node = |index: u64| {
+            let address = base.checked_add(index.checked_mul(size)?)?;
+            Some(SpinNode {
+                cpu,
+                index,
+                address,
+                next: next.read_pointer(self.memory(), address).ok()?,
+                first: locked.read(self.memory(), address).ok()? != 0,
+            })
+        };
+        (0..used).filter_map(node).collect()
+    }
+
+    /// The task that has a spin lock, where the kernel records it.
+    #[must_use]
+    pub fn spin_lock_owner(&self, snapshot: &Snapshot, lock: VirtAddr) -> Option<VirtAddr> {
+        let owner = Resolver::new(self.vmlinux().types()).optional("raw_spinlock", "owner")?;
+        let task = owner.read_pointer(self.memory(), lock).ok()?;
+        snapshot.task_index(task).map(|_| task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_parts() {
+        let word = SpinLockWord(0x0011_0101);
+        assert!(word.is_locked() && word.is_pending());
+        assert_eq!(word.tail(), Some((3, 1)));
+        assert_eq!(SpinLockWord(1).tail(), None);
+        assert!(!SpinLockWord(0x100).is_locked() && !SpinLockWord(1).is_pending());
+        assert_eq!(SpinLockWord(u32::MAX).tail(), Some((0x3ffe, 3)));
+    }
+}

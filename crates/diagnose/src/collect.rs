@@ -26,11 +26,12 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
             .push("the kernel's CPU masks cannot be read, so there may be CPUs that were not looked at".to_owned());
     }
     let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
-    let state = neighbours::collect(kernel, snapshot, &blocked, &log);
+    let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
+    let state = neighbours::collect(kernel, snapshot, &blocked, &running, &log);
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,
-        running: running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect(),
+        running,
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
         blocked,
         preemption: preemption(kernel),

@@ -31,7 +31,8 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let mut lockups = soft_lockup::detect(facts, reader);
     lockups.sort_by_key(|(confidence, _)| std::cmp::Reverse(*confidence));
-    let neighbours = neighbours::detect(facts, reader);
+    let explained: Vec<_> = livelock.spinners.iter().map(|spinner| spinner.cpu).collect();
+    let neighbours = neighbours::detect(facts, reader, &explained);
     let best = neighbours::best(facts, neighbours.iter().chain(&lockups));
     let verdict = verdict(&livelock, best, !facts.blind_spots.is_empty());
     let release = facts.release.as_deref();

@@ -34,5 +34,5 @@ pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
     Splitter, Value, Verdict, issue,
 };
-pub use neighbours::KernelState;
+pub use neighbours::{Holder, HolderFound, KernelState, Spin};
 pub use reader::Reader;

@@ -98,6 +98,18 @@ pub mod issue {
     pub const DEADLOCK: &str = "deadlock";
     /// A lock is held for longer than tasks may be kept waiting.
     pub const LOCK_HELD: &str = "lock-held";
+    /// A page stays locked, or under writeback, while tasks wait for it.
+    pub const PAGE_LOCKED: &str = "page-locked";
+    /// CPUs spin for a spin lock that is not given back.
+    pub const SPINLOCK_HELD: &str = "spinlock-held";
+    /// A CPU does not run what another waits for it to run.
+    pub const UNANSWERED_CALL: &str = "unanswered-call";
+    /// A CPU has its interrupts off for longer than the watchdog allows.
+    pub const HARD_LOCKUP: &str = "hard-lockup";
+    /// An RCU grace period does not end.
+    pub const RCU_STALL: &str = "rcu-stall";
+    /// Tasks that could run get no CPU.
+    pub const STARVATION: &str = "cpu-starvation";
     /// Tasks sleep uninterruptibly for longer than the kernel's limit.
     pub const HUNG_TASK: &str = "hung-task";
     /// Kernel code ran into an exception.

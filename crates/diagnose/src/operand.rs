@@ -4,9 +4,13 @@
 //! instead: for `rep movsb` in a copy to user space it is RDI, for `mov %al,(%rcx)` in `__put_user_1` it is RCX.
 
 use iced_x86::{
-    Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, InstructionInfoFactory, OpAccess, Register,
+    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, InstructionInfoFactory, OpAccess,
+    Register,
 };
 use vmcore_memory::{Registers, VirtAddr};
+
+use crate::Reader;
+use crate::fault::read_code;
 
 /// The longest x86 instruction, in bytes.
 pub(crate) const MAX_INSTRUCTION: usize = 15;
@@ -36,6 +40,69 @@ pub(crate) fn user_accesses(code: &[u8], registers: &Registers) -> Vec<UserAcces
 pub(crate) fn memory_accesses(code: &[u8], registers: &Registers) -> Vec<UserAccess> {
     let instruction = Decoder::with_ip(64, code, registers.rip, DecoderOptions::NONE).decode();
     if instruction.is_invalid() { Vec::new() } else { memory_operands(&instruction, registers) }
+}
+
+/// The word that a loop reads until it changes: what the first instruction from RIP on that reads memory reads, with
+/// these registers. Jumps that are always taken are followed, others are not.
+pub(crate) fn polled_address(reader: &dyn Reader, registers: &Registers) -> Option<VirtAddr> {
+    const MAX_INSTRUCTIONS: usize = 24;
+    let mut at = registers.pc();
+    let mut written = Vec::new();
+    for _ in 0..MAX_INSTRUCTIONS {
+        let code = read_code(reader, at);
+        let instruction = Decoder::with_ip(64, &code, at.get(), DecoderOptions::NONE).decode();
+        if instruction.is_invalid() {
+            return None;
+        }
+        if let Some(read) = polls(&instruction) {
+            let known = !written.contains(&read.full_register());
+            let base = value(read, registers).filter(|_| known)?;
+            return Some(VirtAddr::new(base.wrapping_add(instruction.memory_displacement64())));
+        }
+        at = match instruction.flow_control() {
+            FlowControl::Next | FlowControl::ConditionalBranch => VirtAddr::new(instruction.next_ip()),
+            FlowControl::UnconditionalBranch => VirtAddr::new(instruction.near_branch_target()),
+            _ => return None,
+        };
+        let mut factory = InstructionInfoFactory::new();
+        let used = factory.info(&instruction).used_registers().iter();
+        let writes = used.filter(|used| !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::None));
+        written.extend(writes.map(|used| used.register().full_register()));
+    }
+    None
+}
+
+/// The base register of an instruction that reads one word of memory: `mov (%rbx),%eax`, `lock cmpxchg %edx,(%rbx)`.
+fn polls(instruction: &Instruction) -> Option<Register> {
+    let base = instruction.memory_base();
+    let plain = instruction.memory_index() == Register::None && instruction.segment_prefix() == Register::None;
+    let mut factory = InstructionInfoFactory::new();
+    let reads = factory.info(instruction).used_memory().iter().any(|memory| {
+        matches!(memory.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
+    });
+    let is_stack = base.full_register() == Register::RSP || base.is_ip() || base == Register::None;
+    (plain && reads && !is_stack).then_some(base)
+}
+
+/// The general registers but the stack pointer, by name.
+pub(crate) fn general_registers(registers: &Registers) -> [(&'static str, u64); 15] {
+    [
+        ("rax", registers.rax),
+        ("rbx", registers.rbx),
+        ("rcx", registers.rcx),
+        ("rdx", registers.rdx),
+        ("rsi", registers.rsi),
+        ("rdi", registers.rdi),
+        ("rbp", registers.rbp),
+        ("r8", registers.r8),
+        ("r9", registers.r9),
+        ("r10", registers.r10),
+        ("r11", registers.r11),
+        ("r12", registers.r12),
+        ("r13", registers.r13),
+        ("r14", registers.r14),
+        ("r15", registers.r15),
+    ]
 }
 
 /// The instruction in AT&T syntax, for the report.

@@ -92,7 +92,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &Report, line: &LogLi
 }
 
 /// ` in FUNCTION`: the outermost kernel code that an interrupt found running.
-fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
+pub(crate) fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
     let function = facts.running_on(cpu).and_then(|stack| {
         let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
         stack.frames.get(interrupt.frame)?.function()

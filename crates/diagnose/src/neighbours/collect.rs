@@ -3,14 +3,21 @@
 use vmcore_kernel::{Detail, Kernel, LogRecord, Owner, Snapshot, Stack};
 use vmcore_memory::ReadVirtual;
 
-use super::KernelState;
+use super::{KernelState, ipi, spin_scan};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// More tasks that have locks than anybody wants to see the stacks of.
 const MAX_OWNERS: usize = 256;
 
-/// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks.
-pub(crate) fn collect(kernel: &Kernel<'_>, snapshot: &Snapshot, blocked: &[Stack], log: &[LogRecord]) -> KernelState {
+/// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks,
+/// `running` those of the CPUs.
+pub(crate) fn collect(
+    kernel: &Kernel<'_>,
+    snapshot: &Snapshot,
+    blocked: &[Stack],
+    running: &[(u32, Stack)],
+    log: &[LogRecord],
+) -> KernelState {
     let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked);
     let owner = |owner: &Owner| match owner {
         Owner::Task(task) => Some(*task),
@@ -26,10 +33,16 @@ pub(crate) fn collect(kernel: &Kernel<'_>, snapshot: &Snapshot, blocked: &[Stack
     owners.sort_unstable();
     owners.dedup();
     owners.truncate(MAX_OWNERS);
+    let callers: Vec<_> =
+        running.iter().filter(|(_, stack)| ipi::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
     KernelState {
         panic: kernel.panic(snapshot, log),
         lock_waits,
         locks,
+        page_waits: kernel.page_waits(snapshot, blocked),
+        spins: spin_scan::spins(kernel, snapshot, running),
+        calls: kernel.pending_calls(snapshot, &callers),
+        grace_period: kernel.grace_period(),
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         hung_task_timeout_ns: hung_task_timeout_ns(kernel),
     }

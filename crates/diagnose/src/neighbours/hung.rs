@@ -46,6 +46,9 @@ fn why(facts: &Facts<'_>, task: &Task) -> String {
     if let Some(wait) = facts.state.wait_of(task.address) {
         return format!("for {}", lock_text::lock(wait.kind, wait.lock));
     }
+    if let Some(wait) = facts.state.page_of(task.address) {
+        return format!("for page {}", wait.page);
+    }
     let function = lock_text::stack_of(facts, task.address).and_then(lock_text::sleeps_in);
     function.map_or_else(|| "for what is not known".to_owned(), |function| format!("in {function}"))
 }

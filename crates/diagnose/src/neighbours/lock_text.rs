@@ -87,6 +87,9 @@ pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
     if let Some(wait) = facts.state.wait_of(task.address) {
         return format!("itself waits for {}", lock(wait.kind, wait.lock));
     }
+    if let Some(wait) = facts.state.page_of(task.address) {
+        return format!("itself waits for page {}", wait.page);
+    }
     let function = stack_of(facts, task.address).and_then(sleeps_in);
     let place = function.map(|function| format!(" in {function}")).unwrap_or_default();
     let time = off_cpu_ns(facts, task).map(|ns| format!(" for {}", seconds(ns))).unwrap_or_default();

@@ -9,20 +9,35 @@
 //! | `deadlock` | sleepers in a circle of locks |
 //! | `held` | a lock that others wait for too long, and what its owner does |
 //! | `hung` | tasks that sleep uninterruptibly for too long, whatever for |
+//! | `page_lock` | a page that stays locked or under writeback |
+//! | `spinlock` | a spin lock that is not given back, and who spins for it |
+//! | `ipi` | a call to another CPU that is not answered |
+//! | `hard_lockup` | a CPU with interrupts off for too long |
+//! | `rcu_stall` | a grace period that does not end |
+//! | `starvation` | tasks that could run and get no CPU |
 //! | `oops` | an exception in kernel code |
 //! | `panic` | out of memory, a crash that was asked for, any other panic |
 
 mod clock;
 mod collect;
 mod deadlock;
+mod hard_lockup;
 mod held;
 mod hung;
+mod ipi;
 mod lock_text;
 mod oops;
+mod page_lock;
 mod panic;
+mod rcu_stall;
+mod spin_scan;
+mod spinlock;
+mod starvation;
 mod state;
+mod watchdog;
 
 pub(crate) use collect::collect;
+pub use spin_scan::{Holder, HolderFound, Spin};
 pub use state::KernelState;
 
 use crate::{Confidence, Facts, Finding, Reader, Severity, issue};
@@ -31,10 +46,19 @@ use panic::Death;
 /// A finding and how sure it is.
 pub(crate) type Neighbour = (Confidence, Finding);
 
-/// All findings of this module, the most telling of each kind first.
-pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Neighbour> {
+/// All findings of this module, the most telling of each kind first. `explained` are CPUs of which it is known already
+/// why they run nobody else.
+pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) -> Vec<Neighbour> {
     let mut found = deadlock::detect(facts, reader);
     found.extend(held::detect(facts, reader));
+    found.extend(page_lock::detect(facts, reader));
+    found.extend(spinlock::detect(facts, reader));
+    found.extend(ipi::detect(facts));
+    found.extend(hard_lockup::detect(facts, reader));
+    found.extend(rcu_stall::detect(facts, reader));
+    let waits = facts.state.spins.iter().map(|spin| spin.cpu).chain(facts.state.calls.iter().map(|call| call.from));
+    let explained: Vec<_> = waits.chain(explained.iter().copied()).collect();
+    found.extend(starvation::detect(facts, reader, &explained));
     found.extend(hung::detect(facts, reader));
     found.extend(oops::detect(facts, reader));
     found.extend(panic::detect(facts));
@@ -63,19 +87,35 @@ pub(crate) fn best<'f>(facts: &Facts<'_>, found: impl Iterator<Item = &'f Neighb
 /// Whether a machine with this finding may die that way.
 fn explains(death: Death, id: &str) -> bool {
     match death {
-        Death::HungTask => matches!(id, issue::DEADLOCK | issue::LOCK_HELD | issue::HUNG_TASK),
-        Death::SoftLockup => matches!(id, issue::SOFT_LOCKUP),
+        Death::HungTask => matches!(id, issue::DEADLOCK | issue::LOCK_HELD | issue::PAGE_LOCKED | issue::HUNG_TASK),
+        Death::SoftLockup => matches!(id, issue::SOFT_LOCKUP | issue::SPINLOCK_HELD | issue::UNANSWERED_CALL),
+        Death::HardLockup => matches!(id, issue::HARD_LOCKUP | issue::SPINLOCK_HELD),
+        Death::RcuStall => matches!(id, issue::RCU_STALL | issue::SPINLOCK_HELD | issue::STARVATION),
         Death::OutOfMemory => id == issue::OUT_OF_MEMORY,
         Death::Oops => id == issue::OOPS,
         Death::Other => id == issue::PANIC,
         // Nobody panicked, or somebody gave up on a machine that did not go on: anything may be why.
         Death::None | Death::Requested => true,
-        Death::HardLockup | Death::RcuStall => false,
     }
 }
 
-/// How much a finding says: a circle of locks more than one of them, a lock more than that somebody sleeps.
+/// How much a finding says: a circle of locks more than one of them, a lock more than that somebody sleeps, who keeps a
+/// CPU more than that it is kept.
 fn specificity(id: &str) -> u8 {
-    const ORDER: [&str; 4] = [issue::HUNG_TASK, issue::LOCK_HELD, issue::SOFT_LOCKUP, issue::DEADLOCK];
+    const ORDER: [&str; 10] = [
+        issue::HUNG_TASK,
+        issue::PAGE_LOCKED,
+        issue::LOCK_HELD,
+        issue::RCU_STALL,
+        issue::SOFT_LOCKUP,
+        issue::STARVATION,
+        issue::HARD_LOCKUP,
+        issue::UNANSWERED_CALL,
+        issue::SPINLOCK_HELD,
+        issue::DEADLOCK,
+    ];
     ORDER.iter().position(|known| *known == id).map_or(0, |at| u8::try_from(at + 1).unwrap_or(u8::MAX))
 }
+
+/// ` in FUNCTION`: what a CPU is busy with.
+pub(crate) use crate::soft_lockup::stuck_in;

@@ -1,7 +1,9 @@
 //! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
 
-use vmcore_kernel::{Lock, LockWait, PanicInfo, Stack};
+use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack};
 use vmcore_memory::VirtAddr;
+
+use super::spin_scan::Spin;
 
 /// State beyond tasks and run queues that findings are made from. Empty where nothing of it could be read: then nothing
 /// is found, and nothing is ruled out.
@@ -15,6 +17,14 @@ pub struct KernelState {
     pub locks: Vec<Lock>,
     /// The stacks of tasks that have such a lock and are neither running, nor waiting for a CPU, nor blocked.
     pub owners: Vec<Stack>,
+    /// Which pages sleeping tasks wait for.
+    pub page_waits: Vec<PageWait>,
+    /// Which spin locks running tasks spin for.
+    pub spins: Vec<Spin>,
+    /// Calls that CPUs wait for others to run.
+    pub calls: Vec<PendingCall>,
+    /// RCU's last grace period.
+    pub grace_period: Option<GracePeriod>,
     /// `sysctl_hung_task_timeout_secs` in nanoseconds: how long a task may sleep uninterruptibly before the kernel
     /// complains; 0 where it never does.
     pub hung_task_timeout_ns: Option<u64>,
@@ -24,6 +34,11 @@ impl KernelState {
     /// The lock that a task waits for, if it is known.
     pub(crate) fn wait_of(&self, task: VirtAddr) -> Option<&LockWait> {
         self.lock_waits.iter().find(|wait| wait.task == task)
+    }
+
+    /// The page that a task waits for, if it is known.
+    pub(crate) fn page_of(&self, task: VirtAddr) -> Option<&PageWait> {
+        self.page_waits.iter().find(|wait| wait.task == task)
     }
 
     /// The state of the lock that a wait is for.

@@ -1,0 +1,62 @@
+//! An RCU grace period that does not end, and the CPU or task that holds it up.
+//!
+//! The log says that there is a stall; the kernel's own state says which CPUs the grace period still waits for, and their
+//! stacks what they do instead of passing a quiescent state.
+//!
+//! Control: a grace period that is going on is ordinary. Without a warning in the log only one that is older than the
+//! kernel's own patience (21 s by default) counts.
+
+use vmcore_kernel::GracePeriod;
+
+use super::spinlock::on_cpu;
+use super::{Neighbour, stuck_in, watchdog};
+use crate::evidence::member;
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
+
+/// `RCU_STALL_DELAY` by default, and then some.
+const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// The stall, if there is one.
+pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Neighbour> {
+    let said = watchdog::stall(facts);
+    let period = facts.state.grace_period.as_ref();
+    let age = period.filter(|period| period.running).and_then(|period| period.age_ns);
+    let is_old = age.is_some_and(|age| age >= PATIENCE_NS);
+    let holdouts: Vec<u32> = period.map(|period| period.cpus.iter().map(|held| held.cpu).collect()).unwrap_or_default();
+    let named = watchdog::stalled_cpus(facts);
+    // A warning about a grace period that has ended since is no stall any more.
+    let lasts = !holdouts.is_empty() && (named.is_empty() || named.iter().any(|cpu| holdouts.contains(cpu)));
+    if said.is_none() && (!is_old || holdouts.is_empty()) {
+        return None;
+    }
+    let (confidence, severity) = match (said.is_some(), lasts) {
+        (true, true) => (Confidence::Confirmed, Severity::Critical),
+        (false, true) => (Confidence::Probable, Severity::Critical),
+        (_, false) if period.is_some() => (Confidence::None, Severity::Warning),
+        (_, false) => (Confidence::Probable, Severity::Critical),
+    };
+    let cpus = if holdouts.is_empty() { &named } else { &holdouts };
+    let who: Vec<_> = cpus.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu))).collect();
+    let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
+    let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
+    let over = if confidence == Confidence::None { "; it had ended when the machine stopped" } else { "" };
+    let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");
+    let mut evidence = period.filter(|period| period.running).map(|period| state(reader, period)).unwrap_or_default();
+    evidence.extend(said.map(|(_, line)| {
+        Evidence::new("kernel log", format!("logged {} after boot", seconds(line.timestamp_ns)))
+            .value(Value::Text(line.text.clone()))
+    }));
+    Some((confidence, Finding { id: issue::RCU_STALL, severity, summary, evidence }))
+}
+
+fn state(reader: &dyn Reader, period: &GracePeriod) -> Vec<Evidence> {
+    let name = period.name.as_deref().unwrap_or("rcu");
+    let going = format!("a grace period of {name} is going on");
+    let seq = member(reader, period.state, ("rcu_state", "gp_seq"), Value::Hex(period.seq), going);
+    let holdout = period.cpus.iter().map(|held| {
+        let meaning = format!("the bit of CPU {} is set: it has passed no quiescent state", held.cpu);
+        member(reader, held.node, ("rcu_node", "qsmask"), Value::Hex(held.qsmask), meaning)
+    });
+    std::iter::once(seq).chain(holdout).collect()
+}

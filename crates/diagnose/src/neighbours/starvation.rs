@@ -1,0 +1,96 @@
+//! Tasks that could run and get no CPU, because a real-time task keeps theirs, or kernel code that is not preempted.
+//!
+//! Of real-time tasks nothing in the kernel complains: the soft-lockup watchdog's own thread outranks them all. Of kernel
+//! code that watchdog does complain, where it is on.
+//!
+//! Control: a task that takes its turn behind others, or one that waits for a CPU of which it is known already what keeps
+//! it: a lockup, or the livelock.
+
+use vmcore_kernel::{Cpu, Task};
+
+use super::spinlock::on_cpu;
+use super::{Neighbour, lock_text, stuck_in, watchdog};
+use crate::evidence::{decimal, member};
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
+
+/// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
+const LONG_NS: u64 = 5_000_000_000;
+/// `MAX_RT_PRIO`: lower numbers are real-time and deadline.
+const FAIR: i32 = 100;
+
+/// One finding for each CPU.
+pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) -> Vec<Neighbour> {
+    let others = facts.snapshot.cpus.iter().filter(|cpu| !explained.contains(&cpu.cpu));
+    others.filter_map(|cpu| finding(facts, reader, cpu)).collect()
+}
+
+/// Who keeps a CPU, and who has been waiting for it too long.
+pub(crate) fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
+    let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
+    // A fair task loses its CPU to others of its class, unless it is in kernel code that cannot be preempted.
+    let real_time = hog.prio < FAIR;
+    if !real_time {
+        let long = facts.running_ns(cpu).is_some_and(|running| running >= LONG_NS);
+        if !long || in_user_code(facts, cpu.cpu) || watchdog::reported_stuck(facts, cpu.cpu) {
+            return None;
+        }
+    }
+    let queued = cpu.run_queue.as_ref()?.queued.iter().filter_map(|queued| facts.snapshot.task(queued.task));
+    let outranked = queued.filter(|task| (task.prio > hog.prio || !real_time) && task.waits_for_cpu());
+    let long = outranked.filter_map(|task| Some((task, facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS)?)));
+    let mut waiting: Vec<_> = long.collect();
+    waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
+    (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbour> {
+    let (hog, waiting) = starved(facts, cpu)?;
+    let (_, longest) = *waiting.first()?;
+    // Threads of the highest class of all, such as the watchdog's, come in between now and then.
+    let kept = facts.running_ns(cpu).map(|ns| format!(", for {} without a break", seconds(ns))).unwrap_or_default();
+    let summary = format!(
+        "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}",
+        on_cpu(facts, cpu.cpu),
+        if hog.prio < FAIR {
+            format!("as {} (prio {})", hog.policy.name(), hog.prio)
+        } else {
+            format!("{} that is not preempted", code(facts, cpu.cpu))
+        },
+        seconds(longest),
+        lock_text::pids(waiting.iter().map(|(task, _)| *task)),
+    );
+    let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
+    facts_shown.extend(waiting.iter().take(lock_text::MAX_NAMED).filter_map(|(task, waited)| {
+        let meaning = format!("pid {} waits in the run queue of CPU {} for {}", task.pid, cpu.cpu, seconds(*waited));
+        let queued = decimal(task.last_queued_ns?);
+        Some(member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning))
+    }));
+    let severity = Severity::Critical;
+    let finding = Finding { id: issue::STARVATION, severity, summary, evidence: facts_shown };
+    Some((Confidence::Confirmed, finding))
+}
+
+/// `in FUNCTION, kernel code`.
+fn code(facts: &Facts<'_>, cpu: u32) -> String {
+    let place = stuck_in(facts, cpu);
+    if place.is_empty() { "in kernel code".to_owned() } else { format!("{}, kernel code", place.trim_start()) }
+}
+
+/// Whether it is user code that was interrupted, or nothing of the kernel's is known.
+fn in_user_code(facts: &Facts<'_>, cpu: u32) -> bool {
+    facts.running_on(cpu).is_none_or(|stack| {
+        let outermost = stack.interrupts.last();
+        stack.frames.is_empty()
+            || outermost.is_some_and(|interrupt| interrupt.frame >= stack.frames.len())
+                && !stack.interrupts.iter().any(|interrupt| !interrupt.registers.user_mode())
+    })
+}
+
+/// Who has the CPU, and its rank.
+pub(crate) fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
+    let running =
+        facts.running_ns(cpu).map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
+    let meaning = format!("{} is {}{running}", lock_text::pid(hog), hog.policy.name());
+    member(reader, hog.address, ("task_struct", "prio"), Value::Decimal(hog.prio.into()), meaning)
+}

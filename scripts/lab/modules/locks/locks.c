@@ -42,6 +42,8 @@ static DEFINE_MUTEX(mutex_a);
 static DEFINE_MUTEX(mutex_b);
 static DECLARE_RWSEM(semaphore);
 static DEFINE_SPINLOCK(spinlock);
+/* Through a pointer, or the compiler makes functions of their own for the one lock. */
+static spinlock_t *lock_to_hold = &spinlock;
 static struct page *page;
 static bool release_cpu;
 
@@ -97,7 +99,7 @@ static int do_word(const char *word)
 	else if (!strcmp(word, "page"))
 		lock_page(page);
 	else if (!strcmp(word, "spinlock"))
-		spin_holding(&spinlock);
+		spin_holding(READ_ONCE(lock_to_hold));
 	else if (!strcmp(word, "no-preempt"))
 		preempt_disable();
 	else if (!strcmp(word, "no-irqs"))

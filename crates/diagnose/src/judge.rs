@@ -2,13 +2,11 @@
 
 use vmcore_kernel::Gap;
 
-use crate::graph::GraphBuilder;
+use crate::graph::{Edge, EdgeKind, GraphBuilder};
 use crate::livelock::{self, Livelock};
 use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
-use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, issue, known_issues, soft_lockup,
-};
+use crate::{CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, issue, known_issues, soft_lockup};
 
 /// What a user can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +40,9 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
     let mut graph = GraphBuilder::new();
+    let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
+    let held: Vec<_> = livelock.edges.iter().filter_map(page_of).collect();
+    graph.extend(neighbours::edges(facts, reader, options.spin_threshold_ns, &held));
     graph.extend(livelock.edges);
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);

@@ -21,6 +21,7 @@
 mod clock;
 mod collect;
 mod deadlock;
+mod edges;
 mod hard_lockup;
 mod held;
 mod hung;
@@ -37,6 +38,7 @@ mod state;
 mod watchdog;
 
 pub(crate) use collect::collect;
+pub(crate) use edges::edges;
 pub use spin_scan::{Holder, HolderFound, Spin};
 pub use state::KernelState;
 
@@ -56,8 +58,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) 
     found.extend(ipi::detect(facts));
     found.extend(hard_lockup::detect(facts, reader));
     found.extend(rcu_stall::detect(facts, reader));
-    let waits = facts.state.spins.iter().map(|spin| spin.cpu).chain(facts.state.calls.iter().map(|call| call.from));
-    let explained: Vec<_> = waits.chain(explained.iter().copied()).collect();
+    let explained: Vec<_> = facts.state.spinning().chain(explained.iter().copied()).collect();
     found.extend(starvation::detect(facts, reader, &explained));
     found.extend(hung::detect(facts, reader));
     found.extend(oops::detect(facts, reader));

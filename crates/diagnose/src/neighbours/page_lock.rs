@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcore_kernel::PageWait;
+use vmcore_kernel::{Page, PageWait};
 use vmcore_memory::VirtAddr;
 
 use super::clock::{off_cpu_evidence, off_cpu_ns, patience_ns};
@@ -43,13 +43,18 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, page: VirtAddr, waits: &[&Pag
         format!("page {page} {what}; waiting for it, for up to {}: {}", seconds(longest), lock_text::pids(tasks));
     let mut evidence = Vec::new();
     if let Some(state) = state {
-        let meaning = format!("of the page that is waited for: {}", state.flag_names.join(" | "));
-        evidence.push(renamed(reader, page, "page", &["flags.f", "flags"], Value::Hex(state.flags), meaning));
+        evidence.push(flags_evidence(reader, &state));
     }
     evidence.extend(waits.iter().take(lock_text::MAX_NAMED).map(|wait| wait_evidence(facts, wait)));
     evidence.extend(off_cpu_evidence(facts, reader, task));
     let confidence = if is_set == Some(true) { Confidence::Confirmed } else { Confidence::Probable };
     Some((confidence, Finding { id: issue::PAGE_LOCKED, severity: Severity::Critical, summary, evidence }))
+}
+
+/// The flags of a page that is waited for.
+pub(crate) fn flags_evidence(reader: &dyn Reader, page: &Page) -> Evidence {
+    let meaning = format!("of the page that is waited for: {}", page.flag_names.join(" | "));
+    renamed(reader, page.address, "page", &["flags.f", "flags"], Value::Hex(page.flags), meaning)
 }
 
 /// How it is known that a task waits for a page.

@@ -6,16 +6,21 @@
 //! Control: a grace period that is going on is ordinary. Without a warning in the log only one that is older than the
 //! kernel's own patience (21 s by default) counts.
 
-use vmcore_kernel::GracePeriod;
+use vmcore_kernel::{GraceHoldout, GracePeriod, StackFrame};
 
 use super::spinlock::on_cpu;
 use super::{Neighbour, stuck_in, watchdog};
 use crate::evidence::member;
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::names::base_name;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
+use crate::{Confidence, Evidence, Facts, Finding, Place, Reader, Severity, Value, issue};
 
 /// `RCU_STALL_DELAY` by default, and then some.
 const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// Functions that sleep until a grace period has ended.
+const WAITING: [&str; 4] = ["__wait_rcu_gp", "synchronize_rcu", "synchronize_rcu_normal", "synchronize_sched"];
 
 /// The stall, if there is one.
 pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Neighbour> {
@@ -50,13 +55,42 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Neighbour
     Some((confidence, Finding { id: issue::RCU_STALL, severity, summary, evidence }))
 }
 
+/// Who waits for the grace period, and what holds it up.
+pub(crate) fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
+    let Some(period) = facts.state.grace_period.as_ref().filter(|period| period.running) else { return Vec::new() };
+    if watchdog::stall(facts).is_none() && period.age_ns.is_none_or(|age| age < PATIENCE_NS) {
+        return Vec::new();
+    }
+    let node = Node::GracePeriod { flavor: period.name.clone().unwrap_or_else(|| "rcu".to_owned()) };
+    let mut edges = Vec::new();
+    for held in &period.cpus {
+        let why = "has passed no quiescent state";
+        let cpu = Node::Cpu { cpu: held.cpu };
+        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, cpu, why).shown_by([holdout(reader, held)]));
+        edges.extend(super::edges::runs(facts, reader, held.cpu));
+    }
+    for stack in &facts.blocked {
+        let waits = |frame: &&StackFrame| frame.function().is_some_and(|name| WAITING.contains(&base_name(name)));
+        let (Some(task), Some(frame)) = (facts.task(stack), stack.frames.iter().find(waits)) else { continue };
+        let function = frame.function().unwrap_or_default();
+        let shown = Evidence::new("return address", format!("{function} is on the stack of pid {}", task.pid))
+            .at(Place::Kernel(frame.sp.wrapping_sub(8)))
+            .value(Value::Hex(frame.pc.get()));
+        let edge =
+            Edge::new(Node::task(task), EdgeKind::WaitsForGracePeriod, node.clone(), "sleeps until it has ended");
+        edges.push(edge.shown_by([shown]));
+    }
+    edges
+}
+
+fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {
+    let meaning = format!("the bit of CPU {} is set: it has passed no quiescent state", held.cpu);
+    member(reader, held.node, ("rcu_node", "qsmask"), Value::Hex(held.qsmask), meaning)
+}
+
 fn state(reader: &dyn Reader, period: &GracePeriod) -> Vec<Evidence> {
     let name = period.name.as_deref().unwrap_or("rcu");
     let going = format!("a grace period of {name} is going on");
     let seq = member(reader, period.state, ("rcu_state", "gp_seq"), Value::Hex(period.seq), going);
-    let holdout = period.cpus.iter().map(|held| {
-        let meaning = format!("the bit of CPU {} is set: it has passed no quiescent state", held.cpu);
-        member(reader, held.node, ("rcu_node", "qsmask"), Value::Hex(held.qsmask), meaning)
-    });
-    std::iter::once(seq).chain(holdout).collect()
+    std::iter::once(seq).chain(period.cpus.iter().map(|held| holdout(reader, held))).collect()
 }

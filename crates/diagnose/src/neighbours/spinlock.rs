@@ -19,13 +19,16 @@ const LONG_NS: u64 = 20_000_000_000;
 
 /// One finding for each lock.
 pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Neighbour> {
-    let stuck = |spins: &[&Spin]| {
-        let holders = spins.iter().flat_map(|spin| &spin.holders).map(|holder| holder.cpu);
-        let mut cpus = spins.iter().map(|spin| spin.cpu).chain(holders);
-        cpus.any(|cpu| watchdog::reported_stuck(facts, cpu) || spins_long(facts, spins, cpu))
-    };
     let locks = by_lock(facts);
-    locks.iter().filter(|(_, spins)| stuck(spins)).map(|(lock, spins)| finding(facts, reader, *lock, spins)).collect()
+    let stuck = locks.iter().filter(|(_, spins)| is_stuck(facts, spins));
+    stuck.map(|(lock, spins)| finding(facts, reader, *lock, spins)).collect()
+}
+
+/// Whether one of those who spin for a lock, or who has it, is known to be stuck.
+pub(crate) fn is_stuck(facts: &Facts<'_>, spins: &[&Spin]) -> bool {
+    let holders = spins.iter().flat_map(|spin| &spin.holders).map(|holder| holder.cpu);
+    let mut cpus = spins.iter().map(|spin| spin.cpu).chain(holders);
+    cpus.any(|cpu| watchdog::reported_stuck(facts, cpu) || spins_long(facts, spins, cpu))
 }
 
 /// The spinners of each lock.

@@ -11,6 +11,7 @@ use vmcore_kernel::{Cpu, Task};
 use super::spinlock::on_cpu;
 use super::{Neighbour, lock_text, stuck_in, watchdog};
 use crate::evidence::{decimal, member};
+use crate::graph::{Edge, EdgeKind, Node};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
 
@@ -26,7 +27,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) 
 }
 
 /// Who keeps a CPU, and who has been waiting for it too long.
-pub(crate) fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
+fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
     let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
     // A fair task loses its CPU to others of its class, unless it is in kernel code that cannot be preempted.
     let real_time = hog.prio < FAIR;
@@ -61,11 +62,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
         lock_text::pids(waiting.iter().map(|(task, _)| *task)),
     );
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
-    facts_shown.extend(waiting.iter().take(lock_text::MAX_NAMED).filter_map(|(task, waited)| {
-        let meaning = format!("pid {} waits in the run queue of CPU {} for {}", task.pid, cpu.cpu, seconds(*waited));
-        let queued = decimal(task.last_queued_ns?);
-        Some(member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning))
-    }));
+    let shown = waiting.iter().take(lock_text::MAX_NAMED);
+    facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let severity = Severity::Critical;
     let finding = Finding { id: issue::STARVATION, severity, summary, evidence: facts_shown };
     Some((Confidence::Confirmed, finding))
@@ -87,8 +85,27 @@ fn in_user_code(facts: &Facts<'_>, cpu: u32) -> bool {
     })
 }
 
+fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> Evidence {
+    let meaning = format!("pid {} waits in the run queue of CPU {} for {}", task.pid, cpu.cpu, seconds(waited));
+    let queued = decimal(task.last_queued_ns.unwrap_or_default());
+    member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning)
+}
+
+/// The tasks that wait for a CPU, the CPU, and who keeps it.
+pub(crate) fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Vec<Edge> {
+    let Some((hog, waiting)) = starved(facts, cpu) else { return Vec::new() };
+    let queue = Node::RunQueue { cpu: cpu.cpu };
+    let keeps = Edge::new(queue.clone(), EdgeKind::RunBy, Node::task(hog), "runs there and keeps the CPU");
+    let waits = waiting.iter().map(|(task, waited)| {
+        let shown = queued_evidence(reader, cpu, task, *waited);
+        let why = "is runnable and gets no CPU";
+        Edge::new(Node::task(task), EdgeKind::QueuedOn, queue.clone(), why).shown_by([shown])
+    });
+    waits.chain([keeps.shown_by([kept_evidence(facts, reader, cpu, hog)])]).collect()
+}
+
 /// Who has the CPU, and its rank.
-pub(crate) fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
+fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
     let running =
         facts.running_ns(cpu).map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
     let meaning = format!("{} is {}{running}", lock_text::pid(hog), hog.policy.name());

@@ -36,6 +36,11 @@ impl KernelState {
         self.lock_waits.iter().find(|wait| wait.task == task)
     }
 
+    /// The CPUs that spin for a lock or for an answer: whatever they keep from running waits for that.
+    pub(crate) fn spinning(&self) -> impl Iterator<Item = u32> {
+        self.spins.iter().map(|spin| spin.cpu).chain(self.calls.iter().map(|call| call.from))
+    }
+
     /// The page that a task waits for, if it is known.
     pub(crate) fn page_of(&self, task: VirtAddr) -> Option<&PageWait> {
         self.page_waits.iter().find(|wait| wait.task == task)

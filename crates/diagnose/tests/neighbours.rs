@@ -6,8 +6,10 @@ mod neighbours_support;
 mod support;
 
 use neighbours_support::*;
-use vmcore_diagnose::{Confidence, Diagnosis, Finding, Severity, issue};
-use vmcore_kernel::{LockKind, Owner};
+use support::{LOCKED, page, page_address, task_address};
+use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Severity, Spin, issue};
+use vmcore_kernel::{GraceHoldout, GracePeriod, LockKind, Owner, PageWait, PendingCall, Policy, SpinLockWord};
+use vmcore_memory::VirtAddr;
 
 fn finding<'d>(diagnosis: &'d Diagnosis, id: &str) -> &'d Finding {
     let ids: Vec<_> = diagnosis.findings.iter().map(|finding| finding.id).collect();
@@ -202,4 +204,260 @@ fn no_neighbour_masks_the_livelock() {
     let diagnosis = machine.judge();
     assert_eq!(verdict(&diagnosis), (Some(issue::THP_LIVELOCK), Confidence::Confirmed));
     assert_eq!(ids(&diagnosis), [issue::DEADLOCK, issue::HUNG_TASK]);
+}
+
+const SPINLOCK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);
+
+/// CPU 0 spins for a lock, with these holders; the watchdog says so.
+fn spinning(holders: Vec<Holder>) -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["native_queued_spin_lock_slowpath", "_raw_spin_lock", "driver_write"], 12 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 12 * SECOND);
+    machine.state.spins.push(Spin {
+        cpu: 0,
+        lock: SPINLOCK,
+        word: SpinLockWord(1),
+        polled: SPINLOCK,
+        node: None,
+        behind: None,
+        holders,
+    });
+    machine
+}
+
+fn soft_lockup(machine: &mut Machine, cpu: u32, pid: i32) {
+    machine.log(&format!("watchdog: BUG: soft lockup - CPU#{cpu} stuck for 11s! [comm{pid}:{pid}]"));
+    machine.panic("Kernel panic - not syncing: softlockup: hung tasks", cpu);
+}
+
+#[test]
+fn a_spin_lock_that_is_not_given_back_names_who_seems_to_have_it() {
+    let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::SPINLOCK_HELD), Confidence::Probable));
+    for part in ["CPU 0 (pid 30 \"comm30\") spins for it", "CPU 1 (pid 31 \"comm31\") seems to have it"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let held = |edge: &&vmcore_diagnose::graph::Edge| edge.to.to_string() == "task 31 \"comm31\"";
+    assert_eq!(diagnosis.graph.edges().iter().filter(held).count(), 1);
+}
+
+#[test]
+fn a_recorded_owner_of_a_spin_lock_is_certain_and_several_candidates_are_nobody() {
+    let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Recorded }]);
+    soft_lockup(&mut machine, 0, 30);
+    assert_eq!(verdict(&machine.judge()), (Some(issue::SPINLOCK_HELD), Confidence::Confirmed));
+    let stack = |cpu| Holder { cpu, found: HolderFound::OnStack(VirtAddr::new(0xffff_c900_0000_1000)) };
+    let mut machine = spinning(vec![stack(1), stack(2)]);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert!(diagnosis.verdict.summary.contains("who has it is not known"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn a_cpu_that_is_caught_spinning_for_a_lock_is_no_finding() {
+    let diagnosis = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]).judge();
+    assert_eq!(ids(&diagnosis), [""; 0]);
+    assert!(diagnosis.graph.edges().is_empty());
+}
+
+fn unanswered(reported: bool) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 11 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 11 * SECOND);
+    machine.state.calls.push(PendingCall {
+        from: 0,
+        to: 1,
+        call: VirtAddr::new(0xffff_8880_0b00_0000),
+        flags_at: VirtAddr::new(0xffff_8880_0b00_0008),
+        flags: 0x11,
+        queued: true,
+        function: Some("answer".to_owned()),
+    });
+    if reported {
+        soft_lockup(&mut machine, 0, 30);
+    }
+    machine.judge()
+}
+
+#[test]
+fn a_call_that_is_not_answered_names_the_cpu_that_does_not() {
+    let diagnosis = unanswered(true);
+    assert_eq!(verdict(&diagnosis), (Some(issue::UNANSWERED_CALL), Confidence::Confirmed));
+    for part in ["CPU 0 (pid 30 \"comm30\") has waited", "not answered by CPU 1 (pid 31 \"comm31\")"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let ends: Vec<_> = diagnosis.graph.edges().iter().map(|edge| edge.to.to_string()).collect();
+    assert!(ends.contains(&"CPU 1".to_owned()) && ends.contains(&"task 31 \"comm31\"".to_owned()), "{ends:?}");
+}
+
+#[test]
+fn a_call_in_flight_is_no_finding() {
+    assert_eq!(ids(&unanswered(false)), [""; 0]);
+}
+
+/// CPU 1 runs with or without interrupts, and has had its last tick so long ago.
+fn deaf(eflags: u64, behind: u64) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["stop_this_cpu", "asm_exc_nmi", "spin_for_ever", "driver_write"], SECOND);
+    machine.interrupted(1, 2, eflags);
+    machine.cpus[1].run_queue.as_mut().unwrap().clock_ns -= behind;
+    machine.judge()
+}
+
+#[test]
+fn a_cpu_without_ticks_and_interrupts_is_locked_up_hard() {
+    let diagnosis = deaf(0x46, 12 * SECOND);
+    assert_eq!(verdict(&diagnosis), (Some(issue::HARD_LOCKUP), Confidence::Probable));
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("CPU 1 (pid 31") && summary.contains("12.0 s in spin_for_ever"), "{summary}");
+}
+
+#[test]
+fn a_cpu_that_ticks_or_has_interrupts_on_is_not() {
+    assert_eq!(ids(&deaf(0x246, 12 * SECOND)), [""; 0]);
+    assert_eq!(ids(&deaf(0x46, SECOND)), [""; 0]);
+}
+
+#[test]
+fn the_nmi_watchdogs_word_counts_with_the_clock() {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["stop_this_cpu", "asm_exc_nmi", "spin_for_ever", "driver_write"], SECOND);
+    machine.interrupted(1, 2, 0x46);
+    machine.log("NMI watchdog: Watchdog detected hard LOCKUP on cpu 1");
+    machine.panic("Kernel panic - not syncing: Hard LOCKUP", 1);
+    assert_eq!(verdict(&machine.judge()), (Some(issue::HARD_LOCKUP), Confidence::Confirmed));
+}
+
+fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+    let held = GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 };
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running,
+        age_ns: Some(age_ns),
+        cpus: if running { vec![held] } else { Vec::new() },
+    });
+    if said {
+        machine.log("rcu: INFO: rcu_preempt self-detected stall on CPU");
+        machine.log("rcu: \t1-....: (5249 ticks this GP) idle=79f/1/0x4000000000000000 softirq=1/1 fqs=2");
+        machine.panic("Kernel panic - not syncing: RCU Stall", 1);
+    }
+    machine.judge()
+}
+
+#[test]
+fn a_grace_period_that_does_not_end_names_who_holds_it_up() {
+    let diagnosis = stalled(true, 6 * SECOND, true);
+    assert_eq!(verdict(&diagnosis), (Some(issue::RCU_STALL), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("CPU 1 (pid 31"), "{}", diagnosis.verdict.summary);
+    assert_eq!(verdict(&stalled(true, 40 * SECOND, false)), (Some(issue::RCU_STALL), Confidence::Probable));
+}
+
+#[test]
+fn a_grace_period_that_goes_on_or_has_ended_is_no_stall() {
+    assert_eq!(ids(&stalled(true, SECOND, false)), [""; 0]);
+    let over = stalled(false, 40 * SECOND, true);
+    assert_eq!(finding(&over, issue::RCU_STALL).severity, Severity::Warning);
+    assert_eq!(ids(&stalled(false, 40 * SECOND, false)), [""; 0]);
+}
+
+/// Pid 30 of this priority has CPU 0, and pid 40 waits for it.
+fn starved(prio: i32, functions: &[&str], running: u64, waiting: u64) -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, functions, running);
+    machine.task(30).prio = prio;
+    machine.task(30).policy = Policy(if prio < 100 { 1 } else { 0 });
+    machine.queued(40, 0, waiting);
+    machine
+}
+
+#[test]
+fn a_real_time_task_starves_others() {
+    let diagnosis = starved(49, &[], 3 * SECOND, 12 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Confirmed));
+    for part in ["CPU 0 (pid 30", "SCHED_FIFO (prio 49)", "pid 40 \"comm40\"", "12.0 s"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+}
+
+#[test]
+fn kernel_code_that_is_not_preempted_starves_others() {
+    let diagnosis = starved(120, &["spin_for_ever", "driver_write"], 9 * SECOND, 8 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("kernel code"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn who_takes_turns_or_is_explained_starves_nobody() {
+    // Waited shortly; a fair task in user code; a task of a higher rank that waits; a CPU that a lockup was reported of.
+    assert_eq!(ids(&starved(49, &[], 3 * SECOND, SECOND).judge()), [""; 0]);
+    assert_eq!(ids(&starved(120, &[], 9 * SECOND, 8 * SECOND).judge()), [""; 0]);
+    let mut machine = starved(49, &[], 3 * SECOND, 12 * SECOND);
+    machine.task(40).prio = 20;
+    assert_eq!(ids(&machine.judge()), [""; 0]);
+    let mut machine = starved(120, &["spin_for_ever", "driver_write"], 12 * SECOND, 8 * SECOND);
+    soft_lockup(&mut machine, 0, 30);
+    assert_eq!(ids(&machine.judge()), [issue::SOFT_LOCKUP]);
+}
+
+fn page_wait(flags: u64, waited: u64) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.sleeper(10, waited);
+    machine.memory.pages.insert(page_address(0x77), page(0x77, flags, None));
+    machine.state.page_waits.push(PageWait {
+        task: task_address(10),
+        page: page_address(0x77),
+        bit: 0,
+        flag: Some("PG_locked"),
+        names_page: VirtAddr::new(0xffff_c900_0000_2000),
+        function: "folio_wait_bit_common".to_owned(),
+    });
+    machine.judge()
+}
+
+#[test]
+fn a_page_that_stays_locked_has_waiters_and_an_unknown_holder() {
+    let diagnosis = page_wait(LOCKED, 130 * SECOND);
+    assert_eq!(verdict(&diagnosis), (Some(issue::PAGE_LOCKED), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("recorded nowhere"), "{}", diagnosis.verdict.summary);
+    assert!(diagnosis.graph.nodes().iter().any(vmcore_diagnose::graph::Node::is_unknown));
+}
+
+#[test]
+fn a_page_that_is_unlocked_or_waited_for_shortly_is_no_finding() {
+    assert_eq!(ids(&page_wait(0, 130 * SECOND)), [issue::HUNG_TASK]);
+    assert_eq!(ids(&page_wait(LOCKED, SECOND)), [""; 0]);
+}
+
+#[test]
+fn the_holder_of_the_livelocks_page_is_the_splitter_and_not_unknown() {
+    let mut machine = Machine::livelock();
+    machine.sleeper(10, 9 * SECOND);
+    machine.state.page_waits.push(PageWait {
+        task: task_address(10),
+        page: page_address(0x4200),
+        bit: 0,
+        flag: Some("PG_locked"),
+        names_page: VirtAddr::new(0xffff_c900_0000_2000),
+        function: "folio_wait_bit_common".to_owned(),
+    });
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::THP_LIVELOCK), Confidence::Confirmed));
+    assert!(diagnosis.graph.edges().iter().any(|edge| edge.from.to_string() == "task 10 \"comm10\""));
+    assert!(!diagnosis.graph.nodes().iter().any(vmcore_diagnose::graph::Node::is_unknown));
+}
+
+#[test]
+fn a_deadlock_is_a_circle_in_the_graph() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 7 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    let graph = machine.judge().graph;
+    let kinds: Vec<_> = graph.shapes().iter().map(|shape| shape.kind).collect();
+    assert_eq!(kinds, [vmcore_diagnose::graph::ShapeKind::Deadlock]);
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use vmcore_diagnose::{Diagnosis, LogLine};
 use vmcore_kernel::{
-    Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, SymbolName, TaskState, Waiter,
+    Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued, SymbolName,
+    TaskState, Waiter,
 };
 use vmcore_memory::{Registers, VirtAddr};
 
@@ -94,6 +95,33 @@ impl Machine {
         let index = self.0.tasks.len() - 1;
         self.0.state.owners.push(stack(index, pid, &["__schedule", "schedule", function]));
         self
+    }
+
+    /// This task has had the CPU for so long, in this kernel code; in user code where there is none.
+    pub fn runs(&mut self, cpu: u32, pid: i32, functions: &[&str], for_ns: u64) -> &mut Self {
+        let mut task = task(pid, cpu);
+        task.last_arrival_ns = Some(NOW - for_ns);
+        self.0.tasks.push(task);
+        self.0.cpus[cpu as usize].run_queue.as_mut().unwrap().current = task_address(pid);
+        self.0.running[cpu as usize] = (cpu, stack(self.0.tasks.len() - 1, pid, functions));
+        self
+    }
+
+    /// The code of this frame was interrupted with these flags.
+    pub fn interrupted(&mut self, cpu: u32, frame: usize, eflags: u64) {
+        let registers = Registers { rip: CODE, cs: 0x10, eflags, ..Registers::default() };
+        let address = VirtAddr::new(0xffff_c900_0005_0000);
+        self.0.running[cpu as usize].1.interrupts.push(Interrupt { frame, address, registers, complete: true });
+    }
+
+    /// A task that has been waiting for this CPU for so long.
+    pub fn queued(&mut self, pid: i32, cpu: u32, for_ns: u64) {
+        let mut waiting = task(pid, cpu);
+        waiting.on_cpu = false;
+        waiting.last_queued_ns = Some(NOW - for_ns);
+        self.0.tasks.push(waiting);
+        let queue = self.0.cpus[cpu as usize].run_queue.as_mut().unwrap();
+        queue.queued.push(Queued { task: task_address(pid), class: Class::Fair });
     }
 
     fn add(&mut self, pid: i32, state: TaskState, last_arrival: u64) {

@@ -18,8 +18,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("vmcore-debuginfod", &[]),
     ("vmcore-unwind", &["vmcore-memory"]),
     ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind"]),
-    ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel"]),
-    ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-diagnose"]),
+    ("vmcore-console", &["vmcore-memory"]),
+    ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),
+    ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose"]),
     (
         "vmcore-thp",
         &[
@@ -29,6 +30,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "vmcore-debuginfod",
             "vmcore-unwind",
             "vmcore-kernel",
+            "vmcore-console",
             "vmcore-diagnose",
             "vmcore-report",
         ],

@@ -1,0 +1,365 @@
+//! A CPU in the middle of a report, and how well a line fits as its next.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use super::callers;
+use super::chains::Chains;
+use super::grammar::{self, Part, State};
+use super::line::Line;
+use crate::event::Event;
+use crate::prefix::Caller;
+use crate::registers::RowKind;
+use crate::token::Token;
+
+/// Telling values that are remembered: those of two reports.
+const MAX_VALUES: usize = 64;
+
+/// `THREAD_SIZE` on x86-64 (`arch/x86/include/asm/page_64_types.h`): a stack is one block of this size, aligned to it.
+const STACK_SHIFT: u32 = 14;
+
+/// Pointers closer than this point into the same stack or structure.
+const NEAR: u64 = 16 << 10;
+
+/// Lines after the beginning in which a CPU may show up in the middle of its report.
+const EARLY: u32 = 32;
+
+/// Per-CPU areas this close are in one memory node, if not all.
+const NODE: u64 = 16 << 30;
+
+/// Costs, as -ln of a probability ratio. Their sizes were chosen on recorded logs, see the crate's test `interleave`.
+mod cost {
+    /// The same CPU printed the line before.
+    pub(super) const STAY: f32 = 0.3;
+    pub(super) const SWITCH: f32 = 1.0;
+    /// A report of a CPU that has not printed before, by how it begins.
+    pub(super) const OPEN_EVENT: f32 = 3.0;
+    pub(super) const OPEN_CPU: f32 = 5.0;
+    pub(super) const OPEN_MIDDLE: f32 = 10.0;
+    /// At the beginning of a log or after a long silence: others may have begun before.
+    pub(super) const OPEN_EARLY: f32 = 6.0;
+    /// `panic()` on the stack of a CPU that did not say so.
+    pub(super) const NO_PANIC: f32 = 5.0;
+    /// Two streams for one CPU.
+    pub(super) const SECOND: f32 = 8.0;
+    pub(super) const OTHER_CPU: f32 = 16.0;
+    pub(super) const SAME_CPU: f32 = -3.0;
+    pub(super) const OTHER_PID: f32 = 4.0;
+    pub(super) const OTHER_CALLER: f32 = 20.0;
+    pub(super) const SAME_CALLER: f32 = -3.0;
+    /// A CPU's clock does not go back.
+    pub(super) const BACKWARDS: f32 = 8.0;
+    /// A clock that stands still while others go on.
+    pub(super) const SAME_STILL_CLOCK: f32 = -3.0;
+    pub(super) const CALLER: f32 = -1.0;
+    pub(super) const NO_CALLER: f32 = 3.0;
+    pub(super) const OTHER_KIND_OF_STACK: f32 = 3.0;
+    pub(super) const OTHER_STACK: f32 = 4.0;
+    pub(super) const SAME_STACK: f32 = -3.0;
+    pub(super) const SAME_VALUE: f32 = -2.5;
+    pub(super) const REPEATED_VALUE: f32 = -1.0;
+    pub(super) const NEAR_VALUE: f32 = -1.5;
+    pub(super) const NEW_VALUE: f32 = 0.4;
+    /// For each other CPU.
+    pub(super) const IN_ORDER: f32 = -1.0;
+    pub(super) const OUT_OF_ORDER: f32 = 7.0;
+    pub(super) const BLANK: f32 = 0.2;
+    pub(super) const ODD_BLANK: f32 = 3.0;
+}
+
+/// What is known of a CPU from the lines that it printed so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Printer {
+    pub(crate) id: u16,
+    pub(crate) state: State,
+    cpu: Option<u32>,
+    pid: Option<u32>,
+    caller: Option<Caller>,
+    timestamp_ns: Option<u64>,
+    /// The last line of code or of the stack.
+    place: u64,
+    /// The task's stack, by the address's upper bits.
+    stack: Option<u64>,
+    values: Vec<(&'static str, u64)>,
+    /// Where the CPU's own data lies.
+    gs_base: Option<u64>,
+    panics: bool,
+    /// Between `<IRQ>` and `</IRQ>`.
+    in_interrupt: bool,
+    /// Who may have called the last function, where that is known.
+    callers: Option<&'static [&'static str]>,
+    /// When it printed last, counted in lines.
+    pub(crate) last: u32,
+    /// Equal for printers that a next line fits equally.
+    pub(crate) signature: u64,
+}
+
+/// What a line is looked at in.
+pub(crate) struct Context<'a> {
+    pub(crate) chains: &'a Chains,
+    /// The line's place in the episode.
+    pub(crate) index: u32,
+    /// The latest time so far.
+    pub(crate) latest_ns: Option<u64>,
+}
+
+impl Printer {
+    /// A CPU that prints for the first time, and what that costs.
+    pub(crate) fn open(id: u16, line: &Line, printers: &[Rc<Self>], index: u32) -> Option<(State, f32)> {
+        let state = *line.states.first()?;
+        let mut cost = match state {
+            State::Event => cost::OPEN_EVENT,
+            State::Cpu => cost::OPEN_CPU,
+            _ if index < EARLY => cost::OPEN_EARLY,
+            _ => cost::OPEN_MIDDLE,
+        };
+        let cpu = cpu_of(&line.token);
+        if cpu.is_some() && printers.iter().any(|printer| printer.cpu == cpu) {
+            cost += cost::SECOND;
+        }
+        let known = printers.iter().any(|printer| line.caller.is_some() && printer.caller == line.caller);
+        (id < u16::MAX).then_some((state, cost + cost::SWITCH + if known { cost::OTHER_CALLER } else { 0.0 }))
+    }
+
+    /// The first line of a CPU.
+    pub(crate) fn first(id: u16, state: State, line: &Line, index: u32) -> Self {
+        let blank = Self {
+            id,
+            state,
+            cpu: None,
+            pid: None,
+            caller: None,
+            timestamp_ns: None,
+            place: 0,
+            stack: None,
+            values: Vec::new(),
+            gs_base: None,
+            panics: false,
+            in_interrupt: false,
+            callers: None,
+            last: index,
+            signature: 0,
+        };
+        blank.after(state, line, index)
+    }
+
+    /// What the line would be as the next of this CPU, and what that costs.
+    pub(crate) fn fit(
+        &self,
+        line: &Line,
+        was_last: bool,
+        printers: &[Rc<Self>],
+        context: &Context<'_>,
+    ) -> Option<(State, f32)> {
+        let switch = if was_last { cost::STAY } else { cost::SWITCH };
+        let shared = switch + self.caller_cost(line) + self.clock_cost(line, context);
+        if line.token == Token::Blank {
+            let usual = matches!(self.state, State::Row(_, RowKind::Rsp) | State::Modules | State::MoreModules);
+            return Some((self.state, shared + if usual { cost::BLANK } else { cost::ODD_BLANK }));
+        }
+        let options = line.states.iter().map(|state| (*state, grammar::cost(self.state, *state)));
+        let (state, order) = options.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let evidence = self.identity_cost(line) + self.stack_cost(state, line) + self.value_cost(line, printers);
+        let evidence = evidence + self.per_cpu_cost(line, printers) + self.caller_of_last_cost(line);
+        let chain = if line.is_place() { context.chains.cost(self.place, line.text) } else { 0.0 };
+        Some((state, shared + order + evidence + chain))
+    }
+
+    /// The CPU after it has printed the line.
+    pub(crate) fn after(&self, state: State, line: &Line, index: u32) -> Self {
+        let mut next = self.clone();
+        next.state = state;
+        next.last = index;
+        next.caller = line.caller.or(self.caller);
+        next.timestamp_ns = line.timestamp_ns.or(self.timestamp_ns);
+        next.cpu = cpu_of(&line.token).or(self.cpu);
+        match &line.token {
+            Token::Cpu(cpu) => next.pid = Some(cpu.pid),
+            Token::Event(Event::SoftLockup(lockup)) => next.pid = u32::try_from(lockup.pid).ok(),
+            Token::Event(Event::Panic(_)) => (next.place, next.panics) = (0, true),
+            Token::Open(stack) => next.in_interrupt = stack == "IRQ",
+            Token::Close(_) | Token::CallTrace => next.in_interrupt = false,
+            Token::Event(Event::CutHere) | Token::End => next.place = 0,
+            _ => {}
+        }
+        if line.is_place() {
+            next.place = line.text;
+        }
+        if line.is_callee() {
+            next.callers = line.callers;
+        }
+        if let Some(stack) = kernel_stack(state, line) {
+            next.stack = Some(stack);
+        }
+        next.gs_base = gs_base(line).or(self.gs_base);
+        let new = line.values.iter().filter(|value| !self.values.contains(value));
+        next.values.extend(new);
+        let excess = next.values.len().saturating_sub(MAX_VALUES);
+        next.values.drain(..excess);
+        next.signature = next.signature();
+        next
+    }
+
+    fn signature(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Self {
+            id,
+            state,
+            cpu,
+            pid,
+            caller,
+            timestamp_ns,
+            place,
+            stack,
+            values,
+            gs_base,
+            panics,
+            in_interrupt,
+            callers,
+            ..
+        } = self;
+        (id, state, cpu, pid, caller, timestamp_ns, place, stack).hash(&mut hasher);
+        (values, gs_base, panics, in_interrupt, callers).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn caller_cost(&self, line: &Line) -> f32 {
+        match (self.caller, line.caller) {
+            (Some(known), Some(caller)) if known == caller => cost::SAME_CALLER,
+            // Between two reports a CPU can go from a task's context to an interrupt's.
+            (Some(_), Some(_)) if matches!(line.token, Token::Event(_)) => cost::SWITCH,
+            (Some(_), Some(_)) => cost::OTHER_CALLER,
+            _ => 0.0,
+        }
+    }
+
+    fn clock_cost(&self, line: &Line, context: &Context<'_>) -> f32 {
+        match (self.timestamp_ns, line.timestamp_ns) {
+            (Some(known), Some(now)) if now < known => cost::BACKWARDS,
+            (Some(known), Some(now)) if now == known && context.latest_ns.is_some_and(|latest| now < latest) => {
+                cost::SAME_STILL_CLOCK
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn identity_cost(&self, line: &Line) -> f32 {
+        let cpu = match (self.cpu, cpu_of(&line.token)) {
+            (Some(known), Some(cpu)) if known == cpu => cost::SAME_CPU,
+            (Some(_), Some(_)) => cost::OTHER_CPU,
+            _ => 0.0,
+        };
+        // The name comes right after the report that is about the same task.
+        let pid = match (&line.token, self.pid) {
+            (Token::Cpu(line), Some(pid)) if line.pid != pid && self.state != State::End => cost::OTHER_PID,
+            _ => 0.0,
+        };
+        let panics = line.frame_symbol() == Some("panic");
+        cpu + pid + if panics && !self.panics { cost::NO_PANIC } else { 0.0 }
+    }
+
+    fn caller_of_last_cost(&self, line: &Line) -> f32 {
+        let Some(symbol) = line.frame_symbol() else { return 0.0 };
+        let stack = match callers::runs_in_interrupt(symbol) {
+            Some(interrupt) if interrupt != self.in_interrupt => cost::OTHER_KIND_OF_STACK,
+            _ => 0.0,
+        };
+        let caller = match self.callers {
+            Some(callers) if callers::contains(callers, symbol) => cost::CALLER,
+            Some(_) => cost::NO_CALLER,
+            None => 0.0,
+        };
+        stack + caller
+    }
+
+    fn stack_cost(&self, state: State, line: &Line) -> f32 {
+        match (self.stack, kernel_stack(state, line)) {
+            (Some(known), Some(stack)) if known == stack => cost::SAME_STACK,
+            (Some(_), Some(_)) => cost::OTHER_STACK,
+            _ => 0.0,
+        }
+    }
+
+    /// Per-CPU areas lie in the order of the CPUs' numbers (`mm/percpu.c`, `pcpu_embed_first_chunk()`), at least within a
+    /// memory node.
+    fn per_cpu_cost(&self, line: &Line, printers: &[Rc<Self>]) -> f32 {
+        let (Some(cpu), Some(base)) = (self.cpu, gs_base(line)) else { return 0.0 };
+        if self.gs_base == Some(base) {
+            return cost::SAME_CPU;
+        }
+        let others = printers.iter().filter_map(|other| Some((other.cpu?, other.gs_base?)));
+        let near = others.filter(|(other, known)| *other != cpu && known.abs_diff(base) < NODE);
+        let each = near.map(
+            |(other, known)| {
+                if (other < cpu) == (known < base) { cost::IN_ORDER } else { cost::OUT_OF_ORDER }
+            },
+        );
+        each.sum()
+    }
+
+    /// A value that only this CPU has shown so far speaks for it, most where it moves between registers; one that all
+    /// have shown says nothing.
+    fn value_cost(&self, line: &Line, printers: &[Rc<Self>]) -> f32 {
+        let each = line.values.iter().map(|(register, value)| {
+            let (gain, owners) = match self.knows(register, *value) {
+                Known::Elsewhere => (cost::SAME_VALUE, owners(printers, *value, 0)),
+                Known::SameRegister => (cost::REPEATED_VALUE, owners(printers, *value, 0)),
+                Known::Near => (cost::NEAR_VALUE, owners(printers, *value, NEAR)),
+                Known::No => return cost::NEW_VALUE,
+            };
+            gain / f32::from(owners.max(1))
+        });
+        each.sum()
+    }
+
+    fn knows(&self, register: &str, value: u64) -> Known {
+        let mut known = Known::No;
+        for (other, seen) in &self.values {
+            known = known.max(match seen.abs_diff(value) {
+                0 if *other == register => Known::SameRegister,
+                0 => return Known::Elsewhere,
+                1..NEAR => Known::Near,
+                _ => Known::No,
+            });
+        }
+        known
+    }
+}
+
+/// What a CPU has shown of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    No,
+    Near,
+    SameRegister,
+    Elsewhere,
+}
+
+/// How many have shown a value, or one no further away than `distance`.
+fn owners(printers: &[Rc<Printer>], value: u64, distance: u64) -> u16 {
+    let has = |printer: &&Rc<Printer>| printer.values.iter().any(|(_, seen)| seen.abs_diff(value) <= distance);
+    u16::try_from(printers.iter().filter(has).count()).unwrap_or(u16::MAX)
+}
+
+/// The CPU that a line names as the one that prints it.
+fn cpu_of(token: &Token) -> Option<u32> {
+    match token {
+        Token::Cpu(line) => Some(line.cpu),
+        Token::Event(event) => event.cpu(),
+        _ => None,
+    }
+}
+
+/// Where the per-CPU area of the line's CPU lies.
+fn gs_base(line: &Line) -> Option<u64> {
+    let Token::Row(row) = &line.token else { return None };
+    row.values.iter().find(|(name, value)| *name == "gs_base" && *value >> 63 == 1).map(|(_, value)| *value)
+}
+
+/// The kernel stack that a stack pointer is in.
+fn kernel_stack(state: State, line: &Line) -> Option<u64> {
+    let State::Row(Part::Top | Part::Nested, RowKind::Rsp) = state else { return None };
+    let Token::Row(row) = &line.token else { return None };
+    let (_, rsp) = row.values.iter().find(|(name, _)| *name == "rsp")?;
+    (*rsp >> 63 == 1).then_some(*rsp >> STACK_SHIFT)
+}

@@ -1,0 +1,27 @@
+//! Kernel log text, as a serial console, `dmesg` or kdump's `vmcore-dmesg.txt` has it: what it says of lockups, oopses and
+//! panics, and where each CPU was.
+//!
+//! [`Log::read`] reads a log of any length. When a machine hangs, its CPUs print at the same time and their lines mix; each
+//! CPU's report is put together again, with how sure that is: see the private module `attribution` for the model.
+//!
+//! A log is hostile text: anybody may write to `/dev/kmsg`, and a serial line adds what it likes. Nothing in it is an
+//! error, and all of it is untrusted.
+
+#![forbid(unsafe_code)]
+
+mod attribution;
+mod clean;
+mod event;
+mod frame;
+mod log;
+mod prefix;
+mod registers;
+mod token;
+mod trace;
+
+pub use event::{Event, SoftLockup, soft_lockup};
+pub use frame::{Frame, Location};
+pub use log::{Extent, Log, Machine, Occurrence};
+pub use prefix::{Caller, Prefix, split};
+pub use registers::RegisterDump;
+pub use trace::{Interrupted, Trace, TraceFrame};

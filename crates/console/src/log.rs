@@ -1,0 +1,229 @@
+//! A log as a whole: what it says of the machine, what went wrong, and the trace of each CPU.
+
+use std::io::{self, BufRead};
+
+use crate::attribution::{Line, attribute};
+use crate::clean::{Lines, clean};
+use crate::event::{Event, SoftLockup};
+use crate::prefix::{self, Prefix};
+use crate::token::{CpuLine, Token};
+use crate::trace::{Trace, traces};
+
+/// Lines between two reports after which they have nothing to do with each other.
+const QUIET: u32 = 256;
+/// Lines of reports that are looked at together.
+const MAX_EPISODE: usize = 8192;
+/// From this many lines on the next report begins a new episode.
+const LONG_EPISODE: usize = 4096;
+/// What is kept of a log: the first reports say how it began. What is left out is counted.
+const MAX_TRACES: usize = 4096;
+/// Events that are kept.
+const MAX_EVENTS: usize = 4096;
+
+/// Something that the kernel reported, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// What it said.
+    pub event: Event,
+    /// The line, counted from 0.
+    pub line: u64,
+    /// When, in nanoseconds since boot.
+    pub timestamp_ns: Option<u64>,
+}
+
+/// What the log says of the machine. All text is untrusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// `uname -r`.
+    pub release: Option<String>,
+    /// What follows it: the build, the beginning of `uname -v`.
+    pub version: Option<String>,
+    /// The flags after `Tainted: `, without blanks; empty where the kernel said that it was not tainted.
+    pub taint: Option<String>,
+    /// `Hardware name: `.
+    pub hardware: Option<String>,
+}
+
+/// What was read of a log, and what was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Lines.
+    pub lines: u64,
+    /// Those that are a kernel's without doubt: by their prefix or their text.
+    pub kernel_lines: u64,
+    /// Those that were too long and were cut.
+    pub cut_lines: u64,
+    /// Lines of reports that fit nobody's report.
+    pub unattributed_lines: u64,
+    /// Traces beyond those that are kept.
+    pub dropped_traces: u64,
+    /// Events beyond those that are kept.
+    pub dropped_events: u64,
+}
+
+/// A log that was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Log {
+    /// The machine.
+    pub machine: Machine,
+    /// What went wrong, in the order of the lines.
+    pub events: Vec<Occurrence>,
+    /// What each CPU printed about where it was, in the order of the lines.
+    pub traces: Vec<Trace>,
+    /// What was read.
+    pub extent: Extent,
+}
+
+impl Log {
+    /// Reads a log to its end: in memory that does not depend on its length, in time that grows with it.
+    ///
+    /// # Errors
+    ///
+    /// As `reader`. Nothing in the text is an error.
+    pub fn read(reader: impl BufRead) -> io::Result<Self> {
+        let mut lines = Lines::new(reader);
+        let mut collector = Collector::default();
+        while let Some(line) = lines.next()? {
+            collector.line(&clean(line));
+        }
+        let mut log = collector.finish();
+        log.extent.cut_lines = lines.cut;
+        Ok(log)
+    }
+
+    /// The soft lockups, the last of each CPU, by CPU.
+    #[must_use]
+    pub fn lockups(&self) -> Vec<&SoftLockup> {
+        let mut latest: Vec<&SoftLockup> = Vec::new();
+        for occurrence in &self.events {
+            if let Event::SoftLockup(lockup) = &occurrence.event {
+                latest.retain(|known| known.cpu != lockup.cpu);
+                latest.push(lockup);
+            }
+        }
+        latest.sort_by_key(|lockup| lockup.cpu);
+        latest
+    }
+
+    /// What the kernel said when it gave up, and the report that it printed then.
+    #[must_use]
+    pub fn panic(&self) -> Option<(&str, Option<&Trace>)> {
+        let message = self.events.iter().find_map(|occurrence| panic_message(&occurrence.event))?;
+        let says = |trace: &&Trace| trace.events.iter().any(|event| panic_message(event) == Some(message));
+        Some((message, self.traces.iter().find(says)))
+    }
+}
+
+fn panic_message(event: &Event) -> Option<&str> {
+    match event {
+        Event::Panic(message) => Some(message),
+        _ => None,
+    }
+}
+
+/// Reads lines one after the other.
+#[derive(Default)]
+struct Collector {
+    log: Log,
+    episode: Vec<Line>,
+    quiet: u32,
+}
+
+impl Collector {
+    fn line(&mut self, line: &str) {
+        let number = self.log.extent.lines;
+        self.log.extent.lines += 1;
+        let (prefix, text) = prefix::split(line);
+        let token = Token::parse(text);
+        self.machine(text, &token);
+        let is_kernel = prefix.is_kernel || !matches!(token, Token::Other | Token::Blank | Token::MoreModules);
+        self.log.extent.kernel_lines += u64::from(is_kernel);
+        match &token {
+            Token::Other => self.other(),
+            // Without a time it is the file's empty line, not the kernel's.
+            Token::Blank if prefix.timestamp_ns.is_none() || self.episode.is_empty() => self.other(),
+            Token::MoreModules if self.episode.is_empty() => self.other(),
+            _ => self.report(number, &prefix, text, token),
+        }
+    }
+
+    fn other(&mut self) {
+        self.quiet = self.quiet.saturating_add(1);
+        if self.quiet == QUIET {
+            self.close();
+        }
+    }
+
+    fn report(&mut self, number: u64, prefix: &Prefix, text: &str, token: Token) {
+        let begins = matches!(token, Token::Event(_));
+        if self.episode.len() >= MAX_EPISODE || begins && self.episode.len() >= LONG_EPISODE {
+            self.close();
+        }
+        if let Token::Event(event) = &token {
+            self.event(event, number, prefix.timestamp_ns);
+        }
+        self.quiet = 0;
+        self.episode.push(Line::new(number, prefix, text, token));
+    }
+
+    fn event(&mut self, event: &Event, line: u64, timestamp_ns: Option<u64>) {
+        if matches!(event, Event::CutHere) {
+            return;
+        }
+        if self.log.events.len() >= MAX_EVENTS {
+            self.log.extent.dropped_events += 1;
+            return;
+        }
+        self.log.events.push(Occurrence { event: event.clone(), line, timestamp_ns });
+    }
+
+    fn machine(&mut self, text: &str, token: &Token) {
+        let machine = &mut self.log.machine;
+        match token {
+            Token::Cpu(CpuLine { release, version, taint, .. }) => {
+                // A later line has more taint flags, and a log of several boots tells the last one's release.
+                machine.taint = taint.clone().or_else(|| machine.taint.take());
+                if release.is_some() {
+                    machine.release.clone_from(release);
+                    machine.version.clone_from(version);
+                }
+            }
+            Token::Hardware => {
+                if let Some(name) = text.trim().strip_prefix("Hardware name: ") {
+                    machine.hardware = Some(name.to_owned());
+                }
+            }
+            Token::Other => {
+                if let Some((release, version)) =
+                    text.strip_prefix("Linux version ").and_then(|rest| rest.split_once(' '))
+                {
+                    machine.release = Some(release.to_owned());
+                    machine.version = version.rsplit_once(") ").map(|(_, version)| version.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends an episode: the lines so far have nothing to do with those that come.
+    fn close(&mut self) {
+        let lines = std::mem::take(&mut self.episode);
+        let assignments = attribute(&lines);
+        let lost = assignments.iter().zip(&lines).filter(|(assignment, line)| {
+            assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)
+        });
+        self.log.extent.unattributed_lines += lost.map(|_| 1u64).sum::<u64>();
+        for trace in traces(&lines, &assignments) {
+            if self.log.traces.len() < MAX_TRACES {
+                self.log.traces.push(trace);
+            } else {
+                self.log.extent.dropped_traces += 1;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Log {
+        self.close();
+        self.log
+    }
+}

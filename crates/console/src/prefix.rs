@@ -1,0 +1,192 @@
+//! What stands before the kernel's text on a line: who stored the log decides.
+//!
+//! | from | line |
+//! |---|---|
+//! | serial, `dmesg`, `vmcore-dmesg.txt` | `[   14.957393] text` |
+//! | the same with `CONFIG_PRINTK_CALLER` | `[   14.957393][    C1] text` |
+//! | `dmesg -r`, netconsole | `<4>[   14.957393] text` |
+//! | `dmesg -x` | `kern  :warn  : [   14.957393] text` |
+//! | `dmesg -T` | `[Sun Nov 22 20:29:11 2026] text` |
+//! | `/dev/kmsg` | `4,358,14957393,-,caller=C1;text` |
+//! | syslog, `journalctl -k` | `Nov 22 20:29:11 host kernel: [   14.957393] text` |
+//!
+//! Source: `kernel/printk/printk.c`, `print_prefix()`, `print_caller()` and `msg_print_ext_header()`.
+
+/// Bytes before the text in which a prefix may be looked for.
+const MAX_PREFIX: usize = 160;
+
+/// Who printed a line, as the kernel says with `CONFIG_PRINTK_CALLER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Caller {
+    /// A task, by thread id (`T123`).
+    Task(u32),
+    /// A CPU outside of a task's context: an interrupt (`C1`).
+    Cpu(u32),
+}
+
+/// A line's prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// When it was printed, in nanoseconds since boot, by the clock of the CPU that printed it.
+    pub timestamp_ns: Option<u64>,
+    /// Who printed it.
+    pub caller: Option<Caller>,
+    /// 0 (emergency) to 7 (debug).
+    pub level: Option<u8>,
+    /// Whether there was any sign that this is a line of a kernel log.
+    pub is_kernel: bool,
+}
+
+/// Takes a line apart.
+#[must_use]
+pub fn split(line: &str) -> (Prefix, &str) {
+    if let Some(parts) = kmsg(line) {
+        return parts;
+    }
+    let mut prefix = Prefix::default();
+    let mut rest = after_syslog(line, &mut prefix);
+    rest = level(rest, &mut prefix);
+    rest = decoded_level(rest, &mut prefix);
+    if let Some((timestamp, after)) = timestamp(rest) {
+        prefix.timestamp_ns = timestamp;
+        prefix.is_kernel = true;
+        rest = caller(after, &mut prefix);
+        // `journalctl -o short-monotonic`: the host after the time.
+        rest = after_syslog(rest, &mut prefix);
+    }
+    (prefix, rest)
+}
+
+/// `... kernel: text`, where what precedes has no brackets and looks like a date and a host.
+fn after_syslog<'a>(line: &'a str, prefix: &mut Prefix) -> &'a str {
+    let Some(at) = line.find("kernel: ").filter(|at| *at <= MAX_PREFIX) else { return line };
+    let (before, after) = line.split_at(at);
+    if !before.is_empty() && !before.ends_with(' ') || before.contains(['[', ']', '(']) || before.starts_with(' ') {
+        return line;
+    }
+    if before.split(' ').count() > 7 {
+        return line;
+    }
+    prefix.is_kernel = true;
+    after.strip_prefix("kernel: ").unwrap_or(after)
+}
+
+/// `<4>`: level and facility in one number.
+fn level<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
+    let parsed = text.strip_prefix('<').and_then(|rest| {
+        let (number, rest) = rest.split_once('>')?;
+        (number.len() <= 4).then(|| number.parse::<u16>().ok()).flatten().map(|number| (number, rest))
+    });
+    let Some((number, rest)) = parsed else { return text };
+    prefix.level = u8::try_from(number & 7).ok();
+    prefix.is_kernel = true;
+    rest
+}
+
+/// `kern  :warn  : `.
+fn decoded_level<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
+    const NAMES: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
+    let parsed = text.strip_prefix("kern").and_then(|rest| {
+        let (level, rest) = rest.trim_start_matches(' ').strip_prefix(':')?.split_once(':')?;
+        let level = NAMES.iter().position(|name| *name == level.trim())?;
+        Some((u8::try_from(level).ok(), rest.strip_prefix(' ').unwrap_or(rest)))
+    });
+    let Some((level, rest)) = parsed else { return text };
+    prefix.level = level;
+    prefix.is_kernel = true;
+    rest
+}
+
+/// `[   14.957393] ` or a date in brackets; what comes after keeps its indentation.
+fn timestamp(text: &str) -> Option<(Option<u64>, &str)> {
+    let (inside, rest) = text.trim_start_matches(' ').strip_prefix('[')?.split_once(']')?;
+    let inside = inside.trim();
+    let after = || rest.strip_prefix(' ').unwrap_or(rest);
+    if let Some((seconds, fraction)) = inside.split_once('.') {
+        return Some((Some(nanoseconds(seconds, fraction)?), after()));
+    }
+    let is_date = inside.len() == 24 && inside.matches(':').count() == 2 && inside.matches(' ').count() >= 4;
+    is_date.then(|| (None, after()))
+}
+
+fn nanoseconds(seconds: &str, fraction: &str) -> Option<u64> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(seconds) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let scale = 10u64.checked_pow(9 - u32::try_from(fraction.len()).ok()?)?;
+    seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction.parse::<u64>().ok()? * scale)
+}
+
+/// `[    C1] ` or `[  T123] ` right after the time.
+fn caller<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
+    let parsed = text.strip_prefix('[').and_then(|rest| {
+        let (inside, rest) = rest.split_once(']')?;
+        Some((caller_id(inside.trim())?, rest.strip_prefix(' ').unwrap_or(rest)))
+    });
+    let Some((caller, rest)) = parsed else { return text };
+    prefix.caller = Some(caller);
+    rest
+}
+
+fn caller_id(text: &str) -> Option<Caller> {
+    if let Some(number) = text.strip_prefix('T') {
+        return number.parse().ok().map(Caller::Task);
+    }
+    text.strip_prefix('C')?.parse().ok().map(Caller::Cpu)
+}
+
+/// `4,358,14957393,-,caller=C1;text`.
+fn kmsg(line: &str) -> Option<(Prefix, &str)> {
+    let (header, text) = line.split_once(';').filter(|(header, _)| header.len() <= MAX_PREFIX)?;
+    let mut fields = header.split(',');
+    let level = fields.next()?.parse::<u32>().ok()?;
+    fields.next()?.parse::<u64>().ok()?;
+    let micros = fields.next()?.parse::<u64>().ok()?;
+    fields.next()?;
+    let caller = fields.find_map(|field| caller_id(field.strip_prefix("caller=")?));
+    let prefix =
+        Prefix { timestamp_ns: micros.checked_mul(1000), caller, level: u8::try_from(level & 7).ok(), is_kernel: true };
+    Some((prefix, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Option<u64> = Some(14_957_393_000);
+
+    #[track_caller]
+    fn check(line: &str, timestamp_ns: Option<u64>, caller: Option<Caller>, level: Option<u8>, text: &str) {
+        assert_eq!(split(line), (Prefix { timestamp_ns, caller, level, is_kernel: true }, text));
+    }
+
+    #[test]
+    fn every_form() {
+        check("[   14.957393]  text", AT, None, None, " text");
+        check("[   14.957393][    C1] text", AT, Some(Caller::Cpu(1)), None, "text");
+        check("[   14.957393][  T123]  text", AT, Some(Caller::Task(123)), None, " text");
+        check("<4>[   14.957393] text", AT, None, Some(4), "text");
+        check("kern  :warn  : [   14.957393] text", AT, None, Some(4), "text");
+        check("[Sun Nov 22 20:29:11 2026] text", None, None, None, "text");
+        check("4,358,14957393,-,caller=C1;text", AT, Some(Caller::Cpu(1)), Some(4), "text");
+        check("Nov 22 20:29:11 host-1 kernel: [   14.957393]  text", AT, None, None, " text");
+        check("2026-11-22T20:29:11.123456+00:00 host kernel: text", None, None, None, "text");
+        check("[   14.957393] host kernel: text", AT, None, None, "text");
+        check("[14.957393]", AT, None, None, "");
+    }
+
+    #[test]
+    fn a_line_without_a_prefix_stays_whole() {
+        for line in ["", "RIP: 0010:f+0x1/0x2", " ? f+0x1/0x2 [mod]", "[<ffffffff81000000>] f+0x1/0x2", "[", "<>", ";;"]
+        {
+            assert_eq!(split(line), (Prefix::default(), line));
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_no_time() {
+        let line = "[99999999999999999999.000000] text";
+        assert_eq!(split(line), (Prefix::default(), line));
+    }
+}

@@ -1,0 +1,207 @@
+//! What a line of the log is, by its text alone.
+//!
+//! Source: `lib/dump_stack.c`, `dump_stack_print_info()` (the line with CPU, task and release); `kernel/module/main.c`,
+//! `print_modules()`; `arch/x86/kernel/dumpstack.c`, `show_trace_log_lvl()` (the trace and the stacks' names).
+
+use crate::event::Event;
+use crate::frame::Frame;
+use crate::registers::{Rip, Row};
+
+/// A line of a report, or any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A report begins, or a new part of it: lockup, oops, warning, panic.
+    Event(Event),
+    /// `Modules linked in: …`
+    Modules,
+    /// More of them, when another CPU printed in between.
+    MoreModules,
+    /// `CPU: 3 PID: 149 Comm: …`
+    Cpu(CpuLine),
+    /// `Tainted: [O]=OOT_MODULE, …`
+    Taints,
+    /// `Hardware name: …`, `Workqueue: …`
+    Hardware,
+    Rip(Rip),
+    Code,
+    Row(Row),
+    /// Nothing: what is left of a line that was ended after another CPU had printed.
+    Blank,
+    CallTrace,
+    /// `<IRQ>`
+    Open(String),
+    /// `</IRQ>`
+    Close(String),
+    Frame(Frame),
+    /// `---[ end trace … ]---`
+    End,
+    Other,
+}
+
+/// Who printed a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CpuLine {
+    pub(crate) cpu: u32,
+    pub(crate) pid: u32,
+    pub(crate) comm: String,
+    pub(crate) taint: Option<String>,
+    pub(crate) release: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+impl Token {
+    pub(crate) fn parse(text: &str) -> Self {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Self::Blank;
+        }
+        if let Some(event) = Event::parse(trimmed) {
+            return Self::Event(event);
+        }
+        dump_line(trimmed).or_else(|| trace_line(text, trimmed)).unwrap_or(Self::Other)
+    }
+}
+
+/// A line of the part above the call trace.
+fn dump_line(text: &str) -> Option<Token> {
+    if text.starts_with("Modules linked in:") {
+        return Some(Token::Modules);
+    }
+    if text.starts_with("Hardware name: ") || text.starts_with("Workqueue: ") {
+        return Some(Token::Hardware);
+    }
+    if text.starts_with("Tainted: [") {
+        return Some(Token::Taints);
+    }
+    if text.starts_with("Code: ") {
+        return Some(Token::Code);
+    }
+    if let Some(line) = CpuLine::parse(text) {
+        return Some(Token::Cpu(line));
+    }
+    Rip::parse(text).map(Token::Rip).or_else(|| Row::parse(text).map(Token::Row))
+}
+
+/// A line of the call trace.
+fn trace_line(text: &str, trimmed: &str) -> Option<Token> {
+    // Between 4.14 and 5.x some kernels printed "Call Trace:" and the first stack on one line; since 6.x an empty level.
+    if trimmed == "Call Trace:" || trimmed == "Call trace:" {
+        return Some(Token::CallTrace);
+    }
+    if trimmed.starts_with("---[ end ") {
+        return Some(Token::End);
+    }
+    let (marker, rest) = marker(trimmed);
+    if let Some(frame) = Frame::parse(rest) {
+        return Some(Token::Frame(frame));
+    }
+    if let Some(marker) = marker.filter(|_| rest.is_empty()) {
+        return Some(marker);
+    }
+    is_modules(text, trimmed).then_some(Token::MoreModules)
+}
+
+/// `<IRQ>`, `</IRQ>`, `<#DF>`; before 4.9 also `<<EOE>>` and `<EOI>`, with an entry behind them.
+fn marker(text: &str) -> (Option<Token>, &str) {
+    let split = text.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    let Some((name, rest)) = split else { return (None, text) };
+    let rest = rest.strip_prefix('>').unwrap_or(rest).trim_start();
+    let (name, close) = name.strip_prefix('/').map_or((name, false), |name| (name, true));
+    let name = name.strip_prefix('<').unwrap_or(name);
+    let known = matches!(name, "IRQ" | "TASK" | "NMI" | "SOFTIRQ" | "ENTRY_TRAMPOLINE" | "EOI" | "EOE" | "UNK");
+    // Exception stacks: `#DF`, `#DB`, `#MC`, `#VC`, `#VC2`.
+    if !known && !name.starts_with('#') || name.len() > 16 {
+        return (None, text);
+    }
+    let close = close || matches!(name, "EOI" | "EOE");
+    (Some(if close { Token::Close(name.to_owned()) } else { Token::Open(name.to_owned()) }), rest)
+}
+
+/// Names of modules, indented by one blank: `print_modules()` prints each by itself.
+fn is_modules(text: &str, trimmed: &str) -> bool {
+    let name = |word: &str| {
+        let (name, flags) = word.split_once('(').unwrap_or((word, ")"));
+        let flags = flags.strip_suffix(')');
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        !name.is_empty()
+            && name.chars().all(lower)
+            && flags.is_some_and(|flags| flags.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '+' | '-')))
+    };
+    text.starts_with(' ')
+        && !text.starts_with("  ")
+        && trimmed.split("[last unloaded:").next().is_some_and(|names| names.split_ascii_whitespace().all(name))
+}
+
+impl CpuLine {
+    /// `CPU: 2 UID: 0 PID: 201 Comm: fstat/2 Kdump: loaded Tainted: G     OE   6.12.117 #1  Debian …`. A name may have
+    /// any character in it: it ends where what must follow begins, the last time that is there.
+    fn parse(text: &str) -> Option<Self> {
+        let (cpu, rest) = text.strip_prefix("CPU: ")?.split_once(' ')?;
+        let rest = match rest.strip_prefix("UID: ") {
+            Some(rest) => rest.split_once(' ')?.1,
+            None => rest,
+        };
+        let (pid, rest) = rest.strip_prefix("PID: ")?.split_once(' ')?;
+        let rest = rest.strip_prefix("Comm: ").or_else(|| rest.strip_prefix("comm: "))?;
+        let (comm, taint, rest) = split_comm(rest);
+        let mut words = rest.splitn(2, ' ').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty());
+        Some(Self {
+            cpu: cpu.parse().ok()?,
+            pid: pid.parse().ok()?,
+            comm: comm.strip_suffix(" Kdump: loaded").unwrap_or(comm).to_owned(),
+            taint,
+            release: words.next(),
+            version: words.next(),
+        })
+    }
+}
+
+/// The name, the taint flags, and what follows them.
+fn split_comm(text: &str) -> (&str, Option<String>, &str) {
+    if let Some((comm, rest)) = text.rsplit_once(" Not tainted ") {
+        return (comm, Some(String::new()), rest);
+    }
+    let Some((comm, mut rest)) = text.rsplit_once(" Tainted: ") else { return (text, None, "") };
+    let mut flags = String::new();
+    while let Some((word, after)) = rest.trim_start().split_once(' ') {
+        if !word.chars().all(|letter| letter.is_ascii_uppercase()) {
+            break;
+        }
+        flags.push_str(word);
+        rest = after;
+    }
+    (comm, Some(flags), rest.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(text: &str) -> CpuLine {
+        let Token::Cpu(line) = Token::parse(text) else { panic!("{text}") };
+        line
+    }
+
+    #[test]
+    fn who_printed() {
+        let line =
+            cpu("CPU: 6 PID: 28355 Comm: split_v2 Kdump: loaded Tainted: G             L    4.19.91-19.1.al7 #1");
+        assert_eq!((line.cpu, line.pid, line.comm.as_str()), (6, 28355, "split_v2"));
+        assert_eq!((line.taint.as_deref(), line.release.as_deref()), (Some("GL"), Some("4.19.91-19.1.al7")));
+        let line = cpu("CPU: 2 UID: 0 PID: 201 Comm: a b: c Not tainted 6.12.1 #1  Debian 6.12");
+        assert_eq!((line.pid, line.comm.as_str(), line.version.as_deref()), (201, "a b: c", Some("#1  Debian 6.12")));
+        assert_eq!(cpu("CPU: 2 PID: 1 Comm: cut off").comm, "cut off");
+    }
+
+    #[test]
+    fn lines_of_a_trace() {
+        assert_eq!(Token::parse("Call Trace:"), Token::CallTrace);
+        assert_eq!(Token::parse(" <IRQ>"), Token::Open("IRQ".to_owned()));
+        assert_eq!(Token::parse(" </TASK>"), Token::Close("TASK".to_owned()));
+        assert!(matches!(Token::parse(" <IRQ>  [<ffffffff81000000>] f+0x1/0x2"), Token::Frame(_)));
+        assert_eq!(Token::parse(" mousedev isst_if_common(OE) usbhid"), Token::MoreModules);
+        for other in ["  with arguments:", "    HOME=/", "<not a stack>", "free text", " CPU 3"] {
+            assert_eq!(Token::parse(other), Token::Other, "{other}");
+        }
+    }
+}

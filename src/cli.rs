@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Distill(Input),
     /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
     Profile(Profile),
+    /// Make a synthetic dump with its vmlinux, in the directory that --output names
+    Synth(Synth),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -156,6 +158,29 @@ pub(crate) struct Profile {
     /// The kernel's debug information
     #[arg(value_name = "VMLINUX")]
     pub(crate) vmlinux: PathBuf,
+}
+
+/// What to make a dump of.
+#[derive(Args, Debug)]
+pub(crate) struct Synth {
+    /// The name of a scenario, a file that ends with .toml, or `list` to list what there is
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// The generation of the kernel, such as 4.19 [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// What addresses, KASLR and the build-id are made from; the same seed gives the same files
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of CPUs, in place of the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<u32>,
+    /// Number of sleeping tasks besides those of the scenario
+    #[arg(long, value_name = "N")]
+    pub(crate) tasks: Option<u32>,
+    /// Form of the dump
+    #[arg(long, value_name = "FORM", default_value = "elf")]
+    pub(crate) form: String,
 }
 
 /// How to judge.

@@ -11,7 +11,7 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// What each crate may use of the others: only what stands left of it in the way of the data.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-memory", &[]),
     ("vmcore-dump", &["vmcore-memory"]),
     ("vmcore-debuginfo", &["vmcore-memory"]),
@@ -21,6 +21,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("vmcore-console", &["vmcore-memory"]),
     ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),
     ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose"]),
+    // Makes what the others read, and is used to test them. What it needs of debug information is only the reader, in
+    // its own tests.
+    ("vmcore-synth", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo"]),
     (
         "vmcore-thp",
         &[
@@ -33,21 +36,22 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "vmcore-console",
             "vmcore-diagnose",
             "vmcore-report",
+            "vmcore-synth",
         ],
     ),
 ];
 
 /// Crates that parse files or speak to servers, and who alone may use them: nobody else can see their types.
-const PARSERS: [(&str, &[&str]); 12] = [
+const PARSERS: &[(&str, &[&str])] = &[
     ("addr2line", &["vmcore-debuginfo"]),
     ("flate2", &["vmcore-dump", "vmcore-debuginfo"]),
-    ("gimli", &["vmcore-debuginfo"]),
+    ("gimli", &["vmcore-debuginfo", "vmcore-synth"]),
     ("goblin", &["vmcore-dump"]),
     ("iced-x86", &["vmcore-diagnose"]),
     ("lzma-rust2", &["vmcore-dump"]),
     ("lzokay", &["vmcore-dump"]),
     ("memmap2", &["vmcore-dump", "vmcore-debuginfo"]),
-    ("object", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("object", &["vmcore-dump", "vmcore-debuginfo", "vmcore-synth"]),
     ("rustls", &["vmcore-debuginfod"]),
     ("ruzstd", &["vmcore-dump"]),
     ("ureq", &["vmcore-debuginfod"]),

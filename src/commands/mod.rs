@@ -7,6 +7,7 @@ mod info;
 mod lists;
 mod machine;
 mod profile;
+mod synth;
 mod tooling;
 mod vtop;
 
@@ -22,8 +23,12 @@ use crate::status::Status;
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
     logging::start(cli.global.verbose);
-    let output = Output::new(&cli.global)?;
     let context = Context::new(&cli.global);
+    // The one command whose output is a directory.
+    if let Command::Synth(arguments) = &cli.command {
+        return synth::run(arguments, &cli.global, &context);
+    }
+    let output = Output::new(&cli.global)?;
     match &cli.command {
         Command::Analyze(arguments) => analyze::run(arguments, &context, output),
         Command::Bt(arguments) => bt::run(arguments, &context, output),
@@ -34,6 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
         Command::Vtop(arguments) => vtop::run(arguments, &context, output),
         Command::Distill(input) => distill::run(input, &context, output),
         Command::Profile(arguments) => profile::run(arguments, &context, output),
+        Command::Synth(arguments) => synth::run(arguments, &cli.global, &context),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
         Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),

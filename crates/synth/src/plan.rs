@@ -1,0 +1,179 @@
+//! From what a task is doing to the functions on its stack: the only place that knows both.
+
+use vmcore_memory::{Registers, VirtAddr};
+
+use crate::SynthError;
+use crate::generation::Generation;
+use crate::scenario::{Doing, SplitPoint, State, Task, Under};
+use crate::stack::{Bounds, Layer};
+
+/// The buffer in kernel memory that `fstat` copies from; any kernel address will do.
+const KERNEL_BUFFER: u64 = 0xffff_8880_0000_1000;
+/// `sizeof(struct stat)`, left to copy.
+const COPY_LEN: u64 = 0x90;
+/// `__USER_CS`, `__USER_DS`, code and stack of a program.
+const USER_CS: u64 = 0x33;
+const USER_SS: u64 = 0x2b;
+const USER_CODE: u64 = 0x44_7329;
+const USER_STACK: u64 = 0x7ffd_1234_5678;
+
+/// What a task's stack and registers show.
+pub(crate) struct Plan {
+    pub(crate) layers: Vec<Layer>,
+    /// Set where the CPU ran user code or was at an instruction with these general registers.
+    pub(crate) general: Option<Registers>,
+    /// Whether there is no kernel code at all.
+    pub(crate) user_mode: bool,
+}
+
+/// Functions that call one another, outermost first, in pieces.
+struct Planner<'g> {
+    generation: &'g Generation,
+    layers: Vec<Layer>,
+    calls: Vec<String>,
+}
+
+/// Plans the stack of a task.
+pub(crate) fn plan(generation: &Generation, task: &Task, nmi_stack: Bounds) -> Result<Plan, SynthError> {
+    let mut planner = Planner { generation, layers: Vec::new(), calls: Vec::new() };
+    let general = planner.activity(task)?;
+    if task.state != State::Running {
+        planner.off_cpu(task)?;
+    }
+    let interrupted = if task.state == State::Running { task.under } else { Under::Nothing };
+    let user_mode = task.doing == Doing::User && interrupted == Under::Nothing && task.state == State::Running;
+    planner.interrupt(interrupted, general, nmi_stack)?;
+    planner.flush();
+    Ok(Plan { layers: planner.layers, general: general.filter(|_| interrupted == Under::Nothing), user_mode })
+}
+
+impl Planner<'_> {
+    /// What it is in the middle of; the general registers of the innermost function where they matter.
+    fn activity(&mut self, task: &Task) -> Result<Option<Registers>, SynthError> {
+        match &task.doing {
+            Doing::User if task.state == State::Running => return Ok(Some(user_registers())),
+            Doing::User => self.system_call(task, &[])?,
+            Doing::Sleep => {
+                let chain = if task.process.is_some() { "sleep" } else { "kthread-sleep" };
+                self.system_call(task, &[chain])?;
+            }
+            Doing::Loop => self.system_call(task, &["loop"])?,
+            Doing::Stack { calls } => {
+                self.system_call(task, &[])?;
+                self.calls.extend(calls.iter().cloned());
+            }
+            Doing::Fault { address } => self.fault(task, *address, "fault")?,
+            Doing::WaitOnPage { address } => self.fault(task, *address, "wait-on-page")?,
+            Doing::BetweenFaults { address } => {
+                self.system_call(task, &["fstat"])?;
+                return Ok(Some(copy_registers(*address)));
+            }
+            Doing::UserFault { address } => {
+                self.layers.push(Layer::User(Box::new(Registers { rdi: *address, ..user_registers() })));
+                self.chain("fault")?;
+            }
+            Doing::Split { page, at, reclaim } => self.split(task, page, *at, *reclaim)?,
+        }
+        Ok(None)
+    }
+
+    /// The way into the kernel and on through these chains.
+    fn system_call(&mut self, task: &Task, chains: &[&str]) -> Result<(), SynthError> {
+        if task.process.is_some() {
+            self.layers.push(Layer::User(Box::new(user_registers())));
+            self.chain("syscall")?;
+        } else {
+            self.chain("kthread")?;
+        }
+        chains.iter().try_for_each(|chain| self.chain(chain))
+    }
+
+    fn fault(&mut self, task: &Task, address: u64, chain: &str) -> Result<(), SynthError> {
+        self.system_call(task, &["fstat"])?;
+        self.flush();
+        self.layers.push(Layer::Exception(Box::new(copy_registers(address)), None));
+        self.chain(chain)
+    }
+
+    fn split(&mut self, task: &Task, page: &str, at: SplitPoint, reclaim: bool) -> Result<(), SynthError> {
+        self.system_call(task, &[if reclaim { "deferred" } else { "madvise" }])?;
+        let chain = match at {
+            SplitPoint::Start => "split-start",
+            SplitPoint::Unmap => "split-unmap",
+            SplitPoint::Remap => "split-remap",
+            SplitPoint::Tail => "split-tail",
+            SplitPoint::Pmd => "split-pmd",
+        };
+        let functions = self.generation.chain(chain)?;
+        let (first, rest) = functions.split_at(1);
+        self.calls.extend(first.iter().cloned());
+        self.flush();
+        self.layers.push(Layer::Local(page.to_owned()));
+        self.calls.extend(rest.iter().cloned());
+        Ok(())
+    }
+
+    /// The way into the scheduler.
+    fn off_cpu(&mut self, task: &Task) -> Result<(), SynthError> {
+        match (task.state, &task.doing) {
+            (State::Queued, Doing::Split { .. }) => self.chain("preempted"),
+            (State::Blocked, Doing::Split { .. }) => ["blocked", "schedule"].iter().try_for_each(|one| self.chain(one)),
+            _ => self.chain("schedule"),
+        }
+    }
+
+    fn interrupt(&mut self, by: Under, general: Option<Registers>, nmi: Bounds) -> Result<(), SynthError> {
+        let mut general = general;
+        for (chain, stack) in match by {
+            Under::Nothing => vec![],
+            Under::Tick => vec![("tick", None)],
+            Under::TickAndNmi => vec![("tick", None), ("nmi", Some(nmi))],
+            Under::Nmi => vec![("nmi", Some(nmi))],
+        } {
+            self.flush();
+            let registers = Box::new(general.take().unwrap_or_default());
+            self.layers.push(match (self.layers.is_empty(), stack) {
+                // User code was interrupted: the first thing on the kernel's stack.
+                (true, None) => Layer::User(registers),
+                (_, stack) => Layer::Exception(registers, stack),
+            });
+            self.chain(chain)?;
+        }
+        Ok(())
+    }
+
+    fn chain(&mut self, name: &str) -> Result<(), SynthError> {
+        self.calls.extend(self.generation.chain(name)?.iter().cloned());
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if !self.calls.is_empty() {
+            self.layers.push(Layer::Calls(std::mem::take(&mut self.calls)));
+        }
+    }
+}
+
+/// The functions that call one another in these layers: what the code must be able to do.
+pub(crate) fn chains(layers: &[Layer]) -> Vec<Vec<String>> {
+    let mut chains: Vec<Vec<String>> = vec![Vec::new()];
+    for layer in layers {
+        match (layer, chains.last_mut()) {
+            (Layer::Calls(functions), Some(chain)) => chain.extend(functions.iter().cloned()),
+            (Layer::User(_) | Layer::Exception(..), _) => chains.push(Vec::new()),
+            _ => {}
+        }
+    }
+    chains
+}
+
+fn user_registers() -> Registers {
+    let (rip, rsp) = (USER_CODE, USER_STACK);
+    Registers { rip, rsp, cs: USER_CS, ss: USER_SS, eflags: 0x246, orig_rax: 5, ..Registers::default() }
+}
+
+/// In the middle of a copy to `address`.
+fn copy_registers(address: u64) -> Registers {
+    let (rdi, rsi) = (address, VirtAddr::new(KERNEL_BUFFER).get());
+    Registers { rdi, rsi, rcx: COPY_LEN, rdx: COPY_LEN, rax: COPY_LEN, ..Registers::default() }
+}

@@ -1,0 +1,41 @@
+//! The scenarios that come with this crate: `scenarios/*.toml`.
+
+use super::Scenario;
+use crate::SynthError;
+
+macro_rules! catalog {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+const CATALOG: &[(&str, &str)] = catalog!["thp-livelock"];
+
+/// The names of all scenarios.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    CATALOG.iter().map(|(name, _)| *name)
+}
+
+/// The scenario with this name.
+///
+/// # Errors
+///
+/// [`SynthError::Scenario`] where there is none.
+pub fn named(name: &str) -> Result<Scenario, SynthError> {
+    let found = CATALOG.iter().find(|(known, _)| *known == name);
+    let (_, text) = found.ok_or_else(|| SynthError::scenario(format!("there is no scenario '{name}'")))?;
+    Scenario::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_can_be_read_and_says_what_it_shows() {
+        for name in names() {
+            let scenario = named(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(!scenario.about.is_empty() && scenario.cpus > 0, "{name}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Scenarios: what a machine was doing when it stopped, in words that do not depend on its kernel.
+
+mod catalog;
+mod model;
+
+pub use catalog::{named, names};
+pub use model::{
+    Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Policy, Process, Scenario, SplitPoint, State, Task,
+    Under,
+};

@@ -1,0 +1,328 @@
+//! The parts of a scenario. In its text form (TOML) they have the same names:
+//!
+//! ```toml
+//! about = "one spinner, one splitter"
+//! cpus = 2
+//! [[page]]
+//! name = "A"
+//! [[process]]
+//! name = "victim"
+//! map = [{ at = 0x7f0000200000, page = "A", entry = "pte-migration" }]
+//! [[task]]
+//! pid = 201
+//! comm = "fstat/0"
+//! process = "victim"
+//! cpu = 0
+//! state = "running"
+//! seconds = 12.0
+//! doing = { fault = { address = 0x7f0000203140 } }
+//! [expect]
+//! issue = "thp-split-page-fault-livelock"
+//! confidence = "confirmed"
+//! spinners = [201]
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::SynthError;
+
+/// A machine at the moment that it stopped.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What it shows, in a line.
+    pub about: String,
+    /// How many CPUs there are, 1 to 512.
+    pub cpus: u32,
+    /// How long the machine had been up, in seconds.
+    pub uptime: f64,
+    /// 4 or 5 levels of page tables.
+    pub page_levels: Option<u8>,
+    /// Whether kernel code is preempted. Only kernels that choose at boot can.
+    pub preempt: bool,
+    /// The CPU that panicked. The others are offline then.
+    pub panicked: Option<u32>,
+    /// CPUs that were never started.
+    pub offline: Vec<u32>,
+    /// Huge pages.
+    pub page: Vec<Huge>,
+    /// Processes.
+    pub process: Vec<Process>,
+    /// Tasks. CPUs without a running one are idle.
+    pub task: Vec<Task>,
+    /// So many more tasks sleep.
+    pub sleepers: u32,
+    /// Lines of the kernel log.
+    pub log: Vec<String>,
+    /// What is not in the dump.
+    pub missing: Missing,
+    /// What an analysis must say.
+    pub expect: Expected,
+}
+
+/// A huge page of 2 MiB.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Huge {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Whether its lock is held.
+    #[serde(default = "yes")]
+    pub locked: bool,
+    /// Whether its `struct page`s are in the dump.
+    #[serde(default = "yes")]
+    pub described: bool,
+}
+
+/// A process: an address space that its tasks share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What is mapped.
+    #[serde(default)]
+    pub map: Vec<Mapping>,
+}
+
+/// 2 MiB of an address space.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// A user address, a multiple of 2 MiB.
+    pub at: u64,
+    /// The page behind it; none for entries that need none.
+    #[serde(default)]
+    pub page: String,
+    /// How the page tables say so.
+    pub entry: Entry,
+}
+
+/// What the page tables have for 2 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// A PMD that maps the huge page.
+    Huge,
+    /// A PMD that is a migration entry.
+    PmdMigration,
+    /// 512 PTEs that are migration entries.
+    PteMigration,
+    /// A PMD whose present bit is cleared while it is split.
+    Invalidated,
+    /// 512 PTEs that map the small pages.
+    Pages,
+    /// 512 PTEs of zero: nothing has been read from the file yet.
+    Unread,
+    /// 512 PTEs that name places on a swap device.
+    SwappedOut,
+    /// A PMD whose table of PTEs, all migration entries, is not in the dump.
+    TableMissing,
+}
+
+/// A task.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its thread id.
+    pub pid: i32,
+    /// The thread id of its group's leader, if it is not its own.
+    #[serde(default)]
+    pub tgid: Option<i32>,
+    /// Its name.
+    pub comm: String,
+    /// Its process; none for a kernel thread.
+    #[serde(default)]
+    pub process: Option<String>,
+    /// Its CPU.
+    #[serde(default)]
+    pub cpu: u32,
+    /// Whether it has the CPU, waits for it, or sleeps.
+    pub state: State,
+    /// For how long, in seconds.
+    #[serde(default)]
+    pub seconds: f64,
+    /// How it is scheduled.
+    #[serde(default)]
+    pub policy: Policy,
+    /// What it is in the middle of.
+    pub doing: Doing,
+    /// What interrupted it.
+    #[serde(default)]
+    pub under: Under,
+}
+
+/// Whether a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// On its CPU.
+    Running,
+    /// In its CPU's run queue, preempted or after `cond_resched`.
+    Queued,
+    /// Asleep, in state D.
+    Blocked,
+    /// Asleep, in state S.
+    Sleeping,
+}
+
+/// How a task is scheduled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// `SCHED_NORMAL`.
+    #[default]
+    Fair,
+    /// `SCHED_FIFO` with this priority, 1 to 99.
+    Fifo(u8),
+    /// `SCHED_DEADLINE`.
+    Deadline,
+}
+
+/// What a task is in the middle of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// `fstat` into the user address, whose copy faults; in the fault handler.
+    Fault {
+        /// The faulting address.
+        address: u64,
+    },
+    /// The same, between two faults: at the instruction that faults.
+    BetweenFaults {
+        /// The faulting address.
+        address: u64,
+    },
+    /// A page fault that user code took.
+    UserFault {
+        /// The faulting address.
+        address: u64,
+    },
+    /// `fstat` into the user address, asleep until its page is unlocked.
+    WaitOnPage {
+        /// The faulting address.
+        address: u64,
+    },
+    /// Splitting a huge page.
+    Split {
+        /// The page's name.
+        page: String,
+        /// How far it has come.
+        at: SplitPoint,
+        /// Whether a kernel thread does it to reclaim memory, instead of `madvise`.
+        #[serde(default)]
+        reclaim: bool,
+    },
+    /// User code.
+    User,
+    /// A wait for something that does not matter.
+    Sleep,
+    /// A loop in the kernel that has nothing to do with memory.
+    Loop,
+    /// These functions, outermost first, below the entry of a system call.
+    Stack {
+        /// Their names.
+        calls: Vec<String>,
+    },
+}
+
+/// How far a split has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitPoint {
+    /// It has only begun.
+    Start,
+    /// It replaces the mappings by migration entries.
+    Unmap,
+    /// It puts them back.
+    Remap,
+    /// It gives the tail pages their own life.
+    Tail,
+    /// It splits only one mapping of the page.
+    Pmd,
+}
+
+/// What interrupted a task that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Under {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The tick, whose watchdog panics.
+    Tick,
+    /// The tick, and an NMI on top of it.
+    TickAndNmi,
+    /// An NMI.
+    Nmi,
+}
+
+/// What is not in the dump.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Missing {
+    /// CPUs whose registers are not in the notes.
+    pub notes: Vec<u32>,
+    /// Tasks whose stacks are not in the dump.
+    pub stacks: Vec<i32>,
+    /// Whether the log's records are not in the dump.
+    pub log: bool,
+}
+
+/// What an analysis must say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expected {
+    /// The issue's name; none where none is found.
+    pub issue: Option<String>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The tasks that spin, by thread id.
+    pub spinners: Vec<i32>,
+    /// The tasks that split and cannot run.
+    pub splitters: Vec<i32>,
+}
+
+/// How sure a verdict is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// Nothing is wrong.
+    #[default]
+    None,
+    /// It cannot be told.
+    Insufficient,
+    /// Some links are there.
+    Possible,
+    /// Nearly all are.
+    Probable,
+    /// All are.
+    Confirmed,
+}
+
+impl Expected {
+    /// The exit status of an analysis with this verdict.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self.confidence {
+            Confidence::None => 0,
+            Confidence::Confirmed | Confidence::Probable => 1,
+            Confidence::Possible | Confidence::Insufficient => 3,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    ///
+    /// [`SynthError::Text`] that says where it is wrong.
+    pub fn parse(text: &str) -> Result<Self, SynthError> {
+        toml::from_str(text).map_err(|why| SynthError::Text { what: "the scenario".to_owned(), why: why.to_string() })
+    }
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,246 @@
+//! The kernel's code: functions with real call instructions, made for the stacks that are to be seen.
+//!
+//! ```text
+//! ordinary      sub $FRAME,%rsp | call A | call B | nop... | add $FRAME,%rsp | ret
+//! copy          stac | rep movsb | clac | ret
+//! exception     cld | call HANDLER | nop... | jmp .
+//! ```
+//!
+//! A function has one call instruction for each function that it is seen calling. An interrupt finds it at its *body*:
+//! the `nop` behind the calls, or in a copy the `rep movsb`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::SynthError;
+use crate::generation::Generation;
+use crate::vmlinux::orc::{Base, Orc, OrcRow};
+
+const CALL_LEN: u64 = 5;
+/// `sub $imm32,%rsp`, `add $imm32,%rsp`.
+const ADJUST_LEN: u64 = 7;
+const NOPS: u64 = 4;
+/// Functions begin at multiples of this.
+const ALIGN: u64 = 16;
+
+/// What kind of frame a function has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ordinary,
+    Outermost,
+    Exception,
+    SwitchInEntry,
+    SwitchBySp,
+    SwitchByBp,
+    Copy,
+}
+
+/// A function in the image.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Bytes of local variables.
+    pub(crate) frame: u64,
+    /// From the start of the text.
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Where each call returns to, from the function's start.
+    returns: BTreeMap<String, u64>,
+}
+
+impl Function {
+    /// Where an interrupt finds it, from its start.
+    pub(crate) fn body(&self) -> u64 {
+        match self.kind {
+            Kind::Copy => 3,
+            kind => prologue(kind).len() as u64 + self.returns.len() as u64 * CALL_LEN,
+        }
+    }
+
+    /// Where the call to `callee` returns to, from its start.
+    pub(crate) fn returns_from(&self, callee: &str) -> Option<u64> {
+        self.returns.get(callee).copied()
+    }
+
+    /// Bytes from the stack pointer in the body to where the caller's was before the call.
+    pub(crate) fn depth(&self) -> u64 {
+        match self.kind {
+            Kind::Copy | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => 8,
+            Kind::SwitchByBp => 16,
+            Kind::Ordinary | Kind::SwitchBySp => 8 + self.frame,
+        }
+    }
+}
+
+/// Who calls whom, before anything has an address.
+#[derive(Debug, Default)]
+pub(crate) struct CallGraph {
+    calls: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl CallGraph {
+    /// Every call that the chains of a generation make.
+    pub(crate) fn of(generation: &Generation) -> Self {
+        let mut graph = Self::default();
+        generation.facts.functions.present.iter().for_each(|name| graph.add(name));
+        generation.chains().for_each(|chain| graph.add_chain(chain));
+        graph
+    }
+
+    pub(crate) fn add(&mut self, function: &str) {
+        self.calls.entry(function.to_owned()).or_default();
+    }
+
+    /// Functions that call one another, outermost first.
+    pub(crate) fn add_chain<S: AsRef<str>>(&mut self, chain: &[S]) {
+        chain.iter().for_each(|name| self.add(name.as_ref()));
+        for pair in chain.windows(2) {
+            if let [caller, callee] = pair {
+                self.calls.entry(caller.as_ref().to_owned()).or_default().insert(callee.as_ref().to_owned(), 0);
+            }
+        }
+    }
+}
+
+/// The text of a kernel.
+#[derive(Debug)]
+pub(crate) struct Code {
+    functions: Vec<Function>,
+    by_name: HashMap<String, usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Code {
+    /// Gives every function of `graph` its place and its bytes.
+    pub(crate) fn lay_out(generation: &Generation, graph: CallGraph) -> Self {
+        let mut code = Self { functions: Vec::new(), by_name: HashMap::new(), bytes: Vec::new() };
+        let mut offset = ALIGN;
+        for (name, callees) in graph.calls {
+            let function = place(generation, name, callees, offset);
+            offset = (offset + function.size).next_multiple_of(ALIGN);
+            code.by_name.insert(function.name.clone(), code.functions.len());
+            code.functions.push(function);
+        }
+        code.bytes = vec![0xcc; usize::try_from(offset).unwrap_or_default()];
+        for index in 0..code.functions.len() {
+            code.encode(index);
+        }
+        code
+    }
+
+    pub(crate) fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Result<&Function, SynthError> {
+        let found = self.by_name.get(name).and_then(|index| self.functions.get(*index));
+        found.ok_or_else(|| SynthError::scenario(format!("the kernel has no function '{name}'")))
+    }
+
+    fn encode(&mut self, index: usize) {
+        let Some(function) = self.functions.get(index) else { return };
+        let mut bytes = prologue(function.kind);
+        if let [.., a, b, c, d] = bytes.as_mut_slice()
+            && matches!(function.kind, Kind::Ordinary | Kind::SwitchBySp)
+        {
+            [*a, *b, *c, *d] = (function.frame as u32).to_le_bytes();
+        }
+        if function.kind != Kind::Copy {
+            for (callee, returns) in &function.returns {
+                let target = self.function(callee).map_or(0, |callee| callee.offset);
+                let distance = target.wrapping_sub(function.offset + returns) as u32;
+                bytes.push(0xe8);
+                bytes.extend(distance.to_le_bytes());
+            }
+        }
+        bytes.extend(epilogue(function));
+        let start = usize::try_from(function.offset).unwrap_or_default();
+        for (place, byte) in self.bytes.iter_mut().skip(start).zip(bytes) {
+            *place = byte;
+        }
+    }
+
+    /// The unwind entries of all functions, in the order of their addresses.
+    pub(crate) fn orc(&self) -> Vec<OrcRow> {
+        let rows = |function: &Function| {
+            let prologue = prologue(function.kind).len() as u64;
+            let at = |offset: u64, orc| OrcRow { offset: function.offset + offset, orc };
+            let entry = at(0, Orc::call(Base::Sp, 8));
+            match function.kind {
+                Kind::Copy => vec![entry],
+                Kind::Outermost => vec![at(0, Orc::Outermost)],
+                Kind::Exception => vec![at(0, Orc::Registers { indirect: false })],
+                Kind::SwitchInEntry => vec![at(0, Orc::Registers { indirect: true })],
+                Kind::SwitchByBp => vec![entry, at(prologue, Orc::FramePointer)],
+                Kind::SwitchBySp => vec![entry, at(prologue, Orc::call(Base::SpIndirect, function.depth()))],
+                Kind::Ordinary => {
+                    let end = function.size - 1;
+                    vec![entry, at(prologue, Orc::call(Base::Sp, function.depth())), at(end, Orc::call(Base::Sp, 8))]
+                }
+            }
+        };
+        self.functions.iter().flat_map(rows).collect()
+    }
+}
+
+fn place(generation: &Generation, name: String, callees: BTreeMap<String, u64>, offset: u64) -> Function {
+    let kind = kind_of(generation, &name);
+    // Any sum of its letters will do: frames differ in size, each kernel has the same.
+    let letters: u64 = name.bytes().map(u64::from).sum();
+    let frame = 32 + letters % 8 * 8;
+    let first = prologue(kind).len() as u64 + CALL_LEN;
+    let returns = callees.into_keys().zip((first..).step_by(CALL_LEN as usize)).collect();
+    let mut function = Function { name, kind, frame, offset, size: 0, returns };
+    let calls = if kind == Kind::Copy { 0 } else { function.returns.len() as u64 * CALL_LEN };
+    function.size = prologue(kind).len() as u64 + calls + epilogue(&function).len() as u64;
+    function
+}
+
+fn kind_of(generation: &Generation, name: &str) -> Kind {
+    let special = &generation.facts.functions;
+    let lists = [
+        (&special.outermost, Kind::Outermost),
+        (&special.exception, Kind::Exception),
+        (&special.switch_in_entry, Kind::SwitchInEntry),
+        (&special.switch_by_sp, Kind::SwitchBySp),
+        (&special.switch_by_bp, Kind::SwitchByBp),
+        (&special.copy, Kind::Copy),
+    ];
+    lists
+        .into_iter()
+        .find(|(names, _)| names.iter().any(|known| known == name))
+        .map_or(Kind::Ordinary, |(_, kind)| kind)
+}
+
+fn prologue(kind: Kind) -> Vec<u8> {
+    match kind {
+        // sub $0,%rsp; the frame is put in later.
+        Kind::Ordinary | Kind::SwitchBySp => vec![0x48, 0x81, 0xec, 0, 0, 0, 0],
+        // push %rbp; mov %rsp,%rbp; mov %rdi,%rsp
+        Kind::SwitchByBp => vec![0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xfc],
+        // cld
+        Kind::Exception | Kind::SwitchInEntry => vec![0xfc],
+        Kind::Outermost => vec![0x90],
+        // stac; rep movsb
+        Kind::Copy => vec![0x0f, 0x01, 0xcb, 0xf3, 0xa4],
+    }
+}
+
+fn epilogue(function: &Function) -> Vec<u8> {
+    let mut bytes = vec![0x90; NOPS as usize];
+    match function.kind {
+        Kind::Ordinary | Kind::SwitchBySp => {
+            bytes.extend([0x48, 0x81, 0xc4]);
+            bytes.extend((function.frame as u32).to_le_bytes());
+            debug_assert_eq!(bytes.len() as u64, NOPS + ADJUST_LEN);
+            bytes.push(0xc3);
+        }
+        // leave; ret
+        Kind::SwitchByBp => bytes.extend([0xc9, 0xc3]),
+        // jmp .
+        Kind::Exception | Kind::SwitchInEntry | Kind::Outermost => bytes.extend([0xeb, 0xfe]),
+        // clac; ret
+        Kind::Copy => bytes.extend([0x0f, 0x01, 0xca, 0xc3]),
+    }
+    bytes
+}

@@ -1,0 +1,6 @@
+//! The kernel image: code, unwind tables, variables, and the vmlinux that describes them.
+
+pub(crate) mod code;
+pub(crate) mod elf;
+pub(crate) mod image;
+pub(crate) mod orc;

@@ -1,0 +1,114 @@
+//! `synth`: a synthetic dump with its vmlinux, made from a scenario.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use vmcore_synth::scenario::{self, Scenario};
+use vmcore_synth::{DumpForm, Generation, SynthError, build};
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Context;
+use crate::status::Status;
+
+/// The generation that is taken where none is named: the newest.
+const DEFAULT_KERNEL: &str = "6.12";
+
+/// Lists the scenarios, or makes the files of one.
+pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Context) -> Result<Status, Failure> {
+    if arguments.scenario == Path::new("list") {
+        return list(Output::new(global)?);
+    }
+    let directory = global.output.as_deref().ok_or_else(|| {
+        Failure::new("the directory to write to is missing")
+            .hint("name it with --output: it is made if it is not there")
+    })?;
+    let scenario = with_options(read(&arguments.scenario)?, arguments);
+    let generation = Generation::named(arguments.kernel.as_deref().unwrap_or(DEFAULT_KERNEL))?;
+    let machine = context.step("building the machine", || build(&scenario, &generation, arguments.seed))?;
+    let form = DumpForm::named(&arguments.form)?;
+    let files = Files { directory, replace: global.force };
+    files.prepare()?;
+    context.step("writing the dump", || {
+        files.write("vmcore", |out| form.write(&machine, out))?;
+        files.write("vmlinux", |out| Ok(out.write_all(&machine.vmlinux)?))
+    })?;
+    files.write("expected.json", |out| {
+        serde_json::to_writer_pretty(&mut *out, &scenario.expect).map_err(std::io::Error::from)?;
+        Ok(writeln!(out)?)
+    })?;
+    Ok(Status::NothingFound)
+}
+
+fn list(output: Output) -> Result<Status, Failure> {
+    let mut lines = Vec::new();
+    for name in scenario::names() {
+        lines.push((name, scenario::named(name)?.about));
+    }
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let kernels: Vec<_> = Generation::names().collect();
+    output.write_with(|out| {
+        for (name, about) in &lines {
+            writeln!(out, "{name:width$}  {about}")?;
+        }
+        writeln!(out, "\nKernels: {}. Forms: {}.", kernels.join(", "), DumpForm::names().join(", "))
+    })?;
+    Ok(Status::NothingFound)
+}
+
+/// A scenario by the name of its file, or one that comes with the program.
+fn read(name: &Path) -> Result<Scenario, Failure> {
+    if name.extension().is_none_or(|extension| extension != "toml") {
+        let known = name.to_string_lossy();
+        return scenario::named(&known).map_err(|error| {
+            Failure::from(error).hint("see `vmcore-thp synth list`, or name a file that ends with .toml")
+        });
+    }
+    let text = fs::read_to_string(name)
+        .map_err(|error| Failure::new(format_args!("cannot read {}: {error}", name.display())))?;
+    Ok(Scenario::parse(&text)?)
+}
+
+fn with_options(scenario: Scenario, arguments: &cli::Synth) -> Scenario {
+    Scenario {
+        cpus: arguments.cpus.unwrap_or(scenario.cpus),
+        sleepers: arguments.tasks.unwrap_or(scenario.sleepers),
+        ..scenario
+    }
+}
+
+/// The directory with what is made.
+struct Files<'d> {
+    directory: &'d Path,
+    replace: bool,
+}
+
+impl Files<'_> {
+    fn prepare(&self) -> Result<(), Failure> {
+        fs::create_dir_all(self.directory)
+            .map_err(|error| Failure::new(format_args!("cannot make {}: {error}", self.directory.display())))
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> Result<(), SynthError>,
+    ) -> Result<(), Failure> {
+        let path: PathBuf = self.directory.join(name);
+        let failed = |error: std::io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
+        let file = if self.replace { File::create(&path) } else { File::create_new(&path) };
+        let file =
+            file.map_err(|error| failed(error).hint("choose another directory, or replace files with --force"))?;
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.flush().map_err(failed)
+    }
+}
+
+impl From<SynthError> for Failure {
+    fn from(error: SynthError) -> Self {
+        Self::new(error)
+    }
+}

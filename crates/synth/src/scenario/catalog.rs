@@ -9,7 +9,52 @@ macro_rules! catalog {
     };
 }
 
-const CATALOG: &[(&str, &str)] = catalog!["thp-livelock"];
+const CATALOG: &[(&str, &str)] = catalog![
+    "thp-livelock",
+    "pte-tail",
+    "pte-head",
+    "pmd-migration",
+    "pmd-invalidated",
+    "two-splitters",
+    "two-livelocks",
+    "after-fork",
+    "reclaim",
+    "preempted-start",
+    "preempted-unmap",
+    "preempted-tail",
+    "preempted-pmd",
+    "splitter-blocked",
+    "splitter-running",
+    "splitter-fresh",
+    "no-splitter",
+    "user-mode",
+    "file-fault",
+    "swapped-out",
+    "put-back",
+    "unlocked",
+    "table-missing",
+    "page-missing",
+    "note-missing",
+    "note-missing-elsewhere",
+    "stack-missing",
+    "log-missing",
+    "offline-cpu",
+    "real-time",
+    "real-time-splitter",
+    "deadline-splitter",
+    "between-faults",
+    "under-nmi",
+    "waiters",
+    "crowd",
+    "five-levels",
+    "idle",
+    "busy",
+    "soft-lockup",
+    "soft-lockup-over",
+    "preemptible",
+    "real-time-preemptible",
+    "short-fault",
+];
 
 /// The names of all scenarios.
 pub fn names() -> impl Iterator<Item = &'static str> {

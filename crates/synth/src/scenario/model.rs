@@ -38,6 +38,8 @@ pub struct Scenario {
     pub uptime: f64,
     /// 4 or 5 levels of page tables.
     pub page_levels: Option<u8>,
+    /// The kernel generations on which this can be; all where there are none.
+    pub kernels: Vec<String>,
     /// Whether kernel code is preempted. Only kernels that choose at boot can.
     pub preempt: bool,
     /// The CPU that panicked. The others are offline then.
@@ -313,6 +315,12 @@ impl Expected {
 }
 
 impl Scenario {
+    /// Whether this can be on the kernel generation with this name.
+    #[must_use]
+    pub fn is_for(&self, kernel: &str) -> bool {
+        self.kernels.is_empty() || self.kernels.iter().any(|known| known == kernel)
+    }
+
     /// Reads the text form.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ const FILE_CRATES: [&str; 2] = ["dump", "debuginfo"];
 
 #[test]
 fn crates_use_only_what_stands_left_of_them() {
-    let allowed = BTreeMap::from(LAYERS);
+    let allowed = BTreeMap::from_iter(LAYERS.iter().copied());
     for package in workspace_packages() {
         let name = package["name"].as_str().unwrap();
         let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the architecture"));
@@ -74,7 +74,7 @@ fn crates_use_only_what_stands_left_of_them() {
 
 #[test]
 fn parsers_stay_inside_their_crate() {
-    let allowed = BTreeMap::from(PARSERS);
+    let allowed = BTreeMap::from_iter(PARSERS.iter().copied());
     for package in workspace_packages() {
         let name = package["name"].as_str().unwrap();
         for dependency in dependencies(&package) {

@@ -6,7 +6,9 @@ use crate::graph::{Edge, EdgeKind, GraphBuilder};
 use crate::livelock::{self, Livelock};
 use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
-use crate::{CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, issue, known_issues, soft_lockup};
+use crate::{
+    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, fix, issue, known_issues, soft_lockup,
+};
 
 /// What a user can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
+    let code = is_livelock.then(|| fix::examine(reader));
     let mut unknown = livelock.unknown;
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
@@ -53,8 +56,8 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         findings: neighbours.into_iter().chain(lockups).map(|(_, finding)| finding).collect(),
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
-        known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
-        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
+        known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
+        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, code.as_ref())).unwrap_or_default(),
         stacks,
         verdict,
     }

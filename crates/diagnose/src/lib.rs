@@ -12,6 +12,7 @@ mod collect;
 mod evidence;
 mod facts;
 mod fault;
+mod fix;
 pub mod graph;
 mod judge;
 mod known_issues;

@@ -31,6 +31,21 @@ pub trait Reader: Sync {
         None
     }
 
+    /// The address of the function with this exact name in the running kernel.
+    fn function(&self, _name: &str) -> Option<VirtAddr> {
+        None
+    }
+
+    /// The function that covers an address, and the address's offset in it.
+    fn function_at(&self, _address: VirtAddr) -> Option<(String, u64)> {
+        None
+    }
+
+    /// Fills `buf` with code, from the dump or else as the kernel was linked; `false` where neither has it.
+    fn code(&self, address: VirtAddr, buf: &mut [u8]) -> bool {
+        self.read(address, buf).is_ok()
+    }
+
     /// Fills `buf` with kernel memory.
     ///
     /// # Errors
@@ -63,6 +78,27 @@ impl Reader for Kernel<'_> {
         let in_hot = member.and_then(|member| self.percpu_symbol("pcpu_hot", cpu)?.checked_add(member.offset));
         let address = in_hot.or_else(|| self.percpu_symbol("__preempt_count", cpu))?;
         Some((address, self.memory().read_u32(address).ok()?))
+    }
+
+    fn function(&self, name: &str) -> Option<VirtAddr> {
+        self.symbol(name)
+    }
+
+    fn function_at(&self, address: VirtAddr) -> Option<(String, u64)> {
+        let symbol = self.name_code(address, address)?;
+        Some((symbol.name, symbol.offset))
+    }
+
+    fn code(&self, address: VirtAddr, buf: &mut [u8]) -> bool {
+        if self.memory().read_virtual(address, buf).is_ok() {
+            return true;
+        }
+        let linked = self.vmlinux().read_static(self.link_address(address), buf.len() as u64);
+        let Some(code) = linked.filter(|code| code.len() == buf.len() && self.is_image_text(address)) else {
+            return false;
+        };
+        buf.copy_from_slice(code);
+        true
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {

@@ -23,6 +23,11 @@ pub trait Reader: Sync {
     /// Where it is not in the dump.
     fn page(&self, address: VirtAddr) -> Result<Page, ReadError>;
 
+    /// Whether the number of this page flag is known: of one that is not, a page cannot say that it is clear.
+    fn knows_page_flag(&self, _name: &str) -> bool {
+        true
+    }
+
     /// The address of a member of the object at `object`; `None` where this kernel's type has no such member.
     fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr>;
 
@@ -70,6 +75,10 @@ impl Reader for Kernel<'_> {
     fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr> {
         let member = self.vmlinux().types().member(type_name, path)?;
         object.checked_add(member.offset)
+    }
+
+    fn knows_page_flag(&self, name: &str) -> bool {
+        self.vmlinux().types().enumerator(name).is_some()
     }
 
     fn preempt_count(&self, cpu: u32) -> Option<(VirtAddr, u32)> {

@@ -66,6 +66,9 @@ impl Candidate {
             None => doubts.push(format!("{who}: the faulting instruction cannot be read, so its address is not known")),
             Some(WaitedPage { entry: Entry::Unknown(why), .. }) => doubts.push(format!("{who}: {why}")),
             Some(WaitedPage { unreadable: Some(why), .. }) => doubts.push(format!("{who}: {why}")),
+            Some(waited) if waited.head.is_some() && waited.is_locked().is_none() => {
+                doubts.push(format!("{who}: which bit of a page's flags is PG_locked is not known"));
+            }
             Some(_) => {}
         }
         doubts

@@ -28,6 +28,8 @@ pub(crate) struct WaitedPage {
     pub(crate) raw: Option<u64>,
     pub(crate) page: Option<Page>,
     pub(crate) head: Option<Page>,
+    /// Whether it can be told if a page is locked.
+    knows_locked: bool,
     /// Why `page` or `head` could not be read.
     pub(crate) unreadable: Option<String>,
     /// The page-table entries on the way.
@@ -45,6 +47,7 @@ impl WaitedPage {
         };
         let mut waited = Self::unknown(String::new());
         waited.entry = classify(&walk);
+        waited.knows_locked = reader.knows_page_flag("PG_locked");
         waited.raw = walk.steps.last().map(|step| step.entry.raw());
         waited.walk_evidence = walk_evidence(&walk);
         if let (Entry::Waits, Some(last)) = (&waited.entry, walk.steps.last()) {
@@ -59,6 +62,7 @@ impl WaitedPage {
             raw: None,
             page: None,
             head: None,
+            knows_locked: true,
             unreadable: None,
             walk_evidence: Vec::new(),
             page_evidence: Vec::new(),
@@ -67,7 +71,7 @@ impl WaitedPage {
 
     /// Whether the head is locked, where it could be read.
     pub(crate) fn is_locked(&self) -> Option<bool> {
-        self.head.as_ref().map(|head| head.has("PG_locked"))
+        self.head.as_ref().filter(|_| self.knows_locked).map(|head| head.has("PG_locked"))
     }
 
     fn read_pages(&mut self, reader: &dyn Reader, meaning: &Meaning) {
@@ -127,7 +131,11 @@ fn page_evidence(reader: &dyn Reader, what: &str, page: &Page) -> Evidence {
         (None, true) => "head of a compound page".to_owned(),
         (None, false) => "not part of a compound page".to_owned(),
     };
-    let locked = if page.has("PG_locked") { "locked" } else { "not locked" };
+    let locked = match (page.has("PG_locked"), reader.knows_page_flag("PG_locked")) {
+        (true, _) => "locked",
+        (false, true) => "not locked",
+        (false, false) => "not known whether locked",
+    };
     let pfn = page.pfn.map(|pfn| format!("pfn {pfn}, ")).unwrap_or_default();
     let names = if page.flag_names.is_empty() { String::new() } else { format!(", {}", page.flag_names.join("|")) };
     let meaning = format!("the {what}: {pfn}{kind}, {locked}, reference count {}{names}", page.refcount);

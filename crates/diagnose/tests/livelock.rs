@@ -524,3 +524,14 @@ fn what_speaks_against_the_livelock_is_not_against_a_soft_lockup() {
     assert!(diagnosis.refutations.iter().all(|refutation| refutation.result != CheckResult::Holds));
     assert!(!checks(&diagnosis, "it is the huge-page livelock").is_empty());
 }
+
+#[test]
+fn a_flag_whose_number_is_not_known_is_not_clear() {
+    let mut world = World::livelock();
+    world.memory.no_page_flags = true;
+    world.head().flag_names.clear();
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
+    assert!(checks(&diagnosis, "is unlocked").iter().all(|result| *result == CheckResult::Unknown));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("PG_locked")), "{:?}", diagnosis.unknown);
+}

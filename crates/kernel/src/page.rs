@@ -2,7 +2,7 @@
 //!
 //! Frames are numbered; their `struct page`s form an array at `vmemmap_base`. A compound page (a transparent huge page,
 //! say) has a head, whose flags, lock and reference count stand for all of it, and tails, which only point to the head:
-//! bit 0 of `compound_head` marks a tail.
+//! bit 0 of `compound_head` marks a tail. Since 7.1 what tails hold is called `compound_info` and may be a mask.
 //!
 //! Source: `include/linux/mm_types.h`, `include/linux/page-flags.h`.
 
@@ -46,8 +46,8 @@ impl PageLayout {
             size: types.size_of("page")?,
             // Wrapped in memdesc_flags_t by kernel commit 53fbef56e07d (6.18).
             flags: types.first(&[("page", "flags.f"), ("page", "flags")])?,
-            // Renamed in 7.1.
-            compound_head: types.first(&[("page", "compound_head"), ("page", "compound_info")])?,
+            // Renamed by kernel commit fc3f334ce2b9 (7.1).
+            compound_head: types.first(&[("page", "compound_info"), ("page", "compound_head")])?,
             refcount: types.first(&[("page", "_refcount.counter"), ("page", "_refcount")])?,
             mapcount: types.optional("page", "_mapcount.counter"),
             mapping: types.optional("page", "mapping"),
@@ -64,6 +64,20 @@ impl PageLayout {
     pub(crate) fn pfn(&self, vmemmap: VirtAddr, page: VirtAddr) -> Option<Pfn> {
         let offset = page.get().checked_sub(vmemmap.get())?;
         offset.is_multiple_of(self.size).then(|| Pfn::new(offset / self.size))
+    }
+
+    /// The head of the tail at `address` by its link; `None` where the link does not mark a tail.
+    ///
+    /// The link is the head's address or, where the size of `struct page` is a power of two, it may be a mask that makes
+    /// the head's address of the tail's (kernel commit d6746190bbf3, 7.1, with the optimization of huge pages' `struct
+    /// page`s). No head lies where its address would look like a mask: ones, then zeros.
+    fn head(&self, address: VirtAddr, link: u64) -> Option<VirtAddr> {
+        if link & 1 == 0 {
+            return None;
+        }
+        let link = link & !1;
+        let is_mask = self.size.is_power_of_two() && link.leading_ones() + link.trailing_zeros() == u64::BITS;
+        Some(VirtAddr::new(if is_mask { address.get() & link } else { link }))
     }
 
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
@@ -84,7 +98,7 @@ impl PageLayout {
             mapcount: self.mapcount.and_then(|field| field.read_i32(memory, address).ok()),
             mapping: self.mapping.and_then(|field| field.read(memory, address).ok()),
             compound_head_raw: link,
-            head: (link & 1 != 0).then(|| VirtAddr::new(link & !1)),
+            head: self.head(address, link),
         })
     }
 }
@@ -106,7 +120,7 @@ pub struct Page {
     pub mapcount: Option<i32>,
     /// `mapping`, with its low tag bits: bit 0 marks anonymous memory.
     pub mapping: Option<u64>,
-    /// The raw `compound_head`; a list pointer in a head or an order-0 page.
+    /// The raw `compound_head` or `compound_info`; a list pointer in a head or an order-0 page.
     pub compound_head_raw: u64,
     /// The head's `struct page`, where this is a tail.
     pub head: Option<VirtAddr>,
@@ -174,6 +188,21 @@ mod tests {
         let page = layout.read(&memory, VMEMMAP, tail).unwrap();
         assert_eq!((page.head, page.refcount, page.pfn), (Some(head), 0, Some(Pfn::new(0x39a36))));
         assert!(page.flag_names.is_empty());
+    }
+
+    #[test]
+    fn a_link_may_be_a_mask() {
+        let layout = layout();
+        let head = layout.address(VMEMMAP, Pfn::new(0x39a00)).unwrap();
+        let tail = layout.address(VMEMMAP, Pfn::new(0x39a36)).unwrap();
+        // Of 512 pages of 64 bytes.
+        let mask = !(512 * 64 - 1) | 1;
+        assert_eq!(layout.head(tail, mask), Some(head));
+        assert_eq!(layout.head(tail, head.get() | 1), Some(head));
+        assert_eq!(layout.head(tail, mask & !1), None, "not marked as a tail");
+        // A struct page of another size has no masks: their heads would not be aligned.
+        let odd = PageLayout { size: 56, ..layout };
+        assert_eq!(odd.head(tail, mask), Some(VirtAddr::new(mask & !1)));
     }
 
     #[test]

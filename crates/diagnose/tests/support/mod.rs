@@ -51,6 +51,7 @@ pub struct Memory {
     pub pages: HashMap<VirtAddr, Page>,
     pub words: HashMap<u64, u64>,
     pub no_code: bool,
+    pub no_page_flags: bool,
     /// Bit 31 clear: the scheduler asks for the CPU.
     pub preempt_count: Option<u32>,
 }
@@ -77,6 +78,10 @@ impl Reader for Memory {
 
     fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
         self.pages.get(&address).cloned().ok_or(ReadError::NonCanonical { address })
+    }
+
+    fn knows_page_flag(&self, _: &str) -> bool {
+        !self.no_page_flags
     }
 
     fn member(&self, object: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {

@@ -21,7 +21,7 @@ fn every_link_in_place_is_confirmed() {
     let spinners: Vec<_> = diagnosis.spinners.iter().map(|s| (s.cpu, s.pid, s.address.unwrap().get())).collect();
     assert_eq!(spinners, [(0, SPINNER[0], FAULT[0]), (1, SPINNER[1], FAULT[1])]);
     let splitters: Vec<_> = diagnosis.splitters.iter().map(|s| (s.pid, s.cpu, s.waiting_ns)).collect();
-    assert_eq!(splitters, [(SPLITTER, 1, Some(9_000_000_000))]);
+    assert_eq!(splitters, [(SPLITTER, 1, Some(4_000_000_000))]);
     assert_eq!(diagnosis.spinners[0].fault_function.as_deref(), Some("copy_user_enhanced_fast_string"));
     assert_eq!(diagnosis.spinners[0].syscall_function.as_deref(), Some("__do_sys_newfstat"));
     assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));

@@ -227,8 +227,8 @@ impl World {
         let splitter = Task {
             on_cpu: false,
             last_arrival_ns: Some(CLOCK - 11_000_000_000),
-            last_queued_ns: Some(CLOCK - 9_000_000_000),
-            exec_start_ns: Some(CLOCK - 9_000_000_000),
+            last_queued_ns: Some(CLOCK - 4_000_000_000),
+            exec_start_ns: Some(CLOCK - 4_000_000_000),
             ..task(SPLITTER, 1)
         };
         tasks.push(splitter);

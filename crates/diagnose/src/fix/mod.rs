@@ -46,7 +46,7 @@ const ON_THE_WAY: [&str; 4] = [
 
 /// Whether this kernel's code waits on the head page.
 pub(crate) fn examine(reader: &dyn Reader) -> CodeSays {
-    let unknown = |why: &str| CodeSays { has_fix: None, why: why.to_owned(), evidence: Vec::new() };
+    let unknown = |why: &str| CodeSays { has_fix: None, why: why.to_owned(), hooked: None, evidence: Vec::new() };
     let Some(offsets) = offsets(reader) else {
         return unknown("the members of struct page are not known, so its code cannot be followed");
     };
@@ -100,7 +100,7 @@ fn answer(reader: &dyn Reader, name: &str, found: &Found) -> CodeSays {
         None if found.incomplete => (None, format!("not every way through {name} could be followed")),
         None => (Some(true), format!("{name} takes the head of the page that the entry names{hooked}")),
     };
-    CodeSays { has_fix, why, evidence }
+    CodeSays { has_fix, why, hooked: hooks.first().map(|hook| hook.name.clone()), evidence }
 }
 
 /// The instruction that decided, with its first bytes as they lie in memory.

@@ -19,6 +19,8 @@ pub(crate) struct CodeSays {
     pub(crate) has_fix: Option<bool>,
     /// Why.
     pub(crate) why: String,
+    /// A function on the way that is hooked: other code may run instead.
+    pub(crate) hooked: Option<String>,
     /// What shows it.
     pub(crate) evidence: Vec<Evidence>,
 }
@@ -70,6 +72,9 @@ pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeS
             why: "a fault on a tail page of a huge page under split then sleeps instead of retrying at once".to_owned(),
         }],
     };
+    if let Some(function) = code.and_then(|code| code.hooked.as_deref()) {
+        remedies.insert(0, hooked(function));
+    }
     remedies.extend(issue.workarounds.iter().map(given));
     remedies
 }
@@ -133,6 +138,15 @@ fn vendor<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<&'i Vendor> {
 fn build(release: &str) -> Option<&str> {
     let (_, build) = release.rsplit_once('-')?;
     build.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '.' || letter == '_').then_some(build)
+}
+
+/// Whoever hooks a function may have put the bug there, or the fix.
+fn hooked(function: &str) -> Remedy {
+    Remedy {
+        action: format!("see what hooks {function} on a machine like this: a live patch, a tracer, a module"),
+        command: Some("cat /sys/kernel/tracing/enabled_functions; ls /sys/kernel/livepatch".to_owned()),
+        why: "what it runs instead may be the cause, or the vendor's fix".to_owned(),
+    }
 }
 
 fn remedy(advice: &Advice, build: Option<&str>) -> Remedy {

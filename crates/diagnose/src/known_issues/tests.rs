@@ -12,7 +12,7 @@ fn bug(release: &str) -> Option<bool> {
 }
 
 fn code(has_fix: Option<bool>) -> CodeSays {
-    CodeSays { has_fix, why: "by its code".to_owned(), evidence: Vec::new() }
+    CodeSays { has_fix, why: "by its code".to_owned(), hooked: None, evidence: Vec::new() }
 }
 
 #[test]
@@ -74,6 +74,13 @@ fn code_counts_more_than_a_release() {
     // A kernel of the vendor's range whose code has the fix needs no hotfix.
     let first = remedies(THP_LIVELOCK, Some("4.19.91-20.al7.x86_64"), Some(&code(Some(true)))).swap_remove(0);
     assert_eq!(first.command, None);
+}
+
+#[test]
+fn a_hook_is_looked_at_first() {
+    let code = CodeSays { hooked: Some("migration_entry_wait".to_owned()), ..code(Some(true)) };
+    let first = remedies(THP_LIVELOCK, Some("6.1.0"), Some(&code)).swap_remove(0);
+    assert!(first.action.contains("migration_entry_wait") && first.command.is_some());
 }
 
 #[test]

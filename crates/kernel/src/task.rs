@@ -35,8 +35,6 @@ pub(crate) struct TaskLayout {
     last_arrival: Option<Field>,
     last_queued: Option<Field>,
     exec_start: Option<Field>,
-    preempt_count: Option<Field>,
-    ti_flags: Option<Field>,
     pub(crate) fair_node: Field,
     /// `sched_entity.my_q` and `sched_entity.run_node`, where tasks can be grouped.
     pub(crate) fair_group: Option<(Field, Field)>,
@@ -74,8 +72,6 @@ impl TaskLayout {
             last_arrival: optional("sched_info.last_arrival"),
             last_queued: optional("sched_info.last_queued"),
             exec_start: optional("se.exec_start"),
-            preempt_count: optional("thread_info.preempt_count"),
-            ti_flags: optional("thread_info.flags"),
             fair_node: task("se.run_node")?,
             fair_group: types.optional("sched_entity", "my_q").zip(types.optional("sched_entity", "run_node")),
             rt_node: optional("rt.run_list"),
@@ -126,8 +122,6 @@ impl TaskLayout {
             last_arrival_ns: optional(self.last_arrival),
             last_queued_ns: optional(self.last_queued),
             exec_start_ns: optional(self.exec_start),
-            preempt_count: optional(self.preempt_count),
-            thread_flags: optional(self.ti_flags),
         })
     }
 }
@@ -193,10 +187,6 @@ pub struct Task {
     pub last_queued_ns: Option<u64>,
     /// When the scheduler last accounted its run time, by the run queue's task clock (`se.exec_start`).
     pub exec_start_ns: Option<u64>,
-    /// `thread_info.preempt_count`, where the kernel keeps it there.
-    pub preempt_count: Option<u64>,
-    /// `thread_info.flags`.
-    pub thread_flags: Option<u64>,
 }
 
 impl Task {
@@ -238,8 +228,6 @@ impl TaskLayout {
             last_arrival: Some(word(0x88)),
             last_queued: Some(word(0x90)),
             exec_start: Some(word(0x98)),
-            preempt_count: Some(int(0xa0)),
-            ti_flags: Some(word(0xa8)),
             fair_node: Field { offset: 0xb0, size: 24 },
             // In `struct sched_entity`, whose first member is the node.
             fair_group: Some((word(0x40), Field { offset: 0, size: 24 })),
@@ -300,9 +288,9 @@ mod tests {
 
     #[test]
     fn what_an_old_kernel_does_not_keep_is_not_known() {
-        let layout = TaskLayout { last_queued: None, preempt_count: None, ..TaskLayout::for_tests() };
+        let layout = TaskLayout { last_queued: None, ..TaskLayout::for_tests() };
         let task = layout.read(&memory(), VirtAddr::new(TASK)).unwrap();
-        assert_eq!((task.last_queued_ns, task.preempt_count), (None, None));
+        assert_eq!(task.last_queued_ns, None);
     }
 
     #[test]

@@ -160,8 +160,6 @@ pub fn task(pid: i32, cpu: u32) -> Task {
         last_arrival_ns: Some(CLOCK - 10_000_000_000),
         last_queued_ns: Some(0),
         exec_start_ns: None,
-        preempt_count: None,
-        thread_flags: None,
     }
 }
 

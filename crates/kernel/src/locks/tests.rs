@@ -56,8 +56,6 @@ fn task(index: usize) -> Task {
         last_arrival_ns: None,
         last_queued_ns: None,
         exec_start_ns: None,
-        preempt_count: None,
-        thread_flags: None,
     }
 }
 

@@ -35,8 +35,6 @@ fn task(address: VirtAddr, pid: i32, comm: &str) -> Task {
         last_arrival_ns: None,
         last_queued_ns: None,
         exec_start_ns: None,
-        preempt_count: None,
-        thread_flags: None,
     }
 }
 

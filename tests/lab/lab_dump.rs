@@ -5,6 +5,8 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
+use crate::neighbours::{Neighbour, NeighbourTruth};
+
 /// One dump, as `scripts/lab` lays it out.
 pub(crate) struct LabDump {
     pub(crate) name: String,
@@ -30,6 +32,8 @@ pub(crate) struct Truth {
     pub(crate) locked_up: Option<Thread>,
     #[serde(default)]
     pub(crate) programs: Vec<Program>,
+    #[serde(flatten)]
+    pub(crate) neighbour: NeighbourTruth,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) enum Scenario {
     SoftLockup,
     Sysrq,
     ThpBusy,
+    #[serde(untagged)]
+    Neighbour(Neighbour),
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@
 mod damage;
 mod debug_files;
 mod lab_dump;
+mod neighbours;
 mod no_vmcoreinfo;
 mod own_tables;
 mod program;
@@ -30,9 +31,10 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
+    ("neighbours", neighbours::are_not_invented),
     ("stacks", stacks::are_whole),
     ("threads", stacks::do_not_depend_on_threads),
     ("tasks", state::tasks),

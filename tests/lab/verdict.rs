@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario, parse_hex};
+use crate::neighbours;
 use crate::program::{hex, int, list, text};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -20,6 +21,7 @@ pub(crate) fn is_the_truth(dump: &LabDump) {
         Scenario::ThpLivelock => livelock(dump, &analysis),
         Scenario::SoftLockup => soft_lockup(dump, &analysis),
         Scenario::Sysrq | Scenario::ThpBusy => assert!(list(&analysis, "spinners").is_empty()),
+        Scenario::Neighbour(neighbour) => neighbours::is_the_truth(dump, neighbour, status, &analysis),
     }
     let stacks: BTreeSet<_> = list(&analysis, "stacks").iter().map(|stack| int(stack, "cpu")).collect();
     assert_eq!(stacks.len(), dump.truth.cpus, "a stack for every CPU");
@@ -49,6 +51,7 @@ pub(crate) fn expect_verdict(dump: &LabDump, status: i32, analysis: &Value) {
         Scenario::ThpLivelock => (1, Some("thp-split-page-fault-livelock"), Some("confirmed")),
         Scenario::SoftLockup => (1, Some("soft-lockup"), None),
         Scenario::Sysrq | Scenario::ThpBusy => (0, None, Some("none")),
+        Scenario::Neighbour(_) => return,
     };
     assert_eq!(status, expected_status, "exit status for {verdict}");
     assert_eq!(verdict["issue"].as_str(), issue, "{verdict}");

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A CPU never gives a spin lock back, and two others spin on it; the soft-lockup watchdog panics
+# A CPU never gives a spin lock back, and all but one of the others spin on it; the soft-lockup watchdog panics
 # shellcheck disable=SC2154 # load_locks sets the addresses
 
 # shellcheck source=../watchdogs source-path=SCRIPTDIR
@@ -8,10 +8,15 @@ panic_on_soft_lockup
 load_locks
 /programs/crowd
 /programs/actor holder 1 pause spinlock & holder=$!
-/programs/actor waiter2 2 pause pause spinlock & waiter2=$!
-/programs/actor waiter3 3 pause pause spinlock & waiter3=$!
-/programs/truth spinlock-held "waits=[\
-    $(waits $waiter2 waiter2 spinlock "$spinlock" $holder),\
-    $(waits $waiter3 waiter3 spinlock "$spinlock" $holder)]" $holder $waiter2 $waiter3
+# One waiter spins on the lock, one at the head of its queue, the others in the queue.
+truth='' pids=$holder cpu=2
+while [ "$cpu" -lt "$(nproc)" ]; do
+    /programs/actor "waiter$cpu" "$cpu" pause pause spinlock & waiter=$!
+    truth="$truth${truth:+, }$(waits $waiter "waiter$cpu" spinlock "$spinlock" "$holder")"
+    pids="$pids $waiter"
+    cpu=$((cpu + 1))
+done
+# shellcheck disable=SC2086 # one argument per process
+/programs/truth spinlock-held "waits=[$truth]" $pids
 sleep 60
 fail "no soft lockup"

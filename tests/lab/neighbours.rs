@@ -98,7 +98,8 @@ pub(crate) fn is_the_truth(dump: &LabDump, neighbour: Neighbour, status: i32, an
 fn waits(analysis: &Value, wait: &Wait) {
     let waiter = node(wait.pid, &wait.comm);
     let lock = parse_hex(&wait.lock).expect("an address in the truth");
-    let leaves: Vec<_> = edges_from(analysis, &waiter).collect();
+    let waits = |edge: &&Value| text(edge, "from") == waiter && text(edge, "kind") != "queued_behind";
+    let leaves: Vec<_> = list(analysis, "edges").iter().filter(waits).map(|edge| text(edge, "to")).collect();
     let [to] = leaves.as_slice() else { panic!("{waiter} waits for one lock: {leaves:?}") };
     let found = to.split_once(' ').and_then(|(_, address)| parse_hex(address));
     assert_eq!(found, Some(lock), "{waiter} waits for {to}");

@@ -169,6 +169,9 @@ const fn is_user(address: VirtAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vmcore_kernel::{Page, paging::Walk};
+    use vmcore_memory::{Pfn, ReadError};
+
     use super::*;
 
     const KERNEL: u64 = 0xffff_a389_886e_fdf8;
@@ -216,6 +219,63 @@ mod tests {
         assert_eq!(user_accesses(&[0x90], &registers()), []);
         assert_eq!(user_accesses(&[], &registers()), []);
         assert_eq!(user_accesses(&[0xff, 0xff, 0xff], &registers()), []);
+    }
+
+    /// Code at an address, and nothing else.
+    struct Code(u64, &'static [u8]);
+
+    impl Reader for Code {
+        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
+            Err(ReadError::NonCanonical { address })
+        }
+
+        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
+            None
+        }
+
+        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
+            Err(ReadError::NonCanonical { address })
+        }
+
+        fn member(&self, _: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {
+            None
+        }
+
+        fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+            let start = address.get().checked_sub(self.0).ok_or(ReadError::NonCanonical { address })?;
+            for (index, byte) in buf.iter_mut().enumerate() {
+                *byte = self.1.get(start as usize + index).copied().unwrap_or(0xcc);
+            }
+            Ok(())
+        }
+    }
+
+    fn polled(at: u64, code: &'static [u8]) -> Option<u64> {
+        let registers = Registers { rip: 0x1000 + at, rbx: KERNEL, rcx: KERNEL + 0x100, ..Registers::default() };
+        polled_address(&Code(0x1000, code), &registers).map(VirtAddr::get)
+    }
+
+    #[test]
+    fn a_loop_reads_the_word_that_it_waits_for() {
+        // mov (%rbx),%eax; test %eax,%eax; jne +4; lock cmpxchg %edx,(%rbx); ret; pause; jmp back
+        let code = &[0x8b, 0x03, 0x85, 0xc0, 0x75, 0x05, 0xf0, 0x0f, 0xb1, 0x13, 0xc3, 0xf3, 0x90, 0xeb, 0xf1];
+        for at in [0, 2, 6, 11, 13] {
+            assert_eq!(polled(at, code), Some(KERNEL), "from {at}");
+        }
+        // Behind the loop there is nothing that it reads.
+        assert_eq!(polled(10, code), None);
+        // pause; mov 0x8(%rcx),%eax
+        assert_eq!(polled(0, &[0xf3, 0x90, 0x8b, 0x41, 0x08]), Some(KERNEL + 0x108));
+    }
+
+    #[test]
+    fn a_register_that_the_code_changes_before_it_reads_tells_nothing() {
+        // mov %rax,%rbx; mov (%rbx),%eax
+        assert_eq!(polled(0, &[0x48, 0x89, 0xc3, 0x8b, 0x03]), None);
+        // jmp to itself
+        assert_eq!(polled(0, &[0xeb, 0xfe]), None);
+        // The stack is no lock: mov 0x8(%rsp),%eax
+        assert_eq!(polled(0, &[0x8b, 0x44, 0x24, 0x08]), None);
     }
 
     proptest::proptest! {

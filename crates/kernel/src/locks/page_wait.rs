@@ -105,3 +105,80 @@ fn page_wait<M: ReadVirtual + ?Sized>(
         Some(PageWait { task, page, bit: layout.bit.read(memory, queue).ok()?, flag: None, names_page, function })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::test_memory::TestMemory;
+    use crate::{Location, StackEnd, SymbolName, Trust};
+
+    const TASK: VirtAddr = VirtAddr::new(0xffff_8880_0001_0000);
+    const PAGE: u64 = 0xffff_ea00_0000_1000;
+    const SP: u64 = 0xffff_c900_0001_3000;
+    /// The `struct wait_page_queue`.
+    const QUEUE: u64 = SP + 0x40;
+    /// The list that it is in.
+    const LIST: u64 = 0xffff_8880_0002_0000;
+    const WAKE: u64 = 0xffff_ffff_8120_0000;
+
+    const LAYOUT: Layout = Layout {
+        page: Field { offset: 0, size: 8 },
+        bit: Field { offset: 8, size: 4 },
+        private: Field { offset: 24, size: 8 },
+        func: Field { offset: 32, size: 8 },
+        entry: Field { offset: 40, size: 16 },
+    };
+
+    fn memory() -> TestMemory {
+        let mut memory = TestMemory::default();
+        memory.put_u64(QUEUE, PAGE);
+        memory.put_u64(QUEUE + 24, TASK.get());
+        memory.put_u64(QUEUE + 32, WAKE);
+        for (node, next) in [(QUEUE + 40, LIST), (LIST, QUEUE + 40)] {
+            memory.put_u64(node, next);
+            memory.put_u64(next + 8, node);
+        }
+        memory
+    }
+
+    fn found(memory: &TestMemory) -> Option<PageWait> {
+        let frame = |(depth, name): (u64, &str)| StackFrame {
+            pc: VirtAddr::new(WAKE),
+            sp: VirtAddr::new(SP + depth * 0x20),
+            exact: false,
+            trust: Trust::Orc,
+            segment: None,
+            location: Arc::new(Location {
+                symbol: Some(SymbolName { name: name.to_owned(), offset: 0, module: None }),
+                source: Vec::new(),
+            }),
+        };
+        let frames = (0..).zip(["__schedule", "io_schedule", "folio_wait_bit_common"]).map(frame);
+        let last = frame((8, "__folio_lock"));
+        let frames = frames.chain([last]).collect();
+        let stack = Stack { task: 0, frames, interrupts: Vec::new(), end: StackEnd::UserMode, error: None };
+        page_wait(memory, &LAYOUT, VirtAddr::new(WAKE), TASK, &stack)
+    }
+
+    #[test]
+    fn the_wait_on_the_stack_names_the_page() {
+        let wait = found(&memory()).unwrap();
+        assert_eq!((wait.page.get(), wait.bit, wait.names_page.get()), (PAGE, 0, QUEUE));
+        assert_eq!(wait.function, "folio_wait_bit_common");
+    }
+
+    #[test]
+    fn a_wait_for_something_else_or_one_that_is_over_is_none() {
+        let mut memory = memory();
+        memory.put_u64(QUEUE + 32, WAKE + 0x100);
+        assert_eq!(found(&memory), None);
+        let mut memory = self::memory();
+        memory.put_u64(LIST, LIST);
+        assert_eq!(found(&memory), None);
+        let mut memory = self::memory();
+        memory.put_u64(QUEUE + 24, TASK.get() + 0x2000);
+        assert_eq!(found(&memory), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! Findings beside the livelock, each with what must not be one.
 
-#![allow(clippy::panic, reason = "a test says what it found")]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it found")]
 
 mod neighbours_support;
 mod support;
@@ -129,6 +129,15 @@ fn a_lock_without_a_known_owner_is_only_probable() {
 }
 
 #[test]
+fn a_lock_that_cannot_be_told_is_said_to_be_one() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 130 * SECOND);
+    machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &["__schedule", "__mutex_lock.isra.0", "driver"]);
+    let summary = machine.judge().verdict.summary;
+    assert!(summary.contains("for a lock that could not be told, in driver"), "{summary}");
+}
+
+#[test]
 fn a_null_pointer_names_function_and_address() {
     let mut machine = Machine::new();
     machine.oops(NULL_READ, 0);
@@ -173,6 +182,17 @@ fn reasons_to_panic_have_their_own_names() {
         machine.panic(&format!("Kernel panic - not syncing: {reason}"), 0);
         assert_eq!(verdict(&machine.judge()).0, issue, "{reason}");
     }
+}
+
+#[test]
+fn who_had_the_memory_is_named() {
+    let mut machine = Machine::new();
+    machine.log("[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name");
+    machine.log("[    123]     0   123      301       16    28672        0             0 small");
+    machine.log("[    188]     0   188   219898   219532  1798144        0             0 eater");
+    machine.panic("Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled", 0);
+    let summary = machine.judge().verdict.summary;
+    assert!(summary.contains("pid 188 \"eater\" had the most of it, 857 MiB"), "{summary}");
 }
 
 #[test]

@@ -49,8 +49,12 @@ fn why(facts: &Facts<'_>, task: &Task) -> String {
     if let Some(wait) = facts.state.page_of(task.address) {
         return format!("for page {}", wait.page);
     }
-    let function = lock_text::stack_of(facts, task.address).and_then(lock_text::sleeps_in);
-    function.map_or_else(|| "for what is not known".to_owned(), |function| format!("in {function}"))
+    let stack = lock_text::stack_of(facts, task.address);
+    let lock = if stack.is_some_and(lock_text::sleeps_for_lock) { "for a lock that could not be told, " } else { "" };
+    match stack.and_then(lock_text::sleeps_in) {
+        Some(function) => format!("{lock}in {function}"),
+        None => "for what is not known".to_owned(),
+    }
 }
 
 fn task_evidence(facts: &Facts<'_>, reader: &dyn Reader, task: &Task) -> Vec<Evidence> {

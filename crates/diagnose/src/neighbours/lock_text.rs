@@ -38,6 +38,23 @@ const SLEEPING: [&str; 22] = [
     "__wait_for_common",
 ];
 
+/// Those of them that sleep for a lock.
+const LOCKING: [&str; 13] = [
+    "__mutex_lock",
+    "mutex_lock",
+    "__ww_mutex_lock",
+    "ww_mutex_lock",
+    "rwsem_down_",
+    "__rwsem_down_",
+    "call_rwsem_down_",
+    "down_",
+    "__down",
+    "___down",
+    "rt_mutex",
+    "__rt_mutex",
+    "rwbase_",
+];
+
 /// `mutex 0xffff…`.
 pub(crate) fn lock(kind: LockKind, address: VirtAddr) -> String {
     format!("{} {address}", kind.name())
@@ -62,10 +79,20 @@ pub(crate) fn pids<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> String {
     if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
+fn is_sleeping(name: &str) -> bool {
+    SLEEPING.iter().any(|begin| base_name(name).starts_with(begin))
+}
+
 /// The innermost function that is not about sleeping itself.
 pub(crate) fn sleeps_in(stack: &Stack) -> Option<&str> {
-    let is_sleeping = |name: &str| SLEEPING.iter().any(|begin| base_name(name).starts_with(begin));
     stack.frames.iter().filter_map(StackFrame::function).find(|name| !is_sleeping(name))
+}
+
+/// Whether the task of this stack sleeps for a lock, by the functions on it.
+pub(crate) fn sleeps_for_lock(stack: &Stack) -> bool {
+    let is_lock = |name: &str| LOCKING.iter().any(|begin| base_name(name).starts_with(begin));
+    let asleep = stack.frames.iter().filter_map(StackFrame::function).take_while(|name| is_sleeping(name));
+    asleep.into_iter().any(is_lock)
 }
 
 /// The stack of a task, if it is one of those that were looked at.

@@ -27,6 +27,7 @@ mod held;
 mod hung;
 mod ipi;
 mod lock_text;
+mod oom;
 mod oops;
 mod page_lock;
 mod panic;

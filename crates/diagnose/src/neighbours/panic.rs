@@ -7,7 +7,7 @@
 //! Source: the callers of `panic` in `kernel/hung_task.c`, `kernel/watchdog.c`, `kernel/rcu/tree_stall.h`, `mm/oom_kill.c`,
 //! `arch/x86/kernel/dumpstack.c`, `drivers/tty/sysrq.c`.
 
-use super::{Neighbour, oops};
+use super::{Neighbour, oom, oops};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Severity, Value, issue};
 
@@ -64,7 +64,7 @@ pub(crate) fn detect(facts: &Facts<'_>) -> Option<Neighbour> {
     let message = facts.state.panic.message.as_ref()?;
     let reason = message.strip_prefix(PANIC).unwrap_or(message);
     let place = place(facts);
-    let (id, severity, summary) = match Death::of(facts) {
+    let (id, severity, mut summary) = match Death::of(facts) {
         Death::Requested => {
             (issue::CRASH_REQUESTED, Severity::Info, format!("somebody asked for this crash (sysrq-c){place}"))
         }
@@ -79,6 +79,11 @@ pub(crate) fn detect(facts: &Facts<'_>) -> Option<Neighbour> {
     let mut evidence = vec![message_evidence(facts, message)];
     if id == issue::OUT_OF_MEMORY {
         evidence.extend(last_line(facts, " invoked oom-killer: ", "who asked for memory when none was left"));
+        if let Some(eater) = oom::largest(facts) {
+            let (pid, comm, mib) = (eater.pid, eater.comm, eater.resident_mib);
+            summary = format!("{summary}; pid {pid} \"{comm}\" had the most of it, {mib} MiB");
+            evidence.push(eater.evidence);
+        }
     }
     Some((Confidence::Confirmed, Finding { id, severity, summary, evidence }))
 }

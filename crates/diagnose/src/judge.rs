@@ -1,8 +1,9 @@
 //! The detectors run, and their answers become one verdict.
 
-use vmcore_kernel::Gap;
+use vmcore_kernel::{Cpu, Gap};
+use vmcore_memory::VirtAddr;
 
-use crate::graph::{Edge, EdgeKind, GraphBuilder};
+use crate::graph::{Edge, EdgeKind, GraphBuilder, Node};
 use crate::livelock::{self, Livelock};
 use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
@@ -31,7 +32,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let mut lockups = soft_lockup::detect(facts, reader);
     lockups.sort_by_key(|(confidence, _)| std::cmp::Reverse(*confidence));
-    let explained: Vec<_> = livelock.spinners.iter().map(|spinner| spinner.cpu).collect();
+    let explained = faulting_cpus(facts, &livelock);
     let neighbours = neighbours::detect(facts, reader, &explained);
     let best = neighbours::best(facts, neighbours.iter().chain(&lockups));
     let verdict = verdict(&livelock, best, !facts.blind_spots.is_empty());
@@ -45,7 +46,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let mut graph = GraphBuilder::new();
     let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
     let held: Vec<_> = livelock.edges.iter().filter_map(page_of).collect();
-    graph.extend(neighbours::edges(facts, reader, options.spin_threshold_ns, &held));
+    graph.extend(neighbours::edges(facts, reader, options.spin_threshold_ns, &held, &explained));
     graph.extend(livelock.edges);
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
@@ -61,6 +62,16 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         stacks,
         verdict,
     }
+}
+
+/// The CPUs that may be spinning in page faults: what they keep from running is for the livelock to explain.
+fn faulting_cpus(facts: &Facts<'_>, livelock: &Livelock) -> Vec<u32> {
+    let faults = |task: VirtAddr| {
+        let is_it = |edge: &Edge| matches!(edge.from, Node::Task { address, .. } if address == task);
+        livelock.edges.iter().any(|edge| edge.kind == EdgeKind::FaultsOn && is_it(edge))
+    };
+    let current = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| faults(queue.current));
+    facts.snapshot.cpus.iter().filter(|cpu| current(cpu)).map(|cpu| cpu.cpu).collect()
 }
 
 /// Nothing is proven while a claim against it holds, whatever the detector made of it.

@@ -406,10 +406,30 @@ fn a_real_time_task_starves_others() {
 }
 
 #[test]
+fn a_real_time_task_that_has_only_just_come_is_no_verdict() {
+    let mut machine = starved(49, &[], SECOND / 1000, 12 * SECOND);
+    machine.queued(41, 0, SECOND / 1000);
+    let diagnosis = machine.judge();
+    assert_eq!((verdict(&diagnosis).0, ids(&diagnosis)), (None, vec![issue::STARVATION]));
+    // Nobody else has had the CPU: the watchdog's thread may just have been there.
+    let diagnosis = starved(49, &[], SECOND / 1000, 12 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Probable));
+}
+
+#[test]
 fn kernel_code_that_is_not_preempted_starves_others() {
-    let diagnosis = starved(120, &["spin_for_ever", "driver_write"], 9 * SECOND, 8 * SECOND).judge();
+    let kernel = ["spin_for_ever", "driver_write"];
+    let diagnosis = starved(120, &kernel, 25 * SECOND, 24 * SECOND).judge();
     assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Confirmed));
     assert!(diagnosis.verdict.summary.contains("kernel code"), "{}", diagnosis.verdict.summary);
+    // Not as long as the watchdog would allow: worth knowing, but no verdict.
+    let diagnosis = starved(120, &kernel, 9 * SECOND, 8 * SECOND).judge();
+    assert_eq!(finding(&diagnosis, issue::STARVATION).severity, Severity::Warning);
+    assert_eq!(verdict(&diagnosis).0, None);
+    // Without registers nobody knows what runs.
+    let mut machine = starved(120, &kernel, 25 * SECOND, 24 * SECOND);
+    machine.cpus[0].registers = None;
+    assert_eq!(ids(&machine.judge()), [""; 0]);
 }
 
 #[test]

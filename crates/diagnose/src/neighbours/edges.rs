@@ -13,8 +13,15 @@ use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
 use crate::{Evidence, Facts, Reader, Value};
 
-/// Edges of waits of at least `threshold_ns`. `held` are pages of which another detector says who has them.
-pub(crate) fn edges(facts: &Facts<'_>, reader: &dyn Reader, threshold_ns: u64, held: &[Node]) -> Vec<Edge> {
+/// Edges of waits of at least `threshold_ns`. `held` are pages of which another detector says who has them,
+/// `explained` CPUs of which one says what they keep from running.
+pub(crate) fn edges(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    threshold_ns: u64,
+    held: &[Node],
+    explained: &[u32],
+) -> Vec<Edge> {
     let lasts = |task: VirtAddr| {
         facts.snapshot.task(task).and_then(|task| off_cpu_ns(facts, task)).is_some_and(|waited| waited >= threshold_ns)
     };
@@ -30,7 +37,8 @@ pub(crate) fn edges(facts: &Facts<'_>, reader: &dyn Reader, threshold_ns: u64, h
     }
     edges.extend(calls(facts, reader));
     edges.extend(rcu_stall::edges(facts, reader));
-    let others = facts.snapshot.cpus.iter().filter(|cpu| facts.state.spinning().all(|spinning| spinning != cpu.cpu));
+    let explained: Vec<_> = facts.state.spinning().chain(explained.iter().copied()).collect();
+    let others = facts.snapshot.cpus.iter().filter(|cpu| !explained.contains(&cpu.cpu));
     edges.extend(others.flat_map(|cpu| starvation::edges(facts, reader, cpu)));
     edges
 }

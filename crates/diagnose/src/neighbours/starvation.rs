@@ -17,6 +17,9 @@ use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
 const LONG_NS: u64 = 5_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+/// Twice `watchdog_thresh` by default: when the soft-lockup watchdog would complain.
+const WATCHDOG_NS: u64 = 20_000_000_000;
 /// `MAX_RT_PRIO`: lower numbers are real-time and deadline.
 const FAIR: i32 = 100;
 
@@ -33,16 +36,23 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
     let real_time = hog.prio < FAIR;
     if !real_time {
         let long = facts.running_ns(cpu).is_some_and(|running| running >= LONG_NS);
-        if !long || in_user_code(facts, cpu.cpu) || watchdog::reported_stuck(facts, cpu.cpu) {
+        if !long || !in_kernel_code(facts, cpu) || watchdog::reported_stuck(facts, cpu.cpu) {
             return None;
         }
     }
-    let queued = cpu.run_queue.as_ref()?.queued.iter().filter_map(|queued| facts.snapshot.task(queued.task));
-    let outranked = queued.filter(|task| (task.prio > hog.prio || !real_time) && task.waits_for_cpu());
-    let long = outranked.filter_map(|task| Some((task, facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS)?)));
+    let long = outranked(facts, cpu, hog)
+        .filter_map(|task| Some((task, facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS)?)));
     let mut waiting: Vec<_> = long.collect();
     waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
     (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+/// Who waits in the queue of a CPU and would not take it from `hog`.
+fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterator<Item = &'f Task> {
+    let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued);
+    let rank = if hog.prio < FAIR { hog.prio } else { i32::MIN };
+    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task));
+    tasks.filter(move |task| task.prio > rank && task.waits_for_cpu())
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbour> {
@@ -64,9 +74,20 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(lock_text::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
-    let severity = Severity::Critical;
-    let finding = Finding { id: issue::STARVATION, severity, summary, evidence: facts_shown };
-    Some((Confidence::Confirmed, finding))
+    let running = facts.running_ns(cpu).unwrap_or_default();
+    let (confidence, severity) = gravity(hog, running, outranked(facts, cpu, hog).count() == waiting.len());
+    Some((confidence, Finding { id: issue::STARVATION, severity, summary, evidence: facts_shown }))
+}
+
+/// A real-time task that has only just come need not be who kept the others waiting, unless nobody of a lower rank has
+/// had the CPU for so long; kernel code may take its time, but not longer than the watchdog allows.
+fn gravity(hog: &Task, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
+    match hog.prio < FAIR {
+        true if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
+        true if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
+        false if running_ns < WATCHDOG_NS => (Confidence::Confirmed, Severity::Warning),
+        _ => (Confidence::Confirmed, Severity::Critical),
+    }
 }
 
 /// `in FUNCTION, kernel code`.
@@ -75,14 +96,13 @@ fn code(facts: &Facts<'_>, cpu: u32) -> String {
     if place.is_empty() { "in kernel code".to_owned() } else { format!("{}, kernel code", place.trim_start()) }
 }
 
-/// Whether it is user code that was interrupted, or nothing of the kernel's is known.
-fn in_user_code(facts: &Facts<'_>, cpu: u32) -> bool {
-    facts.running_on(cpu).is_none_or(|stack| {
-        let outermost = stack.interrupts.last();
-        stack.frames.is_empty()
-            || outermost.is_some_and(|interrupt| interrupt.frame >= stack.frames.len())
-                && !stack.interrupts.iter().any(|interrupt| !interrupt.registers.user_mode())
-    })
+/// Whether a CPU's task is known to have been in kernel code when the CPU was stopped.
+fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let stack = facts.running_on(cpu.cpu).filter(|stack| stack.error.is_none() && !stack.frames.is_empty());
+    let Some(stack) = stack.filter(|_| cpu.registers.is_some()) else { return false };
+    let mut interrupted = stack.interrupts.iter().map(|interrupt| interrupt.registers).peekable();
+    // A CPU that was stopped in user code has only the code that stopped it.
+    interrupted.peek().is_none() || interrupted.any(|registers| !registers.user_mode())
 }
 
 fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> Evidence {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
-use vmcore_debuginfo::{OpenError, Vmlinux};
+use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
 use vmcore_dump::{Dump, Unpacking};
 use vmcore_kernel::{Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
@@ -168,13 +168,27 @@ impl Session {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         let Files { dump, vmlinux, vmlinux_path } = Files::open(input, context)?;
-        let kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
+        let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
+        kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
         Ok(Self {
             vmcore: input.vmcore.clone(),
             vmlinux: vmlinux_path,
             kernel: leak(kernel),
             snapshot: OnceLock::new(),
         })
+    }
+
+    /// Says with `-v` which files source lines of modules came from.
+    pub(crate) fn tell_module_files(&self) {
+        for module in self.kernel.modules() {
+            let name = Sanitized::new(&module.name).to_string();
+            if let Some(file) = module.debug_file() {
+                tracing::info!("module {name}: source lines from {}", file.display());
+            }
+            for why in module.rejected_files() {
+                tracing::info!("module {name}: not used: {}", Sanitized::new(why));
+            }
+        }
     }
 
     /// Tasks, run queues and registers, read when they are first asked for.

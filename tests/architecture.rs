@@ -48,12 +48,12 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("gimli", &["vmcore-debuginfo", "vmcore-synth"]),
     ("goblin", &["vmcore-dump"]),
     ("iced-x86", &["vmcore-diagnose"]),
-    ("lzma-rust2", &["vmcore-dump"]),
+    ("lzma-rust2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("lzokay", &["vmcore-dump"]),
     ("memmap2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("object", &["vmcore-dump", "vmcore-debuginfo", "vmcore-synth"]),
     ("rustls", &["vmcore-debuginfod"]),
-    ("ruzstd", &["vmcore-dump"]),
+    ("ruzstd", &["vmcore-dump", "vmcore-debuginfo"]),
     ("ureq", &["vmcore-debuginfod"]),
 ];
 

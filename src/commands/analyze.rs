@@ -15,6 +15,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
     let snapshot = session.snapshot(context);
     let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
     let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
+    session.tell_module_files();
     let diagnosis = context.step("judging", || judge(&facts, session.kernel, &options));
     // What could not be read of the log is among the facts' gaps already.
     let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));

@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let snapshot = session.snapshot(context);
     let tasks = select(arguments, snapshot)?;
     let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
+    session.tell_module_files();
     context.warn_gaps(&snapshot.gaps);
     output.write(&Bt::new(snapshot, &stacks))?;
     let incomplete = session.kernel.dump().incomplete().is_some();

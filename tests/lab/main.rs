@@ -14,6 +14,7 @@
 mod damage;
 mod debug_files;
 mod lab_dump;
+mod module_files;
 mod neighbours;
 mod no_vmcoreinfo;
 mod own_tables;
@@ -65,6 +66,10 @@ fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     let mut checks = CHECKS.to_vec();
     if dump.truth.scenario == Scenario::ThpLivelock {
         checks.push(("fault_address", state::fault_address));
+    }
+    // Dumps that were made before the lab kept modules have none.
+    if dump.truth.scenario == Scenario::SoftLockup && module_files::directory(dump).is_some() {
+        checks.push(("module_files", module_files::give_lines));
     }
     let trial = |(name, check): (&str, Check)| {
         let name = format!("{}/{name}", dump.name);

@@ -6,6 +6,7 @@
 mod compressed;
 mod debug_link;
 mod note;
+mod relocate;
 mod sniff;
 pub(crate) mod write;
 
@@ -43,7 +44,11 @@ pub(crate) struct Section {
     /// Alignment in bytes; of notes also the alignment of their parts.
     pub(crate) align: u64,
     link: u32,
+    /// Of a relocation section, the number of the section that it is about.
+    info: u32,
     compression: Option<Compression>,
+    /// Contents that stand in for those in the file.
+    replaced: Option<Bytes>,
 }
 
 impl Section {
@@ -115,7 +120,9 @@ impl Elf {
                 size: section.sh_size(LittleEndian),
                 align: section.sh_addralign(LittleEndian),
                 link: section.sh_link(LittleEndian),
+                info: section.sh_info(LittleEndian),
                 compression,
+                replaced: None,
             });
         }
         if let Some(section) = sections.iter().find(|section| !section.is_inside(&file)) {
@@ -136,11 +143,18 @@ impl Elf {
 
     /// The section's bytes as they are in the file; `None` where the file does not hold them.
     pub(crate) fn raw(&self, section: &Section) -> Option<Bytes> {
-        if section.has_contents() { self.file.slice(section.offset, section.size) } else { None }
+        match &section.replaced {
+            Some(replaced) => Some(replaced.clone()),
+            None if section.has_contents() => self.file.slice(section.offset, section.size),
+            None => None,
+        }
     }
 
     /// As [`Elf::raw`], borrowed from the file.
-    pub(crate) fn raw_slice(&self, section: &Section) -> Option<&[u8]> {
+    pub(crate) fn raw_slice<'a>(&'a self, section: &'a Section) -> Option<&'a [u8]> {
+        if let Some(replaced) = &section.replaced {
+            return Some(replaced);
+        }
         let start = usize::try_from(section.offset).ok().filter(|_| section.has_contents())?;
         self.file.get(start..)?.get(..usize::try_from(section.size).ok()?)
     }

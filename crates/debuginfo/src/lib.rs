@@ -1,7 +1,8 @@
 //! The debug information of a Linux kernel: symbols, type layouts, source lines and unwind sections of a vmlinux.
 //!
 //! All addresses are *link-time* addresses. The kernel that crashed ran at another place when it was loaded with KASLR:
-//! subtract that offset before asking, add it to answers. Only [`Vmlinux`] opens a file. What is in the file is not
+//! subtract that offset before asking, add it to answers. Only [`Vmlinux`] and [`ModuleFiles`] open files. A module's
+//! addresses are those that it had in the crashed kernel: it has no others. What is in the file is not
 //! trusted: damage gives an error or no answer, never a panic.
 
 mod bytes;
@@ -12,8 +13,11 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod mmap;
+mod module_debug;
+mod module_files;
 mod name_index;
 mod object_file;
+mod packed;
 mod parts;
 mod profile;
 mod separate;
@@ -24,6 +28,8 @@ mod vmlinux;
 
 pub use call_frames::{CallFrame, CallFrames, CfaBase};
 pub use error::OpenError;
+pub use module_debug::ModuleDebug;
+pub use module_files::{LoadedModule, ModuleFiles};
 pub use parts::{ImageParts, PartSection, PartSymbol};
 pub use profile::write_profile;
 pub use separate::build_id_path;

@@ -4,9 +4,10 @@
 //! `ftrace_caller` or `ftrace_regs_caller`, which unwind by the original's entries), BPF programs, probes.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use vmcore_debuginfo::{CallFrames, CfaBase, Vmlinux};
+use vmcore_debuginfo::{CallFrames, CfaBase, SourceFrame, Vmlinux};
 use vmcore_memory::VirtAddr;
 use vmcore_unwind::CfiRow;
 use vmcore_unwind::orc::{OrcEntry, OrcLayout, OrcTable};
@@ -14,7 +15,7 @@ use vmcore_unwind::orc::{OrcEntry, OrcLayout, OrcTable};
 use crate::address_space::AddressSpace;
 use crate::ftrace::Trampolines;
 use crate::layout::Resolver;
-use crate::modules::Modules;
+use crate::modules::{Module, Modules};
 
 /// All code of one kernel.
 pub(crate) struct Code<'a> {
@@ -110,6 +111,40 @@ impl<'a> Code<'a> {
             return_address: row.return_address,
             saved_bp: row.saved_bp,
         })
+    }
+
+    /// The source frames of run-time addresses, in their order. Each file is asked for all of its addresses at once,
+    /// which it answers in parallel.
+    pub(crate) fn source_frames(&self, memory: &AddressSpace<'_>, addresses: &[VirtAddr]) -> Vec<Vec<SourceFrame>> {
+        let mut frames = vec![Vec::new(); addresses.len()];
+        let mut image = Vec::new();
+        // By the module's own address.
+        let mut modules: BTreeMap<VirtAddr, (&Module, Vec<usize>)> = BTreeMap::new();
+        for (at, &address) in addresses.iter().enumerate() {
+            if self.is_image_text(address) {
+                image.push(at);
+            } else if let Some(module) = self.modules.find(address) {
+                modules.entry(module.address).or_insert_with(|| (module, Vec::new())).1.push(at);
+            }
+        }
+        let mut fill = |places: &[usize], answers: Vec<Vec<SourceFrame>>| {
+            for (&at, answer) in places.iter().zip(answers) {
+                if let Some(frames) = frames.get_mut(at) {
+                    *frames = answer;
+                }
+            }
+        };
+        let of = |places: &[usize]| -> Vec<VirtAddr> {
+            places.iter().filter_map(|&at| addresses.get(at).copied()).collect()
+        };
+        let links: Vec<_> = of(&image).into_iter().map(|address| self.link_address(address)).collect();
+        fill(&image, self.vmlinux.source_frames(&links));
+        for (module, places) in modules.into_values() {
+            if let Some(debug) = self.modules.debug(memory, module) {
+                fill(&places, debug.source_frames(&of(&places)));
+            }
+        }
+        frames
     }
 
     fn trampolines(&self, memory: &AddressSpace<'_>) -> &Trampolines {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use vmcore_debuginfo::Vmlinux;
+use vmcore_debuginfo::{ModuleFiles, SourceFrame, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 
@@ -103,6 +103,11 @@ impl<'a> Kernel<'a> {
             percpu,
             gaps,
         })
+    }
+
+    /// Says where files of modules may be found. They are looked for when source lines of a module are asked for.
+    pub fn set_module_files(&mut self, files: ModuleFiles) {
+        self.code.modules.set_files(files);
     }
 
     /// The dump.
@@ -215,6 +220,13 @@ impl<'a> Kernel<'a> {
     #[must_use]
     pub fn is_image_text(&self, pc: VirtAddr) -> bool {
         self.code.is_image_text(pc)
+    }
+
+    /// The source frames of run-time code addresses, each inside the instruction that is meant: one answer per address
+    /// and in their order, empty where nothing is known. Of the image the vmlinux knows them, of a module its file.
+    #[must_use]
+    pub fn source_frames(&self, addresses: &[VirtAddr]) -> Vec<Vec<SourceFrame>> {
+        self.code.source_frames(&self.memory, addresses)
     }
 
     /// All tasks, each CPU's idle task among them, ordered by process id, idle tasks first by CPU.

@@ -273,16 +273,14 @@ fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locati
     let mut addresses: Vec<_> = frames.map(|frame| (frame.lookup_pc(), frame.exact, frame.pc)).collect();
     addresses.par_sort_unstable();
     addresses.dedup();
-    let links: Vec<_> = addresses.iter().map(|(lookup, _, _)| kernel.link_address(*lookup)).collect();
+    let lookups: Vec<_> = addresses.iter().map(|(lookup, _, _)| *lookup).collect();
     let mut source = match detail {
-        Detail::Source => kernel.vmlinux().source_frames(&links),
+        Detail::Source => kernel.source_frames(&lookups),
         Detail::Symbols => Vec::new(),
     };
     source.resize_with(addresses.len(), Vec::new);
     let mut locations = Locations::with_capacity(addresses.len());
     for ((lookup, exact, pc), source) in addresses.into_iter().zip(source) {
-        // A module's address minus the kernel's load offset may by chance be one of the image.
-        let source = if kernel.is_image_text(lookup) { source } else { Vec::new() };
         let location = Location { symbol: kernel.name_code(pc, lookup), source };
         locations.insert((lookup, exact), Arc::new(location));
     }

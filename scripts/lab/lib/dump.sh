@@ -62,6 +62,9 @@ $DUMP_USAGE" ;;
     fallocate --dig-holes "$WORK/vmcore" 2>/dev/null || true
     mv "$WORK"/{vmcore,truth.json,console.log} "$out/"
     ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
+    # The next guest may have others.
+    rm -rf "$out/modules"
+    cp -r "$GUEST/modules" "$out/modules"
     say "done: $out ($(stat -c %s "$out/vmcore") bytes)"
 }
 

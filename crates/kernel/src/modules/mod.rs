@@ -1,20 +1,25 @@
 //! Loaded modules: where their code is, their symbols and unwind tables, all from memory.
 //!
 //! Modules are on the list `modules`. Each keeps its own symbol table for kallsyms (`module.kallsyms`) and its ORC
-//! tables (`module.arch`) in kernel memory, so that no module file is needed.
+//! tables (`module.arch`) in kernel memory, so that no module file is needed. Where there is one, of the same build and
+//! with debug information, it adds source lines and inlined functions.
 //!
 //! Source: `include/linux/module.h`, `kernel/module/kallsyms.c`, `arch/x86/include/asm/module.h`.
 
+mod identity;
 mod symbols;
 
+use std::path::Path;
 use std::sync::OnceLock;
 
+use vmcore_debuginfo::{LoadedModule, ModuleDebug, ModuleFiles};
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::orc::{ENTRY_SIZE, OrcLayout, OrcTable};
 
 use crate::layout::{Field, Resolver};
 use crate::{Gap, LayoutError, list::list};
 
+use identity::IdentityLayout;
 pub use symbols::ModuleSymbol;
 use symbols::ModuleSymbols;
 
@@ -39,6 +44,7 @@ pub(crate) struct ModuleLayout {
     num_orcs: Option<Field>,
     orc_unwind_ip: Option<Field>,
     orc_unwind: Option<Field>,
+    identity: IdentityLayout,
 }
 
 impl ModuleLayout {
@@ -56,6 +62,7 @@ impl ModuleLayout {
             num_orcs: optional("arch.num_orcs"),
             orc_unwind_ip: optional("arch.orc_unwind_ip"),
             orc_unwind: optional("arch.orc_unwind"),
+            identity: IdentityLayout::resolve(types),
         })
     }
 }
@@ -91,6 +98,8 @@ pub struct Module {
     orc_count: u64,
     symbols: OnceLock<ModuleSymbols>,
     orc: OnceLock<Option<OrcBytes>>,
+    /// Its file, or why those that were found do not serve.
+    debug: OnceLock<Result<ModuleDebug, Vec<String>>>,
 }
 
 /// A module's ORC tables, read from memory.
@@ -106,12 +115,25 @@ impl Module {
     pub fn contains(&self, address: VirtAddr) -> bool {
         self.text.iter().any(|(start, end)| (*start..*end).contains(&address))
     }
+
+    /// The file that source lines of the module came from, once some were asked for.
+    #[must_use]
+    pub fn debug_file(&self) -> Option<&Path> {
+        self.debug.get()?.as_ref().ok().map(ModuleDebug::path)
+    }
+
+    /// Why files that were found for the module are not used, once source lines were asked for.
+    #[must_use]
+    pub fn rejected_files(&self) -> &[String] {
+        self.debug.get().and_then(|debug| debug.as_ref().err()).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// All loaded modules, ordered by the address of their code.
 pub(crate) struct Modules {
     layout: ModuleLayout,
     modules: Vec<Module>,
+    files: Option<ModuleFiles>,
 }
 
 impl Modules {
@@ -134,7 +156,23 @@ impl Modules {
         }
         gaps.extend(bound_tables(&mut modules));
         modules.sort_by_key(|module| (module.text.first().copied(), module.address));
-        Self { layout, modules }
+        Self { layout, modules, files: None }
+    }
+
+    /// Says where files of modules are.
+    pub(crate) fn set_files(&mut self, files: ModuleFiles) {
+        self.files = Some(files);
+    }
+
+    /// The debug information of `module`, if there is a file of the same build. Looked for once.
+    pub(crate) fn debug<'a, M: ReadVirtual + ?Sized>(&self, memory: &M, module: &'a Module) -> Option<&'a ModuleDebug> {
+        let find = || {
+            let files = self.files.as_ref().ok_or_else(Vec::new)?;
+            let identity = self.layout.identity.read(memory, module.address).ok_or_else(Vec::new)?;
+            let (build_id, sections) = (&identity.build_id, &identity.sections);
+            files.open(&LoadedModule { name: &module.name, build_id, sections })
+        };
+        module.debug.get_or_init(find).as_ref().ok()
     }
 
     /// The modules.
@@ -212,6 +250,7 @@ fn read_module<M: ReadVirtual + ?Sized>(
         orc_count: orc_count.unwrap_or_default(),
         symbols: OnceLock::new(),
         orc: OnceLock::new(),
+        debug: OnceLock::new(),
     })
 }
 
@@ -240,8 +279,8 @@ mod tests {
 
     fn module(address: u64, symbol_count: u64, orc_count: u64) -> Module {
         let text = Vec::new();
-        let (name, symbols, orc) = (String::new(), OnceLock::new(), OnceLock::new());
-        Module { address: VirtAddr::new(address), name, text, symbol_count, orc_count, symbols, orc }
+        let (name, symbols, orc, debug) = (String::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Module { address: VirtAddr::new(address), name, text, symbol_count, orc_count, symbols, orc, debug }
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! Module files as distributions install them: compressed as a whole, by gzip, xz or zstd.
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use ruzstd::decoding::StreamingDecoder;
+
+/// The largest file that is unpacked, in bytes: several times the largest module with debug information.
+const MAX_UNPACKED: u64 = 1 << 30;
+/// KiB that unpacking xz may use: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
+const XZ_MEMORY: u32 = 256 << 10;
+
+/// The unpacked bytes of `file`; `None` for a file that is not compressed.
+pub(crate) fn unpack(file: &[u8]) -> Option<io::Result<Vec<u8>>> {
+    let reader: Box<dyn Read + '_> = if file.starts_with(b"\x1f\x8b") {
+        Box::new(MultiGzDecoder::new(file))
+    } else if file.starts_with(b"\xfd7zXZ\0") {
+        Box::new(XzReader::new_mem_limit(file, true, XZ_MEMORY))
+    } else if file.starts_with(b"\x28\xb5\x2f\xfd") {
+        match StreamingDecoder::new(file) {
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => return Some(Err(io::Error::other(error))),
+        }
+    } else {
+        return None;
+    };
+    Some(read(reader))
+}
+
+fn read(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    reader.take(MAX_UNPACKED + 1).read_to_end(&mut unpacked)?;
+    if unpacked.len() as u64 > MAX_UNPACKED {
+        return Err(io::Error::other("it has more than 1 GiB"));
+    }
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_unpacked_and_damage_is_an_error() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&[7; 1000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert_eq!(unpack(&packed).unwrap().unwrap(), [7; 1000]);
+        assert!(unpack(&packed[..packed.len() - 9]).unwrap().is_err());
+        assert!(unpack(b"\xfd7zXZ\0nonsense").unwrap().is_err());
+        assert!(unpack(b"\x28\xb5\x2f\xfd").unwrap().is_err());
+        assert!(unpack(b"\x7fELF").is_none());
+    }
+}

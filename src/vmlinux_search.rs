@@ -1,7 +1,8 @@
 //! Where a vmlinux is when nobody names it: probing of the paths that debug packages use.
 //!
-//! By build-id, as gdb looks (`.build-id/xx/yyyy.debug`), then by release, as Debian (`boot/vmlinux-RELEASE`, under
-//! `/usr/lib/debug`) and Red Hat, SUSE and Anolis (`lib/modules/RELEASE/vmlinux`) install it.
+//! By build-id, as gdb looks (`.build-id/xx/yyyy.debug`), then by release, as Debian and Ubuntu (`boot/vmlinux-RELEASE`,
+//! under `/usr/lib/debug`), Red Hat and Anolis (`lib/modules/RELEASE/vmlinux`, with or without `usr`) and SUSE (there, or
+//! in `boot`, with `.debug`) install it; last where `make` left it, `/lib/modules/RELEASE/build/vmlinux`.
 //! Failing that, servers are asked, if the user named some.
 
 use std::path::{Path, PathBuf};
@@ -71,10 +72,20 @@ fn candidates(info: &Vmcoreinfo, directories: &[PathBuf]) -> Vec<PathBuf> {
     // The release is from the dump: it must stay one path component.
     let release = info.osrelease().filter(|release| !release.contains('/') && !release.starts_with('.'));
     let by_release = release.into_iter().flat_map(|release| {
-        [format!("boot/vmlinux-{release}"), format!("lib/modules/{release}/vmlinux"), format!("vmlinux-{release}")]
+        [
+            format!("boot/vmlinux-{release}"),
+            format!("boot/vmlinux-{release}.debug"),
+            format!("lib/modules/{release}/vmlinux"),
+            format!("usr/lib/modules/{release}/vmlinux"),
+            format!("usr/lib/modules/{release}/vmlinux.debug"),
+            format!("vmlinux-{release}"),
+        ]
     });
     let relative: Vec<PathBuf> = by_build_id.into_iter().chain(by_release.map(PathBuf::from)).collect();
-    relative.iter().flat_map(|path| directories.iter().map(move |directory| directory.join(path))).collect()
+    let in_directories = relative.iter().flat_map(|path| directories.iter().map(move |directory| directory.join(path)));
+    // Of the crashed kernel's release, whichever kernel this machine runs.
+    let built_here = release.map(|release| PathBuf::from(format!("/lib/modules/{release}/build/vmlinux")));
+    in_directories.chain(built_here).collect()
 }
 
 #[cfg(test)]
@@ -95,6 +106,7 @@ mod tests {
                 "/usr/lib/debug/boot/vmlinux-6.1.0",
             ]
         );
+        assert_eq!(paths.last().map(String::as_str), Some("/lib/modules/6.1.0/build/vmlinux"));
     }
 
     #[test]

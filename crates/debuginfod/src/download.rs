@@ -148,7 +148,7 @@ impl<'s> Downloader<'s> {
         match (error, self.settings.max_time, self.settings.timeout) {
             (ureq::Error::Timeout(ureq::Timeout::Global), Some(limit), _) => DownloadError::TooSlow(limit),
             (ureq::Error::Timeout(_), _, Some(limit)) => DownloadError::Stalled(limit),
-            _ => DownloadError::Http(error.to_string()),
+            _ => DownloadError::Http(format!("cannot be asked: {error}")),
         }
     }
 }

@@ -124,6 +124,9 @@ fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) ->
     if let Some(debug_file) = vmlinux.debug_file() {
         tracing::info!("its debug file is {}", debug_file.display());
     }
+    for why in vmlinux.rejected_debug_files() {
+        context.warn(why);
+    }
     let supplied = sections_from_dump(dump, &vmlinux);
     for section in &supplied {
         tracing::info!("{} is taken from the dump: {} bytes", section.name, section.data.len());

@@ -220,6 +220,17 @@ mod tests {
     }
 
     #[test]
+    fn what_has_symbols_opens_without_and_says_what_it_passed_over() {
+        let mut fixture = Fixture::new();
+        fixture.add(".gnu_debuglink", 0, 0, Contents::Bytes(b"vmlinux.debug\0\0\0\0\0\0\0".into()));
+        let split = Split::new(&fixture.bytes());
+        split.put("image/vmlinux.debug", &with_build_id(debug_file(), [1; 20]));
+        let vmlinux = split.open().unwrap();
+        assert!(vmlinux.source().is_none() && vmlinux.debug_file().is_none());
+        assert!(vmlinux.rejected_debug_files().concat().ends_with("vmlinux.debug has another build-id"));
+    }
+
+    #[test]
     fn without_a_build_id_the_checksum_decides() {
         let debug = without_build_id(debug_file());
         let crc = crc32fast::hash(&debug);

@@ -49,6 +49,8 @@ pub enum VmlinuxKind {
 pub struct Vmlinux {
     image: ObjectFile,
     debug: Option<ObjectFile>,
+    /// Debug files that were found but do not belong, each with the reason.
+    rejected: Vec<String>,
     /// What neither file holds, as a caller read it elsewhere.
     supplied: Vec<PartSection>,
     symbols: Arc<SymbolTable>,
@@ -101,7 +103,7 @@ impl Vmlinux {
         let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));
         let Some(symbols) = symbols else { return Err(OpenError::NoSymbols { path: image.path, rejected }) };
         let (types, dwarf) = Default::default();
-        Ok(Self { image, debug, supplied: Vec::new(), symbols: Arc::new(symbols), types, dwarf })
+        Ok(Self { image, debug, rejected, supplied: Vec::new(), symbols: Arc::new(symbols), types, dwarf })
     }
 
     /// Adds the contents of sections that the files do not hold, as those of `objcopy --only-keep-debug` do not. What
@@ -124,6 +126,12 @@ impl Vmlinux {
     #[must_use]
     pub fn debug_file(&self) -> Option<&Path> {
         self.debug.as_ref().map(|file| file.path.as_path())
+    }
+
+    /// Why debug files that were found are not used, one line each. Paths and names in them are not escaped.
+    #[must_use]
+    pub fn rejected_debug_files(&self) -> &[String] {
+        &self.rejected
     }
 
     /// What it was made of.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod cli;
 mod commands;
 mod debuginfod;
@@ -20,13 +21,25 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use vmcore_os::BoundedHeap;
+
 use crate::cli::Cli;
 use crate::status::Status;
 
-/// The one exit point.
+/// Counts what is allocated, for `--max-memory`.
+#[global_allocator]
+static HEAP: BoundedHeap = BoundedHeap;
+
+/// The one exit point, but for the ends that `bounds` and a lost file bring about.
 fn main() -> ExitCode {
+    // Without the handler the run is the same; only its end is less clear if a file is cut short.
+    let _ = vmcore_os::explain_lost_mappings();
     let status = match Cli::try_parse() {
-        Ok(cli) => commands::run(&cli).unwrap_or_else(|failure| failure.report()),
+        Ok(cli) => {
+            let result = commands::run(&cli);
+            bounds::finish();
+            result.unwrap_or_else(|failure| failure.report())
+        }
         Err(usage) => {
             // Help and version are not errors: they go to standard output.
             let status = if usage.use_stderr() { Status::CannotRun } else { Status::NothingFound };

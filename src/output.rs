@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use vmcore_report::{Report, Theme, write_json};
 
+use crate::bounds;
 use crate::cli::{Color, Format, Global};
 use crate::failure::Failure;
 
@@ -79,8 +80,11 @@ impl Output {
 fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
     let file = NamedTempFile::new_in(directory(path)).map_err(failed)?;
+    vmcore_os::remove_if_unfinished(file.path());
     let file = buffered(file, write).map_err(failed)?;
+    bounds::finish();
     let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    vmcore_os::forget_unfinished();
     match named {
         Ok(_) => Ok(()),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),

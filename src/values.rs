@@ -25,6 +25,17 @@ fn parse_decimal(number: &str, unit: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(fraction)
 }
 
+/// Parses a number of bytes: `512M`, `1.5G`, `2GiB`; a bare number is bytes. Units are powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("iB").or_else(|| text.strip_suffix('B')).unwrap_or(text);
+    let (number, unit) = [('K', 10), ('M', 20), ('G', 30), ('T', 40)]
+        .into_iter()
+        .find_map(|(unit, shift)| Some((number.strip_suffix([unit, unit.to_ascii_lowercase()])?, 1 << shift)))
+        .unwrap_or((number, 1));
+    let bytes = parse_decimal(number, unit).filter(|&bytes| bytes > 0);
+    bytes.ok_or_else(|| "expected a size such as 512M or 2G".to_owned())
+}
+
 /// Parses an address: hexadecimal, with or without `0x`.
 pub(crate) fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
@@ -46,6 +57,17 @@ mod tests {
         assert_eq!(duration("0.25ms"), Ok(Nanoseconds(250_000)));
         for wrong in ["", "s", "-1s", "1h", "1.", ".5", "1e3", "99999999999999s", "+1"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("1.5G"), Ok(3 << 29));
+        assert_eq!((size("2GiB"), size("2g"), size("2GB")), (Ok(2 << 30), Ok(2 << 30), Ok(2 << 30)));
+        for wrong in ["", "M", "-1", "1X", "0", "1e9", "iB", "99999999999999999999", "999999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

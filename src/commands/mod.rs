@@ -13,6 +13,7 @@ mod vtop;
 
 use clap::CommandFactory;
 
+use crate::bounds;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::logging;
@@ -23,6 +24,7 @@ use crate::status::Status;
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
     logging::start(cli.global.verbose);
+    bounds::set(&cli.global)?;
     let context = Context::new(&cli.global);
     // The one command whose output is a directory.
     if let Command::Synth(arguments) = &cli.command {

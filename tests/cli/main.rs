@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, which clippy does not see as such.
 
 mod bad_input;
+mod bounds;
 mod files;
 mod output;
 mod tooling;

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::mmap::Mapping;
+use vmcore_os::Mapping;
 
 enum Backing {
     Mapped(Mapping),

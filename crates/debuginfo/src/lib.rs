@@ -5,6 +5,8 @@
 //! addresses are those that it had in the crashed kernel: it has no others. What is in the file is not
 //! trusted: damage gives an error or no answer, never a panic.
 
+#![forbid(unsafe_code)]
+
 mod bytes;
 mod call_frames;
 mod dwarf;
@@ -12,7 +14,6 @@ mod elf;
 mod error;
 #[cfg(test)]
 mod fixture;
-mod mmap;
 mod module_debug;
 mod module_files;
 mod name_index;

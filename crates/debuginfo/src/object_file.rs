@@ -3,18 +3,19 @@
 use std::{
     borrow::Cow,
     fs::File,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use vmcore_memory::VirtAddr;
+use vmcore_os::{FileKind, Mapping};
 
 use crate::{
     OpenError,
     bytes::Bytes,
     dwarf::Dwarf,
     elf::{Elf, Role},
-    mmap::Mapping,
     vmlinux::Section,
 };
 
@@ -85,6 +86,7 @@ pub(crate) fn map(path: &Path) -> Result<(Arc<File>, Bytes), OpenError> {
         return Err(OpenError::Empty { path: path.into() });
     }
     let handle = Arc::new(File::open(path).map_err(io_error)?);
-    let bytes = Bytes::mapped(Mapping::new(&handle).map_err(io_error)?);
+    let len = usize::try_from(metadata.len()).map_err(|_| io_error(io::ErrorKind::FileTooLarge.into()))?;
+    let bytes = Bytes::mapped(Mapping::new(&handle, len, FileKind::Vmlinux).map_err(io_error)?);
     Ok((handle, bytes))
 }

@@ -13,6 +13,8 @@
 //! bound, and what cannot be read is an error that names the address, never a page of zeroes. The one `unsafe` block
 //! is the mapping of the file, in `mmap.rs`.
 
+#![forbid(unsafe_code)]
+
 mod bytes;
 mod compressed;
 mod dump;

@@ -1,6 +1,4 @@
-//! Mapping a dump file into memory: the only `unsafe` code of this crate.
-
-#![allow(unsafe_code)]
+//! Mapping a dump file into memory.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -8,12 +6,14 @@ use std::ops::Deref;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
+use vmcore_os::{Access, FileKind};
+
 use crate::OpenError;
 
 /// A whole file (or block device), mapped read-only.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    map: memmap2::Mmap,
+    map: vmcore_os::Mapping,
     file: File,
 }
 
@@ -54,23 +54,16 @@ impl Mapping {
             return Err(OpenError::Empty { path: path.to_owned() });
         }
         let len = usize::try_from(len).map_err(|_| unreadable(io::ErrorKind::FileTooLarge.into()))?;
-        // SAFETY: `map` asks that nobody changes the file while it is mapped, and nothing can make sure of that: a
-        // dump that is still being copied grows, one that is deleted by truncation shrinks. What this crate does is
-        // keep the consequences small. It holds no reference into the map across a decision (values are copied out
-        // once and then checked), so bytes that change between two reads give a wrong or refused value as any
-        // damaged dump does. A file that shrinks makes the kernel send SIGBUS, which ends the process: no wrong
-        // answer, but no error message either.
-        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file) }.map_err(unreadable)?;
+        let map = vmcore_os::Mapping::new(&file, len, FileKind::Dump).map_err(unreadable)?;
         // An analysis touches a few thousand pages all over a dump: reading ahead of each brings mostly what nobody
-        // asks for. Without it all stacks of a cold 0.8 GiB dump took 0.18 s instead of 0.33 s. It is only advice.
-        let _ = map.advise(memmap2::Advice::Random);
+        // asks for. Without it all stacks of a cold 0.8 GiB dump took 0.18 s instead of 0.33 s.
+        map.advise(Access::Random);
         Ok(Self { map, file })
     }
 
     /// Says how the bytes are going to be read: all of them, from the first to the last, or as at first, here and there.
     pub(crate) fn advise(&self, pass: bool) {
-        // It is only advice.
-        let _ = self.map.advise(if pass { memmap2::Advice::Sequential } else { memmap2::Advice::Random });
+        self.map.advise(if pass { Access::Sequential } else { Access::Random });
     }
 
     /// Fills `buf` from `offset` on by a system call, so that the bytes do not count as memory of this process: for

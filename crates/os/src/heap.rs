@@ -1,0 +1,77 @@
+//! A heap with a limit that says so when it is reached.
+//!
+//! `RLIMIT_AS` would count the mapped files, which take no memory that the system could not take back; `RLIMIT_DATA` would
+//! count thread stacks in full. Both make an allocation fail, which ends a Rust program with SIGABRT. Here the bytes
+//! that are allocated are counted, and nothing is while there is no limit.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use crate::ending::end;
+
+/// Bytes that may be allocated.
+static LIMIT: AtomicI64 = AtomicI64::new(0);
+static LIMITED: AtomicBool = AtomicBool::new(false);
+/// Bytes allocated since there is a limit. What was there before counts when it is freed: at most some kilobytes too few.
+static USED: AtomicI64 = AtomicI64::new(0);
+
+const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
+                       hint: allow more; a vmlinux with DWARF needs some hundred MiB, its profile some ten\n";
+
+/// The system's heap, as a program's `#[global_allocator]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BoundedHeap;
+
+impl BoundedHeap {
+    /// From now on, the process ends with status 2 and an explanation rather than have more than `bytes` allocated.
+    ///
+    /// It has no effect unless this is the program's `#[global_allocator]`. Stacks and mapped files do not count.
+    pub fn limit(bytes: u64) {
+        LIMIT.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        LIMITED.store(true, Ordering::Relaxed);
+    }
+}
+
+fn count(bytes: i64) {
+    if LIMITED.load(Ordering::Relaxed) {
+        let used = USED.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if bytes > 0 && used > LIMIT.load(Ordering::Relaxed) {
+            end(MESSAGE);
+        }
+    }
+}
+
+/// `Layout` and `realloc` allow no size above `isize::MAX`.
+fn signed(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is, and its answer is given back as it is. Counting
+// neither allocates nor unwinds.
+unsafe impl GlobalAlloc for BoundedHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(signed(layout.size()));
+        // SAFETY: the caller keeps the rules of this same function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(signed(layout.size()));
+        // SAFETY: the caller keeps the rules of this same function.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-signed(layout.size()));
+        // SAFETY: the caller keeps the rules of this same function, and `block` came from `System`.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(signed(new_size) - signed(layout.size()));
+        // SAFETY: the caller keeps the rules of this same function, and `block` came from `System`.
+        unsafe { System.realloc(block, layout, new_size) }
+    }
+}

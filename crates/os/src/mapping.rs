@@ -1,0 +1,72 @@
+//! A file, mapped read-only.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+
+use crate::bus::Watched;
+
+/// What a mapped file is to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The memory dump, or a part of it.
+    Dump,
+    /// The debug information.
+    Vmlinux,
+}
+
+/// How the bytes of a mapping are going to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Here and there: nothing is read ahead.
+    Random,
+    /// All of them, from the first to the last.
+    Sequential,
+    /// As the system thinks best.
+    Normal,
+}
+
+/// A whole file or block device, mapped read-only. It is never empty.
+#[derive(Debug)]
+pub struct Mapping {
+    // Dropped in this order: what is no longer watched is unmapped afterwards.
+    _watched: Watched,
+    map: memmap2::Mmap,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`, which are all of it.
+    ///
+    /// # Errors
+    ///
+    /// As `mmap(2)`: a pipe or a directory cannot be mapped, nor can 0 bytes.
+    pub fn new(file: &File, len: usize, kind: FileKind) -> io::Result<Self> {
+        // SAFETY: the mapping is read-only and private, and nothing in this process writes the file. `map` asks that
+        // nobody else changes it either, and nothing can make sure of that: a dump that is still being copied grows,
+        // one that is replaced shrinks. What the readers do is keep the consequences small. They hold no reference into
+        // the map across a decision (values are copied out once and then checked), so bytes that change between two
+        // reads give a wrong or refused value as any damaged file does. Bytes that are gone raise SIGBUS: see `bus`.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file) }?;
+        let start = map.as_ptr().addr();
+        Ok(Self { _watched: Watched::new(start..start.saturating_add(map.len()), kind), map })
+    }
+
+    /// Says how the bytes are going to be read. It is only advice.
+    pub fn advise(&self, access: Access) {
+        let _ = self.map.advise(match access {
+            Access::Random => memmap2::Advice::Random,
+            Access::Sequential => memmap2::Advice::Sequential,
+            Access::Normal => memmap2::Advice::Normal,
+        });
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}

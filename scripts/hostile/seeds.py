@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import forms
+import seed_tables
 
 DATA = Path(__file__).resolve().parents[2] / "testdata" / "6.1-cloud-amd64"
 
@@ -28,6 +29,12 @@ def small(core: bytes, pages: int) -> bytes:
     return bytes(headers + body)
 
 
+def span(core: bytes) -> tuple[int, int]:
+    """Where the notes are."""
+    at, size = forms.notes(core)
+    return at, at + size
+
+
 def main() -> None:
     corpus = Path(sys.argv[1])
     core = (DATA / "thp-livelock.vmcore").read_bytes()
@@ -37,11 +44,23 @@ def main() -> None:
     seeds["kdump"] = forms.kdump(seeds["elf"])[0]
     for name in ("elf", "kdump"):
         seeds[f"flattened-{name}"] = forms.flattened(seeds[name])[0]
+    notes = {name: seed[slice(*span(seed))] for name, seed in seeds.items() if name.startswith("elf")}
     at, size = forms.notes(core)
     text = core.index(b"OSRELEASE", at, at + size)
     for target, name, data in [
         *(("dump", name, data) for name, data in seeds.items()),
+        *(("flattened", name, data) for name, data in seeds.items() if name.startswith("flattened")),
+        *(("notes", name, data) for name, data in notes.items()),
+        ("kdump", "real", seeds["kdump"]),
         ("vmcoreinfo", "real", core[text : at + size]),
+        ("printk_lockless", "four", seed_tables.printk_lockless()),
+        ("printk_legacy", "without-caller", seed_tables.printk_legacy(False)),
+        ("printk_legacy", "with-caller", seed_tables.printk_legacy(True)),
+        ("kallsyms", "up-to-6.3", seed_tables.kallsyms(False)),
+        ("kallsyms", "since-6.4", seed_tables.kallsyms(True)),
+        ("btf", "small", seed_tables.btf()),
+        ("profile", "small", seed_tables.profile()),
+        ("vmlinux", "small", seed_tables.profile()),
     ]:
         (corpus / target).mkdir(parents=True, exist_ok=True)
         (corpus / target / name).write_bytes(data)

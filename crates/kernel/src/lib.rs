@@ -16,6 +16,9 @@ mod code;
 mod error;
 mod frames;
 mod ftrace;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod kernel;
 mod layout;

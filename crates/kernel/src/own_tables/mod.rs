@@ -12,6 +12,8 @@
 //! All of this is in the kernel image, which is linear in physical memory: no page tables are needed. What a debug file
 //! has besides and a kernel has not: source lines, sizes of symbols, `.debug_frame`.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kallsyms;
 mod scan;
 mod supply;

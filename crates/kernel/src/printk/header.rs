@@ -46,12 +46,12 @@ impl Scalar {
         load().and_then(|unit| unit.checked_shr(self.shift)).unwrap_or_default() & mask
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) const fn bytes(offset: u64, size: u64) -> Self {
         Self { offset, size, shift: 0, width: 64 }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) const fn bits(offset: u64, shift: u32, width: u32) -> Self {
         Self { offset, size: 1, shift, width }
     }

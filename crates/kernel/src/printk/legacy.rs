@@ -16,6 +16,8 @@
 //!
 //! Source: `kernel/printk/printk.c` (`kernel/printk.c` before 3.11).
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -20,6 +20,8 @@
 //!
 //! Source: `kernel/printk/printk_ringbuffer.c`, kernel commit b6cf8b3f3312.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,8 @@
 //! Source: `kernel/printk/printk.c`.
 
 mod block;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod header;
 mod legacy;
 mod lockless;

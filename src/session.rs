@@ -8,7 +8,7 @@ use std::time::Instant;
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
 use vmcore_dump::{Dump, Unpacking};
-use vmcore_kernel::{Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
+use vmcore_kernel::{FoundBy, Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
 use crate::cli::{Global, Input, Search};
@@ -173,6 +173,11 @@ impl Session {
         let Files { dump, vmlinux, vmlinux_path } = Files::open(input, context)?;
         let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
+        match kernel.found_by() {
+            FoundBy::Vmcoreinfo => {}
+            FoundBy::Registers => context.note("the kernel was found by the CPUs' page tables and descriptors"),
+            FoundBy::Banner => context.note("the kernel was found by its banner in memory"),
+        }
         Ok(Self {
             vmcore: input.vmcore.clone(),
             vmlinux: vmlinux_path,

@@ -73,6 +73,7 @@ fn without_any_the_kernel_is_found_by_its_banner() {
     }
     let run = run("info", &vmcore, &[]);
     assert!(run.stderr.contains("no VMCOREINFO, neither as a note nor in memory"), "{}", run.stderr);
+    assert!(run.stderr.contains("note: the kernel was found by its banner in memory"), "{}", run.stderr);
 }
 
 /// What a hypervisor keeps of a guest that was started again: the same build at another place.

@@ -1,5 +1,6 @@
 //! Where the data goes: standard output or a new file.
 
+use std::fs::FileType;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,8 +32,8 @@ impl Output {
         let target = match &options.output {
             None => Target::Stdout,
             Some(path) => {
-                if !options.force && path.symlink_metadata().is_ok() {
-                    return Err(exists(path));
+                if let Ok(there) = path.symlink_metadata() {
+                    check_replaceable(path, there.file_type(), options.force)?;
                 }
                 if !directory(path).is_dir() {
                     return Err(no_directory(path));
@@ -100,6 +101,18 @@ fn no_directory(path: &Path) -> Failure {
     let directory = directory(path).display();
     Failure::new(format_args!("cannot write {}: there is no directory {directory}", path.display()))
         .hint("make the directory, or name another one with --output")
+}
+
+/// A device, a pipe or a directory is never replaced: whoever named it meant to write to it, and others use it.
+fn check_replaceable(path: &Path, kind: FileType, force: bool) -> Result<(), Failure> {
+    if !force {
+        return Err(exists(path));
+    }
+    if kind.is_file() || kind.is_symlink() {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("{} is not a regular file, and is not replaced", path.display()))
+        .hint("leave --output out, and redirect standard output there"))
 }
 
 fn exists(path: &Path) -> Failure {

@@ -1,6 +1,6 @@
 //! Where output goes, with `schema` as a command that always has some.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use crate::{Scratch, run};
@@ -42,6 +42,22 @@ fn a_symbolic_link_is_not_followed() {
     }
     assert_eq!(std::fs::read(&target).unwrap(), b"precious");
     assert!(!scratch.path("nowhere").exists());
+}
+
+/// Replacing a device such as the one that swallows all would break the machine for everybody.
+#[test]
+fn what_is_no_regular_file_is_never_replaced() {
+    let scratch = Scratch::new();
+    let pipe = scratch.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, is_kept) in
+        [(&pipe, FileTypeExt::is_fifo as fn(&_) -> _), (&scratch.path(""), std::fs::FileType::is_dir)]
+    {
+        let arguments = ["schema".as_ref(), "bt".as_ref(), "--force".as_ref(), "-o".as_ref(), path.as_os_str()];
+        let hint = run(arguments).fails_with(&["is not a regular file, and is not replaced"]).map(str::to_owned);
+        assert!(hint.is_some_and(|hint| hint.contains("redirect standard output")));
+        assert!(is_kept(&path.symlink_metadata().unwrap().file_type()));
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ static LIMITED: AtomicBool = AtomicBool::new(false);
 static USED: AtomicI64 = AtomicI64::new(0);
 
 const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
-                       hint: allow more; a vmlinux with DWARF needs some hundred MiB, its profile some ten\n";
+                       hint: allow more, or leave the option out\n";
 
 /// The system's heap, as a program's `#[global_allocator]`.
 #[derive(Clone, Copy, Debug, Default)]

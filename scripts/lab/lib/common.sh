@@ -19,6 +19,31 @@ need_root() {
     [[ $(id -u) -eq 0 ]] || die "'$1' must run as root"
 }
 
+# missing_packages PACKAGE...: those of them that are not installed.
+missing_packages() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed \
+            || echo "$package"
+    done
+}
+
+# install_missing WHO PACKAGE...: installs what is not there yet.
+install_missing() {
+    local who=$1 missing
+    shift
+    mapfile -t missing < <(missing_packages "$@")
+    if ((${#missing[@]} == 0)); then
+        say "all packages are installed"
+        return
+    fi
+    need_root "$who"
+    say "installing ${missing[*]}"
+    apt-get update -qq >&2
+    # kexec-tools would ask whether it may take over reboots.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
 # with_lock NAME COMMAND...: runs COMMAND while holding a lock, so that two labs on
 # one machine never unpack or build the same thing at once.
 with_lock() {

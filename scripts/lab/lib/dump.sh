@@ -7,14 +7,14 @@ source "$LAB_SRC/lib/kernel.sh"
 source "$LAB_SRC/lib/guest.sh"
 
 DUMP_USAGE="usage: lab dump --kernel SERIES --scenario NAME --route snapshot|kdump -o DIR
-                [--format elf|kdump-zlib|flattened] [--level N] [--cpus N] [--memory MiB]
+                [--format elf|kdump-zlib|flattened] [--also kdump-zlib] [--level N] [--cpus N] [--memory MiB]
                 [--cpu MODEL] [--append 'KERNEL PARAMETERS']"
 
 # How long a guest may take, on a busy machine, to die and to be saved.
 GUEST_TIMEOUT=${VMCORE_LAB_TIMEOUT:-140}
 
 dump() {
-    local series='' scenario='' route='' format=elf out='' level='' cpus=4 cpu=max memory=1024 append=''
+    local series='' scenario='' route='' format=elf also='' out='' level='' cpus=4 cpu=max memory=1024 append=''
     while (($#)); do
         [[ $# -ge 2 ]] || die "$1 needs a value
 $DUMP_USAGE"
@@ -23,6 +23,7 @@ $DUMP_USAGE"
             --scenario) scenario=$2 ;;
             --route) route=$2 ;;
             --format) format=$2 ;;
+            --also) also=$2 ;;
             -o | --output) out=$2 ;;
             --level) level=$2 ;;
             --cpus) cpus=$2 ;;
@@ -36,9 +37,9 @@ $DUMP_USAGE" ;;
     done
     [[ -n $series && -n $scenario && -n $route && -n $out ]] || die "$DUMP_USAGE"
     [[ -e $LAB_SRC/guest/scenarios/$scenario.sh ]] || die "no scenario '$scenario' ('lab list' shows them)"
-    case $route:$format in
-        snapshot:elf | snapshot:kdump-zlib | kdump:elf | kdump:flattened) ;;
-        *) die "the route $route cannot make the format $format" ;;
+    case $route:$format:$also in
+        snapshot:elf: | snapshot:kdump-zlib: | kdump:elf: | kdump:flattened: | snapshot:elf:kdump-zlib) ;;
+        *) die "the route $route cannot make the format $format${also:+ and also $also}" ;;
     esac
 
     level=${level:-$(kernel_field "$series" 5)}
@@ -57,10 +58,11 @@ $DUMP_USAGE" ;;
         mv "$WORK/console.log" "$out/console.log"
         die "no dump; the console is in $out/console.log"
     }
-    chmod 644 "$WORK/vmcore"
+    chmod 644 "$WORK"/vmcore*
     # Most of a guest's memory is zero and need not take disk. A file system without holes does.
     fallocate --dig-holes "$WORK/vmcore" 2>/dev/null || true
-    mv "$WORK"/{vmcore,truth.json,console.log} "$out/"
+    rm -f "$out"/vmcore.*
+    mv "$WORK"/{vmcore,truth.json,console.log} ${also:+"$WORK/vmcore.$also"} "$out/"
     ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
     # The next guest may have others.
     rm -rf "$out/modules"
@@ -159,7 +161,7 @@ save_by_snapshot() {
         # The CPU that panics says so before it has come to rest.
         sleep 0.5
     fi
-    python3 "$LAB_SRC/lib/qmp.py" "$SOCKET" dump "$format" "$WORK/vmcore" || return 1
+    python3 "$LAB_SRC/lib/qmp.py" "$SOCKET" dump "$format" "$WORK/vmcore" ${also:+"$also" "$WORK/vmcore.$also"} || return 1
     wait "$QEMU" || return 1
     QEMU=''
 }

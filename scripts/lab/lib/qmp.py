@@ -1,6 +1,6 @@
 """Tells a running QEMU to stop its guest and to dump the guest's memory.
 
-usage: qmp.py SOCKET dump FORMAT FILE   stop, dump (elf, kdump-zlib), quit
+usage: qmp.py SOCKET dump FORMAT FILE [FORMAT FILE]...   stop, dump (elf, kdump-zlib), quit
        qmp.py SOCKET quit
 """
 
@@ -36,12 +36,11 @@ def main() -> None:
     monitor = Monitor(sys.argv[1])
     if sys.argv[2] == "dump":
         monitor.run("stop")
-        monitor.run(
-            "dump-guest-memory",
-            paging=False,
-            protocol="file:" + sys.argv[4],
-            format=sys.argv[3],
-        )
+        # Of the stopped guest, so that all files hold the same.
+        for form, file in zip(sys.argv[3::2], sys.argv[4::2]):
+            monitor.run(
+                "dump-guest-memory", paging=False, protocol="file:" + file, format=form
+            )
     monitor.run("quit")
 
 

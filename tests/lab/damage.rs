@@ -1,29 +1,47 @@
 //! Input that is not as it should be.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
+use std::path::Path;
 
 use crate::lab_dump::{LabDump, Scenario};
 use crate::program::{Run, int, list, run_on, text};
 use crate::verdict;
 
-/// The first 60 % of a dump: no verdict is fine, a wrong one is not.
+/// How much of a dump is left, in percent. Falling, so that one copy is cut again and again.
+const LEFT: [u64; 5] = [90, 70, 50, 30, 10];
+
+/// The first part of a dump, in each of its forms: no verdict is fine, a wrong one is not.
 pub(crate) fn truncated(dump: &LabDump) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let copy = directory.path().join("vmcore");
-    let length = fs::metadata(&dump.vmcore).expect("the dump").len() / 10 * 6;
-    let mut start = File::open(&dump.vmcore).expect("the dump").take(length);
-    io::copy(&mut start, &mut File::create(&copy).expect("a file")).expect("room for a part of a dump");
+    for form in dump.forms() {
+        let copy = directory.path().join("vmcore");
+        fs::copy(form, &copy).expect("room for a dump");
+        let length = fs::metadata(&copy).expect("the copy").len();
+        let file = OpenOptions::new().write(true).open(&copy).expect("the copy");
+        for percent in LEFT {
+            file.set_len(length / 100 * percent).expect("a shorter file");
+            println!("{percent} % of {}", form.display());
+            truncated_copy(dump, &copy);
+        }
+    }
+}
 
-    let analysis = run_on("analyze", &copy, &dump.vmlinux, &["--format", "json"]);
+/// A dump that lacks its end says so, and is never healthy: what was not seen may be what is wrong.
+fn truncated_copy(dump: &LabDump, copy: &Path) {
+    let analysis = run_on("analyze", copy, &dump.vmlinux, &["--format", "json"]);
     match analysis.status {
-        0 | 1 => no_worse_than_the_truth(dump, &analysis),
+        1 => no_worse_than_the_truth(dump, &analysis),
         2 => assert!(analysis.stderr.starts_with("error: "), "{}", analysis.stderr),
         3 => {}
         other => panic!("exit status {other}: {}", analysis.stderr),
     }
-    let stacks = run_on("bt", &copy, &dump.vmlinux, &["--all", "--format", "json"]);
+    assert!(analysis.stderr.contains("truncated"), "what is missing: {}", analysis.stderr);
+    if analysis.status != 2 {
+        assert_eq!(analysis.json()["dump"]["incomplete"], true);
+    }
+    let stacks = run_on("bt", copy, &dump.vmlinux, &["--all", "--format", "json"]);
     assert!([0, 2, 3].contains(&stacks.status), "exit status {}: {}", stacks.status, stacks.stderr);
+    assert!(stacks.stderr.contains("truncated"), "what is missing: {}", stacks.stderr);
 }
 
 /// Fewer spinners than there were, perhaps; never others.

@@ -1,7 +1,7 @@
 //! The dumps that the lab made, and the truth about each.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, iter};
 
 use serde::Deserialize;
 
@@ -11,8 +11,17 @@ use crate::neighbours::{Neighbour, NeighbourTruth};
 pub(crate) struct LabDump {
     pub(crate) name: String,
     pub(crate) vmcore: PathBuf,
+    /// The same memory in other forms: all that is called `vmcore.` and something.
+    pub(crate) others: Vec<PathBuf>,
     pub(crate) vmlinux: PathBuf,
     pub(crate) truth: Truth,
+}
+
+impl LabDump {
+    /// The dump in each of its forms.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = &PathBuf> {
+        iter::once(&self.vmcore).chain(&self.others)
+    }
 }
 
 /// `truth.json`; `scripts/lab/README.md` says what is in it.
@@ -98,5 +107,14 @@ fn open(directory: &Path) -> Option<LabDump> {
     let truth = fs::read_to_string(directory.join("truth.json")).ok()?;
     let truth = serde_json::from_str(&truth).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let name = directory.file_name()?.to_string_lossy().into_owned();
-    Some(LabDump { name, vmcore: directory.join("vmcore"), vmlinux: directory.join("vmlinux"), truth })
+    let (vmcore, vmlinux) = (directory.join("vmcore"), directory.join("vmlinux"));
+    Some(LabDump { name, vmcore, others: other_forms(directory), vmlinux, truth })
+}
+
+fn other_forms(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_form = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("vmcore.");
+    let mut forms: Vec<_> = entries.filter(is_form).map(|file| file.path()).collect();
+    forms.sort_unstable();
+    forms
 }

@@ -64,6 +64,9 @@ fn main() -> ExitCode {
 
 fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     let mut checks = CHECKS.to_vec();
+    if !dump.others.is_empty() {
+        checks.push(("other_forms", verdict::other_forms_say_the_same));
+    }
     if dump.truth.scenario == Scenario::ThpLivelock {
         checks.push(("fault_address", state::fault_address));
     }

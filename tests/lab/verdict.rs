@@ -1,12 +1,13 @@
 //! `analyze`: the verdict is the truth, and every link of its proof is there.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario, parse_hex};
 use crate::neighbours;
-use crate::program::{hex, int, list, text};
+use crate::program::{hex, int, list, run_on, text};
 
 const SECOND_NS: i64 = 1_000_000_000;
 /// `PG_locked` is the first of the page flags.
@@ -42,6 +43,24 @@ pub(crate) fn text_says_the_same(dump: &LabDump) {
         None => "Verdict: nothing wrong found".to_owned(),
     };
     assert_eq!(report.lines().next(), Some(answer.as_str()));
+}
+
+/// How a dump is stored changes nothing but the `dump` object, which says just that.
+pub(crate) fn other_forms_say_the_same(dump: &LabDump) {
+    let commands = [("analyze", &["--format", "json"][..]), ("bt", &["--all", "--format", "json"])];
+    for (command, options) in commands {
+        let answer = |vmcore: &Path| {
+            let run = run_on(command, vmcore, &dump.vmlinux, options);
+            let mut answer = run.json();
+            answer.as_object_mut().expect("an object").remove("dump");
+            (run.status, answer)
+        };
+        let original = answer(&dump.vmcore);
+        for other in &dump.others {
+            // Not assert_eq!: megabytes of output help nobody.
+            assert!(answer(other) == original, "{command} of {} differs", other.display());
+        }
+    }
 }
 
 /// What the scenario must be called.

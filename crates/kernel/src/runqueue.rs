@@ -236,7 +236,8 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             let head = queue.address(rq).wrapping_add(priority * 16);
             let what = format!("real-time queue of CPU {cpu}");
             let listed = self.nodes.bound(MAX_QUEUED, |limit| list(self.memory, head, limit, &what));
-            let tasks = listed.nodes.into_iter().filter_map(|node| self.task(member, node));
+            let task = |node| self.task(member, node).or_else(|| self.exiting(member, node, cpu));
+            let tasks = listed.nodes.into_iter().filter_map(task);
             queued.extend(tasks.map(|task| Queued { task, class: Class::RealTime }));
             if listed.gap.is_some() {
                 gaps.extend(listed.gap);
@@ -258,7 +259,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
                 queued.push(Queued { task, class: Class::Fair });
             } else if let Some(group) = self.group(node) {
                 self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
-            } else if let Some(task) = self.exiting(node, cpu) {
+            } else if let Some(task) = self.exiting(member, node, cpu) {
                 queued.push(Queued { task, class: Class::Fair });
             }
         }
@@ -266,8 +267,11 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
 
     /// The task of an entity that owns no queue, though it is on no task list: one that exits leaves the list some time
     /// before it is switched out for good (`release_task()` in `kernel/exit.c`), and may be preempted in between.
-    fn exiting(&self, node: VirtAddr, cpu: u32) -> Option<VirtAddr> {
-        let task = self.task_layout.fair_node.container(node);
+    ///
+    /// It may be a real-time task for that time: RCU lends it its priority. Deadline entities may be the kernel's own
+    /// servers, so those are not asked.
+    fn exiting(&self, member: Field, node: VirtAddr, cpu: u32) -> Option<VirtAddr> {
+        let task = member.container(node);
         let read = self.task_layout.read(self.memory, task).ok()?;
         (read.on_rq == 1 && read.cpu == cpu && !read.on_cpu).then_some(task)
     }

@@ -167,6 +167,9 @@ fn a_task_that_exits_is_on_no_list_but_in_the_queue() {
     memory.put_u32(EXITING + 0x5c, 1);
     let found = |memory: &TestMemory| read(memory).0.queued;
     assert_eq!(found(&memory), [Queued { task: VirtAddr::new(EXITING), class: Class::Fair }]);
+    memory.put_u64(RQ + 0x28, 0);
+    link(&mut memory, &[RQ + RT_QUEUE + 98 * 16, EXITING + RT_NODE]);
+    assert_eq!(found(&memory), [Queued { task: VirtAddr::new(EXITING), class: Class::RealTime }]);
     // What does not say that it waits here is no task.
     memory.put_u32(EXITING + 0x54, 2);
     assert_eq!(found(&memory), []);

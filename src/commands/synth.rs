@@ -32,7 +32,9 @@ pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Contex
     let files = Files { directory, replace: global.force };
     files.prepare()?;
     context.step("writing the dump", || {
-        files.write("vmcore", |out| form.write(&machine, out))?;
+        for (index, name) in form.files().iter().enumerate() {
+            files.write(name, |out| form.write(&machine, index, out))?;
+        }
         files.write("vmlinux", |out| Ok(out.write_all(&machine.vmlinux)?))
     })?;
     files.write("expected.json", |out| {

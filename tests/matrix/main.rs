@@ -31,7 +31,7 @@ fn row(name: &str, kernel: &str) -> Result<(), Failed> {
     let machine = build(&scenario, &Generation::named(kernel)?, 1)?;
     let directory = tempfile::tempdir()?;
     let [vmcore, vmlinux] = ["vmcore", "vmlinux"].map(|file| directory.path().join(file));
-    DumpForm::Elf.write(&machine, &mut BufWriter::new(File::create(&vmcore)?))?;
+    DumpForm::Elf.write(&machine, 0, &mut BufWriter::new(File::create(&vmcore)?))?;
     std::fs::write(&vmlinux, &machine.vmlinux)?;
     let (status, found, why) = analyze(&vmcore, &vmlinux)?;
     let expected = (Some(i32::from(scenario.expect.exit_status())), text(&scenario.expect));

@@ -87,7 +87,8 @@ fn segments<'a>(ranges: impl Iterator<Item = (PhysAddr, &'a [u8])>) -> io::Resul
     Ok(segments)
 }
 
-fn encode_notes(notes: &[RawNote]) -> io::Result<Vec<u8>> {
+/// Notes as both formats have them.
+pub(crate) fn encode_notes(notes: &[RawNote]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for note in notes {
         let too_long = |_| invalid("a note is too long");

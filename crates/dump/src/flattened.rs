@@ -13,12 +13,16 @@
 //! The file is used as it is. Opening reads the header of each record, not the data; records of one size that follow
 //! each other in the file and in the dump are kept as one run, so that the index stays small.
 
+mod writer;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::bytes::piece;
 use crate::mmap::Mapping;
 use crate::warnings::Warnings;
+
+pub use writer::Flattener;
 
 /// What the file starts with.
 pub(crate) const SIGNATURE: &[u8; 16] = b"makedumpfile\0\0\0\0";

@@ -3,23 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::RawNote;
+use crate::{Compression, RawNote};
 
 /// Compresses `bytes` as a page with these descriptor flags.
 pub(crate) fn compress(flags: u32, bytes: &[u8]) -> Vec<u8> {
-    match flags {
-        0 => bytes.to_vec(),
-        1 => {
-            let mut out = Vec::with_capacity(bytes.len() + 1000);
-            let mut encoder = flate2::Compress::new(flate2::Compression::fast(), true);
-            encoder.compress_vec(bytes, &mut out, flate2::FlushCompress::Finish).unwrap();
-            out
-        }
-        2 => lzokay::compress::compress(bytes).unwrap(),
-        4 => snap::raw::Encoder::new().compress_vec(bytes).unwrap(),
-        0x20 => ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest),
-        other => panic!("no codec for {other:#x}"),
-    }
+    use Compression::{Lzo, None, Snappy, Zlib, Zstd};
+    let compression = [None, Zlib, Lzo, Snappy, Zstd].into_iter().find(|one| one.flag() == flags);
+    compression.unwrap_or_else(|| panic!("no codec for {flags:#x}")).encode(bytes).unwrap()
 }
 
 /// Builds a kdump-compressed dump as makedumpfile lays it out.

@@ -9,7 +9,7 @@ use gimli::{DW_ATE_signed, DW_ATE_signed_char, DW_ATE_unsigned, DW_ATE_unsigned_
 use super::{BASES, CType, TypeTable};
 use crate::SynthError;
 use crate::generation::Generation;
-use crate::vmlinux::image::{Image, TEXT};
+use crate::vmlinux::image::{Image, MAX_CPUS, NOTE_BUFFER, TEXT};
 
 /// The `.debug_*` sections of a kernel.
 pub(crate) fn write(generation: &Generation, image: &Image) -> Result<Vec<(&'static str, Vec<u8>)>, SynthError> {
@@ -121,24 +121,36 @@ impl Writer<'_> {
             ("init_mm", structure("mm_struct")),
             ("init_uts_ns", structure("uts_namespace")),
             ("modules", structure("list_head")),
-            ("__per_cpu_offset", array(long, crate::vmlinux::image::MAX_CPUS)),
+            ("__per_cpu_offset", array(long, MAX_CPUS)),
             ("__cpu_online_mask", structure("cpumask")),
             ("__cpu_present_mask", structure("cpumask")),
             ("__cpu_possible_mask", structure("cpumask")),
             ("swap_info", array(CType::Pointer(Some("swap_info_struct".to_owned())), slots)),
             ("prb", CType::Pointer(Some("printk_ringbuffer".to_owned()))),
             ("runqueues", structure("rq")),
+            ("panic_cpu", structure("atomic_t")),
+            ("crashing_cpu", CType::Base(BASES[4])),
         ];
         for (name, kind) in kinds {
-            let Some(variable) = image.variables.get(name).or_else(|| image.percpu.get(name)) else { continue };
             let kind = self.reference(&kind);
-            let mut place = Expression::new();
-            place.op_addr(Address::Constant(variable.link.get()));
-            let id = self.add(gimli::DW_TAG_variable, Some(name));
-            self.set(id, gimli::DW_AT_type, AttributeValue::UnitRef(kind));
-            self.set(id, gimli::DW_AT_external, AttributeValue::Flag(true));
-            self.set(id, gimli::DW_AT_location, AttributeValue::Exprloc(place));
+            self.add_variable(image, name, kind);
         }
+        // `note_buf_t __percpu *`: an array of u32.
+        let buffer = self.reference(&array(CType::Base(BASES[5]), NOTE_BUFFER / 4));
+        let pointer = self.add(gimli::DW_TAG_pointer_type, None);
+        self.set(pointer, gimli::DW_AT_byte_size, AttributeValue::Udata(8));
+        self.set(pointer, gimli::DW_AT_type, AttributeValue::UnitRef(buffer));
+        self.add_variable(image, "crash_notes", pointer);
+    }
+
+    fn add_variable(&mut self, image: &Image, name: &str, kind: UnitEntryId) {
+        let Some(variable) = image.variables.get(name).or_else(|| image.percpu.get(name)) else { return };
+        let mut place = Expression::new();
+        place.op_addr(Address::Constant(variable.link.get()));
+        let id = self.add(gimli::DW_TAG_variable, Some(name));
+        self.set(id, gimli::DW_AT_type, AttributeValue::UnitRef(kind));
+        self.set(id, gimli::DW_AT_external, AttributeValue::Flag(true));
+        self.set(id, gimli::DW_AT_location, AttributeValue::Exprloc(place));
     }
 
     /// The entry of a type, made where it is first named.

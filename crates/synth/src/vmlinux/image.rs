@@ -167,10 +167,12 @@ impl Image {
         }
         self.declare_percpu_variable("runqueues", generation.size_of("rq")?);
         // What `crash_notes` points to, allocated when the kernel starts: it has no symbol.
-        self.declare_percpu_variable(CRASH_NOTE_AREA, 512);
+        self.declare_percpu_variable(CRASH_NOTE_AREA, NOTE_BUFFER);
         Ok(())
     }
 }
 
+/// Bytes of a CPU's notes in memory: one note, and an empty one that ends them.
+pub(crate) const NOTE_BUFFER: u64 = 512;
 /// The name under which the image knows the per-CPU memory behind `crash_notes`. No symbol.
 pub(crate) const CRASH_NOTE_AREA: &str = "(crash notes)";

@@ -324,6 +324,7 @@ impl<'s, 'g> Builder<'s, 'g> {
 
     fn write_masks(&mut self) -> Result<(), SynthError> {
         let all = 0..self.scenario.cpus;
+        self.machine.set_int("nr_cpu_ids", self.scenario.cpus.cast_signed())?;
         self.machine.set_mask("__cpu_possible_mask", all.clone())?;
         let started = |cpu: &u32| !self.scenario.offline.contains(cpu);
         self.machine.set_mask("__cpu_present_mask", all.clone().filter(started))?;

@@ -169,7 +169,7 @@ pub(crate) fn chains(layers: &[Layer]) -> Vec<Vec<String>> {
 
 fn user_registers() -> Registers {
     let (rip, rsp) = (USER_CODE, USER_STACK);
-    Registers { rip, rsp, cs: USER_CS, ss: USER_SS, eflags: 0x246, orig_rax: 5, ..Registers::default() }
+    Registers { rip, rsp, rbp: rsp, cs: USER_CS, ss: USER_SS, eflags: 0x246, orig_rax: 5, ..Registers::default() }
 }
 
 /// In the middle of a copy to `address`.

@@ -43,6 +43,8 @@ impl Machine<'_> {
         line(&mut text, &format!("KERNELOFFSET={:x}", regions.kaslr));
         line(&mut text, "NUMBER(KERNEL_IMAGE_SIZE)=1073741824");
         line(&mut text, "NUMBER(sme_mask)=0");
+        // A crash kernel adds it: readers know by it that each CPU has its note in memory, too.
+        line(&mut text, "CRASHTIME=0");
         Ok(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc: text.into_bytes() })
     }
 

@@ -53,6 +53,12 @@ const CATALOG: &[(&str, &str)] = catalog![
     "soft-lockup-over",
     "preemptible",
     "real-time-preemptible",
+    "other-page",
+    "other-process",
+    "outranked",
+    "behind-user-code",
+    "behind-loop",
+    "custom-stack",
     "short-fault",
 ];
 

@@ -128,6 +128,7 @@ impl Writer<'_> {
             ("swap_info", array(CType::Pointer(Some("swap_info_struct".to_owned())), slots)),
             ("prb", CType::Pointer(Some("printk_ringbuffer".to_owned()))),
             ("runqueues", structure("rq")),
+            ("nr_cpu_ids", CType::Base(BASES[5])),
             ("panic_cpu", structure("atomic_t")),
             ("crashing_cpu", CType::Base(BASES[4])),
         ];

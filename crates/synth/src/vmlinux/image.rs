@@ -130,6 +130,7 @@ impl Image {
         self.declare("modules", 16, 16);
         self.declare("swap_info", facts.max_swapfiles * 8, 64);
         self.declare("crash_notes", 8, 8);
+        self.declare("nr_cpu_ids", 4, 4);
         self.declare("panic_cpu", 4, 4);
         self.declare("crashing_cpu", 4, 4);
         if facts.preemption == PreemptionForm::Dynamic {

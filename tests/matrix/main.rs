@@ -52,7 +52,9 @@ fn analyze(dump: &[PathBuf], vmlinux: &Path) -> Result<(Option<i32>, String, Str
     let program = env!("CARGO_BIN_EXE_vmcore-thp");
     let mut command = Command::new(program);
     command.args(["analyze", "--format", "json"]).arg(&dump[0]).arg(vmlinux);
-    dump.iter().skip(1).for_each(|part| drop(command.arg("--part").arg(part)));
+    for part in dump.iter().skip(1) {
+        command.arg("--part").arg(part);
+    }
     let output = command.output()?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {stderr}"))?;

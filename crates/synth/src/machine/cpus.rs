@@ -1,12 +1,11 @@
 //! CPUs: masks, per-CPU areas, the stacks that are not a task's, notes.
 
-use vmcore_dump::RawNote;
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::VirtAddr;
 
 use super::Machine;
 use crate::SynthError;
 use crate::generation::IrqStackVariable;
-use crate::stack::{Bounds, pt_regs};
+use crate::stack::Bounds;
 use crate::vmlinux::image::CRASH_NOTE_AREA;
 
 /// `IRQ_STACK_SIZE`.
@@ -104,29 +103,4 @@ impl Machine<'_> {
         }
         Ok(())
     }
-
-    /// Copies a note to the CPU's `crash_notes`, from where a crash kernel takes it.
-    pub(crate) fn keep_crash_note(&mut self, cpu: &Cpu, note: &RawNote) -> Result<(), SynthError> {
-        let at = self.percpu_variable(CRASH_NOTE_AREA, cpu.offset)?;
-        let mut bytes = Vec::new();
-        for word in [note.name.len() + 1, note.desc.len(), 1] {
-            bytes.extend((word as u32).to_le_bytes());
-        }
-        bytes.extend(b"CORE\0\0\0\0");
-        bytes.extend(&note.desc);
-        self.space.write(at, &bytes)
-    }
-}
-
-/// The `NT_PRSTATUS` note of a CPU: `pr_pid` at 32, the registers at 112, then the bases of FS and GS.
-pub(crate) fn prstatus_note(pid: i32, registers: &Registers, gs_base: u64) -> RawNote {
-    const SIZE: usize = 336;
-    let mut desc = vec![0; 32];
-    desc.extend(pid.to_le_bytes());
-    desc.resize(112, 0);
-    desc.extend(pt_regs(registers));
-    desc.extend(0u64.to_le_bytes());
-    desc.extend(gs_base.to_le_bytes());
-    desc.resize(SIZE, 0);
-    RawNote { name: b"CORE".to_vec(), kind: 1, desc }
 }

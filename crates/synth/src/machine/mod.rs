@@ -2,13 +2,15 @@
 
 mod cpus;
 mod log;
+mod notes;
 mod pages;
 mod queues;
 mod tasks;
 mod vmcoreinfo;
 
-pub(crate) use cpus::{Cpu, prstatus_note};
+pub(crate) use cpus::Cpu;
 pub(crate) use log::Line;
+pub(crate) use notes::{prstatus_note, qemu_note};
 pub(crate) use queues::Queue;
 pub(crate) use tasks::{NewTask, TaskList};
 

@@ -9,10 +9,11 @@ use vmcore_dump::RawNote;
 use super::Machine;
 use crate::SynthError;
 use crate::generation::LogForm;
+use crate::scenario::Route;
 
 impl Machine<'_> {
     /// The VMCOREINFO note.
-    pub(crate) fn vmcoreinfo(&self, build_id: &[u8; 20]) -> Result<RawNote, SynthError> {
+    pub(crate) fn vmcoreinfo(&self, build_id: &[u8; 20], route: Route) -> Result<RawNote, SynthError> {
         let facts = &self.generation.facts;
         let regions = &self.space.regions;
         let mut text = format!("OSRELEASE={}\n", facts.release);
@@ -44,7 +45,9 @@ impl Machine<'_> {
         line(&mut text, "NUMBER(KERNEL_IMAGE_SIZE)=1073741824");
         line(&mut text, "NUMBER(sme_mask)=0");
         // A crash kernel adds it: readers know by it that each CPU has its note in memory, too.
-        line(&mut text, "CRASHTIME=0");
+        if route == Route::Kdump {
+            line(&mut text, "CRASHTIME=0");
+        }
         Ok(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc: text.into_bytes() })
     }
 

@@ -108,6 +108,11 @@ impl Space {
         tables.set(physical, place, raw, || allocate(next, PAGE_SIZE, PAGE_SIZE));
     }
 
+    /// The kernel's own top-level table, and how many levels there are.
+    pub(crate) const fn page_tables(&self) -> (PhysAddr, u8) {
+        (self.tables.root, self.tables.levels)
+    }
+
     /// Physical memory that nobody has.
     pub(crate) fn allocate(&mut self, size: u64, align: u64) -> PhysAddr {
         allocate(&mut self.next, size, align)

@@ -59,6 +59,8 @@ const CATALOG: &[(&str, &str)] = catalog![
     "behind-user-code",
     "behind-loop",
     "custom-stack",
+    "qemu",
+    "qemu-five-levels",
     "short-fault",
 ];
 

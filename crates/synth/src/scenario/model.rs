@@ -38,6 +38,8 @@ pub struct Scenario {
     pub uptime: f64,
     /// 4 or 5 levels of page tables.
     pub page_levels: Option<u8>,
+    /// Who took the dump.
+    pub route: Route,
     /// The kernel generations on which this can be; all where there are none.
     pub kernels: Vec<String>,
     /// Whether kernel code is preempted. Only kernels that choose at boot can.
@@ -60,6 +62,17 @@ pub struct Scenario {
     pub missing: Missing,
     /// What an analysis must say.
     pub expect: Expected,
+}
+
+/// Who took a dump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// The crash kernel: a note for each CPU that answered, also in memory.
+    #[default]
+    Kdump,
+    /// QEMU: two notes for each virtual CPU. They are numbered the other way round than Linux numbers its CPUs.
+    Qemu,
 }
 
 /// A huge page of 2 MiB.

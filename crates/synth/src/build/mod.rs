@@ -1,0 +1,97 @@
+//! From a scenario and a kernel generation to a machine's memory, its vmlinux and its notes.
+
+mod machine;
+mod tasks;
+
+use vmcore_dump::RawNote;
+use vmcore_memory::VirtAddr;
+
+use crate::SynthError;
+use crate::generation::Generation;
+use crate::machine::Machine;
+use crate::memory::physical::Physical;
+use crate::plan;
+use crate::random::Random;
+use crate::scenario::{Doing, Policy, Scenario, State, Task, Under};
+use crate::stack::Bounds;
+use crate::vmlinux::code::{CallGraph, Code};
+use crate::vmlinux::elf;
+use crate::vmlinux::image::Image;
+use machine::Builder;
+
+/// The most CPUs of a synthetic machine.
+pub const MAX_CPUS: u32 = 512;
+
+/// A synthetic machine, ready to be written.
+#[derive(Debug)]
+pub struct Synthetic {
+    /// Its memory.
+    pub memory: Physical,
+    /// The notes of its dump.
+    pub notes: Vec<RawNote>,
+    /// The file that describes its kernel.
+    pub vmlinux: Vec<u8>,
+}
+
+/// Builds the machine of `scenario` on a kernel of `generation`. The same seed gives the same bytes.
+///
+/// # Errors
+///
+/// [`SynthError`] where the scenario asks for what cannot be.
+pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<Synthetic, SynthError> {
+    if !(1..=MAX_CPUS).contains(&scenario.cpus) {
+        return Err(SynthError::scenario(format!("there are {} CPUs; hint: 1 to {MAX_CPUS}", scenario.cpus)));
+    }
+    let mut random = Random::new(seed);
+    let mut build_id = [0; 20];
+    build_id.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
+    let code = Code::lay_out(generation, calls(scenario, generation)?);
+    let image = Image::link(generation, code)?;
+    let vmlinux = elf::write(generation, &image, &build_id)?;
+    let levels = scenario.page_levels.unwrap_or(4);
+    let machine = Machine::boot(generation, image, &mut random, levels)?;
+    let mut builder = Builder::new(scenario, machine)?;
+    builder.add_pages()?;
+    builder.add_processes()?;
+    builder.add_idle_tasks()?;
+    builder.add_tasks()?;
+    let notes = builder.finish(&build_id)?;
+    Ok(Synthetic { memory: builder.machine.space.physical, notes, vmlinux })
+}
+
+/// Every call that is seen on a stack.
+fn calls(scenario: &Scenario, generation: &Generation) -> Result<CallGraph, SynthError> {
+    let mut graph = CallGraph::of(generation);
+    let nowhere = Bounds { low: VirtAddr::default(), high: VirtAddr::default() };
+    for task in scenario.task.iter().chain([&sleeper(0)]) {
+        let planned = plan::plan(generation, task, nowhere)?;
+        plan::chains(&planned.layers).iter().for_each(|chain| graph.add_chain(chain));
+    }
+    let idle = [generation.chain("idle")?, generation.chain("schedule")?].concat();
+    graph.add_chain(&idle);
+    Ok(graph)
+}
+
+/// One of the many that do nothing.
+fn sleeper(number: i32) -> Task {
+    Task {
+        pid: SLEEPERS + number,
+        tgid: None,
+        comm: format!("sleeper/{number}"),
+        process: None,
+        cpu: 0,
+        state: State::Sleeping,
+        seconds: 1.0,
+        policy: Policy::Fair,
+        doing: Doing::Sleep,
+        under: Under::Nothing,
+    }
+}
+
+/// The thread id of the first sleeper.
+const SLEEPERS: i32 = 100_000;
+
+fn nanoseconds(seconds: f64) -> u64 {
+    // Negative and absurd times saturate.
+    (seconds * 1e9) as u64
+}

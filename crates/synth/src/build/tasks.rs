@@ -1,0 +1,173 @@
+//! The tasks: their structures, their stacks, their places in run queues.
+
+use vmcore_memory::{Registers, VirtAddr};
+
+use super::machine::Builder;
+use super::{nanoseconds, sleeper};
+use crate::SynthError;
+use crate::machine::{Cpu, NewTask};
+use crate::plan::{self, Plan};
+use crate::scenario::{Policy, State, Task};
+use crate::stack::{Bounds, Layer, StackBuilder};
+
+/// `THREAD_SIZE`.
+const THREAD_SIZE: u64 = 16 << 10;
+
+impl Builder<'_, '_> {
+    /// The idle task of each CPU. That of the first is `init_task`, the head of the list of all tasks.
+    pub(super) fn add_idle_tasks(&mut self) -> Result<(), SynthError> {
+        let init = self.machine.variable("init_task")?;
+        let signal = self.machine.variable("init_signals")?;
+        for cpu in self.cpus.clone() {
+            let size = self.machine.generation.size_of("task_struct")?;
+            let at = if cpu.number == 0 { init } else { self.machine.space.allocate_object(size) };
+            let runs = !self.runs_something(cpu.number);
+            let stack = self.new_stack();
+            let mut functions = self.machine.generation.chain("idle")?.to_vec();
+            if !runs {
+                functions.extend(self.machine.generation.chain("schedule")?.iter().cloned());
+            }
+            let layers = [Layer::Calls(functions)];
+            let saved_sp = if runs {
+                let registers = self.stack_builder(stack, None).write(&layers)?;
+                self.registers.insert(cpu.number, (0, registers));
+                VirtAddr::default()
+            } else {
+                self.stack_builder(stack, None).write_switched_out(&layers)?
+            };
+            let task = NewTask {
+                comm: format!("swapper/{}", cpu.number),
+                stack: stack.low,
+                saved_sp,
+                cpu: cpu.number,
+                on_cpu: runs,
+                queued: true,
+                prio: 120,
+                last_arrival: if runs { self.clock_ns } else { 0 },
+                ..NewTask::default()
+            };
+            self.machine.write_task(at, &task)?;
+            if let Some(queue) = self.queues.get_mut(cpu.number as usize) {
+                (queue.idle, queue.current) = (at, at);
+            }
+            if cpu.number == 0 {
+                self.tasks.add(&mut self.machine, at, (0, 0), Some(signal))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn runs_something(&self, cpu: u32) -> bool {
+        self.scenario.task.iter().any(|task| task.state == State::Running && task.cpu == cpu)
+    }
+
+    pub(super) fn add_tasks(&mut self) -> Result<(), SynthError> {
+        let scenario = self.scenario;
+        for task in &scenario.task {
+            self.add_task(task)?;
+        }
+        for number in 0..scenario.sleepers {
+            let cpu = number % scenario.cpus;
+            self.add_task(&Task { cpu, ..sleeper(number.cast_signed()) })?;
+        }
+        let init = self.machine.variable("init_task")?;
+        std::mem::take(&mut self.tasks).finish(&mut self.machine, init)
+    }
+
+    fn add_task(&mut self, task: &Task) -> Result<(), SynthError> {
+        let cpu = self.cpus.get(task.cpu as usize).copied();
+        let cpu = cpu.ok_or_else(|| SynthError::scenario(format!("pid {} is on CPU {}", task.pid, task.cpu)))?;
+        let planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
+        let stack = self.new_stack();
+        let mut written = self.describe(task, stack)?;
+        if task.state == State::Running {
+            let registers = self.running_registers(&planned, stack, &cpu)?;
+            if self.registers.insert(task.cpu, (task.pid, registers)).is_some() {
+                return Err(SynthError::scenario(format!("two tasks run on CPU {}", task.cpu)));
+            }
+        } else {
+            written.saved_sp = self.stack_builder(stack, None).write_switched_out(&planned.layers)?;
+        }
+        let size = self.machine.generation.size_of("task_struct")?;
+        let at = self.machine.space.allocate_object(size);
+        self.machine.write_task(at, &written)?;
+        self.tasks.add(&mut self.machine, at, (written.pid, written.tgid), None)?;
+        self.enqueue(task, at);
+        if self.scenario.missing.stacks.contains(&task.pid) {
+            self.forget(stack)?;
+        }
+        Ok(())
+    }
+
+    fn running_registers(&mut self, planned: &Plan, stack: Bounds, cpu: &Cpu) -> Result<Registers, SynthError> {
+        if let (true, Some(user)) = (planned.user_mode, planned.general) {
+            return Ok(user);
+        }
+        let registers = self.stack_builder(stack, Some(cpu.irq_stack)).write(&planned.layers)?;
+        let place = registers;
+        Ok(planned.general.map_or(registers, |general| general.with_return_frame(&place)))
+    }
+
+    /// What the task's own structure says.
+    fn describe(&self, task: &Task, stack: Bounds) -> Result<NewTask, SynthError> {
+        let unknown = |name: &String| SynthError::scenario(format!("there is no process '{name}'"));
+        let mm = match &task.process {
+            Some(name) => Some(*self.processes.get(name).ok_or_else(|| unknown(name))?),
+            None => None,
+        };
+        let since = self.clock_ns.saturating_sub(nanoseconds(task.seconds));
+        let (policy, prio) = match task.policy {
+            Policy::Fair => (0, 120),
+            Policy::Fifo(priority) => (1, 99 - i32::from(priority.min(99))),
+            Policy::Deadline => (6, -1),
+        };
+        Ok(NewTask {
+            pid: task.pid,
+            tgid: task.tgid.unwrap_or(task.pid),
+            comm: task.comm.clone(),
+            stack: stack.low,
+            saved_sp: VirtAddr::default(),
+            state: match task.state {
+                State::Running | State::Queued => 0,
+                State::Sleeping => 1,
+                State::Blocked => 2,
+            },
+            cpu: task.cpu,
+            on_cpu: task.state == State::Running,
+            queued: matches!(task.state, State::Running | State::Queued),
+            policy,
+            prio,
+            mm,
+            last_arrival: since,
+            last_queued: if task.state == State::Queued { since } else { 0 },
+        })
+    }
+
+    fn enqueue(&mut self, task: &Task, at: VirtAddr) {
+        let Some(queue) = self.queues.get_mut(task.cpu as usize) else { return };
+        match (task.state, task.policy) {
+            (State::Running, _) => (queue.current, queue.busy) = (at, true),
+            (State::Queued, Policy::Fair) => queue.fair.push(at),
+            (State::Queued, Policy::Fifo(priority)) => queue.real_time.push((at, 99 - u64::from(priority.min(99)))),
+            (State::Queued, Policy::Deadline) => queue.deadline.push(at),
+            _ => {}
+        }
+    }
+
+    fn new_stack(&mut self) -> Bounds {
+        let low = self.machine.space.allocate_mapped(THREAD_SIZE, THREAD_SIZE);
+        Bounds { low, high: low.wrapping_add(THREAD_SIZE) }
+    }
+
+    fn stack_builder(&mut self, stack: Bounds, irq_stack: Option<Bounds>) -> StackBuilder<'_> {
+        StackBuilder::new(&mut self.machine.space, &self.machine.image.code, &self.heads, (stack, irq_stack))
+    }
+
+    fn forget(&mut self, stack: Bounds) -> Result<(), SynthError> {
+        for page in (stack.low.get()..stack.high.get()).step_by(4096) {
+            let physical = self.machine.space.translate(VirtAddr::new(page))?;
+            self.machine.space.physical.remove(physical.pfn());
+        }
+        Ok(())
+    }
+}

@@ -58,9 +58,15 @@ impl Planner<'_> {
                 self.system_call(task, &[chain])?;
             }
             Doing::Loop => self.system_call(task, &["loop"])?,
-            Doing::Stack { calls } => {
+            Doing::Stack { calls, page } => {
                 self.system_call(task, &[])?;
-                self.calls.extend(calls.iter().cloned());
+                for function in calls {
+                    self.calls.push(function.clone());
+                    if let Some(page) = page {
+                        self.flush();
+                        self.layers.push(Layer::Local(page.clone()));
+                    }
+                }
             }
             Doing::Fault { address } => self.fault(task, *address, "fault")?,
             Doing::WaitOnPage { address } => self.fault(task, *address, "wait-on-page")?,

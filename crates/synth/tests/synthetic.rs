@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use vmcore_debuginfo::{Vmlinux, VmlinuxKind};
 use vmcore_dump::Dump;
 use vmcore_memory::{ReadPhysical, VirtAddr};
-use vmcore_synth::scenario::{self, Scenario};
+use vmcore_synth::scenario::{self, Doing, Scenario};
 use vmcore_synth::{DumpForm, Generation, Synthetic, build};
 
 fn machine(name: &str, kernel: &str, seed: u64) -> Synthetic {
@@ -70,6 +70,15 @@ fn what_cannot_be_is_refused_with_a_reason() {
     assert!(refused(&|scenario| scenario.cpus = 513).contains("1 to 512"));
     assert!(refused(&|scenario| scenario.task[1].cpu = 9).contains("CPU 9"));
     assert!(refused(&|scenario| scenario.task[1].cpu = 1).contains("two tasks run on CPU 1"));
+    assert!(refused(&|scenario| scenario.task[1].pid = 200).contains("one pid"));
+    assert!(refused(&|scenario| scenario.task[1].seconds = f64::NAN).contains("NaN"));
+    assert!(refused(&|scenario| scenario.task[1].seconds = 31.0).contains("longer than the machine was up"));
+    assert!(refused(&|scenario| scenario.process[0].map[0].at += 4096).contains("multiple of 2 MiB"));
+    assert!(refused(&|scenario| scenario.process[0].map[0].at = 0xffff_8000_0020_0000).contains("user address"));
+    assert!(refused(&|scenario| scenario.offline = vec![0]).contains("never started"));
+    assert!(refused(&|scenario| scenario.uptime = f64::INFINITY).contains("cannot be"));
+    let deep = Doing::Stack { calls: vec!["recursive".to_owned(); 1000], page: None };
+    assert!(refused(&|scenario| scenario.task[1].doing = deep.clone()).contains("deeper than its stack"));
     assert!(refused(&|scenario| scenario.process.clear()).contains("no process 'victim'"));
     assert!(refused(&|scenario| scenario.page.clear()).contains("needs a page"));
     assert!(Generation::named("2.4").unwrap_err().to_string().contains("4.19, 5.10"));

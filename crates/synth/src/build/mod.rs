@@ -39,9 +39,7 @@ pub struct Synthetic {
 ///
 /// [`SynthError`] where the scenario asks for what cannot be.
 pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<Synthetic, SynthError> {
-    if !(1..=MAX_CPUS).contains(&scenario.cpus) {
-        return Err(SynthError::scenario(format!("there are {} CPUs; hint: 1 to {MAX_CPUS}", scenario.cpus)));
-    }
+    scenario.check()?;
     let mut random = Random::new(seed);
     let mut build_id = [0; 20];
     build_id.iter_mut().for_each(|byte| *byte = random.below(256) as u8);

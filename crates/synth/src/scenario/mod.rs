@@ -1,6 +1,7 @@
 //! Scenarios: what a machine was doing when it stopped, in words that do not depend on its kernel.
 
 mod catalog;
+mod check;
 mod model;
 
 pub use catalog::{named, names};

@@ -238,6 +238,9 @@ pub enum Doing {
     Stack {
         /// Their names.
         calls: Vec<String>,
+        /// The page whose `struct page` each of them has among its local variables.
+        #[serde(default)]
+        page: Option<String>,
     },
 }
 

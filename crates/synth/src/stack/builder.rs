@@ -71,6 +71,14 @@ impl<'m> StackBuilder<'m> {
         })
     }
 
+    /// That the innermost frame is still on a stack: below each is a guard page.
+    fn check_depth(&self) -> Result<(), SynthError> {
+        let inside = self.inside.as_deref().unwrap_or_default();
+        let too_deep = |_| SynthError::scenario(format!("a task is deeper than its stack, in '{inside}'"));
+        // The first function of all has its stack pointer at the very top.
+        self.space.translate(self.sp.wrapping_sub(1)).map(drop).map_err(too_deep)
+    }
+
     /// Enters `name`: by a call from the innermost function, or as the first.
     fn call(&mut self, name: &str) -> Result<(), SynthError> {
         let callee = self.code.function(name)?;
@@ -91,7 +99,7 @@ impl<'m> StackBuilder<'m> {
             Kind::Copy | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => {}
         }
         self.inside = Some(callee.name.clone());
-        Ok(())
+        self.check_depth()
     }
 
     /// Goes to the interrupt stack where `caller` is code that does so before it calls.

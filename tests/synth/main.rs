@@ -1,0 +1,96 @@
+//! The command `synth`: what it writes, what it refuses, and that a scenario of one's own works.
+
+// All of this is test code, which clippy does not see in helpers.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vmcore-thp")).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_list_has_every_scenario_kernel_and_form() {
+    let output = run(&["synth", "list"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    for name in vmcore_synth::scenario::names().chain(["4.19", "6.12", "kdump-split"]) {
+        assert!(text.contains(name), "{name} is not in the list");
+    }
+}
+
+#[test]
+fn files_are_written_once_and_replaced_only_by_force() {
+    let parent = TempDir::new().unwrap();
+    let directory = parent.path().join("dump");
+    let to = directory.to_str().unwrap();
+    let arguments = ["synth", "thp-livelock", "--kernel", "4.19", "--form", "kdump-split", "--output", to];
+    let output = run(&arguments);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_eq!(names(&directory), ["expected.json", "vmcore", "vmcore.part2", "vmlinux"]);
+    let first = fs::read(directory.join("vmcore")).unwrap();
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--force"));
+    assert_eq!(run(&[&arguments[..], &["--force", "--seed", "2"]].concat()).status.code(), Some(0));
+    assert!(fs::read(directory.join("vmcore")).unwrap() != first, "another seed, other bytes");
+}
+
+/// A case from the field: its stack, its process, what the answer must be.
+#[test]
+fn a_scenario_of_ones_own_is_analyzed_as_it_says() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("field-case.toml");
+    fs::write(&file, include_str!("field-case.toml")).unwrap();
+    let dump = directory.path().join("dump");
+    let output = run(&["synth", file.to_str().unwrap(), "--kernel", "5.10", "--output", dump.to_str().unwrap()]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let [vmcore, vmlinux] = ["vmcore", "vmlinux"].map(|name| dump.join(name).into_os_string().into_string().unwrap());
+    let output = run(&["analyze", &vmcore, &vmlinux]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("thp-split-page-fault-livelock (confirmed)") && text.contains("pid 4711"), "{text}");
+    let output = run(&["bt", "--pid", "4711", &vmcore, &vmlinux]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let functions = ["__schedule", "_cond_resched", "split_huge_page_to_list", "try_to_split", "madvise_cold"];
+    let places: Vec<_> =
+        functions.iter().map(|name| text.find(name).unwrap_or_else(|| panic!("{name}: {text}"))).collect();
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_a_hint() {
+    let directory = TempDir::new().unwrap();
+    let to = directory.path().to_str().unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = run(&[&["synth"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        stderr(&output)
+    };
+    assert!(refused(&["idle"]).contains("--output"));
+    assert!(refused(&["nothing", "-o", to]).contains("synth list"));
+    assert!(refused(&["idle", "-o", to, "--kernel", "2.4"]).contains("4.19, 5.10, 6.1, 6.12"));
+    assert!(refused(&["idle", "-o", to, "--form", "zip"]).contains("kdump-zlib"));
+    assert!(refused(&["idle", "-o", to, "--cpus", "1000"]).contains("1 to 512"));
+    assert!(refused(&["missing.toml", "-o", to]).contains("cannot read missing.toml"));
+    let broken = directory.path().join("broken.toml");
+    fs::write(&broken, "cpus = 1\n[[task]]\npid = 1\n").unwrap();
+    assert!(refused(&[broken.to_str().unwrap(), "-o", to]).contains("missing field"));
+}

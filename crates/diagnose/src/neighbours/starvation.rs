@@ -12,6 +12,7 @@ use super::spinlock::on_cpu;
 use super::{Neighbour, lock_text, stuck_in, watchdog};
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
+use crate::names::syscall_function;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
 
@@ -101,8 +102,11 @@ fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     let stack = facts.running_on(cpu.cpu).filter(|stack| stack.error.is_none() && !stack.frames.is_empty());
     let Some(stack) = stack.filter(|_| cpu.registers.is_some()) else { return false };
     let mut interrupted = stack.interrupts.iter().map(|interrupt| interrupt.registers).peekable();
-    // A CPU that was stopped in user code has only the code that stopped it.
-    interrupted.peek().is_none() || interrupted.any(|registers| !registers.user_mode())
+    // A CPU that was stopped in user code has only the code that stopped it. A system call came from user code, too, but
+    // what runs is the kernel's.
+    interrupted.peek().is_none()
+        || interrupted.any(|registers| !registers.user_mode())
+        || syscall_function(&stack.frames).is_some()
 }
 
 fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> Evidence {

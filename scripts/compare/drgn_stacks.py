@@ -34,6 +34,7 @@ KERNEL_START = 0xFF00_0000_0000_0000
 FIRST_FUNCTIONS = (
     "ret_from_fork",
     "secondary_startup_64",
+    "common_startup_64",
     "start_cpu0",
     "x86_64_start_kernel",
     "start_kernel",

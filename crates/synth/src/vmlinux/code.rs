@@ -244,3 +244,50 @@ fn epilogue(function: &Function) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes() -> impl Iterator<Item = Code> {
+        let generations = Generation::all().unwrap();
+        generations.into_iter().map(|generation| Code::lay_out(&generation, CallGraph::of(&generation)))
+    }
+
+    #[test]
+    fn every_call_leads_to_the_function_that_it_names() {
+        let mut calls = 0;
+        for code in codes() {
+            for function in code.functions().iter().filter(|function| function.kind != Kind::Copy) {
+                for (callee, returns) in &function.returns {
+                    let end = usize::try_from(function.offset + returns).unwrap();
+                    let call = &code.bytes[end - 5..end];
+                    let distance = i32::from_le_bytes(call[1..].try_into().unwrap());
+                    let target = (end as i64 + i64::from(distance)).cast_unsigned();
+                    assert_eq!((call[0], target), (0xe8, code.function(callee).unwrap().offset), "{}", function.name);
+                    calls += 1;
+                }
+            }
+        }
+        assert!(calls > 100, "{calls}");
+    }
+
+    #[test]
+    fn unwind_rows_are_in_order_and_cover_each_body() {
+        for code in codes() {
+            let rows = code.orc();
+            assert!(rows.is_sorted_by(|a, b| a.offset < b.offset));
+            for function in code.functions() {
+                let body = function.offset + function.body();
+                assert!(body < function.offset + function.size, "{}", function.name);
+                let row = rows.iter().rev().find(|row| row.offset <= body).unwrap();
+                let depth = match row.orc {
+                    Orc::Call { offset, .. } => offset,
+                    Orc::FramePointer => 16,
+                    Orc::Outermost | Orc::Registers { .. } => 8,
+                };
+                assert_eq!(depth, function.depth(), "{}", function.name);
+            }
+        }
+    }
+}

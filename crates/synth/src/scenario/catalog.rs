@@ -61,6 +61,9 @@ const CATALOG: &[(&str, &str)] = catalog![
     "custom-stack",
     "qemu",
     "qemu-five-levels",
+    "real-time-hog",
+    "busy-kernel",
+    "busy-user",
     "short-fault",
 ];
 

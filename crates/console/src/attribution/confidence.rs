@@ -1,6 +1,6 @@
 //! How sure each line of the best solution is, by what the solutions cost that differ in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::line::Line;
 use super::search::{Solution, Step};
@@ -41,25 +41,47 @@ pub(crate) fn confidences(solution: &Solution, lines: &[Line]) -> Vec<f32> {
     against.into_iter().map(|sum| 1.0 / (1.0 + sum)).collect()
 }
 
+/// Lines that two solutions give to different CPUs: the line, whom the one gives it to, whom the other.
+type Differences = Vec<(usize, u16, u16)>;
+
 /// The lines up to `last` that two solutions give to different CPUs, without lines of equal text that were only swapped.
 fn differing(solution: &Solution, lines: &[Line], (one, other): (u32, u32), last: usize) -> Vec<usize> {
     let pairs = solution.backwards(one).zip(solution.backwards(other)).take(MAX_BACK);
-    let mut differ = Vec::new();
-    for (back, ((one, one_step), (other, other_step))) in pairs.enumerate() {
-        if one == other {
-            break;
-        }
-        let Some(line) = last.checked_sub(back) else { break };
-        if one_step.printer != other_step.printer {
-            differ.push((line, one_step.printer, other_step.printer));
-        }
-    }
+    let apart = pairs.take_while(|((one, _), (other, _))| one != other);
+    let both: Differences = apart
+        .enumerate()
+        .filter_map(|(back, ((_, one), (_, other)))| Some((last.checked_sub(back)?, one.printer, other.printer)))
+        .collect();
+    let names = same_printers(&both);
+    let named = |other: u16| names.get(&other).copied();
+    let differ: Vec<_> = both.into_iter().filter(|(_, one, other)| named(*other) != Some(*one)).collect();
     let text = |line: &usize| lines.get(*line).map(|line| line.text);
-    let mut balance: HashMap<(Option<u64>, u16), i32> = HashMap::new();
+    let mut balance: HashMap<Option<u64>, HashMap<Option<u16>, i32>> = HashMap::new();
     for (line, one, other) in &differ {
-        *balance.entry((text(line), *one)).or_default() += 1;
-        *balance.entry((text(line), *other)).or_default() -= 1;
+        let of_text = balance.entry(text(line)).or_default();
+        *of_text.entry(Some(*one)).or_default() += 1;
+        *of_text.entry(named(*other)).or_default() -= 1;
     }
-    let is_swapped = |line: &usize| balance.iter().all(|((of, _), count)| *of != text(line) || *count == 0);
+    let is_swapped =
+        |line: &usize| balance.get(&text(line)).is_some_and(|counts| counts.values().all(|count| *count == 0));
     differ.into_iter().map(|(line, ..)| line).filter(|line| !is_swapped(line)).collect()
+}
+
+/// Printers are numbered in the order in which they begin, which may differ: each of the other solution's is the one
+/// of this solution that it has the most lines in common with.
+fn same_printers(both: &Differences) -> HashMap<u16, u16> {
+    let mut common: BTreeMap<(u16, u16), u32> = BTreeMap::new();
+    for (_, one, other) in both {
+        *common.entry((*one, *other)).or_default() += 1;
+    }
+    let mut pairs: Vec<_> = common.into_iter().collect();
+    // Stable: of equals the lowest numbers.
+    pairs.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let (mut names, mut taken) = (HashMap::new(), HashSet::new());
+    for ((one, other), _) in pairs {
+        if !names.contains_key(&other) && taken.insert(one) {
+            names.insert(other, one);
+        }
+    }
+    names
 }

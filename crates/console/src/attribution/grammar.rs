@@ -12,6 +12,7 @@
 
 use std::sync::OnceLock;
 
+use crate::event::Event as Report;
 use crate::registers::RowKind;
 use crate::token::Token;
 
@@ -35,6 +36,8 @@ const PARTS: [Part; 3] = [Part::Top, Part::Nested, Part::User];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     Event,
+    /// The head of the trace of a task that does not run.
+    Task,
     Modules,
     MoreModules,
     Cpu,
@@ -61,7 +64,7 @@ pub(crate) enum State {
 
 use RowKind::{Cr2, Cs, Dr0, Dr3, Fs, OrigRax, Pkru, R10, R13, Rax, Rbp, Rdx, Rsp};
 use State::{Bottom, CallTrace, Close, Code, Cpu, Done, End, Entry, Event, Frame, Hardware, Maybe};
-use State::{Modules, MoreModules, Open, Rip, Row, Taints};
+use State::{Modules, MoreModules, Open, Rip, Row, Taints, Task};
 
 /// The rows of a dump in order; the rest is only printed at the top.
 const GENERAL: [RowKind; 6] = [RowKind::Rsp, Rax, Rdx, Rbp, R10, R13];
@@ -70,7 +73,9 @@ const EDGES: &[(State, State, f32)] = &[
     (Event, Event, 0.7),
     (Event, Modules, 0.4),
     (Event, Cpu, 1.0),
-    (Event, CallTrace, 2.5),
+    (Event, Task, 2.0),
+    (Task, Task, 2.0),
+    (Task, CallTrace, 0.2),
     (Modules, MoreModules, 0.7),
     (Modules, Cpu, 0.3),
     (MoreModules, MoreModules, 0.3),
@@ -106,16 +111,18 @@ const EDGES: &[(State, State, f32)] = &[
     (Open, Bottom, 3.0),
     (Open, Rip(Part::Nested), 2.5),
     (Frame, Frame, 0.4),
-    (Frame, Maybe, 1.5),
+    (Frame, Maybe, 1.0),
     (Frame, Entry, 2.0),
     (Frame, Bottom, 2.0),
     (Frame, Close, 2.5),
+    (Frame, Task, 4.0),
     (Frame, Event, 4.0),
-    (Maybe, Frame, 1.2),
+    (Maybe, Frame, 0.8),
     (Maybe, Maybe, 0.7),
     (Maybe, Entry, 2.0),
     (Maybe, Bottom, 2.0),
     (Maybe, Close, 3.0),
+    (Maybe, Task, 4.0),
     (Maybe, Event, 4.0),
     (Entry, Rip(Part::Nested), 0.4),
     (Entry, Rip(Part::User), 1.5),
@@ -124,6 +131,7 @@ const EDGES: &[(State, State, f32)] = &[
     (Entry, Frame, 2.5),
     (Bottom, Rip(Part::User), 0.2),
     (Bottom, Maybe, 3.0),
+    (Bottom, Task, 3.0),
     (Bottom, Event, 3.0),
     (Row(Part::Nested, R13), Frame, 0.4),
     (Row(Part::Nested, R13), Maybe, 1.5),
@@ -136,6 +144,7 @@ const EDGES: &[(State, State, f32)] = &[
     (Close, Open, 0.7),
     (Close, Event, 2.0),
     (Close, Done, 3.0),
+    (Done, Task, 0.9),
     (Done, Event, 0.7),
     (Done, End, 2.0),
     (Done, Modules, 4.0),
@@ -148,12 +157,13 @@ const EDGES: &[(State, State, f32)] = &[
     (Close, Maybe, 2.5),
     (Close, Entry, 2.5),
     (MoreModules, Row(Part::Top, Cr2), 3.0),
+    (End, Task, 1.0),
     (End, Event, 0.7),
     (End, Rip(Part::Top), 2.0),
 ];
 
 /// Every node: those of the table's order of declaration, with the parts and rows multiplied out.
-const NODES: usize = 15 + 3 * 2 + 3 * 13;
+const NODES: usize = 16 + 3 * 2 + 3 * 13;
 
 impl State {
     /// The node's number, below [`NODES`].
@@ -174,9 +184,10 @@ impl State {
             Bottom => 12,
             End => 13,
             Done => 14,
-            Rip(part) => 15 + part as usize,
-            Code(part) => 18 + part as usize,
-            Row(part, row) => 21 + part as usize * 13 + row as usize,
+            Task => 15,
+            Rip(part) => 16 + part as usize,
+            Code(part) => 19 + part as usize,
+            Row(part, row) => 22 + part as usize * 13 + row as usize,
         }
     }
 
@@ -184,6 +195,7 @@ impl State {
     pub(crate) fn of(token: &Token) -> Vec<Self> {
         let in_parts = |state: fn(Part) -> Self| PARTS.map(state).to_vec();
         match token {
+            Token::Event(Report::Task { .. } | Report::HungTask { .. }) => vec![Task],
             Token::Event(_) => vec![Event],
             Token::Modules => vec![Modules],
             Token::MoreModules => vec![MoreModules],

@@ -54,7 +54,10 @@ mod cost {
     pub(super) const CALLER: f32 = -1.0;
     pub(super) const NO_CALLER: f32 = 3.0;
     pub(super) const OTHER_KIND_OF_STACK: f32 = 3.0;
-    pub(super) const OTHER_STACK: f32 = 4.0;
+    pub(super) const WRONG_SIDE: f32 = 5.0;
+    pub(super) const OWN_STACK: f32 = -1.0;
+    pub(super) const STACK_OF_OTHER: f32 = 3.0;
+    pub(super) const OTHER_STACK: f32 = 6.0;
     pub(super) const SAME_STACK: f32 = -3.0;
     pub(super) const SAME_VALUE: f32 = -2.5;
     pub(super) const REPEATED_VALUE: f32 = -1.0;
@@ -104,21 +107,24 @@ pub(crate) struct Context<'a> {
 }
 
 impl Printer {
-    /// A CPU that prints for the first time, and what that costs.
-    pub(crate) fn open(id: u16, line: &Line, printers: &[Rc<Self>], index: u32) -> Option<(State, f32)> {
-        let state = *line.states.first()?;
-        let mut cost = match state {
-            State::Event => cost::OPEN_EVENT,
-            State::Cpu => cost::OPEN_CPU,
-            _ if index < EARLY => cost::OPEN_EARLY,
-            _ => cost::OPEN_MIDDLE,
-        };
+    /// What a line could be of a CPU that prints for the first time, and what that costs.
+    pub(crate) fn open(line: &Line, printers: &[Rc<Self>], index: u32) -> impl Iterator<Item = (State, f32)> {
         let cpu = cpu_of(&line.token);
-        if cpu.is_some() && printers.iter().any(|printer| printer.cpu == cpu) {
-            cost += cost::SECOND;
-        }
-        let known = printers.iter().any(|printer| line.caller.is_some() && printer.caller == line.caller);
-        (id < u16::MAX).then_some((state, cost + cost::SWITCH + if known { cost::OTHER_CALLER } else { 0.0 }))
+        let second = cpu.is_some() && printers.iter().any(|printer| printer.cpu == cpu);
+        let known = line.caller.is_some() && printers.iter().any(|printer| printer.caller == line.caller);
+        let shared =
+            cost::SWITCH + if second { cost::SECOND } else { 0.0 } + if known { cost::OTHER_CALLER } else { 0.0 };
+        line.states.iter().map(move |state| {
+            let cost = match state {
+                State::Event | State::Task => cost::OPEN_EVENT,
+                State::Cpu => cost::OPEN_CPU,
+                // The dump above the trace comes soon after the line that names the CPU.
+                State::Rip(Part::Top) | State::Code(Part::Top) | State::Row(Part::Top, _) => cost::OPEN_MIDDLE,
+                _ if index < EARLY => cost::OPEN_EARLY,
+                _ => cost::OPEN_MIDDLE,
+            };
+            (*state, cost + shared)
+        })
     }
 
     /// The first line of a CPU.
@@ -159,8 +165,11 @@ impl Printer {
         }
         let options = line.states.iter().map(|state| (*state, grammar::cost(self.state, *state)));
         let (state, order) = options.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        let evidence = self.identity_cost(line) + self.stack_cost(state, line) + self.value_cost(line, printers);
-        let evidence = evidence + self.per_cpu_cost(line, printers) + self.caller_of_last_cost(line);
+        let evidence = self.identity_cost(state, line) + self.stack_cost(state, line) + self.value_cost(line, printers);
+        let evidence = evidence
+            + self.per_cpu_cost(line, printers)
+            + self.caller_of_last_cost(line)
+            + self.side_cost(state, line, printers);
         let chain = if line.is_place() { context.chains.cost(self.place, line.text) } else { 0.0 };
         Some((state, shared + order + evidence + chain))
     }
@@ -175,11 +184,14 @@ impl Printer {
         next.cpu = cpu_of(&line.token).or(self.cpu);
         match &line.token {
             Token::Cpu(cpu) => next.pid = Some(cpu.pid),
-            Token::Event(Event::SoftLockup(lockup)) => next.pid = u32::try_from(lockup.pid).ok(),
+            Token::Event(Event::SoftLockup(lockup)) => {
+                next.pid = u32::try_from(lockup.pid).ok();
+                next.panics = false;
+            }
             Token::Event(Event::Panic(_)) => (next.place, next.panics) = (0, true),
             Token::Open(stack) => next.in_interrupt = stack == "IRQ",
             Token::Close(_) | Token::CallTrace => next.in_interrupt = false,
-            Token::Event(Event::CutHere) | Token::End => next.place = 0,
+            Token::Event(_) | Token::End => (next.place, next.panics) = (0, false),
             _ => {}
         }
         if line.is_place() {
@@ -243,7 +255,7 @@ impl Printer {
         }
     }
 
-    fn identity_cost(&self, line: &Line) -> f32 {
+    fn identity_cost(&self, state: State, line: &Line) -> f32 {
         let cpu = match (self.cpu, cpu_of(&line.token)) {
             (Some(known), Some(cpu)) if known == cpu => cost::SAME_CPU,
             (Some(_), Some(_)) => cost::OTHER_CPU,
@@ -255,7 +267,9 @@ impl Printer {
             _ => 0.0,
         };
         let panics = line.frame_symbol() == Some("panic");
-        cpu + pid + if panics && !self.panics { cost::NO_PANIC } else { 0.0 }
+        // `panic()` prints no registers of its own.
+        let dumps = self.panics && state == State::Rip(Part::Top);
+        cpu + pid + if panics && !self.panics || dumps { cost::NO_PANIC } else { 0.0 }
     }
 
     fn caller_of_last_cost(&self, line: &Line) -> f32 {
@@ -280,21 +294,38 @@ impl Printer {
         }
     }
 
+    /// User code has no kernel pointers in its registers; kernel code has pointers into its own stack.
+    fn side_cost(&self, state: State, line: &Line, printers: &[Rc<Self>]) -> f32 {
+        let State::Row(part, kind) = state else { return 0.0 };
+        let Token::Row(row) = &line.token else { return 0.0 };
+        if part == Part::User {
+            let kernel = line.values.iter().any(|(_, value)| *value >> 63 == 1);
+            return if kernel { cost::WRONG_SIDE } else { 0.0 };
+        }
+        // System calls begin with -ENOSYS in RAX (`arch/x86/entry/entry_64.S`), and user code's dump shows that.
+        let enosys = kind == RowKind::Rax && row.values.contains(&("rax", 38u64.wrapping_neg()));
+        let on_stack = |printer: &Self| {
+            let stack = printer.stack;
+            stack.is_some() && line.values.iter().any(|(_, value)| Some(*value >> STACK_SHIFT) == stack)
+        };
+        let stack = match () {
+            () if on_stack(self) => cost::OWN_STACK,
+            () if printers.iter().any(|other| on_stack(other)) => cost::STACK_OF_OTHER,
+            () => 0.0,
+        };
+        stack + if enosys { cost::WRONG_SIDE } else { 0.0 }
+    }
+
     /// Per-CPU areas lie in the order of the CPUs' numbers (`mm/percpu.c`, `pcpu_embed_first_chunk()`), at least within a
     /// memory node.
     fn per_cpu_cost(&self, line: &Line, printers: &[Rc<Self>]) -> f32 {
-        let (Some(cpu), Some(base)) = (self.cpu, gs_base(line)) else { return 0.0 };
-        if self.gs_base == Some(base) {
-            return cost::SAME_CPU;
+        let Some(base) = gs_base(line) else { return 0.0 };
+        match (self.gs_base, self.cpu) {
+            (Some(known), _) if known == base => cost::SAME_CPU,
+            (Some(_), _) => cost::OTHER_CPU,
+            (None, Some(cpu)) => order_cost(cpu, base, printers),
+            (None, None) => 0.0,
         }
-        let others = printers.iter().filter_map(|other| Some((other.cpu?, other.gs_base?)));
-        let near = others.filter(|(other, known)| *other != cpu && known.abs_diff(base) < NODE);
-        let each = near.map(
-            |(other, known)| {
-                if (other < cpu) == (known < base) { cost::IN_ORDER } else { cost::OUT_OF_ORDER }
-            },
-        );
-        each.sum()
     }
 
     /// A value that only this CPU has shown so far speaks for it, most where it moves between registers; one that all
@@ -348,6 +379,15 @@ fn cpu_of(token: &Token) -> Option<u32> {
         Token::Event(event) => event.cpu(),
         _ => None,
     }
+}
+
+/// How well the place of a per-CPU area fits between those of other CPUs.
+fn order_cost(cpu: u32, base: u64, printers: &[Rc<Printer>]) -> f32 {
+    let others = printers.iter().filter_map(|other| Some((other.cpu?, other.gs_base?)));
+    let near = others.filter(|(other, known)| *other != cpu && known.abs_diff(base) < NODE);
+    let each =
+        near.map(|(other, known)| if (other < cpu) == (known < base) { cost::IN_ORDER } else { cost::OUT_OF_ORDER });
+    each.sum()
 }
 
 /// Where the per-CPU area of the line's CPU lies.

@@ -110,8 +110,9 @@ fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>) -> Vec<Ca
                 way(cost, To::Next(at, state));
             }
         }
-        if let Some((state, cost)) = Printer::open(hypothesis.next_id, line, &hypothesis.printers, context.index) {
-            way(cost, To::Open(state));
+        if hypothesis.next_id < NOBODY {
+            let opened = Printer::open(line, &hypothesis.printers, context.index);
+            opened.for_each(|(state, cost)| way(cost, To::Open(state)));
         }
     }
     ways.sort_by(|a, b| a.cost.total_cmp(&b.cost));

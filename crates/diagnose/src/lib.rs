@@ -13,6 +13,7 @@ mod evidence;
 mod facts;
 mod fault;
 mod fix;
+mod from_log;
 pub mod graph;
 mod judge;
 mod known_issues;
@@ -30,6 +31,7 @@ mod waited_page;
 
 pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine};
+pub use from_log::{FaultingCopy, LogDiagnosis, from_log};
 pub use judge::{Options, judge};
 pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,

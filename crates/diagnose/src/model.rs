@@ -120,6 +120,8 @@ pub mod issue {
     pub const PANIC: &str = "kernel-panic";
     /// Somebody asked for the crash.
     pub const CRASH_REQUESTED: &str = "crash-requested";
+    /// The kernel found itself in a state that it did not expect, and went on.
+    pub const WARNING: &str = "kernel-warning";
 }
 
 /// The answer in one place.

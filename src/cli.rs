@@ -88,7 +88,9 @@ pub(crate) enum Command {
     /// Show who runs on each CPU and who waits for it
     Runq(Input),
     /// Print the kernel log
-    Dmesg(Input),
+    Dmesg(Dmesg),
+    /// Say what a console log, a vmcore-dmesg.txt or a serial capture tells, and put each CPU's trace together
+    Log(Log),
     /// Say what the dump is of
     Info(Input),
     /// Translate a virtual address, with every page-table entry on the way
@@ -199,6 +201,24 @@ pub(crate) struct Analyze {
     pub(crate) spin_threshold: Nanoseconds,
 }
 
+/// How to print the kernel log.
+#[derive(Args, Debug)]
+pub(crate) struct Dmesg {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// The lines of each caller together, as the kernel recorded who printed them
+    #[arg(long)]
+    pub(crate) by_caller: bool,
+}
+
+/// Which log to read.
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    /// The log's text; standard input if left out or `-`
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    pub(crate) file: PathBuf,
+}
+
 /// Which stacks to show.
 #[derive(Args, Debug)]
 pub(crate) struct Bt {
@@ -265,6 +285,8 @@ pub(crate) enum Document {
     Runq,
     /// The kernel log
     Dmesg,
+    /// What a log tells
+    Log,
     /// The dump
     Info,
     /// A translation

@@ -1,8 +1,9 @@
 //! `ps`, `runq` and `dmesg`: lists that need no arguments.
 
-use vmcore_report::{dmesg::Dmesg, ps::Ps, runq::Runq};
+use vmcore_report::dmesg::{Dmesg, Order};
+use vmcore_report::{ps::Ps, runq::Runq};
 
-use crate::cli::Input;
+use crate::cli::{self, Input};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Context, Session};
@@ -24,12 +25,13 @@ pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<S
     Ok(found(snapshot.cpus.iter().any(|cpu| cpu.run_queue.is_some())))
 }
 
-pub(crate) fn dmesg(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = Session::open(&arguments.input, context)?;
     let mut gaps = session.kernel.gaps().to_vec();
     let log = context.step("reading the log", || session.kernel.log(&mut gaps));
     context.warn_gaps(&gaps);
-    output.write(&Dmesg::new(&log, &gaps))?;
+    let order = if arguments.by_caller { Order::Caller } else { Order::Sequence };
+    output.write(&Dmesg::new(&log, &gaps, order))?;
     Ok(found(!log.is_empty()))
 }
 

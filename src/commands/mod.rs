@@ -5,6 +5,7 @@ mod bt;
 mod distill;
 mod info;
 mod lists;
+mod log;
 mod machine;
 mod profile;
 mod synth;
@@ -36,7 +37,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
         Command::Bt(arguments) => bt::run(arguments, &context, output),
         Command::Ps(input) => lists::ps(input, &context, output),
         Command::Runq(input) => lists::runq(input, &context, output),
-        Command::Dmesg(input) => lists::dmesg(input, &context, output),
+        Command::Dmesg(arguments) => lists::dmesg(arguments, &context, output),
+        Command::Log(arguments) => log::run(arguments, &context, output),
         Command::Info(input) => info::run(input, &context, output),
         Command::Vtop(arguments) => vtop::run(arguments, &context, output),
         Command::Distill(input) => distill::run(input, &context, output),

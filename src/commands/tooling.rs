@@ -1,7 +1,9 @@
 //! Commands that need no dump: schemas, shell completions, the manual page.
 
 use clap_complete::Shell;
-use vmcore_report::{analyze::Analyze, bt::Bt, dmesg::Dmesg, info::Info, json_schema, ps::Ps, runq::Runq, vtop::Vtop};
+use vmcore_report::{
+    analyze::Analyze, bt::Bt, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq, vtop::Vtop,
+};
 
 use crate::cli::Document;
 use crate::failure::Failure;
@@ -15,6 +17,7 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Ps => json_schema::<Ps<'static>>(),
         Document::Runq => json_schema::<Runq<'static>>(),
         Document::Dmesg => json_schema::<Dmesg<'static>>(),
+        Document::Log => json_schema::<Log<'static>>(),
         Document::Info => json_schema::<Info<'static>>(),
         Document::Vtop => json_schema::<Vtop<'static>>(),
     };

@@ -2,7 +2,7 @@
 
 use crate::run;
 
-const REPORTS: [&str; 7] = ["analyze", "bt", "ps", "runq", "dmesg", "info", "vtop"];
+const REPORTS: [&str; 8] = ["analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop"];
 
 #[test]
 fn usage_errors_exit_with_2() {

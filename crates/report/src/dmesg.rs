@@ -1,5 +1,6 @@
 //! `dmesg`: the kernel log.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use anstyle::Style;
@@ -10,7 +11,18 @@ use vmcore_kernel::{LogDevice, LogRecord};
 use crate::duration::LogTime;
 use crate::{Gap, Painted, Report, Sanitized, Theme};
 
-/// The kernel log, oldest record first.
+/// In which order records are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As they were printed.
+    #[default]
+    Sequence,
+    /// Those of each caller together, callers in the order of their first record: what CPUs printed at the same time
+    /// is told apart.
+    Caller,
+}
+
+/// The kernel log, oldest record first, or by caller.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Dmesg")]
 pub struct Dmesg<'a> {
@@ -18,6 +30,8 @@ pub struct Dmesg<'a> {
     pub records: Vec<Record<'a>>,
     /// What could not be read.
     pub gaps: Vec<Gap<'a>>,
+    #[serde(skip)]
+    order: Order,
 }
 
 /// One record.
@@ -55,9 +69,32 @@ pub struct Device<'a> {
 impl<'a> Dmesg<'a> {
     /// The log with what could not be read of it.
     #[must_use]
-    pub fn new(log: &'a [LogRecord], gaps: &'a [vmcore_kernel::Gap]) -> Self {
-        Self { records: log.iter().map(Record::new).collect(), gaps: gaps.iter().map(Gap::new).collect() }
+    pub fn new(log: &'a [LogRecord], gaps: &'a [vmcore_kernel::Gap], order: Order) -> Self {
+        let mut records: Vec<_> = log.iter().map(Record::new).collect();
+        if order == Order::Caller {
+            by_caller(&mut records);
+        }
+        Self { records, gaps: gaps.iter().map(Gap::new).collect(), order }
     }
+}
+
+/// Records whose caller the kernel did not keep are one group.
+fn by_caller(records: &mut [Record<'_>]) {
+    let mut first: HashMap<Option<String>, u64> = HashMap::new();
+    for record in &*records {
+        first.entry(record.caller.clone()).or_insert(record.seq);
+    }
+    // The sort is stable: the records of a caller keep their order.
+    records.sort_by_key(|record| first.get(&record.caller).copied());
+}
+
+/// `--- cpu:3: 57 records ---` before the first record of a caller. `rest` begins with it.
+fn write_caller(rest: &[Record<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Some(first) = rest.first() else { return Ok(()) };
+    let count = rest.iter().take_while(|record| record.caller == first.caller).count();
+    let plural = if count == 1 { "" } else { "s" };
+    let name = first.caller.as_deref().unwrap_or("caller not recorded");
+    writeln!(out, "{}", Painted(theme.heading, format_args!("--- {name}: {count} record{plural} ---")))
 }
 
 impl<'a> Record<'a> {
@@ -79,7 +116,12 @@ impl<'a> Record<'a> {
 impl Report for Dmesg<'_> {
     /// As `dmesg`: every line with its time stamp. What was still being written is marked.
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        for record in &self.records {
+        let mut caller = None;
+        for (number, record) in self.records.iter().enumerate() {
+            if self.order == Order::Caller && caller != Some(&record.caller) {
+                caller = Some(&record.caller);
+                write_caller(self.records.get(number..).unwrap_or_default(), out, theme)?;
+            }
             let style = style(record.level, theme);
             let mark = if record.unfinished { " (unfinished)" } else { "" };
             for line in record.text.split('\n') {

@@ -17,6 +17,7 @@ mod gap;
 mod hex;
 pub mod info;
 mod json;
+pub mod log;
 pub mod machine;
 pub mod ps;
 pub mod runq;

@@ -2,7 +2,7 @@
 
 mod drawing;
 mod proof;
-mod text;
+pub(crate) mod text;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -273,7 +273,7 @@ fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
 }
 
 impl<'a> Verdict<'a> {
-    fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
+    pub(crate) fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
         Self {
             issue: verdict.issue,
             confidence: verdict.confidence.name(),
@@ -376,7 +376,7 @@ impl<'a> Refutation<'a> {
 }
 
 impl<'a> KnownIssue<'a> {
-    fn new(known: &'a diagnose::KnownIssue) -> Self {
+    pub(crate) fn new(known: &'a diagnose::KnownIssue) -> Self {
         Self {
             id: &known.id,
             mechanism: &known.mechanism,
@@ -394,7 +394,7 @@ impl<'a> KnownIssue<'a> {
 }
 
 impl<'a> Remedy<'a> {
-    fn new(remedy: &'a diagnose::Remedy) -> Self {
+    pub(crate) fn new(remedy: &'a diagnose::Remedy) -> Self {
         Self { action: &remedy.action, command: remedy.command.as_deref(), why: &remedy.why }
     }
 }

@@ -8,7 +8,7 @@ use anstyle::Style;
 
 use super::drawing::draw;
 use super::proof::write_proof;
-use super::{Analyze, Remedy, Spinner, Splitter};
+use super::{Analyze, KnownIssue, Remedy, Spinner, Splitter, Verdict};
 use crate::bt::write_stacks;
 use crate::duration::or_unknown;
 use crate::wrap::{Lines, SCREEN};
@@ -22,7 +22,7 @@ impl Report for Analyze<'_> {
         write_verdict(self, out, theme)?;
         write_who(self, out, theme)?;
         write_why(self, out, theme)?;
-        write_remedies(self, out, theme)?;
+        write_remedies(&self.remedy, out, theme)?;
         if !self.has_details() {
             return Ok(());
         }
@@ -47,17 +47,36 @@ impl Analyze<'_> {
 }
 
 /// A line of its own with an empty one before it.
-pub(super) fn heading(text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+pub(crate) fn heading(text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     writeln!(out, "\n{}", Painted(theme.heading, text))
 }
 
 /// Untrusted text, wrapped and indented.
-pub(super) fn paragraph(indent: usize, text: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn paragraph(indent: usize, text: &str, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{}", Lines::new(indent, &Sanitized::new(text).to_string()))
 }
 
 fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let verdict = &report.verdict;
+    write_answer(&report.verdict, out, theme)?;
+    writeln!(out)?;
+    row("kernel", &kernel_line(report), out, theme)?;
+    if let Some(message) = &report.panic.message {
+        row("panic", &panic_line(report, message), out, theme)?;
+    }
+    write_unknown_count(report.unknown.len(), out, theme)
+}
+
+/// How much could not be told: a reader of the first screen must know.
+pub(crate) fn write_unknown_count(count: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    match count {
+        0 => Ok(()),
+        1 => row("unknown", "one thing could not be told: see below", out, theme),
+        count => row("unknown", &format!("{count} things could not be told: see below"), out, theme),
+    }
+}
+
+/// The verdict by name, how sure it is, and in one sentence.
+pub(crate) fn write_answer(verdict: &Verdict<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let (issue, style) = match (verdict.issue, verdict.confidence) {
         (Some(issue), "confirmed" | "probable") => (issue, theme.bad),
         (Some(issue), _) => (issue, theme.doubtful),
@@ -66,21 +85,11 @@ fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io
     };
     let confidence = verdict.issue.map(|_| format!(" ({})", verdict.confidence)).unwrap_or_default();
     writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, format_args!("{issue}{confidence}")))?;
-    paragraph(2, verdict.summary, out)?;
-    writeln!(out)?;
-    row("kernel", &kernel_line(report), out, theme)?;
-    if let Some(message) = &report.panic.message {
-        row("panic", &panic_line(report, message), out, theme)?;
-    }
-    match report.unknown.len() {
-        0 => Ok(()),
-        1 => row("unknown", "one thing could not be told: see below", out, theme),
-        count => row("unknown", &format!("{count} things could not be told: see below"), out, theme),
-    }
+    paragraph(2, verdict.summary, out)
 }
 
 /// A label and its text, aligned.
-fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+pub(crate) fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     write!(out, "  {} ", Painted(theme.dim, format_args!("{label:<9}")))?;
     write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()))
 }
@@ -164,7 +173,7 @@ fn write_splitter(splitter: &Splitter<'_>, width: usize, out: &mut dyn Write, st
 }
 
 /// A name in quotes, padded as a whole.
-pub(super) struct Quoted<'a>(pub(super) &'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,7 +183,10 @@ impl fmt::Display for Quoted<'_> {
 
 fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     draw(report, out, theme)?;
-    let Some(known) = &report.known_issue else { return Ok(()) };
+    report.known_issue.as_ref().map_or(Ok(()), |known| write_known_issue(known, out, theme))
+}
+
+pub(crate) fn write_known_issue(known: &KnownIssue<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     heading("Known issue", out, theme)?;
     row("id", known.id, out, theme)?;
     row("here", &format!("{}: {}", known.in_this_kernel, known.why), out, theme)?;
@@ -182,12 +194,12 @@ fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Re
     row("fixed by", known.fixed_by, out, theme)
 }
 
-fn write_remedies(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    if report.remedy.is_empty() {
+pub(crate) fn write_remedies(remedies: &[Remedy<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    if remedies.is_empty() {
         return Ok(());
     }
     heading("What to do", out, theme)?;
-    for (index, Remedy { action, command, why }) in report.remedy.iter().enumerate() {
+    for (index, Remedy { action, command, why }) in remedies.iter().enumerate() {
         write!(out, "  {}. ", index + 1)?;
         write!(out, "{}", Lines::hanging(5, &Sanitized::new(action).to_string()))?;
         paragraph(5, why, out)?;

@@ -4,7 +4,7 @@ use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{Caller, Gap, LogDevice, LogRecord, Page};
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr};
 use vmcore_report::Hex;
-use vmcore_report::dmesg::Dmesg;
+use vmcore_report::dmesg::{Dmesg, Order};
 use vmcore_report::info::{DebugInfo, Info};
 use vmcore_report::machine::{Dump, Kernel, Panic};
 use vmcore_report::ps::Ps;
@@ -53,9 +53,26 @@ fn dmesg() {
         LogRecord { unfinished: true, ..record(3, 4, "half a li") },
     ];
     let gaps = [Gap::new("kernel log", "one place is damaged")];
-    let report = Dmesg::new(&log, &gaps);
+    let report = Dmesg::new(&log, &gaps, Order::Sequence);
     insta::assert_snapshot!("dmesg_text", text(&report));
     insta::assert_snapshot!("dmesg_json", json(&report));
+}
+
+#[test]
+fn dmesg_by_caller() {
+    let by = |seq, caller| LogRecord { caller, timestamp_ns: 0, ..record(seq, 6, &format!("record {seq}")) };
+    let (cpu, task) = (Some(Caller::Cpu(3)), Some(Caller::Task(150)));
+    let log = [by(0, cpu), by(1, task), by(2, cpu), by(3, None), by(4, task)];
+    insta::assert_snapshot!(text(&Dmesg::new(&log, &[], Order::Caller)), @r"
+    --- cpu:3: 2 records ---
+    [    0.000000] record 0
+    [    0.000000] record 2
+    --- task:150: 2 records ---
+    [    0.000000] record 1
+    [    0.000000] record 4
+    --- caller not recorded: 1 record ---
+    [    0.000000] record 3
+    ");
 }
 
 fn info() -> Info<'static> {

@@ -7,6 +7,7 @@
 
 mod analyze;
 mod lists;
+mod log;
 mod machine;
 mod schema;
 mod stacks;

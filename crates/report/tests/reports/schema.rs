@@ -58,6 +58,12 @@ impl Validator<'_> {
                 };
             }
             "properties" => return self.properties(schema, value, path),
+            "additionalProperties" => {
+                for (name, field) in value.as_object().into_iter().flatten() {
+                    self.problem(argument, field, &format!("{path}.{name}"))?;
+                }
+                true
+            }
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     self.problem(argument, item, &format!("{path}[{index}]"))?;
@@ -89,6 +95,7 @@ fn is_of(kind: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),

@@ -1,0 +1,359 @@
+//! `log`: what a kernel log tells.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_console as console;
+use vmcore_diagnose as diagnose;
+
+use crate::Hex;
+use crate::analyze::{KnownIssue, Remedy, Verdict};
+
+/// What a kernel log tells, put together by CPU.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Log")]
+pub struct Log<'a> {
+    /// The file as the caller named it; `-` for standard input.
+    pub path: String,
+    /// The machine.
+    pub kernel: Kernel<'a>,
+    /// How the kernel panicked; null where the log does not say that it did.
+    pub panic: Option<Panic<'a>>,
+    /// The soft lockups, the last of each CPU, by CPU.
+    pub lockups: Vec<Lockup<'a>>,
+    /// Everything that the kernel reported, in the order of the lines.
+    pub events: Vec<Event<'a>>,
+    /// What each CPU printed about where it was, in the order of the lines; a CPU that reported twice is here twice.
+    pub cpus: Vec<CpuReport<'a>>,
+    /// The copies between kernel and user memory that fault, one for each task.
+    pub copies: Vec<Copy<'a>>,
+    /// The answer: from a log at most `probable`.
+    pub verdict: Verdict<'a>,
+    /// What a log cannot show, and what of this one could not be told.
+    pub unknown: &'a [String],
+    /// The known bug that it looks like.
+    pub known_issue: Option<KnownIssue<'a>>,
+    /// What to do, most effective first.
+    pub remedy: Vec<Remedy<'a>>,
+    /// What was read.
+    pub extent: Extent,
+}
+
+/// What the log says of the machine; null for what it does not say.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogKernel")]
+pub struct Kernel<'a> {
+    /// `uname -r`.
+    pub release: Option<&'a str>,
+    /// The build, as far as the log has it.
+    pub version: Option<&'a str>,
+    /// The letters of the taint flags; empty where the kernel was not tainted.
+    pub taint: Option<&'a str>,
+    /// The machine's name for itself.
+    pub hardware: Option<&'a str>,
+}
+
+/// A panic.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogPanic")]
+pub struct Panic<'a> {
+    /// What follows `Kernel panic - not syncing: `.
+    pub message: &'a str,
+    /// The CPU that panicked.
+    pub cpu: Option<u32>,
+    /// The thread id of the task on it.
+    pub pid: Option<i32>,
+}
+
+/// A soft lockup.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Lockup")]
+pub struct Lockup<'a> {
+    /// The CPU.
+    pub cpu: u32,
+    /// For how long, as the watchdog printed it.
+    pub seconds: u64,
+    /// The name of the task that had it, chosen by itself.
+    pub comm: &'a str,
+    /// The task's thread id.
+    pub pid: i32,
+}
+
+/// Something that the kernel reported.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogEvent")]
+pub struct Event<'a> {
+    /// `soft-lockup`, `hard-lockup`, `hung-task`, `rcu-stall`, `backtrace`, `task`, `oops`, `warning`, `panic` or
+    /// `out-of-memory`.
+    pub kind: &'static str,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// When, in nanoseconds since boot.
+    pub timestamp_ns: Option<u64>,
+    /// The CPU that it is about.
+    pub cpu: Option<u32>,
+    /// The thread id of the task that it is about.
+    pub pid: Option<i32>,
+    /// What the kernel said, where that is more than the fields above.
+    pub text: Option<&'a str>,
+}
+
+/// One report with its trace.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CpuReport")]
+pub struct CpuReport<'a> {
+    /// The CPU; null where the lines that name it are missing.
+    pub cpu: Option<u32>,
+    /// The thread id of the task on it.
+    pub pid: Option<i32>,
+    /// The task's name, chosen by itself.
+    pub comm: Option<&'a str>,
+    /// What the report is about, by the names of events.
+    pub about: Vec<&'static str>,
+    /// The CPU's own registers, above the trace.
+    pub registers: Option<Registers<'a>>,
+    /// The trace, innermost first.
+    pub frames: Vec<Frame<'a>>,
+    /// Registers within the trace: what exceptions and interrupts stopped; user code last.
+    pub interrupted: Vec<Interrupted<'a>>,
+    /// How sure it is that all of this was printed by one CPU, 0 to 1.
+    pub attribution: f32,
+    /// The lines that the report was put together from, counted from 1.
+    pub lines: Vec<u64>,
+}
+
+/// A register dump.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogRegisters")]
+pub struct Registers<'a> {
+    /// The function; null for user code and where its line is missing.
+    pub symbol: Option<&'a str>,
+    /// Bytes from the function's start.
+    pub offset: Option<u64>,
+    /// Whether user code was running.
+    pub user_mode: Option<bool>,
+    /// The values by name. Registers whose line is missing are not there.
+    pub values: BTreeMap<&'a str, Hex>,
+}
+
+/// One entry of a trace.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogFrame")]
+pub struct Frame<'a> {
+    /// The function; null where the kernel printed an address only.
+    pub symbol: Option<&'a str>,
+    /// Bytes from its start.
+    pub offset: Option<u64>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// The module it is in; null for the kernel itself.
+    pub module: Option<&'a str>,
+    /// The address, where it was printed.
+    pub address: Option<Hex>,
+    /// Whether the kernel's unwinder found it; otherwise (`?`) it only lies on the stack.
+    pub reliable: bool,
+    /// The stack: `TASK`, `IRQ`, `NMI`; null where the log does not say.
+    pub stack: Option<&'a str>,
+}
+
+/// Registers within a trace.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogInterrupted")]
+pub struct Interrupted<'a> {
+    /// The number of the entry that follows, counted from 0.
+    pub before_frame: usize,
+    /// The registers.
+    pub registers: Registers<'a>,
+}
+
+/// A copy between kernel and user memory that faults.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FaultingCopy")]
+pub struct Copy<'a> {
+    /// The CPU; null where the lines that name it are missing.
+    pub cpu: Option<u32>,
+    /// The task's thread id.
+    pub pid: Option<i32>,
+    /// The task's name, chosen by itself.
+    pub comm: Option<&'a str>,
+    /// The function that copies.
+    pub function: &'a str,
+    /// The user address that it had come to.
+    pub address: Hex,
+    /// The system call's function.
+    pub syscall_function: Option<&'a str>,
+    /// As in the report.
+    pub attribution: f32,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogExtent")]
+pub struct Extent {
+    /// Lines.
+    pub lines: u64,
+    /// Those that are a kernel's without doubt.
+    pub kernel_lines: u64,
+    /// Lines of reports that fit no CPU's report.
+    pub unattributed_lines: u64,
+}
+
+impl<'a> Log<'a> {
+    /// The log and what was made of it.
+    #[must_use]
+    pub fn new(path: String, log: &'a console::Log, found: &'a diagnose::LogDiagnosis) -> Self {
+        let panic = log.panic().map(|(message, trace)| Panic {
+            message,
+            cpu: trace.and_then(|trace| trace.cpu),
+            pid: trace.and_then(|trace| trace.pid),
+        });
+        let console::Extent { lines, kernel_lines, unattributed_lines, .. } = log.extent;
+        Self {
+            path,
+            kernel: Kernel::new(&log.machine),
+            panic,
+            lockups: log.lockups().into_iter().map(Lockup::new).collect(),
+            events: log.events.iter().map(Event::new).collect(),
+            cpus: log.traces.iter().map(CpuReport::new).collect(),
+            copies: found.copies.iter().map(Copy::new).collect(),
+            verdict: Verdict::new(&found.verdict, None),
+            unknown: &found.unknown,
+            known_issue: found.known_issue.as_ref().map(KnownIssue::new),
+            remedy: found.remedy.iter().map(Remedy::new).collect(),
+            extent: Extent { lines, kernel_lines, unattributed_lines },
+        }
+    }
+}
+
+impl<'a> Kernel<'a> {
+    fn new(machine: &'a console::Machine) -> Self {
+        let console::Machine { release, version, taint, hardware } = machine;
+        Self {
+            release: release.as_deref(),
+            version: version.as_deref(),
+            taint: taint.as_deref(),
+            hardware: hardware.as_deref(),
+        }
+    }
+}
+
+impl<'a> Lockup<'a> {
+    fn new(lockup: &'a console::SoftLockup) -> Self {
+        let console::SoftLockup { cpu, seconds, comm, pid } = lockup;
+        Self { cpu: *cpu, seconds: *seconds, comm, pid: *pid }
+    }
+}
+
+impl<'a> Event<'a> {
+    fn new(occurrence: &'a console::Occurrence) -> Self {
+        use console::Event as E;
+        let event = &occurrence.event;
+        let (pid, text) = match event {
+            E::SoftLockup(lockup) => (Some(lockup.pid), None),
+            E::HungTask { pid, comm, .. } => (Some(*pid), Some(comm)),
+            E::Task { pid, comm } => (*pid, Some(comm)),
+            E::RcuStall(text) | E::Oops(text) | E::Warning(text) | E::Panic(text) | E::OutOfMemory(text) => {
+                (None, Some(text))
+            }
+            E::HardLockup { .. } | E::Backtrace { .. } | E::CutHere => (None, None),
+        };
+        let cpu = match event {
+            E::HardLockup { cpu } => Some(*cpu),
+            other => other.cpu(),
+        };
+        Self {
+            kind: kind(event),
+            line: occurrence.line.saturating_add(1),
+            timestamp_ns: occurrence.timestamp_ns,
+            cpu,
+            pid,
+            text: text.map(String::as_str),
+        }
+    }
+}
+
+fn kind(event: &console::Event) -> &'static str {
+    use console::Event as E;
+    match event {
+        E::SoftLockup(_) => "soft-lockup",
+        E::HardLockup { .. } => "hard-lockup",
+        E::HungTask { .. } => "hung-task",
+        E::RcuStall(_) => "rcu-stall",
+        E::Backtrace { .. } => "backtrace",
+        E::Task { .. } => "task",
+        E::Oops(_) => "oops",
+        E::Warning(_) => "warning",
+        E::Panic(_) => "panic",
+        E::OutOfMemory(_) => "out-of-memory",
+        E::CutHere => "cut-here",
+    }
+}
+
+impl<'a> CpuReport<'a> {
+    fn new(trace: &'a console::Trace) -> Self {
+        let interrupted = |at: &'a console::Interrupted| Interrupted {
+            before_frame: at.before_frame,
+            registers: Registers::new(&at.registers),
+        };
+        Self {
+            cpu: trace.cpu,
+            pid: trace.pid,
+            comm: trace.comm.as_deref(),
+            about: trace.events.iter().map(kind).collect(),
+            registers: trace.registers.as_ref().map(Registers::new),
+            frames: trace.frames.iter().map(Frame::new).collect(),
+            interrupted: trace.interrupted.iter().map(interrupted).collect(),
+            attribution: rounded(trace.attribution),
+            lines: trace.lines.iter().map(|(line, _)| line.saturating_add(1)).collect(),
+        }
+    }
+}
+
+/// Two digits are more than a confidence means.
+fn rounded(confidence: f32) -> f32 {
+    (confidence * 100.0).round() / 100.0
+}
+
+impl<'a> Registers<'a> {
+    fn new(dump: &'a console::RegisterDump) -> Self {
+        let location = dump.location.as_ref();
+        Self {
+            symbol: location.and_then(|location| location.symbol.as_deref()),
+            offset: location.and_then(|location| location.offset),
+            user_mode: dump.user_mode,
+            values: dump.values.iter().map(|(name, value)| (*name, Hex(*value))).collect(),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn new(frame: &'a console::TraceFrame) -> Self {
+        let console::TraceFrame { frame: console::Frame { location, reliable }, stack } = frame;
+        Self {
+            symbol: location.symbol.as_deref(),
+            offset: location.offset,
+            size: location.size,
+            module: location.module.as_deref(),
+            address: location.address.map(Hex::from),
+            reliable: *reliable,
+            stack: stack.as_deref(),
+        }
+    }
+}
+
+impl<'a> Copy<'a> {
+    fn new(copy: &'a diagnose::FaultingCopy) -> Self {
+        Self {
+            cpu: copy.cpu,
+            pid: copy.pid,
+            comm: copy.comm.as_deref(),
+            function: &copy.function,
+            address: copy.address.into(),
+            syscall_function: copy.syscall_function.as_deref(),
+            attribution: rounded(copy.attribution),
+        }
+    }
+}

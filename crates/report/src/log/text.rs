@@ -1,0 +1,208 @@
+//! A log for people: the answer and what to do on the first screen, then the trace of each CPU.
+
+use std::io::{self, Write};
+
+use super::{Copy, CpuReport, Frame, Lockup, Log, Registers};
+use crate::analyze::text::{
+    Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count,
+};
+use crate::wrap::SCREEN;
+use crate::{Painted, Report, Sanitized, Theme};
+
+/// More CPUs than this are only counted in the answer.
+const MAX_ROWS: usize = 8;
+
+/// Below this, a report may have lines of other CPUs.
+const DOUBTFUL: f32 = 0.8;
+
+/// General registers in the kernel's own order, four to a line.
+const SHOWN: [&str; 16] =
+    ["rsp", "eflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r12", "r13", "r14", "cr2"];
+
+impl Report for Log<'_> {
+    fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        write_answer(&self.verdict, out, theme)?;
+        write_machine(self, out, theme)?;
+        write_who(self, out, theme)?;
+        if let Some(known) = &self.known_issue {
+            write_known_issue(known, out, theme)?;
+        }
+        write_remedies(&self.remedy, out, theme)?;
+        let reports: Vec<_> = self.cpus.iter().filter(|report| report.has_state()).collect();
+        if reports.is_empty() && self.unknown.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))?;
+        reports.iter().try_for_each(|report| write_report(report, out, theme))?;
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        heading("Not known", out, theme)?;
+        self.unknown.iter().try_for_each(|what| {
+            write!(out, "  - ")?;
+            write!(out, "{}", crate::wrap::Lines::hanging(4, &Sanitized::new(what).to_string()))
+        })
+    }
+}
+
+impl CpuReport<'_> {
+    /// Whether it shows where the CPU was.
+    fn has_state(&self) -> bool {
+        !self.frames.is_empty() || self.registers.is_some() || !self.interrupted.is_empty()
+    }
+}
+
+fn write_machine(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    writeln!(out)?;
+    let release = log.kernel.release.unwrap_or("(the log does not name its release)");
+    let taint = match log.kernel.taint {
+        None => String::new(),
+        Some("") => ", not tainted".to_owned(),
+        Some(flags) => format!(", tainted {flags}"),
+    };
+    row("kernel", &format!("{release}{taint}"), out, theme)?;
+    if let Some(hardware) = log.kernel.hardware {
+        row("hardware", hardware, out, theme)?;
+    }
+    if let Some(panic) = &log.panic {
+        let who = match (panic.cpu, panic.pid) {
+            (Some(cpu), Some(pid)) => format!("CPU {cpu}, pid {pid}: "),
+            (Some(cpu), None) => format!("CPU {cpu}: "),
+            _ => String::new(),
+        };
+        row("panic", &format!("{who}{}", panic.message), out, theme)?;
+    }
+    row("log", &format!("{} lines, {} reports", log.extent.lines, log.cpus.len()), out, theme)?;
+    write_unknown_count(log.unknown.len(), out, theme)
+}
+
+fn write_who(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    if log.lockups.is_empty() && log.copies.is_empty() {
+        return Ok(());
+    }
+    heading("Who", out, theme)?;
+    let comms = log.lockups.iter().map(|lockup| lockup.comm).chain(log.copies.iter().filter_map(|copy| copy.comm));
+    let width = comms.map(|comm| Quoted(comm).to_string().chars().count()).max().unwrap_or_default().max(1);
+    log.lockups.iter().take(MAX_ROWS).try_for_each(|lockup| write_lockup(lockup, width, out, theme))?;
+    more(log.lockups.len(), "CPUs are locked up", out)?;
+    log.copies.iter().take(MAX_ROWS).try_for_each(|copy| write_copy(copy, width, out, theme))?;
+    more(log.copies.len(), "CPUs fault", out)
+}
+
+fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
+    match count.checked_sub(MAX_ROWS) {
+        Some(more @ 1..) => writeln!(out, "  ... and {more} more {what}"),
+        _ => Ok(()),
+    }
+}
+
+/// `stuck   CPU 7    pid 28356    "split_v2"  for 11 s`
+fn write_lockup(lockup: &Lockup<'_>, width: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Lockup { cpu, seconds, comm, pid } = lockup;
+    let comm = Quoted(comm);
+    writeln!(out, "  {} CPU {cpu:<4} pid {pid:<8} {comm:<width$} for {seconds} s", Painted(theme.bad, "stuck  "))
+}
+
+/// `faults  CPU 6    pid 28355    "split_v2"  at 0xc000100000 (__se_sys_newfstat), 45 % sure`
+fn write_copy(copy: &Copy<'_>, width: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let or_unknown = |number: Option<String>| number.unwrap_or_else(|| "?".to_owned());
+    let cpu = or_unknown(copy.cpu.map(|cpu| cpu.to_string()));
+    let pid = or_unknown(copy.pid.map(|pid| pid.to_string()));
+    let comm = copy.comm.map_or_else(|| "?".to_owned(), |comm| Quoted(comm).to_string());
+    let function = Sanitized::new(copy.syscall_function.unwrap_or(copy.function));
+    let address = copy.address;
+    write!(
+        out,
+        "  {} CPU {cpu:<4} pid {pid:<8} {comm:<width$} at {address} ({function})",
+        Painted(theme.bad, "faults ")
+    )?;
+    writeln!(out, ", {}", Painted(sureness_style(copy.attribution, theme), Sure(copy.attribution)))
+}
+
+/// A confidence in words.
+struct Sure(f32);
+
+impl std::fmt::Display for Sure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} % sure", self.0 * 100.0)
+    }
+}
+
+fn sureness_style(attribution: f32, theme: &Theme) -> anstyle::Style {
+    if attribution < DOUBTFUL { theme.doubtful } else { theme.dim }
+}
+
+fn write_report(report: &CpuReport<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    heading(&title(report), out, theme)?;
+    let sure = Painted(sureness_style(report.attribution, theme), Sure(report.attribution));
+    writeln!(out, "  {} {sure} that these lines belong together", Painted(theme.dim, extent(report)))?;
+    if let Some(registers) = &report.registers {
+        write_registers("at", registers, out, theme)?;
+    }
+    let mut stack = None;
+    for (number, frame) in report.frames.iter().enumerate() {
+        write_interrupted(report, number, out, theme)?;
+        if frame.stack.is_some() && frame.stack != stack {
+            stack = frame.stack;
+            let name = Sanitized::new(stack.unwrap_or_default());
+            writeln!(out, "  {}", Painted(theme.dim, format_args!("<{name}>")))?;
+        }
+        write_frame(frame, out, theme)?;
+    }
+    write_interrupted(report, report.frames.len(), out, theme)
+}
+
+/// `CPU 6, pid 28355 "split_v2": panic`
+fn title(report: &CpuReport<'_>) -> String {
+    let cpu = report.cpu.map_or_else(|| "CPU not known".to_owned(), |cpu| format!("CPU {cpu}"));
+    let task = match (report.pid, report.comm) {
+        (Some(pid), Some(comm)) => format!(", pid {pid} {}", Quoted(comm)),
+        _ => String::new(),
+    };
+    let mut about = report.about.clone();
+    about.dedup();
+    let about = if about.is_empty() { String::new() } else { format!(": {}", about.join(", ")) };
+    format!("{cpu}{task}{about}")
+}
+
+fn extent(report: &CpuReport<'_>) -> String {
+    match (report.lines.first(), report.lines.last()) {
+        (Some(first), Some(last)) => format!("{} lines from {first} to {last},", report.lines.len()),
+        _ => String::new(),
+    }
+}
+
+fn write_interrupted(report: &CpuReport<'_>, frame: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    report.interrupted.iter().filter(|at| at.before_frame == frame).try_for_each(|at| {
+        let label = if at.registers.user_mode == Some(true) { "from user code" } else { "interrupted" };
+        write_registers(label, &at.registers, out, theme)
+    })
+}
+
+fn write_registers(label: &str, registers: &Registers<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let place = match (registers.symbol, registers.offset) {
+        (Some(symbol), Some(offset)) => format!(" {}+{offset:#x}", Sanitized::new(symbol)),
+        (Some(symbol), None) => format!(" {}", Sanitized::new(symbol)),
+        _ => String::new(),
+    };
+    writeln!(out, "    [{label}{place}]")?;
+    let known: Vec<String> =
+        SHOWN.iter().filter_map(|name| Some(format!("{name:>6} {:016x}", registers.values.get(name)?.0))).collect();
+    known.chunks(4).try_for_each(|line| writeln!(out, "     {}", Painted(theme.dim, line.join(" "))))
+}
+
+fn write_frame(frame: &Frame<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let mark = if frame.reliable { ' ' } else { '?' };
+    let name = match (frame.symbol, frame.address) {
+        (Some(symbol), _) => Sanitized::new(symbol).to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => "?".to_owned(),
+    };
+    let offset = match (frame.offset, frame.size) {
+        (Some(offset), Some(size)) => format!("+{offset:#x}/{size:#x}"),
+        _ => String::new(),
+    };
+    let module = frame.module.map(|module| format!(" [{}]", Sanitized::new(module))).unwrap_or_default();
+    let style = if frame.reliable { anstyle::Style::new() } else { theme.dim };
+    writeln!(out, "  {}", Painted(style, format_args!("{mark} {name}{offset}{module}")))
+}

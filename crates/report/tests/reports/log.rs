@@ -1,0 +1,56 @@
+//! The report of a log: the console log of the incident, in which CPUs report at the same time.
+
+use vmcore_console as console;
+use vmcore_diagnose::from_log;
+use vmcore_report::log::Log;
+
+use crate::{json, text};
+
+const INCIDENT: &str = include_str!("../../../console/tests/logs/alibaba-4.19.91-19.1.al7.log");
+
+fn with_report(log: &str, check: impl FnOnce(&Log<'_>)) {
+    let log = console::Log::read(log.as_bytes()).unwrap();
+    let found = from_log(&log);
+    check(&Log::new("console.log".to_owned(), &log, &found));
+}
+
+#[test]
+fn incident() {
+    with_report(INCIDENT, |report| {
+        insta::assert_snapshot!("log_incident_text", text(report));
+        insta::assert_snapshot!("log_incident_json", json(report));
+    });
+}
+
+#[test]
+fn what_the_incidents_log_says() {
+    with_report(INCIDENT, |report| {
+        assert_eq!(report.kernel.release, Some("4.19.91-19.1.al7.x86_64"));
+        let panic = report.panic.as_ref().unwrap();
+        assert_eq!((panic.cpu, panic.pid, panic.message), (Some(6), Some(28355), "softlockup: hung tasks"));
+        let [lockup] = report.lockups.as_slice() else { panic!("{:?}", report.lockups) };
+        assert_eq!((lockup.cpu, lockup.seconds, lockup.comm, lockup.pid), (7, 11, "split_v2", 28356));
+        let named: Vec<_> = report.cpus.iter().filter_map(|report| Some((report.cpu?, report.pid?))).collect();
+        for cpu in [(7, 28356), (3, 28336), (6, 28355)] {
+            assert!(named.contains(&cpu), "{cpu:?} in {named:?}");
+        }
+        assert!(report.copies.len() >= 2);
+        assert!(report.copies.iter().all(|copy| copy.address.0 == 0xc0_0010_0000), "{:?}", report.copies);
+        assert_eq!(
+            (report.verdict.issue, report.verdict.confidence),
+            (Some("thp-split-page-fault-livelock"), "probable")
+        );
+        let commands: Vec<_> = report.remedy.iter().filter_map(|remedy| remedy.command).collect();
+        assert!(commands.contains(&"yum install -y kernel-hotfix-5902278-19.1.al7.x86_64"), "{commands:?}");
+    });
+}
+
+#[test]
+fn names_in_a_log_are_untrusted() {
+    let log = "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [\u{202e}x:1]\n\
+               CPU: 0 PID: 1 Comm: \u{202e}x Not tainted 6.1.0\u{202e} #1\nCall Trace:\n f+0x1/0x2\n";
+    with_report(log, |report| {
+        let text = text(report);
+        assert!(text.contains("\\u{202e}x") && !text.contains('\u{202e}'), "{text}");
+    });
+}

@@ -1,0 +1,43 @@
+//! `log`: what a kernel log alone tells.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::Path;
+
+use vmcore_console as console;
+use vmcore_diagnose::{Confidence, from_log};
+use vmcore_report::log::Log;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Context;
+use crate::status::Status;
+
+pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
+    let path = arguments.file.as_path();
+    let reader = open(path)?;
+    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
+    let log = context.step("reading the log", || console::Log::read(reader)).map_err(failed)?;
+    let found = from_log(&log);
+    output.write(&Log::new(path.display().to_string(), &log, &found))?;
+    Ok(match found.verdict.confidence {
+        Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
+        Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
+        Confidence::None => Status::NothingFound,
+    })
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if path == Path::new("-") {
+        let input = io::stdin();
+        if input.is_terminal() {
+            return Err(Failure::new("there is no log to read: standard input is a terminal")
+                .hint("name a file, or pipe a log: `dmesg | vmcore-thp log`"));
+        }
+        return Ok(Box::new(input.lock()));
+    }
+    let file =
+        File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::with_capacity(64 << 10, file)))
+}

@@ -6,6 +6,7 @@
 //! Source: `kernel/watchdog.c`.
 
 use crate::evidence::{self, decimal};
+use vmcore_console::{SoftLockup, soft_lockup};
 use vmcore_kernel::Task;
 
 use crate::text::seconds;
@@ -14,20 +15,11 @@ use crate::{Confidence, Evidence, Facts, Finding, LogLine, Reader, Severity, Val
 /// The watchdog counts in units of 2^30 ns, rounded, from when its own thread last ran: before the task was scheduled in.
 const WATCHDOG_SLACK_S: u64 = 2;
 
-/// What the watchdog printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Report {
-    cpu: u32,
-    stuck_s: u64,
-    comm: String,
-    pid: i32,
-}
-
 /// One finding for each CPU that the log says was locked up, and how sure it is that it still was.
 pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<(Confidence, Finding)> {
-    let mut latest: Vec<(Report, &LogLine)> = Vec::new();
+    let mut latest: Vec<(SoftLockup, &LogLine)> = Vec::new();
     for line in &facts.log {
-        if let Some(report) = parse(&line.text) {
+        if let Some(report) = soft_lockup(&line.text) {
             latest.retain(|(known, _)| known.cpu != report.cpu);
             latest.push((report, line));
         }
@@ -46,7 +38,7 @@ enum Now<'a> {
     Unknown,
 }
 
-fn now<'a>(facts: &'a Facts<'_>, report: &Report) -> Now<'a> {
+fn now<'a>(facts: &'a Facts<'_>, report: &SoftLockup) -> Now<'a> {
     let queue = facts.snapshot.cpu(report.cpu).filter(|cpu| cpu.run_queue.is_some());
     let Some((cpu, current)) = queue.and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?))) else {
         return Now::Unknown;
@@ -57,14 +49,14 @@ fn now<'a>(facts: &'a Facts<'_>, report: &Report) -> Now<'a> {
         return Now::Over;
     }
     match facts.running_ns(cpu) {
-        Some(running) if running / 1_000_000_000 + WATCHDOG_SLACK_S >= report.stuck_s => Now::Stuck(current, running),
+        Some(running) if running / 1_000_000_000 + WATCHDOG_SLACK_S >= report.seconds => Now::Stuck(current, running),
         Some(_) => Now::Over,
         None => Now::Unknown,
     }
 }
 
-fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &Report, line: &LogLine) -> (Confidence, Finding) {
-    let Report { cpu, stuck_s, comm, pid } = report;
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, line: &LogLine) -> (Confidence, Finding) {
+    let SoftLockup { cpu, seconds: stuck_s, comm, pid } = report;
     let mut evidence = vec![
         Evidence::new("kernel log", format!("logged {} after boot", seconds(line.timestamp_ns)))
             .value(Value::Text(line.text.clone())),
@@ -98,36 +90,4 @@ pub(crate) fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
         stack.frames.get(interrupt.frame)?.function()
     });
     function.map(|function| format!(" in {function}")).unwrap_or_default()
-}
-
-/// `… BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]`. The name may itself hold colons and brackets.
-fn parse(text: &str) -> Option<Report> {
-    // The prefix was "NMI watchdog: " in 4.x and is missing before.
-    let line = ["watchdog: ", "NMI watchdog: "].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
-    let rest = line.strip_prefix("BUG: soft lockup - CPU#")?;
-    let (cpu, rest) = rest.split_once(" stuck for ")?;
-    let (stuck_s, rest) = rest.split_once("s! [")?;
-    let (comm, pid) = rest.trim_end().strip_suffix(']')?.rsplit_once(':')?;
-    Some(Report {
-        cpu: cpu.parse().ok()?,
-        stuck_s: stuck_s.parse().ok()?,
-        comm: comm.to_owned(),
-        pid: pid.parse().ok()?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_watchdogs_line() {
-        let report = parse("watchdog: BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]").unwrap();
-        assert_eq!(report, Report { cpu: 7, stuck_s: 11, comm: "split_v2".to_owned(), pid: 28356 });
-        let odd = parse("BUG: soft lockup - CPU#0 stuck for 22s! [kworker/0:1:17]").unwrap();
-        assert_eq!((odd.comm.as_str(), odd.pid), ("kworker/0:1", 17));
-        assert_eq!(parse("softlockup: hung tasks"), None);
-        assert_eq!(parse("someone wrote: BUG: soft lockup - CPU#7 stuck for 11s! [a:1]"), None);
-        assert_eq!(parse("BUG: soft lockup - CPU#x stuck for 1s! [a:1]"), None);
-    }
 }

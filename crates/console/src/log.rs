@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-use crate::attribution::{Line, attribute};
+use crate::attribution::{Effort, Line, attribute};
 use crate::clean::{Lines, clean};
 use crate::event::{Event, SoftLockup};
 use crate::prefix::{self, Prefix};
@@ -11,6 +11,8 @@ use crate::trace::{Trace, traces};
 
 /// Lines between two reports after which they have nothing to do with each other.
 const QUIET: u32 = 256;
+/// Lines of reports after which the rest is worth less work: some hundred reports.
+const MANY_LINES: usize = 32 << 10;
 /// Lines of reports that are looked at together.
 const MAX_EPISODE: usize = 8192;
 /// From this many lines on the next report begins a new episode.
@@ -126,6 +128,8 @@ fn panic_message(event: &Event) -> Option<&str> {
 struct Collector {
     log: Log,
     episode: Vec<Line>,
+    /// Lines of the episodes before.
+    attributed: usize,
     quiet: u32,
 }
 
@@ -208,7 +212,9 @@ impl Collector {
     /// Ends an episode: the lines so far have nothing to do with those that come.
     fn close(&mut self) {
         let lines = std::mem::take(&mut self.episode);
-        let assignments = attribute(&lines);
+        let effort = if self.attributed < MANY_LINES { Effort::Full } else { Effort::Little };
+        self.attributed = self.attributed.saturating_add(lines.len());
+        let assignments = attribute(&lines, effort);
         let lost = assignments.iter().zip(&lines).filter(|(assignment, line)| {
             assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)
         });

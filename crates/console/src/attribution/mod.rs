@@ -51,12 +51,31 @@ pub(crate) struct Assignment {
     pub(crate) confidence: f32,
 }
 
+/// How much work a line is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// All that helps.
+    Full,
+    /// One narrow round: for what comes after more reports than anybody reads.
+    Little,
+}
+
+impl Effort {
+    const fn rounds_and_width(self) -> (usize, usize) {
+        match self {
+            Self::Full => (ROUNDS, search::BEAM),
+            Self::Little => (1, 8),
+        }
+    }
+}
+
 /// Gives each line to a printer; `None` where it fits none.
-pub(crate) fn attribute(lines: &[Line]) -> Vec<Option<Assignment>> {
+pub(crate) fn attribute(lines: &[Line], effort: Effort) -> Vec<Option<Assignment>> {
+    let (rounds, width) = effort.rounds_and_width();
     let mut chains = Chains::default();
     let mut assignments = Vec::new();
-    for _ in 0..ROUNDS {
-        let solution = search::search(lines, &chains);
+    for _ in 0..rounds {
+        let solution = search::search(lines, &chains, width);
         let confidences = confidence::confidences(&solution, lines);
         let next: Vec<_> = solution
             .path(lines.len())

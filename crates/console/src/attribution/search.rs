@@ -11,7 +11,7 @@ use super::printer::{Context, Printer};
 use crate::token::Token;
 
 /// Hypotheses that are kept after each line.
-const BEAM: usize = 96;
+pub(crate) const BEAM: usize = 96;
 /// A hypothesis that costs this much more than the best is given up.
 const MARGIN: f32 = 18.0;
 /// CPUs in the middle of a report at the same time.
@@ -82,15 +82,15 @@ enum Choice {
 }
 
 /// Gives each line to a CPU.
-pub(crate) fn search(lines: &[Line], chains: &Chains) -> Solution {
+pub(crate) fn search(lines: &[Line], chains: &Chains, width: usize) -> Solution {
     let mut solution = Solution { steps: Vec::new(), best: 0, alternatives: HashMap::new() };
     let start = Hypothesis { cost: 0.0, printers: Vec::new(), last: NOBODY, next_id: 0, step: 0, signature: 0 };
     let mut beam = vec![start];
     let mut latest_ns = None;
     for (index, line) in (0u32..).zip(lines) {
         let context = Context { chains, index, latest_ns };
-        let candidates = candidates(&beam, line, &context);
-        beam = advance(&beam, candidates, index, &mut solution);
+        let candidates = candidates(&beam, line, &context, width);
+        beam = advance(&beam, candidates, index, width, &mut solution);
         latest_ns = latest_ns.max(line.timestamp_ns);
     }
     finish(&beam, &mut solution);
@@ -98,7 +98,7 @@ pub(crate) fn search(lines: &[Line], chains: &Chains) -> Solution {
 }
 
 /// Every way to go on that is not much worse than the best, cheapest first.
-fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>) -> Vec<Candidate> {
+fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: usize) -> Vec<Candidate> {
     // First only the costs: most ways are given up before anything is built.
     let mut ways: Vec<Way> = Vec::new();
     for (number, hypothesis) in beam.iter().enumerate() {
@@ -117,7 +117,7 @@ fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>) -> Vec<Ca
     }
     ways.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     let best = ways.first().map_or(0.0, |way| way.cost);
-    ways.truncate(BEAM * 3);
+    ways.truncate(width * 3);
     let affordable = ways.into_iter().take_while(|way| way.cost <= best + MARGIN);
     affordable.filter_map(|way| build(beam, line, context, way)).collect()
 }
@@ -153,9 +153,15 @@ fn nobody(line: &Line) -> f32 {
 }
 
 /// The next beam: of hypotheses that differ only in the past the cheapest goes on, the others are its alternatives.
-fn advance(beam: &[Hypothesis], candidates: Vec<Candidate>, index: u32, solution: &mut Solution) -> Vec<Hypothesis> {
-    let mut next: Vec<Hypothesis> = Vec::with_capacity(BEAM);
-    let mut known: HashMap<(u64, u16), usize> = HashMap::with_capacity(BEAM);
+fn advance(
+    beam: &[Hypothesis],
+    candidates: Vec<Candidate>,
+    index: u32,
+    width: usize,
+    solution: &mut Solution,
+) -> Vec<Hypothesis> {
+    let mut next: Vec<Hypothesis> = Vec::with_capacity(width);
+    let mut known: HashMap<(u64, u16), usize> = HashMap::with_capacity(width);
     for candidate in candidates {
         let Some(parent) = beam.get(candidate.hypothesis) else { continue };
         let (printer, state) = match &candidate.choice {
@@ -164,7 +170,7 @@ fn advance(beam: &[Hypothesis], candidates: Vec<Candidate>, index: u32, solution
         };
         let last = if printer == NOBODY { parent.last } else { printer };
         let same = known.get(&(candidate.signature, last)).and_then(|at| next.get(*at));
-        if same.is_none() && next.len() >= BEAM {
+        if same.is_none() && next.len() >= width {
             break;
         }
         let step = u32::try_from(solution.steps.len()).unwrap_or(u32::MAX);

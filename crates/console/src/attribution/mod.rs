@@ -22,6 +22,7 @@
 mod callers;
 mod chains;
 mod confidence;
+mod cost;
 mod grammar;
 mod line;
 mod printer;

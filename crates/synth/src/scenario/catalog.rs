@@ -63,6 +63,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "qemu-five-levels",
     "real-time-hog",
     "busy-kernel",
+    "busy-kernel-briefly",
     "busy-user",
     "short-fault",
 ];

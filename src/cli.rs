@@ -63,6 +63,8 @@ pub(crate) enum Format {
     Text,
     /// For programs: one object, described by `vmcore-thp schema COMMAND`
     Json,
+    /// A page to pass on, complete in one file; only of `analyze`
+    Html,
 }
 
 /// When to use colours.

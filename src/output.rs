@@ -57,10 +57,14 @@ impl Output {
     /// Writes a report in the form that was asked for.
     pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
         let Self { format, theme, .. } = self;
-        self.write_with(|out| match format {
-            Format::Json => write_json(report, out),
-            Format::Text => report.write_text(out, &theme),
-        })
+        match format {
+            Format::Text => self.write_with(|out| report.write_text(out, &theme)),
+            Format::Json => self.write_with(|out| write_json(report, out)),
+            Format::Html => {
+                let page = report.page().ok_or_else(no_page)?;
+                self.write_with(|out| out.write_all(page.as_bytes()))
+            }
+        }
     }
 
     /// Writes what `write` writes. A reader that went away is not an error.
@@ -91,6 +95,10 @@ fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> 
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) => Err(failed(error.error)),
     }
+}
+
+fn no_page() -> Failure {
+    Failure::new("this command has no HTML form").hint("use --format text or json")
 }
 
 fn directory(path: &Path) -> &Path {

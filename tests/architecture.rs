@@ -54,6 +54,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("libc", &["vmcore-os"]),
     ("lzma-rust2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("lzokay", &["vmcore-dump"]),
+    ("maud", &["vmcore-report"]),
     ("memmap2", &["vmcore-os"]),
     ("object", &["vmcore-dump", "vmcore-debuginfo", "vmcore-synth"]),
     ("rustls", &["vmcore-debuginfod"]),
@@ -92,7 +93,9 @@ fn parsers_stay_inside_their_crate() {
 fn unsafe_code_is_only_in_the_crate_for_it() {
     let unsafe_crate = root().join("crates/os");
     for path in sources() {
-        let has_unsafe = code_lines(&path).iter().any(|line| words(line).any(|word| word == "unsafe"));
+        // In the policy of HTML pages it is a word for browsers.
+        let is_unsafe = |line: &str| words(&line.replace("'unsafe-inline'", "")).any(|word| word == "unsafe");
+        let has_unsafe = code_lines(&path).iter().any(|line| is_unsafe(line));
         assert!(!has_unsafe || path.starts_with(&unsafe_crate), "unsafe in {}", path.display());
     }
     for (path, text) in crate_roots() {

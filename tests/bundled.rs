@@ -131,3 +131,18 @@ fn distilling_a_distilled_dump_changes_no_answer() {
     };
     assert!(stacks(&again) == stacks(&testdata("thp-livelock.vmcore")), "stacks differ");
 }
+
+#[test]
+fn the_verdict_is_a_page_too() {
+    let page = run("analyze", &["--format", "html"], "thp-livelock");
+    let text = String::from_utf8(page.stdout).expect("output is UTF-8");
+    assert_eq!(page.status.code(), Some(1));
+    assert!(text.contains("<h1>thp-split-page-fault-livelock (confirmed)</h1>"), "{text}");
+    for spinner in truth("thp-livelock")["spinners"].as_array().expect("a list") {
+        let (cpu, pid, comm) = who(spinner);
+        assert!(text.contains(&format!("CPU {cpu} spins: pid {pid} &quot;{comm}&quot;")), "{comm}");
+    }
+    let refused = run("runq", &["--format", "html"], "thp-livelock");
+    assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(2), [].as_slice()));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: use --format text or json"));
+}

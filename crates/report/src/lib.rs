@@ -1,11 +1,11 @@
-//! What a person or a program gets to see: kernel state and verdicts as text and as JSON.
+//! What a person or a program gets to see: kernel state and verdicts as text, JSON and HTML.
 //!
 //! Each command has a model, made from plain data of `kernel` and `diagnose`, that derives its JSON and JSON Schema and
 //! knows how to write itself as text: see [`Report`]. Nothing here reads a dump or prints; everything goes to the
 //! [`io::Write`] that the caller gives.
 //!
 //! Text from a dump (names of tasks and modules, log lines) is untrusted. In text it is always shown through
-//! [`Sanitized`]; [`write_json`] escapes the same characters.
+//! [`Sanitized`]; [`write_json`] and pages escape the same characters.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod dmesg;
 mod duration;
 mod gap;
 mod hex;
+mod html;
 pub mod info;
 mod json;
 pub mod log;
@@ -45,4 +46,9 @@ pub trait Report: Serialize + JsonSchema {
     ///
     /// As `out`.
     fn write_text(&self, out: &mut dyn io::Write, theme: &Theme) -> io::Result<()>;
+
+    /// A page of its own in HTML, complete in one file, for reports that are passed on; `None` for the others.
+    fn page(&self) -> Option<String> {
+        None
+    }
 }

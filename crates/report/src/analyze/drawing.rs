@@ -22,23 +22,49 @@ const MAX_DRAWN: usize = 2;
 /// The steps of a drawing that fits the screen together with the answer.
 const MAX_STEPS: usize = 16;
 
-/// Draws the shapes of the graph; where there are none, as far as the edges lead.
+/// One way through the graph that is worth showing.
+pub(super) struct Way<'r, 'a> {
+    /// What it amounts to.
+    pub(super) title: String,
+    /// Its steps, each beginning where the one before it ends.
+    pub(super) edges: Vec<&'r Edge<'a>>,
+    /// How many tasks besides those on the way wait for something on it.
+    pub(super) others: usize,
+}
+
+impl Way<'_, '_> {
+    /// Whether it ends where it began.
+    pub(super) fn closes(&self) -> bool {
+        matches!((self.edges.first(), self.edges.last()), (Some(first), Some(last)) if first.from == last.to)
+    }
+}
+
+/// The shapes of the graph, the gravest first; where there are none, as far as the edges lead.
+pub(super) fn ways<'r, 'a>(report: &'r Analyze<'a>) -> Vec<Way<'r, 'a>> {
+    let edges = |shape: &Shape| shape.edges.iter().filter_map(|&index| report.edges.get(index)).collect();
+    let way = |shape| Way { title: title(shape), edges: edges(shape), others: others(report, shape) };
+    let shapes: Vec<_> = report.shapes.iter().map(way).collect();
+    let longest = longest(&report.edges);
+    if !shapes.is_empty() || longest.is_empty() {
+        return shapes;
+    }
+    vec![Way { title: "no circle could be shown".to_owned(), edges: longest, others: 0 }]
+}
+
+/// Draws the ways for a screen.
 pub(super) fn draw(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    for shape in report.shapes.iter().take(MAX_DRAWN) {
-        heading(&format!("Why: {}", title(shape)), out, theme)?;
-        let edges: Vec<_> = shape.edges.iter().filter_map(|&index| report.edges.get(index)).collect();
-        steps(&edges, out, theme)?;
-        others(report, shape, out)?;
+    let ways = ways(report);
+    for way in ways.iter().take(MAX_DRAWN) {
+        heading(&format!("Why: {}", way.title), out, theme)?;
+        steps(way, out, theme)?;
+        if let Some(others) = others_text(way.others) {
+            writeln!(out, "  {others}")?;
+        }
     }
-    if let Some(more @ 1..) = report.shapes.len().checked_sub(MAX_DRAWN) {
-        writeln!(out, "  ... and {more} more: see the proof")?;
+    match ways.len().checked_sub(MAX_DRAWN) {
+        Some(more @ 1..) => writeln!(out, "  ... and {more} more: see the proof"),
+        _ => Ok(()),
     }
-    let way = longest(&report.edges);
-    if report.shapes.is_empty() && !way.is_empty() {
-        heading("Why: no circle could be shown", out, theme)?;
-        steps(&way, out, theme)?;
-    }
-    Ok(())
 }
 
 fn title(shape: &Shape) -> String {
@@ -51,9 +77,10 @@ fn title(shape: &Shape) -> String {
     }
 }
 
-fn steps(edges: &[&Edge<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+fn steps(way: &Way<'_, '_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let edges = way.edges.as_slice();
     let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return Ok(()) };
-    let closes = if first.from == last.to { ": the circle closes" } else { "" };
+    let closes = if way.closes() { ": the circle closes" } else { "" };
     write!(out, "{}", Lines::new(2, &clean(&first.from)))?;
     let width = edges.iter().map(|edge| edge.kind.len()).max().unwrap_or_default();
     let (head, tail) = match edges.len().checked_sub(MAX_STEPS) {
@@ -79,7 +106,7 @@ fn clean(text: &str) -> String {
 }
 
 /// How many tasks besides those in the shape wait for something in it.
-fn others(report: &Analyze<'_>, shape: &Shape, out: &mut dyn Write) -> io::Result<()> {
+fn others(report: &Analyze<'_>, shape: &Shape) -> usize {
     let mut waiters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for edge in &report.edges {
         waiters.entry(&edge.to).or_default().push(&edge.from);
@@ -90,11 +117,15 @@ fn others(report: &Analyze<'_>, shape: &Shape, out: &mut dyn Write) -> io::Resul
     while let Some(node) = open.pop() {
         open.extend(waiters.get(node).into_iter().flatten().filter(|&&waiter| waiting.insert(waiter)));
     }
-    let tasks = waiting.difference(&own).filter(|node| node.starts_with("task ")).count();
-    match tasks {
-        0 => Ok(()),
-        1 => writeln!(out, "  1 more task waits for it"),
-        _ => writeln!(out, "  {tasks} more tasks wait for it"),
+    waiting.difference(&own).filter(|node| node.starts_with("task ")).count()
+}
+
+/// Those, in words.
+pub(super) fn others_text(others: usize) -> Option<String> {
+    match others {
+        0 => None,
+        1 => Some("1 more task waits for it".to_owned()),
+        _ => Some(format!("{others} more tasks wait for it")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `analyze`: the verdict with its proof.
 
 mod drawing;
+mod page;
 mod proof;
 pub(crate) mod text;
 
@@ -264,6 +265,29 @@ impl<'a> Analyze<'a> {
             known_issue: diagnosis.known_issue.as_ref().map(KnownIssue::new),
             remedy: diagnosis.remedy.iter().map(Remedy::new).collect(),
             stacks: bt::stacks(snapshot, &diagnosis.stacks),
+        }
+    }
+}
+
+/// How an answer is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gravity {
+    /// Something is wrong.
+    Bad,
+    /// Something may be.
+    Doubtful,
+    /// Nothing is.
+    Good,
+}
+
+impl Verdict<'_> {
+    /// The verdict by name and how sure it is: `soft-lockup (confirmed)`.
+    pub(crate) fn answer(&self) -> (String, Gravity) {
+        match (self.issue, self.confidence) {
+            (Some(issue), sure @ ("confirmed" | "probable")) => (format!("{issue} ({sure})"), Gravity::Bad),
+            (Some(issue), confidence) => (format!("{issue} ({confidence})"), Gravity::Doubtful),
+            (None, "none") => ("nothing wrong found".to_owned(), Gravity::Good),
+            (None, _) => ("no verdict".to_owned(), Gravity::Doubtful),
         }
     }
 }

@@ -8,7 +8,7 @@ use anstyle::Style;
 
 use super::drawing::draw;
 use super::proof::write_proof;
-use super::{Analyze, KnownIssue, Remedy, Spinner, Splitter, Verdict};
+use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter, Verdict};
 use crate::bt::write_stacks;
 use crate::duration::or_unknown;
 use crate::wrap::{Lines, SCREEN};
@@ -34,6 +34,10 @@ impl Report for Analyze<'_> {
         heading("Stacks", out, theme)?;
         writeln!(out)?;
         write_stacks(&self.stacks, out, theme)
+    }
+
+    fn page(&self) -> Option<String> {
+        Some(super::page::page(self))
     }
 }
 
@@ -77,14 +81,13 @@ pub(crate) fn write_unknown_count(count: usize, out: &mut dyn Write, theme: &The
 
 /// The verdict by name, how sure it is, and in one sentence.
 pub(crate) fn write_answer(verdict: &Verdict<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let (issue, style) = match (verdict.issue, verdict.confidence) {
-        (Some(issue), "confirmed" | "probable") => (issue, theme.bad),
-        (Some(issue), _) => (issue, theme.doubtful),
-        (None, "none") => ("nothing wrong found", theme.good),
-        (None, _) => ("no verdict", theme.doubtful),
+    let (answer, gravity) = verdict.answer();
+    let style = match gravity {
+        Gravity::Bad => theme.bad,
+        Gravity::Doubtful => theme.doubtful,
+        Gravity::Good => theme.good,
     };
-    let confidence = verdict.issue.map(|_| format!(" ({})", verdict.confidence)).unwrap_or_default();
-    writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, format_args!("{issue}{confidence}")))?;
+    writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, answer))?;
     paragraph(2, verdict.summary, out)
 }
 
@@ -94,7 +97,7 @@ pub(crate) fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -
     write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()))
 }
 
-fn kernel_line(report: &Analyze<'_>) -> String {
+pub(super) fn kernel_line(report: &Analyze<'_>) -> String {
     let release = report.kernel.release.as_deref().unwrap_or("(unknown release)");
     let cpus = report.kernel.cpus;
     let plural = if cpus == 1 { "" } else { "s" };
@@ -102,7 +105,7 @@ fn kernel_line(report: &Analyze<'_>) -> String {
     format!("{release}, {cpus} CPU{plural}{uptime}")
 }
 
-fn panic_line(report: &Analyze<'_>, message: &str) -> String {
+pub(super) fn panic_line(report: &Analyze<'_>, message: &str) -> String {
     let first = message.lines().next().unwrap_or_default();
     match (report.panic.cpu, report.panic.pid) {
         (Some(cpu), Some(pid)) => format!("CPU {cpu}, pid {pid}: {first}"),

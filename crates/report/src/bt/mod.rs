@@ -9,7 +9,7 @@ use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelSt
 use vmcore_memory::Registers as MachineRegisters;
 
 use crate::{Gap, Hex};
-pub(crate) use text::write_stacks;
+pub(crate) use text::{stack_text, write_stacks};
 
 /// Stacks of tasks, in the order they were asked for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

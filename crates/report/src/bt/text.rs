@@ -23,6 +23,14 @@ pub(crate) fn write_stacks(stacks: &[Stack<'_>], out: &mut dyn Write, theme: &Th
     Ok(())
 }
 
+/// One stack, as [`write_stacks`] writes it.
+pub(crate) fn stack_text(stack: &Stack<'_>, theme: &Theme) -> Vec<u8> {
+    let mut text = Vec::new();
+    // A vector takes whatever is written to it.
+    let _ = write_stack(stack, &mut text, theme);
+    text
+}
+
 fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     writeln!(out, "{}", Painted(theme.heading, Head(stack)))?;
     let mut exceptions = stack.exceptions.iter().peekable();

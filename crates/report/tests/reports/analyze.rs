@@ -6,9 +6,9 @@ use vmcore_diagnose::{
     Splitter, Value, Verdict, issue,
 };
 use vmcore_memory::{PhysAddr, VirtAddr};
-use vmcore_report::Hex;
 use vmcore_report::analyze::{Analyze, Subject};
 use vmcore_report::machine::{Dump, Kernel, Panic};
+use vmcore_report::{Hex, Report};
 
 use crate::machine::{HOSTILE, SPINNER, SPLITTER, snapshot, stacks};
 use crate::{json, text, written_json};
@@ -261,7 +261,31 @@ fn hostile_names_are_shown_not_obeyed() {
     diagnosis.unknown = vec![HOSTILE.to_owned()];
     let subject = Subject { panic: Panic { message: Some(HOSTILE.to_owned()), ..Panic::default() }, ..subject() };
     let report = Analyze::new(subject, &snapshot, &diagnosis);
-    for output in [text(&report), written_json(&report)] {
+    for output in [text(&report), written_json(&report), report.page().unwrap()] {
         assert!(output.contains("evil") && !output.contains(['\x1b', '\x07', '\u{202e}']), "{output}");
     }
+}
+
+/// A page is for whoever opens a ticket: all of the report is in it, and no name is markup.
+#[test]
+fn a_page_says_all_that_the_text_says() {
+    let snapshot = snapshot();
+    let mut diagnosis = livelock();
+    let name = "</pre><b>&amp;\"";
+    diagnosis.spinners[0].comm = name.to_owned();
+    diagnosis.spinners[0].evidence[0].meaning = name.to_owned();
+    let report = Analyze::new(subject(), &snapshot, &diagnosis);
+    insta::assert_snapshot!("livelock_html", lines(&report.page().unwrap()));
+    assert!(!report.page().unwrap().contains("<b>"));
+    let healthy = nothing(Confidence::None, "No CPU was spinning.");
+    let page = Analyze::new(subject(), &snapshot, &healthy).page().unwrap();
+    assert!(page.contains("<header class=\"good\"><h1>nothing wrong found</h1>") && !page.contains("<h2>"), "{page}");
+}
+
+/// A page without its style, a line for each element, to be compared by people.
+fn lines(page: &str) -> String {
+    let (head, rest) = page.split_once("<style>").unwrap();
+    let (_, body) = rest.split_once("</style>").unwrap();
+    let page = format!("{head}{body}").replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    page.replace('<', "\n<").replace("\n</", "</")
 }

@@ -1,0 +1,160 @@
+//! The verdict as a page: the same order as in text, with the proof in tables and stacks folded away.
+
+mod proof;
+
+use maud::{Markup, html};
+
+use self::proof::proof;
+use super::drawing::{Way, others_text, ways};
+use super::text::{Quoted, kernel_line, panic_line};
+use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
+use crate::Theme;
+use crate::bt::{Stack, stack_text};
+use crate::duration::or_unknown;
+use crate::html::{Shown, preformatted};
+
+/// The whole page.
+pub(super) fn page(report: &Analyze<'_>) -> String {
+    let (answer, _) = report.verdict.answer();
+    let release = report.kernel.release.as_deref().unwrap_or("unknown release");
+    crate::html::page(
+        format_args!("{answer} - {release}"),
+        &html! {
+            (head(report))
+            (who(report))
+            @for way in ways(report) { (why(&way)) }
+            @if let Some(known) = &report.known_issue { (known_issue(known)) }
+            (remedies(&report.remedy))
+            (proof(report))
+            (stacks(&report.stacks))
+            footer { "vmcore-thp " (env!("CARGO_PKG_VERSION")) " read " (Shown(&report.dump.path)) ", " (Shown(&report.dump.format)) " by " (Shown(&report.dump.source)) }
+        },
+    )
+}
+
+fn head(report: &Analyze<'_>) -> Markup {
+    let (answer, gravity) = report.verdict.answer();
+    let class = match gravity {
+        Gravity::Bad => "bad",
+        Gravity::Doubtful => "doubtful",
+        Gravity::Good => "good",
+    };
+    html! {
+        header class=(class) {
+            h1 { (answer) }
+            p { (Shown(report.verdict.summary)) }
+            dl {
+                dt { "kernel" } dd { (Shown(kernel_line(report))) }
+                @if let Some(node) = &report.kernel.nodename { dt { "machine" } dd { (Shown(node)) } }
+                @if let Some(message) = &report.panic.message { dt { "panic" } dd { (Shown(panic_line(report, message))) } }
+                @if let Some(missing) = &report.dump.incomplete_reason { dt.doubtful { "incomplete" } dd { (Shown(missing)) } }
+                @if !report.unknown.is_empty() { dt.doubtful { "unknown" } dd { (report.unknown.len()) " could not be told: see below" } }
+            }
+        }
+    }
+}
+
+fn who(report: &Analyze<'_>) -> Markup {
+    if report.spinners.is_empty() && report.splitters.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Who" }
+        div.wide { table {
+            tr { th { "what" } th { "CPU" } th { "pid" } th { "name" } th { "for" } th { "where" } }
+            @for spinner in &report.spinners { (spinner_row(spinner)) }
+            @for splitter in &report.splitters { (splitter_row(splitter)) }
+        } }
+    }
+}
+
+fn spinner_row(spinner: &Spinner<'_>) -> Markup {
+    html! {
+        tr {
+            td.bad { "spins" }
+            td.number { (spinner.cpu) }
+            td.number { (spinner.pid) }
+            td { (Shown(Quoted(spinner.comm))) }
+            td.number { (or_unknown(spinner.running_ns)) }
+            td {
+                "at " @if let Some(address) = spinner.address { code { (address.to_string()) } } @else { "an unknown address" }
+                @if let Some(function) = spinner.syscall_function.or(spinner.fault_function) { " in " code { (Shown(function)) } }
+            }
+        }
+    }
+}
+
+fn splitter_row(splitter: &Splitter<'_>) -> Markup {
+    html! {
+        tr {
+            td.doubtful { "starves" }
+            td.number { (splitter.cpu) }
+            td.number { (splitter.pid) }
+            td { (Shown(Quoted(splitter.comm))) }
+            td.number { (or_unknown(splitter.waiting_ns)) }
+            td { "in " code { (Shown(splitter.split_function)) } ", state " (Shown(splitter.state)) }
+        }
+    }
+}
+
+fn why(way: &Way<'_, '_>) -> Markup {
+    let last = way.edges.len().saturating_sub(1);
+    html! {
+        h2 { "Why: " (way.title) }
+        ol.way {
+            @if let Some(first) = way.edges.first() { li { (Shown(&first.from)) } }
+            @for (index, edge) in way.edges.iter().enumerate() {
+                @let closes = index == last && way.closes();
+                li.closes[closes] {
+                    span.how { (edge.kind.replace('_', " ")) }
+                    (Shown(&edge.to)) @if closes { ": the circle closes" }
+                }
+            }
+        }
+        @if let Some(others) = others_text(way.others) { p { (others) } }
+    }
+}
+
+fn known_issue(known: &KnownIssue<'_>) -> Markup {
+    html! {
+        h2 { "Known issue" }
+        p { (Shown(known.mechanism)) }
+        dl {
+            dt { "id" } dd { (Shown(known.id)) }
+            dt { "here" } dd { (known.in_this_kernel) ": " (Shown(known.why)) }
+            dt { "affects" } dd { (Shown(known.affected)) }
+            dt { "fixed by" } dd { (Shown(known.fixed_by)) }
+        }
+    }
+}
+
+fn remedies(remedies: &[Remedy<'_>]) -> Markup {
+    html! {
+        @if !remedies.is_empty() {
+            h2 { "What to do" }
+            ol {
+                @for remedy in remedies {
+                    li {
+                        (Shown(remedy.action))
+                        p.dim { (Shown(remedy.why)) }
+                        @if let Some(command) = remedy.command { pre.command { (Shown(command)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn stacks(stacks: &[Stack<'_>]) -> Markup {
+    html! {
+        @if !stacks.is_empty() {
+            h2 { "Stacks" }
+            @for stack in stacks {
+                details {
+                    summary { "CPU " (stack.cpu) ", pid " (stack.pid) " " (Shown(Quoted(stack.comm))) ", state " (Shown(stack.state)) }
+                    (preformatted(&stack_text(stack, &Theme::plain())))
+                }
+            }
+        }
+    }
+}

@@ -78,8 +78,8 @@ make_sure_listed() {
     refresh_lists
 }
 
-# The mirror is the one this machine already uses, whatever that is; backports and
-# older suites are served next to the suite itself.
+# write_apt_source SUITE [TYPES]: the mirror is the one this machine already uses, whatever
+# that is; backports and older suites are served next to the suite itself.
 write_apt_source() {
     local uri
     # shellcheck disable=SC2016 # apt's variables, not the shell's
@@ -88,7 +88,7 @@ write_apt_source() {
     [[ -n $uri ]] || die "found no Debian mirror among this machine's apt sources"
     cat <<-SOURCE
 	# Added by the vmcore-thp lab.
-	Types: deb
+	Types: ${2:-deb}
 	URIs: $uri
 	Suites: $1
 	Components: main

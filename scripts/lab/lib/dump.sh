@@ -7,14 +7,16 @@ source "$LAB_SRC/lib/kernel.sh"
 source "$LAB_SRC/lib/guest.sh"
 
 DUMP_USAGE="usage: lab dump --kernel SERIES --scenario NAME --route snapshot|kdump -o DIR
-                [--format elf|kdump-zlib|flattened] [--also kdump-zlib] [--level N] [--cpus N] [--memory MiB]
-                [--cpu MODEL] [--append 'KERNEL PARAMETERS']"
+                [--format elf|elf-paging|kdump-zlib|flattened] [--also FORMAT[,FORMAT]...] [--level N] [--cpus N]
+                [--memory MiB] [--cpu MODEL] [--vmcoreinfo yes|no] [--append 'KERNEL PARAMETERS']"
 
 # How long a guest may take, on a busy machine, to die and to be saved.
 GUEST_TIMEOUT=${VMCORE_LAB_TIMEOUT:-140}
 
 dump() {
     local series='' scenario='' route='' format=elf also='' out='' level='' cpus=4 cpu=max memory=1024 append=''
+    local vmcoreinfo=yes form
+    local -a others=()
     while (($#)); do
         [[ $# -ge 2 ]] || die "$1 needs a value
 $DUMP_USAGE"
@@ -29,6 +31,7 @@ $DUMP_USAGE"
             --cpus) cpus=$2 ;;
             --cpu) cpu=$2 ;;
             --memory) memory=$2 ;;
+            --vmcoreinfo) vmcoreinfo=$2 ;;
             --append) append=$2 ;;
             *) die "unknown option $1
 $DUMP_USAGE" ;;
@@ -37,10 +40,15 @@ $DUMP_USAGE" ;;
     done
     [[ -n $series && -n $scenario && -n $route && -n $out ]] || die "$DUMP_USAGE"
     [[ -e $LAB_SRC/guest/scenarios/$scenario.sh ]] || die "no scenario '$scenario' ('lab list' shows them)"
-    case $route:$format:$also in
-        snapshot:elf: | snapshot:kdump-zlib: | kdump:elf: | kdump:flattened: | snapshot:elf:kdump-zlib) ;;
-        *) die "the route $route cannot make the format $format${also:+ and also $also}" ;;
-    esac
+    IFS=, read -ra others <<<"$also"
+    for form in "$format" "${others[@]}"; do
+        case $route:$form in
+            snapshot:elf | snapshot:elf-paging | snapshot:kdump-zlib | kdump:elf | kdump:flattened) ;;
+            *) die "the route $route cannot make the format $form" ;;
+        esac
+    done
+    [[ $route == snapshot || -z $also ]] || die "the route $route makes one file"
+    [[ $vmcoreinfo == yes || $vmcoreinfo == no ]] || die "$DUMP_USAGE"
 
     level=${level:-$(kernel_field "$series" 5)}
 
@@ -60,9 +68,11 @@ $DUMP_USAGE" ;;
     }
     chmod 644 "$WORK"/vmcore*
     # Most of a guest's memory is zero and need not take disk. A file system without holes does.
-    fallocate --dig-holes "$WORK/vmcore" 2>/dev/null || true
+    for form in "$WORK"/vmcore*; do
+        fallocate --dig-holes "$form" 2>/dev/null || true
+    done
     rm -f "$out"/vmcore.*
-    mv "$WORK"/{vmcore,truth.json,console.log} ${also:+"$WORK/vmcore.$also"} "$out/"
+    mv "$WORK"/{vmcore,truth.json,console.log} "${others[@]/#/$WORK/vmcore.}" "$out/"
     ln -sfn "$LAB_DIR/kernels/$series/vmlinux" "$out/vmlinux"
     # The next guest may have others.
     rm -rf "$out/modules"
@@ -90,7 +100,8 @@ run_guest() {
 
 start_qemu() {
     local parameters="console=ttyS0 panic=0 preempt=none lab.scenario=$scenario"
-    local devices=(-device vmcoreinfo)
+    local devices=()
+    [[ $vmcoreinfo == no ]] || devices+=(-device vmcoreinfo)
     if [[ $route == kdump ]]; then
         parameters+=" crashkernel=256M lab.kdump=$format lab.level=$level"
         # As large as the memory, and then some for the headers; sparse.
@@ -161,7 +172,11 @@ save_by_snapshot() {
         # The CPU that panics says so before it has come to rest.
         sleep 0.5
     fi
-    python3 "$LAB_SRC/lib/qmp.py" "$SOCKET" dump "$format" "$WORK/vmcore" ${also:+"$also" "$WORK/vmcore.$also"} || return 1
+    local -a files=("$format" "$WORK/vmcore")
+    for form in "${others[@]}"; do
+        files+=("$form" "$WORK/vmcore.$form")
+    done
+    python3 "$LAB_SRC/lib/qmp.py" "$SOCKET" dump "${files[@]}" || return 1
     wait "$QEMU" || return 1
     QEMU=''
 }

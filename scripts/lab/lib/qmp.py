@@ -1,7 +1,9 @@
 """Tells a running QEMU to stop its guest and to dump the guest's memory.
 
-usage: qmp.py SOCKET dump FORMAT FILE [FORMAT FILE]...   stop, dump (elf, kdump-zlib), quit
+usage: qmp.py SOCKET dump FORMAT FILE [FORMAT FILE]...   stop, dump, quit
        qmp.py SOCKET quit
+
+FORMAT: elf, kdump-zlib; elf-paging is an ELF core whose segments are what the page tables of the CPUs map.
 """
 
 import json
@@ -38,9 +40,9 @@ def main() -> None:
         monitor.run("stop")
         # Of the stopped guest, so that all files hold the same.
         for form, file in zip(sys.argv[3::2], sys.argv[4::2]):
-            monitor.run(
-                "dump-guest-memory", paging=False, protocol="file:" + file, format=form
-            )
+            paging = form == "elf-paging"
+            form = "elf" if paging else form
+            monitor.run("dump-guest-memory", paging=paging, protocol="file:" + file, format=form)
     monitor.run("quit")
 
 

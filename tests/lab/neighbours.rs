@@ -13,6 +13,7 @@ pub(crate) enum Neighbour {
     MutexDeadlock,
     RwsemHeld,
     RwsemWriter,
+    WorkDeadlock,
     SpinlockHeld,
     NoAnswer,
     RcuStall,
@@ -26,7 +27,7 @@ impl Neighbour {
     /// What the verdict may be called.
     fn issues(self) -> &'static [&'static str] {
         match self {
-            Self::MutexDeadlock => &["deadlock"],
+            Self::MutexDeadlock | Self::WorkDeadlock => &["deadlock"],
             Self::RwsemHeld => &["lock-held"],
             // Depends on who was hung when the watchdog looked: the readers, or only the writer.
             Self::RwsemWriter => &["lock-held", "page-locked"],
@@ -55,7 +56,7 @@ pub(crate) struct NeighbourTruth {
     fault_address: Option<String>,
 }
 
-/// A task, the lock it waits for, and who has that.
+/// A task, the lock or work it waits for, and who has that.
 #[derive(Deserialize)]
 struct Wait {
     pid: i64,

@@ -100,6 +100,8 @@ pub mod issue {
     pub const LOCK_HELD: &str = "lock-held";
     /// A page stays locked, or under writeback, while tasks wait for it.
     pub const PAGE_LOCKED: &str = "page-locked";
+    /// A piece of work is not done while tasks wait for it.
+    pub const WORK_NOT_DONE: &str = "work-not-done";
     /// CPUs spin for a spin lock that is not given back.
     pub const SPINLOCK_HELD: &str = "spinlock-held";
     /// A CPU does not run what another waits for it to run.

@@ -53,7 +53,9 @@ pub use error::{Gap, KernelError, LayoutError};
 pub use identity::hex;
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
-pub use locks::{Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter};
+pub use locks::{
+    AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter, WorkWait,
+};
 pub use modules::{Module, ModuleSymbol};
 pub use own_tables::{KallsymsError, OwnTablesError, sections_from_dump, vmlinux_from_dump};
 pub use page::Page;

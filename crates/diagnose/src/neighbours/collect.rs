@@ -6,7 +6,7 @@ use vmcore_memory::ReadVirtual;
 use super::{KernelState, ipi, spin_scan};
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// More tasks that have locks than anybody wants to see the stacks of.
+/// More tasks that have locks or works than anybody wants to see the stacks of.
 const MAX_OWNERS: usize = 256;
 
 /// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks,
@@ -28,7 +28,10 @@ pub(crate) fn collect(
         let task = snapshot.tasks.get(*index);
         task.is_some_and(|task| !task.state.is_running() && !task.on_cpu && !task.state.is_uninterruptible())
     };
-    let owners = locks.iter().filter_map(|lock| snapshot.task_index(owner(&lock.owner)?));
+    let work_waits = kernel.work_waits(snapshot, blocked);
+    let workers = work_waits.iter().filter_map(|wait| wait.work.worker());
+    let owners = locks.iter().filter_map(|lock| owner(&lock.owner)).chain(workers);
+    let owners = owners.filter_map(|task| snapshot.task_index(task));
     let mut owners: Vec<_> = owners.filter(asleep).collect();
     owners.sort_unstable();
     owners.dedup();
@@ -40,6 +43,7 @@ pub(crate) fn collect(
         lock_waits,
         locks,
         page_waits: kernel.page_waits(snapshot, blocked),
+        work_waits,
         spins: spin_scan::spins(kernel, snapshot, running),
         calls: kernel.pending_calls(snapshot, &callers),
         grace_period: kernel.grace_period(),

@@ -8,7 +8,7 @@ use vmcore_memory::VirtAddr;
 
 use super::clock::off_cpu_ns;
 use super::spin_scan::{HolderFound, Spin};
-use super::{hard_lockup, ipi, lock_text, page_lock, rcu_stall, spinlock, starvation};
+use super::{hard_lockup, ipi, lock_text, page_lock, rcu_stall, spinlock, starvation, work};
 use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
 use crate::{Evidence, Facts, Reader, Value};
@@ -32,6 +32,9 @@ pub(crate) fn edges(
     for wait in facts.state.page_waits.iter().filter(|wait| lasts(wait.task)) {
         edges.extend(page_wait(facts, reader, wait, held));
     }
+    edges.extend(
+        facts.state.work_waits.iter().filter(|wait| lasts(wait.task)).flat_map(|wait| work::edges(facts, wait)),
+    );
     for spins in spinlock::by_lock(facts).values().filter(|spins| spinlock::is_stuck(facts, spins)) {
         edges.extend(spins.iter().flat_map(|spin| spinning(facts, reader, spin)));
     }

@@ -9,7 +9,7 @@
 use vmcore_kernel::{Stack, Task};
 
 use super::clock::{off_cpu_evidence, off_cpu_ns, patience_ns};
-use super::{Neighbour, lock_text};
+use super::{Neighbour, lock_text, work};
 use crate::evidence;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
@@ -48,6 +48,9 @@ fn why(facts: &Facts<'_>, task: &Task) -> String {
     }
     if let Some(wait) = facts.state.page_of(task.address) {
         return format!("for page {}", wait.page);
+    }
+    if let Some(wait) = facts.state.work_of(task.address) {
+        return format!("for {}", work::name(&wait.work));
     }
     let stack = lock_text::stack_of(facts, task.address);
     let lock = if stack.is_some_and(lock_text::sleeps_for_lock) { "for a lock that could not be told, " } else { "" };

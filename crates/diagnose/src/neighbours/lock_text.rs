@@ -13,7 +13,7 @@ pub(crate) const MAX_NAMED: usize = 8;
 
 /// Functions that only put a task to sleep: what it sleeps for is the first that is none of these. By the beginnings of
 /// their names.
-const SLEEPING: [&str; 22] = [
+const SLEEPING: [&str; 24] = [
     "__schedule",
     "schedule",
     "io_schedule",
@@ -36,6 +36,8 @@ const SLEEPING: [&str; 22] = [
     "do_wait_for_common",
     "wait_for_completion",
     "__wait_for_common",
+    "__flush_work",
+    "flush_work",
 ];
 
 /// Those of them that sleep for a lock.
@@ -116,6 +118,9 @@ pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
     }
     if let Some(wait) = facts.state.page_of(task.address) {
         return format!("itself waits for page {}", wait.page);
+    }
+    if let Some(wait) = facts.state.work_of(task.address) {
+        return format!("itself waits for {}", super::work::name(&wait.work));
     }
     let function = stack_of(facts, task.address).and_then(sleeps_in);
     let place = function.map(|function| format!(" in {function}")).unwrap_or_default();

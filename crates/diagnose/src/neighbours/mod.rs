@@ -10,6 +10,7 @@
 //! | `held` | a lock that others wait for too long, and what its owner does |
 //! | `hung` | tasks that sleep uninterruptibly for too long, whatever for |
 //! | `page_lock` | a page that stays locked or under writeback |
+//! | `work` | a work that is not done while others wait for it |
 //! | `spinlock` | a spin lock that is not given back, and who spins for it |
 //! | `ipi` | a call to another CPU that is not answered |
 //! | `hard_lockup` | a CPU with interrupts off for too long |
@@ -37,6 +38,7 @@ mod spinlock;
 mod starvation;
 mod state;
 mod watchdog;
+mod work;
 
 pub(crate) use collect::collect;
 pub(crate) use edges::edges;
@@ -55,6 +57,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) 
     let mut found = deadlock::detect(facts, reader);
     found.extend(held::detect(facts, reader));
     found.extend(page_lock::detect(facts, reader));
+    found.extend(work::detect(facts, reader));
     found.extend(spinlock::detect(facts, reader));
     found.extend(ipi::detect(facts));
     found.extend(hard_lockup::detect(facts, reader));
@@ -89,7 +92,10 @@ pub(crate) fn best<'f>(facts: &Facts<'_>, found: impl Iterator<Item = &'f Neighb
 /// Whether a machine with this finding may die that way.
 fn explains(death: Death, id: &str) -> bool {
     match death {
-        Death::HungTask => matches!(id, issue::DEADLOCK | issue::LOCK_HELD | issue::PAGE_LOCKED | issue::HUNG_TASK),
+        Death::HungTask => matches!(
+            id,
+            issue::DEADLOCK | issue::LOCK_HELD | issue::PAGE_LOCKED | issue::WORK_NOT_DONE | issue::HUNG_TASK
+        ),
         Death::SoftLockup => matches!(id, issue::SOFT_LOCKUP | issue::SPINLOCK_HELD | issue::UNANSWERED_CALL),
         Death::HardLockup => matches!(id, issue::HARD_LOCKUP | issue::SPINLOCK_HELD),
         Death::RcuStall => matches!(id, issue::RCU_STALL | issue::SPINLOCK_HELD | issue::STARVATION),
@@ -104,9 +110,10 @@ fn explains(death: Death, id: &str) -> bool {
 /// How much a finding says: a circle of locks more than one of them, a lock more than that somebody sleeps, who keeps a
 /// CPU more than that it is kept.
 fn specificity(id: &str) -> u8 {
-    const ORDER: [&str; 10] = [
+    const ORDER: [&str; 11] = [
         issue::HUNG_TASK,
         issue::PAGE_LOCKED,
+        issue::WORK_NOT_DONE,
         issue::LOCK_HELD,
         issue::RCU_STALL,
         issue::SOFT_LOCKUP,

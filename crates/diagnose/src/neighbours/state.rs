@@ -1,6 +1,6 @@
 //! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
 
-use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack};
+use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack, WorkWait};
 use vmcore_memory::VirtAddr;
 
 use super::spin_scan::Spin;
@@ -15,10 +15,12 @@ pub struct KernelState {
     pub lock_waits: Vec<LockWait>,
     /// These locks.
     pub locks: Vec<Lock>,
-    /// The stacks of tasks that have such a lock and are neither running, nor waiting for a CPU, nor blocked.
+    /// The stacks of tasks that have such a lock or work and are neither running, nor waiting for a CPU, nor blocked.
     pub owners: Vec<Stack>,
     /// Which pages sleeping tasks wait for.
     pub page_waits: Vec<PageWait>,
+    /// Which works sleeping tasks wait for.
+    pub work_waits: Vec<WorkWait>,
     /// Which spin locks running tasks spin for.
     pub spins: Vec<Spin>,
     /// Calls that CPUs wait for others to run.
@@ -44,6 +46,11 @@ impl KernelState {
     /// The page that a task waits for, if it is known.
     pub(crate) fn page_of(&self, task: VirtAddr) -> Option<&PageWait> {
         self.page_waits.iter().find(|wait| wait.task == task)
+    }
+
+    /// The work that a task waits for, if it is known.
+    pub(crate) fn work_of(&self, task: VirtAddr) -> Option<&WorkWait> {
+        self.work_waits.iter().find(|wait| wait.task == task)
     }
 
     /// The state of the lock that a wait is for.

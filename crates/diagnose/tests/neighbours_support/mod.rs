@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use vmcore_diagnose::{Diagnosis, LogLine};
 use vmcore_kernel::{
-    Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued, SymbolName,
-    TaskState, Waiter,
+    AwaitedWork, Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued,
+    SymbolName, TaskState, Waiter, WorkWait,
 };
 use vmcore_memory::{Registers, VirtAddr};
 
@@ -158,6 +158,17 @@ impl Machine {
                 waiters: vec![waiter],
             }),
         }
+        self
+    }
+
+    /// This task waits for a work.
+    pub fn waits_for_work(&mut self, pid: i32, work: AwaitedWork) -> &mut Self {
+        self.0.state.work_waits.push(WorkWait {
+            task: task_address(pid),
+            names_task: VirtAddr::new(0xffff_c900_0060_0000 + u64::from(pid.unsigned_abs()) * 0x4000),
+            function: "__flush_work".to_owned(),
+            work,
+        });
         self
     }
 

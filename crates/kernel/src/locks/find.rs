@@ -159,7 +159,7 @@ fn sleeps_for(function: &str) -> Option<(LockKind, &str)> {
 }
 
 /// The function in whose frame a stack address lies.
-fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&str> {
+pub(super) fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&str> {
     frames.iter().rev().find(|frame| frame.sp <= address)?.function()
 }
 

@@ -22,6 +22,7 @@ mod semaphore;
 mod spin;
 #[cfg(test)]
 mod tests;
+mod work_wait;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
@@ -29,6 +30,7 @@ use crate::{Kernel, Resolver, Snapshot, Stack};
 
 pub use page_wait::PageWait;
 pub use spin::{SpinLockWord, SpinNode};
+pub use work_wait::{AwaitedWork, WorkWait};
 
 use find::Finder;
 use mutex::MutexLayout;

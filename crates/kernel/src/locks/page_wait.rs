@@ -14,10 +14,10 @@
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use super::find::stack_words;
+use super::find::{function_at, stack_words};
 use super::queue::is_linked_both_ways;
 use crate::layout::{Field, Resolver};
-use crate::{Kernel, Snapshot, Stack, StackFrame};
+use crate::{Kernel, Snapshot, Stack};
 
 /// A task that sleeps for a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +100,7 @@ fn page_wait<M: ReadVirtual + ?Sized>(
         }
         let page = layout.page.read_pointer(memory, queue).ok().filter(|page| page.is_kernel_half())?;
         let names_page = layout.page.address(queue);
-        let frame = stack.frames.iter().rev().find(|frame| frame.sp <= names_page);
-        let function = frame.and_then(StackFrame::function).unwrap_or_default().to_owned();
+        let function = function_at(&stack.frames, names_page).unwrap_or_default().to_owned();
         Some(PageWait { task, page, bit: layout.bit.read(memory, queue).ok()?, flag: None, names_page, function })
     })
 }
@@ -112,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::test_memory::TestMemory;
-    use crate::{Location, StackEnd, SymbolName, Trust};
+    use crate::{Location, StackEnd, StackFrame, SymbolName, Trust};
 
     const TASK: VirtAddr = VirtAddr::new(0xffff_8880_0001_0000);
     const PAGE: u64 = 0xffff_ea00_0000_1000;

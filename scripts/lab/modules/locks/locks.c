@@ -10,13 +10,15 @@
  *   no-preempt no-irqs   switch preemption, or interrupts, off
  *   grace-period         wait until RCU has passed one
  *   call                 have all other CPUs run a function, and wait for them
+ *   flush                have a worker do the work, which takes mutex-a, and wait for it
  *   pause                sleep a second
  *   sleep                sleep and never be woken
  *   spin                 never come back
  *   null                 read through a NULL pointer
  *   bug                  BUG()
  *
- * Reading /dev/locks gives the locks' addresses, one a line. A device and no module
+ * Reading /dev/locks gives the addresses of locks, page and work, and the pid of the
+ * worker that has begun with the work, one a line. A device and no module
  * parameter: those are set under a mutex of their own.
  */
 #define pr_fmt(fmt) "locks: " fmt
@@ -37,6 +39,7 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 static DEFINE_MUTEX(mutex_a);
 static DEFINE_MUTEX(mutex_b);
@@ -86,6 +89,24 @@ static void answer(void *unused)
 {
 }
 
+/* Who does the work. */
+static pid_t worker;
+
+static void work_with_mutex(struct work_struct *unused)
+{
+	worker = task_pid_nr(current);
+	mutex_lock(&mutex_a);
+	mutex_unlock(&mutex_a);
+}
+
+static DECLARE_WORK(work, work_with_mutex);
+
+static noinline void flush(void)
+{
+	schedule_work(&work);
+	flush_work(&work);
+}
+
 static int do_word(const char *word)
 {
 	if (!strcmp(word, "mutex-a"))
@@ -108,6 +129,8 @@ static int do_word(const char *word)
 		synchronize_rcu();
 	else if (!strcmp(word, "call"))
 		smp_call_function(answer, NULL, 1);
+	else if (!strcmp(word, "flush"))
+		flush();
 	else if (!strcmp(word, "pause"))
 		msleep(1000);
 	else if (!strcmp(word, "sleep"))
@@ -149,8 +172,9 @@ static ssize_t locks_read(struct file *file, char __user *to, size_t size, loff_
 	int length;
 
 	length = scnprintf(text, sizeof(text),
-			   "mutex_a=0x%px\nmutex_b=0x%px\nsemaphore=0x%px\nspinlock=0x%px\npage=0x%px\n",
-			   &mutex_a, &mutex_b, &semaphore, &spinlock, page);
+			   "mutex_a=0x%px\nmutex_b=0x%px\nsemaphore=0x%px\nspinlock=0x%px\npage=0x%px\n"
+			   "work=0x%px\nworker=%d\n",
+			   &mutex_a, &mutex_b, &semaphore, &spinlock, page, &work, READ_ONCE(worker));
 	return simple_read_from_buffer(to, size, at, text, length);
 }
 

@@ -22,6 +22,11 @@ pub struct SoftLockup {
 pub enum Event {
     /// `BUG: soft lockup - CPU#7 stuck for 11s! [comm:pid]`
     SoftLockup(SoftLockup),
+    /// The same, of which the end is missing.
+    CutLockup {
+        /// The CPU that no other task could get.
+        cpu: u32,
+    },
     /// `Watchdog detected hard LOCKUP on cpu 3`
     HardLockup {
         /// The CPU that took no timer interrupts.
@@ -52,7 +57,7 @@ pub enum Event {
     },
     /// An exception in the kernel or `kernel BUG at`: the whole line.
     Oops(String),
-    /// `WARNING: CPU: 1 PID: 2 at …`: the whole line.
+    /// `WARNING: CPU: 1 PID: 2 at …`, `BUG: workqueue lockup …`: the whole line.
     Warning(String),
     /// What follows `Kernel panic - not syncing: `.
     Panic(String),
@@ -79,7 +84,7 @@ impl Event {
     pub const fn cpu(&self) -> Option<u32> {
         match self {
             Self::SoftLockup(lockup) => Some(lockup.cpu),
-            Self::Backtrace { cpu } => Some(*cpu),
+            Self::Backtrace { cpu } | Self::CutLockup { cpu } => Some(*cpu),
             _ => None,
         }
     }
@@ -100,6 +105,14 @@ pub fn soft_lockup(text: &str) -> Option<SoftLockup> {
     })
 }
 
+/// The CPU of a soft lockup whose line ends before the name of the task does.
+fn cut_lockup(text: &str) -> Option<u32> {
+    let (cpu, rest) = text.strip_prefix("BUG: soft lockup - CPU#")?.split_once(' ')?;
+    let rest = rest.strip_prefix("stuck")?;
+    let cut = !rest.contains(" [") || !rest.trim_end().ends_with(']');
+    cut.then(|| cpu.parse().ok()).flatten()
+}
+
 /// The prefix was "NMI watchdog: " in 4.x and is missing before; hard lockups name the CPU that noticed (since 6.8).
 fn without_watchdog(text: &str) -> &str {
     let rest = text.strip_prefix("NMI ").unwrap_or(text);
@@ -111,6 +124,9 @@ fn lockup(text: &str) -> Option<Event> {
         return Some(Event::SoftLockup(lockup));
     }
     let rest = without_watchdog(text);
+    if let Some(cpu) = cut_lockup(rest) {
+        return Some(Event::CutLockup { cpu });
+    }
     let rest = match rest.strip_prefix("CPU").and_then(|rest| rest.split_once(": ")) {
         Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => after,
         _ => rest,
@@ -142,8 +158,12 @@ fn hung(text: &str) -> Option<Event> {
 }
 
 fn crash(text: &str) -> Option<Event> {
-    const OOPS: [&str; 10] = [
-        "BUG: ",
+    const OOPS: [&str; 14] = [
+        "BUG: kernel NULL pointer dereference",
+        "BUG: unable to handle ",
+        "BUG: stack guard page ",
+        "BUG: IRQ stack ",
+        "BUG: TASK stack ",
         "kernel BUG at ",
         "general protection fault",
         "Oops: ",
@@ -167,7 +187,11 @@ fn crash(text: &str) -> Option<Event> {
         return Some(Event::CutHere);
     }
     // A program's own faults: `traps: a.out[12] general protection fault ip:…` does not begin with them.
-    OOPS.iter().any(|start| text.starts_with(start)).then(|| Event::Oops(text.to_owned()))
+    if OOPS.iter().any(|start| text.starts_with(start)) {
+        return Some(Event::Oops(text.to_owned()));
+    }
+    // Of all else that begins so (a worker pool that is stuck, a sanitizer's report) the kernel goes on.
+    text.starts_with("BUG: ").then(|| Event::Warning(text.to_owned()))
 }
 
 /// `task:splitter        state:R  running task     stack:0     pid:147   ppid:146    flags:0x00004000`; before 5.11
@@ -194,6 +218,10 @@ mod tests {
         assert_eq!(soft_lockup("softlockup: hung tasks"), None);
         assert_eq!(soft_lockup("someone wrote: BUG: soft lockup - CPU#7 stuck for 11s! [a:1]"), None);
         assert_eq!(soft_lockup("BUG: soft lockup - CPU#x stuck for 1s! [a:1]"), None);
+        for cut in ["stuck", "stuck for ", "stuck for 11s", "stuck for 11s! [split_v2:28"] {
+            let line = format!("watchdog: BUG: soft lockup - CPU#7 {cut}");
+            assert_eq!(Event::parse(&line), Some(Event::CutLockup { cpu: 7 }), "{line}");
+        }
     }
 
     #[test]
@@ -207,6 +235,9 @@ mod tests {
         assert_eq!(Event::parse("INFO: task a:b:12 blocked in I/O wait for more than 120 seconds."), Some(hung));
         assert!(matches!(Event::parse("rcu: INFO: rcu_sched self-detected stall on CPU"), Some(Event::RcuStall(_))));
         assert!(matches!(Event::parse("BUG: kernel NULL pointer dereference, address: 0"), Some(Event::Oops(_))));
+        for warning in ["BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 40s!", "BUG: KASAN: x"] {
+            assert_eq!(Event::parse(warning), Some(Event::Warning(warning.to_owned())));
+        }
         assert!(matches!(Event::parse("Out of memory: Killed process 1 (a)"), Some(Event::OutOfMemory(_))));
         assert_eq!(Event::parse("traps: a.out[12] general protection fault ip:1"), None);
         assert_eq!(

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod attribution;
+mod boots;
 mod clean;
 mod event;
 mod frame;

@@ -3,10 +3,11 @@
 use std::io::{self, BufRead};
 
 use crate::attribution::{Effort, Line, attribute};
+use crate::boots::Boots;
 use crate::clean::{Lines, clean};
 use crate::event::{Event, SoftLockup};
 use crate::prefix::{self, Prefix};
-use crate::token::{CpuLine, Token};
+use crate::token::{CpuLine, Token, module_names};
 use crate::trace::{Trace, traces};
 
 /// Lines between two reports after which they have nothing to do with each other.
@@ -21,6 +22,8 @@ const LONG_EPISODE: usize = 4096;
 const MAX_TRACES: usize = 4096;
 /// Events that are kept.
 const MAX_EVENTS: usize = 4096;
+/// Names of modules that are kept: more than any kernel has.
+const MAX_MODULES: usize = 2048;
 
 /// Something that the kernel reported, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,9 @@ pub struct Machine {
     pub taint: Option<String>,
     /// `Hardware name: `.
     pub hardware: Option<String>,
+    /// The modules that reports list, with the letters of their taint flags, such as `nvidia(POE)`, each once. Empty where
+    /// no report lists any.
+    pub modules: Vec<String>,
 }
 
 /// What was read of a log, and what was not.
@@ -61,9 +67,13 @@ pub struct Extent {
     pub dropped_traces: u64,
     /// Events beyond those that are kept.
     pub dropped_events: u64,
+    /// How often a kernel starts in the log: 0 where it begins after that.
+    pub starts: u64,
+    /// The lines of other boots than the one that this is about.
+    pub lines_of_other_boots: u64,
 }
 
-/// A log that was read.
+/// A log that was read. Of several boots the last in which the kernel reported a problem, else the last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     /// The machine.
@@ -127,6 +137,7 @@ fn panic_message(event: &Event) -> Option<&str> {
 #[derive(Default)]
 struct Collector {
     log: Log,
+    boots: Boots,
     episode: Vec<Line>,
     /// Lines of the episodes before.
     attributed: usize,
@@ -139,6 +150,9 @@ impl Collector {
         self.log.extent.lines += 1;
         let (prefix, text) = prefix::split(line);
         let token = Token::parse(text);
+        if token == Token::Other && text.starts_with("Linux version ") {
+            self.start(number);
+        }
         self.machine(text, &token);
         let is_kernel = prefix.is_kernel || !matches!(token, Token::Other | Token::Blank | Token::MoreModules);
         self.log.extent.kernel_lines += u64::from(is_kernel);
@@ -149,6 +163,14 @@ impl Collector {
             Token::MoreModules if self.episode.is_empty() => self.other(),
             _ => self.report(number, &prefix, text, token),
         }
+    }
+
+    /// A kernel starts: what was before is of another one.
+    fn start(&mut self, line: u64) {
+        self.close();
+        let extent = self.log.extent;
+        self.boots.end(std::mem::take(&mut self.log), line);
+        self.log.extent = Extent { lines: extent.lines, kernel_lines: extent.kernel_lines, ..Extent::default() };
     }
 
     fn other(&mut self) {
@@ -166,6 +188,9 @@ impl Collector {
         if let Token::Event(event) = &token {
             self.event(event, number, prefix.timestamp_ns);
         }
+        if matches!(token, Token::Modules | Token::MoreModules) {
+            self.modules(text);
+        }
         self.quiet = 0;
         self.episode.push(Line::new(number, prefix, text, token));
     }
@@ -181,11 +206,20 @@ impl Collector {
         self.log.events.push(Occurrence { event: event.clone(), line, timestamp_ns });
     }
 
+    fn modules(&mut self, text: &str) {
+        let known = &mut self.log.machine.modules;
+        for name in module_names(text) {
+            if known.len() < MAX_MODULES && !known.iter().any(|known| known == name) {
+                known.push(name.to_owned());
+            }
+        }
+    }
+
     fn machine(&mut self, text: &str, token: &Token) {
         let machine = &mut self.log.machine;
         match token {
             Token::Cpu(CpuLine { release, version, taint, .. }) => {
-                // A later line has more taint flags, and a log of several boots tells the last one's release.
+                // A later line has more taint flags.
                 machine.taint = taint.clone().or_else(|| machine.taint.take());
                 if release.is_some() {
                     machine.release.clone_from(release);
@@ -230,6 +264,6 @@ impl Collector {
 
     fn finish(mut self) -> Log {
         self.close();
-        self.log
+        self.boots.choose(self.log)
     }
 }

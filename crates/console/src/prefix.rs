@@ -7,8 +7,11 @@
 //! | `dmesg -r`, netconsole | `<4>[   14.957393] text` |
 //! | `dmesg -x` | `kern  :warn  : [   14.957393] text` |
 //! | `dmesg -T` | `[Sun Nov 22 20:29:11 2026] text` |
+//! | `dmesg -d`, `dmesg --reltime` | `[  +0.000003] text`, `[Nov22 20:29] text` |
+//! | `dmesg --time-format iso` | `2026-11-22T20:29:11,123456+00:00 text` |
 //! | `/dev/kmsg` | `4,358,14957393,-,caller=C1;text` |
 //! | syslog, `journalctl -k` | `Nov 22 20:29:11 host kernel: [   14.957393] text` |
+//! | a serial console's own clock (`ts`, conserver, minicom) | `[2026-11-22 20:29:11] [   14.957393] text` |
 //!
 //! Source: `kernel/printk/printk.c`, `print_prefix()`, `print_caller()` and `msg_print_ext_header()`.
 
@@ -45,6 +48,8 @@ pub fn split(line: &str) -> (Prefix, &str) {
     }
     let mut prefix = Prefix::default();
     let mut rest = after_syslog(line, &mut prefix);
+    rest = after_clock(rest);
+    rest = after_iso_date(rest, &mut prefix);
     rest = level(rest, &mut prefix);
     rest = decoded_level(rest, &mut prefix);
     if let Some((timestamp, after)) = timestamp(rest) {
@@ -69,6 +74,40 @@ fn after_syslog<'a>(line: &'a str, prefix: &mut Prefix) -> &'a str {
     }
     prefix.is_kernel = true;
     after.strip_prefix("kernel: ").unwrap_or(after)
+}
+
+/// What stands before the kernel's own time, where that is only a date: the clock of who captured the console.
+fn after_clock(line: &str) -> &str {
+    /// No date is longer.
+    const MAX_CLOCK: usize = 48;
+    let starts = line.match_indices('[').map(|(at, _)| at).take_while(|at| *at <= MAX_CLOCK).skip_while(|at| *at == 0);
+    let found = starts.into_iter().find_map(|at| {
+        let (clock, rest) = line.split_at_checked(at)?;
+        let inside = rest.strip_prefix('[')?.split_once(']')?.0.trim();
+        // The kernel prints microseconds.
+        let is_time = inside.split_once('.').is_some_and(|(_, fraction)| fraction.len() == 6);
+        (is_time && is_date(clock) && timestamp(rest).is_some()).then_some(rest)
+    });
+    found.unwrap_or(line)
+}
+
+/// Digits, the names of days and months, and what stands between them; a time of the day among it.
+fn is_date(text: &str) -> bool {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || " :.,-+/[]".contains(letter);
+    text.contains(':') && text.contains(|letter: char| letter.is_ascii_digit()) && text.chars().all(allowed)
+}
+
+/// `2026-11-22T20:29:11,123456+00:00 text`.
+fn after_iso_date<'a>(line: &'a str, prefix: &mut Prefix) -> &'a str {
+    let date = line.split_once(' ').filter(|(date, _)| {
+        let shape = |at: usize| date.as_bytes().get(at).copied();
+        date.len() >= 25
+            && (shape(4), shape(7), shape(10), shape(13)) == (Some(b'-'), Some(b'-'), Some(b'T'), Some(b':'))
+            && date.bytes().all(|byte| byte.is_ascii_digit() || b"-T:,.+".contains(&byte))
+    });
+    let Some((_, text)) = date else { return line };
+    prefix.is_kernel = true;
+    text
 }
 
 /// `<4>`: level and facility in one number.
@@ -103,10 +142,22 @@ fn timestamp(text: &str) -> Option<(Option<u64>, &str)> {
     let inside = inside.trim();
     let after = || rest.strip_prefix(' ').unwrap_or(rest);
     if let Some((seconds, fraction)) = inside.split_once('.') {
+        // Since the line before: no time of its own.
+        if let Some(passed) = seconds.strip_prefix('+') {
+            return nanoseconds(passed.trim_start(), fraction).map(|_| (None, after()));
+        }
         return Some((Some(nanoseconds(seconds, fraction)?), after()));
     }
     let is_date = inside.len() == 24 && inside.matches(':').count() == 2 && inside.matches(' ').count() >= 4;
-    is_date.then(|| (None, after()))
+    (is_date || is_minute(inside)).then(|| (None, after()))
+}
+
+/// `Nov22 20:29`.
+fn is_minute(text: &str) -> bool {
+    let Some((day, time)) = text.split_once(' ') else { return false };
+    let shape: String = day.chars().chain(time.chars()).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let named = shape.chars().take(3).all(|letter| letter.is_ascii_alphabetic());
+    named && matches!(shape.get(3..), Some("0000:00" | "000:00"))
 }
 
 fn nanoseconds(seconds: &str, fraction: &str) -> Option<u64> {
@@ -174,12 +225,30 @@ mod tests {
         check("2026-11-22T20:29:11.123456+00:00 host kernel: text", None, None, None, "text");
         check("[   14.957393] host kernel: text", AT, None, None, "text");
         check("[14.957393]", AT, None, None, "");
+        check("[  +0.000003]  text", None, None, None, " text");
+        check("[Nov22 20:29]  text", None, None, None, " text");
+        check("2026-11-22T20:29:11,123456+00:00  text", None, None, None, " text");
+        for clock in
+            ["[2026-11-22 20:29:11] ", "Nov 22 20:29:11 ", "2026-11-22T20:29:11.123 ", "[Sun Nov 22 20:29:11 2026] "]
+        {
+            check(&format!("{clock}[   14.957393][    C1]  text"), AT, Some(Caller::Cpu(1)), None, " text");
+        }
     }
 
     #[test]
     fn a_line_without_a_prefix_stays_whole() {
-        for line in ["", "RIP: 0010:f+0x1/0x2", " ? f+0x1/0x2 [mod]", "[<ffffffff81000000>] f+0x1/0x2", "[", "<>", ";;"]
-        {
+        for line in [
+            "at 12:00 [1.5] x",
+            "2026 [   14.957393] x",
+            "a; b: 1 [   14.957393] x",
+            "",
+            "RIP: 0010:f+0x1/0x2",
+            " ? f+0x1/0x2 [mod]",
+            "[<ffffffff81000000>] f+0x1/0x2",
+            "[",
+            "<>",
+            ";;",
+        ] {
             assert_eq!(split(line), (Prefix::default(), line));
         }
     }

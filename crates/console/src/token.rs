@@ -14,7 +14,7 @@ pub(crate) enum Token {
     Event(Event),
     /// `Modules linked in: …`
     Modules,
-    /// More of them, when another CPU printed in between.
+    /// More of them, when another CPU printed in between. [`module_names`] takes both apart.
     MoreModules,
     /// `CPU: 3 PID: 149 Comm: …`
     Cpu(CpuLine),
@@ -117,6 +117,12 @@ fn marker(text: &str) -> (Option<Token>, &str) {
     (Some(if close { Token::Close(name.to_owned()) } else { Token::Open(name.to_owned()) }), rest)
 }
 
+/// The names of modules on a line of either kind, with their taint flags: `isst_if_common(OE)`.
+pub(crate) fn module_names(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.trim().trim_start_matches("Modules linked in:");
+    names.split("[last unloaded:").next().unwrap_or_default().split_ascii_whitespace()
+}
+
 /// Names of modules, indented by one blank: `print_modules()` prints each by itself.
 fn is_modules(text: &str, trimmed: &str) -> bool {
     let name = |word: &str| {
@@ -148,7 +154,8 @@ impl CpuLine {
         Some(Self {
             cpu: cpu.parse().ok()?,
             pid: pid.parse().ok()?,
-            comm: comm.strip_suffix(" Kdump: loaded").unwrap_or(comm).to_owned(),
+            // The line may have been cut in the middle of what follows the name.
+            comm: comm.rsplit_once(" Kdump: ").map_or(comm, |(comm, _)| comm).to_owned(),
             taint,
             release: words.next(),
             version: words.next(),
@@ -191,6 +198,15 @@ mod tests {
         let line = cpu("CPU: 2 UID: 0 PID: 201 Comm: a b: c Not tainted 6.12.1 #1  Debian 6.12");
         assert_eq!((line.pid, line.comm.as_str(), line.version.as_deref()), (201, "a b: c", Some("#1  Debian 6.12")));
         assert_eq!(cpu("CPU: 2 PID: 1 Comm: cut off").comm, "cut off");
+        assert_eq!(cpu("CPU: 2 PID: 1 Comm: cut off Kdump: loa").comm, "cut off");
+    }
+
+    #[test]
+    fn names_of_modules() {
+        let names = |text| module_names(text).collect::<Vec<_>>();
+        assert_eq!(names("Modules linked in: a_b c(OE) [last unloaded: d]"), ["a_b", "c(OE)"]);
+        assert_eq!(names(" mousedev usbhid"), ["mousedev", "usbhid"]);
+        assert_eq!(names("Modules linked in:"), [""; 0]);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl Builder {
                 self.trace.pid = Some(lockup.pid);
                 self.trace.comm = Some(lockup.comm.clone());
             }
-            Event::Backtrace { cpu } => self.trace.cpu = Some(*cpu),
+            Event::Backtrace { cpu } | Event::CutLockup { cpu } => self.trace.cpu = Some(*cpu),
             Event::Task { comm, pid } => {
                 self.trace.comm = Some(comm.clone());
                 self.trace.pid = *pid;

@@ -47,11 +47,18 @@ fn the_form_of_the_log_does_not_matter() {
     let each = |change: &dyn Fn(&str) -> String| -> Value {
         json(incident().lines().map(change).collect::<String>().as_bytes()).1
     };
-    let forms: [(&str, Value); 5] = [
+    let time = |line: &str| line.split_once("] ").map(|(time, _)| time.len() + 2).unwrap();
+    let forms: [(&str, Value); 8] = [
         ("serial capture", each(&|line| format!("\x1b[1m{line}\x1b[0m\r\n"))),
         ("dmesg -r", each(&|line| format!("<4>{line}\n"))),
         ("dmesg -x", each(&|line| format!("kern  :warn  : {line}\n"))),
         ("syslog", each(&|line| format!("Nov 22 20:29:11 host kernel: {line}\n"))),
+        ("ts", each(&|line| format!("Nov 22 20:29:11 {line}\n"))),
+        ("conserver", each(&|line| format!("[2026-11-22 20:29:11] {line}\n"))),
+        (
+            "journalctl -o short-monotonic",
+            each(&|line| format!("{} host kernel: {}\n", &line[..time(line) - 1], &line[time(line)..])),
+        ),
         ("ISO syslog", each(&|line| format!("2026-11-22T20:29:11.123456+08:00 host kernel: {line}\n"))),
     ];
     for (form, report) in forms {
@@ -60,9 +67,11 @@ fn the_form_of_the_log_does_not_matter() {
         }
     }
     // Without times there is less to go by, but the facts are the same.
-    let no_times = each(&|line| format!("{}\n", line.split_once("] ").unwrap().1));
-    for field in ["kernel", "panic", "lockups", "verdict"] {
-        assert_eq!(no_times[field], plain[field], "{field}");
+    for prefix in ["", "[  +0.000003] ", "[Nov22 20:29] ", "2026-11-22T20:29:11,123456+08:00 "] {
+        let no_times = each(&|line| format!("{prefix}{}\n", &line[time(line)..]));
+        for field in ["kernel", "panic", "lockups", "verdict", "remedy"] {
+            assert_eq!(no_times[field], plain[field], "{prefix}: {field}");
+        }
     }
 }
 
@@ -94,6 +103,38 @@ fn every_lockup_of_a_recorded_log_has_its_cpu_and_address() {
             assert!(found.starts_with(address), "{name}: CPU {cpu} is at {found}");
             assert_eq!(copy["comm"], format!("fstat/{cpu}"));
         }
+    }
+}
+
+#[test]
+fn the_kernel_that_was_started_after_the_crash_is_another_one() {
+    let plain = json(incident().as_bytes()).1;
+    let after =
+        "[    0.000000] Linux version 5.10.134-16.al8.x86_64 (a@b) (gcc 10) #1 SMP x\n[    1.000000] usb 1-1: hi\n";
+    let report = json((incident() + after).as_bytes()).1;
+    for field in ["kernel", "panic", "lockups", "copies", "verdict", "remedy"] {
+        assert_eq!(report[field], plain[field], "{field}");
+    }
+    assert_eq!((&report["extent"]["starts"], &report["extent"]["lines_of_other_boots"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn the_end_of_a_log_alone_is_not_healthy() {
+    let incident = incident();
+    let lines: Vec<&str> = incident.lines().collect();
+    let (status, report) = json(lines[lines.len() - 50..].join("\n").as_bytes());
+    assert_eq!((status, &report["verdict"]["issue"]), (3, &Value::Null), "{}", report["verdict"]);
+    assert!(report["verdict"]["summary"].as_str().unwrap().contains("0xc000100000"));
+}
+
+#[test]
+fn lines_that_were_cut_lose_details_but_not_the_lockup() {
+    for length in [60, 80, 100] {
+        let cut: String = incident().lines().map(|line| format!("{}\n", &line[..line.len().min(length)])).collect();
+        let (status, report) = json(cut.as_bytes());
+        assert_eq!(status, 1, "{length}");
+        let issue = report["verdict"]["issue"].as_str().unwrap();
+        assert!(["soft-lockup", "thp-split-page-fault-livelock"].contains(&issue), "{length}: {issue}");
     }
 }
 

@@ -7,6 +7,7 @@ use vmcore_console::{Event, Interrupted, Log, RegisterDump, Trace};
 use vmcore_memory::VirtAddr;
 
 use crate::names::{base_name, is_page_fault_entry};
+use crate::neighbours::Death;
 use crate::{Confidence, KnownIssue, Remedy, Verdict, issue, known_issues};
 
 /// A huge page on x86-64, in bytes.
@@ -76,12 +77,13 @@ fn copies(log: &Log) -> Vec<FaultingCopy> {
     copies
 }
 
-/// The copy that a report shows: under a page fault, or between two of them.
+/// The copy that a report shows: under a page fault, between two of them, or with the lines above it missing.
 fn copy(trace: &Trace) -> Option<FaultingCopy> {
     if trace.is_of_another_task() {
         return None;
     }
-    let (function, address) = copy_under_fault(trace).or_else(|| copy_between_faults(trace))?;
+    let found = copy_under_fault(trace).or_else(|| copy_between_faults(trace)).or_else(|| copy_below_registers(trace));
+    let (function, address) = found?;
     Some(FaultingCopy {
         cpu: trace.cpu,
         pid: trace.pid,
@@ -108,6 +110,19 @@ fn copy_between_faults(trace: &Trace) -> Option<(String, VirtAddr)> {
     let fault = registers.user_address("cr2")?;
     let ends = ["rdi", "rsi", "rcx", "rax"];
     ends.iter().any(|register| registers.user_address(register) == Some(fault)).then_some((function, fault))
+}
+
+/// Where the log begins below the line that names the copy's function: registers of kernel code, right above its caller,
+/// which does nothing but copy.
+fn copy_below_registers(trace: &Trace) -> Option<(String, VirtAddr)> {
+    trace.interrupted.iter().find_map(|interrupted| {
+        let registers = &interrupted.registers;
+        let caller =
+            trace.frames.get(interrupted.before_frame).map(|frame| &frame.frame).filter(|frame| frame.reliable)?;
+        let caller = caller.location.symbol.as_deref().filter(|symbol| copies_user(symbol))?;
+        let in_kernel = registers.location.is_none() && registers.user_mode == Some(false);
+        Some((caller.to_owned(), user_side(registers).filter(|_| in_kernel)?))
+    })
 }
 
 /// The function, where it is kernel code that copies to or from user memory.
@@ -159,8 +174,7 @@ fn syscall_function(trace: &Trace) -> Option<String> {
 }
 
 fn verdict(log: &Log, copies: &[FaultingCopy]) -> Verdict {
-    let lockups = log.lockups();
-    let locked_up = !lockups.is_empty() || log.panic().is_some_and(|(message, _)| message.starts_with("softlockup"));
+    let locked_up = is_locked_up(log);
     let together = most_on_one_page(copies);
     if locked_up && together.len() >= 2 {
         return livelock(&together, Confidence::Probable);
@@ -175,6 +189,14 @@ fn verdict(log: &Log, copies: &[FaultingCopy]) -> Verdict {
         let summary = format!("{summary}.{also}");
         return Verdict { issue: Some(name), confidence: Confidence::Probable, summary };
     }
+    // A report that nothing in the log explains is no sign of health: its first lines are missing.
+    if together.len() >= 2 {
+        return livelock(&together, Confidence::Possible);
+    }
+    let reports = log.traces.iter().filter(|trace| trace.has_state()).count();
+    if reports > 0 {
+        return Verdict { issue: None, confidence: Confidence::Insufficient, summary: headless(reports, copies) };
+    }
     if log.extent.kernel_lines == 0 {
         let summary = "This is no kernel log: no line of it looks like one of the kernel's.".to_owned();
         return Verdict { issue: None, confidence: Confidence::Insufficient, summary };
@@ -184,6 +206,29 @@ fn verdict(log: &Log, copies: &[FaultingCopy]) -> Verdict {
         log.extent.lines
     );
     Verdict { issue: None, confidence: Confidence::None, summary }
+}
+
+/// Reports without the lines that say what they are about.
+fn headless(reports: usize, copies: &[FaultingCopy]) -> String {
+    let what = if reports == 1 { "is 1 report of a CPU".to_owned() } else { format!("are {reports} reports of CPUs") };
+    let copy = copies.first().map(|copy| {
+        format!(
+            " One shows a CPU that faults in a copy at the user address {:#x}: it may be the huge-page livelock.",
+            copy.address
+        )
+    });
+    format!(
+        "There {what} here, but the lines that say why the kernel printed them are missing.{}",
+        copy.unwrap_or_default()
+    )
+}
+
+/// Whether the watchdog said that a CPU is locked up.
+fn is_locked_up(log: &Log) -> bool {
+    let cut = |event: &Event| matches!(event, Event::CutLockup { .. });
+    !log.lockups().is_empty()
+        || log.events.iter().any(|occurrence| cut(&occurrence.event))
+        || log.panic().is_some_and(|(message, _)| Death::by_reason(message) == Death::SoftLockup)
 }
 
 /// The largest group of copies that fault within one huge page.
@@ -204,9 +249,14 @@ fn livelock(copies: &[&FaultingCopy], confidence: Confidence) -> Verdict {
             format!("in the same 2 MiB of user memory at {start:#x}")
         }
     };
+    let lockup = if confidence >= Confidence::Probable {
+        "and the watchdog found a CPU locked up"
+    } else {
+        "and why they were reported is not in the log"
+    };
     let summary = format!(
-        "{} CPUs fault again and again in copies {place}, and the watchdog found a CPU locked up: that is how CPUs look \
-         that wait for a huge page whose splitter cannot run. Who splits it, a log does not show.",
+        "{} CPUs fault again and again in copies {place}, {lockup}: that is how CPUs look that wait for a huge page whose \
+         splitter cannot run. Who splits it, a log does not show.",
         copies.len()
     );
     Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary }
@@ -227,8 +277,16 @@ fn worst(log: &Log) -> Option<Named> {
         );
         return Some((summary, issue::SOFT_LOCKUP));
     }
-    let kinds: [fn(&Event) -> Option<Named>; 6] = [hard_lockup, oops, stall, panic, hung, lesser];
+    let kinds: [fn(&Event) -> Option<Named>; 7] = [cut_lockup, hard_lockup, oops, stall, panic, hung, lesser];
     kinds.iter().find_map(|kind| events().find_map(kind))
+}
+
+fn cut_lockup(event: &Event) -> Option<Named> {
+    let Event::CutLockup { cpu } = event else { return None };
+    Some((
+        format!("CPU {cpu} was stuck; the line that says for how long and in which task is cut off"),
+        issue::SOFT_LOCKUP,
+    ))
 }
 
 fn hard_lockup(event: &Event) -> Option<Named> {
@@ -246,12 +304,23 @@ fn stall(event: &Event) -> Option<Named> {
     Some((format!("A CPU or task held up RCU: {message}"), issue::RCU_STALL))
 }
 
+/// By the watchdog that panicked, where one did: the lines in which it said more come first.
 fn panic(event: &Event) -> Option<Named> {
     let Event::Panic(message) = event else { return None };
-    if message.starts_with("sysrq triggered crash") {
-        return Some(("Somebody asked for the crash, by sysrq-c".to_owned(), issue::CRASH_REQUESTED));
-    }
-    Some((format!("The kernel panicked: {message}"), issue::PANIC))
+    let name = match Death::by_reason(message) {
+        Death::Requested => {
+            return Some(("Somebody asked for the crash, by sysrq-c".to_owned(), issue::CRASH_REQUESTED));
+        }
+        Death::SoftLockup => issue::SOFT_LOCKUP,
+        Death::HardLockup => issue::HARD_LOCKUP,
+        Death::RcuStall => issue::RCU_STALL,
+        Death::OutOfMemory => issue::OUT_OF_MEMORY,
+        Death::Oops => issue::OOPS,
+        // Whose task it was, its own line says.
+        Death::HungTask => return None,
+        Death::None | Death::Other => issue::PANIC,
+    };
+    Some((format!("The kernel panicked: {message}"), name))
 }
 
 fn hung(event: &Event) -> Option<Named> {
@@ -262,6 +331,7 @@ fn hung(event: &Event) -> Option<Named> {
 fn lesser(event: &Event) -> Option<Named> {
     match event {
         Event::OutOfMemory(message) => Some((format!("Memory ran out: {message}"), issue::OUT_OF_MEMORY)),
+        Event::Panic(message) => Some((format!("The kernel panicked: {message}"), issue::HUNG_TASK)),
         Event::Warning(message) => Some((format!("The kernel warned of itself: {message}"), issue::WARNING)),
         _ => None,
     }
@@ -282,6 +352,10 @@ fn unknown(log: &Log, is_livelock: bool) -> Vec<String> {
             unknown.push(format!("{number} {what}"));
         }
     };
+    count(
+        log.extent.lines_of_other_boots,
+        "lines of other boots than the one that this is about: the last with a problem, or else the last",
+    );
     count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
     count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");
     count(log.extent.cut_lines, "lines that were too long and were cut");
@@ -345,11 +419,34 @@ R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
         assert_eq!(apart.verdict.issue, Some(issue::SOFT_LOCKUP));
         let both = report(1, "000000c000100000") + &report(2, "000000c000100000");
         let no_lockup = judge(&both.replace("BUG: soft lockup", "something else"));
-        assert_eq!(no_lockup.verdict.issue, None);
+        assert_eq!(no_lockup.verdict.confidence, Confidence::Possible);
+        assert!(no_lockup.verdict.summary.contains("why they were reported is not in the log"));
         let no_fault = judge(&both.replace("async_page_fault", "other_function"));
         assert_eq!(no_fault.verdict.issue, Some(issue::SOFT_LOCKUP));
         let no_copy = judge(&both.replace("copy_user_enhanced_fast_string", "memcpy"));
         assert_eq!(no_copy.verdict.issue, Some(issue::SOFT_LOCKUP));
+    }
+
+    #[test]
+    fn a_copy_is_known_by_its_caller_where_its_own_line_is_missing() {
+        let (rip, code) = ("RIP: 0010:copy_user_enhanced_fast_string+0xe/0x20\n", "000000c000100000");
+        let cut = report(1, code).replace(rip, "");
+        let found = judge(&(cut.clone() + &report(2, code)));
+        assert_eq!(found.verdict.issue, Some(issue::THP_LIVELOCK), "{}", found.verdict.summary);
+        assert_eq!(found.copies[0].function, "_copy_to_user");
+        let other = judge(&(cut.replace(" _copy_to_user+0x22/0x30", " memcpy+0x22/0x30") + &report(2, code)));
+        assert_eq!(other.verdict.issue, Some(issue::SOFT_LOCKUP));
+    }
+
+    #[test]
+    fn a_log_that_begins_in_the_middle_of_a_report_is_not_healthy() {
+        let whole = report(1, "000000c000100000");
+        let begin = whole.find("Call Trace:").unwrap();
+        let found = judge(&whole[begin..]);
+        assert_eq!((found.verdict.issue, found.verdict.confidence), (None, Confidence::Insufficient));
+        assert!(found.verdict.summary.contains("0xc000100000"), "{}", found.verdict.summary);
+        let plain = judge("Call Trace:\n f+0x1/0x2\n g+0x1/0x2\n");
+        assert_eq!((plain.verdict.issue, plain.verdict.confidence), (None, Confidence::Insufficient));
     }
 
     #[test]
@@ -364,6 +461,21 @@ R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
         let issue = |text: &str| judge(text).verdict.issue;
         assert_eq!(issue("Kernel panic - not syncing: Attempted to kill init!"), Some(issue::PANIC));
         assert_eq!(issue("Kernel panic - not syncing: sysrq triggered crash"), Some(issue::CRASH_REQUESTED));
+        for (reason, expected) in [
+            ("softlockup: hung tasks", issue::SOFT_LOCKUP),
+            ("hung_task: blocked tasks", issue::HUNG_TASK),
+            ("RCU Stall", issue::RCU_STALL),
+            ("Hard LOCKUP", issue::HARD_LOCKUP),
+            ("Fatal exception in interrupt", issue::OOPS),
+            ("Out of memory: system-wide panic_on_oom is enabled", issue::OUT_OF_MEMORY),
+        ] {
+            assert_eq!(issue(&format!("Kernel panic - not syncing: {reason}")), Some(expected), "{reason}");
+        }
+        assert_eq!(issue("watchdog: BUG: soft lockup - CPU#7 stuck for "), Some(issue::SOFT_LOCKUP));
+        assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(issue::WARNING));
+        let hung =
+            "INFO: task a:1 blocked for more than 120 seconds.\nKernel panic - not syncing: hung_task: blocked tasks";
+        assert!(judge(hung).verdict.summary.starts_with("Task 1 \"a\""));
         assert_eq!(issue("INFO: task a:1 blocked for more than 120 seconds."), Some(issue::HUNG_TASK));
         assert_eq!(issue("rcu: INFO: rcu_sched self-detected stall on CPU"), Some(issue::RCU_STALL));
         assert_eq!(

@@ -46,7 +46,7 @@ pub use spin_scan::{Holder, HolderFound, Spin};
 pub use state::KernelState;
 
 use crate::{Confidence, Facts, Finding, Reader, Severity, issue};
-use panic::Death;
+pub(crate) use panic::Death;
 
 /// A finding and how sure it is.
 pub(crate) type Neighbour = (Confidence, Finding);

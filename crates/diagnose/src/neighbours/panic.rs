@@ -37,25 +37,27 @@ impl Death {
             // An oops that started the crash kernel. Up to 5.9 that was what sysrq-c did.
             return if oops::by_sysrq(facts) { Self::Requested } else { Self::Oops };
         };
-        let reason = reason.to_ascii_lowercase();
-        let begins = |with: &[&str]| with.iter().any(|begin| reason.starts_with(begin));
-        if begins(&["sysrq triggered crash"]) {
-            Self::Requested
-        } else if begins(&["hung_task: "]) {
-            Self::HungTask
-        } else if begins(&["softlockup: "]) {
-            Self::SoftLockup
-        } else if begins(&["hard lockup", "watchdog detected hard lockup"]) {
-            Self::HardLockup
-        } else if begins(&["rcu stall"]) {
-            Self::RcuStall
-        } else if begins(&["out of memory", "system is deadlocked on memory"]) {
-            Self::OutOfMemory
-        } else if begins(&["fatal exception"]) {
-            if oops::by_sysrq(facts) { Self::Requested } else { Self::Oops }
-        } else {
-            Self::Other
+        match Self::by_reason(reason) {
+            Self::Oops if oops::by_sysrq(facts) => Self::Requested,
+            death => death,
         }
+    }
+
+    /// By what follows `Kernel panic - not syncing: `.
+    pub(crate) fn by_reason(reason: &str) -> Self {
+        const REASONS: [(&str, Death); 9] = [
+            ("sysrq triggered crash", Death::Requested),
+            ("hung_task: ", Death::HungTask),
+            ("softlockup: ", Death::SoftLockup),
+            ("hard lockup", Death::HardLockup),
+            ("watchdog detected hard lockup", Death::HardLockup),
+            ("rcu stall", Death::RcuStall),
+            ("out of memory", Death::OutOfMemory),
+            ("system is deadlocked on memory", Death::OutOfMemory),
+            ("fatal exception", Death::Oops),
+        ];
+        let reason = reason.to_ascii_lowercase();
+        REASONS.iter().find(|(begin, _)| reason.starts_with(begin)).map_or(Self::Other, |(_, death)| *death)
     }
 }
 

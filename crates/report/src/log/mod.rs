@@ -54,6 +54,8 @@ pub struct Kernel<'a> {
     pub taint: Option<&'a str>,
     /// The machine's name for itself.
     pub hardware: Option<&'a str>,
+    /// The modules that reports list, with the letters of their taint flags; null where none is listed.
+    pub modules: Option<&'a [String]>,
 }
 
 /// A panic.
@@ -199,6 +201,10 @@ pub struct Extent {
     pub kernel_lines: u64,
     /// Lines of reports that fit no CPU's report.
     pub unattributed_lines: u64,
+    /// How often a kernel starts in the log.
+    pub starts: u64,
+    /// Lines of other boots than the one that all else here is about: the last with a problem, or else the last.
+    pub lines_of_other_boots: u64,
 }
 
 impl<'a> Log<'a> {
@@ -210,7 +216,7 @@ impl<'a> Log<'a> {
             cpu: trace.and_then(|trace| trace.cpu),
             pid: trace.and_then(|trace| trace.pid),
         });
-        let console::Extent { lines, kernel_lines, unattributed_lines, .. } = log.extent;
+        let console::Extent { lines, kernel_lines, unattributed_lines, starts, lines_of_other_boots, .. } = log.extent;
         Self {
             path,
             kernel: Kernel::new(&log.machine),
@@ -223,19 +229,20 @@ impl<'a> Log<'a> {
             unknown: &found.unknown,
             known_issue: found.known_issue.as_ref().map(KnownIssue::new),
             remedy: found.remedy.iter().map(Remedy::new).collect(),
-            extent: Extent { lines, kernel_lines, unattributed_lines },
+            extent: Extent { lines, kernel_lines, unattributed_lines, starts, lines_of_other_boots },
         }
     }
 }
 
 impl<'a> Kernel<'a> {
     fn new(machine: &'a console::Machine) -> Self {
-        let console::Machine { release, version, taint, hardware } = machine;
+        let console::Machine { release, version, taint, hardware, modules } = machine;
         Self {
             release: release.as_deref(),
             version: version.as_deref(),
             taint: taint.as_deref(),
             hardware: hardware.as_deref(),
+            modules: (!modules.is_empty()).then_some(modules.as_slice()),
         }
     }
 }
@@ -258,7 +265,7 @@ impl<'a> Event<'a> {
             E::RcuStall(text) | E::Oops(text) | E::Warning(text) | E::Panic(text) | E::OutOfMemory(text) => {
                 (None, Some(text))
             }
-            E::HardLockup { .. } | E::Backtrace { .. } | E::CutHere => (None, None),
+            E::CutLockup { .. } | E::HardLockup { .. } | E::Backtrace { .. } | E::CutHere => (None, None),
         };
         let cpu = match event {
             E::HardLockup { cpu } => Some(*cpu),
@@ -278,7 +285,7 @@ impl<'a> Event<'a> {
 fn kind(event: &console::Event) -> &'static str {
     use console::Event as E;
     match event {
-        E::SoftLockup(_) => "soft-lockup",
+        E::SoftLockup(_) | E::CutLockup { .. } => "soft-lockup",
         E::HardLockup { .. } => "hard-lockup",
         E::HungTask { .. } => "hung-task",
         E::RcuStall(_) => "rcu-stall",

@@ -64,6 +64,9 @@ fn write_machine(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Resul
     if let Some(hardware) = log.kernel.hardware {
         row("hardware", hardware, out, theme)?;
     }
+    if let Some(modules) = log.kernel.modules {
+        row("modules", &modules_in_short(modules), out, theme)?;
+    }
     if let Some(panic) = &log.panic {
         let who = match (panic.cpu, panic.pid) {
             (Some(cpu), Some(pid)) => format!("CPU {cpu}, pid {pid}: "),
@@ -74,6 +77,18 @@ fn write_machine(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Resul
     }
     row("log", &format!("{} lines, {} reports", log.extent.lines, log.cpus.len()), out, theme)?;
     write_unknown_count(log.unknown.len(), out, theme)
+}
+
+/// How many modules there are, and which taint the kernel.
+fn modules_in_short(modules: &[String]) -> String {
+    let tainting: Vec<&str> = modules.iter().map(String::as_str).filter(|name| name.ends_with(')')).collect();
+    let shown = tainting.iter().take(MAX_ROWS).copied().collect::<Vec<_>>().join(" ");
+    let more = tainting.len().saturating_sub(MAX_ROWS);
+    match (tainting.len(), more) {
+        (0, _) => format!("{} listed, none that taints the kernel", modules.len()),
+        (_, 0) => format!("{} listed, tainting the kernel: {shown}", modules.len()),
+        (_, more) => format!("{} listed, tainting the kernel: {shown} and {more} more", modules.len()),
+    }
 }
 
 fn write_who(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {

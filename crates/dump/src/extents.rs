@@ -132,7 +132,7 @@ impl Extents {
 fn read_within(extent: &Extent, file: &FileBytes, address: u64, buf: &mut [u8]) -> Result<(), ReadError> {
     let error_address = PhysAddr::new(address);
     let (Backing::File(offset) | Backing::PastEnd(offset)) = extent.part(address, extent.end).backing else {
-        return Err(ReadError::Excluded { address: error_address });
+        return Err(ReadError::Excluded { address: error_address, level: None });
     };
     file.read(offset, buf).ok_or_else(|| {
         let missing = file.missing_after(offset);

@@ -49,10 +49,13 @@ pub enum ReadError {
         address: PhysAddr,
     },
     /// The dump filter left this page out on purpose.
-    #[error("the page at physical address {address} was excluded by the dump filter")]
+    #[error("the page at physical address {address} was excluded by the dump filter{}", left_out(*level))]
     Excluded {
         /// The first address of the read in that page.
         address: PhysAddr,
+        /// What the filter was asked to leave out, as makedumpfile's `-d` has it: a sum of 1, 2, 4, 8 and 16. `None`
+        /// where the dump does not say.
+        level: Option<u32>,
     },
     /// The dump names a place in the file for this address, but the file ends before it.
     #[error("physical address {address} would be at file offset {offset}, past the end of the truncated file")]
@@ -108,4 +111,29 @@ pub enum ReadError {
         /// The length asked for, in bytes.
         len: u64,
     },
+}
+
+/// Which kinds of pages a dump level leaves out: one without that kind's number would have kept the page.
+fn left_out(level: Option<u32>) -> String {
+    // makedumpfile(8), option -d.
+    const KINDS: [(u32, &str); 5] =
+        [(1, "zero (1)"), (2, "cache (2)"), (4, "private cache (4)"), (8, "user (8)"), (16, "free (16)")];
+    let Some(level @ 1..) = level else { return String::new() };
+    let kinds: Vec<_> = KINDS.iter().filter(|(bit, _)| level & bit != 0).map(|(_, name)| *name).collect();
+    format!(": makedumpfile -d {level} leaves out {} pages", kinds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excluded_page_names_what_the_level_leaves_out() {
+        let excluded = |level| ReadError::Excluded { address: PhysAddr::new(0x5000), level }.to_string();
+        let plain = "the page at physical address 0x5000 was excluded by the dump filter";
+        assert_eq!(excluded(None), plain);
+        // QEMU's dumps of kdump-compressed form have 0 or 1.
+        assert_eq!(excluded(Some(0)), plain);
+        assert_eq!(excluded(Some(9)), format!("{plain}: makedumpfile -d 9 leaves out zero (1), user (8) pages"));
+    }
 }

@@ -85,7 +85,7 @@ fn what_a_filter_left_out_is_excluded() {
     let dump = open(&builder.build()).unwrap();
     assert_eq!(dump.source(), Source::Makedumpfile);
     assert_eq!(dump.page_count(), PageCount { present: 2, excluded: Some(1) });
-    assert_eq!(read(&dump, 0x4ffc, 8), Err(ReadError::Excluded { address: PhysAddr::new(0x5000) }));
+    assert_eq!(read(&dump, 0x4ffc, 8), Err(ReadError::Excluded { address: PhysAddr::new(0x5000), level: None }));
     // The second header has what the first one left out.
     assert_bytes(read(&dump, 0x6000, 4096), page(2));
     assert_eq!(read(&dump, 0x7000, 1), Err(ReadError::NotInDump { address: PhysAddr::new(0x7000) }));

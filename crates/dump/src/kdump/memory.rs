@@ -208,7 +208,8 @@ impl KdumpMemory {
         let part = holder.or(self.parts.first()).ok_or_else(not_in_dump)?;
         if !part.header.dumped.get(&part.file, pfn.get()).map_err(truncated)? {
             let is_memory = part.header.memory.get(&part.file, pfn.get()).map_err(truncated)?;
-            return Err(if is_memory { ReadError::Excluded { address } } else { not_in_dump() });
+            let excluded = || ReadError::Excluded { address, level: part.header.dump_level };
+            return Err(if is_memory { excluded() } else { not_in_dump() });
         }
         let part = holder.ok_or_else(not_in_dump)?;
         let index = part.rank(pfn.get()).map_err(truncated)?;

@@ -31,7 +31,7 @@ fn sample() -> KdumpBuilder {
 }
 
 fn excluded(address: u64) -> Result<Vec<u8>, ReadError> {
-    Err(ReadError::Excluded { address: PhysAddr::new(address) })
+    Err(ReadError::Excluded { address: PhysAddr::new(address), level: Some(31) })
 }
 
 fn not_in_dump(address: u64) -> Result<Vec<u8>, ReadError> {

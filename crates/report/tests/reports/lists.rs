@@ -195,7 +195,7 @@ fn vtop_of_mapped_kernel_memory() {
 
 #[test]
 fn vtop_where_a_table_is_missing() {
-    let error = ReadError::Excluded { address: PhysAddr::new(0x24d2_b7f0) };
+    let error = ReadError::Excluded { address: PhysAddr::new(0x24d2_b7f0), level: None };
     let steps = vec![step(PageLevel::Pgd, 0x1ad_4000, 0x24d2_b067)];
     let walk = Walk { address: ADDRESS, steps, outcome: Outcome::Unreadable(PageLevel::P4d, error) };
     let report = Vtop::new(Some(146), &walk, None, None, &[]);

@@ -8,13 +8,15 @@ use std::ops::Range;
 
 use vmcore_memory::{PAGE_SIZE, Pfn};
 
-use crate::RawNote;
 use crate::elf_writer::encode_notes;
+use crate::{RawNote, Vmcoreinfo};
 
 const BLOCK: u64 = PAGE_SIZE;
 const DESCRIPTOR_LEN: u64 = 24;
 /// Where notes begin, from the start of the sub-header.
 const SUB_HEADER_LEN: u64 = 104;
+/// One of the machine's names, its terminator included.
+const NAME_LEN: usize = 65;
 /// Sub-header: the words from `start_pfn` on.
 const WORDS_AT: usize = 16;
 
@@ -104,13 +106,20 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
         let frames = self.pages.clone().last().map_or(0, |(last, _)| last.get() + 1);
         let bitmap = self.bitmap(frames);
         let bitmap_blocks = 2 * bitmap.len() as u64 / BLOCK;
-        out.write_all(&header(sub_blocks, bitmap_blocks, frames))?;
+        out.write_all(&header(&self.release(), sub_blocks, bitmap_blocks, frames))?;
         out.write_all(&sub_header(&notes, sub_blocks, part.as_ref(), frames))?;
         // No page was left out: what is memory is in the dump.
         out.write_all(&bitmap)?;
         out.write_all(&bitmap)?;
         let descriptors_at = (1 + sub_blocks + bitmap_blocks) * BLOCK;
         self.write_pages(part.as_ref(), descriptors_at, out)
+    }
+
+    /// What VMCOREINFO says that the kernel is called.
+    fn release(&self) -> String {
+        let info = self.notes.iter().find(|note| note.name == b"VMCOREINFO");
+        let info = info.map(|note| Vmcoreinfo::parse(&note.desc));
+        info.and_then(|info| info.osrelease().map(str::to_owned)).unwrap_or_default()
     }
 
     fn bitmap(&self, frames: u64) -> Vec<u8> {
@@ -149,13 +158,16 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
 }
 
 /// `struct disk_dump_header`.
-fn header(sub_blocks: u64, bitmap_blocks: u64, frames: u64) -> Vec<u8> {
+fn header(release: &str, sub_blocks: u64, bitmap_blocks: u64, frames: u64) -> Vec<u8> {
     let mut header = b"KDUMP   ".to_vec();
     header.extend(6u32.to_le_bytes());
-    // struct new_utsname: names of 65 bytes, the fifth is the machine.
-    header.extend(b"Linux");
-    header.resize(12 + 4 * 65, 0);
-    header.extend(b"x86_64");
+    // struct new_utsname: system, node, release, version, machine, domain. Where release, version or machine is empty,
+    // libkdumpfile believes none of them, and does not know the machine. VMCOREINFO does not tell the version.
+    for name in ["Linux", "", release, "#1", "x86_64", ""] {
+        let end = header.len() + NAME_LEN;
+        header.extend(name.bytes().take(NAME_LEN - 1));
+        header.resize(end, 0);
+    }
     header.resize(424, 0);
     // `max_mapnr` of 32 bits; the one that counts is in the sub-header.
     let frames = u32::try_from(frames).unwrap_or(u32::MAX);

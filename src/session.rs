@@ -14,6 +14,7 @@ use vmcore_report::Sanitized;
 use crate::cli::{Global, Input, Search};
 use crate::failure::Failure;
 use crate::unpack::UnpackView;
+use crate::vmlinux_search::Build;
 use crate::{debuginfod, progress, vmcoreinfo, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
@@ -98,16 +99,39 @@ impl Files {
         if let Some(incomplete) = dump.incomplete() {
             context.warn(format_args!("the dump is incomplete: {incomplete}"));
         }
-        let found = match &input.vmlinux {
-            Some(path) => Ok(path.clone()),
-            None => vmlinux_search::find(dump, &input.search, context),
-        };
-        let (vmlinux, vmlinux_path) = match found {
-            Ok(path) => (open_vmlinux(&path, dump, &input.search, context)?, path),
-            Err(not_found) => (own_tables(dump, not_found, context)?, input.vmcore.clone()),
+        let (vmlinux, vmlinux_path) = match &input.vmlinux {
+            Some(path) => (open_vmlinux(path, dump, &input.search, context)?, path.clone()),
+            None => find_vmlinux(dump, input, context)?,
         };
         Ok(Self { dump, vmlinux: leak(vmlinux), vmlinux_path })
     }
+}
+
+/// The vmlinux on this machine or a server, or else the one that the dump itself makes, with the path that it is from.
+fn find_vmlinux(dump: &Dump, input: &Input, context: &Context) -> Result<(Vmlinux, PathBuf), Failure> {
+    // Without VMCOREINFO the kernel's own tables alone say which vmlinux it needs.
+    let (build, own) = match dump.vmcoreinfo() {
+        Some(info) => (Build::by_vmcoreinfo(info), None),
+        None => {
+            let own = own_tables(dump, context).map_err(|why| {
+                Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
+                    .hint("name the vmlinux after the dump")
+                    .because(why)
+            })?;
+            (Build::by_own_tables(&own), Some(own))
+        }
+    };
+    let not_found = match vmlinux_search::find(&build, &input.search, context) {
+        Ok(path) => return Ok((open_vmlinux(&path, dump, &input.search, context)?, path)),
+        Err(not_found) => not_found,
+    };
+    let message = format!(
+        "{}; using the symbols, types and unwind tables in the dump itself: no source lines",
+        not_found.message()
+    );
+    let own = own.map_or_else(|| own_tables(dump, context), Ok).map_err(|why| not_found.because(why))?;
+    context.note(message);
+    Ok((own, input.vmcore.clone()))
 }
 
 /// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
@@ -205,18 +229,11 @@ impl Session {
     }
 }
 
-/// The vmlinux that the dump itself makes, for want of a file.
-fn own_tables(dump: &Dump, not_found: Failure, context: &Context) -> Result<Vmlinux, Failure> {
-    match context.step("reading the kernel's own tables", || vmlinux_from_dump(dump)) {
-        Ok(vmlinux) => {
-            context.note(format_args!(
-                "{}; using the symbols, types and unwind tables in the dump itself: no source lines",
-                not_found.message()
-            ));
-            Ok(vmlinux)
-        }
-        Err(why) => Err(not_found.because(format_args!("the dump's own tables cannot stand in for it: {why}"))),
-    }
+/// The vmlinux that the dump itself makes, for want of a file; or why it makes none.
+fn own_tables(dump: &Dump, context: &Context) -> Result<Vmlinux, String> {
+    context
+        .step("reading the kernel's own tables", || vmlinux_from_dump(dump))
+        .map_err(|why| format!("the dump's own tables cannot stand in for it: {why}"))
 }
 
 fn leak<T>(value: T) -> &'static T {

@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use vmcore_debuginfo::{Vmlinux, build_id_path};
-use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_kernel::hex;
+use vmcore_dump::Vmcoreinfo;
+use vmcore_kernel::{hex, release_of};
 
 use crate::cli::Search;
 use crate::debuginfod;
@@ -24,16 +24,32 @@ pub(crate) fn directories(search: &Search) -> Vec<PathBuf> {
     search.debug_dir.iter().cloned().chain([SYSTEM.into()]).collect()
 }
 
+/// The build that a vmlinux must be of, as far as the dump tells. From the dump: untrusted.
+#[derive(Debug, Default)]
+pub(crate) struct Build {
+    release: Option<String>,
+    id: Option<Vec<u8>>,
+}
+
+impl Build {
+    /// As VMCOREINFO says.
+    pub(crate) fn by_vmcoreinfo(info: &Vmcoreinfo) -> Self {
+        Self { release: info.osrelease().map(str::to_owned), id: info.build_id() }
+    }
+
+    /// As the tables say that the kernel in the dump has of itself.
+    pub(crate) fn by_own_tables(own: &Vmlinux) -> Self {
+        let release = own.banner().and_then(|banner| release_of(&banner).map(str::to_owned));
+        Self { release, id: own.build_id().map(<[u8]>::to_vec) }
+    }
+}
+
 /// The first file there is that is not of another build: in directories, then in the cache of downloads, then on servers.
-pub(crate) fn find(dump: &Dump, search: &Search, context: &Context) -> Result<PathBuf, Failure> {
-    let info = dump.vmcoreinfo().ok_or_else(|| {
-        Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
-            .hint("name the vmlinux after the dump")
-    })?;
-    let candidates = candidates(info, &directories(search));
+pub(crate) fn find(build: &Build, search: &Search, context: &Context) -> Result<PathBuf, Failure> {
+    let candidates = candidates(build, &directories(search));
     let mut rejected = Vec::new();
     for path in candidates.iter().filter(|path| path.is_file()) {
-        match belongs(path, info) {
+        match belongs(path, build) {
             Ok(()) => {
                 tracing::info!("found vmlinux {}", path.display());
                 return Ok(path.clone());
@@ -41,13 +57,13 @@ pub(crate) fn find(dump: &Dump, search: &Search, context: &Context) -> Result<Pa
             Err(why) => rejected.push(why),
         }
     }
-    match info.build_id().map(|build_id| debuginfod::vmlinux(&build_id, search, context)) {
+    match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, context)) {
         Some(Ok(Some(path))) => return Ok(path),
         Some(Err(error)) => rejected.push(format!("debuginfod: {error}")),
         Some(Ok(None)) | None => {}
     }
-    let release = info.osrelease().unwrap_or("(unknown release)");
-    let build_id = info.build_id().map(|id| format!(", build-id {}", hex(&id))).unwrap_or_default();
+    let release = build.release.as_deref().unwrap_or("(unknown release)");
+    let build_id = build.id.as_deref().map(|id| format!(", build-id {}", hex(id))).unwrap_or_default();
     let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
     let failure = Failure::new(format_args!("no vmlinux of {release}{build_id} was found")).hint(format_args!(
         "name it after the dump, or the directory with --debug-dir; looked for {}",
@@ -57,20 +73,20 @@ pub(crate) fn find(dump: &Dump, search: &Search, context: &Context) -> Result<Pa
 }
 
 /// Whether the file can be of the dump's kernel, by what can be told without opening the two together.
-fn belongs(path: &Path, info: &Vmcoreinfo) -> Result<(), String> {
+fn belongs(path: &Path, build: &Build) -> Result<(), String> {
     let found = Vmlinux::build_id_of(path).map_err(|error| error.to_string())?;
-    match (found, info.build_id()) {
-        (Some(found), Some(wanted)) if found != wanted => {
+    match (found, &build.id) {
+        (Some(found), Some(wanted)) if found != *wanted => {
             Err(format!("{} is of another build, {}", path.display(), hex(&found)))
         }
         _ => Ok(()),
     }
 }
 
-fn candidates(info: &Vmcoreinfo, directories: &[PathBuf]) -> Vec<PathBuf> {
-    let by_build_id = info.build_id().and_then(|id| build_id_path(&id));
+fn candidates(build: &Build, directories: &[PathBuf]) -> Vec<PathBuf> {
+    let by_build_id = build.id.as_deref().and_then(build_id_path);
     // The release is from the dump: it must stay one path component.
-    let release = info.osrelease().filter(|release| !release.contains('/') && !release.starts_with('.'));
+    let release = build.release.as_deref().filter(|release| !release.contains('/') && !release.starts_with('.'));
     let by_release = release.into_iter().flat_map(|release| {
         [
             format!("boot/vmlinux-{release}"),
@@ -94,9 +110,9 @@ mod tests {
 
     #[test]
     fn build_id_comes_first_and_own_directories_before_the_system() {
-        let info = Vmcoreinfo::parse(b"OSRELEASE=6.1.0\nBUILD-ID=abcdef01\n");
+        let build = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=6.1.0\nBUILD-ID=abcdef01\n"));
         let paths: Vec<_> =
-            candidates(&info, &["/d".into(), SYSTEM.into()]).iter().map(|path| path.display().to_string()).collect();
+            candidates(&build, &["/d".into(), SYSTEM.into()]).iter().map(|path| path.display().to_string()).collect();
         assert_eq!(
             paths[..4],
             [
@@ -111,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_release_cannot_leave_the_directory() {
-        let info = Vmcoreinfo::parse(b"OSRELEASE=../../etc/passwd\n");
-        assert!(candidates(&info, &[]).is_empty());
+        let build = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=../../etc/passwd\n"));
+        assert!(candidates(&build, &[]).is_empty());
     }
 }

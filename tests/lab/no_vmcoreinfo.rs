@@ -1,9 +1,9 @@
-//! Without VMCOREINFO, neither as a note nor anywhere in memory, the answers are the same: with the vmlinux, and with
-//! nothing but the dump.
+//! Without the note VMCOREINFO, the answers are the same: by the text in memory, and where that is gone too, with the
+//! vmlinux and with nothing but the dump.
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
 use crate::lab_dump::LabDump;
@@ -27,18 +27,36 @@ pub(crate) fn same_answers(dump: &LabDump) {
     fs::copy(&dump.vmcore, &copy).expect("room for a dump");
     let file = File::options().read(true).write(true).open(&copy).expect("the copy");
     destroy_note(&file);
+    same_analysis(dump, &copy, Some(&dump.vmlinux), "warning: the dump has no VMCOREINFO note: the one at physical 0x");
     assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
-
     for vmlinux in [Some(dump.vmlinux.as_path()), None] {
-        let original = analyze(&dump.vmcore, vmlinux);
-        let found = analyze(&copy, vmlinux).expect_status(original.status);
-        assert!(found.stderr.contains("no VMCOREINFO, neither as a note nor in memory"), "{}", found.stderr);
-        let (original, found) = (original.json(), found.json());
-        let members = original.as_object().expect("an object").keys().filter(|member| *member != "dump");
-        for member in members {
-            assert!(found[member] == original[member], "{member} differs, vmlinux: {vmlinux:?}");
-        }
+        same_analysis(dump, &copy, vmlinux, "no VMCOREINFO, neither as a note nor in memory");
     }
+    debug_file_is_found(dump, &copy);
+}
+
+/// The copy gives the same answer as the dump, and says `how`.
+fn same_analysis(dump: &LabDump, copy: &Path, vmlinux: Option<&Path>, how: &str) {
+    let original = analyze(&dump.vmcore, vmlinux);
+    let found = analyze(copy, vmlinux).expect_status(original.status);
+    assert!(found.stderr.contains(how), "{}", found.stderr);
+    let (original, found) = (original.json(), found.json());
+    let members = original.as_object().expect("an object").keys().filter(|member| *member != "dump");
+    for member in members {
+        assert!(found[member] == original[member], "{member} differs, vmlinux: {vmlinux:?}");
+    }
+}
+
+/// What the kernel calls itself in its own tables leads to its debug file.
+fn debug_file_is_found(dump: &LabDump, vmcore: &Path) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let boot = directory.path().join("boot");
+    fs::create_dir(&boot).expect("a directory");
+    let vmlinux = boot.join(format!("vmlinux-{}", dump.truth.release));
+    symlink(&dump.vmlinux, &vmlinux).expect("a link");
+    let arguments = ["info", "--format", "json", "--debug-dir"].map(Path::new);
+    let info = run(arguments.into_iter().chain([directory.path(), vmcore])).expect_status(0).json();
+    assert_eq!(Path::new(text(&info["debuginfo"], "path")), vmlinux);
 }
 
 fn analyze(vmcore: &Path, vmlinux: Option<&Path>) -> Run {

@@ -96,7 +96,8 @@ pub(crate) fn check_banner<M: ReadVirtual + ?Sized>(
 }
 
 /// `RELEASE` of `Linux version RELEASE (...) ...`.
-pub(crate) fn release_of(banner: &str) -> Option<&str> {
+#[must_use]
+pub fn release_of(banner: &str) -> Option<&str> {
     banner.strip_prefix("Linux version ")?.split(' ').next()
 }
 

@@ -50,7 +50,7 @@ pub use address_space::AddressSpace;
 pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Gap, KernelError, LayoutError};
-pub use identity::hex;
+pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
 pub use locks::{

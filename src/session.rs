@@ -97,7 +97,8 @@ impl Files {
             context.warn(warning);
         }
         if let Some(incomplete) = dump.incomplete() {
-            context.warn(format_args!("the dump is incomplete: {incomplete}"));
+            let others = if incomplete.missing_frames.is_empty() { "" } else { "; name the other files with --part" };
+            context.warn(format_args!("the dump is incomplete: {incomplete}{others}"));
         }
         let (vmlinux, vmlinux_path) = match &input.vmlinux {
             Some(path) => (open_vmlinux(path, dump, &input.search, context)?, path.clone()),

@@ -36,6 +36,7 @@ fn missing_parts_are_named_and_never_healthy() {
         for command in ["analyze", "bt"] {
             let run = run(command, first, &more);
             assert!(run.stderr.contains("warning: the dump is incomplete: the part with the page frames"), "{command}");
+            assert!(run.stderr.contains("is missing; name the other files with --part"), "{}", run.stderr);
             assert_ne!(run.status, 0, "{command} of parts {given:#b}");
             if command == "analyze" && run.status != 2 {
                 let dump = &run.json()["dump"];

@@ -12,11 +12,16 @@ use crate::elf_writer::encode_notes;
 use crate::{RawNote, Vmcoreinfo};
 
 const BLOCK: u64 = PAGE_SIZE;
+/// A bit for each.
+const FRAMES_PER_BLOCK: u64 = 8 * BLOCK;
 const DESCRIPTOR_LEN: u64 = 24;
 /// Where notes begin, from the start of the sub-header.
 const SUB_HEADER_LEN: u64 = 104;
 /// One of the machine's names, its terminator included.
 const NAME_LEN: usize = 65;
+/// `disk_dump_header.nr_cpus`.
+const NR_CPUS_AT: usize = 460;
+const NT_PRSTATUS: u32 = 1;
 /// Sub-header: the words from `start_pfn` on.
 const WORDS_AT: usize = 16;
 
@@ -101,16 +106,15 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
     }
 
     fn write_file(&self, part: Option<Range<Pfn>>, out: &mut impl Write) -> io::Result<()> {
-        let notes = encode_notes(self.notes)?;
-        let sub_blocks = (SUB_HEADER_LEN + notes.len() as u64).div_ceil(BLOCK);
+        let notes = Notes::encode(self.notes)?;
+        let sub_blocks = (SUB_HEADER_LEN + notes.bytes.len() as u64).div_ceil(BLOCK);
         let frames = self.pages.clone().last().map_or(0, |(last, _)| last.get() + 1);
-        let bitmap = self.bitmap(frames);
-        let bitmap_blocks = 2 * bitmap.len() as u64 / BLOCK;
-        out.write_all(&header(&self.release(), sub_blocks, bitmap_blocks, frames))?;
+        let bitmap_blocks = 2 * frames.div_ceil(FRAMES_PER_BLOCK);
+        out.write_all(&header(&self.release(), sub_blocks, bitmap_blocks, frames, notes.cpus))?;
         out.write_all(&sub_header(&notes, sub_blocks, part.as_ref(), frames))?;
         // No page was left out: what is memory is in the dump.
-        out.write_all(&bitmap)?;
-        out.write_all(&bitmap)?;
+        self.write_bitmap(frames, out)?;
+        self.write_bitmap(frames, out)?;
         let descriptors_at = (1 + sub_blocks + bitmap_blocks) * BLOCK;
         self.write_pages(part.as_ref(), descriptors_at, out)
     }
@@ -122,14 +126,18 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
         info.and_then(|info| info.osrelease().map(str::to_owned)).unwrap_or_default()
     }
 
-    fn bitmap(&self, frames: u64) -> Vec<u8> {
-        let len = frames.div_ceil(8).next_multiple_of(BLOCK);
-        let mut bitmap = vec![0u8; usize::try_from(len).unwrap_or_default()];
-        for (pfn, _) in self.pages.clone() {
-            let byte = usize::try_from(pfn.get() / 8).ok().and_then(|at| bitmap.get_mut(at));
-            byte.into_iter().for_each(|byte| *byte |= 1 << (pfn.get() % 8));
+    /// Block by block: that of a machine with terabytes would not fit into memory.
+    fn write_bitmap(&self, frames: u64, out: &mut impl Write) -> io::Result<()> {
+        let mut pages = self.pages.clone().map(|(pfn, _)| pfn.get()).peekable();
+        for first in (0..frames).step_by(FRAMES_PER_BLOCK as usize) {
+            let mut block = [0u8; BLOCK as usize];
+            while let Some(pfn) = pages.next_if(|pfn| *pfn < first + FRAMES_PER_BLOCK) {
+                let byte = usize::try_from((pfn - first) / 8).ok().and_then(|at| block.get_mut(at));
+                byte.into_iter().for_each(|byte| *byte |= 1 << (pfn % 8));
+            }
+            out.write_all(&block)?;
         }
-        bitmap
+        Ok(())
     }
 
     fn write_pages(&self, part: Option<&Range<Pfn>>, at: u64, out: &mut impl Write) -> io::Result<()> {
@@ -157,8 +165,34 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
     }
 }
 
+/// The notes as they are in the file, and what the headers say about them.
+struct Notes {
+    bytes: Vec<u8>,
+    /// How many CPUs have one.
+    cpus: u32,
+    /// Offset and length of the VMCOREINFO text in `bytes`.
+    vmcoreinfo: Option<(u64, u64)>,
+}
+
+impl Notes {
+    fn encode(notes: &[RawNote]) -> io::Result<Self> {
+        let (mut bytes, mut cpus, mut vmcoreinfo) = (Vec::new(), 0, None);
+        for note in notes {
+            let encoded = encode_notes(std::slice::from_ref(note))?;
+            if note.name == b"VMCOREINFO" {
+                let padded = (note.desc.len() as u64).next_multiple_of(4);
+                let at = (bytes.len() + encoded.len()) as u64 - padded;
+                vmcoreinfo = Some((at, note.desc.len() as u64));
+            }
+            cpus += u32::from(note.kind == NT_PRSTATUS);
+            bytes.extend(encoded);
+        }
+        Ok(Self { bytes, cpus, vmcoreinfo })
+    }
+}
+
 /// `struct disk_dump_header`.
-fn header(release: &str, sub_blocks: u64, bitmap_blocks: u64, frames: u64) -> Vec<u8> {
+fn header(release: &str, sub_blocks: u64, bitmap_blocks: u64, frames: u64, cpus: u32) -> Vec<u8> {
     let mut header = b"KDUMP   ".to_vec();
     header.extend(6u32.to_le_bytes());
     // struct new_utsname: system, node, release, version, machine, domain. Where release, version or machine is empty,
@@ -174,22 +208,25 @@ fn header(release: &str, sub_blocks: u64, bitmap_blocks: u64, frames: u64) -> Ve
     for word in [0, BLOCK as u32, sub_blocks as u32, bitmap_blocks as u32, frames] {
         header.extend(word.to_le_bytes());
     }
+    header.resize(NR_CPUS_AT, 0);
+    header.extend(cpus.to_le_bytes());
     header.resize(BLOCK as usize, 0);
     header
 }
 
 /// `struct kdump_sub_header`, then the notes.
-fn sub_header(notes: &[u8], blocks: u64, part: Option<&Range<Pfn>>, frames: u64) -> Vec<u8> {
+fn sub_header(notes: &Notes, blocks: u64, part: Option<&Range<Pfn>>, frames: u64) -> Vec<u8> {
     let mut header = vec![0; 12];
     header.extend(u32::from(part.is_some()).to_le_bytes());
     debug_assert_eq!(header.len(), WORDS_AT);
     let (start, end) = part.map_or((0, 0), |part| (part.start.get(), part.end.get()));
     let notes_at = BLOCK + SUB_HEADER_LEN;
+    let (info_at, info_len) = notes.vmcoreinfo.map_or((0, 0), |(at, len)| (notes_at + at, len));
     // Frames of the part, VMCOREINFO (one of the notes here), notes, erased data, frames in 64 bits.
-    for word in [start, end, 0, 0, notes_at, notes.len() as u64, 0, 0, start, end, frames] {
+    for word in [start, end, info_at, info_len, notes_at, notes.bytes.len() as u64, 0, 0, start, end, frames] {
         header.extend(word.to_le_bytes());
     }
-    header.extend(notes);
+    header.extend(&notes.bytes);
     header.resize(usize::try_from(blocks * BLOCK).unwrap_or_default(), 0);
     header
 }

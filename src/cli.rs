@@ -188,6 +188,9 @@ pub(crate) struct Synth {
     /// Number of sleeping tasks besides those of the scenario
     #[arg(long, value_name = "N")]
     pub(crate) tasks: Option<u32>,
+    /// Memory in GiB, in place of the scenario's; what nobody uses is not in the dump
+    #[arg(long, value_name = "GIB")]
+    pub(crate) memory: Option<u64>,
     /// Form of the dump
     #[arg(long, value_name = "FORM", default_value = "elf")]
     pub(crate) form: String,

@@ -75,19 +75,24 @@ impl Output {
                 Err(error) => Err(Failure::new(format_args!("cannot write to standard output: {error}"))),
                 Ok(_) => Ok(()),
             },
-            Target::File { path, replace } => write_file(&path, replace, write),
+            Target::File { path, replace } => write_file(&path, replace, write, bounds::finish),
         }
     }
 }
 
 /// Writes a file that only its owner can read, and gives it its name when it is complete: a dump's contents are not
-/// for everybody, and half a report is worse than none.
-fn write_file(path: &Path, replace: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+/// for everybody, and half a report is worse than none. `complete` is called before it has its name.
+pub(crate) fn write_file(
+    path: &Path,
+    replace: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    complete: impl FnOnce(),
+) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
     let file = NamedTempFile::new_in(directory(path)).map_err(failed)?;
     vmcore_os::remove_if_unfinished(file.path());
     let file = buffered(file, write).map_err(failed)?;
-    bounds::finish();
+    complete();
     let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     vmcore_os::forget_unfinished();
     match named {

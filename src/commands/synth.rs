@@ -1,15 +1,16 @@
 //! `synth`: a synthetic dump with its vmlinux, made from a scenario.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 
 use vmcore_synth::scenario::{self, Scenario};
 use vmcore_synth::{DumpForm, Generation, SynthError, build};
 
+use crate::bounds;
 use crate::cli;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, write_file};
 use crate::session::Context;
 use crate::status::Status;
 
@@ -33,14 +34,16 @@ pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Contex
     files.prepare()?;
     context.step("writing the dump", || {
         for (index, name) in form.files().iter().enumerate() {
-            files.write(name, |out| form.write(&machine, index, out))?;
+            let write = |mut out: &mut dyn Write| form.write(&machine, index, &mut out).map_err(io::Error::other);
+            files.write(name, write, || ())?;
         }
-        files.write("vmlinux", |out| Ok(out.write_all(&machine.vmlinux)?))
+        files.write("vmlinux", |out| out.write_all(&machine.vmlinux), || ())
     })?;
-    files.write("expected.json", |out| {
-        serde_json::to_writer_pretty(&mut *out, &scenario.expect).map_err(std::io::Error::from)?;
-        Ok(writeln!(out)?)
-    })?;
+    let expected = |out: &mut dyn Write| {
+        serde_json::to_writer_pretty(&mut *out, &scenario.expect)?;
+        writeln!(out)
+    };
+    files.write("expected.json", expected, bounds::finish)?;
     Ok(Status::NothingFound)
 }
 
@@ -77,6 +80,7 @@ fn with_options(scenario: Scenario, arguments: &cli::Synth) -> Scenario {
     Scenario {
         cpus: arguments.cpus.unwrap_or(scenario.cpus),
         sleepers: arguments.tasks.unwrap_or(scenario.sleepers),
+        memory_gib: arguments.memory.or(scenario.memory_gib),
         ..scenario
     }
 }
@@ -96,16 +100,10 @@ impl Files<'_> {
     fn write(
         &self,
         name: &str,
-        write: impl FnOnce(&mut BufWriter<File>) -> Result<(), SynthError>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        complete: impl FnOnce(),
     ) -> Result<(), Failure> {
-        let path: PathBuf = self.directory.join(name);
-        let failed = |error: std::io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
-        let file = if self.replace { File::create(&path) } else { File::create_new(&path) };
-        let file =
-            file.map_err(|error| failed(error).hint("choose another directory, or replace files with --force"))?;
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        out.flush().map_err(failed)
+        write_file(&self.directory.join(name), self.replace, write, complete)
     }
 }
 

@@ -39,7 +39,7 @@ impl<'s, 'g> Builder<'s, 'g> {
 
     pub(super) fn add_pages(&mut self) -> Result<(), SynthError> {
         for page in &self.scenario.page {
-            let (first, head) = self.machine.add_huge_page(page.locked)?;
+            let (first, head) = self.machine.add_huge_page(page.locked, self.scenario.memory_gib.is_some())?;
             self.pages.insert(page.name.clone(), (first, head));
             self.heads.insert(page.name.clone(), head);
         }
@@ -60,8 +60,7 @@ impl<'s, 'g> Builder<'s, 'g> {
 
     /// The rest of the machine, and the notes of its dump.
     pub(super) fn finish(&mut self, build_id: &[u8; 20]) -> Result<Vec<RawNote>, SynthError> {
-        let modules = self.machine.variable("modules")?;
-        self.machine.link(&[modules])?;
+        self.machine.add_modules(&self.scenario.module)?;
         self.machine.write_utsname()?;
         self.write_masks()?;
         for (cpu, queue) in self.cpus.iter().zip(&self.queues) {

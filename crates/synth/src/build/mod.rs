@@ -19,6 +19,9 @@ use crate::vmlinux::elf;
 use crate::vmlinux::image::Image;
 use machine::Builder;
 
+/// How much memory a machine has that nobody said anything about.
+const DEFAULT_MEMORY_GIB: u64 = 512;
+
 /// The most CPUs of a synthetic machine.
 pub const MAX_CPUS: u32 = 512;
 
@@ -43,11 +46,12 @@ pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<
     let mut random = Random::new(seed);
     let mut build_id = [0; 20];
     build_id.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
-    let code = Code::lay_out(generation, calls(scenario, generation)?);
+    let code = Code::lay_out(generation, calls(scenario, generation)?, &scenario.module);
     let image = Image::link(generation, code)?;
     let vmlinux = elf::write(generation, &image, &build_id)?;
     let levels = scenario.page_levels.unwrap_or(4);
-    let machine = Machine::boot(generation, image, &mut random, levels)?;
+    let memory = scenario.memory_gib.unwrap_or(DEFAULT_MEMORY_GIB) << 30;
+    let machine = Machine::boot(generation, image, &mut random, (levels, memory))?;
     let mut builder = Builder::new(scenario, machine)?;
     builder.add_pages()?;
     builder.add_processes()?;
@@ -65,6 +69,7 @@ fn calls(scenario: &Scenario, generation: &Generation) -> Result<CallGraph, Synt
         let planned = plan::plan(generation, task, nowhere)?;
         plan::chains(&planned.layers).iter().for_each(|chain| graph.add_chain(chain));
     }
+    scenario.module.iter().flat_map(|module| &module.functions).for_each(|name| graph.add(name));
     let idle = [generation.chain("idle")?, generation.chain("schedule")?].concat();
     graph.add_chain(&idle);
     Ok(graph)

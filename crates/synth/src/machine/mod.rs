@@ -2,6 +2,7 @@
 
 mod cpus;
 mod log;
+mod modules;
 mod notes;
 mod pages;
 mod queues;
@@ -35,12 +36,12 @@ impl<'g> Machine<'g> {
         generation: &'g Generation,
         image: Image,
         random: &mut Random,
-        levels: u8,
+        (levels, memory): (u8, u64),
     ) -> Result<Self, SynthError> {
         let regions = Regions::choose(random, levels);
         let runtime = |link: VirtAddr| link.wrapping_add(regions.kaslr);
         let root = runtime(image.variable("init_top_pgt")?);
-        let space = Space::new(regions, runtime(TEXT)..runtime(image.end), root);
+        let space = Space::new(regions, memory, runtime(TEXT)..runtime(image.end), root);
         let mut machine = Self { generation, image, space };
         machine.load_image()?;
         Ok(machine)
@@ -55,7 +56,7 @@ impl<'g> Machine<'g> {
         for page in (banner.get()..image.end.wrapping_add(kaslr).get()).step_by(4096) {
             space.write(VirtAddr::new(page), &[0])?;
         }
-        space.write(TEXT.wrapping_add(kaslr), &image.code.bytes)?;
+        space.write(TEXT.wrapping_add(kaslr), &image.code.kernel.bytes)?;
         for (at, bytes) in [&image.orc_ips, &image.orc_entries].into_iter().chain(&image.orc_header) {
             space.write(at.wrapping_add(kaslr), bytes)?;
         }

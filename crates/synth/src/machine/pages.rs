@@ -15,9 +15,16 @@ const USER_PAGE: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY | NO_EXECUTE
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 impl Machine<'_> {
-    /// Memory for a huge page, with its `struct page`s; returns the first frame and the head.
-    pub(crate) fn add_huge_page(&mut self, locked: bool) -> Result<(Pfn, VirtAddr), SynthError> {
-        let first = self.space.allocate(HUGE_PAGE, HUGE_PAGE).pfn();
+    /// Memory for a huge page, with its `struct page`s; returns the first frame and the head. It is among all other
+    /// memory, or `at_end`: as far up as there is memory.
+    pub(crate) fn add_huge_page(&mut self, locked: bool, at_end: bool) -> Result<(Pfn, VirtAddr), SynthError> {
+        let space = &mut self.space;
+        let memory = if at_end { space.allocate_huge_at_end() } else { space.allocate(HUGE_PAGE, HUGE_PAGE) };
+        if at_end {
+            // In the dump, so that its last page is where the machine's memory ends.
+            space.physical.write(memory.wrapping_add(HUGE_PAGE - PAGE_SIZE), &[1]);
+        }
+        let first = memory.pfn();
         let size = self.generation.size_of("page")?;
         let head = self.space.page_struct(first, size);
         let flag = |name: &str| self.generation.types().enumerator(name).map_or(0, |bit| 1u64 << bit);

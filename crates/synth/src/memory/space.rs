@@ -25,8 +25,6 @@ const HUGE_PAGE: u64 = 2 << 20;
 const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
 /// `CPU_ENTRY_AREA_BASE`.
 const CPU_ENTRY_AREAS: u64 = 0xffff_fe00_0000_0000;
-/// As much physical memory as the direct map has room for here.
-const MAX_MEMORY: u64 = 512 * GIB;
 /// Objects and user pages begin here; the image is below.
 const FIRST_FREE: u64 = GIB;
 const KERNEL_PAGE: u64 = PRESENT | WRITABLE | ACCESSED | DIRTY;
@@ -67,7 +65,11 @@ pub(crate) struct Space {
     pub(crate) physical: Physical,
     pub(crate) regions: Regions,
     tables: Tables,
+    /// How much physical memory there is, in bytes.
+    memory: u64,
     next: u64,
+    /// Behind the last that is free.
+    end: u64,
     next_vmalloc: u64,
     /// 4-KiB pages outside the direct map and the image.
     mapped: HashMap<u64, PhysAddr>,
@@ -76,9 +78,9 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Maps the image from `start` to `end` (run-time addresses) and the direct map. The top-level table is part of the
-    /// image, at `root`.
-    pub(crate) fn new(regions: Regions, image: std::ops::Range<VirtAddr>, root: VirtAddr) -> Self {
+    /// Maps the image from `start` to `end` (run-time addresses) and the direct map of `memory` bytes. The top-level
+    /// table is part of the image, at `root`.
+    pub(crate) fn new(regions: Regions, memory: u64, image: std::ops::Range<VirtAddr>, root: VirtAddr) -> Self {
         let to_physical = |address: VirtAddr| PhysAddr::new(address.get() - IMAGE_BASE).wrapping_add(regions.phys_base);
         let tables = Tables { root: to_physical(root), levels: regions.levels };
         let next_vmalloc = regions.vmalloc.get();
@@ -86,7 +88,9 @@ impl Space {
             physical: Physical::default(),
             regions,
             tables,
+            memory,
             next: FIRST_FREE,
+            end: memory,
             next_vmalloc,
             mapped: HashMap::new(),
             page_structs: HashMap::new(),
@@ -96,7 +100,7 @@ impl Space {
             let physical = to_physical(VirtAddr::new(page)).get();
             space.set((VirtAddr::new(page), Level::Pmd), physical | KERNEL_PAGE | HUGE);
         }
-        for page in (0..MAX_MEMORY).step_by(GIB as usize) {
+        for page in (0..memory).step_by(GIB as usize) {
             let address = regions.direct_map.wrapping_add(page);
             space.set((address, Level::Pud), page | KERNEL_PAGE | HUGE | NO_EXECUTE);
         }
@@ -118,7 +122,13 @@ impl Space {
         allocate(&mut self.next, size, align)
     }
 
-    /// The same, by its address in the direct map.
+    /// A huge page at the end of what is free.
+    pub(crate) fn allocate_huge_at_end(&mut self) -> PhysAddr {
+        self.end -= HUGE_PAGE;
+        PhysAddr::new(self.end)
+    }
+
+    /// The same as [`Space::allocate`], by its address in the direct map.
     pub(crate) fn allocate_object(&mut self, size: u64) -> VirtAddr {
         let physical = self.allocate(size, 64);
         self.direct(physical)
@@ -144,7 +154,8 @@ impl Space {
         at
     }
 
-    fn map_fresh(&mut self, at: VirtAddr, size: u64) {
+    /// Maps fresh memory at `at`, a multiple of 4 KiB.
+    pub(crate) fn map_fresh(&mut self, at: VirtAddr, size: u64) {
         for offset in (0..size).step_by(PAGE_SIZE as usize) {
             let physical = self.allocate(PAGE_SIZE, PAGE_SIZE);
             let page = at.wrapping_add(offset);
@@ -178,7 +189,7 @@ impl Space {
         if raw >= IMAGE_BASE {
             return Ok(PhysAddr::new(raw - IMAGE_BASE).wrapping_add(self.regions.phys_base));
         }
-        let offset = raw.checked_sub(self.regions.direct_map.get()).filter(|offset| *offset < MAX_MEMORY);
+        let offset = raw.checked_sub(self.regions.direct_map.get()).filter(|offset| *offset < self.memory);
         offset.map(PhysAddr::new).ok_or(SynthError::Unmapped(address))
     }
 

@@ -66,6 +66,18 @@ const CATALOG: &[(&str, &str)] = catalog![
     "busy-kernel-briefly",
     "busy-user",
     "short-fault",
+    "other-names",
+    "hard-lockup",
+    "rcu-stall",
+    "hung-task",
+    "kernel-oops",
+    "out-of-memory",
+    "kernel-panic",
+    "crash-requested",
+    "kernel-warning",
+    "in-a-module",
+    "far-memory",
+    "hostile-text",
 ];
 
 /// The names of all scenarios.

@@ -1,8 +1,9 @@
 //! What a scenario must keep to so that a machine can be made of it.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use super::{Mapping, Policy, Scenario, State, Task, Under};
+use super::{Mapping, Module, Policy, Scenario, State, Task, Under};
 use crate::SynthError;
 use crate::build::MAX_CPUS;
 
@@ -11,6 +12,13 @@ const MAX_SLEEPERS: u32 = 1_000_000;
 /// Ten years in seconds.
 const MAX_UPTIME: f64 = 3.2e8;
 const HUGE_PAGE: u64 = 2 << 20;
+/// From what the image needs to what four levels of page tables can map.
+const MEMORY_GIB: RangeInclusive<u64> = 8..=65_536;
+/// As many as there is room for.
+const MAX_MODULES: usize = 256;
+/// `MODULE_NAME_LEN`, with the zero at the end.
+const MODULE_NAME_LEN: usize = 56;
+const MAX_MODULE_FUNCTIONS: usize = 1000;
 /// The end of user space with four levels of page tables.
 const USER_END: u64 = 0x7fff_ffff_f000;
 
@@ -30,6 +38,12 @@ impl Scenario {
         ensure((0.0..=MAX_UPTIME).contains(&self.uptime), format!("an uptime of {} s cannot be", self.uptime))?;
         let levels = self.page_levels.unwrap_or(4);
         ensure(matches!(levels, 4 | 5), format!("there are {levels} levels of page tables; hint: 4 or 5"))?;
+        if let Some(memory) = self.memory_gib {
+            let [first, last] = [MEMORY_GIB.start(), MEMORY_GIB.end()];
+            ensure(MEMORY_GIB.contains(&memory), format!("there are {memory} GiB of memory; hint: {first} to {last}"))?;
+        }
+        ensure(self.module.len() <= MAX_MODULES, format!("there are more than {MAX_MODULES} modules"))?;
+        self.module.iter().try_for_each(check_module)?;
         for cpu in self.offline.iter().chain(&self.panicked) {
             ensure(*cpu < self.cpus, format!("there is no CPU {cpu}"))?;
         }
@@ -68,6 +82,17 @@ impl Scenario {
             _ => Ok(()),
         }
     }
+}
+
+fn check_module(module: &Module) -> Result<(), SynthError> {
+    let name = &module.name;
+    if name.is_empty() || name.len() >= MODULE_NAME_LEN || name.contains('\0') {
+        return Err(SynthError::Scenario(format!("the module name {name:?} is not one of 1 to 55 bytes")));
+    }
+    if module.functions.len() > MAX_MODULE_FUNCTIONS || module.functions.iter().any(|name| name.contains('\0')) {
+        return Err(SynthError::Scenario(format!("the functions of the module {name:?} cannot be")));
+    }
+    Ok(())
 }
 
 fn check_mapping(mapping: &Mapping) -> Result<(), SynthError> {

@@ -38,6 +38,8 @@ pub struct Scenario {
     pub uptime: f64,
     /// 4 or 5 levels of page tables.
     pub page_levels: Option<u8>,
+    /// How much memory there is, in GiB. Huge pages are at its end then; nothing else of it need be in the dump.
+    pub memory_gib: Option<u64>,
     /// Who took the dump.
     pub route: Route,
     /// The kernel generations on which this can be; all where there are none.
@@ -52,6 +54,8 @@ pub struct Scenario {
     pub page: Vec<Huge>,
     /// Processes.
     pub process: Vec<Process>,
+    /// Loaded modules.
+    pub module: Vec<Module>,
     /// Tasks. CPUs without a running one are idle.
     pub task: Vec<Task>,
     /// So many more tasks sleep.
@@ -87,6 +91,16 @@ pub struct Huge {
     /// Whether its `struct page`s are in the dump.
     #[serde(default = "yes")]
     pub described: bool,
+}
+
+/// A loaded module.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// Its name, up to 55 bytes.
+    pub name: String,
+    /// The functions that are in its code and not in the kernel's. Stacks may go through them as through any other.
+    pub functions: Vec<String>,
 }
 
 /// A process: an address space that its tasks share.

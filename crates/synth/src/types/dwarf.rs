@@ -9,6 +9,7 @@ use gimli::{DW_ATE_signed, DW_ATE_signed_char, DW_ATE_unsigned, DW_ATE_unsigned_
 use super::{BASES, CType, TypeTable};
 use crate::SynthError;
 use crate::generation::Generation;
+use crate::vmlinux::code::Owner;
 use crate::vmlinux::image::{Image, MAX_CPUS, NOTE_BUFFER, TEXT};
 
 /// The `.debug_*` sections of a kernel.
@@ -101,7 +102,7 @@ impl Writer<'_> {
     }
 
     fn add_functions(&mut self, image: &Image) {
-        for function in image.code.functions() {
+        for function in image.code.functions(Owner::Kernel) {
             let id = self.add(gimli::DW_TAG_subprogram, Some(&function.name));
             let start = TEXT.wrapping_add(function.offset).get();
             self.set(id, gimli::DW_AT_external, AttributeValue::Flag(true));

@@ -6,13 +6,15 @@
 //! exception     cld | call HANDLER | nop... | jmp .
 //! ```
 //!
-//! A function has one call instruction for each function that it is seen calling. An interrupt finds it at its *body*:
+//! The kernel's own functions are in one piece, those of a module in another, within reach of a call. A function has one
+//! call instruction for each function that it is seen calling. An interrupt finds it at its *body*:
 //! the `nop` behind the calls, or in a copy the `rep movsb`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::SynthError;
 use crate::generation::Generation;
+use crate::scenario::Module;
 use crate::vmlinux::orc::{Base, Orc, OrcRow};
 
 const CALL_LEN: u64 = 5;
@@ -21,6 +23,10 @@ const ADJUST_LEN: u64 = 7;
 const NOPS: u64 = 4;
 /// Functions begin at multiples of this.
 const ALIGN: u64 = 16;
+/// From the kernel's text to that of its first module, and from one module to the next: `MODULES_VADDR` is 1 GiB above
+/// `__START_KERNEL_map`, the text 16 MiB.
+const FIRST_MODULE: u64 = (1 << 30) - (16 << 20);
+pub(crate) const MODULE_SPACING: u64 = 1 << 20;
 
 /// What kind of frame a function has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +40,24 @@ pub(crate) enum Kind {
     Copy,
 }
 
-/// A function in the image.
+/// Whose code something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Kernel,
+    /// The module with this number.
+    Module(usize),
+}
+
+/// A function in the image or in a module.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// In whose text it is.
+    pub(crate) owner: Owner,
     /// Bytes of local variables.
     pub(crate) frame: u64,
-    /// From the start of the text.
+    /// From the start of the kernel's text.
     pub(crate) offset: u64,
     pub(crate) size: u64,
     /// Where each call returns to, from the function's start.
@@ -102,34 +118,60 @@ impl CallGraph {
     }
 }
 
-/// The text of a kernel.
+/// Code in one piece.
+#[derive(Debug, Default)]
+pub(crate) struct Text {
+    /// From the start of the kernel's text.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The code of a kernel and of its modules.
 #[derive(Debug)]
 pub(crate) struct Code {
     functions: Vec<Function>,
     by_name: HashMap<String, usize>,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) kernel: Text,
+    pub(crate) modules: Vec<Text>,
 }
 
 impl Code {
     /// Gives every function of `graph` its place and its bytes.
-    pub(crate) fn lay_out(generation: &Generation, graph: CallGraph) -> Self {
-        let mut code = Self { functions: Vec::new(), by_name: HashMap::new(), bytes: Vec::new() };
-        let mut offset = ALIGN;
+    pub(crate) fn lay_out(generation: &Generation, graph: CallGraph, modules: &[Module]) -> Self {
+        let module_text = |number| Text { offset: FIRST_MODULE + number * MODULE_SPACING, bytes: Vec::new() };
+        let mut code = Self {
+            functions: Vec::new(),
+            by_name: HashMap::new(),
+            kernel: Text::default(),
+            modules: (0..).zip(modules).map(|(number, _)| module_text(number)).collect(),
+        };
         for (name, callees) in graph.calls {
-            let function = place(generation, name, callees, offset);
-            offset = (offset + function.size).next_multiple_of(ALIGN);
+            let owner = owner_of(&name, modules);
+            let text = code.text_mut(owner);
+            let offset = text.offset + (text.bytes.len() as u64).max(ALIGN);
+            let function = place(generation, name, callees, (owner, offset));
+            let end = (offset + function.size).next_multiple_of(ALIGN) - text.offset;
+            text.bytes.resize(usize::try_from(end).unwrap_or_default(), 0xcc);
             code.by_name.insert(function.name.clone(), code.functions.len());
             code.functions.push(function);
         }
-        code.bytes = vec![0xcc; usize::try_from(offset).unwrap_or_default()];
         for index in 0..code.functions.len() {
             code.encode(index);
         }
         code
     }
 
-    pub(crate) fn functions(&self) -> &[Function] {
-        &self.functions
+    fn text_mut(&mut self, owner: Owner) -> &mut Text {
+        match owner {
+            Owner::Kernel => &mut self.kernel,
+            // Each number is that of a module that there is.
+            Owner::Module(number) => self.modules.get_mut(number).unwrap_or(&mut self.kernel),
+        }
+    }
+
+    /// The functions of the kernel or of a module, in the order of their addresses.
+    pub(crate) fn functions(&self, owner: Owner) -> impl Iterator<Item = &Function> {
+        self.functions.iter().filter(move |function| function.owner == owner)
     }
 
     pub(crate) fn function(&self, name: &str) -> Result<&Function, SynthError> {
@@ -154,14 +196,16 @@ impl Code {
             }
         }
         bytes.extend(epilogue(function));
-        let start = usize::try_from(function.offset).unwrap_or_default();
-        for (place, byte) in self.bytes.iter_mut().skip(start).zip(bytes) {
+        let (owner, offset) = (function.owner, function.offset);
+        let text = self.text_mut(owner);
+        let start = usize::try_from(offset - text.offset).unwrap_or_default();
+        for (place, byte) in text.bytes.iter_mut().skip(start).zip(bytes) {
             *place = byte;
         }
     }
 
-    /// The unwind entries of all functions, in the order of their addresses.
-    pub(crate) fn orc(&self) -> Vec<OrcRow> {
+    /// The unwind entries of the functions of the kernel or of a module, in the order of their addresses.
+    pub(crate) fn orc(&self, owner: Owner) -> Vec<OrcRow> {
         let rows = |function: &Function| {
             let prologue = prologue(function.kind).len() as u64;
             let at = |offset: u64, orc| OrcRow { offset: function.offset + offset, orc };
@@ -179,18 +223,29 @@ impl Code {
                 }
             }
         };
-        self.functions.iter().flat_map(rows).collect()
+        self.functions(owner).flat_map(rows).collect()
     }
 }
 
-fn place(generation: &Generation, name: String, callees: BTreeMap<String, u64>, offset: u64) -> Function {
+/// The module that says that the function is its own, or the kernel.
+fn owner_of(name: &str, modules: &[Module]) -> Owner {
+    let has = |module: &Module| module.functions.iter().any(|function| function == name);
+    modules.iter().position(has).map_or(Owner::Kernel, Owner::Module)
+}
+
+fn place(
+    generation: &Generation,
+    name: String,
+    callees: BTreeMap<String, u64>,
+    (owner, offset): (Owner, u64),
+) -> Function {
     let kind = kind_of(generation, &name);
     // Any sum of its letters will do: frames differ in size, each kernel has the same.
     let letters: u64 = name.bytes().map(u64::from).sum();
     let frame = 32 + letters % 8 * 8;
     let first = prologue(kind).len() as u64 + CALL_LEN;
     let returns = callees.into_keys().zip((first..).step_by(CALL_LEN as usize)).collect();
-    let mut function = Function { name, kind, frame, offset, size: 0, returns };
+    let mut function = Function { name, kind, owner, frame, offset, size: 0, returns };
     let calls = if kind == Kind::Copy { 0 } else { function.returns.len() as u64 * CALL_LEN };
     function.size = prologue(kind).len() as u64 + calls + epilogue(&function).len() as u64;
     function
@@ -249,19 +304,29 @@ fn epilogue(function: &Function) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// A module whose function is called by the kernel.
+    fn busy_module() -> Module {
+        Module { name: "gpu".to_owned(), functions: vec!["driver_busy_loop".to_owned()] }
+    }
+
     fn codes() -> impl Iterator<Item = Code> {
         let generations = Generation::all().unwrap();
-        generations.into_iter().map(|generation| Code::lay_out(&generation, CallGraph::of(&generation)))
+        generations
+            .into_iter()
+            .map(|generation| Code::lay_out(&generation, CallGraph::of(&generation), &[busy_module()]))
     }
 
     #[test]
     fn every_call_leads_to_the_function_that_it_names() {
         let mut calls = 0;
         for code in codes() {
-            for function in code.functions().iter().filter(|function| function.kind != Kind::Copy) {
+            assert_eq!(code.functions(Owner::Module(0)).count(), 1);
+            for function in code.functions.iter().filter(|function| function.kind != Kind::Copy) {
                 for (callee, returns) in &function.returns {
                     let end = usize::try_from(function.offset + returns).unwrap();
-                    let call = &code.bytes[end - 5..end];
+                    let text = if function.owner == Owner::Kernel { &code.kernel } else { &code.modules[0] };
+                    let start = usize::try_from(text.offset).unwrap();
+                    let call = &text.bytes[end - start - 5..end - start];
                     let distance = i32::from_le_bytes(call[1..].try_into().unwrap());
                     let target = (end as i64 + i64::from(distance)).cast_unsigned();
                     assert_eq!((call[0], target), (0xe8, code.function(callee).unwrap().offset), "{}", function.name);
@@ -275,9 +340,9 @@ mod tests {
     #[test]
     fn unwind_rows_are_in_order_and_cover_each_body() {
         for code in codes() {
-            let rows = code.orc();
-            assert!(rows.is_sorted_by(|a, b| a.offset < b.offset));
-            for function in code.functions() {
+            for (owner, function) in code.functions.iter().map(|function| (function.owner, function)) {
+                let rows = code.orc(owner);
+                assert!(rows.is_sorted_by(|a, b| a.offset < b.offset));
                 let body = function.offset + function.body();
                 assert!(body < function.offset + function.size, "{}", function.name);
                 let row = rows.iter().rev().find(|row| row.offset <= body).unwrap();

@@ -9,7 +9,7 @@ use vmcore_memory::{PAGE_SIZE, VirtAddr};
 use crate::SynthError;
 use crate::generation::Generation;
 use crate::types::{btf, dwarf};
-use crate::vmlinux::code::Kind;
+use crate::vmlinux::code::{Kind, Owner};
 use crate::vmlinux::image::{CRASH_NOTE_AREA, Image, TEXT};
 
 /// A section to be.
@@ -68,7 +68,7 @@ fn sections(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Resu
         contents.iter_mut().skip(start).zip(bytes).for_each(|(place, byte)| *place = *byte);
     }
     let mut sections = vec![
-        section(".text", elf::SHT_PROGBITS, alloc | exec, TEXT, image.code.bytes.clone()),
+        section(".text", elf::SHT_PROGBITS, alloc | exec, TEXT, image.code.kernel.bytes.clone()),
         section(".data", elf::SHT_PROGBITS, alloc | writable, data, contents),
         NewSection {
             empty_size: image.percpu_size,
@@ -100,7 +100,7 @@ fn symbols(generation: &Generation, image: &Image) -> Vec<NewSymbol> {
         add(name, GLOBAL_NOTYPE, TEXT_SECTION, TEXT, 0);
     }
     add("_etext", GLOBAL_NOTYPE, TEXT_SECTION, text_end, 0);
-    for function in image.code.functions() {
+    for function in image.code.functions(Owner::Kernel) {
         let info = match function.kind {
             Kind::Exception | Kind::SwitchInEntry => GLOBAL_NOTYPE,
             _ => GLOBAL_FUNCTION,

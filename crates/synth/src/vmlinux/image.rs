@@ -12,7 +12,7 @@ use vmcore_memory::{PAGE_SIZE, VirtAddr};
 
 use crate::SynthError;
 use crate::generation::{Generation, IrqStackVariable, LogForm, PreemptionForm};
-use crate::vmlinux::code::Code;
+use crate::vmlinux::code::{Code, Owner};
 use crate::vmlinux::orc;
 
 /// Where kernels are linked.
@@ -51,7 +51,7 @@ impl Image {
             "Linux version {} (vmcore-thp@synthetic) (gcc, GNU ld) {} Thu Jan  1 00:00:00 UTC 1970\n",
             facts.release, facts.version
         );
-        let next = (TEXT.get() + code.bytes.len() as u64).next_multiple_of(HUGE);
+        let next = (TEXT.get() + code.kernel.bytes.len() as u64).next_multiple_of(HUGE);
         let mut image = Self {
             code,
             banner,
@@ -73,7 +73,7 @@ impl Image {
     }
 
     pub(crate) fn text_size(&self) -> u64 {
-        self.code.bytes.len() as u64
+        self.code.kernel.bytes.len() as u64
     }
 
     /// The link-time address of a variable of the image.
@@ -101,7 +101,7 @@ impl Image {
     }
 
     fn add_unwind_tables(&mut self, generation: &Generation) {
-        let rows = self.code.orc();
+        let rows = self.code.orc(Owner::Kernel);
         if let Some(header) = generation.facts.orc_header {
             self.orc_header = Some((self.allocate(header.len() as u64, 4), header.to_vec()));
         }
@@ -128,6 +128,8 @@ impl Image {
         self.declare("init_mm", generation.size_of("mm_struct")?, 64);
         self.declare("init_uts_ns", generation.size_of("uts_namespace")?, 64);
         self.declare("modules", 16, 16);
+        // By it `crash` knows that a kernel may have been moved.
+        self.declare("module_load_offset", 8, 8);
         self.declare("swap_info", facts.max_swapfiles * 8, 64);
         self.declare("crash_notes", 8, 8);
         self.declare("nr_cpu_ids", 4, 4);

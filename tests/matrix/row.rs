@@ -1,0 +1,143 @@
+//! One row of the matrix: a scenario on a kernel in a form, what must be found, what is.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use vmcore_synth::scenario::{self, Expected};
+use vmcore_synth::{DumpForm, Generation, build};
+
+/// A dump to be made and analyzed.
+pub(crate) struct Row {
+    pub(crate) scenario: &'static str,
+    pub(crate) kernel: &'static str,
+    pub(crate) form: &'static str,
+}
+
+/// A verdict, and the exit status that goes with it.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Verdict {
+    issue: Option<String>,
+    confidence: String,
+    spinners: Vec<i64>,
+    splitters: Vec<i64>,
+    status: Option<i32>,
+}
+
+/// What became of a row.
+pub(crate) struct Outcome {
+    pub(crate) expected: Verdict,
+    pub(crate) found: Verdict,
+    /// What the program says about its doubts.
+    pub(crate) why: String,
+}
+
+impl Row {
+    /// Every scenario on every kernel that it is for, then one scenario in every form.
+    pub(crate) fn all() -> Vec<Self> {
+        let on_kernels = scenario::names().flat_map(|name| {
+            let wanted = scenario::named(name).unwrap();
+            let kernels = Generation::names().filter(move |kernel| wanted.is_for(kernel));
+            kernels.map(move |kernel| Self { scenario: name, kernel, form: "elf" })
+        });
+        let forms = DumpForm::names().into_iter().map(|form| Self { scenario: "crowd", kernel: "6.1", form });
+        on_kernels.chain(forms.skip(1)).collect()
+    }
+
+    /// Makes the dump, has it analyzed, and compares.
+    pub(crate) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
+        let scenario = scenario::named(self.scenario)?;
+        let machine = build(&scenario, &Generation::named(self.kernel)?, 1)?;
+        let directory = tempfile::tempdir()?;
+        let form = DumpForm::named(self.form)?;
+        let files: Vec<_> = form.files().iter().map(|file| directory.path().join(file)).collect();
+        for (index, path) in files.iter().enumerate() {
+            form.write(&machine, index, &mut BufWriter::new(File::create(path)?))?;
+        }
+        let vmlinux = directory.path().join("vmlinux");
+        std::fs::write(&vmlinux, &machine.vmlinux)?;
+        let (found, why) = analyze(&files, &vmlinux)?;
+        Ok(Outcome { expected: Verdict::expected(&scenario.expect), found, why })
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.form {
+            "elf" => write!(f, "{} on {}", self.scenario, self.kernel),
+            form => write!(f, "{} as {form}", self.scenario),
+        }
+    }
+}
+
+impl Outcome {
+    pub(crate) fn is_as_expected(&self) -> bool {
+        self.expected == self.found
+    }
+}
+
+/// Verdict of `analyze`, and what it says about its doubts.
+fn analyze(dump: &[PathBuf], vmlinux: &Path) -> Result<(Verdict, String), Box<dyn Error>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
+    command.args(["analyze", "--format", "json"]).arg(&dump[0]).arg(vmlinux);
+    for part in dump.iter().skip(1) {
+        command.arg("--part").arg(part);
+    }
+    let output = command.output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {stderr}"))?;
+    let verdict = &answer["verdict"];
+    let found = Verdict {
+        issue: verdict["issue"].as_str().map(str::to_owned),
+        confidence: verdict["confidence"].as_str().unwrap_or_default().to_owned(),
+        spinners: pids(&answer["spinners"]),
+        splitters: pids(&answer["splitters"]),
+        status: output.status.code(),
+    };
+    Ok((found, format!("{}\nunknown: {:#}", verdict["summary"], answer["unknown"])))
+}
+
+fn pids(list: &Value) -> Vec<i64> {
+    let mut pids: Vec<_> = list.as_array().into_iter().flatten().filter_map(|one| one["pid"].as_i64()).collect();
+    pids.sort_unstable();
+    pids
+}
+
+impl Verdict {
+    /// What a scenario says must be found.
+    pub(crate) fn expected(expected: &Expected) -> Self {
+        let numbers = |pids: &[i32]| pids.iter().copied().map(i64::from).collect();
+        Self {
+            issue: expected.issue.clone(),
+            confidence: format!("{:?}", expected.confidence).to_lowercase(),
+            spinners: numbers(&expected.spinners),
+            splitters: numbers(&expected.splitters),
+            status: Some(expected.exit_status().into()),
+        }
+    }
+}
+
+/// `thp-split-page-fault-livelock confirmed, 201 202 spin, 200 splits; exit 1`
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.issue {
+            Some(issue) => write!(f, "{issue} {}", self.confidence)?,
+            None if self.confidence == "none" => write!(f, "nothing")?,
+            None => write!(f, "{}", self.confidence)?,
+        }
+        let list = |pids: &[i64]| pids.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+        for (pids, one, several) in [(&self.spinners, "spins", "spin"), (&self.splitters, "splits", "split")] {
+            if !pids.is_empty() {
+                write!(f, ", {} {}", list(pids), if pids.len() == 1 { one } else { several })?;
+            }
+        }
+        match self.status {
+            Some(status) => write!(f, "; exit {status}"),
+            None => write!(f, "; a signal"),
+        }
+    }
+}

@@ -3,7 +3,10 @@
 // All of this is test code, which clippy does not see in helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod untrusted;
+
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -53,6 +56,28 @@ fn files_are_written_once_and_replaced_only_by_force() {
     assert!(fs::read(directory.join("vmcore")).unwrap() != first, "another seed, other bytes");
 }
 
+#[test]
+fn files_are_for_their_owner_only_and_no_link_is_followed() {
+    let parent = TempDir::new().unwrap();
+    let precious = parent.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let directory = parent.path().join("dump");
+    fs::create_dir(&directory).unwrap();
+    symlink(&precious, directory.join("vmcore")).unwrap();
+    symlink(parent.path().join("nowhere"), directory.join("vmlinux")).unwrap();
+    let arguments = ["synth", "idle", "--output", directory.to_str().unwrap()];
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("exists already"));
+    assert_eq!(run(&[&arguments[..], &["--force"]].concat()).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert!(!parent.path().join("nowhere").exists());
+    for name in names(&directory) {
+        let metadata = directory.join(&name).symlink_metadata().unwrap();
+        assert!(metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o600, "{name}: {metadata:?}");
+    }
+}
+
 /// A case from the field: its stack, its process, what the answer must be.
 #[test]
 fn a_scenario_of_ones_own_is_analyzed_as_it_says() {
@@ -89,6 +114,7 @@ fn what_is_wrong_is_said_with_a_hint() {
     assert!(refused(&["idle", "-o", to, "--kernel", "2.4"]).contains("4.19, 5.10, 6.1, 6.12"));
     assert!(refused(&["idle", "-o", to, "--form", "zip"]).contains("kdump-zlib"));
     assert!(refused(&["idle", "-o", to, "--cpus", "1000"]).contains("1 to 512"));
+    assert!(refused(&["idle", "-o", to, "--memory", "7"]).contains("8 to 65536"));
     assert!(refused(&["missing.toml", "-o", to]).contains("cannot read missing.toml"));
     let broken = directory.path().join("broken.toml");
     fs::write(&broken, "cpus = 1\n[[task]]\npid = 1\n").unwrap();

@@ -16,7 +16,8 @@ class Monitor:
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(120)
+        # Some gigabytes take minutes on a busy machine.
+        self._socket.settimeout(600)
         self._socket.connect(path)
         self._lines = self._socket.makefile("r")
         self._lines.readline()  # the greeting

@@ -3,6 +3,7 @@
 # shellcheck shell=bash
 
 encode_lib=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck disable=SC2154 # work is the sourcing script's
 makedumpfile=$("$encode_lib/../lab" makedumpfile 2>"$work/makedumpfile.log") ||
     die "$(tail -n 1 "$work/makedumpfile.log")"
 

@@ -14,10 +14,13 @@
 //!
 //! Source: `kernel/sched/core.c`, `include/linux/kernel.h`.
 
-use vmcore_debuginfo::{SymbolTable, Types, Vmlinux};
+use vmcore_debuginfo::Types;
 use vmcore_memory::{ReadVirtual, VirtAddr, le_u32};
 
 use crate::Kernel;
+
+/// More code than a function has that is looked through for a call, in bytes.
+const MAX_CODE: u64 = 1 << 12;
 
 /// A preemption model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +94,51 @@ impl Kernel<'_> {
                 },
             };
         }
-        let (model, evidence, function) = built(self.vmlinux());
+        let (model, evidence, function) = self.built();
         let address = function.map(|function| function.wrapping_add(self.kaslr_offset()));
         Preemption { model, evidence, address, value: None }
+    }
+
+    /// The model that the kernel was built with, what tells it, and the link-time address of the function that does.
+    fn built(&self) -> (Model, String, Option<VirtAddr>) {
+        let symbols = self.vmlinux().symbols();
+        if let Some(function) = symbols.address("preempt_schedule") {
+            return (
+                Model::Full,
+                "the kernel has preempt_schedule: it was built preemptible".to_owned(),
+                Some(function),
+            );
+        }
+        // `_cond_resched` up to 5.11.
+        let resched =
+            ["__cond_resched", "_cond_resched"].into_iter().find_map(|name| Some((name, symbols.address(name)?)));
+        let Some((name, resched)) = resched else {
+            let (model, words) = of_banner(&self.vmlinux().banner().unwrap_or_default());
+            return (model, format!("the version banner says {words}"), symbols.address("linux_banner"));
+        };
+        match self.calls("mutex_lock", resched) {
+            Some((at, true)) => {
+                let evidence = format!("the kernel has no preempt_schedule, and mutex_lock calls {name}");
+                (Model::Voluntary, evidence, Some(at))
+            }
+            Some((at, false)) => {
+                let evidence = format!("the kernel has no preempt_schedule, and mutex_lock does not call {name}");
+                (Model::None, evidence, Some(at))
+            }
+            None => (Model::None, format!("the kernel has {name} but no preempt_schedule"), Some(resched)),
+        }
+    }
+
+    /// Whether the code of `function` has a direct call to `target`; with it, where the function is. Both link-time.
+    fn calls(&self, function: &str, target: VirtAddr) -> Option<(VirtAddr, bool)> {
+        let vmlinux = self.vmlinux();
+        let start = vmlinux.symbols().address(function)?;
+        // Up to the next symbol where the table has no sizes, as the kernel's own.
+        let size = vmlinux.symbols().lookup(start)?.size.min(MAX_CODE);
+        // A debug file that was split from its vmlinux has no code.
+        let in_memory = self.memory().read_bytes(start.wrapping_add(self.kaslr_offset()), size).ok();
+        let code = in_memory.or_else(|| vmlinux.read_static(start, size).map(<[u8]>::to_vec))?;
+        Some((start, has_call(&code, start, target)))
     }
 }
 
@@ -115,38 +160,6 @@ fn dynamic(types: &Types, variable: VirtAddr, value: i32) -> Preemption {
         address: Some(variable),
         value: Some(value),
     }
-}
-
-/// The model that the kernel was built with, what tells it, and the link-time address of the function that does.
-fn built(vmlinux: &Vmlinux) -> (Model, String, Option<VirtAddr>) {
-    let symbols = vmlinux.symbols();
-    if let Some(function) = symbols.address("preempt_schedule") {
-        return (Model::Full, "the kernel has preempt_schedule: it was built preemptible".to_owned(), Some(function));
-    }
-    // `_cond_resched` up to 5.11.
-    let resched = ["__cond_resched", "_cond_resched"].into_iter().find_map(|name| Some((name, symbols.address(name)?)));
-    let Some((name, resched)) = resched else {
-        let (model, words) = of_banner(&vmlinux.banner().unwrap_or_default());
-        return (model, format!("the version banner says {words}"), symbols.address("linux_banner"));
-    };
-    match calls(vmlinux, symbols, "mutex_lock", resched) {
-        Some((at, true)) => {
-            let evidence = format!("the kernel has no preempt_schedule, and mutex_lock calls {name}");
-            (Model::Voluntary, evidence, Some(at))
-        }
-        Some((at, false)) => {
-            let evidence = format!("the kernel has no preempt_schedule, and mutex_lock does not call {name}");
-            (Model::None, evidence, Some(at))
-        }
-        None => (Model::None, format!("the kernel has {name} but no preempt_schedule"), Some(resched)),
-    }
-}
-
-/// Whether the code of `function` has a direct call to `target`; with it, where the function is.
-fn calls(vmlinux: &Vmlinux, symbols: &SymbolTable, function: &str, target: VirtAddr) -> Option<(VirtAddr, bool)> {
-    let start = symbols.address(function)?;
-    let code = vmlinux.read_static(start, symbols.size(function)?)?;
-    Some((start, has_call(code, start, target)))
 }
 
 /// Looks for `call rel32` to `target` at every byte of code that begins at `start`: four bytes in the middle of another

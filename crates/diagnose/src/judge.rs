@@ -4,6 +4,7 @@ use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::VirtAddr;
 
 use crate::graph::{Edge, EdgeKind, GraphBuilder, Node};
+use crate::involved;
 use crate::livelock::{self, Livelock};
 use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
@@ -50,10 +51,12 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     graph.extend(livelock.edges);
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
+    let graph = graph.finish();
+    stacks.extend(involved::stacks(facts, &graph, &stacks));
     Diagnosis {
         spinners: livelock.spinners,
         splitters: livelock.splitters,
-        graph: graph.finish(),
+        graph,
         findings: neighbours.into_iter().chain(lockups).map(|(_, finding)| finding).collect(),
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,

@@ -15,6 +15,7 @@ mod fault;
 mod fix;
 mod from_log;
 pub mod graph;
+mod involved;
 mod judge;
 mod known_issues;
 mod livelock;

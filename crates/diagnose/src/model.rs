@@ -312,6 +312,7 @@ pub struct Diagnosis {
     pub known_issue: Option<KnownIssue>,
     /// What to do, most effective first.
     pub remedy: Vec<Remedy>,
-    /// The stacks of every CPU's current task in CPU order, then those of the splitters.
+    /// The stacks of every CPU's current task in CPU order, then those of the splitters, then those of other tasks in the
+    /// graph.
     pub stacks: Vec<Stack>,
 }

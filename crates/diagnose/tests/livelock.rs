@@ -318,7 +318,8 @@ fn another_lockup_has_its_own_name() {
     let diagnosis = world.judge();
     assert_eq!(confidence(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Confirmed));
     assert_eq!(diagnosis.findings.len(), 1);
-    assert!(diagnosis.spinners.is_empty() && diagnosis.remedy.is_empty());
+    assert!(diagnosis.spinners.is_empty() && diagnosis.known_issue.is_none());
+    assert!(diagnosis.remedy.iter().all(|remedy| remedy.command.is_none()), "{:?}", diagnosis.remedy);
 }
 
 #[test]

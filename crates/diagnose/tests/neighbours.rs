@@ -10,7 +10,7 @@ use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{EdgeKind, ShapeKind};
 use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Severity, Spin, issue};
 use vmcore_kernel::{
-    AwaitedWork, GraceHoldout, GracePeriod, LockKind, Owner, PageWait, PendingCall, Policy, SpinLockWord,
+    AwaitedWork, GraceHoldout, GracePeriod, LockKind, Owner, PageWait, PendingCall, Policy, SpinLockWord, TaskState,
 };
 use vmcore_memory::VirtAddr;
 
@@ -41,6 +41,28 @@ fn a_circle_of_mutexes_is_a_deadlock() {
     }
     assert!(!deadlock.summary.contains("pid 12"), "{}", deadlock.summary);
     assert!(deadlock.evidence.iter().all(|evidence| evidence.place.is_some() && evidence.value.is_some()));
+}
+
+#[test]
+fn the_stacks_of_who_waits_are_shown_and_what_to_do_is_said() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 7 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    machine.sleeper(12, 7 * SECOND);
+    let pids: Vec<_> = machine.tasks.iter().map(|task| task.pid).collect();
+    let diagnosis = machine.judge();
+    let shown: Vec<_> = diagnosis.stacks.iter().map(|stack| pids[stack.task]).collect();
+    assert_eq!(shown, [0, 0, 10, 11]);
+    assert_eq!(diagnosis.remedy.len(), 1);
+    assert!(Machine::new().judge().remedy.is_empty());
+}
+
+#[test]
+fn who_can_be_killed_is_not_hung() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 130 * SECOND);
+    machine.tasks.last_mut().unwrap().state = TaskState { state: 0x102, exit_state: 0 };
+    assert_eq!(ids(&machine.judge()), [""; 0]);
 }
 
 #[test]

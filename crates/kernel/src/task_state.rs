@@ -11,6 +11,8 @@ const EXIT_DEAD: u64 = 0x10;
 const EXIT_ZOMBIE: u64 = 0x20;
 /// `TASK_RTLOCK_WAIT` and `TASK_FROZEN`: shown as uninterruptible by the kernel too (`__task_state_index`).
 const AS_UNINTERRUPTIBLE: u64 = 0x1000 | 0x8000;
+/// `TASK_WAKEKILL`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_KILLABLE`.
+const WAKEKILL: u64 = 0x100;
 /// `TASK_NOLOAD`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_IDLE`.
 const NOLOAD: u64 = 0x400;
 
@@ -36,6 +38,13 @@ impl TaskState {
     pub const fn is_uninterruptible(self) -> bool {
         self.exit_state == 0
             && (self.state & (UNINTERRUPTIBLE | NOLOAD) == UNINTERRUPTIBLE || self.state & AS_UNINTERRUPTIBLE != 0)
+    }
+
+    /// Whether not even a deadly signal wakes it: of such a sleep the hung-task watchdog complains, of that of a parent
+    /// that waits in `vfork()` not.
+    #[must_use]
+    pub const fn ignores_signals(self) -> bool {
+        self.is_uninterruptible() && self.state & WAKEKILL == 0
     }
 
     /// The letter: `R`, `S`, `D`, `I`, `T`, `t`, `P`, `X`, `Z`, or `?`.
@@ -91,5 +100,9 @@ mod tests {
     fn idle_kernel_threads_are_not_hung() {
         assert!(TaskState { state: 0x2, exit_state: 0 }.is_uninterruptible());
         assert!(!TaskState { state: 0x402, exit_state: 0 }.is_uninterruptible());
+        assert!(TaskState { state: 0x2, exit_state: 0 }.ignores_signals());
+        for state in [0x102, 0x402, 0x1] {
+            assert!(!TaskState { state, exit_state: 0 }.ignores_signals());
+        }
     }
 }

@@ -4,9 +4,11 @@
 //! be read ([`crate::fix`]); the release is only a hint, as distributions backport fixes: a release at or above one with
 //! the fix has it, one of upstream's own below it has not, and any other says nothing.
 
+mod next_steps;
 mod release;
 mod table;
 
+use next_steps::next_steps;
 use release::Release;
 use table::{Advice, ISSUES, Issue, Vendor};
 
@@ -53,7 +55,7 @@ pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&Co
 
 /// What helps against what a verdict names, most effective first.
 pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
-    let Some(issue) = find(verdict) else { return Vec::new() };
+    let Some(issue) = find(verdict) else { return next_steps(verdict) };
     let parsed = release.and_then(Release::parse);
     let vendor = parsed.as_ref().and_then(|release| vendor(issue, release));
     let has_bug = known_issue(verdict, release, code).and_then(|issue| issue.in_this_kernel);

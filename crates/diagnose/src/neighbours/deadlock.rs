@@ -117,7 +117,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Neigh
     let finding = Finding {
         id: issue::DEADLOCK,
         severity: Severity::Critical,
-        summary: format!("deadlock: {who}, for ever: {}{doubt}", parts.join("; ")),
+        summary: format!("{who}, for ever: {}{doubt}", parts.join("; ")),
         evidence,
     };
     (if by_hint { Confidence::Probable } else { Confidence::Confirmed }, finding)

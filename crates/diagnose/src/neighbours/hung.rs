@@ -11,6 +11,7 @@ use vmcore_kernel::{Stack, Task};
 use super::clock::{off_cpu_evidence, off_cpu_ns, patience_ns};
 use super::{Neighbour, lock_text, work};
 use crate::evidence;
+use crate::involved::stack_of;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
 
@@ -18,7 +19,7 @@ use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue
 pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Neighbour> {
     let patience = patience_ns(facts);
     let hung = |stack: &Stack| {
-        let task = facts.task(stack)?;
+        let task = facts.task(stack).filter(|task| task.state.ignores_signals())?;
         Some((task, off_cpu_ns(facts, task).filter(|&asleep| asleep >= patience)?))
     };
     let mut tasks: Vec<_> = facts.blocked.iter().filter_map(hung).collect();
@@ -52,7 +53,7 @@ fn why(facts: &Facts<'_>, task: &Task) -> String {
     if let Some(wait) = facts.state.work_of(task.address) {
         return format!("for {}", work::name(&wait.work));
     }
-    let stack = lock_text::stack_of(facts, task.address);
+    let stack = stack_of(facts, task.address);
     let lock = if stack.is_some_and(lock_text::sleeps_for_lock) { "for a lock that could not be told, " } else { "" };
     match stack.and_then(lock_text::sleeps_in) {
         Some(function) => format!("{lock}in {function}"),

@@ -4,6 +4,7 @@ use vmcore_kernel::{Found, Lock, LockKind, LockWait, Owner, Stack, StackFrame, T
 use vmcore_memory::VirtAddr;
 
 use super::clock::off_cpu_ns;
+use crate::involved::stack_of;
 use crate::names::base_name;
 use crate::text::seconds;
 use crate::{Evidence, Facts, Place, Reader, Value};
@@ -95,14 +96,6 @@ pub(crate) fn sleeps_for_lock(stack: &Stack) -> bool {
     let is_lock = |name: &str| LOCKING.iter().any(|begin| base_name(name).starts_with(begin));
     let asleep = stack.frames.iter().filter_map(StackFrame::function).take_while(|name| is_sleeping(name));
     asleep.into_iter().any(is_lock)
-}
-
-/// The stack of a task, if it is one of those that were looked at.
-pub(crate) fn stack_of<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<&'f Stack> {
-    let index = facts.snapshot.task_index(task)?;
-    let running = facts.running.iter().map(|(_, stack)| stack);
-    let others = facts.blocked.iter().chain(&facts.waiting).chain(&facts.state.owners);
-    running.chain(others).find(|stack| stack.task == index)
 }
 
 /// What a task was doing, after its name: `runs on CPU 1`, `sleeps (D) in msleep`.

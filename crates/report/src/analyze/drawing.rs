@@ -48,7 +48,7 @@ pub(super) fn ways<'r, 'a>(report: &'r Analyze<'a>) -> Vec<Way<'r, 'a>> {
     if !shapes.is_empty() || longest.is_empty() {
         return shapes;
     }
-    vec![Way { title: "no circle could be shown".to_owned(), edges: longest, others: 0 }]
+    vec![Way { title: "a chain, no circle".to_owned(), edges: longest, others: 0 }]
 }
 
 /// Draws the ways for a screen.

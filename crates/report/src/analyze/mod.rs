@@ -47,7 +47,8 @@ pub struct Analyze<'a> {
     pub known_issue: Option<KnownIssue<'a>>,
     /// What to do, most effective first.
     pub remedy: Vec<Remedy<'a>>,
-    /// The stacks of every CPU's current task in CPU order, then those of the splitters.
+    /// The stacks of every CPU's current task in CPU order, then those of the splitters, then those of other tasks that
+    /// the edges name.
     pub stacks: Vec<Stack<'a>>,
 }
 

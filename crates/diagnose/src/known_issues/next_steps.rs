@@ -1,0 +1,103 @@
+//! What to do where no known bug explains a verdict: the first thing, and why.
+
+use super::Remedy;
+use crate::issue;
+
+/// Verdict, what to do, and why.
+type Step = (&'static str, &'static str, &'static str);
+
+const STEPS: [Step; 14] = [
+    (
+        issue::DEADLOCK,
+        "restart the machine, and report the stacks of these tasks to who maintains the code that takes the locks",
+        "a circle of locks never opens by itself; it is a bug of the code on these stacks, not of load or settings",
+    ),
+    (
+        issue::LOCK_HELD,
+        "see by its stack what the holder does instead of giving the lock back",
+        "those who wait for the lock are its victims: what has to be explained is where the holder is",
+    ),
+    (
+        issue::PAGE_LOCKED,
+        "look in the log for a disk, network or file system that stopped answering",
+        "a page stays locked while it is read, written back or moved; the kernel does not record who has it",
+    ),
+    (
+        issue::WORK_NOT_DONE,
+        "see by its stack what the worker does instead of ending the work",
+        "those who wait for the work are its victims",
+    ),
+    (
+        issue::SOFT_LOCKUP,
+        "see by its stack which loop the CPU is in, and what that loop waits for",
+        "the watchdog names the task that had the CPU; what kept it there is on the stack",
+    ),
+    (
+        issue::SPINLOCK_HELD,
+        "see by its stack why the CPU that has the lock does not give it back",
+        "the CPUs that spin are its victims, also those that the watchdog names",
+    ),
+    (
+        issue::UNANSWERED_CALL,
+        "see by its stack why the CPU that does not answer has its interrupts off",
+        "the caller, whom the watchdog names, is its victim",
+    ),
+    (
+        issue::HARD_LOCKUP,
+        "see by its stack where the CPU has its interrupts off; on a virtual machine, ask its host about that time",
+        "a CPU that the host did not run, or that firmware took, looks the same from inside",
+    ),
+    (
+        issue::RCU_STALL,
+        "see by its stack what keeps the CPU from passing a quiescent state",
+        "memory that waits for the grace period is not freed, so a machine that goes on like this runs out of it",
+    ),
+    (
+        issue::STARVATION,
+        "give the task that keeps the CPU a lower priority or a CPU of its own",
+        "who waits for that CPU cannot run; kernel.sched_rt_runtime_us is what leaves time beside real-time tasks",
+    ),
+    (
+        issue::HUNG_TASK,
+        "see by their stacks what these tasks sleep for, the one that has slept longest first",
+        "mostly it is a disk or a network file system that stopped answering, or a lock whose holder sleeps",
+    ),
+    (
+        issue::OOPS,
+        "report the function, the address and the stack to who maintains that code; try a newer kernel or module",
+        "the exception is in that function or in what handed it the pointer",
+    ),
+    (
+        issue::OUT_OF_MEMORY,
+        "find out why the process that had most of the memory grew, and limit it",
+        "with vm.panic_on_oom=0 the kernel would have ended a process instead of the machine",
+    ),
+    (
+        issue::PANIC,
+        "look for the reason that the kernel gave, and read the log above it",
+        "it stopped itself on purpose",
+    ),
+];
+
+/// What to do about a verdict that is no known bug; nothing where nothing is wrong.
+pub(super) fn next_steps(verdict: &str) -> Vec<Remedy> {
+    let step = STEPS.iter().find(|(issue, ..)| *issue == verdict);
+    let remedy =
+        |(_, action, why): &Step| Remedy { action: (*action).to_owned(), command: None, why: (*why).to_owned() };
+    step.map(remedy).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_one_step_and_known_bugs_have_their_own() {
+        for (issue, ..) in STEPS {
+            assert_eq!(next_steps(issue).len(), 1, "{issue}");
+        }
+        for other in [issue::THP_LIVELOCK, issue::CRASH_REQUESTED, "no such issue"] {
+            assert_eq!(next_steps(other), [], "{other}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod table;
 
 use next_steps::next_steps;
 use release::Release;
-use table::{Advice, ISSUES, Issue, Vendor};
+use table::{Advice, Distribution, ISSUES, Issue, Vendor};
 
 use crate::{Evidence, KnownIssue, Remedy};
 
@@ -68,17 +68,30 @@ pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeS
             why: "this kernel has the fix of the known bug: another path retries the fault here".to_owned(),
         }],
         (_, Some(vendor)) => vendor.advice.iter().map(given).collect(),
-        (_, None) => vec![Remedy {
+        (_, None) => vec![upgrade(issue, parsed.as_ref()).unwrap_or_else(|| Remedy {
             action: format!("install a kernel with mainline commit {} or its backport, then reboot", issue.commit),
             command: None,
-            why: "a fault on a tail page of a huge page under split then sleeps instead of retrying at once".to_owned(),
-        }],
+            why: WITH_THE_FIX.to_owned(),
+        })],
     };
     if let Some(function) = code.and_then(|code| code.hooked.as_deref()) {
         remedies.insert(0, hooked(function));
     }
     remedies.extend(issue.workarounds.iter().map(given));
     remedies
+}
+
+const WITH_THE_FIX: &str = "a fault on a tail page of a huge page under split then sleeps instead of retrying at once";
+
+/// The kernel of the same distribution that has the fix.
+fn upgrade(issue: &Issue, release: Option<&Release<'_>>) -> Option<Remedy> {
+    let (distribution, flavour, build) = distribution(issue, release?)?;
+    let Distribution { name, fixed, command, .. } = distribution;
+    (build < *fixed).then(|| Remedy {
+        action: format!("update the kernel to build {fixed} of {name} or a newer one, then reboot"),
+        command: Some(command.replace("{flavour}", flavour)),
+        why: WITH_THE_FIX.to_owned(),
+    })
 }
 
 fn find(verdict: &str) -> Option<&'static Issue> {
@@ -100,6 +113,10 @@ fn fixed_by(issue: &Issue) -> String {
 fn by_release(issue: &Issue, release: &Release<'_>) -> Option<(bool, String)> {
     if let Some(vendor) = vendor(issue, release) {
         return Some((true, format!("{} names it", vendor.name)));
+    }
+    if let Some((distribution, _, build)) = distribution(issue, release) {
+        let Distribution { name, fixed, .. } = distribution;
+        return Some((build < *fixed, format!("in {name} the fix came with build {fixed}")));
     }
     let series = release.series()?;
     let [major, minor] = series;
@@ -134,6 +151,15 @@ fn vendor<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<&'i Vendor> {
         vendor.tag == release.tag() && !release.build.is_empty() && not_before && not_after
     };
     issue.vendors.iter().find(fits)
+}
+
+/// The distribution that a release is of, its flavour there, and its build.
+fn distribution<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<(&'i Distribution, &'i str, u32)> {
+    let [build] = release.build.as_slice() else { return None };
+    issue.distributions.iter().find_map(|distribution| {
+        let flavour = distribution.flavours.iter().find(|flavour| **flavour == release.suffix)?;
+        (release.base == distribution.base).then_some((distribution, *flavour, *build))
+    })
 }
 
 /// What follows the last `-` of a release, where it can go into a command. The release is from the dump: untrusted.

@@ -26,6 +26,8 @@ pub(super) struct Issue {
     pub(super) stable: &'static [Stable],
     /// What vendors say about ranges of their own releases. The first that fits counts.
     pub(super) vendors: &'static [Vendor],
+    /// Distributions whose releases count their own builds of one upstream series, and the first build with the fix.
+    pub(super) distributions: &'static [Distribution],
     /// What helps until the fix is in, most effective first.
     pub(super) workarounds: &'static [Advice],
 }
@@ -36,6 +38,20 @@ pub(super) struct Stable {
     pub(super) series: [u32; 2],
     /// The patch level of the first release with the fix; `None` where it was decided against.
     pub(super) fixed: Option<u32>,
+}
+
+/// A distribution's builds of one series: `5.10.0-32-cloud-amd64` is build 32.
+pub(super) struct Distribution {
+    /// Which.
+    pub(super) name: &'static str,
+    /// What its releases begin with.
+    pub(super) base: &'static [u32],
+    /// What they end with.
+    pub(super) flavours: &'static [&'static str],
+    /// The first build with the fix.
+    pub(super) fixed: u32,
+    /// How to get it. `{flavour}` is one of the flavours.
+    pub(super) command: &'static str,
 }
 
 /// A vendor's statement about a range of its releases.
@@ -71,7 +87,9 @@ pub(super) const ISSUES: [Issue; 1] = [HEAD_PAGE];
 /// Sources: mainline commit ffc90cbb2970 (merged for 5.13, `Fixes:` ba98828088ad of 4.5). Stable: the reviews of
 /// 5.12.14, 5.10.47 and 5.4.129 of 28 June 2021 carry it; for 4.19 and older its authors decided against it, as
 /// these series have no `put_and_wait_on_page_locked()` (stable list, "mm/thp commits: please wait a few days", 25 June
-/// 2021). Alibaba Cloud Linux 2: the vendor's notice about page faults that hang the system, which names both ranges.
+/// 2021). Debian 11: the changelog of its `linux` source has the fix with 5.10.47 in 5.10.70-1, which is also where the
+/// build became 9; 5.10.46-5 before it was build 8. Alibaba Cloud Linux 2: the vendor's notice about page faults that hang
+/// the system, which names both ranges.
 const HEAD_PAGE: Issue = Issue {
     verdict: issue::THP_LIVELOCK,
     commit: "ffc90cbb2970",
@@ -121,6 +139,13 @@ const HEAD_PAGE: Issue = Issue {
             }],
         },
     ],
+    distributions: &[Distribution {
+        name: "Debian 11",
+        base: &[5, 10, 0],
+        flavours: &["amd64", "cloud-amd64", "rt-amd64"],
+        fixed: 9,
+        command: "apt-get update && apt-get install linux-image-{flavour} && reboot",
+    }],
     workarounds: &[Advice {
         action: "until then, use huge pages only where a program asks for them",
         command: Some("echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"),

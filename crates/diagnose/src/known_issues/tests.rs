@@ -32,6 +32,8 @@ fn the_vendors_ranges() {
         let hotfix = format!("yum install -y kernel-hotfix-5902278-{build}.al7.x86_64");
         assert_eq!(commands(&format!("4.19.91-{build}.al7.x86_64")), [hotfix]);
     }
+    // The base alone is upstream's, which never got the fix.
+    assert_eq!((bug("4.19.91"), commands("4.19.91")), (Some(true), Vec::new()));
     for newer in ["4.19.91-23.1.al7", "4.19.91-24.al7", "4.19.91-26.1.al7", "4.19.91-100.al7", "4.19.112-1.al7"] {
         assert_eq!(commands(&format!("{newer}.x86_64")), Vec::<String>::new(), "{newer}");
         assert_eq!(bug(&format!("{newer}.x86_64")), None, "{newer}");
@@ -53,12 +55,32 @@ fn what_a_release_tells() {
         assert_eq!(bug(affected), Some(true), "{affected}");
     }
     // Before the fix, but perhaps with a backport; series of which nothing is known.
-    for unknown in ["5.10.0-30-amd64", "4.18.0-553.el8.x86_64", "5.11.22", "5.4.0-42-generic", "nonsense"] {
+    for unknown in [
+        "5.10.0-30-generic",
+        "5.10.0-0.bpo.8-amd64",
+        "5.10.0-8.1-amd64",
+        "5.10.1-8-amd64",
+        "4.18.0-553.el8.x86_64",
+        "5.11.22",
+        "5.4.0-42-generic",
+        "nonsense",
+    ] {
         assert_eq!(bug(unknown), None, "{unknown}");
     }
     assert_eq!(bug("4.4.302"), Some(false));
     assert_eq!(known_issue(THP_LIVELOCK, None, None).unwrap().in_this_kernel, None);
     assert_eq!(known_issue("soft-lockup", Some("5.10.46"), None), None);
+}
+
+#[test]
+fn a_distributions_builds() {
+    for flavour in ["amd64", "cloud-amd64", "rt-amd64"] {
+        let (old, new) = (format!("5.10.0-8-{flavour}"), format!("5.10.0-9-{flavour}"));
+        assert_eq!((bug(&old), bug(&new)), (Some(true), Some(false)));
+        assert_eq!(bug(&format!("5.10.0-32-{flavour}")), Some(false));
+        assert_eq!(commands(&old), [format!("apt-get update && apt-get install linux-image-{flavour} && reboot")]);
+        assert_eq!(commands(&new), [""; 0]);
+    }
 }
 
 #[test]
@@ -95,6 +117,9 @@ fn the_table_is_in_order() {
     for issue in &ISSUES {
         assert!(issue.commit.len() >= 12 && issue.since < issue.fixed_in, "{}", issue.commit);
         assert!(issue.stable.iter().all(|stable| stable.series < issue.fixed_in && stable.series >= issue.since));
+        assert!(
+            issue.distributions.iter().all(|distribution| distribution.fixed > 1 && !distribution.flavours.is_empty())
+        );
         for vendor in issue.vendors {
             assert!(vendor.from.is_none_or(|from| from < vendor.to.0) && !vendor.advice.is_empty(), "{}", vendor.name);
         }

@@ -123,8 +123,10 @@ fn the_end_of_a_log_alone_is_not_healthy() {
     let incident = incident();
     let lines: Vec<&str> = incident.lines().collect();
     let (status, report) = json(lines[lines.len() - 50..].join("\n").as_bytes());
-    assert_eq!((status, &report["verdict"]["issue"]), (3, &Value::Null), "{}", report["verdict"]);
+    assert_eq!((status, &report["verdict"]["confidence"]), (3, &"possible".into()), "{}", report["verdict"]);
     assert!(report["verdict"]["summary"].as_str().unwrap().contains("0xc000100000"));
+    let (status, report) = json(lines[lines.len() - 10..].join("\n").as_bytes());
+    assert_eq!((status, &report["verdict"]["confidence"]), (3, &"insufficient".into()), "{}", report["verdict"]);
 }
 
 #[test]

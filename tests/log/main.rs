@@ -1,6 +1,6 @@
 //! `log`: what it says of real logs in the forms in which people have them, and how it exits.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests, which clippy does not see as such.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)] // Helpers of tests, which clippy does not see as such.
 
 use std::fs;
 use std::path::{Path, PathBuf};

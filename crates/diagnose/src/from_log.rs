@@ -441,8 +441,8 @@ R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
     #[test]
     fn a_log_that_begins_in_the_middle_of_a_report_is_not_healthy() {
         let whole = report(1, "000000c000100000");
-        let begin = whole.find("Call Trace:").unwrap();
-        let found = judge(&whole[begin..]);
+        let (_, trace) = whole.split_once("Call Trace:").unwrap();
+        let found = judge(&format!("Call Trace:{trace}"));
         assert_eq!((found.verdict.issue, found.verdict.confidence), (None, Confidence::Insufficient));
         assert!(found.verdict.summary.contains("0xc000100000"), "{}", found.verdict.summary);
         let plain = judge("Call Trace:\n f+0x1/0x2\n g+0x1/0x2\n");

@@ -120,3 +120,56 @@ fn what_is_wrong_is_said_with_a_hint() {
     fs::write(&broken, "cpus = 1\n[[task]]\npid = 1\n").unwrap();
     assert!(refused(&[broken.to_str().unwrap(), "-o", to]).contains("missing field"));
 }
+
+/// Two runs make the same files, and what is said of them does not depend on the number of threads.
+#[test]
+fn nothing_depends_on_the_run_or_on_threads() {
+    let parent = TempDir::new().unwrap();
+    for (scenario, kernel, form) in [("crowd", "4.19", "elf"), ("two-livelocks", "6.12", "kdump-zstd")] {
+        let make = |name: &str, threads: &str| {
+            let directory = parent.path().join(format!("{kernel}-{name}"));
+            let to = directory.to_str().unwrap();
+            let words = ["synth", scenario, "--kernel", kernel, "--form", form, "--threads", threads, "--output", to];
+            assert_eq!(run(&words).status.code(), Some(0));
+            directory
+        };
+        let [first, second] = [make("first", "1"), make("second", "7")];
+        for name in names(&first) {
+            assert!(
+                fs::read(first.join(&name)).unwrap() == fs::read(second.join(&name)).unwrap(),
+                "{name} of {kernel}"
+            );
+        }
+        let [vmcore, vmlinux] =
+            ["vmcore", "vmlinux"].map(|name| first.join(name).into_os_string().into_string().unwrap());
+        for command in [&["analyze"][..], &["bt", "--all"], &["ps"], &["runq"]] {
+            let [one, many] = ["1", "7"].map(|threads| {
+                run(&[command, &["--format", "json", "--threads", threads, &vmcore, &vmlinux]].concat()).stdout
+            });
+            assert!(one == many && !one.is_empty(), "{command:?} on {kernel}");
+        }
+    }
+}
+
+/// As many CPUs as a machine can have, and more memory than fits anywhere here.
+#[test]
+fn large_machines_are_judged_like_small_ones() {
+    let parent = TempDir::new().unwrap();
+    let cases = [
+        ("cpus", "thp-livelock", &["--cpus", "512"][..], "elf"),
+        ("kdump-cpus", "thp-livelock", &["--cpus", "512", "--tasks", "500"], "kdump-snappy"),
+        ("memory", "far-memory", &["--memory", "16384"], "elf"),
+        ("kdump-memory", "far-memory", &["--memory", "256"], "kdump-zlib"),
+    ];
+    for (name, scenario, options, form) in cases {
+        let directory = parent.path().join(name);
+        let words = ["synth", scenario, "--form", form, "--output", directory.to_str().unwrap()];
+        assert_eq!(run(&[&words[..], options].concat()).status.code(), Some(0), "{name}");
+        let [vmcore, vmlinux] =
+            ["vmcore", "vmlinux"].map(|file| directory.join(file).into_os_string().into_string().unwrap());
+        let output = run(&["analyze", "--max-memory", "256MiB", &vmcore, &vmlinux]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{name}: {text}{}", stderr(&output));
+        assert!(text.contains("thp-split-page-fault-livelock (confirmed)"), "{name}: {text}");
+    }
+}

@@ -115,6 +115,22 @@ fn json_has_the_text_itself_in_harmless_bytes() {
     }
 }
 
+/// Markup in names and in the log is text there, and nothing else.
+#[test]
+fn html_has_the_text_and_no_markup_of_others() {
+    for kernel in KERNELS {
+        let page = Hostile::new(kernel).output(&["analyze", "--format", "html"]);
+        assert_harmless(&page, kernel);
+        let lower = page.to_lowercase();
+        for markup in ["<script", "<i>", "<b>mod", "<a>", "&amp;amp"] {
+            let is_there = lower.contains(markup);
+            // The name that has `&amp;` in it must show it as such.
+            assert_eq!(is_there, markup == "&amp;amp", "{markup} on {kernel}");
+        }
+        assert!(page.contains("&lt;i&gt;"), "the name of the spinner on {kernel}");
+    }
+}
+
 /// The same lines as a console log.
 #[test]
 fn a_console_log_is_no_more_dangerous_than_a_dump() {

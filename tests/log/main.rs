@@ -1,6 +1,6 @@
 //! `log`: what it says of real logs in the forms in which people have them, and how it exits.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)] // Helpers of tests, which clippy does not see as such.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests, which clippy does not see as such.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,10 @@ fn the_form_of_the_log_does_not_matter() {
     let each = |change: &dyn Fn(&str) -> String| -> Value {
         json(incident().lines().map(change).collect::<String>().as_bytes()).1
     };
-    let time = |line: &str| line.split_once("] ").map(|(time, _)| time.len() + 2).unwrap();
+    let parts = |line: &str| -> (String, String) {
+        let (time, text) = line.split_once("] ").unwrap();
+        (format!("{time}]"), text.to_owned())
+    };
     let forms: [(&str, Value); 8] = [
         ("serial capture", each(&|line| format!("\x1b[1m{line}\x1b[0m\r\n"))),
         ("dmesg -r", each(&|line| format!("<4>{line}\n"))),
@@ -57,7 +60,10 @@ fn the_form_of_the_log_does_not_matter() {
         ("conserver", each(&|line| format!("[2026-11-22 20:29:11] {line}\n"))),
         (
             "journalctl -o short-monotonic",
-            each(&|line| format!("{} host kernel: {}\n", &line[..time(line) - 1], &line[time(line)..])),
+            each(&|line| {
+                let (time, text) = parts(line);
+                format!("{time} host kernel: {text}\n")
+            }),
         ),
         ("ISO syslog", each(&|line| format!("2026-11-22T20:29:11.123456+08:00 host kernel: {line}\n"))),
     ];
@@ -68,7 +74,7 @@ fn the_form_of_the_log_does_not_matter() {
     }
     // Without times there is less to go by, but the facts are the same.
     for prefix in ["", "[  +0.000003] ", "[Nov22 20:29] ", "2026-11-22T20:29:11,123456+08:00 "] {
-        let no_times = each(&|line| format!("{prefix}{}\n", &line[time(line)..]));
+        let no_times = each(&|line| format!("{prefix}{}\n", parts(line).1));
         for field in ["kernel", "panic", "lockups", "verdict", "remedy"] {
             assert_eq!(no_times[field], plain[field], "{prefix}: {field}");
         }
@@ -132,7 +138,8 @@ fn the_end_of_a_log_alone_is_not_healthy() {
 #[test]
 fn lines_that_were_cut_lose_details_but_not_the_lockup() {
     for length in [60, 80, 100] {
-        let cut: String = incident().lines().map(|line| format!("{}\n", &line[..line.len().min(length)])).collect();
+        let cut = |line: &str| line.chars().take(length).chain(['\n']).collect::<String>();
+        let cut: String = incident().lines().map(cut).collect();
         let (status, report) = json(cut.as_bytes());
         assert_eq!(status, 1, "{length}");
         let issue = report["verdict"]["issue"].as_str().unwrap();

@@ -64,7 +64,7 @@ pub use percpu::PerCpu;
 pub use place::FoundBy;
 pub use preemption::{Model, Preemption};
 pub use printk::{Caller, LogDevice, LogRecord};
-pub use rcu::{GraceHoldout, GracePeriod};
+pub use rcu::{GraceHoldout, GracePeriod, GraceReader};
 pub use runqueue::{Class, Queued, RunQueue};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
 pub use stacks::{CpuRegisters, RegisterSource};

@@ -1,20 +1,26 @@
-//! RCU's grace period: since when it has been going on, and which CPUs it still waits for.
+//! RCU's grace period: since when it has been going on, and which CPUs and tasks it still waits for.
 //!
 //! ```text
 //! rcu_state.gp_seq     low two bits not 0 while a grace period is going on (since 4.19)
 //! rcu_state.gp_start   jiffies when it began
 //! rcu_data             per CPU; mynode -> struct rcu_node, grpmask: the CPU's bit there
 //! rcu_node.qsmask      the CPUs that have not passed a quiescent state
+//! rcu_node.blkd_tasks  tasks that lost their CPU within a read-side section, linked by task_struct.rcu_node_entry
+//! rcu_node.gp_tasks    the first of them that this grace period waits for; it waits for those behind it, too
 //! ```
 //!
 //! Source: `kernel/rcu/tree.h`, `kernel/rcu/tree.c`.
 
+use std::collections::HashSet;
+
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::{Kernel, Resolver};
+use crate::{Field, Kernel, Resolver};
 
 /// `RCU_SEQ_STATE_MASK`.
 const RUNNING: u64 = 3;
+/// More readers than anybody wants to see.
+const MAX_READERS: usize = 1 << 10;
 /// RCU flavours by their variables: one since 4.20 (kernel commit 65cfe3583b61).
 const STATES: [&str; 3] = ["rcu_state", "rcu_preempt_state", "rcu_sched_state"];
 
@@ -33,6 +39,19 @@ pub struct GracePeriod {
     pub age_ns: Option<u64>,
     /// The CPUs that it waits for.
     pub cpus: Vec<GraceHoldout>,
+    /// The tasks that it waits for: each lost its CPU within a read-side section (`CONFIG_PREEMPT_RCU`).
+    pub readers: Vec<GraceReader>,
+}
+
+/// A task that has not left its read-side section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraceReader {
+    /// The address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// Where the pointer to its `rcu_node_entry` was read: `rcu_node.gp_tasks` or the entry before it.
+    pub named_at: VirtAddr,
+    /// That pointer.
+    pub entry: VirtAddr,
 }
 
 /// A CPU that has not passed a quiescent state.
@@ -65,7 +84,19 @@ impl Kernel<'_> {
             running,
             age_ns,
             cpus: self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, cpu)).collect(),
+            readers: if running { self.readers(types) } else { Vec::new() },
         })
+    }
+
+    /// The readers of all leaves: each CPU names its own.
+    fn readers(&self, types: Resolver<'_>) -> Vec<GraceReader> {
+        let Some(layout) = ReaderLayout::resolve(types) else { return Vec::new() };
+        let node = |cpu| layout.my_node.read_pointer(self.memory(), self.percpu_symbol("rcu_data", cpu)?).ok();
+        let mut nodes: Vec<_> = self.percpu().cpus().filter_map(node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let readers = nodes.into_iter().flat_map(|node| layout.readers(self.memory(), node));
+        readers.take(MAX_READERS).collect()
     }
 
     fn holdout(&self, types: Resolver<'_>, cpu: u32) -> Option<GraceHoldout> {
@@ -91,5 +122,100 @@ impl Kernel<'_> {
             let value = mult.read(self.memory(), self.symbol("clocksource_jiffies")?).ok()?;
             Some(value >> 8).filter(sane)
         })
+    }
+}
+
+struct ReaderLayout {
+    my_node: Field,
+    blocked: Field,
+    first: Field,
+    entry: Field,
+}
+
+impl ReaderLayout {
+    fn resolve(types: Resolver<'_>) -> Option<Self> {
+        Some(Self {
+            my_node: types.optional("rcu_data", "mynode")?,
+            blocked: types.optional("rcu_node", "blkd_tasks")?,
+            first: types.optional("rcu_node", "gp_tasks")?,
+            entry: types.optional("task_struct", "rcu_node_entry")?,
+        })
+    }
+
+    /// From the first that the grace period waits for to the end of the list.
+    fn readers<M: ReadVirtual + ?Sized>(&self, memory: &M, node: VirtAddr) -> Vec<GraceReader> {
+        let head = self.blocked.address(node);
+        let mut named_at = self.first.address(node);
+        let mut seen = HashSet::new();
+        let mut readers = Vec::new();
+        while let Ok(entry) = memory.read_pointer(named_at) {
+            if entry == head || !entry.is_kernel_half() || readers.len() >= MAX_READERS || !seen.insert(entry) {
+                break;
+            }
+            readers.push(GraceReader { task: self.entry.container(entry), named_at, entry });
+            // `next` is the first member of `struct list_head`.
+            named_at = entry;
+        }
+        readers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_memory::{TestMemory, damaged_memory};
+
+    const NODE: u64 = 0xffff_8880_0001_0000;
+    const HEAD: u64 = NODE + 0x40;
+    const TASKS: [u64; 3] = [0xffff_8880_0002_0000, 0xffff_8880_0003_0000, 0xffff_8880_0004_0000];
+    const ENTRY: u64 = 0x500;
+    const LAYOUT: ReaderLayout = ReaderLayout {
+        my_node: Field { offset: 0, size: 8 },
+        blocked: Field { offset: 0x40, size: 16 },
+        first: Field { offset: 0x50, size: 8 },
+        entry: Field { offset: ENTRY, size: 16 },
+    };
+
+    /// Three tasks in the list, of which the grace period waits for the last two.
+    fn memory() -> TestMemory {
+        let mut memory = TestMemory::default();
+        let entries = TASKS.map(|task| task + ENTRY);
+        for pair in [HEAD].into_iter().chain(entries).chain([HEAD]).collect::<Vec<_>>().windows(2) {
+            memory.put_u64(pair[0], pair[1]);
+        }
+        memory.put_u64(NODE + 0x50, entries[1]);
+        memory
+    }
+
+    fn tasks(memory: &TestMemory) -> Vec<u64> {
+        LAYOUT.readers(memory, VirtAddr::new(NODE)).iter().map(|reader| reader.task.get()).collect()
+    }
+
+    #[test]
+    fn readers_that_a_grace_period_waits_for() {
+        assert_eq!(tasks(&memory()), TASKS[1..]);
+        let first = LAYOUT.readers(&memory(), VirtAddr::new(NODE))[0];
+        assert_eq!((first.named_at.get(), first.entry.get()), (NODE + 0x50, TASKS[1] + ENTRY));
+    }
+
+    #[test]
+    fn nobody_a_loop_and_a_wild_pointer() {
+        let mut memory = self::memory();
+        memory.put_u64(NODE + 0x50, 0);
+        assert_eq!(tasks(&memory), [0; 0]);
+        memory.put_u64(NODE + 0x50, TASKS[1] + ENTRY);
+        memory.put_u64(TASKS[2] + ENTRY, TASKS[1] + ENTRY);
+        assert_eq!(tasks(&memory), TASKS[1..]);
+        memory.put_u64(TASKS[1] + ENTRY, 0x1234);
+        assert_eq!(tasks(&memory), TASKS[1..2]);
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_lists_end(memory in damaged_memory(NODE..NODE + 0x1000)) {
+            prop_assert!(LAYOUT.readers(&memory, VirtAddr::new(NODE)).len() <= MAX_READERS);
+        }
     }
 }

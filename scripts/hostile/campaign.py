@@ -1,7 +1,8 @@
-"""Damages real dumps and profiles at random and runs every command on them.
+"""Damages real and synthetic dumps, vmlinux files, console logs and scenarios at random, and runs every command on them.
 
 A variant passes when the program ends by itself with status 0 to 3, within its time and memory, without a panic, with
-JSON that parses and text without control characters. The same seed gives the same variants.
+JSON that parses and text without control characters, and without a confirmed livelock whose evidence is not in the dump
+any more. The same seed gives the same variants.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import random
 import re
 import resource
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,13 +22,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import forms
 import mutations
 import proof
-
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "testdata" / "6.1-cloud-amd64"
-SCENARIOS = ["thp-livelock", "soft-lockup", "sysrq", "thp-busy"]
+import sources
+import structures
+from sources import File
 
 CPU_SECONDS = 5.0
 # Of the clock: other programs may share the processors. What takes no processor time but never ends hangs as well.
@@ -36,9 +34,6 @@ WALL_SECONDS = 60.0
 PEAK_KIB = 512 * 1024
 # Not what is tested, but what keeps this machine alive if a variant asks for everything.
 ADDRESS_SPACE = 8 << 30
-
-COMMANDS = [["analyze"]] * 4 + [["bt", "--all"]] * 4 + [["bt"], ["ps"], ["runq"], ["runq"], ["dmesg"], ["info"]]
-
 
 @dataclass
 class Result:
@@ -98,16 +93,6 @@ ENVIRONMENT = {**os.environ, "RUST_BACKTRACE": "0", "MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass
-class File:
-    """A file to damage, and its interesting places."""
-
-    name: str
-    data: bytes
-    places: dict[str, list[mutations.Place]]
-    is_profile: bool = False
-
-
-@dataclass
 class Row:
     """Outcomes of one kind of damage."""
 
@@ -118,120 +103,80 @@ class Row:
     kib: int = 0
 
 
-def query(binary: Path, command: list[str], dump: Path) -> dict:
-    done = run([str(binary), *command, str(dump), str(DATA / "vmlinux.profile"), "--format", "json", "-q"])
-    return json.loads(done.stdout)
+COMMANDS = [["analyze"]] * 6 + [["bt", "--all"]] * 4 + [["vtop"]] * 2 + [["distill"]] + [
+    ["bt"], ["ps"], ["runq"], ["runq"], ["dmesg"], ["dmesg", "--by-caller"], ["info"]]
+POINTER_KINDS = {"tasks", "page tables", "run queues", "stacks", "pointers", "all pointers", "per-CPU offsets", "modules"}
+# Damage that only makes sense for one structure: it takes all places of the kind.
+STRUCTURES = {
+    "program headers": structures.segments,
+    "note sizes": structures.note_sizes,
+    "page tables": structures.table_entries,
+    "tree and list links": structures.relink,
+    "kdump bombs": structures.bombs,
+}
+# Where a confirmed verdict cannot have read a value from another place than in the whole dump: memory is where it was.
+IN_PLACE = {"tasks", "run queues", "stacks", "tree and list links", "log", "log descriptors", "modules"}
 
 
-def translate(binary: Path, dump: Path, address: str) -> dict:
-    words = ["vtop", str(dump), str(DATA / "vmlinux.profile"), address, "--format", "json", "-q"]
-    return json.loads(run([str(binary), *words]).stdout)
+def damage(file: File, rng: random.Random) -> tuple[str, bytes]:
+    """The kind of damage, and the damaged file."""
+    data = bytearray(file.data)
+    kind = rng.choice(sorted(name for name, places in file.places.items() if places))
+    if rng.randrange(25) == 0:
+        mutations.truncate(data, (0, len(data)), rng)
+        return "truncated", bytes(data)
+    places = file.places[kind]
+    special = STRUCTURES.get(kind)
+    if special and (kind != "page tables" or rng.randrange(2)):
+        special(data, places, rng)
+        return kind, bytes(data)
+    for _ in range(rng.choice([1, 1, 1, 2, 5])):
+        how = rng.choice(mutations.POINTERS if kind in POINTER_KINDS else mutations.ANY)
+        how(data, rng.choice(places), rng)
+    return kind, bytes(data)
 
 
-def places_of(binary: Path, dump: Path, core: bytes) -> dict[str, list[mutations.Place]]:
-    """Where in the file the structures are that an analysis walks."""
-    segments = forms.loads(core)
-
-    def page(physical: str | None) -> list[mutations.Place]:
-        number = int(physical, 16) & ~0xFFF if physical else -1
-        return [(at + number - start, 4096) for start, at, size in segments if start <= number < start + size]
-
-    tasks, tables, queues, stacks = set(), set(), set(), set()
-
-    def note(kind: set, address: str) -> None:
-        walk = translate(binary, dump, address)
-        kind.update(page(walk["physical"]))
-        for level in walk["levels"]:
-            tables.update(page(level["entry_address"]))
-
-    for task in query(binary, ["ps"], dump)["tasks"][::3]:
-        note(tasks, task["task"])
-    for cpu in query(binary, ["runq"], dump)["cpus"]:
-        note(queues, cpu["runqueue"])
-        for queued in cpu["queued"]:
-            note(queues, queued["task"])
-    for stack in query(binary, ["bt"], dump)["stacks"]:
-        for frame in stack["frames"]:
-            note(stacks, frame["sp"])
-    log = {(at // 4096 * 4096, 4096) for at in find_all(core, b"Linux version ") + find_all(core, b"] Kernel panic")
-           + find_all(core, b"Kernel panic - not")}
-    first, size = forms.notes(core)
-    headers = forms.header_offsets(core)
-    return {
-        "anywhere": [(0, len(core))],
-        "headers": [(0, 64), (headers.start, len(headers) * 56)],
-        "notes": [(first, size)],
-        "tasks": sorted(tasks),
-        "page tables": sorted(tables),
-        "run queues": sorted(queues),
-        "stacks": sorted(stacks),
-        "log": sorted(log),
-        "pointers": [(at, size) for _, at, size in segments],
-        "all pointers": [(segments[0][1], sum(size for _, _, size in segments))],
-    }
+def command_for(file: File, path: Path, rng: random.Random) -> list[str]:
+    """The command to run on a variant at `path`; what it writes goes beside it."""
+    output = ["-o", f"{path}.out"]
+    form = ["--format", rng.choice(["json", "json", "text"])]
+    match file.role:
+        case "log":
+            return ["log", str(path), *form]
+        case "scenario":
+            return ["synth", str(path), "--kernel", rng.choice(sources.KERNELS), *output]
+        case "vmlinux" if rng.randrange(8) == 0:
+            return ["profile", str(path), *output]
+        case "vmlinux":
+            inputs = [str(file.partner), str(path)]
+        case _:
+            inputs = [str(path), str(file.partner)]
+    command = rng.choice(COMMANDS)
+    if command == ["distill"]:
+        return ["distill", *inputs, *output]
+    if command == ["vtop"]:
+        addresses = file.addresses or ["ffff888000000000", "ffffffff81000000", "7f0000203140"]
+        pid = ["--pid", file.pid] if rng.randrange(2) else []
+        return ["vtop", *inputs, rng.choice(addresses), *pid, *form]
+    if command == ["analyze"] and rng.randrange(4) == 0:
+        form = ["--format", "html"]
+    return [*command, *inputs, *form]
 
 
-def find_all(data: bytes, what: bytes) -> list[int]:
-    return [match.start() for match in re.finditer(re.escape(what), data)]
-
-
-def profile_places(data: bytes) -> dict[str, list[mutations.Place]]:
-    (table,) = struct.unpack_from("<Q", data, 40)
-    (count,) = struct.unpack_from("<H", data, 60)
-    places = {"profile headers": [(0, 64), (table, 64 * count)], "profile sections": [], "profile section starts": []}
-    for index in range(count):
-        _, kind, _, _, offset, size = struct.unpack_from("<IIQQQQ", data, table + 64 * index)
-        if kind not in (0, 8) and size:
-            places["profile sections"].append((offset, size))
-            places["profile section starts"].append((offset, min(size, 64)))
-    return places
-
-
-def load(binary: Path) -> list[File]:
-    files = []
-    for scenario in SCENARIOS:
-        path = DATA / f"{scenario}.vmcore"
-        core = path.read_bytes()
-        files.append(File(scenario, core, places_of(binary, path, core)))
-    core = files[0].data
-    packed, parts = forms.kdump(core)
-    files.append(File("kdump", packed, {f"kdump {name}": [place] for name, place in parts.items()}))
-    for name, image in [("flat", core), ("flat-kdump", packed)]:
-        flat, parts = forms.flattened(image)
-        files.append(File(name, flat, {f"flattened {part}": [place] for part, place in parts.items()}))
-    profile = (DATA / "vmlinux.profile").read_bytes()
-    files.append(File("profile", profile, profile_places(profile), is_profile=True))
-    return files
-
-
-POINTER_KINDS = {"tasks", "page tables", "run queues", "stacks", "pointers", "all pointers"}
-
-
-def make(files: list[File], seed: int, index: int) -> tuple[File, str, bytes, list[str]]:
+def make(files: list[File], seed: int, index: int, work: Path) -> tuple[File, str, bytes, list[str]]:
     """The variant of this number: what was damaged, how, its bytes, and the command to run."""
     rng = random.Random(f"{seed}:{index}")
-    file = rng.choice(files[:4] * 4 + files[4:7] + files[7:] * 3)
-    kind = rng.choice(sorted(name for name, places in file.places.items() if places))
-    data = bytearray(file.data)
-    if rng.randrange(25) == 0:
-        kind = "truncated"
-        mutations.truncate(data, (0, len(data)), rng)
-    else:
-        for _ in range(rng.choice([1, 1, 1, 2, 5])):
-            how = rng.choice(mutations.POINTERS if kind in POINTER_KINDS else mutations.ANY)
-            how(data, rng.choice(file.places[kind]), rng)
-    command = rng.choice(COMMANDS + [["vtop"]])
-    if command == ["vtop"]:
-        command = ["vtop", rng.choice(["ffff888000000000", "ff2bd5afc272c180", "ffffffffaf01aa40", "7fb738c03140"])]
-        if rng.randrange(2):
-            command += ["--pid", "147"]
-    return file, kind, bytes(data), command + (["--format", "json"] if rng.randrange(2) else [])
+    role = rng.choice(["dump"] * 17 + ["vmlinux"] * 5 + ["log", "scenario"])
+    file = rng.choice([file for file in files if file.role == role])
+    kind, data = damage(file, rng)
+    extension = ".toml" if role == "scenario" else ""
+    return file, kind, data, command_for(file, work / f"{index}-{file.name}{extension}", rng)
 
 
 class Campaign:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.files = load(options.binary)
+        self.files = options.files
         self.rows: dict[str, Row] = collections.defaultdict(Row)
         self.lock = threading.Lock()
         self.failed: list[str] = []
@@ -240,16 +185,13 @@ class Campaign:
     def variant(self, index: int) -> None:
         if time.monotonic() > self.end:
             return
-        file, kind, data, command = make(self.files, self.options.seed, index)
-        path = Path(self.options.work) / f"{index}-{file.name}"
+        file, kind, data, words = make(self.files, self.options.seed, index, self.options.work)
+        path = next(Path(word) for word in words if word.startswith(f"{self.options.work}/{index}-"))
         path.write_bytes(data)
-        dump = DATA / "thp-livelock.vmcore" if file.is_profile else path
-        profile = path if file.is_profile else DATA / "vmlinux.profile"
-        inputs = [str(dump), str(profile)]
-        # The address of vtop comes last.
-        words = [command[0], *inputs, *command[1:]] if command[0] == "vtop" else [*command, *inputs]
         result = run([str(self.options.binary), *words])
-        problem = result.problem("json" in command)
+        problem = result.problem("json" in words)
+        if not problem and kind in IN_PLACE and words[0] == "analyze" and "json" in words and result.stdout:
+            problem = proof.stale(json.loads(result.stdout), file.words, file.data, data)
         with self.lock:
             row = self.rows[kind]
             row.runs += 1
@@ -262,6 +204,8 @@ class Campaign:
                 self.failed.append(f"variant {index} ({kind}): {problem}\n  {text}")
                 print(f"FAILED {self.failed[-1]}", flush=True)
         path.unlink(missing_ok=True)
+        output = Path(f"{path}.out")
+        shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
 
     def run(self) -> bool:
         first = self.options.first
@@ -284,6 +228,20 @@ class Campaign:
             print(f"{kind:24}{row.runs:7}{statuses}{row.failures:8}{row.cpu:8.2f}{row.kib / 1024:9.1f}")
 
 
+def check_proofs(options: argparse.Namespace) -> bool:
+    """Whether every change of a word that a proof rests on was noticed, on the real dump and on each kernel."""
+    vmlinux = sources.DATA / "vmlinux.profile"
+    inputs = [("6.1 (real)", sources.DATA / "thp-livelock.vmcore", vmlinux)]
+    for kernel in sources.KERNELS:
+        directory = options.work / f"thp-livelock-{kernel}-elf"
+        inputs.append((kernel, directory / "vmcore", directory / "vmlinux"))
+    results = []
+    for name, dump, vmlinux in inputs:
+        reader = sources.Reader(options.binary, run, dump, vmlinux)
+        results.append(proof.check(name, reader, proof.words(reader)))
+    return all(results)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", type=int, default=10_000)
@@ -291,7 +249,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first variant, to run one again")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "vmcore-thp")
+    parser.add_argument("--binary", type=Path, default=sources.ROOT / "target" / "release" / "vmcore-thp")
+    parser.add_argument("--no-proof", action="store_true", help="only the variants, not the words of the proofs")
     parser.add_argument("--keep", type=Path, help="where failing variants stay [default: a new directory]")
     options = parser.parse_args()
     if not options.binary.is_file():
@@ -300,8 +259,11 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     options.keep = options.keep or Path(tempfile.mkdtemp(prefix="vmcore-thp-hostile."))
     options.keep.mkdir(parents=True, exist_ok=True)
-    proof_holds = proof.check(options.binary, DATA, run)
-    with tempfile.TemporaryDirectory() as options.work:
+    with tempfile.TemporaryDirectory() as work:
+        options.work = Path(work)
+        options.files = [
+            *sources.real(options.binary, run), *sources.synthetic(options.binary, run, options.work), *sources.texts()]
+        proof_holds = options.no_proof or check_proofs(options)
         passed = Campaign(options).run()
     if passed:
         shutil.rmtree(options.keep)

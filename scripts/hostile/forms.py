@@ -77,9 +77,58 @@ def kdump(core: bytes) -> tuple[bytes, dict[str, tuple[int, int]]]:
         "header": (0, len(header)),
         "bitmap": (len(header), 2 * bitmap_len),
         "descriptors": (descriptors_at, len(descriptors)),
+        "bombs": (descriptors_at, len(descriptors)),
         "data": (data_at, len(data)),
     }
     return bytes(header) + 2 * bytes(bitmap) + bytes(descriptors + data), parts
+
+
+def kdump_parts(data: bytes) -> dict[str, tuple[int, int]]:
+    """Where the parts of a kdump-compressed dump are that this project wrote."""
+    _, block, sub_blocks, bitmap_blocks, _ = struct.unpack_from("<5I", data, 424)
+    bitmap = (block * (1 + sub_blocks), block * bitmap_blocks)
+    descriptors_at = sum(bitmap)
+    half = bitmap[1] // 2
+    pages = sum(byte.bit_count() for byte in data[bitmap[0] + half : descriptors_at])
+    data_at = descriptors_at + 24 * pages
+    return {
+        "header": (0, bitmap[0]),
+        "bitmap": bitmap,
+        "descriptors": (descriptors_at, 24 * pages),
+        "bombs": (descriptors_at, 24 * pages),
+        "data": (data_at, len(data) - data_at),
+    }
+
+
+def _section_headers(elf: bytes) -> list[tuple[int, ...]]:
+    (table,) = struct.unpack_from("<Q", elf, 40)
+    count, names = struct.unpack_from("<HH", elf, 60)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", elf, table + 64 * index) for index in range(count)]
+    # That of the section with the names comes first.
+    return [headers[names], *headers]
+
+
+def _text(data: bytes, at: int) -> str:
+    return data[at : data.index(b"\0", at)].decode(errors="replace")
+
+
+def sections(elf: bytes) -> dict[str, bytes]:
+    """The contents of the sections of an ELF file, by their names."""
+    names, *headers = _section_headers(elf)
+    there = [header for header in headers if header[1] not in (0, 8)]
+    return {_text(elf, names[4] + header[0]): elf[header[4] : header[4] + header[5]] for header in there}
+
+
+def symbols(elf: bytes) -> dict[str, int]:
+    """The symbols of an ELF file, by their names."""
+    _, *headers = _section_headers(elf)
+    found = {}
+    for _, kind, _, _, offset, size, link, *_ in headers:
+        if kind == 2:
+            names = headers[link][4]
+            for name, _, _, _, value, _ in struct.iter_unpack("<IBBHQQ", elf[offset : offset + size]):
+                found[_text(elf, names + name)] = value
+    return found
 
 
 def flattened(image: bytes) -> tuple[bytes, dict[str, tuple[int, int]]]:

@@ -4,13 +4,10 @@ After each change the verdict may stay `confirmed` only with the changed value a
 where just one of them lost its own proof.
 """
 
-import json
 import struct
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
-
-import forms
 
 LIVELOCK = "thp-split-page-fault-livelock"
 
@@ -19,6 +16,7 @@ PG_LOCKED = 1
 BREAKS = {
     # Nobody splits, or nobody starves.
     "task_struct.__state": (2, "verdict"),
+    "task_struct.state": (2, "verdict"),
     "task_struct.on_rq": (0, "verdict"),
     "task_struct.on_cpu": (1, "verdict"),
     "task_struct.sched_info.last_queued": (None, None),
@@ -37,75 +35,94 @@ BREAKS = {
 SIZES = {"task_struct.__state": 4, "task_struct.on_rq": 4, "task_struct.on_cpu": 4}
 
 
-def check(binary: Path, data: Path, run: Callable) -> bool:
-    """Prints what became of each change; whether all verdicts were right."""
-    dump, profile = data / "thp-livelock.vmcore", data / "vmlinux.profile"
-    core = dump.read_bytes()
-    segments = forms.loads(core)
+@dataclass
+class Word:
+    """A word of the dump that the verdict rests on."""
 
-    def analyze(path: Path) -> dict:
-        return json.loads(run([str(binary), "analyze", str(path), str(profile), "--format", "json", "-q"]).stdout)
+    evidence: dict
+    # Whose evidence it is.
+    who: dict
+    at: int
+    size: int
 
-    def offset(evidence: dict) -> int | None:
-        physical = evidence["address"]
-        if evidence["space"] == "kernel":
-            words = ["vtop", str(dump), str(profile), physical, "--format", "json", "-q"]
-            physical = json.loads(run([str(binary), *words]).stdout)["physical"]
-        number = int(physical, 16) if physical else -1
-        return next((at + number - start for start, at, size in segments if start <= number < start + size), None)
+    def value_in(self, data: bytes) -> int:
+        return int.from_bytes(data[self.at : self.at + self.size], "little")
 
-    def changed(at: int, value: int, size: int) -> dict:
-        damaged = bytearray(core)
-        struct.pack_into("<I" if size == 4 else "<Q", damaged, at, value % (1 << 8 * size))
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(damaged)
-            file.flush()
-            return analyze(Path(file.name))
 
-    whole = analyze(dump)
-    assert whole["verdict"]["confidence"] == "confirmed", "the whole dump is not confirmed: nothing to check"
-    wrong, count = [], 0
-    seen = set()
-    people = [(who, False) for who in whole["spinners"]] + [(who, True) for who in whole["splitters"]]
-    for who, is_splitter in people:
+def words(reader) -> list[Word]:
+    """What a confirmed verdict on the livelock rests on in a whole dump; nothing for other verdicts."""
+    whole = reader.query("analyze")
+    if (whole["verdict"]["issue"], whole["verdict"]["confidence"]) != (LIVELOCK, "confirmed"):
+        return []
+    found, seen = [], set()
+    for who in whole["spinners"] + whole["splitters"]:
         for evidence in who["evidence"]:
-            what = evidence["what"]
-            place = offset(evidence) if evidence["address"] and what in BREAKS else None
-            if place is None or (place, what) in seen:
+            what, address = evidence["what"], evidence["address"]
+            if not address or what not in BREAKS:
                 continue
-            seen.add((place, what))
-            size = SIZES.get(what, 8)
-            (old,) = struct.unpack_from("<I" if size == 4 else "<Q", core, place)
-            fatal, whose = BREAKS[what]
-            changes = [(old ^ bit, None) for bit in (1, 2, 1 << 12, 1 << 20)]
-            if fatal is not None:
-                changes.append((fatal, whose))
-            is_head = what == "page.flags" and old & PG_LOCKED
-            if is_head:
-                changes.append((old & ~PG_LOCKED, "verdict"))
-            for value, loses in changes:
-                count += 1
-                found = changed(place, value, size)
-                why = wrong_verdict(found, evidence, who, loses)
-                if why:
-                    wrong.append(f"{what} at {evidence['address']} {old:#x} -> {value:#x}: {why}")
-    print(f"proof: {count} changes of {len(seen)} words, {len(wrong)} wrong verdicts")
+            physical = reader.translate(address)["physical"] if evidence["space"] == "kernel" else address
+            at = reader.offset(physical)
+            if at is not None and (at, what) not in seen:
+                seen.add((at, what))
+                found.append(Word(evidence, who, at, SIZES.get(what, 8)))
+    return found
+
+
+def check(name: str, reader, words: list[Word]) -> bool:
+    """Prints what became of each change; whether all verdicts were right."""
+    wrong, count = [], 0
+    for word in words:
+        what, old = word.evidence["what"], word.value_in(reader.core)
+        fatal, whose = BREAKS[what]
+        changes = [(old ^ bit, None) for bit in (1, 2, 1 << 12, 1 << 20)]
+        if fatal is not None:
+            changes.append((fatal, whose))
+        if what == "page.flags" and old & PG_LOCKED:
+            changes.append((old & ~PG_LOCKED, "verdict"))
+        for value, loses in changes:
+            count += 1
+            why = wrong_verdict(changed(reader, word, value), word, loses)
+            if why:
+                wrong.append(f"{what} at {word.evidence['address']} {old:#x} -> {value:#x}: {why}")
+    print(f"proof of {name}: {count} changes of {len(words)} words, {len(wrong)} wrong verdicts", flush=True)
     for line in wrong:
         print(f"  WRONG {line}")
-    return not wrong
+    return bool(words) and not wrong
 
 
-def wrong_verdict(found: dict, evidence: dict, who: dict, loses: str | None) -> str | None:
-    """What is wrong with a verdict on a dump in which `evidence` was changed."""
+def changed(reader, word: Word, value: int) -> dict:
+    """The verdict on the dump with this word changed."""
+    damaged = bytearray(reader.core)
+    struct.pack_into("<I" if word.size == 4 else "<Q", damaged, word.at, value % (1 << 8 * word.size))
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(damaged)
+        file.flush()
+        return type(reader)(reader.binary, reader.run, Path(file.name), reader.vmlinux).query("analyze")
+
+
+def wrong_verdict(found: dict, word: Word, loses: str | None) -> str | None:
+    """What is wrong with a verdict on a dump in which `word` was changed."""
     if (found["verdict"]["issue"], found["verdict"]["confidence"]) != (LIVELOCK, "confirmed"):
         return None
     if loses in ("verdict", "all spinners"):
         return "still confirmed"
-    if loses == "spinner" and any(spinner["task"] == who["task"] for spinner in found["spinners"]):
+    if loses == "spinner" and any(spinner["task"] == word.who["task"] for spinner in found["spinners"]):
         return "its spinner is still one"
-    for other in found["spinners"] + found["splitters"]:
-        for item in other["evidence"]:
-            same = (item["what"], item["space"], item["address"])
-            if same == (evidence["what"], evidence["space"], evidence["address"]) and item["value"] == evidence["value"]:
-                return "confirmed with the old value"
+    return "confirmed with the old value" if claims(found, word.evidence) else None
+
+
+def claims(found: dict, evidence: dict) -> bool:
+    """Whether a verdict has this very evidence."""
+    key = ("what", "space", "address", "value")
+    everybody = found["spinners"] + found["splitters"]
+    return any(all(item[part] == evidence[part] for part in key) for who in everybody for item in who["evidence"])
+
+
+def stale(found: dict, words: list[Word], before: bytes, after: bytes) -> str | None:
+    """A value that a confirmed verdict claims, and that is not in the dump any more."""
+    if (found["verdict"]["issue"], found["verdict"]["confidence"]) != (LIVELOCK, "confirmed"):
+        return None
+    for word in words:
+        if word.value_in(before) != word.value_in(after) and claims(found, word.evidence):
+            return f"confirmed with the old {word.evidence['what']} at {word.evidence['address']}"
     return None

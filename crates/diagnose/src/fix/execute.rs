@@ -47,7 +47,7 @@ impl Walk<'_> {
     /// The address of the memory operand: one or two registers plus a constant.
     pub(super) fn address(&mut self, instruction: &Instruction, state: &State) -> Option<Value> {
         let (base, index) = (instruction.memory_base(), instruction.memory_index());
-        if instruction.segment_prefix() != Register::None || matches!(base, Register::None | Register::RIP) {
+        if is_elsewhere(instruction) || matches!(base, Register::None | Register::RIP) {
             return None;
         }
         let start = match index {
@@ -149,7 +149,7 @@ fn is_immediate(instruction: &Instruction) -> bool {
 fn is_variable(instruction: &Instruction) -> bool {
     matches!(instruction.memory_base(), Register::None | Register::RIP)
         && instruction.memory_index() == Register::None
-        && instruction.segment_prefix() == Register::None
+        && !is_elsewhere(instruction)
         && matches!(instruction.memory_size(), MemorySize::UInt64 | MemorySize::Int64)
 }
 
@@ -269,4 +269,9 @@ fn forget_written(instruction: &Instruction, state: &mut State, unclear: bool) {
             state.set(instruction.op0_register(), value);
         }
     }
+}
+
+/// Whether the operand is in per-CPU memory: of the segments only FS and GS have a base.
+fn is_elsewhere(instruction: &Instruction) -> bool {
+    matches!(instruction.segment_prefix(), Register::FS | Register::GS)
 }

@@ -13,7 +13,7 @@
 
 use std::collections::HashSet;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::execute::tested;
 use super::state::State;
@@ -147,7 +147,10 @@ impl Walk<'_> {
 
     /// Whether this is the access that decides for this way, and what: nothing where the page was found to be no tail.
     fn taken(&mut self, instruction: &Instruction, state: &mut State) -> Option<Option<Decision>> {
+        // On a machine with one CPU the kernel makes DS prefixes of its lock prefixes (`alternatives_smp_unlock()` in
+        // `arch/x86/kernel/alternative.c`).
         let is_atomic = instruction.has_lock_prefix()
+            || instruction.segment_prefix() == Register::DS
             || (instruction.mnemonic() == Mnemonic::Xchg && instruction.op0_kind() == OpKind::Memory);
         let memory = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
         if !is_atomic || !memory {

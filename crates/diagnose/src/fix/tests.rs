@@ -65,6 +65,30 @@ fn compiled_code_is_told_apart() {
     assert_eq!(seen, 160);
 }
 
+/// The code as it runs on a machine with one CPU: there the kernel makes DS prefixes of its lock prefixes.
+fn for_one_cpu(mut code: Vec<u8>) -> (usize, Vec<u8>) {
+    let decoded: Vec<_> = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE).into_iter().collect();
+    let locked: Vec<_> = decoded.iter().filter(|instruction| instruction.has_lock_prefix()).collect();
+    for instruction in &locked {
+        let at = usize::try_from(instruction.ip()).unwrap();
+        let prefix = code[at..].iter().position(|byte| *byte == 0xf0).unwrap();
+        code[at + prefix] = 0x3e;
+    }
+    (locked.len(), code)
+}
+
+#[test]
+fn one_cpu_makes_no_difference() {
+    let mut changed = 0;
+    for (name, offset, code) in compiled() {
+        let before = verdict(offset, code.clone());
+        let (count, code) = for_one_cpu(code);
+        changed += count;
+        assert_eq!(verdict(offset, code), before, "{name}");
+    }
+    assert!(changed >= 160, "only {changed} lock prefixes");
+}
+
 #[test]
 fn damaged_code_is_survived_and_code_that_breaks_off_proves_nothing() {
     for (_, offset, code) in compiled().step_by(7) {

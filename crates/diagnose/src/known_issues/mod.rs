@@ -35,7 +35,8 @@ pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&Co
     let from_code = code.and_then(|code| Some((!code.has_fix?, code.why.clone())));
     let from_release = || {
         let (has_bug, why) = hint?;
-        Some((has_bug, format!("by its release: {why}")))
+        let code = code.map(|code| format!("; its code does not tell: {}", code.why)).unwrap_or_default();
+        Some((has_bug, format!("by its release: {why}{code}")))
     };
     let known = from_code.or_else(from_release);
     let unknown = || match code {

@@ -1,6 +1,7 @@
 //! Source lines of modules: from the files that the guest had loaded, which the lab keeps beside the dump.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -33,6 +34,36 @@ pub(crate) fn give_lines(dump: &LabDump) {
     let spins = line(named("spin_for_ever").expect("what spins"));
     assert!(loops.contains(&spins), "{spins}");
     without_files(dump, &frames);
+    in_all_forms(dump, &directory.join("cpu_hog.ko"), &frames);
+}
+
+/// The same lines from the file as distributions install it: compressed, or its debug information in a file of its own.
+fn in_all_forms(dump: &LabDump, module: &Path, expected: &[&Value]) {
+    let forms: [(&str, &[&str]); 4] = [
+        ("cpu_hog.ko.xz", &["xz", "-c", "IN"]),
+        ("cpu_hog.ko.gz", &["gzip", "-c", "IN"]),
+        ("cpu_hog.ko.zst", &["zstd", "-qc", "IN"]),
+        ("cpu_hog.ko.debug", &["objcopy", "--only-keep-debug", "IN", "OUT"]),
+    ];
+    for (name, command) in forms {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let extra = directory.path().join("lib/modules").join(&dump.truth.release).join("extra");
+        std::fs::create_dir_all(&extra).expect("a directory");
+        let out = extra.join(name);
+        let words = command.iter().map(|&word| match word {
+            "IN" => module.as_os_str(),
+            "OUT" => out.as_os_str(),
+            word => word.as_ref(),
+        });
+        let words: Vec<_> = words.collect();
+        let stdout = std::fs::File::create(&out).expect("a file");
+        let status =
+            Command::new(words[0]).args(&words[1..]).stdout(stdout).status().expect("the program is installed");
+        assert!(status.success(), "{command:?}");
+        let stacks = dump.json("bt", &["--debug-dir", directory.path().to_str().expect("a path in UTF-8")]);
+        let found: Vec<_> = of_the_module(&stacks).collect();
+        assert_eq!(found, expected, "{name}");
+    }
 }
 
 /// The same frames, without lines.

@@ -8,7 +8,7 @@ LAB_PACKAGES=(
     busybox-static kexec-tools makedumpfile
     gcc gcc-12 libc6-dev make libelf1 cpio kmod
     libdw1 libzstd1 libsnappy1v5
-    python3 python3-venv time xz-utils
+    python3 python3-venv time xz-utils zstd
 )
 
 setup() {

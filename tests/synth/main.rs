@@ -118,7 +118,8 @@ fn what_is_wrong_is_said_with_a_hint() {
     assert!(refused(&["missing.toml", "-o", to]).contains("cannot read missing.toml"));
     let broken = directory.path().join("broken.toml");
     fs::write(&broken, "cpus = 1\n[[task]]\npid = 1\n").unwrap();
-    assert!(refused(&[broken.to_str().unwrap(), "-o", to]).contains("missing field"));
+    let message = refused(&[broken.to_str().unwrap(), "-o", to]);
+    assert!(message.contains("line 2: missing field") && message.lines().count() == 1, "{message}");
 }
 
 /// Two runs make the same files, and what is said of them does not depend on the number of threads.

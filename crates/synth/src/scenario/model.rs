@@ -357,7 +357,18 @@ impl Scenario {
     ///
     /// [`SynthError::Text`] that says where it is wrong.
     pub fn parse(text: &str) -> Result<Self, SynthError> {
-        toml::from_str(text).map_err(|why| SynthError::Text { what: "the scenario".to_owned(), why: why.to_string() })
+        toml::from_str(text)
+            .map_err(|why| SynthError::Text { what: "the scenario".to_owned(), why: one_line(text, &why) })
+    }
+}
+
+/// What is wrong in which line: a message is one line, and the parser's own draws the line that it means.
+fn one_line(text: &str, why: &toml::de::Error) -> String {
+    let message = why.message().replace('\n', ", ");
+    let before = why.span().and_then(|place| text.get(..place.start));
+    match before {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
     }
 }
 

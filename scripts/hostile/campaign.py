@@ -53,7 +53,8 @@ class Result:
             return f"signal {-self.status}"
         if self.status > 3:
             return f"exit status {self.status}"
-        if b"panicked" in self.stderr:
+        # A message may well speak of a CPU that panicked.
+        if b"' panicked at " in self.stderr or b") panicked at " in self.stderr:
             return "panic"
         if self.cpu > CPU_SECONDS:
             return f"{self.cpu:.1f} s of processor time"

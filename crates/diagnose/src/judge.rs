@@ -146,7 +146,7 @@ fn livelock_summary(livelock: &Livelock) -> String {
             .to_owned();
     }
     let plural = if cpus == 1 { "CPU spins" } else { "CPUs spin" };
-    let longest = livelock.spinners.iter().filter_map(|spinner| spinner.running_ns).max();
+    let longest = livelock.spinners.iter().filter_map(|spinner| spinner.kept_ns).max();
     let time = longest.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();
     let head = format!("{cpus} {plural} in page faults on a huge page that is being split{time}");
     match livelock.splitters.as_slice() {

@@ -27,6 +27,7 @@ mod reader;
 mod soft_lockup;
 mod spinner;
 mod splitter;
+mod tenure;
 mod text;
 mod waited_page;
 

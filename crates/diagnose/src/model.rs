@@ -152,6 +152,9 @@ pub struct Spinner {
     pub address: Option<VirtAddr>,
     /// How long it has been running without being scheduled out, in nanoseconds of the run queue's clock.
     pub running_ns: Option<u64>,
+    /// How long it has kept its CPU from all tasks that it outranks: as `running_ns`, or longer where only such that
+    /// outrank it came in between.
+    pub kept_ns: Option<u64>,
     /// The function whose instruction faults, such as `copy_user_enhanced_fast_string`.
     pub fault_function: Option<String>,
     /// The system call's function, such as `__do_sys_newfstat`.

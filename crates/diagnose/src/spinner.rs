@@ -7,6 +7,7 @@ use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
 use crate::names::syscall_function;
 use crate::operand::UserAccess;
+use crate::tenure::{Tenure, tenure};
 use crate::text::seconds;
 use crate::waited_page::{Entry, WaitedPage};
 use crate::{Evidence, Facts, Place, Reader, Spinner, Value};
@@ -87,8 +88,8 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     if task.pid == 0 {
         return Assessment::No("idle".to_owned());
     }
-    let running_ns = facts.running_ns(cpu);
-    if let Some(running) = running_ns.filter(|&running| running < threshold_ns) {
+    let tenure = tenure(facts, cpu);
+    if let Some(running) = tenure.as_ref().map(|tenure| tenure.ns).filter(|&running| running < threshold_ns) {
         if let Some(lag) = clock_lag(facts, cpu).filter(|&lag| lag > threshold_ns) {
             return Assessment::Unknown(format!(
                 "CPU {number}: its clock stopped {} before the others', so its interrupts were off and how long its \
@@ -108,7 +109,7 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         ));
     }
     match fault::find(stack, cpu, reader) {
-        Some(fault) => assess_fault(cpu, task, stack, &fault, running_ns, reader),
+        Some(fault) => assess_fault(cpu, task, stack, &fault, tenure.as_ref(), reader),
         None => match &stack.error {
             Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
             None => Assessment::No("no kernel-mode page fault on its stack".to_owned()),
@@ -129,7 +130,7 @@ fn assess_fault(
     task: &Task,
     stack: &Stack,
     fault: &KernelFault,
-    running_ns: Option<u64>,
+    tenure: Option<&Tenure<'_>>,
     reader: &dyn Reader,
 ) -> Assessment {
     // A kernel thread that works on a process's memory has that process's mm as its own (`kthread_use_mm`).
@@ -147,8 +148,10 @@ fn assess_fault(
             None => Assessment::No(format!("its fault does not wait for a page: {why}")),
         };
     }
+    let running_ns = cpu.run_queue.as_ref().and_then(|queue| queue.running_ns(task));
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
+    facts.extend(tenure.and_then(|tenure| witness_evidence(cpu, tenure, reader)));
     let asked = asked_for_cpu(cpu, reader);
     facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
     facts.push(fault.evidence());
@@ -164,6 +167,7 @@ fn assess_fault(
         comm: task.comm.clone(),
         address: found.as_ref().map(|(access, _)| access.address),
         running_ns,
+        kept_ns: tenure.map(|tenure| tenure.ns),
         fault_function: fault.function.clone(),
         syscall_function: syscall_function(stack.frames.get(fault.frame..).unwrap_or_default()),
         entry: found.as_ref().and_then(|(_, waited)| waited.raw),
@@ -174,7 +178,7 @@ fn assess_fault(
         spinner,
         in_handler: fault.caught == Caught::InHandler,
         // Below the threshold it would not have come this far.
-        long_enough: running_ns.map(|_| true),
+        long_enough: tenure.map(|_| true),
         waited: found.map(|(_, waited)| waited),
         mm,
         need_resched: asked.map(|(asked, _)| asked),
@@ -207,6 +211,20 @@ fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
     };
     let fact = Evidence::new("preempt_count", meaning).at(Place::Kernel(address)).value(Value::Hex(count.into()));
     Some((asked, fact))
+}
+
+/// Who shows that only tasks of a higher rank came in between.
+fn witness_evidence(cpu: &Cpu, tenure: &Tenure<'_>, reader: &dyn Reader) -> Option<Evidence> {
+    let witness = tenure.witness?;
+    let meaning = format!(
+        "pid {} has been waiting for CPU {} since then, so that it was not idle, and for {} no other task has run there \
+         but such that outrank its current one",
+        witness.pid,
+        cpu.cpu,
+        seconds(tenure.ns)
+    );
+    let member = ("task_struct", "sched_info.last_queued");
+    Some(evidence::member(reader, witness.address, member, decimal(witness.last_queued_ns?), meaning))
 }
 
 fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>, reader: &dyn Reader) -> Option<Evidence> {

@@ -6,6 +6,7 @@ use vmcore_memory::{VirtAddr, le_u64};
 use crate::evidence::{self, decimal};
 use crate::names::split_function;
 use crate::spinner::Candidate;
+use crate::tenure::tenure;
 use crate::text::seconds;
 use crate::waited_page::HUGE_PAGE;
 use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value};
@@ -148,7 +149,7 @@ impl SplitCandidate<'_> {
         };
         let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
         let outranks = current.prio < self.task.prio && current.prio < 100;
-        let long = facts.running_ns(cpu).is_some_and(|running| running >= threshold_ns);
+        let long = tenure(facts, cpu).is_some_and(|tenure| tenure.ns >= threshold_ns);
         let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
         let who = format!("pid {} \"{}\"", current.pid, current.comm);
         let evidence = |why: String| {

@@ -243,19 +243,6 @@ fn an_unknown_preemption_model_leaves_it_probable() {
 }
 
 #[test]
-fn a_real_time_spinner_starves_the_splitter_on_any_kernel() {
-    let mut world = World::livelock();
-    world.preemption = KernelPreemption::Yes;
-    for pid in SPINNER {
-        world.task(pid).policy = Policy(1);
-        world.task(pid).prio = 50;
-    }
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
-    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
-}
-
-#[test]
 fn a_waiter_that_sleeps_is_no_spinner() {
     let mut world = World::livelock();
     // The thread that touches the head page sleeps in D state; CPU 0 is idle instead.
@@ -344,15 +331,6 @@ fn an_occupant_that_may_not_spin_does_not_explain_starvation() {
     let diagnosis = world.judge();
     assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
     assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("not proven")), "{:?}", diagnosis.unknown);
-}
-
-#[test]
-fn a_real_time_task_that_has_only_just_come_outranks_nobody_for_long() {
-    let mut world = World::livelock();
-    world.task(SPINNER[1]).prio = 50;
-    world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - 1_000);
-    let diagnosis = world.judge();
-    assert!(diagnosis.verdict.confidence < Confidence::Confirmed, "{:?}", diagnosis.verdict);
 }
 
 #[test]

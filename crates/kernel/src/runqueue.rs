@@ -33,6 +33,7 @@ pub(crate) struct RunQueueLayout {
     idle: Field,
     stop: Option<Field>,
     clock: Field,
+    task_clock: Option<Field>,
     nr_running: Field,
     fair_root: Field,
     group_root: Field,
@@ -50,6 +51,7 @@ impl RunQueueLayout {
             idle: types.field("rq", "idle")?,
             stop: types.optional("rq", "stop"),
             clock: types.field("rq", "clock")?,
+            task_clock: types.optional("rq", "clock_task"),
             nr_running: types.field("rq", "nr_running")?,
             fair_root: types.first(&[("rq", &new), ("rq", &old)])?,
             group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
@@ -113,6 +115,9 @@ pub struct RunQueue {
     pub idle: VirtAddr,
     /// The run queue's clock in nanoseconds since boot. It stops while interrupts stay off.
     pub clock_ns: u64,
+    /// The clock of `se.exec_start` (`rq.clock_task`): the other one less the time spent in interrupts, where the kernel
+    /// accounts that.
+    pub task_clock_ns: Option<u64>,
     /// `rq.nr_running`: runnable tasks, the current one among them.
     pub nr_running: u64,
     /// Who waits, in the order of the queues: deadline, real-time by priority, fair by the tree. Without the current
@@ -188,6 +193,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             current,
             idle: layout.idle.read_pointer(memory, address)?,
             clock_ns: layout.clock.read(memory, address)?,
+            task_clock_ns: layout.task_clock.and_then(|clock| clock.read(memory, address).ok()),
             nr_running: layout.nr_running.read(memory, address)?,
             queued,
         })

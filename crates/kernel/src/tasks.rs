@@ -216,6 +216,7 @@ mod tests {
             current: VirtAddr::new(LEADER),
             idle: VirtAddr::new(INIT),
             clock_ns: 0,
+            task_clock_ns: None,
             nr_running: 3,
             queued: [OTHER, EXITING, DAMAGED, 0xdead_0000].map(waiting).into(),
         };

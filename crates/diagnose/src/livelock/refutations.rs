@@ -65,9 +65,14 @@ fn switched(candidate: &Candidate) -> Refutation {
     let spinner = &candidate.spinner;
     Refutation {
         claim: format!("the task on CPU {} (pid {}) was scheduled out meanwhile", spinner.cpu, spinner.pid),
-        checked: match spinner.running_ns {
-            Some(ns) => format!("on its CPU for {} by sched_info.last_arrival", seconds(ns)),
-            None => "the kernel does not keep when it was scheduled in".to_owned(),
+        checked: match (spinner.running_ns, spinner.kept_ns) {
+            (Some(running), Some(kept)) if kept > running => format!(
+                "{} before, but only for tasks that outrank it: it has kept its CPU from all others for {}",
+                seconds(running),
+                seconds(kept)
+            ),
+            (Some(ns), _) => format!("on its CPU for {} by sched_info.last_arrival", seconds(ns)),
+            (None, _) => "the kernel does not keep when it was scheduled in".to_owned(),
         },
         result: if spinner.running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
     }

@@ -240,6 +240,7 @@ impl World {
                 current: task_address(SPINNER[cpu as usize]),
                 idle: VirtAddr::new(0xffff_8880_0600_0000),
                 clock_ns: CLOCK,
+                task_clock_ns: Some(CLOCK),
                 nr_running: 1,
                 queued: Vec::new(),
             }),

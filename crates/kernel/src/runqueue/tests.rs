@@ -21,6 +21,7 @@ fn layout() -> RunQueueLayout {
         idle: word(8),
         stop: Some(word(0x10)),
         clock: word(0x18),
+        task_clock: None,
         nr_running: Field { offset: 0x20, size: 4 },
         fair_root: word(0x28),
         group_root: word(0x8),

@@ -100,6 +100,9 @@ pub struct Spinner<'a> {
     pub address: Option<Hex>,
     /// How long the task has been running without being scheduled out, by the run queue's clock.
     pub running_ns: Option<u64>,
+    /// How long it has kept its CPU from all tasks that it outranks: as `running_ns`, or longer where only such that
+    /// outrank it came in between.
+    pub kept_ns: Option<u64>,
     /// The function whose instruction faults.
     pub fault_function: Option<&'a str>,
     /// The system call's function.
@@ -334,6 +337,7 @@ impl<'a> Spinner<'a> {
             task: spinner.task.into(),
             address: spinner.address.map(Hex::from),
             running_ns: spinner.running_ns,
+            kept_ns: spinner.kept_ns,
             fault_function: spinner.fault_function.as_deref(),
             syscall_function: spinner.syscall_function.as_deref(),
             entry: spinner.entry.map(Hex),

@@ -147,7 +147,7 @@ fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
 /// `spins   CPU 0    pid 146      "fstat/0"    9.943 s  at 0x7f3b64603140 (__do_sys_newfstat)`
 fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let Spinner { cpu, pid, comm, .. } = spinner;
-    let running = or_unknown(spinner.running_ns);
+    let running = or_unknown(spinner.kept_ns);
     let address = spinner.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
     let function = spinner.syscall_function.or(spinner.fault_function);
     write!(

@@ -62,6 +62,7 @@ fn spinner(cpu: u32, comm: &str) -> Spinner {
         comm: comm.to_owned(),
         address: Some(VirtAddr::new(0x7f3b_6460_31b1)),
         running_ns: Some(9_943_789_219),
+        kept_ns: Some(9_943_789_219),
         fault_function: Some("copy_user_enhanced_fast_string".to_owned()),
         syscall_function: Some("__do_sys_newfstat".to_owned()),
         entry: Some(0xeff9_ffff_ff7b_f802),

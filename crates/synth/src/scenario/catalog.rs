@@ -40,6 +40,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "log-missing",
     "offline-cpu",
     "real-time",
+    "real-time-break",
     "real-time-splitter",
     "deadline-splitter",
     "between-faults",

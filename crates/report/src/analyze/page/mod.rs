@@ -75,7 +75,7 @@ fn spinner_row(spinner: &Spinner<'_>) -> Markup {
             td.number { (spinner.cpu) }
             td.number { (spinner.pid) }
             td { (Shown(Quoted(spinner.comm))) }
-            td.number { (or_unknown(spinner.running_ns)) }
+            td.number { (or_unknown(spinner.kept_ns)) }
             td {
                 "at " @if let Some(address) = spinner.address { code { (address.to_string()) } } @else { "an unknown address" }
                 @if let Some(function) = spinner.syscall_function.or(spinner.fault_function) { " in " code { (Shown(function)) } }

@@ -1,0 +1,97 @@
+//! Real-time spinners: they keep their CPU from fair tasks on any kernel, with breaks only for tasks of a higher rank.
+
+mod support;
+
+use support::*;
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, issue};
+use vmcore_kernel::{Policy, Task, TaskState};
+
+const SECOND: u64 = 1_000_000_000;
+const LIVELOCK: Option<&str> = Some(issue::THP_LIVELOCK);
+
+fn confidence(diagnosis: &Diagnosis) -> (Option<&'static str>, Confidence) {
+    (diagnosis.verdict.issue, diagnosis.verdict.confidence)
+}
+
+/// The livelock with `SCHED_FIFO` spinners, which came back to their CPUs `ago` nanoseconds before.
+fn real_time(ago: u64) -> World {
+    let mut world = World::livelock();
+    world.preemption = KernelPreemption::Yes;
+    for pid in SPINNER {
+        let spinner = world.task(pid);
+        spinner.policy = Policy(1);
+        spinner.prio = 50;
+        spinner.last_arrival_ns = Some(CLOCK - ago);
+    }
+    world
+}
+
+/// A task that sleeps, and last ran on CPU 1.
+fn sleeper(prio: i32, ran_ago: u64) -> Task {
+    Task {
+        prio,
+        state: TaskState { state: 1, exit_state: 0 },
+        on_cpu: false,
+        on_rq: 0,
+        last_arrival_ns: Some(CLOCK - 8 * SECOND),
+        exec_start_ns: Some(CLOCK - ran_ago),
+        ..task(300, 1)
+    }
+}
+
+#[test]
+fn a_real_time_spinner_starves_the_splitter_on_any_kernel() {
+    let diagnosis = real_time(10 * SECOND).judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+}
+
+/// The soft-lockup watchdog's thread has every CPU for a moment, every few seconds.
+#[test]
+fn a_break_for_the_stopper_thread_changes_nothing() {
+    let mut world = real_time(3 * SECOND / 10);
+    world.tasks.push(sleeper(0, 3 * SECOND / 10));
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    // The splitter has been waiting on CPU 1 for 4 s. Nobody waits on CPU 0: it may have been idle.
+    let spinners: Vec<_> = diagnosis.spinners.iter().map(|one| (one.cpu, one.running_ns, one.kept_ns)).collect();
+    assert_eq!(spinners, [(1, Some(3 * SECOND / 10), Some(4 * SECOND))]);
+    assert!(diagnosis.verdict.summary.contains("for up to 4.0 s"), "{}", diagnosis.verdict.summary);
+    let witness = format!("pid {SPLITTER} has been waiting for CPU 1");
+    assert!(diagnosis.spinners[0].evidence.iter().any(|fact| fact.meaning.starts_with(&witness)));
+    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result != CheckResult::Holds));
+}
+
+#[test]
+fn a_real_time_task_that_has_only_just_come_outranks_nobody_for_long() {
+    let mut world = real_time(SECOND / 1000);
+    world.tasks.push(sleeper(120, SECOND / 1000));
+    let diagnosis = world.judge();
+    assert!(diagnosis.verdict.confidence < Confidence::Confirmed, "{:?}", diagnosis.verdict);
+    assert!(diagnosis.spinners.is_empty());
+}
+
+/// The task clock stands still in interrupts: what it says is compared with itself only.
+#[test]
+fn run_times_are_by_the_task_clock() {
+    let mut world = real_time(SECOND / 10);
+    let mut other = sleeper(120, 20 * SECOND + SECOND / 10);
+    world.cpus[1].run_queue.as_mut().unwrap().task_clock_ns = Some(CLOCK - 20 * SECOND);
+    world.tasks.push(other.clone());
+    assert!(world.judge().spinners.is_empty());
+    // Where that clock or the time is not known, nothing is concluded from it.
+    for unknown in 0..2 {
+        let mut world = real_time(SECOND / 10);
+        other.exec_start_ns = Some(CLOCK - 20 * SECOND).filter(|_| unknown == 0);
+        world.cpus[1].run_queue.as_mut().unwrap().task_clock_ns = Some(CLOCK).filter(|_| unknown == 1);
+        world.tasks.push(other.clone());
+        assert!(world.judge().spinners.is_empty());
+    }
+}
+
+#[test]
+fn a_fair_task_has_no_rank_to_keep_its_cpu_by() {
+    let mut world = World::livelock();
+    world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - SECOND / 10);
+    assert!(world.judge().spinners.iter().all(|spinner| spinner.cpu == 0));
+}

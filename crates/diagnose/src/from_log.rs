@@ -3,6 +3,9 @@
 //! A log has no page tables and no run queues: it shows CPUs that copy to or from user memory, fault, and never come
 //! back, but neither what the page-table entry is nor who should have run instead. So nothing here is more than probable.
 
+#[cfg(test)]
+mod tests;
+
 use vmcore_console::{Event, Interrupted, Log, RegisterDump, Trace};
 use vmcore_memory::VirtAddr;
 
@@ -362,127 +365,4 @@ fn unknown(log: &Log, is_livelock: bool) -> Vec<String> {
     count(log.extent.dropped_traces, "reports beyond the first 4096");
     count(log.extent.dropped_events, "events beyond the first 4096");
     unknown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judge(text: &str) -> LogDiagnosis {
-        from_log(&Log::read(text.as_bytes()).unwrap())
-    }
-
-    fn report(cpu: u32, address: &str) -> String {
-        format!(
-            "watchdog: BUG: soft lockup - CPU#{cpu} stuck for 11s! [reader:{pid}]
-CPU: {cpu} PID: {pid} Comm: reader Not tainted 4.19.91-19.1.al7.x86_64 #1
-Hardware name: a machine
-RIP: 0010:__do_page_fault+0x227/0x470
-Call Trace:
- do_page_fault+0x32/0x140
- async_page_fault+0x1e/0x30
-RIP: 0010:copy_user_enhanced_fast_string+0xe/0x20
-RSP: 0018:ffffa38988{cpu}efde8 EFLAGS: 00050206
-RAX: 0000000000000090 RBX: ffffa38988{cpu}efea8 RCX: 0000000000000090
-RDX: 0000000000000090 RSI: ffffa38988{cpu}efdf8 RDI: {address}
-RBP: 0000000000000000 R08: 0000000000000000 R09: 0000000000000000
-R10: 0000000000000000 R11: 0000000000000000 R12: 0000000000000000
-R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
- _copy_to_user+0x22/0x30
- cp_new_stat+0x13d/0x160
- __se_sys_newfstat+0x2e/0x40
- do_syscall_64+0x5b/0x1b0
- entry_SYSCALL_64_after_hwframe+0x44/0xa9
-",
-            pid = cpu + 100
-        )
-    }
-
-    #[test]
-    fn two_cpus_that_fault_on_one_huge_page() {
-        let found = judge(&(report(1, "000000c000100000") + &report(2, "000000c000100000")));
-        assert_eq!(found.verdict.issue, Some(issue::THP_LIVELOCK));
-        assert_eq!(found.verdict.confidence, Confidence::Probable);
-        assert!(found.verdict.summary.contains("0xc000100000"), "{}", found.verdict.summary);
-        let [first, _] = found.copies.as_slice() else { panic!("{:?}", found.copies) };
-        assert_eq!((first.cpu, first.pid), (Some(1), Some(101)));
-        assert_eq!(first.syscall_function.as_deref(), Some("__se_sys_newfstat"));
-        let command = found.remedy.first().and_then(|remedy| remedy.command.as_deref());
-        assert_eq!(command, Some("yum install -y kernel-hotfix-5902278-19.1.al7.x86_64"));
-    }
-
-    #[test]
-    fn each_link_that_is_missing_takes_the_verdict_away() {
-        let one = judge(&report(1, "000000c000100000"));
-        assert_eq!(one.verdict.issue, Some(issue::SOFT_LOCKUP));
-        let apart = judge(&(report(1, "000000c000100000") + &report(2, "000000c000300000")));
-        assert_eq!(apart.verdict.issue, Some(issue::SOFT_LOCKUP));
-        let both = report(1, "000000c000100000") + &report(2, "000000c000100000");
-        let no_lockup = judge(&both.replace("BUG: soft lockup", "something else"));
-        assert_eq!(no_lockup.verdict.confidence, Confidence::Possible);
-        assert!(no_lockup.verdict.summary.contains("why they were reported is not in the log"));
-        let no_fault = judge(&both.replace("async_page_fault", "other_function"));
-        assert_eq!(no_fault.verdict.issue, Some(issue::SOFT_LOCKUP));
-        let no_copy = judge(&both.replace("copy_user_enhanced_fast_string", "memcpy"));
-        assert_eq!(no_copy.verdict.issue, Some(issue::SOFT_LOCKUP));
-    }
-
-    #[test]
-    fn a_copy_is_known_by_its_caller_where_its_own_line_is_missing() {
-        let (rip, code) = ("RIP: 0010:copy_user_enhanced_fast_string+0xe/0x20\n", "000000c000100000");
-        let cut = report(1, code).replace(rip, "");
-        let found = judge(&(cut.clone() + &report(2, code)));
-        assert_eq!(found.verdict.issue, Some(issue::THP_LIVELOCK), "{}", found.verdict.summary);
-        assert_eq!(found.copies[0].function, "_copy_to_user");
-        let other = judge(&(cut.replace(" _copy_to_user+0x22/0x30", " memcpy+0x22/0x30") + &report(2, code)));
-        assert_eq!(other.verdict.issue, Some(issue::SOFT_LOCKUP));
-    }
-
-    #[test]
-    fn a_log_that_begins_in_the_middle_of_a_report_is_not_healthy() {
-        let whole = report(1, "000000c000100000");
-        let (_, trace) = whole.split_once("Call Trace:").unwrap();
-        let found = judge(&format!("Call Trace:{trace}"));
-        assert_eq!((found.verdict.issue, found.verdict.confidence), (None, Confidence::Insufficient));
-        assert!(found.verdict.summary.contains("0xc000100000"), "{}", found.verdict.summary);
-        let plain = judge("Call Trace:\n f+0x1/0x2\n g+0x1/0x2\n");
-        assert_eq!((plain.verdict.issue, plain.verdict.confidence), (None, Confidence::Insufficient));
-    }
-
-    #[test]
-    fn what_is_no_log_is_not_healthy() {
-        assert_eq!(judge("").verdict.confidence, Confidence::Insufficient);
-        assert_eq!(judge("hello\nworld\n").verdict.confidence, Confidence::Insufficient);
-        assert_eq!(judge("[    1.000000] usb 1-1: new device\n").verdict.confidence, Confidence::None);
-    }
-
-    #[test]
-    fn other_problems_by_name() {
-        let issue = |text: &str| judge(text).verdict.issue;
-        assert_eq!(issue("Kernel panic - not syncing: Attempted to kill init!"), Some(issue::PANIC));
-        assert_eq!(issue("Kernel panic - not syncing: sysrq triggered crash"), Some(issue::CRASH_REQUESTED));
-        for (reason, expected) in [
-            ("softlockup: hung tasks", issue::SOFT_LOCKUP),
-            ("hung_task: blocked tasks", issue::HUNG_TASK),
-            ("RCU Stall", issue::RCU_STALL),
-            ("Hard LOCKUP", issue::HARD_LOCKUP),
-            ("Fatal exception in interrupt", issue::OOPS),
-            ("Out of memory: system-wide panic_on_oom is enabled", issue::OUT_OF_MEMORY),
-        ] {
-            assert_eq!(issue(&format!("Kernel panic - not syncing: {reason}")), Some(expected), "{reason}");
-        }
-        assert_eq!(issue("watchdog: BUG: soft lockup - CPU#7 stuck for "), Some(issue::SOFT_LOCKUP));
-        assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(issue::WARNING));
-        let hung =
-            "INFO: task a:1 blocked for more than 120 seconds.\nKernel panic - not syncing: hung_task: blocked tasks";
-        assert!(judge(hung).verdict.summary.starts_with("Task 1 \"a\""));
-        assert_eq!(issue("INFO: task a:1 blocked for more than 120 seconds."), Some(issue::HUNG_TASK));
-        assert_eq!(issue("rcu: INFO: rcu_sched self-detected stall on CPU"), Some(issue::RCU_STALL));
-        assert_eq!(
-            issue("BUG: kernel NULL pointer dereference, address: 0\nKernel panic - not syncing: Fatal"),
-            Some(issue::OOPS)
-        );
-        assert_eq!(issue("NMI watchdog: Watchdog detected hard LOCKUP on cpu 3"), Some(issue::HARD_LOCKUP));
-        assert_eq!(issue("WARNING: CPU: 1 PID: 2 at mm/x.c:1 f+0x1/0x2"), Some(issue::WARNING));
-    }
 }

@@ -219,6 +219,10 @@ impl Snapshot {
     /// Walks one stack; with it, what is doubtful about where the walk began.
     fn unwind(&self, kernel: &Kernel<'_>, task: &Task) -> (Unwound, Option<String>) {
         let running_on = self.cpu_running(task);
+        if task.has_no_stack() && running_on.is_none() {
+            let note = "it has exited, and its stack is given back: task_struct.stack is NULL";
+            return (nothing(None), Some(note.to_owned()));
+        }
         let mut stacks: Vec<_> = kernel.stack_layout.task_stack(task.stack).into_iter().collect();
         if let Some(cpu) = running_on {
             stacks.extend(kernel.stack_layout.cpu_stacks(kernel.memory(), kernel.percpu(), cpu.cpu));
@@ -244,14 +248,14 @@ impl Snapshot {
                 });
                 (unwound, note)
             }
-            Err(source) => {
-                let problem = Problem::Unreadable { address: task.stack, source };
-                let empty =
-                    Unwound { frames: Vec::new(), interrupts: Vec::new(), end: End::Truncated, problem: Some(problem) };
-                (empty, None)
-            }
+            Err(source) => (nothing(Some(Problem::Unreadable { address: task.stack, source })), None),
         }
     }
+}
+
+/// A stack without a frame.
+fn nothing(problem: Option<Problem>) -> Unwound {
+    Unwound { frames: Vec::new(), interrupts: Vec::new(), end: End::Truncated, problem }
 }
 
 fn stack_end(unwound: &Unwound, task: &Task) -> StackEnd {

@@ -190,6 +190,13 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether it has exited so far that the kernel has taken its stack back: a zombie of which only the `task_struct` is
+    /// left (`kernel/fork.c`, `release_task_stack`).
+    #[must_use]
+    pub const fn has_no_stack(&self) -> bool {
+        self.stack.get() == 0 && self.state.exit_state != 0
+    }
+
     /// Whether it wants a CPU and waits for one: runnable, queued, not running.
     #[must_use]
     pub const fn waits_for_cpu(&self) -> bool {
@@ -284,6 +291,18 @@ mod tests {
         assert!(read(&memory).waits_for_cpu());
         memory.put_u32(TASK + 0x58, 1);
         assert!(!read(&memory).waits_for_cpu());
+    }
+
+    #[test]
+    fn a_zombie_may_have_no_stack_any_more() {
+        let mut memory = memory();
+        let read = |memory: &TestMemory| TaskLayout::for_tests().read(memory, VirtAddr::new(TASK)).unwrap();
+        memory.put_u64(TASK + 0x78, 0);
+        assert!(!read(&memory).has_no_stack(), "a damaged pointer of a task that lives");
+        memory.put_u32(TASK + 0x4c, 0x20);
+        assert!(read(&memory).has_no_stack());
+        memory.put_u64(TASK + 0x78, 0xffff_c900_0000_0000);
+        assert!(!read(&memory).has_no_stack(), "its last switch is still to come");
     }
 
     #[test]

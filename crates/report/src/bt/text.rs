@@ -52,7 +52,11 @@ fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Res
         writeln!(out, "    {}", Painted(theme.dim, "(in user mode: nothing on the kernel's stack)"))?;
     }
     if let Some(error) = stack.error {
-        let what = if stack.end == "truncated" { "stack cut off" } else { "note" };
+        let what = match stack.end {
+            "truncated" if stack.frames.is_empty() => "no stack",
+            "truncated" => "stack cut off",
+            _ => "note",
+        };
         writeln!(out, "    {}", Painted(theme.doubtful, format_args!("({what}: {})", Sanitized::new(error))))?;
     }
     Ok(())

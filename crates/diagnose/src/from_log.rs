@@ -205,7 +205,8 @@ fn verdict(log: &Log, copies: &[FaultingCopy]) -> Verdict {
         return Verdict { issue: None, confidence: Confidence::Insufficient, summary };
     }
     let summary = format!(
-        "The kernel reported no problem in these {} lines. A machine can hang without a word in its log.",
+        "No lockup, panic, oops, hung task, stall or warning is reported in {} lines. A machine can hang without a word in \
+         its log.",
         log.extent.lines
     );
     Verdict { issue: None, confidence: Confidence::None, summary }

@@ -1,5 +1,7 @@
 //! The detectors run, and their answers become one verdict.
 
+use std::collections::BTreeSet;
+
 use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::VirtAddr;
 
@@ -145,20 +147,36 @@ fn livelock_summary(livelock: &Livelock) -> String {
                 be read."
             .to_owned();
     }
-    let plural = if cpus == 1 { "CPU spins" } else { "CPUs spin" };
+    let plural = if cpus == 1 { "CPU has" } else { "CPUs have" };
     let longest = livelock.spinners.iter().filter_map(|spinner| spinner.kept_ns).max();
     let time = longest.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();
-    let head = format!("{cpus} {plural} in page faults on a huge page that is being split{time}");
-    match livelock.splitters.as_slice() {
-        [] => format!("{head}; no runnable task that splits it was found."),
+    let spin = format!("{cpus} {plural} been spinning{time} in page faults on {}", pages(livelock));
+    let sentence = match livelock.splitters.as_slice() {
+        [] => format!("{spin}; no runnable task that splits it was found."),
         [splitter] => format!(
-            "{head}, while pid {} \"{}\", which is splitting it, is runnable on CPU {} and never scheduled.",
-            splitter.pid, splitter.comm, splitter.cpu
+            "{spin}, while pid {} \"{}\", which is splitting {}, is runnable on CPU {} and never scheduled.",
+            splitter.pid,
+            splitter.comm,
+            if splitter.is_tied { "it" } else { "a huge page of the same process (whether this one is not known)" },
+            splitter.cpu
         ),
         several => {
             let pids: Vec<_> = several.iter().map(|splitter| splitter.pid.to_string()).collect();
-            format!("{head}, while those that split it (pids {}) are runnable and never scheduled.", pids.join(", "))
+            format!("{spin}, while those that split (pids {}) are runnable and never scheduled.", pids.join(", "))
         }
+    };
+    let against = livelock.refutations.iter().find(|refutation| refutation.result == CheckResult::Holds);
+    let against = against.map(|refutation| format!(" But {}: {}.", refutation.claim, refutation.checked));
+    sentence + &against.unwrap_or_default()
+}
+
+/// What spinners wait for, in words.
+fn pages(livelock: &Livelock) -> String {
+    let heads: BTreeSet<_> = livelock.spinners.iter().filter_map(|spinner| spinner.head_page).collect();
+    match (heads.len(), livelock.splitters.is_empty()) {
+        (2.., _) => format!("{} huge pages that are being split", heads.len()),
+        (_, true) => "a page whose entry says that it is being moved or split".to_owned(),
+        (_, false) => "a huge page that is being split".to_owned(),
     }
 }
 

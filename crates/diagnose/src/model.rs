@@ -188,7 +188,9 @@ pub struct Splitter {
     pub waiting_ns: Option<u64>,
     /// The outermost function of the split on its stack.
     pub split_function: String,
-    /// The head page it is tied to.
+    /// Whether something ties it to the page that a spinner waits for, not only to its process.
+    pub is_tied: bool,
+    /// The head page it is tied to, where that could be found.
     pub head_page: Option<VirtAddr>,
     /// The links of the proof that are about this task.
     pub evidence: Vec<Evidence>,

@@ -205,9 +205,10 @@ fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
     let (address, count) = reader.preempt_count(cpu.cpu)?;
     let asked = count >> 31 == 0;
     let meaning = if asked {
-        "the scheduler asks for this CPU: its task would be switched out on its next way back to user mode"
+        "bit 31, PREEMPT_NEED_RESCHED, is clear: the scheduler asks for this CPU, and would switch its task out on its next \
+         way back to user mode"
     } else {
-        "the scheduler does not ask for this CPU"
+        "bit 31, PREEMPT_NEED_RESCHED, is set: the scheduler does not ask for this CPU"
     };
     let fact = Evidence::new("preempt_count", meaning).at(Place::Kernel(address)).value(Value::Hex(count.into()));
     Some((asked, fact))

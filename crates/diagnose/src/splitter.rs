@@ -186,7 +186,7 @@ impl SplitCandidate<'_> {
         &self,
         facts: &Facts<'_>,
         reader: &dyn Reader,
-        head_page: Option<VirtAddr>,
+        (is_tied, head_page): (bool, Option<VirtAddr>),
         more: Vec<Evidence>,
     ) -> Splitter {
         let task = self.task;
@@ -203,6 +203,7 @@ impl SplitCandidate<'_> {
             on_cpu: task.on_cpu,
             waiting_ns: self.waiting_ns,
             split_function: self.function.clone(),
+            is_tied,
             head_page,
             evidence,
         }

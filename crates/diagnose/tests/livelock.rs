@@ -351,7 +351,7 @@ fn a_fault_whose_registers_are_not_known_is_unknown() {
     let diagnosis = world.judge();
     assert!(diagnosis.verdict.confidence > Confidence::None, "{:?}", diagnosis.verdict);
     assert!(diagnosis.spinners.is_empty());
-    assert_eq!(diagnosis.unknown.len(), 3, "{:?}", diagnosis.unknown);
+    assert_eq!(diagnosis.unknown.len(), 4, "{:?}", diagnosis.unknown);
 }
 
 #[test]

@@ -63,6 +63,12 @@ pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeS
     let build = release.and_then(build);
     let given = |advice: &Advice| remedy(advice, build);
     let mut remedies: Vec<_> = match (has_bug, vendor) {
+        (Some(false), _) if code.is_none() => vec![Remedy {
+            action: "keep this log, and have kdump save a dump the next time".to_owned(),
+            command: None,
+            why: "by its release this kernel has the fix of the known bug; what else retries the fault, only a dump shows"
+                .to_owned(),
+        }],
         (Some(false), _) => vec![Remedy {
             action: "keep this dump and report it to the kernel's vendor".to_owned(),
             command: None,

@@ -54,8 +54,9 @@ const STEPS: [Step; 14] = [
     ),
     (
         issue::STARVATION,
-        "give the task that keeps the CPU a lower priority or a CPU of its own",
-        "who waits for that CPU cannot run; kernel.sched_rt_runtime_us is what leaves time beside real-time tasks",
+        "see by its stack what the task that keeps the CPU does; give a real-time task a lower priority or a CPU of its own",
+        "a loop in the kernel has to offer the CPU by itself where kernel code is not preempted; beside real-time tasks, \
+         kernel.sched_rt_runtime_us leaves time for others",
     ),
     (
         issue::HUNG_TASK,

@@ -109,10 +109,17 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     let mut reasons: Vec<_> = pairs.iter().filter_map(|pair| pair.starved.doubt(pair.splitter.task.pid)).collect();
     reasons.dedup();
     unknown.extend(reasons);
+    let splitters = splitters(facts, &pairs, reader);
+    unknown.extend(splitters.iter().filter(|splitter| !splitter.is_tied).map(|splitter| {
+        format!(
+            "which page pid {} splits is not known: nothing on its stack ties it to the one that a spinner waits for",
+            splitter.pid
+        )
+    }));
     Livelock {
         confidence,
         edges: edges(facts, reader, &spinning, &pairs, threshold_ns),
-        splitters: splitters(facts, &pairs, reader),
+        splitters,
         splitter_stacks: splitter_stacks(facts, &pairs),
         // The others are among what is unknown.
         spinners: spinning.iter().filter(|one| is_in(one, confidence)).map(|one| one.spinner.clone()).collect(),
@@ -182,7 +189,9 @@ fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader) -> Vec<
         let mut evidence = vec![best.tie_evidence.clone()];
         evidence.extend(best.starved.evidence().cloned());
         evidence.push(facts.preemption.1.clone());
-        splitters.push(best.splitter.report(facts, reader, best.spinner.spinner.head_page, evidence));
+        let is_tied = best.tie != Tie::SameMm;
+        let head_page = best.spinner.spinner.head_page.filter(|_| is_tied);
+        splitters.push(best.splitter.report(facts, reader, (is_tied, head_page), evidence));
     }
     splitters.sort_by_key(|splitter| splitter.pid);
     splitters

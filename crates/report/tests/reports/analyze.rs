@@ -85,6 +85,7 @@ fn splitter() -> Splitter {
         on_cpu: false,
         waiting_ns: Some(9_839_112_996),
         split_function: "split_huge_page_to_list".to_owned(),
+        is_tied: true,
         head_page: Some(HEAD),
         evidence: vec![on_rq],
     }

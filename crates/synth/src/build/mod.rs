@@ -44,10 +44,9 @@ pub struct Synthetic {
 pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<Synthetic, SynthError> {
     scenario.check()?;
     let mut random = Random::new(seed);
-    let mut build_id = [0; 20];
-    build_id.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
     let code = Code::lay_out(generation, calls(scenario, generation)?, &scenario.module);
     let image = Image::link(generation, code)?;
+    let build_id = build_id(&elf::write(generation, &image, &[0; 20])?, seed);
     let vmlinux = elf::write(generation, &image, &build_id)?;
     let levels = scenario.page_levels.unwrap_or(4);
     let memory = scenario.memory_gib.unwrap_or(DEFAULT_MEMORY_GIB) << 30;
@@ -73,6 +72,14 @@ fn calls(scenario: &Scenario, generation: &Generation) -> Result<CallGraph, Synt
     let idle = [generation.chain("idle")?, generation.chain("schedule")?].concat();
     graph.add_chain(&idle);
     Ok(graph)
+}
+
+/// A build-id of its own for each vmlinux and seed, as a linker makes one of what it has written: no other vmlinux fits.
+fn build_id(vmlinux: &[u8], seed: u64) -> [u8; 20] {
+    // FNV-1a.
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut random = Random::new(vmlinux.iter().fold(0xcbf2_9ce4_8422_2325, mix) ^ seed);
+    [0; 20].map(|_: u8| random.below(256) as u8)
 }
 
 /// One of the many that do nothing.

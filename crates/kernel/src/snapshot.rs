@@ -219,10 +219,6 @@ impl Snapshot {
     /// Walks one stack; with it, what is doubtful about where the walk began.
     fn unwind(&self, kernel: &Kernel<'_>, task: &Task) -> (Unwound, Option<String>) {
         let running_on = self.cpu_running(task);
-        if task.has_no_stack() && running_on.is_none() {
-            let note = "it has exited, and its stack is given back: task_struct.stack is NULL";
-            return (nothing(None), Some(note.to_owned()));
-        }
         let mut stacks: Vec<_> = kernel.stack_layout.task_stack(task.stack).into_iter().collect();
         if let Some(cpu) = running_on {
             stacks.extend(kernel.stack_layout.cpu_stacks(kernel.memory(), kernel.percpu(), cpu.cpu));
@@ -238,6 +234,9 @@ impl Snapshot {
         match start {
             Ok(start) => {
                 let mut unwound = Unwinder::new(&machine).unwind(start);
+                if task.has_no_stack() && unwound.end == End::Truncated {
+                    return given_back();
+                }
                 let note = running_on.map(|cpu| {
                     unwound.frames.iter_mut().for_each(|frame| frame.trust = Trust::Scan);
                     format!(
@@ -248,9 +247,16 @@ impl Snapshot {
                 });
                 (unwound, note)
             }
+            Err(_) if task.has_no_stack() => given_back(),
             Err(source) => (nothing(Some(Problem::Unreadable { address: task.stack, source })), None),
         }
     }
+}
+
+/// What is left of the stack of a zombie. The memory may still be there, as it was, or be another task's by now.
+fn given_back() -> (Unwound, Option<String>) {
+    let note = "it has exited, and its stack is given back: task_struct.stack is NULL";
+    (nothing(None), Some(note.to_owned()))
 }
 
 /// A stack without a frame.

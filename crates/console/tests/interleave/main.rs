@@ -54,10 +54,15 @@ fn logs_mixed_at_random() {
 
 #[test]
 fn with_the_callers_all_but_every_line_is_right() {
+    let (mut lines, mut exact) = (0, 0);
     for log in recorded::all() {
         let score = Score::with_callers(&log.lines);
-        assert!(score.exact * 200 >= score.lines * 199, "{}: {score:?}", log.name);
+        // Of a short log one line may be more than the share below.
+        assert!(score.exact * 100 >= score.lines * 98, "{}: {score:?}", log.name);
+        lines += score.lines;
+        exact += score.exact;
     }
+    assert!(exact * 200 >= lines * 199, "{exact} of {lines}");
 }
 
 const fn form(timestamps: bool) -> &'static str {

@@ -148,7 +148,7 @@ impl SplitCandidate<'_> {
             return Starved::NotExplained(format!("what runs on CPU {} is not known", self.task.cpu));
         };
         let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
-        let outranks = current.prio < self.task.prio && current.prio < 100;
+        let outranks = current.prio < self.task.prio && current.is_above_fair();
         let long = tenure(facts, cpu).is_some_and(|tenure| tenure.ns >= threshold_ns);
         let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
         let who = format!("pid {} \"{}\"", current.pid, current.comm);

@@ -12,9 +12,6 @@ use vmcore_kernel::{Cpu, RunQueue, Task};
 
 use crate::Facts;
 
-/// Lower numbers are real-time and deadline (`MAX_RT_PRIO`).
-const FAIR: i32 = 100;
-
 /// How long a CPU's current task has kept it.
 pub(crate) struct Tenure<'f> {
     /// In nanoseconds of the run queue's clock.
@@ -33,7 +30,7 @@ pub(crate) fn tenure<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<Tenure<'f>> 
 /// Since when only tasks of a higher rank can have had the CPU besides its current, real-time task.
 fn with_breaks<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<Tenure<'f>> {
     let queue = cpu.run_queue.as_ref()?;
-    let current = facts.snapshot.current(cpu).filter(|task| task.prio < FAIR)?;
+    let current = facts.snapshot.current(cpu).filter(|task| task.is_above_fair())?;
     let not_above = |task: &&Task| task.prio >= current.prio && task.address != current.address && task.pid != 0;
     let others = || facts.snapshot.tasks.iter().filter(|task| task.cpu == cpu.cpu).filter(not_above);
     let waiting = others().filter(|task| task.prio > current.prio && task.waits_for_cpu());

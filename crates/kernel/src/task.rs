@@ -189,7 +189,16 @@ pub struct Task {
     pub exec_start_ns: Option<u64>,
 }
 
+/// Lower values of `task_struct.prio` are real-time and deadline (`include/linux/sched/prio.h`, `MAX_RT_PRIO`).
+const MAX_RT_PRIO: i32 = 100;
+
 impl Task {
+    /// Whether it is of a class above the fair one by its effective priority: real-time or deadline.
+    #[must_use]
+    pub const fn is_above_fair(&self) -> bool {
+        self.prio < MAX_RT_PRIO
+    }
+
     /// Whether it has exited so far that the kernel has taken its stack back: a zombie of which only the `task_struct` is
     /// left (`kernel/fork.c`, `release_task_stack`).
     #[must_use]
@@ -278,6 +287,7 @@ mod tests {
         assert!(task.kernel_thread);
         assert_eq!((task.cpu, task.on_cpu, task.on_rq, task.prio), (3, false, 1, -1));
         assert_eq!(task.policy.name(), "SCHED_FIFO");
+        assert!(task.is_above_fair());
         assert_eq!((task.mm, task.active_mm), (None, Some(VirtAddr::new(0xffff_8880_0002_0000))));
         assert_eq!((task.last_arrival_ns, task.last_queued_ns), (Some(0), Some(5_000)));
         assert!(!task.waits_for_cpu());

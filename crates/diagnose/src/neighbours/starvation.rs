@@ -21,8 +21,6 @@ const LONG_NS: u64 = 5_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Twice `watchdog_thresh` by default: when the soft-lockup watchdog would complain.
 const WATCHDOG_NS: u64 = 20_000_000_000;
-/// `MAX_RT_PRIO`: lower numbers are real-time and deadline.
-const FAIR: i32 = 100;
 
 /// One finding for each CPU.
 pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) -> Vec<Neighbour> {
@@ -34,7 +32,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, explained: &[u32]) 
 fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
     let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
     // A fair task loses its CPU to others of its class, unless it is in kernel code that cannot be preempted.
-    let real_time = hog.prio < FAIR;
+    let real_time = hog.is_above_fair();
     if !real_time {
         let long = facts.running_ns(cpu).is_some_and(|running| running >= LONG_NS);
         if !long || !in_kernel_code(facts, cpu) || watchdog::reported_stuck(facts, cpu.cpu) {
@@ -51,7 +49,7 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
 /// Who waits in the queue of a CPU and would not take it from `hog`.
 fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterator<Item = &'f Task> {
     let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued);
-    let rank = if hog.prio < FAIR { hog.prio } else { i32::MIN };
+    let rank = if hog.is_above_fair() { hog.prio } else { i32::MIN };
     let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task));
     tasks.filter(move |task| task.prio > rank && task.waits_for_cpu())
 }
@@ -64,7 +62,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
     let summary = format!(
         "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}",
         on_cpu(facts, cpu.cpu),
-        if hog.prio < FAIR {
+        if hog.is_above_fair() {
             format!("as {} (prio {})", hog.policy.name(), hog.prio)
         } else {
             format!("{} that is not preempted", code(facts, cpu.cpu))
@@ -83,7 +81,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
 /// A real-time task that has only just come need not be who kept the others waiting, unless nobody of a lower rank has
 /// had the CPU for so long; kernel code may take its time, but not longer than the watchdog allows.
 fn gravity(hog: &Task, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
-    match hog.prio < FAIR {
+    match hog.is_above_fair() {
         true if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
         true if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
         false if running_ns < WATCHDOG_NS => (Confidence::Confirmed, Severity::Warning),

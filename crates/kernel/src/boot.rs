@@ -1,4 +1,4 @@
-//! From a kernel's place to a working address space: its page tables, its memory layout.
+//! From a kernel's location to a working address space: its page tables, its memory layout.
 //!
 //! The bases of the direct map, of vmalloc and of `vmemmap` are variables since 4.9 (`CONFIG_RANDOMIZE_MEMORY`), which
 //! the image itself has. Source: `arch/x86/mm/kaslr.c`.
@@ -6,7 +6,7 @@
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr};
 
-use crate::{address_space::AddressSpace, paging::PageTables, place::Place};
+use crate::{address_space::AddressSpace, location::KernelLocation, paging::PageTables};
 
 /// Bases of the randomized regions.
 #[derive(Clone, Copy, Debug)]
@@ -17,18 +17,18 @@ pub(crate) struct Regions {
 
 pub(crate) fn boot<'a>(
     physical: &'a dyn ReadPhysical,
-    place: &Place,
+    location: &KernelLocation,
     vmlinux: &Vmlinux,
 ) -> (AddressSpace<'a>, Regions) {
-    let run_time = |name| Some(vmlinux.symbols().address(name)?.wrapping_add(place.kaslr_offset));
-    let memory = AddressSpace::image_only(physical, place.phys_base);
+    let run_time = |name| Some(vmlinux.symbols().address(name)?.wrapping_add(location.kaslr_offset));
+    let memory = AddressSpace::image_only(physical, location.phys_base);
     let variable = |name| memory.read_u64(run_time(name)?).ok();
     let direct_map = variable("page_offset_base").zip(variable("vmalloc_base")).filter(|(start, end)| start < end);
     let regions = Regions {
-        vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(place.page_levels))),
+        vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels))),
         direct_map,
     };
-    let tables = PageTables { root: place.root, levels: place.page_levels };
+    let tables = PageTables { root: location.root, levels: location.page_levels };
     let memory = match run_time("_end") {
         Some(end) => memory.with_image_end(end),
         None => memory,

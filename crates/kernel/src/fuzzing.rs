@@ -2,7 +2,7 @@
 
 use vmcore_memory::{PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 
-pub use crate::own_tables::fuzzing::kallsyms;
+pub use crate::fallback_tables::fuzzing::kallsyms;
 pub use crate::printk::fuzzing::{printk_legacy, printk_lockless};
 
 /// Where memory begins for kernels that are loaded high; it is also at 0, so that small numbers are addresses, too.

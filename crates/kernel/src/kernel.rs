@@ -10,10 +10,10 @@ use crate::address_space::AddressSpace;
 use crate::boot::{Regions, boot};
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
+use crate::location::{self, FoundBy, KernelLocation};
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
 use crate::paging::{PageTables, SwapLayout, Walk};
-use crate::place::{self, FoundBy, Place};
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
 use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
 use crate::task::{Task, TaskLayout};
@@ -63,9 +63,9 @@ impl<'a> Kernel<'a> {
         physical: &'a dyn ReadPhysical,
     ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
-        let (place, found_by) = place::locate(dump, vmlinux, physical, &mut gaps)?;
-        let Place { kaslr_offset, page_levels, .. } = place;
-        let (memory, regions) = boot(physical, &place, vmlinux);
+        let (location, found_by) = location::locate(dump, vmlinux, physical, &mut gaps)?;
+        let KernelLocation { kaslr_offset, page_levels, .. } = location;
+        let (memory, regions) = boot(physical, &location, vmlinux);
         let symbols = vmlinux.symbols();
         let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
         let info = dump.vmcoreinfo().filter(|_| found_by == FoundBy::Vmcoreinfo);

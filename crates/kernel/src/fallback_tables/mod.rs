@@ -26,7 +26,7 @@ use vmcore_memory::{MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, Read
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::identity::build_id_in_memory;
-use crate::{frames, place};
+use crate::{frames, location};
 pub use kallsyms::KallsymsError;
 use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables};
 use scan::Found;
@@ -56,7 +56,7 @@ const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnTablesError {
+pub enum FallbackTablesError {
     /// Nothing says where the kernel is, and nothing in memory looks like its tables.
     #[error("no symbol table of a kernel (kallsyms) with its banner is in memory")]
     NotFound,
@@ -103,25 +103,25 @@ pub enum OwnTablesError {
 ///
 /// # Errors
 ///
-/// [`OwnTablesError`] where it does not describe enough to analyze it.
-pub fn vmlinux_from_dump(dump: &Dump) -> Result<Vmlinux, OwnTablesError> {
+/// [`FallbackTablesError`] where it does not describe enough to analyze it.
+pub fn vmlinux_from_dump(dump: &Dump) -> Result<Vmlinux, FallbackTablesError> {
     let Some(info) = dump.vmcoreinfo() else {
-        return by_search(dump).ok_or(OwnTablesError::NotFound)?;
+        return by_search(dump).ok_or(FallbackTablesError::NotFound)?;
     };
     // An earlier kernel's VMCOREINFO leads to anything.
     by_vmcoreinfo(dump, info).or_else(|why| by_search(dump).unwrap_or(Err(why)))
 }
 
 /// By what VMCOREINFO says of the image.
-fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, OwnTablesError> {
-    let phys_base = info.number("phys_base").ok_or(OwnTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
+fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTablesError> {
+    let phys_base = info.number("phys_base").ok_or(FallbackTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
     let image = Image {
         memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
         kaslr_offset: info.kerneloffset().unwrap_or(0),
     };
     let tables = match image.tables(info) {
-        Err(OwnTablesError::NotInVmcoreinfo(what)) => {
-            image.search(dump, info).ok_or(OwnTablesError::NotInVmcoreinfo(what))?
+        Err(FallbackTablesError::NotInVmcoreinfo(what)) => {
+            image.search(dump, info).ok_or(FallbackTablesError::NotInVmcoreinfo(what))?
         }
         tables => tables?,
     };
@@ -132,7 +132,7 @@ fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, OwnTablesErr
 }
 
 /// By the shape of the tables alone; `None` where there are none.
-fn by_search(dump: &Dump) -> Option<Result<Vmlinux, OwnTablesError>> {
+fn by_search(dump: &Dump) -> Option<Result<Vmlinux, FallbackTablesError>> {
     let chunks = frames::chunks(dump, MAX_PAGES);
     let image_and_symbols = |found: Found| {
         let symbols = found.tables.decode(0).ok()?;
@@ -164,7 +164,7 @@ impl<'a> Image<'a> {
         }
         let lowest = inside.get().wrapping_sub(end).cast_signed();
         let highest = inside.get().wrapping_sub(start).cast_signed();
-        let alignment = place::ALIGNMENT.cast_signed();
+        let alignment = location::ALIGNMENT.cast_signed();
         // The first multiple of the alignment, also of negative numbers.
         let first = lowest.checked_add(lowest.wrapping_neg().rem_euclid(alignment))?;
         let has_banner = |base: &i64| {
@@ -173,7 +173,7 @@ impl<'a> Image<'a> {
             physical.read_physical(at, &mut text).is_ok() && text == *BANNER
         };
         let phys_base = (first..=highest).step_by(usize::try_from(alignment).ok()?).find(has_banner)?;
-        let kaslr_offset = start.checked_sub(LINK_OFFSET).filter(|offset| offset.is_multiple_of(place::ALIGNMENT));
+        let kaslr_offset = start.checked_sub(LINK_OFFSET).filter(|offset| offset.is_multiple_of(location::ALIGNMENT));
         Some(Self {
             memory: AddressSpace::image_only(physical, phys_base.cast_unsigned()),
             kaslr_offset: kaslr_offset.unwrap_or(0),
@@ -191,8 +191,8 @@ impl<'a> Image<'a> {
     }
 
     /// The tables, where VMCOREINFO says that they are.
-    fn tables(&self, info: &Vmcoreinfo) -> Result<RawTables, OwnTablesError> {
-        let place = |name, key| info.symbol(name).ok_or(OwnTablesError::NotInVmcoreinfo(key));
+    fn tables(&self, info: &Vmcoreinfo) -> Result<RawTables, FallbackTablesError> {
+        let place = |name, key| info.symbol(name).ok_or(FallbackTablesError::NotInVmcoreinfo(key));
         let names = place("kallsyms_names", "SYMBOL(kallsyms_names)")?;
         let count = place("kallsyms_num_syms", "SYMBOL(kallsyms_num_syms)")?;
         let token_table = place("kallsyms_token_table", "SYMBOL(kallsyms_token_table)")?;
@@ -227,8 +227,8 @@ impl<'a> Image<'a> {
     }
 
     /// `len` bytes at the run-time address `address`.
-    fn read(&self, what: &'static str, address: VirtAddr, len: u64) -> Result<Vec<u8>, OwnTablesError> {
-        self.memory.read_bytes(address, len).map_err(|source| OwnTablesError::Read { what, address, source })
+    fn read(&self, what: &'static str, address: VirtAddr, len: u64) -> Result<Vec<u8>, FallbackTablesError> {
+        self.memory.read_bytes(address, len).map_err(|source| FallbackTablesError::Read { what, address, source })
     }
 }
 
@@ -242,17 +242,17 @@ struct Own<'a> {
 
 impl<'a> Own<'a> {
     /// Compares one symbol with what VMCOREINFO says of it: a table that was decoded wrongly would say anything.
-    fn check(&self, info: &Vmcoreinfo) -> Result<(), OwnTablesError> {
+    fn check(&self, info: &Vmcoreinfo) -> Result<(), FallbackTablesError> {
         let Some(vmcoreinfo) = info.symbol("_stext") else { return Ok(()) };
         let kallsyms = self.symbol("_stext").map(|address| address.wrapping_add(self.image.kaslr_offset));
         if kallsyms == Some(vmcoreinfo) {
             return Ok(());
         }
-        Err(OwnTablesError::Contradiction { kallsyms: kallsyms.unwrap_or_default(), vmcoreinfo })
+        Err(FallbackTablesError::Contradiction { kallsyms: kallsyms.unwrap_or_default(), vmcoreinfo })
     }
 
-    fn parts(&self) -> Result<ImageParts<'a>, OwnTablesError> {
-        let not_built = |what, option| OwnTablesError::NotBuilt { what, option };
+    fn parts(&self) -> Result<ImageParts<'a>, FallbackTablesError> {
+        let not_built = |what, option| FallbackTablesError::NotBuilt { what, option };
         if self.symbol("init_task").is_none() {
             return Err(not_built("names of variables in kallsyms", "CONFIG_KALLSYMS_ALL"));
         }
@@ -280,7 +280,7 @@ impl<'a> Own<'a> {
     }
 
     /// The contents between two symbols; `None` where the kernel has none.
-    fn section(&self, name: &'static str, start: &str, end: &str) -> Result<Option<PartSection>, OwnTablesError> {
+    fn section(&self, name: &'static str, start: &str, end: &str) -> Result<Option<PartSection>, FallbackTablesError> {
         let Some(range) = self.range(start, end) else { return Ok(None) };
         let len = range.end.get().saturating_sub(range.start.get()).min(MAX_READ);
         let data = self.image.read(name, range.start.wrapping_add(self.image.kaslr_offset), len)?;

@@ -11,7 +11,7 @@ use vmcore_memory::{MAX_READ, ReadVirtual, VirtAddr};
 
 use super::{BTF_SECTION, ORC_SECTIONS};
 use crate::address_space::AddressSpace;
-use crate::place;
+use crate::location;
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them.
 ///
@@ -24,9 +24,12 @@ pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let Ok((place, _)) = place::locate(dump, vmlinux, dump, &mut Vec::new()) else { return Vec::new() };
-    let image =
-        Image { memory: AddressSpace::image_only(dump, place.phys_base), vmlinux, kaslr_offset: place.kaslr_offset };
+    let Ok((location, _)) = location::locate(dump, vmlinux, dump, &mut Vec::new()) else { return Vec::new() };
+    let image = Image {
+        memory: AddressSpace::image_only(dump, location.phys_base),
+        vmlinux,
+        kaslr_offset: location.kaslr_offset,
+    };
     missing.into_iter().filter_map(|(name, start, end)| image.section(name, start, end)).collect()
 }
 

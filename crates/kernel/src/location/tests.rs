@@ -48,17 +48,17 @@ fn kernel() -> TestMemory {
 #[test]
 fn a_running_kernel_says_where_it_is() {
     let (mut memory, signature) = (kernel(), signature());
-    let place = Place {
+    let location = KernelLocation {
         kaslr_offset: KASLR,
         phys_base: DELTA.wrapping_sub(KASLR),
         root: PhysAddr::new(IMAGE + ROOT_AT),
         page_levels: 4,
     };
-    assert_eq!(finder(&memory, &signature).place_at(DELTA), Some(place));
-    assert_eq!(place.delta(), DELTA);
-    assert_eq!(finder(&memory, &signature).place_at(DELTA + ALIGNMENT), None);
+    assert_eq!(finder(&memory, &signature).location_at(DELTA), Some(location));
+    assert_eq!(location.delta(), DELTA);
+    assert_eq!(finder(&memory, &signature).location_at(DELTA + ALIGNMENT), None);
     memory.put_u64(IMAGE + ROOT_AT + 511 * 8, (IMAGE + LEVEL4_AT) | 0x67);
-    assert_eq!(finder(&memory, &signature).place_at(DELTA), Some(Place { page_levels: 5, ..place }));
+    assert_eq!(finder(&memory, &signature).location_at(DELTA), Some(KernelLocation { page_levels: 5, ..location }));
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn a_copy_is_not_a_kernel() {
     for (what, change) in changes {
         let mut memory = kernel();
         change(&mut memory);
-        assert_eq!(finder(&memory, &signature).place_at(DELTA), None, "{what}");
+        assert_eq!(finder(&memory, &signature).location_at(DELTA), None, "{what}");
     }
 }
 
 #[test]
 fn without_a_signature_the_tables_decide() {
     let (memory, nothing) = (kernel(), Signature::default());
-    assert!(finder(&memory, &nothing).place_at(DELTA).is_some());
+    assert!(finder(&memory, &nothing).location_at(DELTA).is_some());
 }
 
 #[test]

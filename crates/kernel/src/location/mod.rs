@@ -49,7 +49,7 @@ pub enum FoundBy {
 
 /// Where a kernel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct KernelLocation {
     /// Run-time minus link-time address of the kernel image.
     pub(crate) kaslr_offset: u64,
     /// The kernel variable of that name: physical address of the image minus (run-time address - `IMAGE_BASE`).
@@ -60,7 +60,7 @@ pub(crate) struct Place {
     pub(crate) page_levels: u8,
 }
 
-impl Place {
+impl KernelLocation {
     /// As VMCOREINFO says.
     fn by_vmcoreinfo(physical: &dyn ReadPhysical, info: &Vmcoreinfo, vmlinux: &Vmlinux) -> Result<Self, KernelError> {
         let link_root = root_symbol(vmlinux)?;
@@ -95,20 +95,20 @@ pub(crate) fn locate(
     vmlinux: &Vmlinux,
     physical: &dyn ReadPhysical,
     gaps: &mut Vec<Gap>,
-) -> Result<(Place, FoundBy), KernelError> {
+) -> Result<(KernelLocation, FoundBy), KernelError> {
     let signature = Signature::of(vmlinux);
     let search = || find(dump, physical, vmlinux, &signature);
     let Some(info) = dump.vmcoreinfo() else { return search() };
     identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
-    let place = Place::by_vmcoreinfo(physical, info, vmlinux)?;
+    let location = KernelLocation::by_vmcoreinfo(physical, info, vmlinux)?;
     if signature.first().is_some()
-        && !signature.is_at(physical, place.delta())
+        && !signature.is_at(physical, location.delta())
         && let Ok(found) = search()
     {
         gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
         return Ok(found);
     }
-    Ok((place, FoundBy::Vmcoreinfo))
+    Ok((location, FoundBy::Vmcoreinfo))
 }
 
 /// Finds the kernel of `vmlinux` without VMCOREINFO. All of `dump` may be looked through; what the answer rests on is
@@ -118,16 +118,16 @@ fn find(
     physical: &dyn ReadPhysical,
     vmlinux: &Vmlinux,
     signature: &Signature,
-) -> Result<(Place, FoundBy), KernelError> {
+) -> Result<(KernelLocation, FoundBy), KernelError> {
     let finder = Finder::new(physical, vmlinux, signature)?;
     let by_registers = registers::deltas(dump.qemu_cpus(), physical, vmlinux);
-    if let Some(place) = by_registers.into_iter().find_map(|delta| finder.place_at(delta)) {
-        return Ok((place, FoundBy::Registers));
+    if let Some(location) = by_registers.into_iter().find_map(|delta| finder.location_at(delta)) {
+        return Ok((location, FoundBy::Registers));
     }
     let Some(first) = signature.first() else { return Err(KernelError::NothingToFindBy) };
     let by_banner = deltas(dump, first, signature);
-    match by_banner.iter().find_map(|&delta| finder.place_at(delta)) {
-        Some(place) => Ok((place, FoundBy::Banner)),
+    match by_banner.iter().find_map(|&delta| finder.location_at(delta)) {
+        Some(location) => Ok((location, FoundBy::Banner)),
         None => Err(KernelError::NotInMemory { copies: by_banner.len(), banner: vmlinux.banner().unwrap_or_default() }),
     }
 }
@@ -184,7 +184,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The kernel, if it is at `delta`.
-    fn place_at(&self, delta: u64) -> Option<Place> {
+    fn location_at(&self, delta: u64) -> Option<KernelLocation> {
         if self.signature.first().is_some() && !self.signature.is_at(self.physical, delta) {
             return None;
         }
@@ -193,7 +193,7 @@ impl<'a> Finder<'a> {
         let leader = physical_address(self.group_leader.address(self.init_task), delta);
         let leader = self.physical.read_physical_u64(leader).ok()?;
         let kaslr_offset = leader.wrapping_sub(self.init_task.get());
-        (kaslr_offset.is_multiple_of(ALIGNMENT) && kaslr_offset < MAX_IMAGE_SIZE).then(|| Place {
+        (kaslr_offset.is_multiple_of(ALIGNMENT) && kaslr_offset < MAX_IMAGE_SIZE).then(|| KernelLocation {
             kaslr_offset,
             phys_base: delta.wrapping_sub(kaslr_offset),
             root,

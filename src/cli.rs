@@ -42,7 +42,7 @@ pub(crate) struct Global {
     /// Number of worker threads; the output does not depend on it [default: one for each CPU]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// End with status 2 if the run takes longer than TIME, such as 30s or 500ms
+    /// End with status 2 if the run takes longer than TIME, such as 30s, 500ms or 1h30m
     #[arg(long, global = true, value_name = "TIME", value_parser = values::duration)]
     pub(crate) timeout: Option<Nanoseconds>,
     /// End with status 2 if more memory than SIZE is needed, such as 512M or 2G; mapped files do not count

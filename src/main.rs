@@ -34,6 +34,8 @@ static HEAP: BoundedHeap = BoundedHeap;
 fn main() -> ExitCode {
     // Without the handler the run is the same; only its end is less clear if a file is cut short.
     let _ = vmcore_os::explain_lost_mappings();
+    // Without these, the next run that writes to the same directory removes what this one leaves.
+    let _ = vmcore_os::remove_unfinished_on_signals();
     let status = match Cli::try_parse() {
         Ok(cli) => {
             let result = commands::run(&cli);

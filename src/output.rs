@@ -4,7 +4,7 @@ use std::fs::FileType;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use vmcore_os::UnfinishedFile;
 use vmcore_report::{Report, Theme, write_json};
 
 use crate::bounds;
@@ -89,16 +89,12 @@ pub(crate) fn write_file(
     complete: impl FnOnce(),
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
-    let file = NamedTempFile::new_in(directory(path)).map_err(failed)?;
-    vmcore_os::remove_if_unfinished(file.path());
+    let file = UnfinishedFile::new_in(directory(path)).map_err(failed)?;
     let file = buffered(file, write).map_err(failed)?;
     complete();
-    let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
-    vmcore_os::forget_unfinished();
-    match named {
-        Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(error) => Err(failed(error.error)),
+    match if replace { file.replace(path) } else { file.name(path) } {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        named => named.map_err(failed),
     }
 }
 

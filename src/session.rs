@@ -76,7 +76,10 @@ impl Context {
         ThreadPoolBuilder::new()
             .num_threads(threads.into())
             .build_global()
-            .map_err(|error| Failure::new(format_args!("cannot start {threads} threads: {error}")))
+            .map_err(|error| {
+                Failure::new(format_args!("cannot start {threads} threads: {error}"))
+                    .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
+            })
     }
 }
 
@@ -173,7 +176,7 @@ fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
     let start = Instant::now();
     let mut view = UnpackView::new(context.quiet);
     let unpacking = Unpacking {
-        directory: std::env::temp_dir(),
+        directory: Unpacking::default_directory(),
         limit: Unpacking::DEFAULT_LIMIT,
         watch: &mut |progress| view.show(progress),
     };

@@ -4,13 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nanoseconds(pub(crate) u64);
 
-/// Parses `1s`, `1.5s`, `500ms`, `20us`; a bare number is seconds.
+/// Parses `1.5s`, `500ms`, `20us`, `5m`, `1h30m`, `2days`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Nanoseconds, String> {
-    let (number, unit_ns) = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)]
-        .into_iter()
-        .find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)))
-        .unwrap_or((text, 1_000_000_000));
-    parse_decimal(number, unit_ns).map(Nanoseconds).ok_or_else(|| "expected a duration such as 1s or 500ms".to_owned())
+    let seconds = text.ends_with(|last: char| last.is_ascii_digit()).then(|| format!("{text}s"));
+    let duration = humantime::parse_duration(seconds.as_deref().unwrap_or(text)).ok();
+    duration
+        .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
+        .map(Nanoseconds)
+        .ok_or_else(|| "expected a duration such as 1s, 500ms, 5m or 1h30m".to_owned())
 }
 
 /// `number * unit`, exactly; `number` may have a decimal point.
@@ -55,7 +56,10 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Nanoseconds(1_500_000_000)));
         assert_eq!(duration("20us"), Ok(Nanoseconds(20_000)));
         assert_eq!(duration("0.25ms"), Ok(Nanoseconds(250_000)));
-        for wrong in ["", "s", "-1s", "1h", "1.", ".5", "1e3", "99999999999999s", "+1"] {
+        assert_eq!(duration("5m"), Ok(Nanoseconds(300_000_000_000)));
+        assert_eq!(duration("1h30m"), Ok(Nanoseconds(5_400_000_000_000)));
+        assert_eq!(duration("1h 30min 5s"), Ok(Nanoseconds(5_405_000_000_000)));
+        for wrong in ["", "s", "-1s", "h", "1x", "9999years", "1.", ".5", "1e3", "99999999999999s", "+1"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -53,6 +53,32 @@ fn no_part_of_a_file_is_left() {
     }
 }
 
+/// What `ulimit` says is told as an error, not by a signal.
+#[test]
+fn limits_of_the_system_are_explained() {
+    let scratch = Scratch::new();
+    let out = scratch.path("out");
+    let limited = |limit: &str, options: &[&str]| {
+        let program = assert_cmd::cargo::cargo_bin("vmcore-thp");
+        let script = format!("ulimit {limit}; exec \"$@\"");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash"]).arg(program).args(arguments("bt", options)).output().unwrap()
+    };
+    for options in [&["--all"][..], &["--all", "-o", out.to_str().unwrap()]] {
+        let ended = limited("-f 8", options);
+        let text = String::from_utf8(ended.stderr).unwrap();
+        // The output is a pipe in the first case, which has no such limit.
+        assert_eq!(ended.status.code(), Some(if options.len() == 1 { 0 } else { 2 }), "{text}");
+        assert!(options.len() == 1 || text.starts_with("error: cannot write ") && !text.contains(".part"), "{text}");
+        assert_eq!(scratch.path("").read_dir().unwrap().count(), 0);
+    }
+    // The program itself, unoptimized, takes more than half of it.
+    let ended = limited("-v 150000", &["--all", "--threads", "1024"]);
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("error: ") && text.contains("hint: "), "{text}");
+}
+
 #[test]
 fn bounds_that_are_wide_enough_change_nothing() {
     let plain = run(arguments("analyze", &["--format", "json"]));

@@ -6,6 +6,8 @@
 #[path = "../../crates/debuginfod/tests/client/server.rs"]
 mod server;
 
+mod interrupted;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,17 +42,21 @@ impl Run {
     }
 }
 
-/// Runs `vmcore-thp COMMAND` on the bundled dump of a livelock, without a vmlinux.
-fn run(command: &str, options: &[&str], urls: &str, cache: &TempDir) -> Run {
-    let output = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+fn program(command: &str, options: &[&str], urls: &str, cache: &TempDir) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
+    program
         .args([command, "--format", "json"])
         .args(options)
         .arg(testdata("thp-livelock.vmcore"))
         .env("DEBUGINFOD_URLS", urls)
         .env("DEBUGINFOD_CACHE_PATH", cache.path())
-        .env("DEBUGINFOD_TIMEOUT", "5")
-        .output()
-        .unwrap();
+        .env("DEBUGINFOD_TIMEOUT", "5");
+    program
+}
+
+/// Runs `vmcore-thp COMMAND` on the bundled dump of a livelock, without a vmlinux.
+fn run(command: &str, options: &[&str], urls: &str, cache: &TempDir) -> Run {
+    let output = program(command, options, urls, cache).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let run = Run { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) };
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::{Builder, NamedTempFile};
+use vmcore_os::UnfinishedFile;
 
 /// For how long it is not asked again for what no server had, unless the cache says otherwise.
 const DEFAULT_MISS: Duration = Duration::from_secs(600);
@@ -65,15 +65,15 @@ impl Place {
     }
 
     /// A new file, private, in the directory that it is going to stay in.
-    pub(crate) fn new_file(&self) -> io::Result<NamedTempFile> {
+    pub(crate) fn new_file(&self) -> io::Result<UnfinishedFile> {
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&self.directory)?;
-        Builder::new().prefix("debuginfo.").tempfile_in(&self.directory)
+        UnfinishedFile::new_in(&self.directory)
     }
 
     /// Gives `file` its name, in place of whatever has it, all at once.
-    pub(crate) fn keep(&self, file: NamedTempFile) -> io::Result<()> {
+    pub(crate) fn keep(&self, file: UnfinishedFile) -> io::Result<()> {
         file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
-        file.persist(&self.file).map(drop).map_err(|error| error.error)
+        file.replace(&self.file)
     }
 
     /// Remembers that no server has it.

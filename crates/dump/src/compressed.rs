@@ -60,6 +60,12 @@ pub struct Unpacking<'a> {
 impl Unpacking<'_> {
     /// 1 TiB: more than dumps have that anybody still moves about compressed, and an end to a file made to have none.
     pub const DEFAULT_LIMIT: u64 = 1 << 40;
+
+    /// The directory for temporary files: `$TMPDIR`, or `/tmp` where that is unset or empty.
+    #[must_use]
+    pub fn default_directory() -> PathBuf {
+        Some(std::env::temp_dir()).filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| "/tmp".into())
+    }
 }
 
 /// How far the unpacking of a file is.

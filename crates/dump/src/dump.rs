@@ -174,7 +174,7 @@ impl Dump {
     /// As [`Dump::open`], for any of the files; [`OpenError::NotOneDump`] where they are not parts of the same dump.
     pub fn open_parts(path: &Path, others: &[PathBuf]) -> Result<Self, OpenError> {
         let unpacking =
-            Unpacking { directory: std::env::temp_dir(), limit: Unpacking::DEFAULT_LIMIT, watch: &mut |_| {} };
+            Unpacking { directory: Unpacking::default_directory(), limit: Unpacking::DEFAULT_LIMIT, watch: &mut |_| {} };
         Self::open_unpacking(path, others, unpacking)
     }
 

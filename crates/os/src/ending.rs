@@ -4,39 +4,16 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_char};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use crate::unfinished::remove_all;
 
 /// The exit status of a run that could not be carried out.
 const CANNOT_RUN: i32 = 2;
 
-/// The file that would be left behind: null, or a C string that is never freed.
-static UNFINISHED: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-
-/// Has [`end`] remove the file at `path`, which is being written. There is one such file at a time.
-pub fn remove_if_unfinished(path: &Path) {
-    // A path that the system has opened has no zero in it.
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return };
-    // Whoever is in `end` may be reading it: it is never freed. A run writes one file.
-    UNFINISHED.store(path.into_raw(), Ordering::Release);
-}
-
-/// Takes back [`remove_if_unfinished`]: the file is complete, or is gone.
-pub fn forget_unfinished() {
-    UNFINISHED.store(ptr::null_mut(), Ordering::Release);
-}
-
-/// Writes `message` to standard error and ends the process with status 2, without unwinding, without destructors.
+/// Writes `message` to standard error and ends the process with status 2, without unwinding, without destructors; files
+/// that are being written ([`UnfinishedFile`](crate::UnfinishedFile)) are removed.
 /// May be called anywhere, also in a signal handler.
 pub fn end(message: &str) -> ! {
-    let path = UNFINISHED.swap(ptr::null_mut(), Ordering::AcqRel);
-    if !path.is_null() {
-        // SAFETY: not null, so it came from `CString::into_raw` and was not freed: a C string.
-        unsafe { libc::unlink(path) };
-    }
+    remove_all();
     let mut rest = message.as_bytes();
     while !rest.is_empty() {
         // SAFETY: the pointer and length are those of a slice.

@@ -3,6 +3,7 @@
 //! `RLIMIT_AS` would count the mapped files, which take no memory that the system could not take back; `RLIMIT_DATA` would
 //! count thread stacks in full. Both make an allocation fail, which ends a Rust program with SIGABRT. Here the bytes
 //! that are allocated are counted, and nothing is while there is no limit.
+//! Where the user has set such a limit all the same, the failed allocation is explained.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +21,11 @@ static USED: AtomicI64 = AtomicI64::new(0);
 const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
                        hint: allow more, or leave the option out\n";
 
-/// The system's heap, as a program's `#[global_allocator]`.
+const EXHAUSTED: &str = "error: the system gives no more memory\n\
+                         hint: see `ulimit -v`, the limits of the container or service, and what else runs here\n";
+
+/// The system's heap, as a program's `#[global_allocator]`. Where the system has no more, the process ends with status 2 and
+/// an explanation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BoundedHeap;
 
@@ -43,6 +48,11 @@ fn count(bytes: i64) {
     }
 }
 
+/// The block, if there is one: without, the Rust runtime would end the process with SIGABRT.
+fn given(block: *mut u8) -> *mut u8 {
+    if block.is_null() { end(EXHAUSTED) } else { block }
+}
+
 /// `Layout` and `realloc` allow no size above `isize::MAX`.
 fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
@@ -54,13 +64,13 @@ unsafe impl GlobalAlloc for BoundedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
         // SAFETY: the caller keeps the rules of this same function.
-        unsafe { System.alloc(layout) }
+        given(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
         // SAFETY: the caller keeps the rules of this same function.
-        unsafe { System.alloc_zeroed(layout) }
+        given(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -72,6 +82,6 @@ unsafe impl GlobalAlloc for BoundedHeap {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(signed(new_size) - signed(layout.size()));
         // SAFETY: the caller keeps the rules of this same function, and `block` came from `System`.
-        unsafe { System.realloc(block, layout, new_size) }
+        given(unsafe { System.realloc(block, layout, new_size) })
     }
 }

@@ -8,7 +8,9 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use vmcore_os::{BoundedHeap, FileKind, Mapping, end, explain_lost_mappings, forget_unfinished, remove_if_unfinished};
+use vmcore_os::{
+    BoundedHeap, FileKind, Mapping, UnfinishedFile, end, explain_lost_mappings, remove_unfinished_on_signals,
+};
 
 #[global_allocator]
 static HEAP: BoundedHeap = BoundedHeap;
@@ -109,6 +111,17 @@ fn the_heap_is_bounded() {
 }
 
 #[test]
+fn memory_that_the_system_does_not_give_is_explained() {
+    let Some(output) = child("memory_that_the_system_does_not_give_is_explained") else {
+        let more_than_any = std::hint::black_box(1usize << 56);
+        println!("{}", vec![1u8; more_than_any].len());
+        return;
+    };
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the system gives no more memory\nhint: "), "{}", stderr(&output));
+}
+
+#[test]
 fn sizes_are_counted_both_ways() {
     let layout = Layout::array::<u64>(1000).unwrap();
     // Zeroed, grown and freed: the bytes are the system's.
@@ -117,24 +130,48 @@ fn sizes_are_counted_both_ways() {
     let _: &dyn GlobalAlloc = &HEAP;
 }
 
-#[test]
-fn an_unfinished_file_is_removed() {
+/// Runs the test `name` as a child that ends with unfinished files in a directory: its output, and what is left there.
+fn files_left(name: &str, in_child: impl FnOnce(&std::path::Path)) -> Option<(Output, Vec<std::ffi::OsString>)> {
     const DIRECTORY: &str = "VMCORE_OS_TEST_DIRECTORY";
     if let Some(directory) = std::env::var_os(DIRECTORY) {
-        let directory = std::path::Path::new(&directory);
-        remove_if_unfinished(&directory.join("complete"));
-        forget_unfinished();
-        remove_if_unfinished(&directory.join("unfinished"));
-        end("the end\n");
+        in_child(std::path::Path::new(&directory));
+        return None;
     }
     let directory = tempfile::tempdir().unwrap();
-    for name in ["complete", "unfinished"] {
-        std::fs::write(directory.path().join(name), "x").unwrap();
-    }
     let program = std::env::current_exe().unwrap();
-    let arguments = ["--exact", "an_unfinished_file_is_removed", "--nocapture"];
+    let arguments = ["--exact", name, "--nocapture"];
     let output = Command::new(program).args(arguments).env(DIRECTORY, directory.path()).output().unwrap();
+    let left = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    Some((output, left))
+}
+
+/// Three files, one of which is complete.
+fn three_files(directory: &std::path::Path) -> [UnfinishedFile; 2] {
+    let [first, second, third] = [(); 3].map(|()| UnfinishedFile::new_in(directory).unwrap());
+    second.name(&directory.join("complete")).unwrap();
+    [first, third]
+}
+
+#[test]
+fn unfinished_files_are_removed_at_the_end() {
+    let ended = files_left("unfinished_files_are_removed_at_the_end", |directory| {
+        let _files = three_files(directory);
+        end("the end\n");
+    });
+    let Some((output, left)) = ended else { return };
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(2), "the end\n"));
-    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["complete"]);
+}
+
+#[test]
+fn unfinished_files_are_removed_by_signals() {
+    let ended = files_left("unfinished_files_are_removed_by_signals", |directory| {
+        remove_unfinished_on_signals().unwrap();
+        let _files = three_files(directory);
+        Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(20));
+    });
+    let Some((output, left)) = ended else { return };
+    assert_eq!(output.status.signal(), Some(15), "{}", stderr(&output));
     assert_eq!(left, ["complete"]);
 }

@@ -73,13 +73,10 @@ impl Context {
     /// Sets the thread pool up; left to itself it has one thread for each CPU.
     fn start_threads(&self) -> Result<(), Failure> {
         let Some(threads) = self.threads else { return Ok(()) };
-        ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .map_err(|error| {
-                Failure::new(format_args!("cannot start {threads} threads: {error}"))
-                    .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
-            })
+        ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(|error| {
+            Failure::new(format_args!("cannot start {threads} threads: {error}"))
+                .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
+        })
     }
 }
 

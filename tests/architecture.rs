@@ -107,7 +107,8 @@ fn unsafe_code_is_only_in_the_crate_for_it() {
 /// A library that ends the process, or takes a signal, does so to all of its users.
 #[test]
 fn only_the_binary_asks_for_an_end_of_the_process() {
-    let forbidden = ["vmcore_os::end", "explain_lost_mappings", "BoundedHeap", "remove_unfinished_on_signals", "_exit("];
+    let forbidden =
+        ["vmcore_os::end", "explain_lost_mappings", "BoundedHeap", "remove_unfinished_on_signals", "_exit("];
     in_crates(|path, line| {
         let found = forbidden.iter().find(|name| occurs(line, name));
         assert!(found.is_none() || path.starts_with(root().join("crates/os")), "{}: {line}", path.display());
@@ -160,6 +161,8 @@ fn downloads_are_not_parsed() {
     in_crates(|path, line| {
         if path.starts_with(root().join("crates/debuginfod")) {
             lines += 1;
+            // `os` makes the file that a download is written to.
+            let line = &line.replace("vmcore_os", "");
             let found = ["vmcore_", "object::", "le_u32", "File::open(url"].iter().find(|name| occurs(line, name));
             assert_eq!(found, None, "{}: {line}", path.display());
         }

@@ -48,7 +48,7 @@ fn a_signal_removes_what_was_downloaded() {
         let killed = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         assert_eq!(child.wait().unwrap().signal(), Some(number), "SIG{name}");
-        assert_eq!(files(&cache), [PathBuf::new(); 0], "SIG{name}");
+        assert!(files(&cache).is_empty(), "SIG{name}");
     }
 }
 
@@ -57,7 +57,7 @@ fn a_time_limit_removes_what_was_downloaded() {
     let cache = TempDir::new().unwrap();
     let (_server, mut child) = downloading(&cache, &["--timeout", "2s"]);
     assert_eq!(child.wait().unwrap().code(), Some(2));
-    assert_eq!(files(&cache), [PathBuf::new(); 0]);
+    assert!(files(&cache).is_empty());
 }
 
 #[test]

@@ -173,8 +173,11 @@ impl Dump {
     ///
     /// As [`Dump::open`], for any of the files; [`OpenError::NotOneDump`] where they are not parts of the same dump.
     pub fn open_parts(path: &Path, others: &[PathBuf]) -> Result<Self, OpenError> {
-        let unpacking =
-            Unpacking { directory: Unpacking::default_directory(), limit: Unpacking::DEFAULT_LIMIT, watch: &mut |_| {} };
+        let unpacking = Unpacking {
+            directory: Unpacking::default_directory(),
+            limit: Unpacking::DEFAULT_LIMIT,
+            watch: &mut |_| {},
+        };
         Self::open_unpacking(path, others, unpacking)
     }
 

@@ -4,7 +4,6 @@
 //! crash and the newer kernel that was started after it must not be taken for one. Of several boots the last one counts in
 //! which the kernel reported a problem; where there is none, the last.
 
-use crate::event::Event;
 use crate::log::Log;
 
 /// The boots before the one that is being read.
@@ -18,6 +17,11 @@ pub(crate) struct Boots {
 }
 
 impl Boots {
+    /// Whether no kernel has started so far.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.starts == 0
+    }
+
     /// A boot has ended before `line`.
     pub(crate) fn end(&mut self, log: Log, line: u64) {
         self.starts += 1;
@@ -43,12 +47,9 @@ impl Boots {
     }
 }
 
-/// Warnings and requested stacks are no problem that a boot would be remembered for.
+/// Stacks that were asked for are no problem that a boot would be remembered for.
 fn has_problem(log: &Log) -> bool {
-    let is_problem = |event: &Event| {
-        !matches!(event, Event::Warning(_) | Event::Backtrace { .. } | Event::Task { .. } | Event::CutHere)
-    };
-    log.events.iter().any(|occurrence| is_problem(&occurrence.event))
+    log.events.iter().any(|occurrence| occurrence.event.kind.is_problem())
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
         // Of two the last.
         let later = CRASH.replace("4.19.91", "5.10.1").replace("CPU#7", "CPU#3");
         let log = read(&[old, CRASH, new, &later]);
-        assert_eq!((release(&log), log.lockups()[0].cpu, log.extent.lines_of_other_boots), (Some("5.10.1"), 3, 5));
+        assert_eq!((release(&log), log.lockups()[0].cpus[0], log.extent.lines_of_other_boots), (Some("5.10.1"), 3, 5));
     }
 
     #[test]

@@ -17,12 +17,13 @@ mod frame;
 mod log;
 mod prefix;
 mod registers;
+mod reports;
 mod token;
 mod trace;
 
-pub use event::{Event, SoftLockup, soft_lockup};
+pub use event::{Event, Kind, PanicReason, SoftLockup, soft_lockup};
 pub use frame::{Frame, Location};
-pub use log::{Extent, Log, Machine, Occurrence};
+pub use log::{Extent, Log, Machine, Occurrence, Record};
 pub use prefix::{Caller, Prefix, split};
 pub use registers::RegisterDump;
 pub use trace::{Interrupted, Trace, TraceFrame};

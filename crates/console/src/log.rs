@@ -5,8 +5,9 @@ use std::io::{self, BufRead};
 use crate::attribution::{Effort, Line, attribute};
 use crate::boots::Boots;
 use crate::clean::{Lines, clean};
-use crate::event::{Event, SoftLockup};
-use crate::prefix::{self, Prefix};
+use crate::event::{Event, Kind};
+use crate::prefix::{self, Caller, Prefix};
+use crate::reports::Reports;
 use crate::token::{CpuLine, Token, module_names};
 use crate::trace::{Trace, traces};
 
@@ -20,8 +21,8 @@ const MAX_EPISODE: usize = 8192;
 const LONG_EPISODE: usize = 4096;
 /// What is kept of a log: the first reports say how it began. What is left out is counted.
 const MAX_TRACES: usize = 4096;
-/// Events that are kept.
-const MAX_EVENTS: usize = 4096;
+/// As many lines of a boot may stand before `Linux version`.
+const MAX_LINES_BEFORE: u64 = 64;
 /// Names of modules that are kept: more than any kernel has.
 const MAX_MODULES: usize = 2048;
 
@@ -30,8 +31,10 @@ const MAX_MODULES: usize = 2048;
 pub struct Occurrence {
     /// What it said.
     pub event: Event,
-    /// The line, counted from 0.
+    /// The line that it begins with, counted from 0.
     pub line: u64,
+    /// The last line that is known to belong to it.
+    pub last_line: u64,
     /// When, in nanoseconds since boot.
     pub timestamp_ns: Option<u64>,
 }
@@ -103,34 +106,55 @@ impl Log {
         Ok(log)
     }
 
-    /// The soft lockups, the last of each CPU, by CPU.
+    /// Reads the records of one boot: all of them the kernel's own, in its order.
     #[must_use]
-    pub fn lockups(&self) -> Vec<&SoftLockup> {
-        let mut latest: Vec<&SoftLockup> = Vec::new();
-        for occurrence in &self.events {
-            if let Event::SoftLockup(lockup) = &occurrence.event {
-                latest.retain(|known| known.cpu != lockup.cpu);
-                latest.push(lockup);
+    pub fn of_records<'r>(records: impl IntoIterator<Item = Record<'r>>) -> Self {
+        let mut collector = Collector::default();
+        for record in records {
+            let Record { timestamp_ns, caller, text } = record;
+            for line in text.lines() {
+                collector.text(Prefix { timestamp_ns, caller, level: None, is_kernel: true }, &clean(line.as_bytes()));
             }
         }
-        latest.sort_by_key(|lockup| lockup.cpu);
+        collector.finish()
+    }
+
+    /// The soft lockups whose line is whole, the last of each CPU, in the order in which the CPUs were first reported.
+    #[must_use]
+    pub fn lockups(&self) -> Vec<&Event> {
+        let mut latest: Vec<&Event> = Vec::new();
+        let whole = |event: &&Event| event.kind == Kind::SoftLockup && event.pid.is_some();
+        for event in self.events.iter().map(|occurrence| &occurrence.event).filter(whole) {
+            match latest.iter_mut().find(|known| known.cpus == event.cpus) {
+                Some(known) => *known = event,
+                None => latest.push(event),
+            }
+        }
         latest
     }
 
-    /// What the kernel said when it gave up, and the report that it printed then.
+    /// The first panic.
     #[must_use]
-    pub fn panic(&self) -> Option<(&str, Option<&Trace>)> {
-        let message = self.events.iter().find_map(|occurrence| panic_message(&occurrence.event))?;
-        let says = |trace: &&Trace| trace.events.iter().any(|event| panic_message(event) == Some(message));
-        Some((message, self.traces.iter().find(says)))
+    pub fn panic(&self) -> Option<&Occurrence> {
+        self.events.iter().find(|occurrence| occurrence.event.kind == Kind::Panic)
+    }
+
+    /// The report with the trace that a line is part of.
+    #[must_use]
+    pub fn trace_of(&self, line: u64) -> Option<&Trace> {
+        self.traces.iter().find(|trace| trace.lines.iter().any(|(number, _)| *number == line))
     }
 }
 
-fn panic_message(event: &Event) -> Option<&str> {
-    match event {
-        Event::Panic(message) => Some(message),
-        _ => None,
-    }
+/// One record of a kernel's log, without the form that a file would give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// When it was printed, in nanoseconds since boot.
+    pub timestamp_ns: Option<u64>,
+    /// Who printed it.
+    pub caller: Option<Caller>,
+    /// The text: one line, or several.
+    pub text: &'a str,
 }
 
 /// Reads lines one after the other.
@@ -138,17 +162,25 @@ fn panic_message(event: &Event) -> Option<&str> {
 struct Collector {
     log: Log,
     boots: Boots,
+    reports: Reports,
     episode: Vec<Line>,
     /// Lines of the episodes before.
     attributed: usize,
     quiet: u32,
+    /// Since which line all are from before the clock was set: a kernel that starts.
+    timeless: Option<u64>,
 }
 
 impl Collector {
     fn line(&mut self, line: &str) {
+        let (prefix, text) = prefix::split(line);
+        self.text(prefix, text);
+    }
+
+    fn text(&mut self, prefix: Prefix, text: &str) {
         let number = self.log.extent.lines;
         self.log.extent.lines += 1;
-        let (prefix, text) = prefix::split(line);
+        self.timeless = if prefix.timestamp_ns == Some(0) { self.timeless.or(Some(number)) } else { None };
         let token = Token::parse(text);
         if token == Token::Other && text.starts_with("Linux version ") {
             self.start(number);
@@ -156,6 +188,9 @@ impl Collector {
         self.machine(text, &token);
         let is_kernel = prefix.is_kernel || !matches!(token, Token::Other | Token::Blank | Token::MoreModules);
         self.log.extent.kernel_lines += u64::from(is_kernel);
+        if !matches!(token, Token::Event(_)) && self.reports.is_open(number) {
+            self.reports.line(text, number, &prefix);
+        }
         match &token {
             Token::Other => self.other(),
             // Without a time it is the file's empty line, not the kernel's.
@@ -167,9 +202,16 @@ impl Collector {
 
     /// A kernel starts: what was before is of another one.
     fn start(&mut self, line: u64) {
-        self.close();
+        // Some lines are printed before this one: they have no time yet.
+        let few = line <= MAX_LINES_BEFORE && self.reports.events.is_empty();
+        let begin = if few && self.boots.is_first() {
+            0
+        } else {
+            self.timeless.unwrap_or(line).max(line.saturating_sub(MAX_LINES_BEFORE))
+        };
+        self.end_boot();
         let extent = self.log.extent;
-        self.boots.end(std::mem::take(&mut self.log), line);
+        self.boots.end(std::mem::take(&mut self.log), begin);
         self.log.extent = Extent { lines: extent.lines, kernel_lines: extent.kernel_lines, ..Extent::default() };
     }
 
@@ -186,24 +228,13 @@ impl Collector {
             self.close();
         }
         if let Token::Event(event) = &token {
-            self.event(event, number, prefix.timestamp_ns);
+            self.reports.event(event, number, prefix);
         }
         if matches!(token, Token::Modules | Token::MoreModules) {
             self.modules(text);
         }
         self.quiet = 0;
         self.episode.push(Line::new(number, prefix, text, token));
-    }
-
-    fn event(&mut self, event: &Event, line: u64, timestamp_ns: Option<u64>) {
-        if matches!(event, Event::CutHere) {
-            return;
-        }
-        if self.log.events.len() >= MAX_EVENTS {
-            self.log.extent.dropped_events += 1;
-            return;
-        }
-        self.log.events.push(Occurrence { event: event.clone(), line, timestamp_ns });
     }
 
     fn modules(&mut self, text: &str) {
@@ -253,7 +284,9 @@ impl Collector {
             assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)
         });
         self.log.extent.unattributed_lines += lost.map(|_| 1u64).sum::<u64>();
-        for trace in traces(&lines, &assignments) {
+        let traces = traces(&lines, &assignments);
+        self.reports.complete(&traces);
+        for trace in traces {
             if self.log.traces.len() < MAX_TRACES {
                 self.log.traces.push(trace);
             } else {
@@ -262,8 +295,15 @@ impl Collector {
         }
     }
 
-    fn finish(mut self) -> Log {
+    fn end_boot(&mut self) {
         self.close();
+        let reports = std::mem::take(&mut self.reports);
+        self.log.extent.dropped_events = reports.dropped;
+        self.log.events = reports.events;
+    }
+
+    fn finish(mut self) -> Log {
+        self.end_boot();
         self.boots.choose(self.log)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::attribution::{Assignment, Line, Part, State};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::frame::Frame;
 use crate::registers::RegisterDump;
 use crate::token::{CpuLine, Token};
@@ -55,7 +55,7 @@ impl Trace {
     /// Whether the stack is that of another task than the one that printed it: of a hung task, or all tasks.
     #[must_use]
     pub fn is_of_another_task(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Task { .. } | Event::HungTask { .. }))
+        self.events.iter().any(|event| event.kind.is_of_another_task())
     }
 
     /// Whether there is anything to show but its head.
@@ -125,24 +125,17 @@ impl Builder {
     }
 
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::SoftLockup(lockup) => {
-                self.trace.cpu = Some(lockup.cpu);
-                self.trace.pid = Some(lockup.pid);
-                self.trace.comm = Some(lockup.comm.clone());
+        let trace = &mut self.trace;
+        match event.kind {
+            Kind::SoftLockup | Kind::Task | Kind::HungTask => {
+                trace.cpu = event.printer().or(trace.cpu);
+                trace.pid = event.pid.or(trace.pid);
+                trace.comm = event.comm.clone().or_else(|| trace.comm.take());
             }
-            Event::Backtrace { cpu } | Event::CutLockup { cpu } => self.trace.cpu = Some(*cpu),
-            Event::Task { comm, pid } => {
-                self.trace.comm = Some(comm.clone());
-                self.trace.pid = *pid;
-            }
-            Event::HungTask { comm, pid, .. } => {
-                self.trace.comm = Some(comm.clone());
-                self.trace.pid = Some(*pid);
-            }
+            Kind::Backtrace => trace.cpu = event.cpu(),
             _ => {}
         }
-        if *event != Event::CutHere {
+        if event.kind != Kind::CutHere {
             self.trace.events.push(event.clone());
         }
     }

@@ -6,11 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-use vmcore_console::{Event, Interrupted, Log, RegisterDump, Trace};
+use vmcore_console::{Event, Interrupted, Kind, Log, PanicReason, RegisterDump, Trace};
 use vmcore_memory::VirtAddr;
 
 use crate::names::{base_name, is_page_fault_entry};
-use crate::neighbours::Death;
 use crate::{Confidence, KnownIssue, Remedy, Verdict, issue, known_issues};
 
 /// A huge page on x86-64, in bytes.
@@ -229,10 +228,8 @@ fn headless(reports: usize, copies: &[FaultingCopy]) -> String {
 
 /// Whether the watchdog said that a CPU is locked up.
 fn is_locked_up(log: &Log) -> bool {
-    let cut = |event: &Event| matches!(event, Event::CutLockup { .. });
-    !log.lockups().is_empty()
-        || log.events.iter().any(|occurrence| cut(&occurrence.event))
-        || log.panic().is_some_and(|(message, _)| Death::by_reason(message) == Death::SoftLockup)
+    let says = |event: &Event| event.kind == Kind::SoftLockup || event.panic_reason() == Some(PanicReason::SoftLockup);
+    log.events.iter().any(|occurrence| says(&occurrence.event))
 }
 
 /// The largest group of copies that fault within one huge page.
@@ -277,67 +274,61 @@ fn worst(log: &Log) -> Option<Named> {
         let more = if lockups.len() > 1 { format!(" (and {} more CPUs)", lockups.len() - 1) } else { String::new() };
         let summary = format!(
             "CPU {} was stuck for {} s{more}: pid {} \"{}\" would not give it up",
-            first.cpu, first.seconds, first.pid, first.comm
+            first.cpu().unwrap_or_default(),
+            first.seconds.unwrap_or_default(),
+            first.pid.unwrap_or_default(),
+            first.comm.as_deref().unwrap_or_default()
         );
         return Some((summary, issue::SOFT_LOCKUP));
     }
-    let kinds: [fn(&Event) -> Option<Named>; 7] = [cut_lockup, hard_lockup, oops, stall, panic, hung, lesser];
-    kinds.iter().find_map(|kind| events().find_map(kind))
+    let kinds = [Kind::SoftLockup, Kind::HardLockup, Kind::Oops, Kind::RcuStall, Kind::Panic, Kind::HungTask];
+    let serious = kinds.iter().find_map(|kind| {
+        events().find(|event| event.kind == *kind && event.panic_reason() != Some(PanicReason::HungTask))
+    });
+    serious.or_else(|| events().find(|event| event.kind.is_problem())).map(named)
 }
 
-fn cut_lockup(event: &Event) -> Option<Named> {
-    let Event::CutLockup { cpu } = event else { return None };
-    Some((
-        format!("CPU {cpu} was stuck; the line that says for how long and in which task is cut off"),
-        issue::SOFT_LOCKUP,
-    ))
-}
-
-fn hard_lockup(event: &Event) -> Option<Named> {
-    let Event::HardLockup { cpu } = event else { return None };
-    Some((format!("CPU {cpu} took no interrupts any more"), issue::HARD_LOCKUP))
-}
-
-fn oops(event: &Event) -> Option<Named> {
-    let Event::Oops(message) = event else { return None };
-    Some((format!("The kernel crashed: {message}"), issue::OOPS))
-}
-
-fn stall(event: &Event) -> Option<Named> {
-    let Event::RcuStall(message) = event else { return None };
-    Some((format!("A CPU or task held up RCU: {message}"), issue::RCU_STALL))
-}
-
-/// By the watchdog that panicked, where one did: the lines in which it said more come first.
-fn panic(event: &Event) -> Option<Named> {
-    let Event::Panic(message) = event else { return None };
-    let name = match Death::by_reason(message) {
-        Death::Requested => {
-            return Some(("Somebody asked for the crash, by sysrq-c".to_owned(), issue::CRASH_REQUESTED));
+fn named(event: &Event) -> Named {
+    let text = &event.text;
+    match event.kind {
+        Kind::SoftLockup => (
+            format!(
+                "CPU {} was stuck; the line that says for how long and in which task is cut off",
+                event.cpu().unwrap_or_default()
+            ),
+            issue::SOFT_LOCKUP,
+        ),
+        Kind::HardLockup => {
+            (format!("CPU {} took no interrupts any more", event.cpu().unwrap_or_default()), issue::HARD_LOCKUP)
         }
-        Death::SoftLockup => issue::SOFT_LOCKUP,
-        Death::HardLockup => issue::HARD_LOCKUP,
-        Death::RcuStall => issue::RCU_STALL,
-        Death::OutOfMemory => issue::OUT_OF_MEMORY,
-        Death::Oops => issue::OOPS,
-        // Whose task it was, its own line says.
-        Death::HungTask => return None,
-        Death::None | Death::Other => issue::PANIC,
-    };
-    Some((format!("The kernel panicked: {message}"), name))
+        Kind::Oops => (format!("The kernel crashed: {text}"), issue::OOPS),
+        Kind::RcuStall | Kind::RcuStarved => (format!("A CPU or task held up RCU: {text}"), issue::RCU_STALL),
+        Kind::Panic => match event.panic_reason() {
+            Some(PanicReason::Requested) => {
+                ("Somebody asked for the crash, by sysrq-c".to_owned(), issue::CRASH_REQUESTED)
+            }
+            reason => (format!("The kernel panicked: {text}"), panic_issue(reason)),
+        },
+        Kind::CrashRequested => ("Somebody asked for the crash, by sysrq-c".to_owned(), issue::CRASH_REQUESTED),
+        Kind::HungTask => {
+            let comm = event.comm.as_deref().unwrap_or_default();
+            let (pid, seconds) = (event.pid.unwrap_or_default(), event.seconds.unwrap_or_default());
+            (format!("Task {pid} \"{comm}\" was blocked for more than {seconds} s"), issue::HUNG_TASK)
+        }
+        Kind::OutOfMemory | Kind::CgroupOutOfMemory => (format!("Memory ran out: {text}"), issue::OUT_OF_MEMORY),
+        _ => (format!("The kernel warned of itself: {text}"), issue::WARNING),
+    }
 }
 
-fn hung(event: &Event) -> Option<Named> {
-    let Event::HungTask { comm, pid, seconds } = event else { return None };
-    Some((format!("Task {pid} \"{comm}\" was blocked for more than {seconds} s"), issue::HUNG_TASK))
-}
-
-fn lesser(event: &Event) -> Option<Named> {
-    match event {
-        Event::OutOfMemory(message) => Some((format!("Memory ran out: {message}"), issue::OUT_OF_MEMORY)),
-        Event::Panic(message) => Some((format!("The kernel panicked: {message}"), issue::HUNG_TASK)),
-        Event::Warning(message) => Some((format!("The kernel warned of itself: {message}"), issue::WARNING)),
-        _ => None,
+fn panic_issue(reason: Option<PanicReason>) -> &'static str {
+    match reason {
+        Some(PanicReason::SoftLockup) => issue::SOFT_LOCKUP,
+        Some(PanicReason::HardLockup) => issue::HARD_LOCKUP,
+        Some(PanicReason::RcuStall) => issue::RCU_STALL,
+        Some(PanicReason::OutOfMemory) => issue::OUT_OF_MEMORY,
+        Some(PanicReason::Oops) => issue::OOPS,
+        Some(PanicReason::HungTask) => issue::HUNG_TASK,
+        _ => issue::PANIC,
     }
 }
 

@@ -12,7 +12,6 @@
 
 use std::sync::OnceLock;
 
-use crate::event::Event as Report;
 use crate::registers::RowKind;
 use crate::token::Token;
 
@@ -88,6 +87,9 @@ const EDGES: &[(State, State, f32)] = &[
     (Hardware, Hardware, 2.0),
     (Hardware, Rip(Part::Top), 0.5),
     (Hardware, CallTrace, 0.7),
+    // Other architectures than x86, and logs that were shortened.
+    (Rip(Part::Top), CallTrace, 4.5),
+    (Code(Part::Top), CallTrace, 4.5),
     (Row(Part::Top, R13), Row(Part::Top, Fs), 0.1),
     (Row(Part::Top, Fs), Row(Part::Top, Cs), 0.0),
     (Row(Part::Top, Cs), Row(Part::Top, Cr2), 0.0),
@@ -195,7 +197,7 @@ impl State {
     pub(crate) fn of(token: &Token) -> Vec<Self> {
         let in_parts = |state: fn(Part) -> Self| PARTS.map(state).to_vec();
         match token {
-            Token::Event(Report::Task { .. } | Report::HungTask { .. }) => vec![Task],
+            Token::Event(event) if event.kind.is_of_another_task() => vec![Task],
             Token::Event(_) => vec![Event],
             Token::Modules => vec![Modules],
             Token::MoreModules => vec![MoreModules],

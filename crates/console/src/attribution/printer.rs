@@ -8,7 +8,7 @@ use super::chains::Chains;
 use super::cost;
 use super::grammar::{self, Part, State};
 use super::line::Line;
-use crate::event::Event;
+use crate::event::Kind;
 use crate::prefix::Caller;
 use crate::registers::RowKind;
 use crate::token::Token;
@@ -142,11 +142,11 @@ impl Printer {
         next.cpu = cpu_of(&line.token).or(self.cpu);
         match &line.token {
             Token::Cpu(cpu) => next.pid = Some(cpu.pid),
-            Token::Event(Event::SoftLockup(lockup)) => {
-                next.pid = u32::try_from(lockup.pid).ok();
+            Token::Event(event) if event.kind == Kind::SoftLockup => {
+                next.pid = event.pid.and_then(|pid| u32::try_from(pid).ok()).or(next.pid);
                 next.panics = false;
             }
-            Token::Event(Event::Panic(_)) => (next.place, next.panics) = (0, true),
+            Token::Event(event) if event.kind == Kind::Panic => (next.place, next.panics) = (0, true),
             Token::Open(stack) => next.in_interrupt = stack == "IRQ",
             Token::Close(_) | Token::CallTrace => next.in_interrupt = false,
             Token::Event(_) | Token::End => (next.place, next.panics) = (0, false),
@@ -334,7 +334,7 @@ fn owners(printers: &[Rc<Printer>], value: u64, distance: u64) -> u16 {
 fn cpu_of(token: &Token) -> Option<u32> {
     match token {
         Token::Cpu(line) => Some(line.cpu),
-        Token::Event(event) => event.cpu(),
+        Token::Event(event) => event.printer(),
         _ => None,
     }
 }

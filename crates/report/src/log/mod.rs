@@ -22,7 +22,7 @@ pub struct Log<'a> {
     pub kernel: Kernel<'a>,
     /// How the kernel panicked; null where the log does not say that it did.
     pub panic: Option<Panic<'a>>,
-    /// The soft lockups, the last of each CPU, by CPU.
+    /// The soft lockups, the last of each CPU, in the order in which the CPUs were first reported.
     pub lockups: Vec<Lockup<'a>>,
     /// Everything that the kernel reported, in the order of the lines.
     pub events: Vec<Event<'a>>,
@@ -88,19 +88,39 @@ pub struct Lockup<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "LogEvent")]
 pub struct Event<'a> {
-    /// `soft-lockup`, `hard-lockup`, `hung-task`, `rcu-stall`, `backtrace`, `task`, `oops`, `warning`, `panic` or
-    /// `out-of-memory`.
+    /// What it is about: `soft-lockup`, `hard-lockup`, `rcu-stall`, `rcu-starved`, `hung-task`, `workqueue-lockup`, `oops`,
+    /// `panic`, `crash-requested`, `warning`, `lockdep`, `sanitizer`, `corruption`, `out-of-memory`,
+    /// `cgroup-out-of-memory`, `allocation-failure`, `io-error`, `filesystem`, `io-timeout`, `net-timeout`, `hardware`,
+    /// `corrected-hardware`; `backtrace`, `task` and `state-shown` only say what lines below them are.
     pub kind: &'static str,
-    /// The line, counted from 1.
+    /// The line that it begins with, counted from 1.
     pub line: u64,
+    /// The last line that is known to belong to it.
+    pub last_line: u64,
     /// When, in nanoseconds since boot.
     pub timestamp_ns: Option<u64>,
-    /// The CPU that it is about.
+    /// The CPU that it is about, or the first of them; null where no line names one.
     pub cpu: Option<u32>,
+    /// All of them.
+    pub cpus: &'a [u32],
     /// The thread id of the task that it is about.
     pub pid: Option<i32>,
-    /// What the kernel said, where that is more than the fields above.
-    pub text: Option<&'a str>,
+    /// That task's name, chosen by itself.
+    pub comm: Option<&'a str>,
+    /// For how long, as the kernel printed it.
+    pub seconds: Option<u64>,
+    /// For how long, in ticks of the kernel's clock, where it says so: 100 to 1000 a second.
+    pub jiffies: Option<u64>,
+    /// The device, file system or server.
+    pub device: Option<&'a str>,
+    /// Where in the kernel's code.
+    pub symbol: Option<&'a str>,
+    /// The module of that function.
+    pub module: Option<&'a str>,
+    /// What the kernel said. Of a panic what follows `Kernel panic - not syncing: `.
+    pub text: &'a str,
+    /// What other lines of the report say.
+    pub details: &'a [String],
 }
 
 /// One report with its trace.
@@ -211,17 +231,14 @@ impl<'a> Log<'a> {
     /// The log and what was made of it.
     #[must_use]
     pub fn new(path: String, log: &'a console::Log, found: &'a diagnose::LogDiagnosis) -> Self {
-        let panic = log.panic().map(|(message, trace)| Panic {
-            message,
-            cpu: trace.and_then(|trace| trace.cpu),
-            pid: trace.and_then(|trace| trace.pid),
-        });
+        let panic =
+            log.panic().map(|panic| Panic { message: &panic.event.text, cpu: panic.event.cpu(), pid: panic.event.pid });
         let console::Extent { lines, kernel_lines, unattributed_lines, starts, lines_of_other_boots, .. } = log.extent;
         Self {
             path,
             kernel: Kernel::new(&log.machine),
             panic,
-            lockups: log.lockups().into_iter().map(Lockup::new).collect(),
+            lockups: log.lockups().into_iter().filter_map(Lockup::new).collect(),
             events: log.events.iter().map(Event::new).collect(),
             cpus: log.traces.iter().map(CpuReport::new).collect(),
             copies: found.copies.iter().map(Copy::new).collect(),
@@ -248,54 +265,32 @@ impl<'a> Kernel<'a> {
 }
 
 impl<'a> Lockup<'a> {
-    fn new(lockup: &'a console::SoftLockup) -> Self {
-        let console::SoftLockup { cpu, seconds, comm, pid } = lockup;
-        Self { cpu: *cpu, seconds: *seconds, comm, pid: *pid }
+    fn new(event: &'a console::Event) -> Option<Self> {
+        Some(Self { cpu: event.cpu()?, seconds: event.seconds?, comm: event.comm.as_deref()?, pid: event.pid? })
     }
 }
 
 impl<'a> Event<'a> {
     fn new(occurrence: &'a console::Occurrence) -> Self {
-        use console::Event as E;
         let event = &occurrence.event;
-        let (pid, text) = match event {
-            E::SoftLockup(lockup) => (Some(lockup.pid), None),
-            E::HungTask { pid, comm, .. } => (Some(*pid), Some(comm)),
-            E::Task { pid, comm } => (*pid, Some(comm)),
-            E::RcuStall(text) | E::Oops(text) | E::Warning(text) | E::Panic(text) | E::OutOfMemory(text) => {
-                (None, Some(text))
-            }
-            E::CutLockup { .. } | E::HardLockup { .. } | E::Backtrace { .. } | E::CutHere => (None, None),
-        };
-        let cpu = match event {
-            E::HardLockup { cpu } => Some(*cpu),
-            other => other.cpu(),
-        };
+        let function = event.function.as_ref();
         Self {
-            kind: kind(event),
+            kind: event.kind.name(),
             line: occurrence.line.saturating_add(1),
+            last_line: occurrence.last_line.saturating_add(1),
             timestamp_ns: occurrence.timestamp_ns,
-            cpu,
-            pid,
-            text: text.map(String::as_str),
+            cpu: event.cpu(),
+            cpus: &event.cpus,
+            pid: event.pid,
+            comm: event.comm.as_deref(),
+            seconds: event.seconds,
+            jiffies: event.jiffies,
+            device: event.device.as_deref(),
+            symbol: function.and_then(|function| function.symbol.as_deref()),
+            module: function.and_then(|function| function.module.as_deref()),
+            text: &event.text,
+            details: &event.details,
         }
-    }
-}
-
-fn kind(event: &console::Event) -> &'static str {
-    use console::Event as E;
-    match event {
-        E::SoftLockup(_) | E::CutLockup { .. } => "soft-lockup",
-        E::HardLockup { .. } => "hard-lockup",
-        E::HungTask { .. } => "hung-task",
-        E::RcuStall(_) => "rcu-stall",
-        E::Backtrace { .. } => "backtrace",
-        E::Task { .. } => "task",
-        E::Oops(_) => "oops",
-        E::Warning(_) => "warning",
-        E::Panic(_) => "panic",
-        E::OutOfMemory(_) => "out-of-memory",
-        E::CutHere => "cut-here",
     }
 }
 
@@ -309,7 +304,7 @@ impl<'a> CpuReport<'a> {
             cpu: trace.cpu,
             pid: trace.pid,
             comm: trace.comm.as_deref(),
-            about: trace.events.iter().map(kind).collect(),
+            about: trace.events.iter().map(|event| event.kind.name()).collect(),
             registers: trace.registers.as_ref().map(Registers::new),
             frames: trace.frames.iter().map(Frame::new).collect(),
             interrupted: trace.interrupted.iter().map(interrupted).collect(),

@@ -1,0 +1,86 @@
+//! What the lines below a report's first add to it.
+
+use super::text::{between, number_after, task};
+use super::{Event, Kind};
+
+/// More details of one report are not kept.
+const MAX_DETAILS: usize = 8;
+
+impl Event {
+    /// Takes what a line below the first says of this report. Whether it said anything.
+    pub fn absorb(&mut self, text: &str) -> bool {
+        let text = text.trim_end();
+        match self.kind {
+            Kind::RcuStall => self.stalled_line(text.strip_prefix("rcu: ").unwrap_or(text)),
+            Kind::HungTask => self.owner(text.trim()),
+            Kind::Sanitizer => self.access(text.trim()),
+            Kind::Hardware => self.machine_check_detail(text.trim()),
+            _ => false,
+        }
+    }
+
+    fn detail(&mut self, text: &str) -> bool {
+        let fits = self.details.len() < MAX_DETAILS && !self.details.iter().any(|known| known == text);
+        if fits {
+            self.details.push(text.to_owned());
+        }
+        fits
+    }
+
+    /// `INFO: task b:2 blocked on a mutex likely owned by task a:1.`
+    fn owner(&mut self, text: &str) -> bool {
+        let Some((_, owner)) =
+            text.strip_prefix("INFO: task ").and_then(|rest| rest.split_once(" likely owned by task "))
+        else {
+            return false;
+        };
+        let owner = owner.split(" <").next().unwrap_or(owner).trim_end_matches('.');
+        match task(owner, ':') {
+            Some((comm, pid)) => self.detail(&format!("likely owned by pid {pid} \"{comm}\"")),
+            None => false,
+        }
+    }
+
+    /// `Read of size 8 at addr ffff8880b7eb57d4 by task demo/6756`
+    fn access(&mut self, text: &str) -> bool {
+        if !text.starts_with("Read of size ") && !text.starts_with("Write of size ") {
+            return false;
+        }
+        if let Some((comm, pid)) = text.split_once(" by task ").and_then(|(_, who)| task(who, '/')) {
+            self.comm = Some(comm.to_owned());
+            self.pid = Some(pid);
+        }
+        self.detail(text)
+    }
+
+    /// `mce: [Hardware Error]: Machine check: Processor context corrupt`
+    fn machine_check_detail(&mut self, text: &str) -> bool {
+        let Some(what) = between(&format!("{text}\n"), "[Hardware Error]: Machine check: ", "\n").map(str::to_owned)
+        else {
+            return false;
+        };
+        self.cpus.extend(number_after::<u32>(text, "CPU "));
+        self.detail(&what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_owns_the_lock() {
+        let mut hung = Event::parse("INFO: task b:2 blocked for more than 120 seconds.").unwrap();
+        assert!(hung.absorb("INFO: task b:2 is blocked on a mutex likely owned by task a:1."));
+        assert!(hung.absorb("INFO: task b:2 <writer> blocked on an rw-semaphore likely owned by task c d:3 <reader>"));
+        assert_eq!(hung.details, ["likely owned by pid 1 \"a\"", "likely owned by pid 3 \"c d\""]);
+        assert!(!hung.absorb("      Not tainted 6.1.0 #1"));
+    }
+
+    #[test]
+    fn which_access_was_wrong() {
+        let mut report = Event::parse("BUG: KASAN: slab-use-after-free in f+0x21/0x90").unwrap();
+        assert!(report.absorb("Read of size 8 at addr ffff8880b7eb57d4 by task demo/6756"));
+        assert_eq!((report.pid, report.comm.as_deref()), (Some(6756), Some("demo")));
+    }
+}

@@ -1,0 +1,344 @@
+//! Lockups, stalls and hung tasks: who stands still, and for how long.
+//!
+//! Source: `kernel/watchdog.c`, `kernel/watchdog_perf.c`, `arch/powerpc/kernel/watchdog.c`; `kernel/hung_task.c`;
+//! `kernel/rcu/tree_stall.h`, `kernel/rcu/tree_exp.h`; `kernel/workqueue.c`, `wq_watchdog_timer_fn()`;
+//! `kernel/sched/core.c`, `sched_show_task()`; `lib/nmi_backtrace.c`.
+
+use super::text::{between, cpu_list, number, number_after, task, word};
+use super::{Event, Kind};
+
+/// A soft lockup, as the watchdog reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftLockup {
+    /// The CPU that no other task could get.
+    pub cpu: u32,
+    /// For how long, in seconds of 2^30 ns.
+    pub seconds: u64,
+    /// The name of the task that had it: untrusted.
+    pub comm: String,
+    /// Its thread id.
+    pub pid: i32,
+}
+
+/// `watchdog: BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]`. The name may itself hold colons and brackets.
+#[must_use]
+pub fn soft_lockup(text: &str) -> Option<SoftLockup> {
+    let event = whole_lockup(without_watchdog(text))?;
+    Some(SoftLockup { cpu: event.cpu()?, seconds: event.seconds?, comm: event.comm?, pid: event.pid? })
+}
+
+pub(super) fn parse(text: &str) -> Option<Event> {
+    let rest = without_watchdog(text);
+    soft(rest)
+        .or_else(|| hard(rest))
+        .or_else(|| stall(text))
+        .or_else(|| hung(text))
+        .or_else(|| workqueue(text))
+        .or_else(|| stack_of(text))
+}
+
+/// The prefix was `NMI watchdog: ` in 4.x and is missing before.
+fn without_watchdog(text: &str) -> &str {
+    let rest = text.strip_prefix("NMI ").unwrap_or(text);
+    rest.strip_prefix("watchdog: ").unwrap_or(text)
+}
+
+fn soft(text: &str) -> Option<Event> {
+    if let Some(cpu) = text.strip_prefix("BUG: soft lockup detected on CPU#") {
+        return Some(Event::new(Kind::SoftLockup, text).on_cpu(number(cpu)));
+    }
+    whole_lockup(text).or_else(|| cut_lockup(text))
+}
+
+fn whole_lockup(text: &str) -> Option<Event> {
+    let (cpu, rest) = text.strip_prefix("BUG: soft lockup - CPU#")?.split_once(" stuck for ")?;
+    let (seconds, rest) = rest.split_once("s! [")?;
+    let (comm, pid) = task(rest.trim_end().strip_suffix(']')?, ':')?;
+    let event = Event::new(Kind::SoftLockup, text).on_cpu(Some(cpu.parse().ok()?)).of_task(comm, Some(pid));
+    Some(event.for_seconds(Some(seconds.parse().ok()?)))
+}
+
+/// A line that ends before the name of the task does.
+fn cut_lockup(text: &str) -> Option<Event> {
+    let rest = text.strip_prefix("BUG: soft lockup - CPU#")?;
+    let (cpu, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_cut =
+        rest.is_empty() || rest.starts_with("stuck") && (!rest.contains(" [") || !rest.trim_end().ends_with(']'));
+    let mut event = Event::new(Kind::SoftLockup, text).on_cpu(Some(cpu.parse().ok()?));
+    event.is_cut = true;
+    is_cut.then(|| event.for_seconds(rest.strip_prefix("stuck for ").and_then(number)))
+}
+
+/// Since 6.8 the CPU that noticed is named first. powerpc has a watchdog of its own.
+fn hard(text: &str) -> Option<Event> {
+    let event = |cpus: Vec<u32>| Some(Event { cpus, ..Event::new(Kind::HardLockup, text) });
+    let rest = match text.strip_prefix("CPU").and_then(|rest| rest.split_once(": ")) {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => after,
+        _ => text,
+    };
+    if let Some(cpu) = rest.strip_prefix("Watchdog detected hard LOCKUP on cpu ") {
+        return event(vec![number(cpu)?]);
+    }
+    // Before 2.6.37.
+    if let Some(rest) = rest.strip_prefix("NMI Watchdog detected LOCKUP on CPU") {
+        return event(vec![number(rest)?]);
+    }
+    let (cpu, what) = text
+        .strip_prefix("CPU ")
+        .or_else(|| text.strip_prefix("Watchdog CPU:"))
+        .and_then(|rest| rest.split_once(' '))?;
+    if let Some((_, others)) = what.split_once("detected hard LOCKUP on other CPUs ") {
+        return event(cpu_list(others));
+    }
+    let own = what.starts_with("self-detected hard LOCKUP") || what.starts_with("Hard LOCKUP");
+    own.then(|| event(vec![number(cpu)?])).flatten()
+}
+
+fn stall(text: &str) -> Option<Event> {
+    let rcu = text.strip_prefix("rcu: ").unwrap_or(text);
+    if let Some((_, rest)) = rcu.split_once(" kthread starved for ").filter(|(flavour, _)| flavour.starts_with("rcu_"))
+    {
+        let mut event = Event::new(Kind::RcuStarved, rcu).on_cpu(number_after(rcu, "->cpu="));
+        event.jiffies = number(rest);
+        return Some(event);
+    }
+    let rest = rcu.strip_prefix("INFO: rcu")?;
+    let is_stall =
+        rest.contains("detected stall") || rest.contains("detected expedited stall") || rest.contains("self-detected");
+    let mut event = Event::new(Kind::RcuStall, rcu.trim_end_matches(['.', ':', ' ']));
+    event.stalled_line(rest);
+    is_stall.then_some(event)
+}
+
+impl Event {
+    /// Takes what a line of a stall's report says: whom it waits for, and for how long. Whether it said anything.
+    pub(super) fn stalled_line(&mut self, text: &str) -> bool {
+        let known = (self.cpus.len(), self.details.len(), self.jiffies);
+        // `9-...!: (0 ticks this GP) idle=…`: a CPU, and what is odd about it.
+        if let Some((cpu, after)) = text.trim_start().split_once('-')
+            && (after.starts_with(['.', '?', '!', 'O', 'o', 'N', 'D']) && after.contains(": ("))
+        {
+            self.cpu_stalls(cpu);
+        }
+        // Before 3.19 `0: (1 GPs behind) idle=…`.
+        if let Some((cpu, after)) = text.trim_start().split_once(": (")
+            && after.contains(" idle=")
+        {
+            self.cpu_stalls(cpu);
+        }
+        if let Some(cpu) = number_after(text, "stall on CPU ") {
+            self.cpus.push(cpu);
+        }
+        // `{ 3 5}`, expedited `{ 3-.... P392 }`.
+        for word in between(text, "{ ", "}").unwrap_or_default().split_whitespace() {
+            match word.strip_prefix('P') {
+                Some(task) => self.pid = self.pid.or_else(|| number(task)),
+                None => self.cpu_stalls(word.split('-').next().unwrap_or_default()),
+            }
+        }
+        if text.trim_start().starts_with("Tasks blocked on ") {
+            self.details.push(text.trim().to_owned());
+            self.pid = self.pid.or_else(|| text.rsplit_once(": P").and_then(|(_, pid)| number(pid)));
+        }
+        let passed = number_after(text, "(t=").or_else(|| number_after(text, ", t="));
+        let passed = passed.or_else(|| number_before(text, " jiffies s: "));
+        self.jiffies = self.jiffies.or(passed);
+        known != (self.cpus.len(), self.details.len(), self.jiffies)
+    }
+
+    fn cpu_stalls(&mut self, cpu: &str) {
+        if let Ok(cpu) = cpu.trim().parse()
+            && !self.cpus.contains(&cpu)
+            && self.cpus.len() < 1024
+        {
+            self.cpus.push(cpu);
+        }
+    }
+}
+
+fn number_before(text: &str, after: &str) -> Option<u64> {
+    text.split_once(after)?.0.rsplit(' ').next()?.parse().ok()
+}
+
+/// `INFO: task comm:pid blocked for more than 120 seconds.`
+fn hung(text: &str) -> Option<Event> {
+    let (who, rest) = text.strip_prefix("INFO: task ")?.split_once(" blocked ")?;
+    let (_, rest) = rest.split_once("more than ")?;
+    let (comm, pid) = task(who, ':')?;
+    Some(Event::new(Kind::HungTask, text).of_task(comm, Some(pid)).for_seconds(Some(number(rest)?)))
+}
+
+/// `BUG: workqueue lockup - pool cpus=2 node=0 flags=0x1 nice=0 stuck for 2171s!`
+fn workqueue(text: &str) -> Option<Event> {
+    let rest = text.strip_prefix("BUG: workqueue lockup - pool ")?;
+    let mut event = Event::new(Kind::WorkqueueLockup, text).for_seconds(number_after(rest, "stuck for "));
+    event.cpus = rest.strip_prefix("cpus=").and_then(word).map(cpu_list).unwrap_or_default();
+    Some(event)
+}
+
+/// Whose stack follows.
+fn stack_of(text: &str) -> Option<Event> {
+    if let Some(cpu) = text.strip_prefix("NMI backtrace for cpu ") {
+        return Some(Event::new(Kind::Backtrace, text).on_cpu(Some(number(cpu)?)));
+    }
+    let asked = text.strip_prefix("sysrq: ").unwrap_or(text);
+    let asked = asked.strip_prefix("SysRq : ").unwrap_or(asked);
+    if asked.starts_with("Show ") && asked.len() < text.len() {
+        return Some(Event::new(Kind::StateShown, text));
+    }
+    new_task_line(text).or_else(|| old_task_line(text))
+}
+
+/// `task:splitter        state:R  running task     stack:0     pid:147   ppid:146    flags:0x00004000`
+fn new_task_line(text: &str) -> Option<Event> {
+    let (comm, rest) = text.strip_prefix("task:")?.split_once(" state:")?;
+    let pid = rest.split_once(" pid:").and_then(|(_, pid)| number(pid));
+    Some(Event::new(Kind::Task, text).of_task(comm.trim_end(), pid))
+}
+
+/// Before 5.11: `splitter        R  running task        0   147    146 0x00000000`, before 4.13 with an address where now
+/// is nothing or `running task`.
+fn old_task_line(text: &str) -> Option<Event> {
+    let (rest, flags) = text.trim_end().rsplit_once(" 0x")?;
+    if flags.len() != 8 || !flags.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut words = rest.split_whitespace().rev();
+    words.next()?.parse::<u32>().ok()?;
+    let pid = words.next()?.parse().ok()?;
+    words.next()?.parse::<u32>().ok()?;
+    let mut word = words.next()?;
+    let is_address = word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_address || word == "task" && words.next()? == "running" {
+        word = words.next()?;
+    }
+    let is_state = word.len() <= 2 && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"tx+?".contains(&byte));
+    // The name is the rest, and may have blanks.
+    let comm = rest.get(..16).unwrap_or(rest).trim_end();
+    let comm = if comm.contains("  ") { comm.split("  ").next()? } else { comm };
+    is_state.then(|| Event::new(Kind::Task, text).of_task(comm, Some(pid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Event {
+        Event::parse(text).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    fn cpus(text: &str) -> (Kind, Vec<u32>) {
+        let event = event(text);
+        (event.kind, event.cpus)
+    }
+
+    #[test]
+    fn the_watchdogs_line() {
+        let lockup = |cpu, seconds, comm: &str, pid| Some(SoftLockup { cpu, seconds, comm: comm.to_owned(), pid });
+        let line = "BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]";
+        for prefix in ["", "watchdog: ", "NMI watchdog: "] {
+            assert_eq!(soft_lockup(&format!("{prefix}{line}")), lockup(7, 11, "split_v2", 28356));
+        }
+        let odd = soft_lockup("BUG: soft lockup - CPU#0 stuck for 22s! [kworker/0:1:17]");
+        assert_eq!(odd, lockup(0, 22, "kworker/0:1", 17));
+        assert_eq!(soft_lockup("softlockup: hung tasks"), None);
+        assert_eq!(soft_lockup("someone wrote: BUG: soft lockup - CPU#7 stuck for 11s! [a:1]"), None);
+        assert_eq!(soft_lockup("BUG: soft lockup - CPU#x stuck for 1s! [a:1]"), None);
+        for cut in ["stuck", "stuck for ", "stuck for 11s", "stuck for 11s! [split_v2:28"] {
+            let cut = event(&format!("watchdog: BUG: soft lockup - CPU#7 {cut}"));
+            assert_eq!((cut.kind, cut.cpu(), cut.is_cut), (Kind::SoftLockup, Some(7), true), "{cut:?}");
+        }
+        assert_eq!(cpus("BUG: soft lockup detected on CPU#3!"), (Kind::SoftLockup, vec![3]));
+    }
+
+    #[test]
+    fn hard_lockups_of_all_watchdogs() {
+        for (line, on) in [
+            ("NMI watchdog: Watchdog detected hard LOCKUP on cpu 5dModules linked in:", vec![5]),
+            ("watchdog: CPU4: Watchdog detected hard LOCKUP on cpu 5", vec![5]),
+            ("Watchdog detected hard LOCKUP on cpu 61", vec![61]),
+            ("NMI Watchdog detected LOCKUP on CPU3, ip ffffffff8006b2b0, registers:", vec![3]),
+            ("watchdog: CPU 30 detected hard LOCKUP on other CPUs 0,8-9", vec![0, 8, 9]),
+            ("watchdog: CPU 0 Hard LOCKUP", vec![0]),
+            ("watchdog: CPU 4 self-detected hard LOCKUP @ plpar_hcall+0x38/0x60", vec![4]),
+            ("Watchdog CPU:7 Hard LOCKUP", vec![7]),
+        ] {
+            assert_eq!(cpus(line), (Kind::HardLockup, on), "{line}");
+        }
+        assert_eq!(Event::parse("watchdog: CPU 0 TB:7526, last heartbeat TB:6987 (10538ms ago)"), None);
+        assert_eq!(Event::parse("watchdog: Delayed hard lockup detector"), None);
+    }
+
+    #[test]
+    fn stalls_name_whom_they_wait_for() {
+        for (line, on, jiffies) in [
+            ("rcu: INFO: rcu_sched self-detected stall on CPU", vec![], None),
+            ("INFO: rcu_sched self-detected stall on CPU { 2}  (t=15000 jiffies g=38 c=37 q=11)", vec![2], Some(15000)),
+            ("INFO: rcu_sched_state detected stall on CPU 0 (t=60000 jiffies)", vec![0], Some(60000)),
+            (
+                "INFO: rcu_sched detected stalls on CPUs/tasks: { 3 5} (detected by 1, t=15002 jiffies, g=1)",
+                vec![3, 5],
+                Some(15002),
+            ),
+            (
+                "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... } 6 jiffies s: 85 root: 0x1/.",
+                vec![0],
+                Some(6),
+            ),
+        ] {
+            let stall = event(line);
+            assert_eq!((stall.kind, stall.cpus, stall.jiffies), (Kind::RcuStall, on, jiffies), "{line}");
+        }
+        let starved =
+            event("rcu: rcu_sched kthread starved for 5250 jiffies! g-319 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=3");
+        assert_eq!((starved.kind, starved.cpus, starved.jiffies), (Kind::RcuStarved, vec![3], Some(5250)));
+        let mut stall = event("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:");
+        for line in [
+            "\t9-...!: (0 ticks this GP) idle=850/0/0x0",
+            "\t11-...0: (17 GPs behind) idle=dd0/1/0x4 fqs=1",
+            "\t(detected by 2, t=663225 jiffies, g=890229, q=72)",
+            "\tTasks blocked on level-0 rcu_node (CPUs 0-15): P392",
+        ] {
+            assert!(stall.absorb(line), "{line}");
+        }
+        assert_eq!((stall.cpus, stall.jiffies, stall.pid), (vec![9, 11], Some(663_225), Some(392)));
+    }
+
+    #[test]
+    fn hung_tasks() {
+        for line in [
+            "INFO: task a:b:12 blocked for more than 120 seconds.",
+            "INFO: task a:b:12 blocked in I/O wait for more than 120 seconds.",
+        ] {
+            let hung = event(line);
+            assert_eq!(
+                (hung.kind, hung.comm.as_deref(), hung.pid, hung.seconds),
+                (Kind::HungTask, Some("a:b"), Some(12), Some(120))
+            );
+        }
+        assert_eq!(Event::parse("INFO: task a:12 is blocked on a mutex likely owned by task b:13."), None);
+    }
+
+    #[test]
+    fn stacks_and_queues() {
+        let pool = event("BUG: workqueue lockup - pool cpus=2 node=0 flags=0x1 nice=0 stuck for 2171s!");
+        assert_eq!((pool.kind, pool.cpus, pool.seconds), (Kind::WorkqueueLockup, vec![2], Some(2171)));
+        assert_eq!(cpus("NMI backtrace for cpu 3 skipped: idling"), (Kind::Backtrace, vec![3]));
+        for (line, comm, pid) in [
+            (
+                "task:splitter        state:R  running task     stack:0     pid:147   ppid:146    flags:0x00004000",
+                "splitter",
+                147,
+            ),
+            ("splitter        R  running task        0   147    146 0x00000000", "splitter", 147),
+            ("demo            D 00000000     0    64      2 0x00100000", "demo", 64),
+            ("kworker/u8:2    D    0    87      2 0x80004000", "kworker/u8:2", 87),
+        ] {
+            let task = event(line);
+            assert_eq!((task.kind, task.comm.as_deref(), task.pid), (Kind::Task, Some(comm), Some(pid)), "{line}");
+        }
+        assert_eq!(event("sysrq: Show Blocked State").kind, Kind::StateShown);
+        assert_eq!(event("SysRq : Show State").kind, Kind::StateShown);
+        assert_eq!(Event::parse("Show Blocked State"), None);
+    }
+}

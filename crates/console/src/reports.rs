@@ -1,0 +1,278 @@
+//! The events of a log, each put together from its lines and from the trace below it.
+
+use crate::event::{Event, Kind};
+use crate::frame::Location;
+use crate::log::Occurrence;
+use crate::prefix::Prefix;
+use crate::trace::Trace;
+
+/// Events that are kept.
+const MAX_EVENTS: usize = 4096;
+/// As many lines below a report's first may belong to it.
+const REACH: u64 = 64;
+/// An oops's lines follow each other within this many.
+const OOPS_REACH: u64 = 16;
+/// Between `invoked oom-killer` and the line that names the victim stand tables of memory and all processes.
+const OOM_REACH: u64 = 20_000;
+/// Events that lines below may still complete.
+const MAX_OPEN: usize = 4;
+
+/// Events as they are read.
+#[derive(Default)]
+pub(crate) struct Reports {
+    pub(crate) events: Vec<Occurrence>,
+    /// Events beyond those that are kept.
+    pub(crate) dropped: u64,
+    /// The latest, with who printed them: lines below may add to them.
+    open: Vec<(usize, Prefix)>,
+}
+
+impl Reports {
+    /// A line that a report begins with, or goes on with.
+    pub(crate) fn event(&mut self, event: &Event, line: u64, prefix: &Prefix) {
+        if event.kind == Kind::CutHere || self.goes_on(event, line, prefix) {
+            return;
+        }
+        if self.events.len() >= MAX_EVENTS {
+            self.dropped += 1;
+            return;
+        }
+        self.open.push((self.events.len(), *prefix));
+        let excess = self.open.len().saturating_sub(MAX_OPEN);
+        self.open.drain(..excess);
+        let occurrence = Occurrence { event: event.clone(), line, last_line: line, timestamp_ns: prefix.timestamp_ns };
+        self.events.push(occurrence);
+    }
+
+    /// Any other line: it may say more of a report above.
+    pub(crate) fn line(&mut self, text: &str, line: u64, prefix: &Prefix) {
+        for (index, by) in self.open.iter().rev() {
+            let Some(known) = self.events.get_mut(*index) else { continue };
+            if line.saturating_sub(known.last_line) <= REACH && same_printer(by, prefix) && known.event.absorb(text) {
+                known.last_line = line;
+                return;
+            }
+        }
+    }
+
+    /// Whether lines below may still say more.
+    pub(crate) fn is_open(&self, line: u64) -> bool {
+        let last = self.open.last().and_then(|(index, _)| self.events.get(*index));
+        last.is_some_and(|known| line.saturating_sub(known.last_line) <= REACH)
+    }
+
+    /// Whether the line is another of a report that has begun.
+    fn goes_on(&mut self, event: &Event, line: u64, prefix: &Prefix) -> bool {
+        match event.kind {
+            Kind::Oops => self.oops_goes_on(event, line, prefix),
+            // The end of the panic repeats what it was.
+            Kind::Panic if event.is_cut => {
+                self.events.iter().any(|known| known.event.kind == Kind::Panic && known.event.text == event.text)
+            }
+            Kind::OutOfMemory | Kind::CgroupOutOfMemory => self.victim(event, line),
+            _ => false,
+        }
+    }
+
+    fn oops_goes_on(&mut self, event: &Event, line: u64, prefix: &Prefix) -> bool {
+        let last = self.open.iter().rev().find(|(_, by)| same_printer(by, prefix));
+        let Some(known) = last.and_then(|(index, _)| self.events.get_mut(*index)) else { return false };
+        let near = line.saturating_sub(known.last_line) <= OOPS_REACH && known.event.kind == Kind::Oops;
+        let again = known.event.text == event.text;
+        if near && !again {
+            known.last_line = line;
+            known.event.details.push(event.text.clone());
+        }
+        near && !again
+    }
+
+    /// The victim completes the report that began with who asked for memory.
+    fn victim(&mut self, event: &Event, line: u64) -> bool {
+        let Some(known) = self.events.iter_mut().rev().find(|known| known.event.kind == Kind::OutOfMemory) else {
+            return false;
+        };
+        let completes =
+            known.event.pid.is_none() && event.pid.is_some() && line.saturating_sub(known.line) <= OOM_REACH;
+        if completes {
+            let details = std::mem::take(&mut known.event.details);
+            known.event = Event { details, ..event.clone() };
+            known.last_line = line;
+        }
+        completes
+    }
+
+    /// What the traces of an episode say of its reports.
+    pub(crate) fn complete(&mut self, traces: &[Trace]) {
+        for trace in traces {
+            let Some((first, last)) = trace.lines.first().zip(trace.lines.last()) else { continue };
+            let (first, last) = (first.0, last.0);
+            let start = self.events.partition_point(|known| known.line.saturating_add(REACH) < first);
+            for known in self.events.iter_mut().skip(start).take_while(|known| known.line <= last) {
+                let is_own = trace.lines.iter().any(|(line, _)| *line == known.line);
+                if is_own || is_of_stall(&known.event, trace) {
+                    fill(&mut known.event, trace);
+                    known.last_line = known.last_line.max(last);
+                }
+            }
+        }
+    }
+}
+
+/// Where nobody says who printed, anybody may have.
+fn same_printer(one: &Prefix, other: &Prefix) -> bool {
+    one.caller.is_none() || other.caller.is_none() || one.caller == other.caller
+}
+
+/// Whether the trace, which others asked for, shows where a CPU is that a stall is about.
+fn is_of_stall(event: &Event, trace: &Trace) -> bool {
+    let stalls = matches!(event.kind, Kind::RcuStall | Kind::HardLockup);
+    stalls && trace.has_state() && trace.cpu.is_some_and(|cpu| event.cpus.contains(&cpu))
+}
+
+fn fill(event: &mut Event, trace: &Trace) {
+    let other_cpu = trace.cpu.is_some_and(|cpu| !event.cpus.is_empty() && !event.cpus.contains(&cpu));
+    let other_task = trace.pid.is_some_and(|pid| event.pid.is_some_and(|known| known != pid));
+    if other_cpu || other_task {
+        return;
+    }
+    let finds_place = event.function.is_none() && event.kind != Kind::OutOfMemory;
+    if event.cpus.is_empty() && !event.kind.is_of_another_task() {
+        event.cpus.extend(trace.cpu);
+    }
+    if event.pid.is_none() && !matches!(event.kind, Kind::OutOfMemory | Kind::CgroupOutOfMemory) {
+        event.pid = trace.pid;
+        event.comm = trace.comm.clone().or_else(|| event.comm.take());
+    }
+    if finds_place {
+        event.function = trace.place().cloned();
+    }
+}
+
+impl Trace {
+    /// Where in the kernel's code it was: of a CPU the interrupted instruction, of a task that sleeps who made it sleep.
+    #[must_use]
+    pub fn place(&self) -> Option<&Location> {
+        let registers = self.registers.as_ref().filter(|registers| registers.user_mode != Some(true));
+        let location = registers.and_then(|registers| registers.location.as_ref()).filter(|at| at.symbol.is_some());
+        let frames = || self.frames.iter().map(|frame| &frame.frame);
+        let telling = |location: &&Location| location.symbol.as_deref().is_some_and(|symbol| !is_on_the_way(symbol));
+        // Of the interrupted code only, where registers stand within the trace.
+        let below = self.interrupted.first().filter(|at| at.registers.user_mode == Some(false));
+        let nested = below.and_then(|at| at.registers.location.as_ref()).filter(|at| at.symbol.is_some());
+        location
+            .or(nested)
+            .or_else(|| frames().filter(|frame| frame.reliable).map(|frame| &frame.location).find(telling))
+            .or_else(|| {
+                // 2.6.32 was sure of nothing.
+                frames().map(|frame| &frame.location).find(telling)
+            })
+    }
+}
+
+/// Functions by which a stack is printed or a task goes to sleep: they say nothing of why.
+fn is_on_the_way(symbol: &str) -> bool {
+    const STARTS: [&str; 31] = [
+        "dump_stack",
+        "show_stack",
+        "show_trace",
+        "show_regs",
+        "__dump_stack",
+        "dump_backtrace",
+        "panic",
+        "vpanic",
+        "nmi_panic",
+        "watchdog_",
+        "__perf_event_overflow",
+        "perf_event_overflow",
+        "perf_event_nmi_handler",
+        "intel_pmu_handle_irq",
+        "nmi_handle",
+        "do_nmi",
+        "default_do_nmi",
+        "exc_nmi",
+        "asm_exc_nmi",
+        "end_repeat_nmi",
+        "nmi",
+        "__schedule",
+        "schedule",
+        "io_schedule",
+        "warn_alloc",
+        "__warn",
+        "warn_slowpath",
+        "print_report",
+        "kasan_report",
+        "rcu_dump_cpu_stacks",
+        "__switch_to",
+    ];
+    STARTS.iter().any(|start| symbol.starts_with(start)) && symbol != "schedule_work"
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Event, Kind, Log};
+
+    fn events(text: &str) -> Vec<Event> {
+        let log = Log::read(text.as_bytes()).unwrap();
+        log.events.into_iter().map(|occurrence| occurrence.event).filter(|event| event.kind.is_problem()).collect()
+    }
+
+    #[test]
+    fn an_oops_is_one_event_with_who_and_where() {
+        let found = events(
+            "[  500.000000] BUG: kernel NULL pointer dereference, address: 0000000000000048
+[  500.000020] Oops: 0000 [#1] PREEMPT SMP PTI
+[  500.000030] CPU: 2 PID: 1411 Comm: nfsd Not tainted 5.15.0-91-generic #1
+[  500.000040] RIP: 0010:cache_put+0x21/0x90 [demo]
+[  500.000140] Call Trace:
+[  500.000160]  cache_purge+0x5b/0x80 [demo]
+",
+        );
+        let [oops] = found.as_slice() else { panic!("{found:?}") };
+        let function = oops.function.as_ref().unwrap();
+        assert_eq!(
+            (oops.kind, oops.cpus.as_slice(), oops.pid, oops.comm.as_deref()),
+            (Kind::Oops, &[2][..], Some(1411), Some("nfsd"))
+        );
+        assert_eq!((function.symbol.as_deref(), function.module.as_deref()), (Some("cache_put"), Some("demo")));
+    }
+
+    #[test]
+    fn a_stall_names_the_task_of_its_cpu() {
+        let found = events(
+            "[  500.000001] rcu: INFO: rcu_sched self-detected stall on CPU
+[  500.000002] rcu: \t4-....: (5249 ticks this GP) idle=51e4/1/0x4000000000000000 softirq=309/309 fqs=2563
+[  500.000003] rcu: \t(t=5250 jiffies g=-319 q=608 ncpus=24)
+[  500.000004] CPU: 4 UID: 1000 PID: 1067 Comm: dirty_log Tainted: G             L     6.13.0-rc3 #814
+[  500.000005] RIP: 0010:enable_log_dirty_pt_masked+0x26/0x200 [kvm]
+",
+        );
+        let [stall] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((stall.cpus.as_slice(), stall.pid, stall.jiffies), (&[4][..], Some(1067), Some(5250)));
+        assert_eq!(stall.function.as_ref().and_then(|at| at.symbol.as_deref()), Some("enable_log_dirty_pt_masked"));
+    }
+
+    #[test]
+    fn the_victim_completes_the_report_of_the_memory_that_ran_out() {
+        let found = events(
+            "[ 1.000000] web invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
+[ 1.000001] Mem-Info:
+[ 1.000002] Memory cgroup out of memory: Killed process 12 (db) total-vm:1kB
+",
+        );
+        let [oom] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((oom.kind, oom.pid, oom.comm.as_deref()), (Kind::CgroupOutOfMemory, Some(12), Some("db")));
+        assert_eq!(oom.details, ["web asked for the memory"]);
+    }
+
+    #[test]
+    fn another_cpus_stack_is_not_that_of_the_locked_one() {
+        let found = events(
+            "[ 1.000000] watchdog: CPU4: Watchdog detected hard LOCKUP on cpu 5
+[ 1.000001] CPU: 4 PID: 77 Comm: other Not tainted 6.8.0 #1
+[ 1.000002] RIP: 0010:somewhere+0x1/0x2
+",
+        );
+        let [hard] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((hard.cpus.as_slice(), hard.pid, hard.function.is_none()), (&[5][..], None, true));
+    }
+}

@@ -97,8 +97,8 @@ pub(crate) enum Command {
     Info(Input),
     /// Translate a virtual address, with every page-table entry on the way
     Vtop(Vtop),
-    /// Write a small dump that holds only the pages an analysis reads; give its name with --output
-    Distill(Input),
+    /// Write a small dump that holds only what an analysis reads; give its name with --output
+    Distill(Distill),
     /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
     Profile(Profile),
     /// Make a synthetic dump with its vmlinux, in the directory that --output names
@@ -133,6 +133,35 @@ pub(crate) struct Input {
     pub(crate) more: DumpOptions,
     #[command(flatten)]
     pub(crate) search: Search,
+}
+
+/// What a small dump keeps.
+#[derive(Args, Debug)]
+pub(crate) struct Distill {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Keep the whole of each page of which anything was read, with whatever else is in it
+    ///
+    /// Kernel memory lies side by side with that of others: such a page can hold keys, names of files, parts of network
+    /// packets, registers of user code. Without this option every byte that was not read is overwritten.
+    #[arg(long)]
+    pub(crate) whole_pages: bool,
+    /// Blot out names of tasks, the kernel's log, the name of the host
+    ///
+    /// The log names tasks and the host, too. Without it, the verdict has only the state of memory to go by.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    pub(crate) redact: Vec<Redact>,
+}
+
+/// What can be blotted out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Redact {
+    /// `task_struct.comm` of every task
+    Names,
+    /// The kernel's log, with the command line
+    Log,
+    /// `uname -n` and the domain name
+    Host,
 }
 
 /// What else belongs to the dump.
@@ -296,4 +325,6 @@ pub(crate) enum Document {
     Info,
     /// A translation
     Vtop,
+    /// What a small dump keeps
+    Distill,
 }

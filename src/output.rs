@@ -54,6 +54,12 @@ impl Output {
         Ok(self)
     }
 
+    /// Standard output, for a report beside what goes to a file; `None` where that goes to standard output itself.
+    pub(crate) fn beside_the_file(&self) -> Option<Self> {
+        let Self { format, theme, target } = self;
+        matches!(target, Target::File { .. }).then(|| Self { format: *format, theme: *theme, target: Target::Stdout })
+    }
+
     /// Writes a report in the form that was asked for.
     pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
         let Self { format, theme, .. } = self;

@@ -1,52 +1,160 @@
-//! `distill`: a small dump that holds only the pages that the other commands read.
+//! `distill`: a small dump that holds only what the other commands read.
 //!
-//! Every command is run in memory once, through a recorder of pages; what it read is written as an ELF core with the
-//! notes of the original. The result still holds whatever those pages hold: kernel data, stacks, the kernel log.
+//! Every command is run in memory once, through a recorder; what it read is written as an ELF core with the notes of the
+//! original. Everything else in those pages is overwritten, and a note says which bytes were kept.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use vmcore_debuginfo::Vmlinux;
 use vmcore_diagnose::{Options, collect, judge};
-use vmcore_dump::{Dump, write_elf_core};
+use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
 use vmcore_kernel::{Detail, Kernel, Snapshot};
-use vmcore_memory::{PageRecorder, Pfn, PhysAddr, read_page};
+use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadRecorder};
+use vmcore_report::distill::{Distill, Kept};
 
-use crate::cli;
+use crate::cli::{self, Redact};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{Context, Files};
 use crate::status::Status;
 
-pub(crate) fn run(input: &cli::Input, context: &Context, output: Output) -> Result<Status, Failure> {
+/// What stands in place of a name: within eight bytes, of which all are kept where any is.
+const REDACTED: &[u8] = b"hidden";
+const LOG: &str = "the kernel's log, with the command line";
+/// What lies in the pages of kernel data and is not read.
+const NEVER_KEPT: [&str; 5] = [
+    "memory of processes and the page cache",
+    "registers of user code and its FPU, SSE and AVX state",
+    "keys, credentials and environments",
+    "network and file buffers",
+    "the rest of every structure and of its neighbours in a page",
+];
+
+pub(crate) fn run(arguments: &cli::Distill, context: &Context, output: Output) -> Result<Status, Failure> {
     let output = output.for_binary()?;
-    let Files { dump, vmlinux, .. } = Files::open(input, context)?;
-    let recorder = PageRecorder::new(dump);
-    context.step("reading what an analysis needs", || visit(dump, vmlinux, &recorder))?;
-    let pages = recorder.pages();
-    context.step("writing the pages", || output.write_with(|out| write(dump, &pages, out)))?;
-    tracing::info!("kept {} of {} pages", pages.len(), dump.page_count().present);
+    let manifest_goes_to = output.beside_the_file();
+    let Files { dump, vmlinux, .. } = Files::open(&arguments.input, context)?;
+    let contents = context.step("reading what an analysis needs", || Contents::read(dump, vmlinux, arguments))?;
+    let manifest = contents.manifest();
+    context.step("writing the pages", || output.write_with(|out| contents.write(out)))?;
+    if let Some(stdout) = manifest_goes_to {
+        stdout.write(&manifest)?;
+    }
     Ok(Status::NothingFound)
 }
 
+/// What the small dump is going to hold.
+struct Contents<'d> {
+    dump: &'d Dump,
+    memory: ReadMemory,
+    whole_pages: bool,
+    redacted: Vec<Redact>,
+    /// Bytes that are written in place of those in memory.
+    blots: BTreeMap<PhysAddr, u8>,
+    notes: Vec<RawNote>,
+}
+
+impl<'d> Contents<'d> {
+    fn read(dump: &'d Dump, vmlinux: &Vmlinux, arguments: &cli::Distill) -> Result<Self, Failure> {
+        let recorder = ReadRecorder::new(dump);
+        let mut blots = BTreeMap::new();
+        visit(dump, vmlinux, &recorder, &arguments.redact, &mut blots)?;
+        let mut memory = recorder.into_memory();
+        if arguments.redact.contains(&Redact::Log) {
+            memory.remove(&log_only(dump, vmlinux)?);
+        }
+        let whole_pages = arguments.whole_pages;
+        let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note)).cloned();
+        let kept = (!whole_pages).then(|| KeptRanges::new(memory.ranges()).to_note());
+        let notes = original.chain(kept).collect();
+        Ok(Self { dump, memory, whole_pages, redacted: arguments.redact.clone(), blots, notes })
+    }
+
+    fn write(&self, mut out: &mut dyn io::Write) -> io::Result<()> {
+        // A part of the last page may be all that there is of it.
+        let pages = self.memory.frames().filter_map(|frame| Some((frame.phys_addr()?, self.page(frame)?)));
+        write_elf_core(&mut out, &self.notes, pages)
+    }
+
+    /// The contents of a page as they are written.
+    fn page(&self, frame: Pfn) -> Option<Vec<u8>> {
+        let mut page = self.dump.stored_page(frame)?;
+        if !self.whole_pages {
+            self.memory.blank_the_rest(frame, &mut page);
+        }
+        let start = frame.phys_addr()?;
+        for (address, value) in self.blots.range(start..start.checked_add(PAGE_SIZE)?) {
+            let offset = usize::try_from(address.get() - start.get()).ok()?;
+            if let Some(byte) = page.get_mut(offset) {
+                *byte = *value;
+            }
+        }
+        Some(page)
+    }
+
+    fn manifest(&self) -> Distill {
+        let is_redacted = |what| self.redacted.contains(&what);
+        let kept = self.memory.purposes().iter().filter(|(purpose, _)| *purpose != LOG || !is_redacted(Redact::Log));
+        let names = [(Redact::Names, "names of tasks"), (Redact::Log, LOG), (Redact::Host, "the name of the host")];
+        Distill {
+            pages: self.memory.frames().count() as u64,
+            of_pages: self.dump.page_count().present,
+            whole_pages: self.whole_pages,
+            kept: kept.map(|&(purpose, bytes)| Kept { purpose, bytes }).collect(),
+            note_bytes: self.notes.iter().map(|note| note.desc.len() as u64).sum(),
+            redacted: names.into_iter().filter(|(what, _)| is_redacted(*what)).map(|(_, name)| name).collect(),
+            never_kept: if self.whole_pages { Vec::new() } else { NEVER_KEPT.to_vec() },
+        }
+    }
+}
+
 /// Reads what `analyze`, `bt --all`, `ps`, `runq`, `dmesg` and `info` read.
-fn visit(dump: &Dump, vmlinux: &Vmlinux, recorder: &PageRecorder<'_>) -> Result<(), Failure> {
+fn visit(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    recorder: &ReadRecorder<'_>,
+    redact: &[Redact],
+    blots: &mut BTreeMap<PhysAddr, u8>,
+) -> Result<(), Failure> {
+    recorder.purpose("what kernel it is, its page tables, per-CPU areas and modules");
     let kernel = Kernel::open_through(dump, vmlinux, recorder)?;
+    let names = (kernel.utsname(), super::machine::banner(&kernel));
+    recorder.purpose(LOG);
+    let log = kernel.log(&mut Vec::new());
+    recorder.purpose("tasks and run queues: names, states, times, links");
     let snapshot = Snapshot::read(&kernel);
+    recorder.purpose("kernel stacks: return addresses, frame pointers, saved registers of kernel code");
     let everyone: Vec<usize> = (0..snapshot.tasks.len()).collect();
     let stacks = snapshot.stacks(&kernel, &everyone, Detail::Symbols);
+    recorder.purpose("what the diagnosis looks at: locks, waiters, page-table entries, struct page, code");
     let facts = collect(&kernel, &snapshot);
     let diagnosis = judge(&facts, &kernel, &Options::default());
-    let log = kernel.log(&mut Vec::new());
-    let names = (kernel.utsname(), super::machine::banner(&kernel));
     let death = (kernel.panic(&snapshot, &log), kernel.uptime_ns(&log));
+    for (what, ranges) in [(Redact::Names, kernel.task_names(&snapshot)), (Redact::Host, kernel.host_names())] {
+        if redact.contains(&what) {
+            ranges.chunk_by(|one, next| one.end == next.start).for_each(|run| blot(run, blots));
+        }
+    }
     // Only the reading counts here.
     std::hint::black_box((stacks, diagnosis, names, death));
     Ok(())
 }
 
-fn write(dump: &Dump, pages: &[Pfn], mut out: &mut dyn io::Write) -> io::Result<()> {
-    // The recorder keeps a page of which any part was read; at the end of memory the whole of it may not be there.
-    let kept: Vec<(PhysAddr, Vec<u8>)> =
-        pages.iter().filter_map(|&pfn| Some((pfn.phys_addr()?, read_page(dump, pfn)?))).collect();
-    write_elf_core(&mut out, dump.raw_notes(), kept.iter().map(|(start, bytes)| (*start, bytes.as_slice())))
+/// Puts another name in place of the bytes of one.
+fn blot(bytes: &[std::ops::Range<PhysAddr>], blots: &mut BTreeMap<PhysAddr, u8>) {
+    let name = REDACTED.iter().copied().chain(std::iter::repeat(0));
+    blots.extend(bytes.iter().map(|byte| byte.start).zip(name));
+}
+
+/// What is read of the log alone.
+fn log_only(dump: &Dump, vmlinux: &Vmlinux) -> Result<ReadMemory, Failure> {
+    let (without, with) = (ReadRecorder::new(dump), ReadRecorder::new(dump));
+    Kernel::open_through(dump, vmlinux, &without)?;
+    let kernel = Kernel::open_through(dump, vmlinux, &with)?;
+    let _read = kernel.log(&mut Vec::new());
+    drop(kernel);
+    let mut log = with.into_memory();
+    log.remove(&without.into_memory());
+    Ok(log)
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
         Command::Log(arguments) => log::run(arguments, &context, output),
         Command::Info(input) => info::run(input, &context, output),
         Command::Vtop(arguments) => vtop::run(arguments, &context, output),
-        Command::Distill(input) => distill::run(input, &context, output),
+        Command::Distill(arguments) => distill::run(arguments, &context, output),
         Command::Profile(arguments) => profile::run(arguments, &context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, &context),
         Command::Schema { command } => tooling::schema(*command, output),

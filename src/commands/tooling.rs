@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 use vmcore_report::{
-    analyze::Analyze, bt::Bt, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq, vtop::Vtop,
+    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq, vtop::Vtop,
 };
 
 use crate::cli::Document;
@@ -19,6 +19,7 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Dmesg => json_schema::<Dmesg<'static>>(),
         Document::Log => json_schema::<Log<'static>>(),
         Document::Info => json_schema::<Info<'static>>(),
+        Document::Distill => json_schema::<Distill>(),
         Document::Vtop => json_schema::<Vtop<'static>>(),
     };
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bounds;
+mod distill;
 mod files;
 mod output;
 mod tooling;

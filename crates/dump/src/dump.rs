@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use vmcore_memory::{FileOffset, Pfn, PhysAddr, ReadError, ReadPhysical, VirtAddr};
+use vmcore_memory::{FileOffset, PAGE_SIZE, Pfn, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
 use crate::bytes::FileBytes;
 use crate::compressed::{self, Compression};
@@ -144,6 +144,16 @@ pub(crate) struct Contents {
 pub(crate) enum Memory {
     Elf(ElfMemory),
     Kdump(KdumpMemory),
+}
+
+impl Memory {
+    #[inline]
+    fn read(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        match self {
+            Self::Elf(memory) => memory.read(address, buf),
+            Self::Kdump(memory) => memory.read(address, buf),
+        }
+    }
 }
 
 /// An open dump.
@@ -298,6 +308,15 @@ impl Dump {
         }
     }
 
+    /// A page as the file has it: of a distilled dump, with zeroes where nothing was kept. `None` where the whole of it is
+    /// not there.
+    #[must_use]
+    pub fn stored_page(&self, frame: Pfn) -> Option<Vec<u8>> {
+        let mut page = vec![0; usize::try_from(PAGE_SIZE).ok()?];
+        self.contents.memory.read(frame.phys_addr()?, &mut page).ok()?;
+        Some(page)
+    }
+
     /// What is missing from the file, if anything is.
     ///
     /// In kdump-compressed dumps the first call reads a bitmap.
@@ -320,10 +339,15 @@ impl Dump {
 impl ReadPhysical for Dump {
     #[inline]
     fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        match &self.contents.memory {
-            Memory::Elf(memory) => memory.read(address, buf),
-            Memory::Kdump(memory) => memory.read(address, buf),
+        if let Some(kept) = &self.contents.notes.kept {
+            kept.check(address, buf.len())?;
         }
+        self.contents.memory.read(address, buf)
+    }
+
+    /// A distilled dump has what was needed and not what is around it.
+    fn reads_around(&self) -> bool {
+        self.contents.notes.kept.is_none()
     }
 }
 

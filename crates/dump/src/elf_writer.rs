@@ -17,15 +17,16 @@ const PROGRAM_HEADER_LEN: u64 = 56;
 /// Writes an ELF64 x86-64 core dump with `notes` and the given ranges of physical memory, in their order.
 ///
 /// Ranges that touch in physical memory are joined under one program header. The headers come first, so `ranges` is
-/// walked twice and must yield the same both times; nothing is kept in memory but one header for each gap.
+/// walked twice and must yield the same both times; nothing is kept in memory but one header for each gap, and the range
+/// at hand.
 ///
 /// # Errors
 ///
 /// What `out` says; [`io::ErrorKind::InvalidInput`] where a range leaves the address space or a note is too long.
-pub fn write_elf_core<'a>(
+pub fn write_elf_core<B: AsRef<[u8]>>(
     out: &mut impl Write,
     notes: &[RawNote],
-    ranges: impl Iterator<Item = (PhysAddr, &'a [u8])> + Clone,
+    ranges: impl Iterator<Item = (PhysAddr, B)> + Clone,
 ) -> io::Result<()> {
     let notes = encode_notes(notes)?;
     let segments = segments(ranges.clone())?;
@@ -67,16 +68,16 @@ pub fn write_elf_core<'a>(
     let padding = memory_at - notes_at - notes.len() as u64;
     out.write_all(&vec![0; usize::try_from(padding).unwrap_or_default()])?;
     for (_, bytes) in ranges {
-        out.write_all(bytes)?;
+        out.write_all(bytes.as_ref())?;
     }
     Ok(())
 }
 
 /// Start and length of each run of ranges that touch.
-fn segments<'a>(ranges: impl Iterator<Item = (PhysAddr, &'a [u8])>) -> io::Result<Vec<(u64, u64)>> {
+fn segments<B: AsRef<[u8]>>(ranges: impl Iterator<Item = (PhysAddr, B)>) -> io::Result<Vec<(u64, u64)>> {
     let mut segments: Vec<(u64, u64)> = Vec::new();
     for (start, bytes) in ranges {
-        let (start, len) = (start.get(), bytes.len() as u64);
+        let (start, len) = (start.get(), bytes.as_ref().len() as u64);
         let outside = || invalid("a range leaves the address space");
         start.checked_add(len).ok_or_else(outside)?;
         match segments.last_mut() {

@@ -9,7 +9,7 @@
 use vmcore_memory::{FileOffset, le_u32};
 
 use crate::warnings::Warnings;
-use crate::{Prstatus, QemuCpuState, Vmcoreinfo};
+use crate::{KeptRanges, Prstatus, QemuCpuState, Vmcoreinfo};
 
 /// Notes are read up to this many bytes in all: 8192 CPUs with both kinds of note need less than a tenth of it.
 pub(crate) const MAX_NOTES_LEN: u64 = 64 << 20;
@@ -39,6 +39,7 @@ pub(crate) struct Notes {
     pub(crate) prstatus: Vec<Prstatus>,
     pub(crate) qemu_cpus: Vec<QemuCpuState>,
     pub(crate) vmcoreinfo: Option<Vmcoreinfo>,
+    pub(crate) kept: Option<KeptRanges>,
     /// Bytes of all contents so far: several headers can name the same large note.
     len: u64,
 }
@@ -89,6 +90,13 @@ impl Notes {
                 warnings.push(format!("a second VMCOREINFO note at file offset {desc_offset} is ignored"));
             }
             (b"VMCOREINFO", _) => self.vmcoreinfo = Some(Vmcoreinfo::parse(&note.desc)),
+            _ if KeptRanges::is_note(&note) => match KeptRanges::parse(&note) {
+                Some(kept) => self.kept = Some(kept),
+                None => warnings.push(format!(
+                    "the VMCORE-THP note at file offset {desc_offset} is damaged: zeroes that were never in memory may be \
+                     taken for memory"
+                )),
+            },
             _ => {}
         }
         self.len += note.desc.len() as u64;

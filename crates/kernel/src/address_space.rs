@@ -100,6 +100,10 @@ impl ReadVirtual for AddressSpace<'_> {
         }
         Ok(())
     }
+
+    fn reads_around(&self) -> bool {
+        self.physical.reads_around()
+    }
 }
 
 #[cfg(test)]

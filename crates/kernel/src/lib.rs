@@ -27,6 +27,7 @@ mod list;
 mod location;
 mod locks;
 mod modules;
+mod names_in_memory;
 mod page;
 pub mod paging;
 mod panic;

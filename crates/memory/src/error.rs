@@ -57,6 +57,12 @@ pub enum ReadError {
         /// where the dump does not say.
         level: Option<u32>,
     },
+    /// The dump was distilled, and the analysis that it was distilled for did not read this.
+    #[error("physical address {address} was not kept when the dump was distilled")]
+    NotKept {
+        /// The first address that was not.
+        address: PhysAddr,
+    },
     /// The dump names a place in the file for this address, but the file ends before it.
     #[error("physical address {address} would be at file offset {offset}, past the end of the truncated file")]
     Truncated {

@@ -14,6 +14,11 @@ pub trait ReadPhysical: Send + Sync {
     /// A [`ReadError`] that names the first address that has no bytes.
     fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
 
+    /// Whether a reader may read more than it needs in one go, to save calls. Where it is noted what is read, it may not.
+    fn reads_around(&self) -> bool {
+        true
+    }
+
     /// The little-endian `u64` at `address`.
     ///
     /// # Errors
@@ -30,6 +35,10 @@ impl<T: ReadPhysical + ?Sized> ReadPhysical for &T {
     fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_physical(address, buf)
     }
+
+    fn reads_around(&self) -> bool {
+        (**self).reads_around()
+    }
 }
 
 /// Virtual memory of the crashed machine: the kernel's address space, or one process's.
@@ -40,6 +49,11 @@ pub trait ReadVirtual: Send + Sync {
     ///
     /// A [`ReadError`] that names the first address that could not be translated or read.
     fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// As [`ReadPhysical::reads_around`].
+    fn reads_around(&self) -> bool {
+        true
+    }
 
     /// The `N` bytes at `address`.
     ///
@@ -109,12 +123,13 @@ pub trait ReadVirtual: Send + Sync {
     ///
     /// As [`ReadVirtual::read_virtual`], where the string runs into memory that cannot be read before it ends.
     fn read_c_string(&self, address: VirtAddr, max: usize) -> Result<Vec<u8>, ReadError> {
+        let most = if self.reads_around() { 256 } else { 8 };
         let mut string = Vec::new();
         let mut at = address;
         while string.len() < max {
             // Never past the end of a page in one read: the next page may be missing though the string ends before.
             let in_page = usize::try_from(crate::PAGE_SIZE - at.page_offset()).unwrap_or(1);
-            let mut chunk = vec![0; in_page.min(max - string.len()).min(256)];
+            let mut chunk = vec![0; in_page.min(max - string.len()).min(most)];
             self.read_virtual(at, &mut chunk)?;
             if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
                 string.extend(chunk.iter().take(end));
@@ -130,6 +145,10 @@ pub trait ReadVirtual: Send + Sync {
 impl<T: ReadVirtual + ?Sized> ReadVirtual for &T {
     fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_virtual(address, buf)
+    }
+
+    fn reads_around(&self) -> bool {
+        (**self).reads_around()
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod analyze;
 pub mod bt;
+pub mod distill;
 pub mod dmesg;
 mod duration;
 mod gap;

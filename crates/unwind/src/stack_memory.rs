@@ -20,7 +20,8 @@ impl<'a, M: ReadVirtual + ?Sized> StackMemory<'a, M> {
         let offset = usize::try_from(address.page_offset()).unwrap_or_default();
         let base = address.wrapping_sub(address.page_offset());
         let end = offset.saturating_add(buf.len());
-        if end <= PAGE_SIZE as usize && self.load(base).is_some_and(|page| copy(page, offset, end, buf)) {
+        let around = self.memory.reads_around() && end <= PAGE_SIZE as usize;
+        if around && self.load(base).is_some_and(|page| copy(page, offset, end, buf)) {
             return Ok(());
         }
         self.memory.read_virtual(address, buf).map_err(|source| Problem::Unreadable { address, source })

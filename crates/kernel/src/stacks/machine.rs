@@ -15,6 +15,10 @@ impl ReadVirtual for TaskMachine<'_, '_> {
     fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.kernel.memory().read_virtual(address, buf)
     }
+
+    fn reads_around(&self) -> bool {
+        self.kernel.memory().reads_around()
+    }
 }
 
 impl Machine for TaskMachine<'_, '_> {

@@ -2,7 +2,8 @@
 
 use clap_complete::Shell;
 use vmcore_report::{
-    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq, vtop::Vtop,
+    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq,
+    vtop::Vtop,
 };
 
 use crate::cli::Document;

@@ -11,7 +11,9 @@ impl Kernel<'_> {
     /// The bytes of every task's `task_struct.comm`. What cannot be translated is left out: then it is in no dump either.
     #[must_use]
     pub fn task_names(&self, snapshot: &Snapshot) -> Vec<Range<PhysAddr>> {
-        let Some(comm) = Resolver::new(self.vmlinux().types()).optional("task_struct", "comm") else { return Vec::new() };
+        let Some(comm) = Resolver::new(self.vmlinux().types()).optional("task_struct", "comm") else {
+            return Vec::new();
+        };
         snapshot.tasks.iter().flat_map(|task| self.bytes_of(comm, task.address)).collect()
     }
 

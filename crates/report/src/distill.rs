@@ -52,7 +52,10 @@ impl Report for Distill {
             writeln!(out, "\nNot in it: {}.", self.never_kept.join(", "))?;
         }
         match self.redacted.as_slice() {
-            [] => writeln!(out, "Nothing was blotted out: names of tasks and of the host, and the log, are in it (--redact)."),
+            [] => writeln!(
+                out,
+                "Nothing was blotted out: names of tasks and of the host, and the log, are in it (--redact)."
+            ),
             redacted => writeln!(out, "Blotted out: {}.", redacted.join(", ")),
         }
     }

@@ -203,6 +203,9 @@ impl Session {
             FoundBy::Registers => context.note("the kernel was found by the CPUs' page tables and descriptors"),
             FoundBy::Banner => context.note("the kernel was found by its banner in memory"),
         }
+        if let bit @ 1.. = kernel.physical_mask().encryption_bit() {
+            context.note(format_args!("page-table entries have bit {} set for encrypted memory", bit.trailing_zeros()));
+        }
         Ok(Self {
             vmcore: input.vmcore.clone(),
             vmlinux: vmlinux_path,

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod compressed;
+mod contradictions;
+mod encrypted;
+mod machine;
 mod split;
 mod split_writer;
 mod vmcoreinfo;

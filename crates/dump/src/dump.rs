@@ -270,6 +270,18 @@ impl Dump {
         }
     }
 
+    /// One past the last byte of memory that the headers name.
+    #[must_use]
+    pub fn memory_end(&self) -> PhysAddr {
+        match &self.contents.memory {
+            Memory::Elf(memory) => {
+                let ends = memory.segments.iter().map(|it| it.physical.get().saturating_add(it.memory_size));
+                PhysAddr::new(ends.max().unwrap_or_default())
+            }
+            Memory::Kdump(memory) => memory.memory_end(),
+        }
+    }
+
     /// How much memory there is.
     ///
     /// In kdump-compressed dumps the first call reads the bitmaps.

@@ -111,6 +111,7 @@ mod tests {
     use vmcore_memory::PageLevel;
 
     use super::*;
+    use crate::paging::PhysicalMask;
     use crate::test_memory::TestMemory;
 
     const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn space(physical: &TestMemory) -> AddressSpace<'_> {
-        let tables = PageTables { root: PhysAddr::new(ROOT), levels: 4 };
+        let tables = PageTables { root: PhysAddr::new(ROOT), levels: 4, mask: PhysicalMask::ALL };
         AddressSpace::image_only(physical, 0xffff_ffff_ff00_0000)
             .with_tables(tables, Some(DIRECT_MAP..DIRECT_MAP + 0x1_0000))
     }

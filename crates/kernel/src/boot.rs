@@ -28,7 +28,7 @@ pub(crate) fn boot<'a>(
         vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels))),
         direct_map,
     };
-    let tables = PageTables { root: location.root, levels: location.page_levels };
+    let tables = PageTables { root: location.root, levels: location.page_levels, mask: location.mask };
     let memory = match run_time("_end") {
         Some(end) => memory.with_image_end(end),
         None => memory,

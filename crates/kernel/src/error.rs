@@ -1,6 +1,8 @@
 //! Why a kernel cannot be analyzed at all, or a part of its state cannot be read.
 
-use vmcore_memory::{ReadError, VirtAddr};
+use std::fmt;
+
+use vmcore_memory::{PhysAddr, ReadError, VirtAddr};
 
 /// Why a dump and its vmlinux cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,17 @@ pub enum KernelError {
         /// The vmlinux's banner; empty where it has none.
         banner: String,
     },
+    /// VMCOREINFO is not of the kernel whose memory this is, and no other place has that kernel.
+    #[error(
+        "VMCOREINFO does not describe this memory: at physical {address}, where it puts the kernel, are {contents}; the \
+         memory is encrypted, or VMCOREINFO and vmlinux are another kernel's"
+    )]
+    NotThisMemory {
+        /// What is there.
+        contents: Contents,
+        /// Where the kernel's banner or page table should be.
+        address: PhysAddr,
+    },
     /// As above, and there is nothing to look for.
     #[error(
         "the dump has no VMCOREINFO and no registers that lead to the kernel, and the vmlinux has neither a banner nor \
@@ -76,6 +89,14 @@ impl KernelError {
                 "give the vmlinux of exactly the kernel that crashed; if it is, the dump lacks the kernel's own data, \
                  and its VMCOREINFO may be given with --vmcoreinfo"
             }
+            Self::NotThisMemory { contents: Contents::Random, .. } => {
+                "so look pages that AMD SEV or Intel TDX encrypts, which only a dump from inside (kdump) has in plain text; \
+                 if this machine does not encrypt, the pages and the headers are of different dumps"
+            }
+            Self::NotThisMemory { .. } => {
+                "the pages and the headers are probably of different dumps, or the note is of an earlier boot; give the \
+                 vmlinux of the kernel that crashed, and its VMCOREINFO with --vmcoreinfo"
+            }
             Self::NothingToFindBy => {
                 "give the vmlinux with its contents, or the text of VMCOREINFO with --vmcoreinfo; for the next dump of \
                  a QEMU guest, add `-device vmcoreinfo`"
@@ -85,6 +106,27 @@ impl KernelError {
             }
             Self::Read { .. } => "the dump is damaged or incomplete where the kernel keeps its own data",
         }
+    }
+}
+
+/// What a page has that should have had something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// Bytes as random as those of encrypted memory.
+    Random,
+    /// Nothing but zeroes.
+    Zeroes,
+    /// Other data.
+    Other,
+}
+
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "random bytes",
+            Self::Zeroes => "only zeroes",
+            Self::Other => "other data",
+        })
     }
 }
 

@@ -50,7 +50,8 @@ impl Signature {
         self.compare(memory, delta).unwrap_or(false)
     }
 
-    fn compare<M: ReadPhysical + ?Sized>(&self, memory: &M, delta: u64) -> Option<bool> {
+    /// As [`Signature::is_at`]; `None` where that cannot be read, or there is no signature.
+    pub(crate) fn compare<M: ReadPhysical + ?Sized>(&self, memory: &M, delta: u64) -> Option<bool> {
         let (address, bytes) = self.0.as_ref()?;
         let address = physical_address(*address, delta);
         // Most places are something else, and say so in their first word.

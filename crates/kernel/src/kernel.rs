@@ -13,7 +13,7 @@ use crate::layout::Resolver;
 use crate::location::{self, FoundBy, KernelLocation};
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
-use crate::paging::{PageTables, SwapLayout, Walk};
+use crate::paging::{PageTables, PhysicalMask, SwapLayout, Walk};
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
 use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
 use crate::task::{Task, TaskLayout};
@@ -30,6 +30,7 @@ pub struct Kernel<'a> {
     regions: Regions,
     kaslr_offset: u64,
     page_levels: u8,
+    physical_mask: PhysicalMask,
     percpu: PerCpu,
     code: Code<'a>,
     swap: SwapLayout,
@@ -64,7 +65,7 @@ impl<'a> Kernel<'a> {
     ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
         let (location, found_by) = location::locate(dump, vmlinux, physical, &mut gaps)?;
-        let KernelLocation { kaslr_offset, page_levels, .. } = location;
+        let KernelLocation { kaslr_offset, page_levels, mask: physical_mask, .. } = location;
         let (memory, regions) = boot(physical, &location, vmlinux);
         let symbols = vmlinux.symbols();
         let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
@@ -100,6 +101,7 @@ impl<'a> Kernel<'a> {
             regions,
             kaslr_offset,
             page_levels,
+            physical_mask,
             percpu,
             gaps,
         })
@@ -162,6 +164,12 @@ impl<'a> Kernel<'a> {
     #[must_use]
     pub fn page_levels(&self) -> u8 {
         self.page_levels
+    }
+
+    /// Which bits of page-table entries are addresses.
+    #[must_use]
+    pub fn physical_mask(&self) -> PhysicalMask {
+        self.physical_mask
     }
 
     /// The CPUs.
@@ -288,7 +296,7 @@ impl<'a> Kernel<'a> {
     pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
         let pgd = self.pgd.read_pointer(&self.memory, mm)?;
         let root: PhysAddr = self.memory.translate(pgd)?;
-        Ok(PageTables { root, levels: self.page_levels })
+        Ok(PageTables { root, levels: self.page_levels, mask: self.physical_mask })
     }
 
     /// Walks a process's page tables to a user address.

@@ -50,7 +50,7 @@ mod vmcoreinfo_scan;
 pub use address_space::AddressSpace;
 pub use calls::PendingCall;
 pub use code::SymbolName;
-pub use error::{Gap, KernelError, LayoutError};
+pub use error::{Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;

@@ -228,6 +228,12 @@ impl KdumpMemory {
         })
     }
 
+    /// One past the last frame that the bitmap has room for.
+    pub(crate) fn memory_end(&self) -> PhysAddr {
+        let frames = self.parts.iter().map(|part| part.header.memory.bits).max().unwrap_or_default();
+        PhysAddr::new(frames.saturating_mul(PAGE_SIZE))
+    }
+
     /// The runs of frames that are memory; the first call goes over the first bitmap.
     pub(crate) fn segments(&self) -> &[Segment] {
         self.segments.get_or_init(|| {

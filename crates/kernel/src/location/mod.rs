@@ -16,25 +16,24 @@
 //! The last three are also why a copy of the image in the page cache is never taken for the kernel: nothing in it has
 //! been relocated.
 
+mod finder;
 mod registers;
 
 use rayon::prelude::*;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{PAGE_SIZE, PageLevel, PhysAddr, ReadPhysical, VirtAddr};
+use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, VirtAddr};
 
-use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
+use self::finder::{Finder, Proof};
+use crate::address_space::IMAGE_BASE;
 use crate::identity::Signature;
-use crate::layout::{Field, Resolver};
-use crate::paging::{Entry, Meaning, SwapLayout};
+use crate::paging::PhysicalMask;
 use crate::{Gap, KernelError, frames, identity};
 
 /// `PMD_SIZE`: both the physical and the virtual address of the image are moved by multiples of it.
 pub(crate) const ALIGNMENT: u64 = 2 << 20;
 /// Pages whose 2 MiB boundaries are looked at: 4 TiB.
 const MAX_PAGES: u64 = 1 << 30;
-/// The index of the last entry of a page table, which maps the kernel image at the top level.
-const LAST_ENTRY: u64 = 511;
 
 /// How it is known where the kernel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +57,13 @@ pub(crate) struct KernelLocation {
     pub(crate) root: PhysAddr,
     /// 4 or 5.
     pub(crate) page_levels: u8,
+    /// Which bits of page-table entries are addresses.
+    pub(crate) mask: PhysicalMask,
 }
 
 impl KernelLocation {
     /// As VMCOREINFO says.
-    fn by_vmcoreinfo(physical: &dyn ReadPhysical, info: &Vmcoreinfo, vmlinux: &Vmlinux) -> Result<Self, KernelError> {
+    fn by_vmcoreinfo(info: &Vmcoreinfo, vmlinux: &Vmlinux, mask: PhysicalMask) -> Result<Self, KernelError> {
         let link_root = root_symbol(vmlinux)?;
         let kaslr_offset = match (info.kerneloffset(), info.symbol("swapper_pg_dir")) {
             (Some(offset), _) => offset,
@@ -74,10 +75,14 @@ impl KernelLocation {
         let phys_base = info.number("phys_base").unwrap_or_default().cast_unsigned();
         let five_levels = info.number("pgtable_l5_enabled").is_some_and(|number| number != 0);
         let root = info.symbol("swapper_pg_dir").unwrap_or(link_root.wrapping_add(kaslr_offset));
-        let root = AddressSpace::image_only(physical, phys_base)
-            .translate(root)
-            .map_err(|source| KernelError::Read { what: "the kernel's page tables", address: root, source })?;
-        Ok(Self { kaslr_offset, phys_base, root, page_levels: if five_levels { 5 } else { 4 } })
+        Ok(Self {
+            kaslr_offset,
+            phys_base,
+            root: physical_address(root, phys_base),
+            page_levels: if five_levels { 5 } else { 4 },
+            // Since 4.20; 0 where nothing is encrypted.
+            mask: mask.without(info.number("sme_mask").unwrap_or_default().cast_unsigned()),
+        })
     }
 
     /// Physical address of the image minus its link-time address (from `IMAGE_BASE` on).
@@ -86,10 +91,10 @@ impl KernelLocation {
     }
 }
 
-/// Where the kernel is: as VMCOREINFO says, unless the vmlinux's kernel is not there but elsewhere.
+/// Where the kernel is: where VMCOREINFO says, as far as memory does not contradict it; else where it is found.
 ///
 /// A note can be that of another boot: a hypervisor keeps what the guest announced before it was started again, and the
-/// page of an earlier kernel can still be in memory.
+/// page of an earlier kernel can still be in memory. It can also be damaged, or written by hand.
 pub(crate) fn locate(
     dump: &Dump,
     vmlinux: &Vmlinux,
@@ -97,18 +102,61 @@ pub(crate) fn locate(
     gaps: &mut Vec<Gap>,
 ) -> Result<(KernelLocation, FoundBy), KernelError> {
     let signature = Signature::of(vmlinux);
-    let search = || find(dump, physical, vmlinux, &signature);
-    let Some(info) = dump.vmcoreinfo() else { return search() };
+    let mask = PhysicalMask::of_memory_up_to(dump.memory_end());
+    let Some(info) = dump.vmcoreinfo() else { return find(dump, physical, vmlinux, &signature, mask) };
     identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
-    let location = KernelLocation::by_vmcoreinfo(physical, info, vmlinux)?;
-    if signature.first().is_some()
-        && !signature.is_at(physical, location.delta())
-        && let Ok(found) = search()
-    {
-        gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
-        return Ok(found);
+    let claimed = KernelLocation::by_vmcoreinfo(info, vmlinux, mask)?;
+    let proof = match Finder::new(physical, vmlinux, &signature, mask) {
+        Ok(finder) => finder.prove(claimed.delta()),
+        // Without its symbols nothing can be proved; what cannot be done without them says so itself.
+        Err(_) => return Ok((claimed, FoundBy::Vmcoreinfo)),
+    };
+    let search = || find(dump, physical, vmlinux, &signature, mask);
+    match proof {
+        Proof::Kernel(location) => Ok(reconcile(claimed, location, gaps)),
+        Proof::NotRunning(what) => {
+            gaps.push(Gap::new("page tables", format!("the kernel is where VMCOREINFO says, but {what}")));
+            Ok((
+                KernelLocation { root: physical_address(root_symbol(vmlinux)?, claimed.delta()), ..claimed },
+                FoundBy::Vmcoreinfo,
+            ))
+        }
+        Proof::Other(contents, address) => match search() {
+            Ok(found) => Ok(found_elsewhere(found, gaps)),
+            Err(_) => Err(KernelError::NotThisMemory { contents, address }),
+        },
+        Proof::Unreadable(_) => {
+            Ok(search().map_or((claimed, FoundBy::Vmcoreinfo), |found| found_elsewhere(found, gaps)))
+        }
     }
-    Ok((location, FoundBy::Vmcoreinfo))
+}
+
+fn found_elsewhere(found: (KernelLocation, FoundBy), gaps: &mut Vec<Gap>) -> (KernelLocation, FoundBy) {
+    gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
+    found
+}
+
+/// What VMCOREINFO claims, corrected by what memory proves.
+fn reconcile(claimed: KernelLocation, proved: KernelLocation, gaps: &mut Vec<Gap>) -> (KernelLocation, FoundBy) {
+    let mut contradicted = |what: &str, claimed: String, proved: String| {
+        gaps.push(Gap::new("VMCOREINFO", format!("{what} is {claimed} by it and {proved} by memory, which counts")));
+    };
+    if claimed.page_levels != proved.page_levels {
+        let levels = |location: &KernelLocation| location.page_levels.to_string();
+        contradicted("the number of page-table levels", levels(&claimed), levels(&proved));
+    }
+    if claimed.root != proved.root {
+        contradicted("the top page table's address", claimed.root.to_string(), proved.root.to_string());
+    }
+    if claimed.mask != proved.mask {
+        let bit = |location: &KernelLocation| format!("{:#x}", location.mask.encryption_bit());
+        contradicted("the bit of encrypted memory", bit(&claimed), bit(&proved));
+    }
+    if claimed.kaslr_offset == proved.kaslr_offset {
+        return (proved, FoundBy::Vmcoreinfo);
+    }
+    contradicted("the KASLR offset", format!("{:#x}", claimed.kaslr_offset), format!("{:#x}", proved.kaslr_offset));
+    (proved, FoundBy::Banner)
 }
 
 /// Finds the kernel of `vmlinux` without VMCOREINFO. All of `dump` may be looked through; what the answer rests on is
@@ -118,9 +166,10 @@ fn find(
     physical: &dyn ReadPhysical,
     vmlinux: &Vmlinux,
     signature: &Signature,
+    mask: PhysicalMask,
 ) -> Result<(KernelLocation, FoundBy), KernelError> {
-    let finder = Finder::new(physical, vmlinux, signature)?;
-    let by_registers = registers::deltas(dump.qemu_cpus(), physical, vmlinux);
+    let finder = Finder::new(physical, vmlinux, signature, mask)?;
+    let by_registers = registers::deltas(dump.qemu_cpus(), physical, mask, vmlinux);
     if let Some(location) = by_registers.into_iter().find_map(|delta| finder.location_at(delta)) {
         return Ok((location, FoundBy::Registers));
     }
@@ -155,60 +204,6 @@ fn root_symbol(vmlinux: &Vmlinux) -> Result<VirtAddr, KernelError> {
     let names = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
     let found = names.into_iter().find_map(|name| vmlinux.symbols().address(name));
     found.ok_or(KernelError::MissingSymbol("init_top_pgt"))
-}
-
-/// Looks at one place in memory after the other.
-struct Finder<'a> {
-    physical: &'a dyn ReadPhysical,
-    signature: &'a Signature,
-    root: VirtAddr,
-    level3: VirtAddr,
-    /// Kernels without `CONFIG_X86_5LEVEL` have none.
-    level4: Option<VirtAddr>,
-    init_task: VirtAddr,
-    group_leader: Field,
-}
-
-impl<'a> Finder<'a> {
-    fn new(physical: &'a dyn ReadPhysical, vmlinux: &Vmlinux, signature: &'a Signature) -> Result<Self, KernelError> {
-        let symbol = |name| vmlinux.symbols().address(name).ok_or(KernelError::MissingSymbol(name));
-        Ok(Self {
-            physical,
-            signature,
-            root: root_symbol(vmlinux)?,
-            level3: symbol("level3_kernel_pgt")?,
-            level4: symbol("level4_kernel_pgt").ok(),
-            init_task: symbol("init_task")?,
-            group_leader: Resolver::new(vmlinux.types()).field("task_struct", "group_leader")?,
-        })
-    }
-
-    /// The kernel, if it is at `delta`.
-    fn location_at(&self, delta: u64) -> Option<KernelLocation> {
-        if self.signature.first().is_some() && !self.signature.is_at(self.physical, delta) {
-            return None;
-        }
-        let root = physical_address(self.root, delta);
-        let page_levels = self.page_levels(root, delta)?;
-        let leader = physical_address(self.group_leader.address(self.init_task), delta);
-        let leader = self.physical.read_physical_u64(leader).ok()?;
-        let kaslr_offset = leader.wrapping_sub(self.init_task.get());
-        (kaslr_offset.is_multiple_of(ALIGNMENT) && kaslr_offset < MAX_IMAGE_SIZE).then(|| KernelLocation {
-            kaslr_offset,
-            phys_base: delta.wrapping_sub(kaslr_offset),
-            root,
-            page_levels,
-        })
-    }
-
-    fn page_levels(&self, root: PhysAddr, delta: u64) -> Option<u8> {
-        let entry = self.physical.read_physical_u64(root.wrapping_add(LAST_ENTRY * 8)).ok()?;
-        let Meaning::Table(next) = Entry::new(entry).meaning(PageLevel::Pgd, &SwapLayout::UNKNOWN) else { return None };
-        if next == physical_address(self.level3, delta) {
-            return Some(4);
-        }
-        (Some(next) == self.level4.map(|table| physical_address(table, delta))).then_some(5)
-    }
 }
 
 /// Where the byte at the link-time address `link` is, if the image is at `delta`.

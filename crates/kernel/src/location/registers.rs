@@ -18,7 +18,7 @@ use vmcore_memory::{ReadPhysical, VirtAddr, le_u16, le_u32};
 
 use super::ALIGNMENT;
 use crate::address_space::IMAGE_BASE;
-use crate::paging::PageTables;
+use crate::paging::{PageTables, PhysicalMask};
 
 /// Vectors whose handlers are the same on every machine; that of page faults is not, in a guest of KVM before 5.8.
 const HANDLERS: [(u64, [&str; 2]); 3] = [
@@ -35,9 +35,14 @@ const PRESENT: u16 = 1 << 15;
 const MAX_CPUS: usize = 64;
 
 /// The deltas that the CPUs' registers lead to.
-pub(super) fn deltas(cpus: &[QemuCpuState], physical: &dyn ReadPhysical, vmlinux: &Vmlinux) -> BTreeSet<u64> {
+pub(super) fn deltas(
+    cpus: &[QemuCpuState],
+    physical: &dyn ReadPhysical,
+    mask: PhysicalMask,
+    vmlinux: &Vmlinux,
+) -> BTreeSet<u64> {
     let symbol = |name: &str| vmlinux.symbols().address(name);
-    cpus.iter().take(MAX_CPUS).filter_map(|cpu| delta(Cpu::of(cpu), physical, symbol)).collect()
+    cpus.iter().take(MAX_CPUS).filter_map(|cpu| delta(Cpu::of(cpu, mask), physical, symbol)).collect()
 }
 
 /// What of a CPU leads to the kernel.
@@ -47,9 +52,11 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn of(state: &QemuCpuState) -> Self {
+    fn of(state: &QemuCpuState, mask: PhysicalMask) -> Self {
         let levels = if state.cr4 & LA57 == 0 { 4 } else { 5 };
-        Self { tables: PageTables { root: state.cr3, levels }, idt: state.idt.base }
+        // It too has the bit of encryption where the tables are encrypted.
+        let mask = mask.without(mask.bit_beyond_memory(state.cr3.get()));
+        Self { tables: PageTables { root: mask.root(state.cr3.get()), levels, mask }, idt: state.idt.base }
     }
 }
 
@@ -119,7 +126,7 @@ mod tests {
         for (index, (vector, _)) in HANDLERS.iter().enumerate() {
             gate(&mut memory, *vector, HANDLER + index as u64 * 0x100);
         }
-        let tables = PageTables { root: PhysAddr::new(0x1000), levels: 4 };
+        let tables = PageTables { root: PhysAddr::new(0x1000), levels: 4, mask: PhysicalMask::ALL };
         (memory, Cpu { tables, idt: VirtAddr::new(IDT) }, gate)
     }
 

@@ -1,6 +1,8 @@
 use vmcore_dump::write_elf_core;
 
 use super::*;
+use crate::error::Contents;
+use crate::layout::Field;
 use crate::test_memory::TestMemory;
 
 const BANNER: &[u8] = b"Linux version 6.1.0 (builder) #1";
@@ -29,6 +31,7 @@ fn finder<'a>(memory: &'a TestMemory, signature: &'a Signature) -> Finder<'a> {
     Finder {
         physical: memory,
         signature,
+        mask: PhysicalMask::of_memory_up_to(PhysAddr::new(1 << 30)),
         root: link(ROOT_AT),
         level3: link(LEVEL3_AT),
         level4: Some(link(LEVEL4_AT)),
@@ -53,6 +56,7 @@ fn a_running_kernel_says_where_it_is() {
         phys_base: DELTA.wrapping_sub(KASLR),
         root: PhysAddr::new(IMAGE + ROOT_AT),
         page_levels: 4,
+        mask: PhysicalMask::of_memory_up_to(PhysAddr::new(1 << 30)),
     };
     assert_eq!(finder(&memory, &signature).location_at(DELTA), Some(location));
     assert_eq!(location.delta(), DELTA);
@@ -113,4 +117,61 @@ fn banners_are_looked_for_at_every_2_mib() {
     let dump = Dump::open(file.path()).unwrap();
     let expected = [ALIGNMENT.wrapping_sub(0x120_0000), DELTA, DELTA + 9 * ALIGNMENT];
     assert_eq!(deltas(&dump, link(BANNER_AT), &signature()), expected);
+}
+
+/// The seven ways in which an entry of a machine with SME can look, as far as finding the kernel goes.
+#[test]
+fn entries_that_carry_a_bit_of_encryption() {
+    for bit in [36, 43, 47, 51] {
+        let (mut memory, signature) = (kernel(), signature());
+        memory.put_u64(IMAGE + ROOT_AT + 511 * 8, (IMAGE + LEVEL3_AT) | 1 << bit | 0x67);
+        let location = finder(&memory, &signature).location_at(DELTA).unwrap();
+        assert_eq!((location.page_levels, location.mask.encryption_bit()), (4, 1 << bit));
+    }
+    // A bit that this memory of 1 GiB could have, and two bits.
+    for bits in [1 << 29, 3 << 46] {
+        let (mut memory, signature) = (kernel(), signature());
+        memory.put_u64(IMAGE + ROOT_AT + 511 * 8, (IMAGE + LEVEL3_AT) | bits | 0x67);
+        assert_eq!(finder(&memory, &signature).location_at(DELTA), None);
+    }
+}
+
+#[test]
+fn what_is_there_instead_of_a_kernel_is_told() {
+    let signature = signature();
+    let prove = |memory: &TestMemory| finder(memory, &signature).prove(DELTA);
+    assert!(matches!(prove(&kernel()), Proof::Kernel(_)));
+    let mut zeroed = kernel();
+    zeroed.put(IMAGE + BANNER_AT, &[0; BANNER.len()]);
+    let at = PhysAddr::new(IMAGE + BANNER_AT);
+    assert_eq!(prove(&zeroed), Proof::Other(Contents::Zeroes, at));
+    let mut no_banner = kernel();
+    no_banner.remove_page(IMAGE + BANNER_AT);
+    assert!(matches!(prove(&no_banner), Proof::Kernel(_)), "a page that is not in the dump speaks against nothing");
+    let mut no_root = kernel();
+    no_root.remove_page(IMAGE + ROOT_AT);
+    assert!(matches!(prove(&no_root), Proof::Unreadable(_)));
+    let mut damaged = kernel();
+    damaged.put_u64(IMAGE + ROOT_AT + 511 * 8, 0);
+    assert!(matches!(prove(&damaged), Proof::NotRunning(_)));
+    assert!(matches!(prove(&TestMemory::default()), Proof::Unreadable(_)));
+}
+
+#[test]
+fn memory_counts_where_vmcoreinfo_contradicts_it() {
+    let signature = signature();
+    let memory = kernel();
+    let proved = finder(&memory, &signature).location_at(DELTA).unwrap();
+    let reconciled = |claimed| {
+        let mut gaps = Vec::new();
+        (reconcile(claimed, proved, &mut gaps), gaps.len())
+    };
+    assert_eq!(reconciled(proved), ((proved, FoundBy::Vmcoreinfo), 0));
+    assert_eq!(reconciled(KernelLocation { page_levels: 5, ..proved }), ((proved, FoundBy::Vmcoreinfo), 1));
+    let elsewhere = KernelLocation { root: PhysAddr::new(0x1000), ..proved };
+    assert_eq!(reconciled(elsewhere), ((proved, FoundBy::Vmcoreinfo), 1));
+    let encrypted = KernelLocation { mask: proved.mask.without(1 << 47), ..proved };
+    assert_eq!(reconciled(encrypted), ((proved, FoundBy::Vmcoreinfo), 1));
+    let moved = KernelLocation { kaslr_offset: 0, ..proved };
+    assert_eq!(reconciled(moved), ((proved, FoundBy::Banner), 1));
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use vmcore_memory::{PageLevel, Pfn, PhysAddr};
 
-use super::{SwapEntry, SwapLayout};
+use super::{PhysicalMask, SwapEntry, SwapLayout};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
@@ -15,8 +15,6 @@ const PAGE_SIZE_BIT: u64 = 1 << 7;
 /// `_PAGE_PROTNONE`: the global bit, reused while the present bit is clear.
 const PROTNONE: u64 = 1 << 8;
 const NO_EXECUTE: u64 = 1 << 63;
-/// Bits 12 to 51: the physical address.
-const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 /// A raw page-table entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,22 +71,30 @@ impl Entry {
         self.0 & NO_EXECUTE == 0
     }
 
-    /// What the entry means at `level`, on a kernel with this swap layout.
+    /// What the entry means at `level`, on a kernel with this swap layout that encrypts no memory.
     #[must_use]
     pub fn meaning(self, level: PageLevel, swap: &SwapLayout) -> Meaning {
+        self.meaning_under(PhysicalMask::ALL, level, swap)
+    }
+
+    /// As [`Entry::meaning`], where `mask` says which bits are the address.
+    #[must_use]
+    pub fn meaning_under(self, mask: PhysicalMask, level: PageLevel, swap: &SwapLayout) -> Meaning {
         if self.0 == 0 {
             return Meaning::Empty;
         }
         let leaf_size = self.leaf_size(level);
         if self.0 & PRESENT != 0 {
             return match leaf_size {
-                Some(size) => Meaning::Page { address: self.page(size), size },
-                None => Meaning::Table(PhysAddr::new(self.0 & ADDRESS_MASK)),
+                // Bit 12 of a huge entry is PAT, so the address is masked to the page's own size.
+                Some(size) => Meaning::Page { address: first_byte(mask.address(self.0), size), size },
+                None => Meaning::Table(PhysAddr::new(mask.address(self.0))),
             };
         }
+        let page = |size| first_byte(mask.inverted_address(self.0), size);
         match leaf_size {
-            Some(size) if self.0 & PROTNONE != 0 => Meaning::ProtNone { address: self.inverted().page(size), size },
-            Some(size) if level != PageLevel::Pte => Meaning::Invalidated { address: self.inverted().page(size), size },
+            Some(size) if self.0 & PROTNONE != 0 => Meaning::ProtNone { address: page(size), size },
+            Some(size) if level != PageLevel::Pte => Meaning::Invalidated { address: page(size), size },
             _ => Meaning::Swap(swap.decode(self.0)),
         }
     }
@@ -101,17 +107,6 @@ impl Entry {
             PageLevel::Pud if self.0 & PAGE_SIZE_BIT != 0 => Some(1 << 30),
             _ => None,
         }
-    }
-
-    /// Bit 12 of a huge entry is PAT, so the address is masked to the page's own size.
-    const fn page(self, size: u64) -> PhysAddr {
-        PhysAddr::new(self.0 & ADDRESS_MASK & !(size - 1))
-    }
-
-    /// Entries that are not present but not empty hold the frame inverted as a defence against L1TF
-    /// (`asm/pgtable-invert.h`), which shows in the topmost address bit being set.
-    const fn inverted(self) -> Self {
-        if self.0 & (1 << 51) != 0 { Self(self.0 ^ ADDRESS_MASK) } else { self }
     }
 
     /// The flag bits of a present entry, in words, such as `present writable user accessed dirty`.
@@ -128,6 +123,11 @@ impl Entry {
         let set: Vec<_> = names.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name).collect();
         set.join(" ")
     }
+}
+
+/// The first byte of the page of `size` bytes that holds `address`.
+const fn first_byte(address: u64, size: u64) -> PhysAddr {
+    PhysAddr::new(address & !(size - 1))
 }
 
 impl fmt::Debug for Entry {
@@ -180,6 +180,7 @@ mod tests {
     use super::*;
 
     const SWAP: SwapLayout = SwapLayout::for_tests(22);
+    const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
     #[test]
     fn present_entries_by_level() {
@@ -203,6 +204,17 @@ mod tests {
             entry.meaning(PageLevel::Pmd, &SWAP),
             Meaning::Invalidated { address: PhysAddr::new(0x1220_0000), size: 2 << 20 }
         );
+    }
+
+    #[test]
+    fn encryption_does_not_change_what_an_entry_means() {
+        let mask = PhysicalMask::of_memory_up_to(PhysAddr::new(1 << 30)).without(1 << 51);
+        let meaning = |raw: u64, level| Entry::new(raw | 1 << 51).meaning_under(mask, level, &SWAP);
+        assert_eq!(meaning(0x5067, PageLevel::Pmd), Meaning::Table(PhysAddr::new(0x5000)));
+        let address = PhysAddr::new(0x1220_0000);
+        assert_eq!(meaning(0x1220_10e7, PageLevel::Pmd), Meaning::Page { address, size: 2 << 20 });
+        let inverted = !0x1220_0000 & ADDRESS_MASK & !(1 << 51);
+        assert_eq!(meaning(inverted | 0xe6, PageLevel::Pmd), Meaning::Invalidated { address, size: 2 << 20 });
     }
 
     #[test]

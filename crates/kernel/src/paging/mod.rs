@@ -7,9 +7,11 @@
 //! Sources: `arch/x86/include/asm/pgtable_64.h`, `include/linux/swapops.h`.
 
 mod entry;
+mod physical_mask;
 mod swap;
 mod walk;
 
 pub use entry::{Entry, Meaning};
+pub use physical_mask::PhysicalMask;
 pub use swap::{MigrationKind, SwapEntry, SwapLayout, SwapMeaning};
 pub use walk::{Outcome, PageTables, Step, Walk};

@@ -2,7 +2,7 @@
 
 use vmcore_memory::{PageLevel, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
-use super::{Entry, Meaning, SwapLayout};
+use super::{Entry, Meaning, PhysicalMask, SwapLayout};
 
 /// A set of page tables: the kernel's, or one process's.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct PageTables {
     pub root: PhysAddr,
     /// 5 with `la57`, else 4.
     pub levels: u8,
+    /// Which bits of entries are addresses.
+    pub mask: PhysicalMask,
 }
 
 /// One entry that a walk read.
@@ -128,7 +130,7 @@ impl PageTables {
                 Ok(raw) => Entry::new(raw),
                 Err(error) => return Outcome::Unreadable(level, error),
             };
-            let meaning = entry.meaning(level, swap);
+            let meaning = entry.meaning_under(self.mask, level, swap);
             record(Step { level, entry_address, entry, meaning });
             match meaning {
                 Meaning::Table(next) => table = next,
@@ -172,7 +174,7 @@ mod tests {
         ]))
     }
 
-    const ROOT: PageTables = PageTables { root: PhysAddr::new(0x1000), levels: 4 };
+    const ROOT: PageTables = PageTables { root: PhysAddr::new(0x1000), levels: 4, mask: PhysicalMask::ALL };
 
     #[test]
     fn a_mapped_address_keeps_its_page_offset() {
@@ -198,6 +200,17 @@ mod tests {
         let walk = ROOT.walk(&Tables(HashMap::from([(0x1008, 0x2067)])), USER, &SWAP);
         assert!(matches!(walk.outcome, Outcome::Unreadable(PageLevel::Pud, _)));
         assert_eq!(walk.steps.len(), 1);
+    }
+
+    #[test]
+    fn tables_of_a_machine_that_encrypts_memory() {
+        const C_BIT: u64 = 1 << 47;
+        let mut tables = four_levels(0x1234_5067);
+        tables.0.values_mut().for_each(|entry| *entry |= C_BIT);
+        let end = PhysAddr::new(0x1_0000_0000);
+        let encrypted = PageTables { mask: PhysicalMask::of_memory_up_to(end), ..ROOT };
+        assert_eq!(encrypted.translate(&tables, USER), Ok(PhysAddr::new(0x1234_5090)));
+        assert!(ROOT.translate(&tables, USER).is_err());
     }
 
     #[test]

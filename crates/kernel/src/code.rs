@@ -3,19 +3,19 @@
 //! Code is in the kernel image, in modules, and in memory that the kernel generated: ftrace trampolines (copies of
 //! `ftrace_caller` or `ftrace_regs_caller`, which unwind by the original's entries), BPF programs, probes.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use vmcore_debuginfo::{CallFrames, CfaBase, SourceFrame, Vmlinux};
 use vmcore_memory::VirtAddr;
 use vmcore_unwind::CfiRow;
-use vmcore_unwind::orc::{OrcEntry, OrcLayout, OrcTable};
+use vmcore_unwind::orc::OrcEntry;
 
+use crate::Gap;
 use crate::address_space::AddressSpace;
 use crate::ftrace::Trampolines;
-use crate::layout::Resolver;
 use crate::modules::{Module, Modules};
+use crate::unwind_tables::UnwindTables;
 
 /// All code of one kernel.
 pub(crate) struct Code<'a> {
@@ -23,9 +23,7 @@ pub(crate) struct Code<'a> {
     kaslr_offset: u64,
     /// Link-time ranges of the image's code.
     text: Vec<(VirtAddr, VirtAddr)>,
-    orc_layout: OrcLayout,
-    orc_ips: Option<(VirtAddr, Cow<'a, [u8]>)>,
-    orc_entries: Option<Cow<'a, [u8]>>,
+    orc: UnwindTables<'a>,
     call_frames: OnceLock<Option<CallFrames<'a>>>,
     pub(crate) modules: Modules,
     pub(crate) trampolines: OnceLock<Trampolines>,
@@ -43,7 +41,7 @@ pub struct SymbolName {
 }
 
 impl<'a> Code<'a> {
-    pub(crate) fn new(vmlinux: &'a Vmlinux, kaslr_offset: u64, modules: Modules) -> Self {
+    pub(crate) fn new(vmlinux: &'a Vmlinux, kaslr_offset: u64, modules: Modules, gaps: &mut Vec<Gap>) -> Self {
         let symbols = vmlinux.symbols();
         // The .init.text of a running kernel has been freed, but the boot CPU's idle task was called from it.
         let text = [("_stext", "_etext"), ("_text", "_etext"), ("_sinittext", "_einittext")]
@@ -54,18 +52,11 @@ impl<'a> Code<'a> {
             vmlinux,
             kaslr_offset,
             text,
-            orc_layout: orc_layout(vmlinux),
-            orc_ips: vmlinux.section(".orc_unwind_ip").map(|section| (section.address, section.data)),
-            orc_entries: vmlinux.section(".orc_unwind").map(|section| section.data),
+            orc: UnwindTables::read(vmlinux, gaps),
             call_frames: OnceLock::new(),
             modules,
             trampolines: OnceLock::new(),
         }
-    }
-
-    /// Whether the vmlinux has ORC tables at all.
-    pub(crate) fn has_orc(&self) -> bool {
-        self.orc_ips.is_some() && self.orc_entries.is_some()
     }
 
     pub(crate) fn link_address(&self, pc: VirtAddr) -> VirtAddr {
@@ -87,15 +78,14 @@ impl<'a> Code<'a> {
             return self.image_orc(pc);
         }
         if let Some(module) = self.modules.find(pc) {
-            return self.modules.orc(memory, module, self.orc_layout)?.find(pc);
+            return self.modules.orc(memory, module, self.orc.format()?)?.find(pc);
         }
         let original = self.trampolines(memory).original(pc)?;
         self.is_image_text(original).then(|| self.image_orc(original))?
     }
 
     fn image_orc(&self, pc: VirtAddr) -> Option<OrcEntry> {
-        let (address, ips) = self.orc_ips.as_ref()?;
-        OrcTable::new(ips, *address, self.orc_entries.as_ref()?, self.orc_layout).find(self.link_address(pc))
+        self.orc.find(self.link_address(pc))
     }
 
     /// DWARF call-frame information for code of the image. The index is built when it is first needed.
@@ -180,28 +170,4 @@ fn is_executable(memory: &AddressSpace<'_>, pc: VirtAddr) -> bool {
     }
     let Some(tables) = memory.tables() else { return false };
     tables.is_executable(memory.physical(), pc)
-}
-
-/// Which bits of an ORC entry mean what: by the members of `struct orc_entry`, else by `.orc_header`, which has been
-/// there since the last change (6.4), else by whether any entry uses the bit that only 6.3 has.
-fn orc_layout(vmlinux: &Vmlinux) -> OrcLayout {
-    let types = Resolver::new(vmlinux.types()).types();
-    if let Some(kind) = types.member("orc_entry", "type") {
-        return match kind.bit_size {
-            Some(3) => OrcLayout::Type3,
-            _ if types.has_member("orc_entry", "signal") => OrcLayout::SignalEnd,
-            _ => OrcLayout::End,
-        };
-    }
-    if vmlinux.section(".orc_header").is_some() {
-        return OrcLayout::Type3;
-    }
-    let entries = vmlinux.section(".orc_unwind");
-    let uses_bit_11 = entries.is_some_and(|entries| {
-        entries
-            .data
-            .chunks_exact(6)
-            .any(|entry| vmcore_memory::le_u16(entry, 4).is_some_and(|bits| bits >> 11 & 1 != 0))
-    });
-    if uses_bit_11 { OrcLayout::SignalEnd } else { OrcLayout::End }
 }

@@ -89,7 +89,7 @@ impl<'a> Kernel<'a> {
             found_by,
             release: release.map(str::to_owned),
             build_id,
-            code: Code::new(vmlinux, kaslr_offset, modules),
+            code: Code::new(vmlinux, kaslr_offset, modules, &mut gaps),
             swap: swap_layout(vmlinux, page_levels),
             task_layout: TaskLayout::resolve(types)?,
             run_queue_layout: RunQueueLayout::resolve(types)?,
@@ -192,12 +192,6 @@ impl<'a> Kernel<'a> {
 
     pub(crate) fn code(&self) -> &Code<'a> {
         &self.code
-    }
-
-    /// Whether stacks can be walked by ORC tables.
-    #[must_use]
-    pub fn has_orc(&self) -> bool {
-        self.code.has_orc()
     }
 
     /// The run-time address of a symbol of the image. For a per-CPU variable use [`Kernel::percpu_symbol`].

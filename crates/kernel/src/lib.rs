@@ -43,6 +43,7 @@ mod task_state;
 mod tasks;
 #[cfg(test)]
 mod test_memory;
+mod unwind_tables;
 mod uptime;
 mod utsname;
 mod vmcoreinfo_scan;

@@ -135,6 +135,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             Base::R13 => register(|r| r.r13),
             Base::Di => register(|r| r.rdi),
             Base::Dx => register(|r| r.rdx),
+            Base::Ax => register(|r| r.rax),
             Base::Undefined | Base::PrevSp => None,
         };
         let Some(base) = base else { return Ok(None) };

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use vmcore_debuginfo::{LoadedModule, ModuleDebug, ModuleFiles};
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
-use vmcore_unwind::orc::{ENTRY_SIZE, OrcLayout, OrcTable};
+use vmcore_unwind::orc::{ENTRY_SIZE, OrcFormat, OrcTable};
 
 use crate::layout::{Field, Resolver};
 use crate::{Gap, LayoutError, list::list};
@@ -97,16 +97,9 @@ pub struct Module {
     symbol_count: u64,
     orc_count: u64,
     symbols: OnceLock<ModuleSymbols>,
-    orc: OnceLock<Option<OrcBytes>>,
+    orc: OnceLock<Option<OrcTable<'static>>>,
     /// Its file, or why those that were found do not serve.
     debug: OnceLock<Result<ModuleDebug, Vec<String>>>,
-}
-
-/// A module's ORC tables, read from memory.
-struct OrcBytes {
-    ips: Vec<u8>,
-    ips_address: VirtAddr,
-    entries: Vec<u8>,
 }
 
 impl Module {
@@ -208,20 +201,24 @@ impl Modules {
         &self,
         memory: &M,
         module: &'a Module,
-        layout: OrcLayout,
-    ) -> Option<OrcTable<'a>> {
-        let bytes = module.orc.get_or_init(|| self.read_orc(memory, module)).as_ref()?;
-        Some(OrcTable::new(&bytes.ips, bytes.ips_address, &bytes.entries, layout))
+        format: OrcFormat,
+    ) -> Option<&'a OrcTable<'static>> {
+        module.orc.get_or_init(|| self.read_orc(memory, module, format)).as_ref()
     }
 
-    fn read_orc<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Option<OrcBytes> {
+    fn read_orc<M: ReadVirtual + ?Sized>(
+        &self,
+        memory: &M,
+        module: &Module,
+        format: OrcFormat,
+    ) -> Option<OrcTable<'static>> {
         let layout = &self.layout;
         let count = module.orc_count;
         let ips_address = layout.orc_unwind_ip?.read_pointer(memory, module.address).ok()?;
         let entries_address = layout.orc_unwind?.read_pointer(memory, module.address).ok()?;
         let ips = memory.read_bytes(ips_address, count * 4).ok()?;
         let entries = memory.read_bytes(entries_address, count * ENTRY_SIZE as u64).ok()?;
-        Some(OrcBytes { ips, ips_address, entries })
+        Some(OrcTable::new(ips, ips_address, entries, format))
     }
 }
 

@@ -1,20 +1,11 @@
-//! One ORC entry, in any of its three bit layouts.
+//! One ORC entry, in any of its formats.
 
 use vmcore_memory::le_u16;
 
+use super::{OrcFormat, OrcLayout, OrcNumbering};
+
 /// `sizeof(struct orc_entry)` in bytes; it is packed.
 pub const ENTRY_SIZE: usize = 6;
-
-/// Which bits of an entry mean what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrcLayout {
-    /// `type:2 end:1`, up to 6.2.
-    End,
-    /// `type:2 signal:1 end:1`, 6.3.
-    SignalEnd,
-    /// `type:3 signal:1`, since 6.4.
-    Type3,
-}
 
 /// The register that an offset is added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +14,8 @@ pub enum Base {
     Undefined,
     /// The previous frame's stack pointer (the CFA).
     PrevSp,
+    /// RAX.
+    Ax,
     /// RDX.
     Dx,
     /// RDI.
@@ -42,18 +35,19 @@ pub enum Base {
 }
 
 impl Base {
-    const fn from_bits(bits: u16) -> Option<Self> {
-        Some(match bits & 0xf {
-            0 => Self::Undefined,
-            1 => Self::PrevSp,
-            2 => Self::Dx,
-            3 => Self::Di,
-            4 => Self::Bp,
-            5 => Self::Sp,
-            6 => Self::R10,
-            7 => Self::R13,
-            8 => Self::BpIndirect,
-            9 => Self::SpIndirect,
+    const fn from_bits(bits: u16, numbering: OrcNumbering) -> Option<Self> {
+        Some(match (numbering, bits & 0xf) {
+            (_, 0) => Self::Undefined,
+            (OrcNumbering::PrevSpFirst, 1) | (OrcNumbering::AxFirst, 8) => Self::PrevSp,
+            (OrcNumbering::PrevSpFirst, 10) | (OrcNumbering::AxFirst, 1) => Self::Ax,
+            (_, 2) => Self::Dx,
+            (OrcNumbering::PrevSpFirst, 3) | (OrcNumbering::AxFirst, 5) => Self::Di,
+            (_, 4) => Self::Bp,
+            (OrcNumbering::PrevSpFirst, 5) | (OrcNumbering::AxFirst, 3) => Self::Sp,
+            (_, 6) => Self::R10,
+            (_, 7) => Self::R13,
+            (OrcNumbering::PrevSpFirst, 8) | (OrcNumbering::AxFirst, 10) => Self::BpIndirect,
+            (_, 9) => Self::SpIndirect,
             _ => return None,
         })
     }
@@ -103,18 +97,18 @@ pub struct OrcEntry {
 impl OrcEntry {
     /// Decodes one entry; `None` for values that no kernel has written.
     #[must_use]
-    pub fn decode(bytes: &[u8], layout: OrcLayout) -> Option<Self> {
+    pub fn decode(bytes: &[u8], format: OrcFormat) -> Option<Self> {
         let sp_offset = le_u16(bytes, 0)?.cast_signed();
         let bp_offset = le_u16(bytes, 2)?.cast_signed();
         let bits = le_u16(bytes, 4)?;
-        let sp_base = Base::from_bits(bits)?;
-        let frame_pointer = match Base::from_bits(bits >> 4)? {
+        let sp_base = Base::from_bits(bits, format.numbering)?;
+        let frame_pointer = match Base::from_bits(bits >> 4, format.numbering)? {
             Base::Undefined => FramePointer::Unchanged,
             Base::PrevSp => FramePointer::FromCfa(bp_offset),
             Base::Bp => FramePointer::FromBp(bp_offset),
             _ => return None,
         };
-        let (kind, signal) = kind_and_signal(bits, layout, sp_base)?;
+        let (kind, signal) = kind_and_signal(bits, format.layout, sp_base)?;
         Some(Self { sp_base, sp_offset, frame_pointer, kind, signal })
     }
 
@@ -165,6 +159,10 @@ fn kind_and_signal(bits: u16, layout: OrcLayout, sp_base: Base) -> Option<(Kind,
 mod tests {
     use super::*;
 
+    fn old(layout: OrcLayout) -> OrcFormat {
+        OrcFormat { layout, numbering: OrcNumbering::PrevSpFirst }
+    }
+
     fn entry(sp_offset: i16, bp_offset: i16, bits: u16) -> [u8; 6] {
         let mut bytes = [0; 6];
         bytes[..2].copy_from_slice(&sp_offset.to_le_bytes());
@@ -184,13 +182,13 @@ mod tests {
         };
         for (layout, kind) in [(OrcLayout::End, 0), (OrcLayout::SignalEnd, 0), (OrcLayout::Type3, 2)] {
             let bytes = entry(16, -16, 5 | 1 << 4 | kind << 8);
-            assert_eq!(OrcEntry::decode(&bytes, layout), Some(expected), "{layout:?}");
+            assert_eq!(OrcEntry::decode(&bytes, old(layout)), Some(expected), "{layout:?}");
         }
     }
 
     #[test]
     fn the_outermost_frame_in_each_layout() {
-        let kind = |bits, layout| OrcEntry::decode(&entry(0, 0, bits), layout).map(|entry| entry.kind);
+        let kind = |bits, layout| OrcEntry::decode(&entry(0, 0, bits), old(layout)).map(|entry| entry.kind);
         assert_eq!(kind(1 << 10, OrcLayout::End), Some(Kind::EndOfStack));
         assert_eq!(kind(1 << 11, OrcLayout::SignalEnd), Some(Kind::EndOfStack));
         assert_eq!(kind(1 << 8, OrcLayout::Type3), Some(Kind::EndOfStack));
@@ -200,7 +198,7 @@ mod tests {
 
     #[test]
     fn saved_registers_mean_an_exact_address() {
-        let decode = |bits, layout| OrcEntry::decode(&entry(0, 0, bits), layout).map(|e| (e.kind, e.signal));
+        let decode = |bits, layout| OrcEntry::decode(&entry(0, 0, bits), old(layout)).map(|e| (e.kind, e.signal));
         assert_eq!(decode(5 | 1 << 8, OrcLayout::End), Some((Kind::Regs, true)));
         assert_eq!(decode(5 | 2 << 8 | 1 << 10, OrcLayout::SignalEnd), Some((Kind::PartialRegs, true)));
         assert_eq!(decode(5 | 3 << 8 | 1 << 11, OrcLayout::Type3), Some((Kind::Regs, true)));
@@ -208,9 +206,28 @@ mod tests {
 
     #[test]
     fn values_that_no_kernel_writes_are_refused() {
-        assert_eq!(OrcEntry::decode(&entry(0, 0, 10), OrcLayout::Type3), None);
-        assert_eq!(OrcEntry::decode(&entry(0, 0, 5 | 2 << 4), OrcLayout::Type3), None);
-        assert_eq!(OrcEntry::decode(&entry(0, 0, 5 | 7 << 8), OrcLayout::Type3), None);
-        assert_eq!(OrcEntry::decode(&[0; 5], OrcLayout::End), None);
+        assert_eq!(OrcEntry::decode(&entry(0, 0, 11), old(OrcLayout::Type3)), None);
+        assert_eq!(OrcEntry::decode(&entry(0, 0, 5 | 2 << 4), old(OrcLayout::Type3)), None);
+        assert_eq!(OrcEntry::decode(&entry(0, 0, 5 | 7 << 8), old(OrcLayout::Type3)), None);
+        assert_eq!(OrcEntry::decode(&[0; 5], old(OrcLayout::End)), None);
+    }
+
+    #[test]
+    fn registers_in_each_numbering() {
+        let base = |bits: u16, numbering| {
+            let format = OrcFormat { layout: OrcLayout::Type3, numbering };
+            OrcEntry::decode(&entry(0, 0, bits | 2 << 8), format).map(|entry| entry.sp_base)
+        };
+        let of = |numbering| (0..11_u16).map(|bits| base(bits, numbering)).collect::<Option<Vec<_>>>().unwrap();
+        let old = of(OrcNumbering::PrevSpFirst);
+        use Base::*;
+        assert_eq!(old, [Undefined, PrevSp, Dx, Di, Bp, Sp, R10, R13, BpIndirect, SpIndirect, Ax]);
+        let new = of(OrcNumbering::AxFirst);
+        assert_eq!(new, [Undefined, Ax, Dx, Sp, Bp, Di, R10, R13, PrevSp, SpIndirect, BpIndirect]);
+        assert_eq!(base(11, OrcNumbering::AxFirst), None);
+        // From the table of a 7.3 kernel: RBP is saved below the CFA.
+        let format = OrcFormat { layout: OrcLayout::Type3, numbering: OrcNumbering::AxFirst };
+        let saved = OrcEntry::decode(&entry(16, -16, 0x283), format).map(|entry| entry.frame_pointer);
+        assert_eq!(saved, Some(FramePointer::FromCfa(-16)));
     }
 }

@@ -1,6 +1,6 @@
 //! ORC, the kernel's own unwind format.
 //!
-//! Two parallel tables, sorted by address when the kernel is linked. `.orc_unwind_ip` holds one `s32` an entry: the code
+//! Two parallel tables, in the order of addresses once the kernel runs. `.orc_unwind_ip` holds one `s32` an entry: the code
 //! address relative to the place of the `s32` itself. `.orc_unwind` holds 6 bytes an entry:
 //!
 //! ```text
@@ -11,11 +11,21 @@
 //! 6.4 and later   sp_reg  bp_reg  type:3 signal:1
 //! ```
 //!
-//! Changed by kernel commits ffb1b4a41016 ("x86/unwind/orc: Add 'signal' field to ORC metadata") and fb799447ae29
+//! `sp_reg` and `bp_reg` are numbers of registers:
+//!
+//! ```text
+//!                 0     1        2   3   4   5   6    7    8            9            10
+//! up to 7.0       none  prev sp  dx  di  bp  sp  r10  r13  bp indirect  sp indirect  ax (where it was backported)
+//! 7.1 and later   none  ax       dx  sp  bp  di  r10  r13  prev sp      sp indirect  bp indirect
+//! ```
+//!
+//! Bits were changed by kernel commits ffb1b4a41016 ("x86/unwind/orc: Add 'signal' field to ORC metadata") and fb799447ae29
 //! ("x86,objtool: Split `UNWIND_HINT_EMPTY` in two").
 
 mod entry;
+mod format;
 mod table;
 
-pub use entry::{Base, ENTRY_SIZE, FramePointer, Kind, OrcEntry, OrcLayout};
+pub use entry::{Base, ENTRY_SIZE, FramePointer, Kind, OrcEntry};
+pub use format::{FormatError, FormatHints, OrcFormat, OrcLayout, OrcNumbering};
 pub use table::OrcTable;

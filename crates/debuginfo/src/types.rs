@@ -5,6 +5,7 @@ mod dwarf;
 mod graph;
 mod path;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use btf::Btf;
@@ -196,21 +197,19 @@ impl Types {
         }
     }
 
-    /// The length of the array of pointers to `struct struct_name`, where there is one such array type: BTF has the
-    /// types of all arrays, though not which variables have them. `None` where there is none, where there are several
-    /// of different lengths, and for types from DWARF.
+    /// The lengths of all array types of pointers to `struct struct_name`, each once, in ascending order: BTF has the
+    /// types of all arrays, though not which variables have them. Empty for types from DWARF.
     #[must_use]
-    pub fn pointer_array_len(&self, struct_name: &str) -> Option<u64> {
-        let graph = self.graph()?;
-        let wanted = graph.find(graph::Tag::Struct, struct_name)?;
+    pub fn pointer_array_lens(&self, struct_name: &str) -> Vec<u64> {
+        let Some(graph) = self.graph() else { return Vec::new() };
+        let Some(wanted) = graph.find(graph::Tag::Struct, struct_name) else { return Vec::new() };
         let len = |array: TypeRef| {
             let Node::Array { element, len } = graph.node(array)? else { return None };
             let Node::Pointer { target } = graph::strip(graph, element)?.1 else { return None };
             (graph::strip(graph, target)?.0 == wanted && len != 0).then_some(len)
         };
-        let mut lens = graph.arrays().into_iter().filter_map(len);
-        let first = lens.next()?;
-        lens.all(|other| other == first).then_some(first)
+        let lens: BTreeSet<u64> = graph.arrays().into_iter().filter_map(len).collect();
+        lens.into_iter().collect()
     }
 
     fn variable(&self, name: &str) -> Option<(&dyn TypeGraph, TypeRef)> {

@@ -1,7 +1,7 @@
 //! What a faulting CPU waits for: the page-table entry at its address, the page behind it, the head of that page.
 
 use vmcore_kernel::Page;
-use vmcore_kernel::paging::{Meaning, Outcome, Walk};
+use vmcore_kernel::paging::{Meaning, Outcome, SwapMeaning, Walk};
 use vmcore_memory::{ReadError, VirtAddr};
 
 use crate::{Evidence, Place, Reader, Value, evidence};
@@ -111,6 +111,10 @@ fn classify(walk: &Walk) -> Entry {
         (Outcome::Unreadable(level, error), _) => Entry::Unknown(format!("the {level} entry cannot be read: {error}")),
         (_, Some((_, Meaning::Invalidated { .. }))) => Entry::Waits,
         (_, Some((_, Meaning::Swap(swap)))) if swap.is_migration() => Entry::Waits,
+        // It may be one that waits: nothing follows from it, neither way.
+        (_, Some((level, Meaning::Swap(swap)))) if swap.meaning == SwapMeaning::Unknown => {
+            Entry::Unknown(format!("what its {level} entry stands for is not known: {swap}"))
+        }
         (_, Some((level, meaning))) => Entry::Other(format!("its {level} entry says: {meaning}")),
         (_, None) => Entry::Other("it is not an address that this machine can map".to_owned()),
     }

@@ -138,6 +138,18 @@ fn a_present_entry_is_no_livelock() {
 }
 
 #[test]
+fn an_entry_of_unknown_meaning_is_unknown_not_another_entry() {
+    let mut world = World::livelock();
+    world.memory.no_swap_types = true;
+    let diagnosis = world.judge();
+    // Nothing is refuted by what is not known.
+    assert_eq!(diagnosis.verdict.issue, LIVELOCK);
+    assert!(diagnosis.verdict.confidence < Confidence::Confirmed);
+    let said = |words: &str| diagnosis.unknown.iter().any(|unknown| unknown.contains(words));
+    assert!(said("what its pte entry stands for is not known"), "{:?}", diagnosis.unknown);
+}
+
+#[test]
 fn missing_page_tables_are_unknown_not_healthy() {
     let mut world = World::livelock();
     world.memory.entries.clear();

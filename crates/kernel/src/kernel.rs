@@ -90,7 +90,7 @@ impl<'a> Kernel<'a> {
             release: release.map(str::to_owned),
             build_id,
             code: Code::new(vmlinux, kaslr_offset, modules, &mut gaps),
-            swap: swap_layout(vmlinux, page_levels),
+            swap: SwapLayout::establish(vmlinux, page_levels, &mut gaps),
             task_layout: TaskLayout::resolve(types)?,
             run_queue_layout: RunQueueLayout::resolve(types)?,
             page_layout: PageLayout::resolve(types)?,
@@ -334,23 +334,5 @@ impl<'a> Kernel<'a> {
     pub fn string_variable(&self, name: &str, max: usize) -> Option<String> {
         let bytes = self.memory.read_c_string(self.symbol(name)?, max).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
-    }
-}
-
-/// `MAX_SWAPFILES` is the length of the pointer array `swap_info`; the rest is told by what else the kernel has.
-fn swap_layout(vmlinux: &Vmlinux, page_levels: u8) -> SwapLayout {
-    let symbols = vmlinux.symbols();
-    let types = vmlinux.types();
-    let slots = types
-        .variable_array_len("swap_info")
-        .or_else(|| symbols.size("swap_info").map(|bytes| bytes / 8))
-        // A kernel's own symbol table has no sizes, but its types have all arrays, and this is the only one of its kind.
-        .or_else(|| types.pointer_array_len("swap_info_struct"));
-    SwapLayout {
-        max_swapfiles: slots.filter(|slots| (1..32).contains(slots)),
-        hwpoison: symbols.address("memory_failure").is_some(),
-        read_exclusive: types.enumerator("PG_anon_exclusive").is_some(),
-        // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT: 52 and 46 bits of physical address with 5 and 4 levels.
-        pfn_bits: if page_levels >= 5 { 40 } else { 34 },
     }
 }

@@ -52,6 +52,8 @@ pub struct Memory {
     pub words: HashMap<u64, u64>,
     pub no_code: bool,
     pub no_page_flags: bool,
+    /// It is not known which swap types are devices.
+    pub no_swap_types: bool,
     /// Bit 31 clear: the scheduler asks for the CPU.
     pub preempt_count: Option<u32>,
 }
@@ -67,7 +69,8 @@ impl Reader for Memory {
             }
         };
         let entry = Entry::new(raw);
-        let step = Step { level, entry_address: table, entry, meaning: entry.meaning(level, &SWAP) };
+        let swap = if self.no_swap_types { SwapLayout { max_swapfiles: None, ..SWAP } } else { SWAP };
+        let step = Step { level, entry_address: table, entry, meaning: entry.meaning(level, &swap) };
         let outcome = if raw & 1 != 0 { Outcome::Mapped(table) } else { Outcome::NotMapped };
         Ok(Walk { address, steps: vec![step], outcome })
     }

@@ -9,6 +9,7 @@
 mod entry;
 mod physical_mask;
 mod swap;
+mod swap_types;
 mod walk;
 
 pub use entry::{Entry, Meaning};

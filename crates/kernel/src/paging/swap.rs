@@ -7,8 +7,7 @@
 //!
 //! The offset has been inverted since the L1TF fix (kernel commit 2f22b4cd45b6). Types below `MAX_SWAPFILES` are swap
 //! devices. Above it come, where the kernel is configured for them: `hwpoison`, the migration types (`READ`, since 5.19
-//! `READ_EXCLUSIVE`, `WRITE`), device memory, markers. `MAX_SWAPFILES` itself is not in any debug information, but it is
-//! the length of the array `swap_info`.
+//! `READ_EXCLUSIVE`, `WRITE`), device memory, markers. How `MAX_SWAPFILES` is found: `swap_types.rs`.
 //!
 //! Sources: `include/linux/swap.h`, `include/linux/swapops.h`, `arch/x86/include/asm/pgtable_64.h`.
 
@@ -140,7 +139,7 @@ impl fmt::Display for SwapEntry {
                 write!(f, "migration entry ({name}, swap type {kind}), pfn {pfn}")
             }
             SwapMeaning::Special => write!(f, "special swap entry: type {kind}, offset {offset:#x}"),
-            SwapMeaning::Unknown => write!(f, "swap entry: type {kind}, offset {offset:#x}"),
+            SwapMeaning::Unknown => write!(f, "swap entry of unknown meaning: type {kind}, offset {offset:#x}"),
         }
     }
 }

@@ -187,7 +187,7 @@ fn variables_have_a_size_and_a_length() {
 }
 
 #[test]
-fn the_only_array_of_pointers_to_a_struct_has_a_length() {
+fn arrays_of_pointers_to_a_struct_have_lengths() {
     let mut w = Writer::new();
     let int = w.int("int", 4, true);
     let array_of_pointers = |w: &mut Writer, name, lens: &[u32]| {
@@ -198,13 +198,13 @@ fn the_only_array_of_pointers_to_a_struct_has_a_length() {
         }
     };
     array_of_pointers(&mut w, "one", &[23, 0]);
-    array_of_pointers(&mut w, "two", &[5, 6]);
+    array_of_pointers(&mut w, "two", &[6, 5, 6]);
     array_of_pointers(&mut w, "none", &[]);
     let types = w.types();
-    assert_eq!(types.pointer_array_len("one"), Some(23), "a flexible array says nothing");
-    assert_eq!(types.pointer_array_len("two"), None);
-    assert_eq!(types.pointer_array_len("none"), None);
-    assert_eq!(types.pointer_array_len("int"), None);
+    assert_eq!(types.pointer_array_lens("one"), [23], "a flexible array says nothing");
+    assert_eq!(types.pointer_array_lens("two"), [5, 6]);
+    assert_eq!(types.pointer_array_lens("none"), []);
+    assert_eq!(types.pointer_array_lens("int"), []);
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub fn kallsyms(memory: &[u8]) {
     memory.resize(pages * PAGE_SIZE as usize, 0);
     let (chunk, memory) = (0..pages as u64, Flat(&memory));
     for found in scan::find(&memory, &[chunk]) {
-        if let Ok(symbols) = found.tables.decode(found.tables.base.unwrap_or_default()) {
+        if let Ok(symbols) = found.tables.decode(0) {
             let _ = (symbols.iter().count(), symbols.address("_text"));
         }
     }

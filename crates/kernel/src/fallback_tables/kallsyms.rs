@@ -9,8 +9,9 @@
 //! offsets       one i32 for each symbol, or, without CONFIG_KALLSYMS_BASE_RELATIVE, addresses, one u64 each
 //! ```
 //!
-//! The first letter of an expanded name is the symbol's type, as `nm` prints it. An offset counts from
-//! `kallsyms_relative_base`, in one of two ways. With `CONFIG_KALLSYMS_ABSOLUTE_PERCPU` (x86-64 with more than one CPU,
+//! The first letter of an expanded name is the symbol's type, as `nm` prints it. Since 7.0, which has no
+//! `kallsyms_relative_base`, an offset is signed and counts from its own place. Before, it counts from that base, in one of
+//! two ways. With `CONFIG_KALLSYMS_ABSOLUTE_PERCPU` (x86-64 with more than one CPU,
 //! up to 6.14) an offset that is not negative is an absolute value, that of a per-CPU variable, and a negative one stands
 //! for base - 1 - offset. Otherwise it is an unsigned distance; the image is not large enough for one with the highest
 //! bit. So a table with negative offsets is one of the first kind.
@@ -53,6 +54,29 @@ pub(super) enum Values<'a> {
     Relative { offsets: &'a [u8], base: u64 },
     /// `kallsyms_addresses`: run-time addresses and absolute values.
     Addresses(&'a [u8]),
+    /// `kallsyms_offsets` that count each from its own place, and the link-time address of the first.
+    PlaceRelative { offsets: &'a [u8], place: u64 },
+}
+
+/// What the numbers of [`RawTables::values`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueKind {
+    /// Offsets from this run-time address, `kallsyms_relative_base`.
+    Relative { base: u64 },
+    /// Run-time addresses.
+    Addresses,
+    /// Offsets each from its own place; the first is at this link-time address.
+    PlaceRelative { place: u64 },
+}
+
+impl ValueKind {
+    /// How many bytes the value of one symbol has.
+    pub(super) const fn width(self) -> u64 {
+        match self {
+            Self::Addresses => 8,
+            Self::Relative { .. } | Self::PlaceRelative { .. } => 4,
+        }
+    }
 }
 
 /// The tables, copied out of memory.
@@ -62,10 +86,9 @@ pub(super) struct RawTables {
     pub(super) names: Vec<u8>,
     pub(super) token_table: Vec<u8>,
     pub(super) token_index: Vec<u8>,
-    /// Offsets where there is a `base`, else addresses.
+    /// One number for each symbol.
     pub(super) values: Vec<u8>,
-    /// `kallsyms_relative_base`.
-    pub(super) base: Option<u64>,
+    pub(super) kind: ValueKind,
 }
 
 impl RawTables {
@@ -86,9 +109,10 @@ impl RawTables {
     }
 
     fn tables(&self, kaslr_offset: u64) -> Tables<'_> {
-        let values = match self.base {
-            Some(base) => Values::Relative { offsets: &self.values, base },
-            None => Values::Addresses(&self.values),
+        let values = match self.kind {
+            ValueKind::Relative { base } => Values::Relative { offsets: &self.values, base },
+            ValueKind::Addresses => Values::Addresses(&self.values),
+            ValueKind::PlaceRelative { place } => Values::PlaceRelative { offsets: &self.values, place },
         };
         let Self { count, names, token_table, token_index, .. } = self;
         Tables { count: *count, names, token_table, token_index, values, kaslr_offset }
@@ -241,6 +265,12 @@ impl Tables<'_> {
                     negative @ ..0 => base.wrapping_sub(1).wrapping_add_signed(-i64::from(negative)),
                     distance => base.wrapping_add(u64::from(distance.cast_unsigned())),
                 }
+            }
+            Values::PlaceRelative { offsets, place } => {
+                let at = at.checked_mul(4)?;
+                let offset = i64::from(le_u32(offsets, at)?.cast_signed());
+                let address = place.wrapping_add(at as u64).wrapping_add_signed(offset);
+                return Some((address, address < IMAGE_BASE));
             }
         };
         Some((run_time.wrapping_sub(self.kaslr_offset), false))

@@ -28,7 +28,7 @@ use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::identity::build_id_in_memory;
 use crate::{frames, location};
 pub use kallsyms::KallsymsError;
-use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables};
+use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables, ValueKind};
 use scan::Found;
 pub use supply::sections_from_dump;
 
@@ -135,6 +135,9 @@ fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTabl
 fn by_search(dump: &Dump) -> Option<Result<Vmlinux, FallbackTablesError>> {
     let chunks = frames::chunks(dump, MAX_PAGES);
     let image_and_symbols = |found: Found| {
+        if let ValueKind::PlaceRelative { place } = found.tables.kind {
+            return Image::at_place(dump, PhysAddr::new(place), &found.tables);
+        }
         let symbols = found.tables.decode(0).ok()?;
         Some((Image::around(dump, found.index, &symbols)?, symbols))
     };
@@ -180,6 +183,25 @@ impl<'a> Image<'a> {
         })
     }
 
+    /// The image whose `kallsyms_offsets` are at `place` and count from there, with its symbols.
+    ///
+    /// Nothing in such tables tells where the image was linked to or moved to, only what is how far from what: it is
+    /// given the address that kernels are linked to.
+    fn at_place(physical: &'a dyn ReadPhysical, place: PhysAddr, tables: &RawTables) -> Option<(Self, Kallsyms)> {
+        let at = |place: u64| RawTables { kind: ValueKind::PlaceRelative { place }, ..tables.clone() }.decode(0).ok();
+        // Far enough above the lowest address of images for all that lies before the tables.
+        let guess = IMAGE_BASE + MAX_IMAGE_SIZE;
+        let guessed = at(guess)?;
+        let start = guessed.address("_text").or_else(|| guessed.address("_stext"))?;
+        let before = guess.checked_sub(start.get())?;
+        let symbols = at(IMAGE_BASE + LINK_OFFSET + before)?;
+        let phys_base = place.get().wrapping_sub(before).wrapping_sub(LINK_OFFSET);
+        let image = Self { memory: AddressSpace::image_only(physical, phys_base), kaslr_offset: 0 };
+        let mut banner = [0; BANNER.len()];
+        image.memory.read_virtual(symbols.address("linux_banner")?, &mut banner).ok()?;
+        (banner == *BANNER).then_some((image, symbols))
+    }
+
     /// The tables, by their shape: in the image, if VMCOREINFO says where that is.
     fn search(&self, dump: &Dump, info: &Vmcoreinfo) -> Option<RawTables> {
         let start = self.memory.translate(info.symbol("_stext")?).ok()?.pfn().get();
@@ -187,7 +209,17 @@ impl<'a> Image<'a> {
         let chunks = frames::chunks(dump, MAX_PAGES).into_iter();
         let within = |frames: Range<u64>| frames.start.max(start)..frames.end.min(end);
         let chunks: Vec<_> = chunks.map(within).filter(|frames| !frames.is_empty()).collect();
-        Some(dump.pass(|| scan::find(dump, &chunks).next())?.tables)
+        let tables = dump.pass(|| scan::find(dump, &chunks).next())?.tables;
+        let kind = match tables.kind {
+            ValueKind::PlaceRelative { place } => {
+                let first = PhysAddr::new(start.checked_mul(PAGE_SIZE)?);
+                let distance = place.wrapping_sub(first.get());
+                let stext = info.symbol("_stext")?.get() & !(PAGE_SIZE - 1);
+                ValueKind::PlaceRelative { place: stext.wrapping_add(distance).wrapping_sub(self.kaslr_offset) }
+            }
+            kind => kind,
+        };
+        Some(RawTables { kind, ..tables })
     }
 
     /// The tables, where VMCOREINFO says that they are.
@@ -197,10 +229,18 @@ impl<'a> Image<'a> {
         let count = place("kallsyms_num_syms", "SYMBOL(kallsyms_num_syms)")?;
         let token_table = place("kallsyms_token_table", "SYMBOL(kallsyms_token_table)")?;
         let token_index = place("kallsyms_token_index", "SYMBOL(kallsyms_token_index)")?;
-        let relative = info.symbol("kallsyms_offsets").zip(info.symbol("kallsyms_relative_base"));
-        let values = match relative {
-            Some((offsets, _)) => offsets,
-            None => place("kallsyms_addresses", "SYMBOL(kallsyms_offsets)")?,
+        let offsets = info.symbol("kallsyms_offsets");
+        let values = match offsets {
+            Some(offsets) => offsets,
+            None => place("kallsyms_addresses", "SYMBOL(kallsyms_offsets) and no SYMBOL(kallsyms_addresses)")?,
+        };
+        let kind = match (offsets, info.symbol("kallsyms_relative_base")) {
+            (None, _) => ValueKind::Addresses,
+            (Some(_), Some(base)) => {
+                let base = self.read("kallsyms_relative_base", base, 8)?;
+                ValueKind::Relative { base: le_u64(&base, 0).unwrap_or_default() }
+            }
+            (Some(offsets), None) => ValueKind::PlaceRelative { place: offsets.get().wrapping_sub(self.kaslr_offset) },
         };
         // The tables lie together, in an order that has changed (see `scan`): each ends at the latest where another
         // one begins.
@@ -214,15 +254,13 @@ impl<'a> Image<'a> {
         if !(1..=MAX_SYMBOLS).contains(&count) {
             return Err(KallsymsError::Count(count).into());
         }
-        let size = if relative.is_some() { 4 } else { 8 };
-        let base = relative.map(|(_, base)| self.read("kallsyms_relative_base", base, 8)).transpose()?;
         Ok(RawTables {
             count,
             names: self.read("kallsyms_names", names, up_to_next(names, MAX_NAMES))?,
             token_table: self.read("kallsyms_token_table", token_table, up_to_next(token_table, MAX_TOKENS))?,
             token_index: self.read("kallsyms_token_index", token_index, scan::INDEX_LEN as u64)?,
-            values: self.read("the symbols' addresses", values, u64::from(count) * size)?,
-            base: base.and_then(|bytes| le_u64(&bytes, 0)),
+            values: self.read("the symbols' addresses", values, u64::from(count) * kind.width())?,
+            kind,
         })
     }
 

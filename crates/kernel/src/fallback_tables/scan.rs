@@ -1,19 +1,22 @@
 //! The tables of kallsyms, found in physical memory by their shape.
 //!
 //! VMCOREINFO says where they are only since 6.0 (kernel commit f09bddbd8661), and no kernel has symbols for them in
-//! the tables themselves. But they lie together, each aligned to 8 bytes, in an order that has been one of two:
+//! the tables themselves. But they lie together, each aligned to 8 bytes (since 7.0 to 4), in an order that has been one of
+//! three:
 //!
 //! ```text
 //! up to 6.3   offsets, relative_base, num_syms, names, markers, (6.2: seqs_of_names), token_table, token_index
 //!             without CONFIG_KALLSYMS_BASE_RELATIVE: addresses, num_syms, names, ...
 //! since 6.4   num_syms, names, markers, token_table, token_index, offsets, relative_base, seqs_of_names
 //!             (kernel commit 404bad70fcf7)
+//! since 7.0   num_syms, names, markers, token_table, token_index, offsets, seqs_of_names
 //! ```
 //!
 //! 1. `token_index`: 256 ascending u16 from 0 on, and before it the 256 strings that they say how long are. Nothing else
 //!    looks like this.
 //! 2. `num_syms` and `names`: going back from there, the first number that is followed by as many names and then by
-//!    `markers`, which say where every 256th name begins: u32 each (u64 before 5.0, kernel commit 80ffbaa5b1bd).
+//!    `markers`, which say where every 256th name begins: u32 each (u64 before 5.0, kernel commit 80ffbaa5b1bd). Where
+//!    the number is not padded to 8 bytes, too much could be it: there the markers are found first.
 //! 3. The symbols' addresses: at one of three places, and ascending.
 //!
 //! Source: `scripts/kallsyms.c`.
@@ -23,7 +26,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadPhysical, le_u16, le_u32, le_u64};
 
-use super::kallsyms::{MAX_SYMBOLS, RawTables, take_codes};
+use super::kallsyms::{MAX_SYMBOLS, RawTables, ValueKind, take_codes};
 use crate::address_space::{IMAGE_BASE, MAX_IMAGE_SIZE};
 
 /// `kallsyms_token_index` in bytes.
@@ -76,19 +79,28 @@ fn tokens_in(physical: &dyn ReadPhysical, frame: Pfn) -> Vec<Tokens> {
     if physical.read_physical(start, &mut page).is_err() {
         return Vec::new();
     }
-    let words = page.as_chunks::<8>().0.iter().zip((0..).step_by(8));
+    let words = page.as_chunks::<4>().0;
+    let following = words.iter().skip(1).map(Some).chain([None]);
     words
-        .filter(|(word, _)| begins_index(word))
+        .iter()
+        .zip(following)
+        .zip((0..).step_by(4))
+        .filter(|((word, next), _)| begins_index(**word, *next))
         .filter_map(|(_, at)| tokens_at(physical, start.checked_add(at)?))
         .collect()
 }
 
-/// 0, and then three numbers that ascend: true of few places.
-fn begins_index(word: &[u8; 8]) -> bool {
-    let word = u64::from_le_bytes(*word);
-    let (second, third, fourth) = (word >> 16 & 0xffff, word >> 32 & 0xffff, word >> 48);
+/// 0, and then three numbers that ascend: true of few places. The last two are in the next word, which may be on another
+/// page.
+fn begins_index(word: [u8; 4], next: Option<&[u8; 4]>) -> bool {
+    let word = u32::from_le_bytes(word);
     // This runs for every word of the memory: what most of them are not is asked first.
-    word & 0xffff == 0 && second != 0 && second < third && third < fourth && fourth <= 3 * (MAX_TOKEN as u64 + 1)
+    if word & 0xffff != 0 || word == 0 {
+        return false;
+    }
+    let Some(next) = next.map(|next| u32::from_le_bytes(*next)) else { return true };
+    let (second, third, fourth) = (word >> 16, next & 0xffff, next >> 16);
+    second < third && third < fourth && fourth <= 3 * (MAX_TOKEN as u32 + 1)
 }
 
 fn tokens_at(physical: &dyn ReadPhysical, index_at: PhysAddr) -> Option<Tokens> {
@@ -100,10 +112,10 @@ fn tokens_at(physical: &dyn ReadPhysical, index_at: PhysAddr) -> Option<Tokens> 
     if !ascending {
         return None;
     }
-    let most = (last + MAX_TOKEN + 1).next_multiple_of(8);
+    let most = (last + MAX_TOKEN + 1).next_multiple_of(4);
     let before = read_before(physical, index_at, most as u64);
     // Where the table begins depends on the length of the last token.
-    let table = ((last + 1).next_multiple_of(8)..=most).step_by(8).find_map(|len| {
+    let table = ((last + 1).next_multiple_of(4)..=most).step_by(4).find_map(|len| {
         let table = before.get(before.len().checked_sub(len)?..)?;
         are_tokens(table, &starts).then_some(table)
     })?;
@@ -148,18 +160,18 @@ fn read_before(physical: &dyn ReadPhysical, end: PhysAddr, max: u64) -> Vec<u8> 
 fn tables(physical: &dyn ReadPhysical, tokens: Tokens) -> Option<Found> {
     let Tokens { table_at, table, index_at, index } = tokens;
     let before = read_before(physical, table_at, MAX_BEFORE);
-    let names = find_names(&before)?;
+    let names = find_names(&before).or_else(|| names_before_markers(&before))?;
     let count_at = table_at.checked_sub((before.len() - names.count_at) as u64)?;
     let names_bytes = before.get(names.range)?.to_vec();
     let behind = index_at.checked_add(INDEX_LEN as u64)?;
-    let tables = values(physical, count_at, behind, names.count).into_iter().find_map(|(values, base)| {
+    let tables = values(physical, count_at, behind, names.count).into_iter().find_map(|(values, kind)| {
         let tables = RawTables {
             count: names.count,
             names: names_bytes.clone(),
             token_table: table.clone(),
             token_index: index.clone(),
             values,
-            base,
+            kind,
         };
         tables.addresses_ascend().then_some(tables)
     })?;
@@ -185,6 +197,29 @@ fn find_names(bytes: &[u8]) -> Option<Names> {
     })
 }
 
+/// The same where tables are aligned to 4 bytes, and `markers` ends where `bytes` does.
+fn names_before_markers(bytes: &[u8]) -> Option<Names> {
+    let words = |end: usize| (4..=end).rev().step_by(4).map_while(|end| le_u32(bytes, end - 4));
+    // Descending, back to the first, which is 0.
+    let mut last = u32::MAX;
+    let descending = words(bytes.len()).take_while(|&word| std::mem::replace(&mut last, word) > word);
+    let markers: Vec<u32> = descending.take(1 + MAX_SYMBOLS as usize / MARKED).collect();
+    let markers_at = bytes.len().checked_sub(markers.len() * 4)?;
+    let (&marked, &first) = (markers.first()?, markers.last()?);
+    // Behind the last marker are 1 to 256 names; before them, the padding and the number are not counted.
+    let longest = MARKED * (MAX_TOKEN + 2) + 8;
+    let latest = markers_at.checked_sub(usize::try_from(marked).ok()?)?;
+    let mut steps = MAX_STEPS;
+    let places = (latest.saturating_sub(longest)..=latest).rev().filter(|at| at % 4 == bytes.len() % 4);
+    places.filter(|_| first == 0).find_map(|count_at| {
+        let count = le_u32(bytes, count_at).filter(|count| (MIN_SYMBOLS..=MAX_SYMBOLS).contains(count))?;
+        let start = count_at + 4;
+        (usize::try_from(count).ok()?.div_ceil(MARKED) == markers.len()).then_some(())?;
+        let end = names_end(bytes, start, count, &mut steps)?;
+        Some(Names { count, count_at, range: start..end })
+    })
+}
+
 /// The end of `count` names from `start` on, if their markers follow.
 fn names_end(bytes: &[u8], start: usize, count: u32, steps: &mut usize) -> Option<usize> {
     let names = bytes.get(start..)?;
@@ -200,21 +235,19 @@ fn names_end(bytes: &[u8], start: usize, count: u32, steps: &mut usize) -> Optio
     }
     let end = bytes.len() - rest.len();
     // Alignment is counted from the end: that is where the token table begins.
-    let padding = rest.len() % 8;
-    let found = rest.get(padding..)?;
-    let narrow = || markers.iter().enumerate().all(|(at, &marker)| le_u32(found, at * 4) == Some(marker));
+    let aligned = |alignment| rest.get(rest.len() % alignment..);
+    let found = aligned(8)?;
+    let follow = |found: &[u8]| markers.iter().enumerate().all(|(at, &marker)| le_u32(found, at * 4) == Some(marker));
+    let narrow = || follow(found) || aligned(4).is_some_and(follow);
     let wide = || markers.iter().enumerate().all(|(at, &marker)| le_u64(found, at * 8) == Some(marker.into()));
     (narrow() || wide()).then_some(end)
 }
 
-/// What may be the symbols' addresses, with the base that they count from.
-fn values(
-    physical: &dyn ReadPhysical,
-    count_at: PhysAddr,
-    behind: PhysAddr,
-    count: u32,
-) -> Vec<(Vec<u8>, Option<u64>)> {
-    let narrow = (u64::from(count) * 4).next_multiple_of(8);
+/// What may be the symbols' addresses, and what they count from. Of those that count from their own place that is the
+/// physical address.
+fn values(physical: &dyn ReadPhysical, count_at: PhysAddr, behind: PhysAddr, count: u32) -> Vec<(Vec<u8>, ValueKind)> {
+    let narrow = u64::from(count) * 4;
+    let padded = narrow.next_multiple_of(8);
     let wide = u64::from(count) * 8;
     let read = |at: Option<PhysAddr>, len: u64| {
         let mut bytes = vec![0; usize::try_from(len).ok()?];
@@ -225,11 +258,15 @@ fn values(
         let base = physical.read_physical_u64(at?).ok()?;
         base.checked_sub(IMAGE_BASE).filter(|&offset| offset < MAX_IMAGE_SIZE).map(|_| base)
     };
-    let relative = |base_at, at| Some((base(base_at)?, read(at, narrow)?)).map(|(base, bytes)| (bytes, Some(base)));
-    let since_6_4 = relative(behind.checked_add(narrow), Some(behind));
-    let up_to_6_3 = relative(count_at.checked_sub(8), count_at.checked_sub(8 + narrow));
-    let absolute = read(count_at.checked_sub(wide), wide).map(|bytes| (bytes, None));
-    [since_6_4, up_to_6_3, absolute].into_iter().flatten().collect()
+    let relative = |base_at, at| {
+        let base = base(base_at)?;
+        Some((read(at, padded)?, ValueKind::Relative { base }))
+    };
+    let since_6_4 = relative(behind.checked_add(padded), Some(behind));
+    let up_to_6_3 = relative(count_at.checked_sub(8), count_at.checked_sub(8 + padded));
+    let absolute = read(count_at.checked_sub(wide), wide).map(|bytes| (bytes, ValueKind::Addresses));
+    let since_7_0 = read(Some(behind), narrow).map(|bytes| (bytes, ValueKind::PlaceRelative { place: behind.get() }));
+    [since_6_4, up_to_6_3, absolute, since_7_0].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -78,6 +78,23 @@ fn addresses_in_full() {
 }
 
 #[test]
+fn offsets_from_their_own_place() {
+    let names = names(&[b"T_text", b"T", b"dbehind", b"Aabsolute"]);
+    let place = BASE + 0x16b_19e8;
+    let offsets = words(&[-0x16b_19e8, -0x16b_19e8 + 0x100 - 4, 0x1000 - 8, (0x340_i64 - place as i64 - 12) as i32]);
+    let values = Values::PlaceRelative { offsets: &offsets, place };
+    let expected = [
+        symbol("_text", 'T', BASE),
+        symbol("schedule", 'T', BASE + 0x100),
+        symbol("behind", 'd', place + 0x1000),
+        symbol("absolute", 'A', 0x340),
+    ];
+    assert_eq!(decode(&names, 4, values).unwrap(), expected);
+    let values = Values::PlaceRelative { offsets: &offsets[..6], place };
+    assert!(decode(&names, 4, values).is_err());
+}
+
+#[test]
 fn long_names_have_two_bytes_of_length() {
     let long = [&b"t"[..], &[b'x'; 300]].concat();
     let names = names(&[&long, b"tnext"]);
@@ -126,7 +143,11 @@ proptest! {
         base in any::<u64>(),
         kaslr_offset in any::<u64>(),
     ) {
-        for values in [Values::Relative { offsets: &values, base }, Values::Addresses(&values)] {
+        for values in [
+            Values::Relative { offsets: &values, base },
+            Values::Addresses(&values),
+            Values::PlaceRelative { offsets: &values, place: base },
+        ] {
             let tables = Tables { count, names: &names, token_table: &token_table, token_index: &token_index, values, kaslr_offset };
             if let Ok(decoded) = Kallsyms::decode(&tables) {
                 prop_assert!(decoded.iter().count() <= count as usize);

@@ -15,15 +15,18 @@ enum Order {
     To6_1,
     To6_3,
     Since6_4,
+    Since7_0,
 }
 
-/// Memory that is written from its start to its end, each table aligned to 8 bytes.
-#[derive(Default)]
-struct Image(Vec<u8>);
+const ORDERS: [Order; 6] =
+    [Order::Absolute, Order::WideMarkers, Order::To6_1, Order::To6_3, Order::Since6_4, Order::Since7_0];
+
+/// Memory that is written from its start to its end, each table aligned to so many bytes.
+struct Image(Vec<u8>, usize);
 
 impl Image {
     fn table(&mut self, bytes: &[u8]) -> u64 {
-        self.0.resize(self.0.len().next_multiple_of(8), 0);
+        self.0.resize(self.0.len().next_multiple_of(self.1), 0);
         let at = self.0.len() as u64;
         self.0.extend(bytes);
         at
@@ -60,13 +63,13 @@ fn names() -> (Vec<u8>, Vec<u32>) {
 
 /// The image, and where its token index is.
 fn image(order: Order) -> (Vec<u8>, u64) {
-    let mut image = Image::default();
-    image.table(&[0xcc; 999]);
+    let mut image = Image(Vec::new(), if order == Order::Since7_0 { 4 } else { 8 });
+    image.table(&[0xcc; 997]);
     // All are addresses: negative, as with per-CPU variables that are absolute.
     let offsets: Vec<u8> = (0..SYMBOLS).flat_map(|symbol| (-1 - 16 * symbol as i32).to_le_bytes()).collect();
     let addresses: Vec<u8> = (0..SYMBOLS).flat_map(|symbol| (BASE + 16 * u64::from(symbol)).to_le_bytes()).collect();
     match order {
-        Order::Since6_4 => {}
+        Order::Since6_4 | Order::Since7_0 => {}
         Order::Absolute => _ = image.table(&addresses),
         _ => {
             image.table(&offsets);
@@ -92,6 +95,12 @@ fn image(order: Order) -> (Vec<u8>, u64) {
         image.table(&BASE.to_le_bytes());
         image.table(&vec![7; SYMBOLS as usize * 3]);
     }
+    if order == Order::Since7_0 {
+        // The symbols' code lies 64 KiB before the place of the first offset, and each 16 bytes behind the one before.
+        let offset = |symbol| -0x1_0000 + 16 * symbol - 4 * symbol;
+        image.table(&(0..SYMBOLS as i32).flat_map(|symbol| offset(symbol).to_le_bytes()).collect::<Vec<_>>());
+        image.table(&vec![7; SYMBOLS as usize * 3]);
+    }
     image.table(&[0xcc; 99]);
     (image.0, index_at)
 }
@@ -109,19 +118,38 @@ fn memory(bytes: &[u8]) -> TestMemory {
 
 #[test]
 fn every_order_is_found() {
-    for order in [Order::Absolute, Order::WideMarkers, Order::To6_1, Order::To6_3, Order::Since6_4] {
+    for order in ORDERS {
         let (bytes, index_at) = image(order);
         let found = search(&memory(&bytes));
         let [found] = &found[..] else { panic!("{order:?}: {} were found", found.len()) };
         assert_eq!(found.index, PhysAddr::new(START + index_at), "{order:?}");
-        assert_eq!(found.tables.base, (order != Order::Absolute).then_some(BASE), "{order:?}");
-        let symbols = found.tables.decode(0).unwrap();
+        let place = START + index_at + INDEX_LEN as u64;
+        let (kind, moved) = match order {
+            Order::Absolute => (ValueKind::Addresses, ValueKind::Addresses),
+            // The address that the place of the first offset has once the image is mapped.
+            Order::Since7_0 => {
+                (ValueKind::PlaceRelative { place }, ValueKind::PlaceRelative { place: BASE + 0x1_0000 })
+            }
+            _ => (ValueKind::Relative { base: BASE }, ValueKind::Relative { base: BASE }),
+        };
+        assert_eq!(found.tables.kind, kind, "{order:?}");
+        let symbols = RawTables { kind: moved, ..found.tables.clone() }.decode(0).unwrap();
         let symbols: Vec<_> = symbols.iter().collect();
         assert_eq!(symbols.len(), SYMBOLS as usize, "{order:?}");
         let third = &symbols[3];
         let text = std::str::from_utf8(third.name).unwrap();
         assert_eq!((text, third.letter, third.address), ("f_3xxxxxx", b'T', BASE + 48), "{order:?}");
     }
+}
+
+/// A token index may begin in the last word of a page, and then goes on in the next.
+#[test]
+fn an_index_that_begins_at_the_end_of_a_page() {
+    let (bytes, index_at) = image(Order::Since7_0);
+    let mut memory = TestMemory::default();
+    let start = START + PAGE_SIZE - 4 - index_at % PAGE_SIZE;
+    memory.put(start, &bytes);
+    assert_eq!(search(&memory).len(), 1);
 }
 
 /// Each table is needed, and what it says is compared.
@@ -161,6 +189,27 @@ fn pages_that_are_missing() {
     assert!(search(&none).is_empty());
 }
 
+#[test]
+fn damage_of_tables_that_are_aligned_to_4_bytes() {
+    let (bytes, index_at) = image(Order::Since7_0);
+    let index_at = usize::try_from(index_at).unwrap();
+    let at = |needle: &[u8]| bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    let (names, markers) = names();
+    let places = [
+        ("the end of a token", at(&tokens().0) + 2),
+        ("the index", index_at + 100),
+        ("the count", at(&SYMBOLS.to_le_bytes())),
+        ("the names", at(&names)),
+        ("the markers", at(&markers.iter().flat_map(|at| at.to_le_bytes()).collect::<Vec<_>>()) + 5),
+        ("the offsets", index_at + INDEX_LEN + 4 * 100 + 2),
+    ];
+    for (what, place) in places {
+        let mut bytes = bytes.clone();
+        bytes[place] ^= 0x40;
+        assert!(search(&memory(&bytes)).is_empty(), "{what}");
+    }
+}
+
 /// Numbers that could each be a count, before names that go on for ever: the search ends all the same.
 #[test]
 fn the_search_for_names_is_bounded() {
@@ -169,6 +218,10 @@ fn the_search_for_names_is_bounded() {
     (0..1u64 << 16).for_each(|_| bytes.extend(u64::from(MAX_SYMBOLS).to_le_bytes()));
     bytes.extend(vec![1; 8 << 20]);
     assert!(find_names(&bytes).is_none());
+    // The same with what could be markers behind them.
+    let markers: Vec<u32> = (0..MAX_SYMBOLS / 256).collect();
+    bytes.extend(markers.iter().flat_map(|marker| marker.to_le_bytes()));
+    assert!(names_before_markers(&bytes).is_none());
 }
 
 proptest! {
@@ -178,8 +231,8 @@ proptest! {
     }
 
     #[test]
-    fn any_damage(place in 0usize..16_000, value in any::<[u8; 8]>(), since_6_4 in any::<bool>()) {
-        let (mut bytes, _) = image(if since_6_4 { Order::Since6_4 } else { Order::To6_1 });
+    fn any_damage(place in 0usize..16_000, value in any::<[u8; 8]>(), order in 0..ORDERS.len()) {
+        let (mut bytes, _) = image(ORDERS[order]);
         let place = place % (bytes.len() - 8);
         bytes[place..place + 8].copy_from_slice(&value);
         for found in search(&memory(&bytes)) {

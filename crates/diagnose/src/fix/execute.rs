@@ -117,32 +117,29 @@ impl Walk<'_> {
 
     /// Whether the flags now say what bit 0 of a link is.
     fn test(&mut self, instruction: &Instruction, state: &mut State, source: Option<Value>) -> Option<TailTest> {
-        let is_bit_0 = |mask: u64| mask == 1;
         let in_memory = instruction.op0_kind() == OpKind::Memory;
         let first = match instruction.op0_kind() {
             OpKind::Register => Some(state.get(instruction.op0_register())),
             OpKind::Memory if instruction.mnemonic() == Mnemonic::Test => self.load(instruction, state),
             _ => source,
         };
-        if first == Some(Value::Unclear) && is_immediate(instruction) && instruction.immediate(1) <= 1 {
+        if first == Some(Value::Unclear) && constant(instruction).is_some_and(|constant| constant <= 1) {
             state.unclear_test = true;
         }
         let Some(Value::Loaded { origin }) = first else { return None };
         match instruction.mnemonic() {
-            Mnemonic::Test | Mnemonic::And if is_immediate(instruction) && is_bit_0(instruction.immediate(1)) => {
+            Mnemonic::Test | Mnemonic::And if constant(instruction) == Some(1) => {
                 Some(TailTest { origin, in_carry: false })
             }
-            Mnemonic::Bt if !in_memory && is_immediate(instruction) && instruction.immediate(1) == 0 => {
-                Some(TailTest { origin, in_carry: true })
-            }
+            Mnemonic::Bt if !in_memory && constant(instruction) == Some(0) => Some(TailTest { origin, in_carry: true }),
             _ => None,
         }
     }
 }
 
-fn is_immediate(instruction: &Instruction) -> bool {
-    instruction.op_count() == 2
-        && !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory | OpKind::NearBranch64)
+/// The constant that is the second and last operand.
+fn constant(instruction: &Instruction) -> Option<u64> {
+    if instruction.op_count() == 2 { instruction.try_immediate(1).ok() } else { None }
 }
 
 /// A whole word at an address that the instruction holds.
@@ -184,17 +181,21 @@ fn result(instruction: &Instruction, state: &State, source: Option<Value>) -> Op
     if let (4, Mnemonic::Mov, Some(link @ Value::Loaded { .. })) = (register.size(), instruction.mnemonic(), source) {
         return Some((register, link));
     }
+    let before = state.get(register);
+    let constant = || constant(instruction).map(u64::cast_signed);
+    if instruction.mnemonic() == Mnemonic::And && constant() == Some(1) && register.size() >= 4 {
+        return Some((register, before.only_bit_0()?));
+    }
     if register.size() != 8 {
         return None;
     }
-    let before = state.get(register);
-    let constant = || is_immediate(instruction).then(|| instruction.immediate(1).cast_signed());
     let value = match instruction.mnemonic() {
         Mnemonic::Mov | Mnemonic::Lea => source,
         Mnemonic::Add => before.plus(constant()?),
         Mnemonic::Sub => before.plus(constant()?.checked_neg()?),
         Mnemonic::Dec => before.plus(-1),
         Mnemonic::And if constant() == Some(-2) => before.without_bit_0(),
+        Mnemonic::Or => before.or(source?).or_else(|| source?.or(before)),
         // A mask instead of a pointer (kernel commit d6746190bbf3, 7.1).
         Mnemonic::And => masked(before, source?).or_else(|| masked(source?, before)),
         _ if instruction.is_cmov_like() => {
@@ -211,6 +212,11 @@ fn masked(page: Value, mask: Value) -> Option<Value> {
     match (page, mask) {
         (Value::Pointer { origin, which: Which::Itself, offset: 0 }, Value::Loaded { origin: of }) if origin == of => {
             Some(Value::Pointer { origin, which: Which::Link, offset: 0 })
+        }
+        (Value::Pointer { origin, which: Which::Itself, offset: 0 }, Value::HeadMask { origin: of })
+            if origin == of =>
+        {
+            Some(Value::Pointer { origin, which: Which::Head, offset: 0 })
         }
         _ => None,
     }

@@ -26,6 +26,12 @@ pub(super) enum Value {
     Pointer { origin: Origin, which: Which, offset: i64 },
     /// What was loaded from `compound_head` of the page `origin`, with what was subtracted from it.
     Loaded { origin: Origin },
+    /// Bit 0 of the link of the page `origin`: 1 where it is a tail.
+    TailBit { origin: Origin },
+    /// That bit less 1: no bit where it is a tail, all 64 where it is none.
+    NotTail { origin: Origin },
+    /// The link where the page is a tail, else all 64 bits: what remains of the page's address is the head's.
+    HeadMask { origin: Origin },
     /// The stack pointer at the function's entry, plus an offset.
     Stack(i64),
     /// Made of a link in a way that was not understood: it may be a head.
@@ -46,7 +52,8 @@ impl Value {
     pub(super) fn plus(self, bytes: i64) -> Option<Self> {
         match self {
             Self::Loaded { origin } if bytes == -1 => Some(Self::Pointer { origin, which: Which::Link, offset: 0 }),
-            Self::Loaded { .. } => None,
+            Self::TailBit { origin } if bytes == -1 => Some(Self::NotTail { origin }),
+            Self::Loaded { .. } | Self::TailBit { .. } | Self::NotTail { .. } | Self::HeadMask { .. } => None,
             Self::Pointer { origin, which, offset } => {
                 Some(Self::Pointer { origin, which, offset: offset.checked_add(bytes)? })
             }
@@ -58,6 +65,22 @@ impl Value {
     /// Whether a link went into it.
     pub(super) const fn is_of_link(self) -> bool {
         !matches!(self, Self::Pointer { which: Which::Itself, .. } | Self::Stack(_))
+    }
+
+    /// Bit 0 of the value alone.
+    pub(super) const fn only_bit_0(self) -> Option<Self> {
+        match self {
+            Self::Loaded { origin } => Some(Self::TailBit { origin }),
+            _ => None,
+        }
+    }
+
+    /// Both values' bits.
+    pub(super) fn or(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Loaded { origin }, Self::NotTail { origin: of }) if origin == of => Some(Self::HeadMask { origin }),
+            _ => None,
+        }
     }
 
     /// The value with its low bit cleared.

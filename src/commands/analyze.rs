@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
     let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
     let subject = Subject {
         dump: machine::dump(&session, snapshot),
-        kernel: machine::kernel(session.kernel, snapshot),
+        kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
     };

@@ -2,7 +2,7 @@
 
 use vmcore_debuginfo::VmlinuxKind;
 use vmcore_dump::Vmcoreinfo;
-use vmcore_kernel::{Kernel, hex};
+use vmcore_kernel::{Followed, Kernel, StacksFollowed, hex};
 use vmcore_report::Gap;
 use vmcore_report::info::{DebugInfo, Info};
 
@@ -18,10 +18,12 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
     let snapshot = session.snapshot(context);
     let mut gaps = snapshot.gaps.clone();
     let log = context.step("reading the log", || session.kernel.log(&mut gaps));
+    let followed = context.step("unwinding stacks", || snapshot.stacks_followed(session.kernel));
+    gaps.extend(tables_not_understood(followed));
     context.warn_gaps(&gaps);
     output.write(&Info {
         dump: machine::dump(&session, snapshot),
-        kernel: machine::kernel(session.kernel, snapshot),
+        kernel: machine::kernel(session.kernel, snapshot, followed),
         debuginfo: debuginfo(&session),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
@@ -30,6 +32,13 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
     Ok(Status::NothingFound)
+}
+
+/// Where most stacks are cut off.
+fn tables_not_understood(followed: StacksFollowed) -> Option<vmcore_kernel::Gap> {
+    let Followed { total, ended, .. } = followed.tasks;
+    let why = format!("only {ended} of {total} could be followed to their end, so this kernel's were not understood");
+    followed.tasks.is_mostly_cut().then(|| vmcore_kernel::Gap::new("unwind tables", why))
 }
 
 fn debuginfo(session: &Session) -> DebugInfo {

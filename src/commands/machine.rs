@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vmcore_dump::Dump;
-use vmcore_kernel::{Kernel, Snapshot, Utsname, hex};
+use vmcore_kernel::{Kernel, Snapshot, StacksFollowed, Utsname, hex};
 use vmcore_report::machine;
 
 use crate::session::Session;
@@ -26,7 +26,7 @@ pub(crate) fn dump(session: &Session, snapshot: &Snapshot) -> machine::Dump {
 }
 
 /// The kernel.
-pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot) -> machine::Kernel {
+pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksFollowed) -> machine::Kernel {
     let names = kernel.utsname();
     let name = |name: fn(&Utsname) -> &String| names.as_ref().map(name).filter(|name| !name.is_empty()).cloned();
     machine::Kernel {
@@ -39,6 +39,7 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot) -> machine::Kerne
         page_levels: kernel.page_levels(),
         cpus: snapshot.cpus.len(),
         modules: kernel.modules().len(),
+        stacks: followed.into(),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::livelock::{self, Livelock};
 use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, fix, issue, known_issues, soft_lockup,
+    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, cut_stacks, fix, issue, known_issues,
+    soft_lockup,
 };
 
 /// What a user can choose.
@@ -38,12 +39,14 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let explained = faulting_cpus(facts, &livelock);
     let neighbours = neighbours::detect(facts, reader, &explained);
     let best = neighbours::best(facts, neighbours.iter().chain(&lockups));
-    let verdict = verdict(&livelock, best, !facts.blind_spots.is_empty());
+    let blind = !facts.blind_spots.is_empty() || cut_stacks::warning(facts).is_some();
+    let verdict = verdict(&livelock, best, blind);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
     let code = is_livelock.then(|| fix::examine(reader));
-    let mut unknown = livelock.unknown;
+    let mut unknown: Vec<_> = cut_stacks::warning(facts).into_iter().collect();
+    unknown.extend(livelock.unknown);
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
     let mut graph = GraphBuilder::new();

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod collect;
+mod cut_stacks;
 mod evidence;
 mod facts;
 mod fault;

@@ -10,7 +10,7 @@ use vmcore_console::{SoftLockup, soft_lockup};
 use vmcore_kernel::Task;
 
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, LogLine, Reader, Severity, Value, issue};
+use crate::{Confidence, Evidence, Facts, Finding, LogLine, Reader, Severity, Value, cut_stacks, issue};
 
 /// The watchdog counts in units of 2^30 ns, rounded, from when its own thread last ran: before the task was scheduled in.
 const WATCHDOG_SLACK_S: u64 = 2;
@@ -69,15 +69,20 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, line: &L
         evidence.push(evidence::member(reader, current.address, member, arrival, meaning));
     }
     let (confidence, severity, place) = match now {
-        Now::Stuck(..) => (Confidence::Confirmed, Severity::Critical, stuck_in(facts, *cpu)),
+        Now::Stuck(..) => {
+            (cut_stacks::limited(facts, *cpu, Confidence::Confirmed), Severity::Critical, stuck_in(facts, *cpu))
+        }
         Now::Unknown => (Confidence::Probable, Severity::Critical, String::new()),
         Now::Over => (Confidence::None, Severity::Warning, String::new()),
     };
     let over = if confidence == Confidence::None { ", but that was over when the machine stopped" } else { "" };
+    let caveat = if confidence == Confidence::None { String::new() } else { cut_stacks::caveat(facts, *cpu) };
     let finding = Finding {
         id: issue::SOFT_LOCKUP,
         severity,
-        summary: format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up{over}"),
+        summary: format!(
+            "CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up{over}{caveat}"
+        ),
         evidence,
     };
     (confidence, finding)

@@ -15,6 +15,7 @@ mod calls;
 mod code;
 mod error;
 mod fallback_tables;
+mod followed;
 mod frames;
 mod ftrace;
 #[cfg(feature = "fuzzing")]
@@ -53,6 +54,7 @@ pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
+pub use followed::{Followed, StacksFollowed};
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};

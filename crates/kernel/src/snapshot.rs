@@ -217,7 +217,7 @@ impl Snapshot {
     }
 
     /// Walks one stack; with it, what is doubtful about where the walk began.
-    fn unwind(&self, kernel: &Kernel<'_>, task: &Task) -> (Unwound, Option<String>) {
+    pub(crate) fn unwind(&self, kernel: &Kernel<'_>, task: &Task) -> (Unwound, Option<String>) {
         let running_on = self.cpu_running(task);
         let mut stacks: Vec<_> = kernel.stack_layout.task_stack(task.stack).into_iter().collect();
         if let Some(cpu) = running_on {

@@ -63,6 +63,7 @@ impl Report for Info<'_> {
         rows.extend([
             ("UPTIME", self.uptime_ns.map_or_else(unknown, |ns| Uptime(ns).to_string())),
             ("TASKS", self.tasks.to_string()),
+            ("STACKS", kernel.stacks.to_string()),
             ("MODULES", kernel.modules.to_string()),
             ("NODENAME", text(&kernel.nodename)),
             ("RELEASE", text(&kernel.release)),

@@ -1,5 +1,7 @@
 //! The dump, the kernel and its panic: the parts that `info` and `analyze` have in common.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::PanicInfo;
@@ -50,6 +52,57 @@ pub struct Kernel {
     pub cpus: usize,
     /// Loaded modules.
     pub modules: usize,
+    /// How far the stacks could be followed: what its unwind tables are worth.
+    pub stacks: StacksFollowed,
+}
+
+/// How far the stacks could be followed.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct StacksFollowed {
+    /// Those of the tasks that the CPUs were executing.
+    pub cpus: Followed,
+    /// Those of all tasks, the ones on CPUs among them.
+    pub tasks: Followed,
+}
+
+/// How far a set of stacks could be followed. What is in neither `ended` nor `guessed` is cut off.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Followed {
+    /// Stacks that there are.
+    pub total: usize,
+    /// Of these, such that were followed by tables to where their task entered the kernel or began.
+    pub ended: usize,
+    /// Of these, such that have an end, with frames on the way that were found by scanning memory.
+    pub guessed: usize,
+}
+
+impl From<vmcore_kernel::StacksFollowed> for StacksFollowed {
+    fn from(followed: vmcore_kernel::StacksFollowed) -> Self {
+        Self { cpus: followed.cpus.into(), tasks: followed.tasks.into() }
+    }
+}
+
+impl From<vmcore_kernel::Followed> for Followed {
+    fn from(followed: vmcore_kernel::Followed) -> Self {
+        let vmcore_kernel::Followed { total, ended, guessed } = followed;
+        Self { total, ended, guessed }
+    }
+}
+
+impl fmt::Display for StacksFollowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the CPUs and {} of all tasks followed to the end", self.cpus, self.tasks)
+    }
+}
+
+impl fmt::Display for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, ended, guessed } = self;
+        match guessed {
+            0 => write!(f, "{ended} of {total}"),
+            _ => write!(f, "{ended} of {total} ({guessed} more by scanning)"),
+        }
+    }
 }
 
 /// How the kernel panicked. All null where it did not, or where that cannot be told.

@@ -49,6 +49,7 @@ pub(crate) fn collect(
         grace_period: kernel.grace_period(),
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         hung_task_timeout_ns: hung_task_timeout_ns(kernel),
+        followed: snapshot.stacks_followed(kernel),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::names::syscall_function;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, issue};
+use crate::{Confidence, Evidence, Facts, Finding, Reader, Severity, Value, cut_stacks, issue};
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
 const LONG_NS: u64 = 5_000_000_000;
@@ -60,7 +60,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
     // Threads of the highest class of all, such as the watchdog's, come in between now and then.
     let kept = facts.running_ns(cpu).map(|ns| format!(", for {} without a break", seconds(ns))).unwrap_or_default();
     let summary = format!(
-        "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}",
+        "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}{}",
         on_cpu(facts, cpu.cpu),
         if hog.is_above_fair() {
             format!("as {} (prio {})", hog.policy.name(), hog.prio)
@@ -69,12 +69,14 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Neighbou
         },
         seconds(longest),
         lock_text::pids(waiting.iter().map(|(task, _)| *task)),
+        cut_stacks::caveat(facts, cpu.cpu),
     );
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(lock_text::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let running = facts.running_ns(cpu).unwrap_or_default();
     let (confidence, severity) = gravity(hog, running, outranked(facts, cpu, hog).count() == waiting.len());
+    let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
     Some((confidence, Finding { id: issue::STARVATION, severity, summary, evidence: facts_shown }))
 }
 

@@ -1,6 +1,6 @@
 //! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
 
-use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack, WorkWait};
+use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack, StacksFollowed, WorkWait};
 use vmcore_memory::VirtAddr;
 
 use super::spin_scan::Spin;
@@ -30,6 +30,8 @@ pub struct KernelState {
     /// `sysctl_hung_task_timeout_secs` in nanoseconds: how long a task may sleep uninterruptibly before the kernel
     /// complains; 0 where it never does.
     pub hung_task_timeout_ns: Option<u64>,
+    /// How far the stacks could be followed.
+    pub followed: StacksFollowed,
 }
 
 impl KernelState {

@@ -120,3 +120,44 @@ fn the_nmi_watchdogs_word_counts_with_the_clock() {
     machine.panic("Kernel panic - not syncing: Hard LOCKUP", 1);
     assert_eq!(verdict(&machine.judge()), (Some(issue::HARD_LOCKUP), Confidence::Confirmed));
 }
+
+/// A lockup in code from which the stack could not be followed to the entry into the kernel.
+fn cut_off() -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["native_read_msr", "driver_write"], 12 * SECOND);
+    let stack = &mut machine.running[0].1;
+    (stack.end, stack.error) = (StackEnd::Truncated, Some("no unwind entry covers 0xffffffff81000000".to_owned()));
+    machine
+}
+
+#[test]
+fn a_lockup_whose_stack_is_cut_off_is_not_confirmed_and_says_what_it_may_be() {
+    let mut machine = cut_off();
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Probable));
+    for part in ["the stack of CPU 0 could not be followed", "no unwind entry covers", "spinning in page faults"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let mut machine = cut_off();
+    machine.task(30).prio = 49;
+    machine.queued(40, 0, 11 * SECOND);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("could not be followed"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn unwind_tables_that_were_not_understood_are_said_once_and_nothing_is_healthy() {
+    let judge = |ended| {
+        let mut machine = Machine::new();
+        machine.state.followed.tasks = Followed { total: 90, ended, guessed: 3 };
+        machine.judge()
+    };
+    let diagnosis = judge(4);
+    assert_eq!(verdict(&diagnosis), (None, Confidence::Insufficient));
+    let warnings: Vec<_> = diagnosis.unknown.iter().filter(|line| line.contains("unwind tables")).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("only 4 of 90 stacks"), "{}", warnings[0]);
+    assert_eq!(verdict(&judge(80)), (None, Confidence::None));
+}

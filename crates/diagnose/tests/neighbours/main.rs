@@ -18,8 +18,8 @@ use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Severity, Spin, issue};
 use vmcore_kernel::{
-    AwaitedWork, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall, Policy, SpinLockWord,
-    TaskState,
+    AwaitedWork, Followed, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall, Policy,
+    SpinLockWord, StackEnd, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

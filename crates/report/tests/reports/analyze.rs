@@ -7,7 +7,7 @@ use vmcore_diagnose::{
 };
 use vmcore_memory::{PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, Subject};
-use vmcore_report::machine::{Dump, Kernel, Panic};
+use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report};
 
 use crate::machine::{HOSTILE, SPINNER, SPLITTER, snapshot, stacks};
@@ -38,6 +38,10 @@ fn subject() -> Subject {
             page_levels: 4,
             cpus: 3,
             modules: 0,
+            stacks: StacksFollowed {
+                cpus: Followed { total: 3, ended: 3, guessed: 0 },
+                tasks: Followed { total: 9, ended: 6, guessed: 1 },
+            },
         },
         panic: Panic {
             message: Some("Kernel panic - not syncing: softlockup: hung tasks".to_owned()),

@@ -6,7 +6,7 @@ use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr};
 use vmcore_report::Hex;
 use vmcore_report::dmesg::{Dmesg, Order};
 use vmcore_report::info::{DebugInfo, Info};
-use vmcore_report::machine::{Dump, Kernel, Panic};
+use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::ps::Ps;
 use vmcore_report::runq::Runq;
 use vmcore_report::vtop::Vtop;
@@ -98,6 +98,10 @@ fn info() -> Info<'static> {
             page_levels: 5,
             cpus: 4,
             modules: 8,
+            stacks: StacksFollowed {
+                cpus: Followed { total: 4, ended: 4, guessed: 0 },
+                tasks: Followed { total: 94, ended: 91, guessed: 1 },
+            },
         },
         debuginfo: DebugInfo {
             source: "vmlinux",

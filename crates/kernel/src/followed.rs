@@ -1,0 +1,128 @@
+//! How many stacks could be followed to their end: what a kernel's unwind tables are worth.
+//!
+//! A stack that is cut off hides what its task does, and so whatever is said of it is in doubt. One that is cut off now
+//! and then is ordinary: a CPU was stopped in entry code, a page is missing. Where most are, the tables were not
+//! understood, and every stack is in doubt.
+
+use rayon::prelude::*;
+
+use vmcore_unwind::{End, Unwound};
+
+use crate::{Kernel, Snapshot, Stack, StackEnd, Task, Trust};
+
+/// Fewer stacks do not tell that the tables were not understood.
+const FEW: usize = 8;
+
+/// How far a set of stacks could be followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Stacks that there are.
+    pub total: usize,
+    /// Of these, such that were followed to where their task entered the kernel or began, by tables alone.
+    pub ended: usize,
+    /// Of these, such that have an end, but where at least one frame on the way was found by scanning memory.
+    pub guessed: usize,
+}
+
+impl Followed {
+    /// Stacks that have no end.
+    #[must_use]
+    pub const fn cut(&self) -> usize {
+        self.total.saturating_sub(self.ended).saturating_sub(self.guessed)
+    }
+
+    /// Whether so many of them did not get to their end by tables that the tables cannot have been understood.
+    #[must_use]
+    pub const fn is_mostly_cut(&self) -> bool {
+        self.total >= FEW && self.ended.saturating_mul(2) < self.total
+    }
+
+    fn count(all: impl IntoIterator<Item = Outcome>) -> Self {
+        all.into_iter().fold(Self::default(), |counted, outcome| match outcome {
+            Outcome::NoStack => counted,
+            Outcome::Ended => Self { total: counted.total + 1, ended: counted.ended + 1, ..counted },
+            Outcome::Guessed => Self { total: counted.total + 1, guessed: counted.guessed + 1, ..counted },
+            Outcome::Cut => Self { total: counted.total + 1, ..counted },
+        })
+    }
+}
+
+/// How far the stacks of a machine could be followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StacksFollowed {
+    /// Those of the tasks that the CPUs were executing, from the CPUs' registers. One without registers is cut off.
+    pub cpus: Followed,
+    /// Those of all tasks, the ones on CPUs among them.
+    pub tasks: Followed,
+}
+
+/// How far one stack could be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It has exited, and its stack was given back.
+    NoStack,
+    Ended,
+    Guessed,
+    Cut,
+}
+
+impl Outcome {
+    /// `doubt` is what is doubtful about where the walk began: it is not where the CPU was.
+    fn of(task: &Task, (unwound, doubt): &(Unwound, Option<String>)) -> Self {
+        match unwound.end {
+            End::Truncated if task.has_no_stack() => Self::NoStack,
+            End::Truncated => Self::Cut,
+            End::User | End::Outermost if doubt.is_some() => Self::Cut,
+            _ if unwound.frames.iter().any(|frame| frame.trust == Trust::Scan) => Self::Guessed,
+            _ => Self::Ended,
+        }
+    }
+}
+
+impl Stack {
+    /// Whether the stack leads to where its task entered the kernel or began, from where it really was.
+    #[must_use]
+    pub const fn has_end(&self) -> bool {
+        !matches!(self.end, StackEnd::Truncated) && self.error.is_none()
+    }
+}
+
+impl Snapshot {
+    /// How far the stacks of all tasks can be followed. Walks them all, in parallel.
+    #[must_use]
+    pub fn stacks_followed(&self, kernel: &Kernel<'_>) -> StacksFollowed {
+        let walked: Vec<_> = self
+            .tasks
+            .par_iter()
+            .map(|task| (self.cpu_running(task).is_some(), Outcome::of(task, &self.unwind(kernel, task))))
+            .collect();
+        let on_cpus = walked.iter().filter(|(runs, _)| *runs).map(|(_, outcome)| *outcome);
+        StacksFollowed {
+            cpus: Followed::count(on_cpus),
+            tasks: Followed::count(walked.iter().map(|(_, outcome)| *outcome)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_stack_does_not_count() {
+        use Outcome::{Cut, Ended, Guessed, NoStack};
+        let followed = Followed::count([Ended, Cut, NoStack, Guessed, Ended]);
+        assert_eq!(followed, Followed { total: 4, ended: 2, guessed: 1 });
+        assert_eq!(followed.cut(), 1);
+    }
+
+    #[test]
+    fn a_few_that_are_cut_do_not_condemn_the_tables() {
+        let followed = |total, ended| Followed { total, ended, guessed: 0 };
+        assert!(!followed(100, 90).is_mostly_cut());
+        assert!(!followed(100, 50).is_mostly_cut());
+        assert!(followed(100, 49).is_mostly_cut());
+        assert!(!followed(4, 0).is_mostly_cut(), "the CPUs of a small machine");
+        assert!(Followed { total: 100, ended: 0, guessed: 100 }.is_mostly_cut(), "scanning is no understanding");
+    }
+}

@@ -57,7 +57,7 @@ with_lock() {
 }
 
 # kernel_field SERIES COLUMN: one value from kernels.tsv
-# (2 version, 3 flavour, 4 suite, 5 level).
+# (2 version, 3 flavour, 4 suite, 5 level, 6 what).
 kernel_field() {
     awk -F'\t' -v series="$1" -v column="$2" \
         '$1 == series { print $column; found = 1 } END { exit !found }' "$LAB_SRC/kernels.tsv" \

@@ -1,7 +1,10 @@
 # Builds what runs inside the guest: the modules, the static programs and the two
 # initramfs (of the kernel that will die, and of the crash kernel that saves it).
 # Cached per kernel, keyed by everything that goes in.
-# shellcheck shell=bash
+# shellcheck shell=bash source-path=SCRIPTDIR
+
+# shellcheck source=chroot.sh
+source "$LAB_SRC/lib/chroot.sh"
 
 # The distribution's modules a guest needs, each after those it depends on. Some
 # kernels have some of them built in.
@@ -21,7 +24,7 @@ build_guest() {
 
 guest_key() {
     {
-        cat "$LAB_DIR/kernels/$1/release" "$LAB_SRC/lib/guest.sh"
+        cat "$LAB_DIR/kernels/$1/release" "$LAB_SRC/lib/guest.sh" "$LAB_SRC/lib/chroot.sh"
         find "$LAB_SRC/guest" "$LAB_SRC/modules" -type f -print0 | sort -z | xargs -0 sha256sum
         dpkg-query -W busybox-static kexec-tools makedumpfile gcc libc6-dev
     } | sha256sum | cut -c1-16
@@ -33,7 +36,8 @@ build_guest_once() {
     say "building the guest for $series"
     rm -rf "$LAB_DIR/guests/$series"-*
     mkdir -p "$new"
-    build_modules "$series" "$new"
+    mkdir -p "$new/modules"
+    ! builds_modules "$series" || build_modules "$series" "$new"
     build_programs "$new"
     pack_guest "$series" "$new"
     mv "$new" "$GUEST"
@@ -41,13 +45,14 @@ build_guest_once() {
 
 build_modules() {
     local series=$1 new=$2 source name
-    mkdir -p "$new/modules"
+    local -a compile
+    mapfile -t compile < <(compiler_of "$series")
     for source in "$LAB_SRC"/modules/*/; do
         name=$(basename "$source")
         cp -r "$source" "$new/build-$name"
         # CC: the headers name the compiler's exact version, which need not be here.
         # No BTF: the modules do not need it, and it would take yet another program.
-        make -s -C "$LAB_DIR/kernels/$series/build" M="$new/build-$name" CC=gcc \
+        "${compile[@]}" make -s -C "$LAB_DIR/kernels/$series/build" M="$new/build-$name" CC=gcc \
             CONFIG_DEBUG_INFO_BTF_MODULES= modules >"$new/build-$name/log" 2>&1 || {
             cat "$new/build-$name/log" >&2
             die "cannot build the module $name for $series"
@@ -57,6 +62,18 @@ build_modules() {
             cp "$new/build-$name/$name.ko" "$new/modules/"
         fi
     done
+}
+
+# compiler_of SERIES: what runs `make`, a word a line: nothing, or whatever enters a chroot.
+compiler_of() {
+    local what suite
+    what=$(kernel_field "$1" 6)
+    suite=${what#modules:}
+    if [[ $suite == "$what" ]]; then
+        echo env
+    else
+        printf '%s\n' in_chroot "$(chroot_of "$suite")" "$LAB_DIR"
+    fi
 }
 
 build_programs() {
@@ -84,7 +101,7 @@ pack_guest() {
     cp -r "$LAB_SRC/guest/scenarios" "$root/scenarios"
     cp "$LAB_SRC/guest/watchdogs" "$root/watchdogs"
     cp -r "$new/programs" "$root/programs"
-    cp "$new"/modules/*.ko "$root/modules/"
+    find "$new/modules" -name '*.ko' -exec cp {} "$root/modules/" \;
     pack "$root" "$new/initramfs"
     rm -rf "$root"
 }

@@ -2,12 +2,15 @@
 #
 # Leaves in $LAB_DIR/kernels/SERIES:
 #   release             what `uname -r` says in it
-#   vmlinux             the whole debug vmlinux: DWARF, BTF, ORC
+#   vmlinux             the whole debug vmlinux: DWARF, BTF, ORC; unless only the image is served
 #   vmlinuz             the image that is booted
-#   lib/modules/...     its modules
-#   build               the headers, ready for `make -C build M=...`
+#   lib/modules/...     its modules, where they are served
+#   build               the headers, ready for `make -C build M=...`, where modules are built for it
 # Nothing is installed into the system.
-# shellcheck shell=bash
+# shellcheck shell=bash source-path=SCRIPTDIR
+
+# shellcheck source=apt.sh
+source "$LAB_SRC/lib/apt.sh"
 
 kernel() {
     [[ $# -eq 1 ]] || die "usage: lab kernel SERIES"
@@ -19,11 +22,11 @@ kernel() {
 
 fetch_kernel() {
     local series=$1 root=$LAB_DIR/kernels/$1
-    if [[ -e $root/vmlinux ]]; then
+    if [[ -e $root/release ]]; then
         say "kernel $series is $(cat "$root/release")"
         return
     fi
-    make_sure_listed "$series"
+    use_lists_of "$series"
     local release
     # Lists that are older than what the mirror still serves name nothing that can be had.
     release=$(download_newest "$series") \
@@ -32,6 +35,16 @@ fetch_kernel() {
     unpack_kernel "$series" "$release"
     say "kernel $series is $release"
 }
+
+# use_lists_of SERIES
+use_lists_of() {
+    use_lists_of_suite "$(kernel_field "$1" 4)"
+    [[ -n $(listed_releases "$1") ]] || refresh_lists
+}
+
+# has_vmlinux SERIES, builds_modules SERIES: what is fetched of it (kernels.tsv).
+has_vmlinux() { [[ $(kernel_field "$1" 6) != image ]]; }
+builds_modules() { [[ $(kernel_field "$1" 6) == modules* ]]; }
 
 # download_newest SERIES: downloads the newest release that can be had, and prints it.
 download_newest() {
@@ -47,65 +60,30 @@ download_newest() {
     return 1
 }
 
-refresh_lists() {
-    need_root "lab kernel"
-    say "refreshing the package lists"
-    apt-get update -qq >&2
-}
-
-# listed_releases SERIES: releases whose debug symbols are listed, newest first. A
-# release is what stands between linux-image- and -dbg: 6.1.0-56-amd64 or 6.12.117+deb12-amd64,
-# and not 6.1.0-56-rt-amd64, which is another flavour.
+# listed_releases SERIES: releases that are listed, with their debug symbols where those are wanted, newest first.
 listed_releases() {
-    local version flavour
+    local version flavour suffix=''
     version=$(kernel_field "$1" 2)
     flavour=$(kernel_field "$1" 3)
-    apt-cache pkgnames "linux-image-$version." \
-        | sed -nE "s/^linux-image-(${version//./\\.}\.[^-]*(-[0-9][^-]*)?-$flavour)-dbg\$/\1/p" \
-        | sort -rV
+    ! has_vmlinux "$1" || suffix=-dbg
+    package_names linux-image- | releases_among "$version" "$flavour" "$suffix"
 }
 
-# make_sure_listed SERIES: refreshes the package lists, and adds an apt source for the
-# series' suite, if without that no release of it is listed.
-make_sure_listed() {
-    local series=$1 suite
-    [[ -z $(listed_releases "$series") ]] || return 0
-    refresh_lists
-    [[ -z $(listed_releases "$series") ]] || return 0
-    suite=$(kernel_field "$series" 4)
-    say "adding an apt source for $suite"
-    write_apt_source "$suite" >"/etc/apt/sources.list.d/vmcore-thp-lab-$suite.sources"
-    refresh_lists
+# releases_among VERSION FLAVOUR SUFFIX: of the names of packages that come in. A release is what stands between
+# linux-image- and the suffix: 6.1.0-56-amd64 or 6.12.117+deb12-amd64, and not 6.1.0-56-rt-amd64, which is another
+# flavour. The version "newest" is any.
+releases_among() {
+    local version=${1//./\\.}
+    [[ $1 != newest ]] || version='[0-9]+\.[0-9]+'
+    sed -nE "s/^linux-image-(${version}\.[^-]*(-[0-9][^-]*)?-$2)$3\$/\1/p" | sort -rV
 }
 
-# write_apt_source SUITE [TYPES]: the mirror is the one this machine already uses, whatever
-# that is; backports and older suites are served next to the suite itself.
-write_apt_source() {
-    local uri
-    # shellcheck disable=SC2016 # apt's variables, not the shell's
-    uri=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(IDENTIFIER)' \
-        | awk -F'|' '$2 == "Debian" && $3 == "Debian" && $4 == "Packages" { print $1; exit }')
-    [[ -n $uri ]] || die "found no Debian mirror among this machine's apt sources"
-    cat <<-SOURCE
-	# Added by the vmcore-thp lab.
-	Types: ${2:-deb}
-	URIs: $uri
-	Suites: $1
-	Components: main
-	Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-	SOURCE
-}
-
-# candidate PACKAGE: the version apt would install, or nothing.
-candidate() {
-    apt-cache policy "$1" | sed -n 's/^  Candidate: //p' | grep -vx '(none)' || true
-}
-
-# image_package RELEASE VERSION: the image of the same version as the debug symbols. The
-# unsigned one is built together with them, so it is the most likely to be served.
+# image_package RELEASE VERSION: the package with the image to boot, of the same version as the debug symbols. The
+# unsigned one is built together with them, so it is the most likely to be served. Since 7.x (6.19 in backports)
+# the image has a package linux-binary- of its own, and linux-image- is empty.
 image_package() {
     local package
-    for package in "linux-image-$1-unsigned" "linux-image-$1"; do
+    for package in "linux-binary-unsigned-$1" "linux-binary-$1" "linux-image-$1-unsigned" "linux-image-$1"; do
         if [[ $(candidate "$package") == "$2" ]]; then
             echo "$package=$2"
             return
@@ -117,25 +95,39 @@ image_package() {
 # download_kernel SERIES RELEASE: fails when one of the packages is not listed or not
 # served. The small ones go first: they fail fast.
 download_kernel() {
-    local debs=$LAB_DIR/kernels/.$1.debs release=$2 version image support package
-    version=$(candidate "linux-image-$release-dbg")
-    image=$(image_package "$release" "$version") || return 1
-    mapfile -t support < <(build_dependencies "linux-headers-$release")
-    ((${#support[@]})) || return 1
+    local debs=$LAB_DIR/kernels/.$1.debs series=$1 release=$2 version package
+    local -a packages=()
+    mapfile -t packages < <(kernel_packages "$series" "$release")
+    ((${#packages[@]})) || return 1
     rm -rf "$debs"
     mkdir -p "$debs"
-    for package in "linux-headers-$release=$version" "${support[@]}" "$image" \
-        "linux-image-$release-dbg=$version"; do
-        (cd "$debs" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2) || return 1
+    for package in "${packages[@]}"; do
+        download "$debs" "$package" || return 1
     done
 }
 
+# kernel_packages SERIES RELEASE: what has to be fetched; nothing where something is not listed.
+kernel_packages() {
+    local version image modules support=''
+    version=$(candidate "linux-image-$2$(! has_vmlinux "$1" || echo -dbg)")
+    image=$(image_package "$2" "$version") || return 1
+    # Where modules are packed for themselves; of old releases the mirror lists the image only.
+    modules=$(candidate "linux-modules-$2")
+    if builds_modules "$1"; then
+        support=$(build_dependencies "linux-headers-$2") || return 1
+        printf '%s\n' "linux-headers-$2=$version" "$support"
+    fi
+    echo "$image"
+    [[ -z $modules ]] || echo "linux-modules-$2=$modules"
+    ! has_vmlinux "$1" || echo "linux-image-$2-dbg=$version"
+}
+
 # What `make` needs beside the headers themselves: the part that all flavours share,
-# and the build's own programs (objtool, modpost).
+# and the build's own programs (objtool, modpost); since 7.x also the configuration.
 build_dependencies() {
-    apt-cache show --no-all-versions "$1" 2>/dev/null \
+    apt-cache "${APT_OPTIONS[@]}" show --no-all-versions "$1" 2>/dev/null \
         | sed -n 's/^Depends: //p' | tr ',|' '\n' | sed 's/(.*//; s/ //g' \
-        | grep -E '^linux-(headers-.*-common(-rt)?|kbuild-.*)$'
+        | grep -E '^linux-(headers-.*-common(-rt)?|kbuild-.*|base-.*)$'
 }
 
 unpack_kernel() {
@@ -147,19 +139,35 @@ unpack_kernel() {
     local deb
     for deb in "$debs"/*.deb; do
         case $deb in
-            # Of the debug symbols (gigabytes unpacked) only vmlinux is wanted.
-            *-dbg_*) dpkg-deb --fsys-tarfile "$deb" \
-                | tar -x -C "$new" --strip-components=5 --wildcards "*/boot/vmlinux-$release" ;;
+            *-dbg_*) unpack_vmlinux "$deb" "$release" "$new" ;;
             *) dpkg-deb -x "$deb" "$new/tree" ;;
         esac
     done
-    mv "$new/vmlinux-$release" "$new/vmlinux"
-    mv "$new/tree/boot/vmlinuz-$release" "$new/vmlinuz"
-    # The headers' Makefile includes the common part by the path it is installed at.
-    sed -i "s|/usr/src/|$root/tree/usr/src/|" "$new/tree/usr/src/linux-headers-$release/Makefile"
-    ln -s "tree/usr/src/linux-headers-$release" "$new/build"
-    ln -s tree/lib "$new/lib"
+    mv "$(find "$new/tree" -type f \( -name "vmlinuz-$release" -o -name 'vmlinuz*' -path "*/$release/*" \) -print -quit)" \
+        "$new/vmlinuz" || die "no image in the packages of $release"
+    if builds_modules "$series"; then
+        # The headers' Makefile includes the common part by the path it is installed at.
+        sed -i "s|/usr/src/|$root/tree/usr/src/|" "$new/tree/usr/src/linux-headers-$release/Makefile"
+        ln -s "tree/usr/src/linux-headers-$release" "$new/build"
+    fi
+    # Since Debian 13 modules are packed where they are after all: in /usr.
+    mkdir -p "$new"/tree{,/usr}/lib/modules
+    ln -s "$(cd "$new" && [[ -n $(ls -A tree/lib/modules) ]] && echo tree/lib || echo tree/usr/lib)" "$new/lib"
     echo "$release" >"$new/release"
     mv "$new" "$root"
     rm -rf "$debs"
+}
+
+# unpack_vmlinux DEB RELEASE DIRECTORY: of the debug symbols (gigabytes unpacked) only vmlinux is wanted; since 7.x it
+# is among the modules.
+unpack_vmlinux() {
+    local found
+    mkdir -p "$3/debug"
+    # tar fails where one of the two places has nothing.
+    dpkg-deb --fsys-tarfile "$1" \
+        | tar -x -C "$3/debug" --wildcards "*/boot/vmlinux-$2" "*/modules/$2/vmlinux" 2>/dev/null || true
+    found=$(find "$3/debug" -type f -name 'vmlinux*' -size +1M -print -quit)
+    [[ -n $found ]] || die "no vmlinux in $(basename "$1")"
+    mv "$found" "$3/vmlinux"
+    rm -rf "$3/debug"
 }

@@ -6,8 +6,8 @@
 # are. Leaves $LAB_DIR/makedumpfile.
 # shellcheck shell=bash source-path=SCRIPTDIR
 
-# shellcheck source=kernel.sh
-source "$LAB_SRC/lib/kernel.sh"
+# shellcheck source=apt.sh
+source "$LAB_SRC/lib/apt.sh"
 
 MAKEDUMPFILE_SUITE=trixie
 MAKEDUMPFILE_PACKAGES=(
@@ -25,9 +25,9 @@ make_makedumpfile() {
     if [[ ! -x $LAB_DIR/makedumpfile ]]; then
         local new=$LAB_DIR/.makedumpfile.new
         rm -rf "$new"
-        mkdir -p "$new"/apt/{lists,cache/archives}/partial
-        write_apt_source "$MAKEDUMPFILE_SUITE" "deb deb-src" >"$new/apt/list.sources"
-        makedumpfile_apt "$new" update || die "the package lists of $MAKEDUMPFILE_SUITE could not be fetched"
+        mkdir -p "$new"
+        use_suite "$MAKEDUMPFILE_SUITE" "deb deb-src"
+        refresh_lists || die "the package lists of $MAKEDUMPFILE_SUITE could not be fetched"
         build_makedumpfile "$new" || {
             say "not built: taking the program of $MAKEDUMPFILE_SUITE, which has no snappy"
             fetch_makedumpfile "$new"
@@ -39,19 +39,10 @@ make_makedumpfile() {
     say "$("$LAB_DIR/makedumpfile" -v 2>&1 | head -n 1)"
 }
 
-# makedumpfile_apt DIRECTORY COMMAND...: in DIRECTORY, with the lists that are there.
-makedumpfile_apt() {
-    local new=$1
-    shift
-    (cd "$new" && apt-get -qq -o APT::Sandbox::User=root \
-        -o Dir::Etc::sourcelist="$new/apt/list.sources" -o Dir::Etc::sourceparts=- \
-        -o Dir::State::lists="$new/apt/lists" -o Dir::Cache="$new/apt/cache" "$@" >&2)
-}
-
 build_makedumpfile() {
     local new=$1
     say "fetching the source of makedumpfile"
-    makedumpfile_apt "$new" source --download-only makedumpfile || return 1
+    (cd "$new" && apt-get "${APT_OPTIONS[@]}" -qq source --download-only makedumpfile >&2) || return 1
     install_missing "lab makedumpfile" "${MAKEDUMPFILE_PACKAGES[@]}"
     say "building makedumpfile"
     {
@@ -66,7 +57,7 @@ build_makedumpfile() {
 
 fetch_makedumpfile() {
     local new=$1
-    makedumpfile_apt "$new" download makedumpfile || die "$MAKEDUMPFILE_SUITE's makedumpfile could not be fetched"
+    download "$new" makedumpfile || die "$MAKEDUMPFILE_SUITE's makedumpfile could not be fetched"
     dpkg-deb -x "$new"/makedumpfile_*.deb "$new/tree"
     mv "$new/tree/usr/bin/makedumpfile" "$new/makedumpfile"
 }

@@ -3,16 +3,19 @@
  * one huge page, some more into the head page and other tails, and one thread splits
  * the huge page by freeing a part of it. Needs the module thp_livelock.
  *
- * usage: livelock [--fifo]
+ * usage: livelock [--fifo | --patched]
  *
  * --fifo: the statting threads are real-time threads. For kernels that cannot be
  * told not to preempt kernel code: there a spinner must outrank the splitter.
+ * --patched: the same without the module: the host writes into the kernel's code, and
+ * says so in a file of /proc (lib/gdbstub.py).
  */
 #include "guest.h"
 
 #include <sys/stat.h>
 
 #define ARM "/sys/module/thp_livelock/parameters/arm"
+#define PATCHED "/proc/sys/kernel/print-fatal-signals"
 #define MAX_CPUS 64
 #define HEAD_WAITERS 2
 
@@ -27,7 +30,7 @@ struct thread {
 static struct thread spinners[MAX_CPUS], waiters[HEAD_WAITERS];
 static int cpus;
 static char *huge;
-static int use_fifo;
+static int use_fifo, is_patched;
 
 static void become_fifo(void)
 {
@@ -114,6 +117,20 @@ static void arm(void)
 		die(ARM);
 }
 
+static void wait_for_the_patch(void)
+{
+	int patched = 0;
+
+	while (!patched) {
+		FILE *file = fopen(PATCHED, "r");
+
+		if (!file || fscanf(file, "%d", &patched) != 1)
+			die(PATCHED);
+		fclose(file);
+		usleep(10000);
+	}
+}
+
 static int is_huge(void)
 {
 	char line[256];
@@ -131,7 +148,8 @@ int main(int argc, char **argv)
 {
 	int splitter_cpu;
 
-	use_fifo = argc > 1 && !strcmp(argv[1], "--fifo");
+	is_patched = argc > 1 && !strcmp(argv[1], "--patched");
+	use_fifo = is_patched || (argc > 1 && !strcmp(argv[1], "--fifo"));
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	splitter_cpu = cpus - 1;
 	if (cpus > MAX_CPUS)
@@ -154,7 +172,10 @@ int main(int argc, char **argv)
 		wait_until_running(&spinners[i]);
 
 	print_truth(splitter_cpu);
-	arm();
+	if (is_patched)
+		wait_for_the_patch();
+	else
+		arm();
 	if (madvise(huge, HUGE, MADV_NOHUGEPAGE))
 		die("MADV_NOHUGEPAGE");
 	if (madvise(huge + HUGE / 2, 4 * PAGE, MADV_FREE))

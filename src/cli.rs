@@ -27,9 +27,9 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Form of the output
-    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    /// Form of the output [default: html or json where the name of the --output file ends so, else text]
+    #[arg(long, global = true, value_enum, value_name = "FORM")]
+    pub(crate) format: Option<Format>,
     /// Write to FILE instead of standard output; an existing FILE is left alone
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub(crate) enum Command {
 }
 
 /// The dump and what describes its kernel.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Input {
     /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
     #[arg(value_name = "VMCORE")]

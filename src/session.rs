@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
-use vmcore_dump::{Dump, Unpacking};
+use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
 use vmcore_kernel::{FoundBy, Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
@@ -84,6 +84,7 @@ impl Context {
 pub(crate) struct Files {
     pub(crate) dump: &'static Dump,
     pub(crate) vmlinux: &'static Vmlinux,
+    pub(crate) vmcore_path: PathBuf,
     /// The dump itself where the vmlinux was made from it.
     pub(crate) vmlinux_path: PathBuf,
 }
@@ -92,7 +93,8 @@ impl Files {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         context.start_threads()?;
-        let dump: &'static Dump = leak(open_dump(input, context)?);
+        let (dump, input) = open_either_way(input, context)?;
+        let dump: &'static Dump = leak(dump);
         for warning in dump.warnings() {
             context.warn(warning);
         }
@@ -102,9 +104,9 @@ impl Files {
         }
         let (vmlinux, vmlinux_path) = match &input.vmlinux {
             Some(path) => (open_vmlinux(path, dump, &input.search, context)?, path.clone()),
-            None => find_vmlinux(dump, input, context)?,
+            None => find_vmlinux(dump, &input, context)?,
         };
-        Ok(Self { dump, vmlinux: leak(vmlinux), vmlinux_path })
+        Ok(Self { dump, vmlinux: leak(vmlinux), vmcore_path: input.vmcore, vmlinux_path })
     }
 }
 
@@ -168,8 +170,44 @@ fn downloaded(stripped: &Path, search: &Search, context: &Context) -> Result<Opt
     })
 }
 
+/// Opens the dump, also where the two files are named in the other order; with the input as it was meant.
+fn open_either_way(input: &Input, context: &Context) -> Result<(Dump, Input), Failure> {
+    let error = match open_dump(input, context) {
+        Ok(dump) => return Ok((dump, input.clone())),
+        Err(error) => error,
+    };
+    let swapped = match (&error, &input.vmlinux) {
+        (DumpFailure::Open(NotADump::NotACore { .. }), Some(vmlinux)) => {
+            Input { vmcore: vmlinux.clone(), vmlinux: Some(input.vmcore.clone()), ..input.clone() }
+        }
+        _ => return Err(error.into()),
+    };
+    let Ok(dump) = open_dump(&swapped, context) else { return Err(error.into()) };
+    context.note(format_args!(
+        "{} is the dump, and {} the vmlinux: they were named the other way round",
+        swapped.vmcore.display(),
+        input.vmcore.display()
+    ));
+    Ok((dump, swapped))
+}
+
+/// Why there is no dump to read.
+enum DumpFailure {
+    Open(NotADump),
+    Complete(Failure),
+}
+
+impl From<DumpFailure> for Failure {
+    fn from(failure: DumpFailure) -> Self {
+        match failure {
+            DumpFailure::Open(error) => error.into(),
+            DumpFailure::Complete(failure) => failure,
+        }
+    }
+}
+
 /// Opens the dump; one that is compressed as a whole is unpacked first.
-fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
+fn open_dump(input: &Input, context: &Context) -> Result<Dump, DumpFailure> {
     let start = Instant::now();
     let mut view = UnpackView::new(context.quiet);
     let unpacking = Unpacking {
@@ -177,9 +215,9 @@ fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
         limit: Unpacking::DEFAULT_LIMIT,
         watch: &mut |progress| view.show(progress),
     };
-    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking)?;
+    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking).map_err(DumpFailure::Open)?;
     tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context)?;
+    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context).map_err(DumpFailure::Complete)?;
     Ok(dump)
 }
 
@@ -195,7 +233,7 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
-        let Files { dump, vmlinux, vmlinux_path } = Files::open(input, context)?;
+        let Files { dump, vmlinux, vmcore_path, vmlinux_path } = Files::open(input, context)?;
         let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
         match kernel.found_by() {
@@ -206,12 +244,7 @@ impl Session {
         if let bit @ 1.. = kernel.physical_mask().encryption_bit() {
             context.note(format_args!("page-table entries have bit {} set for encrypted memory", bit.trailing_zeros()));
         }
-        Ok(Self {
-            vmcore: input.vmcore.clone(),
-            vmlinux: vmlinux_path,
-            kernel: leak(kernel),
-            snapshot: OnceLock::new(),
-        })
+        Ok(Self { vmcore: vmcore_path, vmlinux: vmlinux_path, kernel: leak(kernel), snapshot: OnceLock::new() })
     }
 
     /// Says with `-v` which files source lines of modules came from.

@@ -14,6 +14,7 @@ mod vtop;
 
 use clap::CommandFactory;
 
+use crate::arguments::Parsed;
 use crate::bounds;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -23,10 +24,12 @@ use crate::session::Context;
 use crate::status::Status;
 
 /// Runs the command that was asked for.
-pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
+pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
+    let cli = &parsed.cli;
     logging::start(cli.global.verbose);
     bounds::set(&cli.global)?;
     let context = Context::new(&cli.global);
+    parsed.note.iter().for_each(|note| context.note(note));
     // The one command whose output is a directory.
     if let Command::Synth(arguments) = &cli.command {
         return synth::run(arguments, &cli.global, &context);

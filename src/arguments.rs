@@ -24,6 +24,7 @@ pub(crate) struct Parsed {
 /// Parses the arguments of this process. A file in place of a command is analyzed.
 pub(crate) fn parse() -> Result<Parsed, clap::Error> {
     let words: Vec<OsString> = std::env::args_os().collect();
+    let words = crash_options(words);
     let error = match parse_words(&words) {
         Ok(cli) => return Ok(Parsed { cli, note: None }),
         Err(error) => error,
@@ -31,6 +32,18 @@ pub(crate) fn parse() -> Result<Parsed, clap::Error> {
     let Some((with_command, file)) = with_analyze(&words, &error) else { return Err(error) };
     let note = format!("no command was given: this is `analyze {}`", Sanitized::new(&file));
     parse_words(&with_command).map(|cli| Parsed { cli, note: Some(note) })
+}
+
+/// Options that `crash` has in a form that ours cannot: `rd -32` is a number, and `sym -q` is not `--quiet`.
+fn crash_options(words: Vec<OsString>) -> Vec<OsString> {
+    let is = |command: &str| words.iter().any(|word| word == command);
+    let (rd, sym) = (is("rd"), is("sym"));
+    let replaced = |word: OsString| match word.to_str() {
+        Some(bits @ ("-8" | "-16" | "-32" | "-64")) if rd => format!("--bits={}", bits.trim_start_matches('-')).into(),
+        Some("-q") if sym => "--query".into(),
+        _ => word,
+    };
+    words.into_iter().map(replaced).collect()
 }
 
 fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {

@@ -24,11 +24,26 @@ const MAX_GAPS_SHOWN: usize = 10;
 pub(crate) struct Context {
     quiet: bool,
     threads: Option<u16>,
+    session: OnceLock<&'static Session>,
 }
 
 impl Context {
     pub(crate) fn new(options: &Global) -> Self {
-        Self { quiet: options.quiet, threads: options.threads }
+        Self { quiet: options.quiet, threads: options.threads, session: OnceLock::new() }
+    }
+
+    /// The dump that is open, or `input` opened. It stays open until the process ends.
+    pub(crate) fn session(&self, input: &Input) -> Result<&'static Session, Failure> {
+        if let Some(session) = self.session.get() {
+            return Ok(session);
+        }
+        let session = leak(Session::open(input, self)?);
+        Ok(self.session.get_or_init(|| session))
+    }
+
+    /// Whether a dump is open: every command is about it, whatever input it names.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.get().is_some()
     }
 
     /// Whether to say no more than what went wrong.
@@ -232,7 +247,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
-    pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
+    fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         let Files { dump, vmlinux, vmcore_path, vmlinux_path } = Files::open(input, context)?;
         let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));

@@ -7,11 +7,11 @@ use super::machine;
 use crate::cli;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(&arguments.input, context)?;
+    let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(context);
     let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
     let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
     // What could not be read of the log is among the facts' gaps already.
     let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
     let subject = Subject {
-        dump: machine::dump(&session, snapshot),
+        dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),

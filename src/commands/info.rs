@@ -14,7 +14,7 @@ use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+    let session = context.session(input)?;
     let snapshot = session.snapshot(context);
     let mut gaps = snapshot.gaps.clone();
     let log = context.step("reading the log", || session.kernel.log(&mut gaps));
@@ -22,9 +22,9 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
     gaps.extend(tables_not_understood(followed));
     context.warn_gaps(&gaps);
     output.write(&Info {
-        dump: machine::dump(&session, snapshot),
+        dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, followed),
-        debuginfo: debuginfo(&session),
+        debuginfo: debuginfo(session),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
         crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),

@@ -6,11 +6,11 @@ use vmcore_report::{ps::Ps, runq::Runq};
 use crate::cli::{self, Input};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+    let session = context.session(input)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Ps::new(snapshot))?;
@@ -18,7 +18,7 @@ pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Sta
 }
 
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+    let session = context.session(input)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Runq::new(snapshot))?;
@@ -26,7 +26,7 @@ pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<S
 }
 
 pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(&arguments.input, context)?;
+    let session = context.session(&arguments.input)?;
     let mut gaps = session.kernel.gaps().to_vec();
     let log = context.step("reading the log", || session.kernel.log(&mut gaps));
     context.warn_gaps(&gaps);

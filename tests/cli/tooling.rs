@@ -2,7 +2,10 @@
 
 use crate::run;
 
-const REPORTS: [&str; 8] = ["analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop"];
+const REPORTS: [&str; 16] = [
+    "analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop", "struct", "p", "rd", "sym", "dis", "list", "tree",
+    "search",
+];
 
 #[test]
 fn usage_errors_exit_with_2() {

@@ -38,6 +38,11 @@ impl Failure {
         &self.message
     }
 
+    /// What the user could do.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Adds why nothing else would do either.
     pub(crate) fn because(self, why: impl Display) -> Self {
         Self { message: format!("{}; {why}", self.message), ..self }
@@ -61,14 +66,7 @@ impl Failure {
 
 impl From<dump::OpenError> for Failure {
     fn from(error: dump::OpenError) -> Self {
-        let hint = match &error {
-            dump::OpenError::NotADump { path, looks_like: dump::Lookalike::Text } => {
-                return Self::new(&error)
-                    .hint(format_args!("a kernel log? `vmcore-thp log {}` says what it tells", path.display()));
-            }
-            other => other.hint(),
-        };
-        Self::new(&error).maybe_hint(hint)
+        Self::new(&error).maybe_hint(error.hint())
     }
 }
 

@@ -1,17 +1,22 @@
 //! `analyze`: the verdict.
 
 use vmcore_diagnose::{Confidence, Diagnosis, Options, collect, judge};
+use vmcore_kernel::Snapshot;
 use vmcore_report::analyze::{Analyze, Subject};
 
 use super::machine;
 use crate::cli;
 use crate::failure::Failure;
+use crate::minimal::{Minimal, Opened};
 use crate::output::Output;
-use crate::session::Context;
+use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(&arguments.input)?;
+    let session = match Session::open_or_minimal(&arguments.input, context)? {
+        Opened::Whole(session) => session,
+        Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
+    };
     let snapshot = session.snapshot(context);
     let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
     let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
@@ -20,13 +25,27 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
     // What could not be read of the log is among the facts' gaps already.
     let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
     let subject = Subject {
-        dump: machine::dump(session, snapshot),
+        dump: machine::dump(&session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
     };
     output.write(&Analyze::new(subject, snapshot, &diagnosis))?;
     Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
+}
+
+/// By the log alone: see [`Minimal`].
+fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<Status, Failure> {
+    let (log, gaps) = minimal.log(context);
+    let diagnosis = context.step("judging", || minimal.judge(&log, &gaps));
+    let subject = Subject {
+        dump: machine::minimal_dump(minimal),
+        kernel: machine::minimal_kernel(minimal),
+        panic: minimal.kernel.panic(&log).into(),
+        uptime_ns: minimal.kernel.uptime_ns(&log),
+    };
+    output.write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
+    Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))
 }
 
 /// A problem counts as found where it is at least probable. One that is only possible could not be told for want of

@@ -9,12 +9,16 @@ use vmcore_report::info::{DebugInfo, Info};
 use super::machine;
 use crate::cli::Input;
 use crate::failure::Failure;
+use crate::minimal::{Minimal, Opened};
 use crate::output::Output;
 use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(input)?;
+    let session = match Session::open_or_minimal(input, context)? {
+        Opened::Whole(session) => session,
+        Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
+    };
     let snapshot = session.snapshot(context);
     let mut gaps = snapshot.gaps.clone();
     let log = context.step("reading the log", || session.kernel.log(&mut gaps));
@@ -22,13 +26,29 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
     gaps.extend(tables_not_understood(followed));
     context.warn_gaps(&gaps);
     output.write(&Info {
-        dump: machine::dump(session, snapshot),
+        dump: machine::dump(&session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, followed),
-        debuginfo: debuginfo(session),
+        debuginfo: debuginfo(&session),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
         crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),
-        tasks: snapshot.tasks.len(),
+        tasks: Some(snapshot.tasks.len()),
+        gaps: gaps.iter().map(Gap::new).collect(),
+    })?;
+    Ok(Status::NothingFound)
+}
+
+/// What VMCOREINFO and the log alone tell.
+fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<Status, Failure> {
+    let (log, gaps) = minimal.log(context);
+    output.write(&Info {
+        dump: machine::minimal_dump(minimal),
+        kernel: machine::minimal_kernel(minimal),
+        debuginfo: DebugInfo { source: "none", path: machine::display(&minimal.vmcore), build_id: None, matches: None },
+        panic: minimal.kernel.panic(&log).into(),
+        uptime_ns: minimal.kernel.uptime_ns(&log),
+        crash_time: minimal.kernel.vmcoreinfo().crash_time(),
+        tasks: None,
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
     Ok(Status::NothingFound)

@@ -5,12 +5,13 @@ use vmcore_report::{ps::Ps, runq::Runq};
 
 use crate::cli::{self, Input};
 use crate::failure::Failure;
+use crate::minimal::Opened;
 use crate::output::Output;
-use crate::session::Context;
+use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(input)?;
+    let session = Session::open(input, context)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Ps::new(snapshot))?;
@@ -18,7 +19,7 @@ pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Sta
 }
 
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(input)?;
+    let session = Session::open(input, context)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Runq::new(snapshot))?;
@@ -26,10 +27,15 @@ pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<S
 }
 
 pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(&arguments.input)?;
-    let mut gaps = session.kernel.gaps().to_vec();
-    let log = context.step("reading the log", || session.kernel.log(&mut gaps));
-    context.warn_gaps(&gaps);
+    let (log, gaps) = match Session::open_or_minimal(&arguments.input, context)? {
+        Opened::Whole(session) => {
+            let mut gaps = session.kernel.gaps().to_vec();
+            let log = context.step("reading the log", || session.kernel.log(&mut gaps));
+            context.warn_gaps(&gaps);
+            (log, gaps)
+        }
+        Opened::Minimal(minimal) => minimal.log(context),
+    };
     let order = if arguments.by_caller { Order::Caller } else { Order::Sequence };
     output.write(&Dmesg::new(&log, &gaps, order))?;
     Ok(found(!log.is_empty()))

@@ -6,14 +6,24 @@ use vmcore_dump::Dump;
 use vmcore_kernel::{Kernel, Snapshot, StacksFollowed, Utsname, hex};
 use vmcore_report::machine;
 
+use crate::minimal::Minimal;
 use crate::session::Session;
 
 /// The dump file.
 pub(crate) fn dump(session: &Session, snapshot: &Snapshot) -> machine::Dump {
-    let dump: &Dump = session.kernel.dump();
+    let registers = snapshot.cpus.iter().filter(|cpu| cpu.registers.is_some()).map(|cpu| cpu.cpu).collect();
+    dump_file(session.kernel.dump(), &session.vmcore, registers)
+}
+
+/// The dump file, of which it is not known which CPU's its registers are.
+pub(crate) fn minimal_dump(minimal: &Minimal) -> machine::Dump {
+    dump_file(minimal.dump, &minimal.vmcore, Vec::new())
+}
+
+fn dump_file(dump: &Dump, path: &Path, cpus_with_registers: Vec<u32>) -> machine::Dump {
     let pages = dump.page_count();
     machine::Dump {
-        path: display(&session.vmcore),
+        path: display(path),
         format: dump.format().to_string(),
         source: dump.source().to_string(),
         pages: pages.present,
@@ -21,7 +31,7 @@ pub(crate) fn dump(session: &Session, snapshot: &Snapshot) -> machine::Dump {
         dump_level: dump.dump_level(),
         incomplete: dump.incomplete().is_some(),
         incomplete_reason: dump.incomplete().map(ToString::to_string),
-        cpus_with_registers: snapshot.cpus.iter().filter(|cpu| cpu.registers.is_some()).map(|cpu| cpu.cpu).collect(),
+        cpus_with_registers,
     }
 }
 
@@ -37,9 +47,29 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksF
         arch: "x86_64",
         kaslr_offset: kernel.kaslr_offset().into(),
         page_levels: kernel.page_levels(),
-        cpus: snapshot.cpus.len(),
-        modules: kernel.modules().len(),
-        stacks: followed.into(),
+        cpus: Some(snapshot.cpus.len()),
+        modules: Some(kernel.modules().len()),
+        stacks: Some(followed.into()),
+    }
+}
+
+/// The kernel, as far as VMCOREINFO says.
+pub(crate) fn minimal_kernel(minimal: &Minimal) -> machine::Kernel {
+    let Minimal { kernel, .. } = minimal;
+    let info = kernel.vmcoreinfo();
+    let names = kernel.utsname();
+    let name = |name: fn(&Utsname) -> &String| names.as_ref().map(name).filter(|name| !name.is_empty()).cloned();
+    machine::Kernel {
+        release: info.osrelease().map(str::to_owned),
+        version: name(|names| &names.version),
+        nodename: name(|names| &names.nodename),
+        build_id: kernel.build_id(),
+        arch: "x86_64",
+        kaslr_offset: info.kerneloffset().unwrap_or_default().into(),
+        page_levels: kernel.page_levels(),
+        cpus: None,
+        modules: None,
+        stacks: None,
     }
 }
 

@@ -81,7 +81,7 @@ fn a_server_has_what_no_directory_has() {
 #[test]
 fn the_network_can_be_forbidden_and_the_cache_still_serves() {
     let (server, cache) = (helpful(), TempDir::new().unwrap());
-    let forbidden = run("info", &["--no-debuginfod"], &server.url, &cache);
+    let forbidden = run("ps", &["--no-debuginfod"], &server.url, &cache);
     assert_ne!(forbidden.status, 0);
     assert!(server.requests().is_empty());
     assert!(forbidden.stderr.contains("no vmlinux of") && !forbidden.stderr.contains("debuginfod:"));
@@ -96,7 +96,7 @@ fn what_servers_answer_is_said_in_one_line() {
     let ignorant = Server::answering("404 Not Found", b"");
     let wrong = Server::answering("200 OK", b"<html>\x1b[31mWelcome</html>");
     let cache = TempDir::new().unwrap();
-    let failed = run("info", &[], &format!("{} {} gopher://c", ignorant.url, wrong.url), &cache);
+    let failed = run("ps", &[], &format!("{} {} gopher://c", ignorant.url, wrong.url), &cache);
     assert_eq!((failed.status, failed.stdout.as_str()), (2, ""));
     let error = failed.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
     for part in [

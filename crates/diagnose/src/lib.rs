@@ -20,6 +20,7 @@ mod involved;
 mod judge;
 mod known_issues;
 mod livelock;
+mod log_alone;
 mod model;
 mod names;
 mod neighbours;
@@ -36,6 +37,7 @@ pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine};
 pub use from_log::{FaultingCopy, LogDiagnosis, from_log};
 pub use judge::{Options, judge};
+pub use log_alone::by_log_alone;
 pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
     Splitter, Value, Verdict, issue,

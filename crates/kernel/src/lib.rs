@@ -27,6 +27,7 @@ mod layout;
 mod list;
 mod location;
 mod locks;
+mod minimal;
 mod modules;
 mod names_in_memory;
 mod page;
@@ -58,11 +59,11 @@ pub use followed::{Followed, StacksFollowed};
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
-pub use list::{Listed, list, rb_tree};
 pub use location::FoundBy;
 pub use locks::{
     AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter, WorkWait,
 };
+pub use minimal::{MinimalError, MinimalKernel};
 pub use modules::{Module, ModuleSymbol};
 pub use page::Page;
 pub use panic::PanicInfo;

@@ -17,17 +17,16 @@ const RB_RIGHT: u64 = 8;
 const RB_LEFT: u64 = 16;
 
 /// What a walk found, and where it had to stop.
-pub struct Listed {
+pub(crate) struct Listed {
     /// Addresses of the embedded `list_head` or `rb_node` members, in order.
-    pub nodes: Vec<VirtAddr>,
+    pub(crate) nodes: Vec<VirtAddr>,
     /// Why the walk is not complete.
-    pub gap: Option<Gap>,
+    pub(crate) gap: Option<Gap>,
 }
 
 /// The elements of the list at `head`, at most `limit`. Where `next` pointers lead into damage, the rest is collected
 /// backwards from the head along `prev`.
-#[must_use]
-pub fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
+pub(crate) fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
     let mut seen = HashSet::from([head]);
     let mut nodes = Vec::new();
     let Err(why) = follow(memory, head, 0, limit, &mut seen, &mut nodes) else { return Listed { nodes, gap: None } };
@@ -66,8 +65,7 @@ fn follow<M: ReadVirtual + ?Sized>(
 }
 
 /// The nodes of the red-black tree whose root pointer has the value `root`, in order, at most `limit`.
-#[must_use]
-pub fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit: usize, what: &str) -> Listed {
+pub(crate) fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit: usize, what: &str) -> Listed {
     let mut nodes = Vec::new();
     let mut seen = HashSet::new();
     let mut path = Vec::new();

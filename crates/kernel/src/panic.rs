@@ -64,6 +64,17 @@ impl Kernel<'_> {
     }
 }
 
+/// How the kernel died, where nothing but its log is known.
+pub(crate) fn panic_by_log(log: &[LogRecord]) -> PanicInfo {
+    let Some(index) = panic_record(log).or_else(|| oops_record(log)) else { return PanicInfo::default() };
+    let named = named_cpu_and_pid(log, index);
+    PanicInfo {
+        message: log.get(index).map(|record| first_line(&record.text).to_owned()),
+        cpu: named.map(|(cpu, _)| cpu),
+        pid: named.map(|(_, pid)| pid),
+    }
+}
+
 /// The CPU that a caller was on.
 fn caller_cpu(caller: Caller, snapshot: &Snapshot) -> Option<u32> {
     match caller {

@@ -110,7 +110,8 @@ pub enum Detail {
     Source,
 }
 
-/// A machine as it was when it stopped.
+/// A machine as it was when it stopped. The default is one of which nothing could be read.
+#[derive(Default)]
 pub struct Snapshot {
     /// All tasks: idle tasks first, by CPU, then by process id.
     pub tasks: Vec<Task>,

@@ -19,6 +19,12 @@ use crate::{Kernel, LogRecord};
 /// A hundred years: a clock beyond this is damaged.
 const MAX_UPTIME_NS: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
+/// The latest time stamp of the log.
+pub(crate) fn uptime_by_log(log: &[LogRecord]) -> Option<u64> {
+    let whole = log.iter().filter(|record| !record.unfinished);
+    whole.map(|record| record.timestamp_ns).filter(|&time| time <= MAX_UPTIME_NS).max()
+}
+
 /// Offsets in `struct timekeeper`.
 struct TimekeeperLayout {
     base: Field,
@@ -54,8 +60,7 @@ impl Kernel<'_> {
     /// The true time is that or more.
     #[must_use]
     pub fn uptime_ns(&self, log: &[LogRecord]) -> Option<u64> {
-        let whole = log.iter().filter(|record| !record.unfinished);
-        let printed = whole.map(|record| record.timestamp_ns);
+        let printed = uptime_by_log(log);
         let queues = self.percpu().cpus().filter_map(|cpu| self.run_queue_clock(cpu));
         let timekeeper = self.timekeeper_ns();
         timekeeper.into_iter().chain(queues).chain(printed).filter(|&time| time <= MAX_UPTIME_NS).max()

@@ -26,8 +26,8 @@ pub struct Info<'a> {
     pub uptime_ns: Option<u64>,
     /// When it crashed, in seconds since 1970; null where the kernel did not see its own crash.
     pub crash_time: Option<i64>,
-    /// Tasks, idle tasks among them.
-    pub tasks: usize,
+    /// Tasks, idle tasks among them; null without debug information.
+    pub tasks: Option<usize>,
     /// What could not be read.
     pub gaps: Vec<Gap<'a>>,
 }
@@ -35,9 +35,10 @@ pub struct Info<'a> {
 /// What describes the kernel.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DebugInfo {
-    /// Its kind: `vmlinux`, `profile`, or `dump` where no file was found and the dump's own tables serve.
+    /// Its kind: `vmlinux`, `profile`, `dump` where no file was found and the dump's own tables serve, or `none` where
+    /// those do not either and only VMCOREINFO is left.
     pub source: &'static str,
-    /// The file; with `dump` the dump itself.
+    /// The file; with `dump` and `none` the dump itself.
     pub path: String,
     /// Its build-id, in hexadecimal.
     pub build_id: Option<String>,
@@ -49,22 +50,23 @@ impl Report for Info<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let Self { dump, kernel, debuginfo, panic, .. } = self;
         let unknown = || "(unknown)".to_owned();
+        let count = |count: Option<usize>| count.map_or_else(unknown, |count| count.to_string());
         let text = |text: &Option<String>| text.clone().unwrap_or_else(unknown);
         let mut rows = vec![
             ("DEBUGINFO", debuginfo_file(debuginfo)),
             ("DUMPFILE", format!("{}  [{} from {}]", dump.path, dump.format, dump.source)),
             ("PAGES", pages(dump)),
             ("REGISTERS", registers(dump, kernel)),
-            ("CPUS", kernel.cpus.to_string()),
+            ("CPUS", count(kernel.cpus)),
         ];
         if let Some(seconds) = self.crash_time {
             rows.push(("DATE", Date(seconds).to_string()));
         }
         rows.extend([
             ("UPTIME", self.uptime_ns.map_or_else(unknown, |ns| Uptime(ns).to_string())),
-            ("TASKS", self.tasks.to_string()),
-            ("STACKS", kernel.stacks.to_string()),
-            ("MODULES", kernel.modules.to_string()),
+            ("TASKS", count(self.tasks)),
+            ("STACKS", kernel.stacks.as_ref().map_or_else(unknown, ToString::to_string)),
+            ("MODULES", count(kernel.modules)),
             ("NODENAME", text(&kernel.nodename)),
             ("RELEASE", text(&kernel.release)),
             ("VERSION", text(&kernel.version)),
@@ -85,6 +87,7 @@ fn write_row(name: &str, value: impl Display, out: &mut dyn Write, theme: &Theme
 fn debuginfo_file(debuginfo: &DebugInfo) -> String {
     match debuginfo.source {
         "dump" => format!("{}  [the dump's own tables: no source lines]", debuginfo.path),
+        "none" => format!("{}  [VMCOREINFO alone: no stacks, no tasks, no modules]", debuginfo.path),
         _ => debuginfo.path.clone(),
     }
 }
@@ -105,7 +108,10 @@ fn pages(dump: &Dump) -> String {
 
 fn registers(dump: &Dump, kernel: &Kernel) -> String {
     let cpus: Vec<_> = dump.cpus_with_registers.iter().map(u32::to_string).collect();
-    if cpus.len() == kernel.cpus { "of all CPUs".to_owned() } else { format!("of CPUs {}", cpus.join(", ")) }
+    if kernel.cpus.is_none() {
+        return "(unknown)".to_owned();
+    }
+    if Some(cpus.len()) == kernel.cpus { "of all CPUs".to_owned() } else { format!("of CPUs {}", cpus.join(", ")) }
 }
 
 fn build_id(kernel: &Kernel, debuginfo: &DebugInfo) -> String {

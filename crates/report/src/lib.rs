@@ -18,7 +18,6 @@ mod gap;
 mod hex;
 mod html;
 pub mod info;
-pub mod inspect;
 mod json;
 pub mod log;
 pub mod machine;

@@ -48,12 +48,12 @@ pub struct Kernel {
     pub kaslr_offset: Hex,
     /// Levels of the page tables: 4 or 5.
     pub page_levels: u8,
-    /// CPUs that were present.
-    pub cpus: usize,
-    /// Loaded modules.
-    pub modules: usize,
-    /// How far the stacks could be followed: what its unwind tables are worth.
-    pub stacks: StacksFollowed,
+    /// CPUs that were present; null without debug information.
+    pub cpus: Option<usize>,
+    /// Loaded modules; null without debug information.
+    pub modules: Option<usize>,
+    /// How far the stacks could be followed: what its unwind tables are worth; null without debug information.
+    pub stacks: Option<StacksFollowed>,
 }
 
 /// How far the stacks could be followed.

@@ -13,7 +13,7 @@ use crate::LayoutError;
 use crate::layout::Resolver;
 
 /// A scalar member, bit-field or not, of a structure whose bytes are at hand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scalar {
     pub(super) offset: u64,
     /// Bytes to load.
@@ -46,19 +46,19 @@ impl Scalar {
         load().and_then(|unit| unit.checked_shr(self.shift)).unwrap_or_default() & mask
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// A member of `size` whole bytes.
     pub(super) const fn bytes(offset: u64, size: u64) -> Self {
         Self { offset, size, shift: 0, width: 64 }
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// `width` bits of one byte, from bit `shift` on.
     pub(super) const fn bits(offset: u64, shift: u32, width: u32) -> Self {
         Self { offset, size: 1, shift, width }
     }
 }
 
 /// Offsets in a record header.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeaderLayout {
     pub(super) timestamp: Scalar,
     pub(super) text_len: Scalar,

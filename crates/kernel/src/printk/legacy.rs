@@ -41,13 +41,14 @@ const PREFIX: u64 = 4;
 const CONT: u64 = 8;
 
 /// Offsets in a record's header.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    size: u64,
-    len: Scalar,
-    dict_len: Option<Scalar>,
-    header: HeaderLayout,
+    pub(super) size: u64,
+    pub(super) len: Scalar,
+    pub(super) dict_len: Option<Scalar>,
+    pub(super) header: HeaderLayout,
     /// Whether readers put pieces of lines together.
-    joins_lines: bool,
+    pub(super) joins_lines: bool,
 }
 
 impl Layout {

@@ -44,24 +44,25 @@ const MAX_RECORDS: u64 = 1 << 20;
 const ID_MASK: u64 = u64::MAX >> 2;
 
 /// Offsets in the ring buffer and what it consists of.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    count_bits: Field,
-    descs: Field,
-    infos: Field,
-    head_id: Field,
-    tail_id: Field,
-    size_bits: Field,
-    data: Field,
-    desc_size: u64,
-    state_var: Scalar,
-    begin: Scalar,
-    next: Scalar,
-    info_size: u64,
-    seq: Scalar,
-    header: HeaderLayout,
+    pub(super) count_bits: Field,
+    pub(super) descs: Field,
+    pub(super) infos: Field,
+    pub(super) head_id: Field,
+    pub(super) tail_id: Field,
+    pub(super) size_bits: Field,
+    pub(super) data: Field,
+    pub(super) desc_size: u64,
+    pub(super) state_var: Scalar,
+    pub(super) begin: Scalar,
+    pub(super) next: Scalar,
+    pub(super) info_size: u64,
+    pub(super) seq: Scalar,
+    pub(super) header: HeaderLayout,
     /// Offset and size of the two strings.
-    subsystem: Option<Field>,
-    device: Option<Field>,
+    pub(super) subsystem: Option<Field>,
+    pub(super) device: Option<Field>,
 }
 
 impl Layout {

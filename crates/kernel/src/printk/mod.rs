@@ -8,6 +8,7 @@
 //! Source: `kernel/printk/printk.c`.
 
 mod block;
+pub(crate) mod by_vmcoreinfo;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod header;

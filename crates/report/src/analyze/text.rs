@@ -99,10 +99,13 @@ pub(crate) fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -
 
 pub(super) fn kernel_line(report: &Analyze<'_>) -> String {
     let release = report.kernel.release.as_deref().unwrap_or("(unknown release)");
-    let cpus = report.kernel.cpus;
-    let plural = if cpus == 1 { "" } else { "s" };
+    let cpus = match report.kernel.cpus {
+        None => String::new(),
+        Some(1) => ", 1 CPU".to_owned(),
+        Some(cpus) => format!(", {cpus} CPUs"),
+    };
     let uptime = report.uptime_ns.map(|ns| format!(", up {}", Duration(ns))).unwrap_or_default();
-    format!("{release}, {cpus} CPU{plural}{uptime}")
+    format!("{release}{cpus}{uptime}")
 }
 
 pub(super) fn panic_line(report: &Analyze<'_>, message: &str) -> String {

@@ -36,12 +36,12 @@ fn subject() -> Subject {
             arch: "x86_64",
             kaslr_offset: Hex(0),
             page_levels: 4,
-            cpus: 3,
-            modules: 0,
-            stacks: StacksFollowed {
+            cpus: Some(3),
+            modules: Some(0),
+            stacks: Some(StacksFollowed {
                 cpus: Followed { total: 3, ended: 3, guessed: 0 },
                 tasks: Followed { total: 9, ended: 6, guessed: 1 },
-            },
+            }),
         },
         panic: Panic {
             message: Some("Kernel panic - not syncing: softlockup: hung tasks".to_owned()),

@@ -96,12 +96,12 @@ fn info() -> Info<'static> {
             arch: "x86_64",
             kaslr_offset: Hex(0x2700_0000),
             page_levels: 5,
-            cpus: 4,
-            modules: 8,
-            stacks: StacksFollowed {
+            cpus: Some(4),
+            modules: Some(8),
+            stacks: Some(StacksFollowed {
                 cpus: Followed { total: 4, ended: 4, guessed: 0 },
                 tasks: Followed { total: 94, ended: 91, guessed: 1 },
-            },
+            }),
         },
         debuginfo: DebugInfo {
             source: "vmlinux",
@@ -116,7 +116,7 @@ fn info() -> Info<'static> {
         },
         uptime_ns: Some(14_958_232_208),
         crash_time: Some(1_763_841_600),
-        tasks: 94,
+        tasks: Some(94),
         gaps: Vec::new(),
     }
 }

@@ -11,8 +11,9 @@ use vmcore_memory::{Pfn, ReadError, ReadVirtual, VirtAddr};
 use crate::LayoutError;
 use crate::layout::{Field, Resolver};
 
-/// Flags of interest, by the enumerators of `enum pageflags`.
-const FLAGS: [&str; 10] = [
+/// The flags, by the enumerators of `enum pageflags`: first what a wait for a page is about, then what kind of page it is.
+/// Bits that mean something else to each user of a page (`PG_owner_priv_1`, `PG_checked`) are left out.
+const FLAGS: [&str; 21] = [
     "PG_locked",
     "PG_writeback",
     "PG_waiters",
@@ -20,9 +21,20 @@ const FLAGS: [&str; 10] = [
     "PG_uptodate",
     "PG_dirty",
     "PG_lru",
+    "PG_active",
+    "PG_referenced",
+    "PG_workingset",
     "PG_swapbacked",
+    "PG_unevictable",
+    "PG_mlocked",
     "PG_anon_exclusive",
     "PG_hwpoison",
+    "PG_reclaim",
+    "PG_private",
+    "PG_private_2",
+    "PG_reserved",
+    "PG_slab",
+    "PG_error",
 ];
 
 /// Offsets in `struct page`, and the numbers of the flags.

@@ -151,17 +151,18 @@ fn livelock_summary(livelock: &Livelock) -> String {
             .to_owned();
     }
     let plural = if cpus == 1 { "CPU has" } else { "CPUs have" };
-    let longest = livelock.spinners.iter().filter_map(|spinner| spinner.kept_ns).max();
+    let longest = livelock.spinners.iter().filter_map(|spinner| spinner.kept_ns).max().filter(|_| !livelock.granted);
     let time = longest.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();
     let spin = format!("{cpus} {plural} been spinning{time} in page faults on {}", pages(livelock));
     let sentence = match livelock.splitters.as_slice() {
         [] => format!("{spin}; no runnable task that splits it was found."),
         [splitter] => format!(
-            "{spin}, while pid {} \"{}\", which is splitting {}, is runnable on CPU {} and never scheduled.",
+            "{spin}, while pid {} \"{}\", which is splitting {}, is runnable on CPU {} and {}.",
             splitter.pid,
             splitter.comm,
             if splitter.is_tied { "it" } else { "a huge page of the same process (whether this one is not known)" },
-            splitter.cpu
+            splitter.cpu,
+            if livelock.granted { "gets moments of it only" } else { "never scheduled" }
         ),
         several => {
             let pids: Vec<_> = several.iter().map(|splitter| splitter.pid.to_string()).collect();

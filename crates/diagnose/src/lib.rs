@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod collect;
+mod counted;
 mod cut_stacks;
 mod evidence;
 mod facts;

@@ -10,7 +10,7 @@ use crate::operand::UserAccess;
 use crate::tenure::{Tenure, tenure};
 use crate::text::seconds;
 use crate::waited_page::{Entry, WaitedPage};
-use crate::{Evidence, Facts, Place, Reader, Spinner, Value};
+use crate::{Evidence, Facts, Place, Reader, Spinner, Value, counted};
 
 /// What became of one CPU.
 pub(crate) enum Assessment {
@@ -38,6 +38,10 @@ pub(crate) struct Candidate {
     pub(crate) reaches_entry: bool,
     /// That it is in a fault, on what address, and for how long.
     pub(crate) fault_evidence: Vec<Evidence>,
+    /// What shows that it has spun for long though it was scheduled in not long before, in words.
+    pub(crate) counted: Option<String>,
+    /// It was scheduled in not long before, and nothing shows for how long it has been spinning with breaks.
+    pub(crate) may_have_just_come: bool,
 }
 
 impl Candidate {
@@ -60,7 +64,14 @@ impl Candidate {
     pub(crate) fn doubts(&self) -> Vec<String> {
         let who = format!("CPU {}", self.spinner.cpu);
         let mut doubts = Vec::new();
-        if self.long_enough.is_none() {
+        if self.may_have_just_come {
+            doubts.push(format!(
+                "{who}: pid {} waits in a page fault for a locked page; it was scheduled in not long before, but as a \
+                 real-time task that may have been after one of the breaks that fair tasks are granted: for how long it \
+                 has been faulting is not known",
+                self.spinner.pid
+            ));
+        } else if self.long_enough.is_none() {
             doubts.push(format!("{who}: how long its task has been running is not known"));
         }
         match &self.waited {
@@ -89,7 +100,8 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         return Assessment::No("idle".to_owned());
     }
     let tenure = tenure(facts, cpu);
-    if let Some(running) = tenure.as_ref().map(|tenure| tenure.ns).filter(|&running| running < threshold_ns) {
+    let short = tenure.as_ref().map(|tenure| tenure.ns).filter(|&running| running < threshold_ns);
+    if let Some(running) = short {
         if let Some(lag) = clock_lag(facts, cpu).filter(|&lag| lag > threshold_ns) {
             return Assessment::Unknown(format!(
                 "CPU {number}: its clock stopped {} before the others', so its interrupts were off and how long its \
@@ -97,8 +109,60 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
                 seconds(lag)
             ));
         }
-        return Assessment::No(format!("its task was scheduled in {} before", seconds(running)));
+        if !task.is_above_fair() {
+            return Assessment::No(scheduled_in(running));
+        }
     }
+    let assessment = assess_stack(facts, cpu, task, tenure.as_ref(), reader);
+    match short {
+        Some(running) => by_count(facts, task, running, assessment, reader, threshold_ns),
+        None => assessment,
+    }
+}
+
+fn scheduled_in(running_ns: u64) -> String {
+    format!("its task was scheduled in {} before", seconds(running_ns))
+}
+
+/// Of a real-time task that was scheduled in not long before: it may have come back from one of the breaks that are
+/// granted to fair tasks. Where it waits for a locked page just now, and its counters say that it has been faulting ever
+/// since, it spins; where they do not tell, for how long is not known.
+fn by_count(
+    facts: &Facts<'_>,
+    task: &Task,
+    running_ns: u64,
+    assessment: Assessment,
+    reader: &dyn Reader,
+    threshold_ns: u64,
+) -> Assessment {
+    let spins = counted::spins(facts, task, threshold_ns);
+    match (assessment, spins) {
+        (Assessment::Candidate(mut candidate), spins)
+            if candidate.waits_on_entry() && candidate.page_locked() == Some(true) =>
+        {
+            candidate.long_enough = spins.as_ref().map(|_| true);
+            candidate.may_have_just_come = spins.is_none();
+            candidate.spinner.kept_ns = None;
+            candidate.counted = spins.as_ref().map(counted::Spins::words);
+            let evidence = spins.iter().flat_map(|spins| spins.evidence(task, reader));
+            candidate.spinner.evidence.extend(evidence.clone());
+            candidate.fault_evidence.extend(evidence);
+            Assessment::Candidate(candidate)
+        }
+        (Assessment::Unknown(why), Some(_)) => Assessment::Unknown(why),
+        _ => Assessment::No(scheduled_in(running_ns)),
+    }
+}
+
+/// What the stack of a CPU's task says.
+fn assess_stack(
+    facts: &Facts<'_>,
+    cpu: &Cpu,
+    task: &Task,
+    tenure: Option<&Tenure<'_>>,
+    reader: &dyn Reader,
+) -> Assessment {
+    let number = cpu.cpu;
     let Some(stack) = facts.running_on(number) else {
         return Assessment::Unknown(format!("CPU {number}: its stack was not read"));
     };
@@ -109,7 +173,7 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         ));
     }
     match fault::find(stack, cpu, reader) {
-        Some(fault) => assess_fault(cpu, task, stack, &fault, tenure.as_ref(), reader),
+        Some(fault) => assess_fault(cpu, task, stack, &fault, tenure, reader),
         None => match &stack.error {
             Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
             None => Assessment::No("no kernel-mode page fault on its stack".to_owned()),
@@ -184,6 +248,8 @@ fn assess_fault(
         need_resched: asked.map(|(asked, _)| asked),
         reaches_entry: stack.end == StackEnd::UserMode && stack.error.is_none(),
         fault_evidence,
+        counted: None,
+        may_have_just_come: false,
     }))
 }
 

@@ -1,6 +1,6 @@
 //! Which task is splitting the page that spinners wait for, and why it does not run.
 
-use vmcore_kernel::{Class, Stack, Task};
+use vmcore_kernel::{Class, CpuGrants, Stack, Task};
 use vmcore_memory::{VirtAddr, le_u64};
 
 use crate::evidence::{self, decimal};
@@ -9,7 +9,7 @@ use crate::spinner::Candidate;
 use crate::tenure::tenure;
 use crate::text::seconds;
 use crate::waited_page::HUGE_PAGE;
-use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value};
+use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value, counted};
 
 /// How much of a stack is searched: no kernel stack is larger.
 const MAX_STACK: u64 = 64 << 10;
@@ -34,6 +34,8 @@ pub(crate) enum Starved {
     BySpinner(Evidence),
     /// The CPU's current task is of a higher class or priority.
     Outranked(Evidence),
+    /// Its group has used up its bandwidth: it would not run on an idle CPU either.
+    Throttled(Evidence),
     /// The CPU's current task is a spinner, but whether the kernel would preempt it is not known.
     PreemptionUnknown,
     /// The CPU's current task may be a spinner: not every link of its own proof is there.
@@ -45,7 +47,7 @@ pub(crate) enum Starved {
 impl Starved {
     pub(crate) fn evidence(&self) -> Option<&Evidence> {
         match self {
-            Self::BySpinner(evidence) | Self::Outranked(evidence) => Some(evidence),
+            Self::BySpinner(evidence) | Self::Outranked(evidence) | Self::Throttled(evidence) => Some(evidence),
             Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotExplained(_) => None,
         }
     }
@@ -53,7 +55,7 @@ impl Starved {
     /// What is missing from the explanation why the splitter `pid` does not run.
     pub(crate) fn doubt(&self, pid: i32) -> Option<String> {
         match self {
-            Self::BySpinner(_) | Self::Outranked(_) => None,
+            Self::BySpinner(_) | Self::Outranked(_) | Self::Throttled(_) => None,
             Self::PreemptionUnknown => Some(format!(
                 "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
             )),
@@ -142,15 +144,24 @@ impl SplitCandidate<'_> {
         reader: &dyn Reader,
         threshold_ns: u64,
     ) -> Starved {
+        if let Some(throttled) = self.throttled(facts, reader) {
+            return Starved::Throttled(throttled);
+        }
         let Some((cpu, current)) =
             facts.snapshot.cpu(self.task.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
         else {
             return Starved::NotExplained(format!("what runs on CPU {} is not known", self.task.cpu));
         };
         let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
-        let outranks = current.prio < self.task.prio && current.is_above_fair();
-        let long = tenure(facts, cpu).is_some_and(|tenure| tenure.ns >= threshold_ns);
+        let grants = facts.state.scheduler.cpu(cpu.cpu);
+        // With proxy execution a CPU runs its current task by the rank of one that waits for it.
+        let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
+        let ranked = donor.unwrap_or(current);
+        let outranks = ranked.prio < self.task.prio && ranked.is_above_fair();
         let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
+        let long = tenure(facts, cpu).is_some_and(|tenure| tenure.ns >= threshold_ns)
+            || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
+            || self.counted(facts, threshold_ns).is_some();
         let who = format!("pid {} \"{}\"", current.pid, current.comm);
         let evidence = |why: String| {
             let meaning = format!("CPU {}: {why}", cpu.cpu);
@@ -158,13 +169,21 @@ impl SplitCandidate<'_> {
         };
         if outranks && long {
             let why = format!(
-                "{who} runs on its CPU and outranks it: {} prio {} against {} prio {}",
-                current.policy.name(),
-                current.prio,
+                "{who} runs on its CPU{} and outranks it: {} prio {} against {} prio {}{}",
+                donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
+                ranked.policy.name(),
+                ranked.prio,
                 self.task.policy.name(),
-                self.task.prio
+                self.task.prio,
+                granted(&grants)
             );
             return Starved::Outranked(evidence(why));
+        }
+        if let Some((mine, cores)) = self.may_not_share(facts, &grants).filter(|_| current.pid == 0) {
+            return Starved::NotExplained(format!(
+                "CPU {} is kept idle by core scheduling: its core runs tasks with cookie {cores:#x}, and this one has {mine:#x}",
+                cpu.cpu
+            ));
         }
         let Some(occupant) = occupant else {
             return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
@@ -179,6 +198,39 @@ impl SplitCandidate<'_> {
             ))),
             (true, KernelPreemption::Unknown) => Starved::PreemptionUnknown,
         }
+    }
+
+    /// That its group may not run, whoever has the CPU.
+    fn throttled(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
+        let queue = facts.state.scheduler.task(self.task.address).throttled_queue?;
+        let meaning = format!(
+            "the cgroup of pid {} has used up its CPU bandwidth (cpu.max), so its tasks do not run before the next \
+             period",
+            self.task.pid
+        );
+        Some(evidence::member(
+            reader,
+            self.task.address,
+            ("task_struct", "se.cfs_rq"),
+            Value::Hex(queue.get()),
+            meaning,
+        ))
+    }
+
+    /// Its cookie and its core's, where cores are scheduled as one and the two differ.
+    fn may_not_share(&self, facts: &Facts<'_>, grants: &CpuGrants) -> Option<(u64, u64)> {
+        let mine = facts.state.scheduler.task(self.task.address).core_cookie?;
+        grants.core_cookie.filter(|core| *core != mine).map(|core| (mine, core))
+    }
+
+    /// That it is starved, by what is counted of it.
+    pub(crate) fn counted(&self, facts: &Facts<'_>, threshold_ns: u64) -> Option<counted::Starved> {
+        counted::starved(facts, self.task, threshold_ns)
+    }
+
+    /// Whether it began to wait within the threshold, for what that tells.
+    pub(crate) fn waits_shortly(&self, threshold_ns: u64) -> bool {
+        self.waiting_ns.is_some_and(|waiting| waiting < threshold_ns)
     }
 
     /// The splitter for the report, with the evidence collected about it.
@@ -256,9 +308,22 @@ impl SplitCandidate<'_> {
             Some(Class::Fair) => "fair queue",
             Some(Class::RealTime) => "real-time queue",
             Some(Class::Deadline) => "deadline queue",
+            Some(Class::Ext) => "queue of the extensible class (sched_ext)",
             None => return "queued on a run queue".to_owned(),
         };
         format!("queued: found in the {name} of CPU {}", self.task.cpu)
+    }
+}
+
+/// What fair tasks get all the same.
+fn granted(grants: &CpuGrants) -> String {
+    match grants.fair_server {
+        Some(server) if server.runtime_ns > 0 => format!(
+            "; the deadline server of the fair class (rq.fair_server) grants such tasks {} ms of every {} ms",
+            server.runtime_ns / 1_000_000,
+            server.period_ns / 1_000_000
+        ),
+        _ => String::new(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Run queues: who runs on a CPU, who waits for it, for how long.
 //!
 //! `struct rq` is per CPU. Fair tasks wait in a red-black tree (`cfs.tasks_timeline`; entities that are groups have a
-//! tree of their own), real-time tasks in one list a priority (`rt.active.queue`), deadline tasks in a tree.
+//! tree of their own), real-time tasks in one list a priority (`rt.active.queue`), deadline tasks in a tree, those of a
+//! scheduler that is a BPF program (`sched_ext`) in a list of their own (`scx.runnable_list`).
 //!
 //! Source: `kernel/sched/sched.h`.
 
@@ -39,6 +40,7 @@ pub(crate) struct RunQueueLayout {
     group_root: Field,
     rt_queue: Option<Field>,
     dl_root: Option<Field>,
+    ext_list: Option<Field>,
 }
 
 impl RunQueueLayout {
@@ -59,6 +61,8 @@ impl RunQueueLayout {
             dl_root: types
                 .optional("rq", "dl.root.rb_root.rb_node")
                 .or_else(|| types.optional("rq", "dl.rb_root.rb_node")),
+            // Since 6.12, where it is configured.
+            ext_list: types.optional("rq", "scx.runnable_list"),
         })
     }
 }
@@ -79,16 +83,19 @@ pub enum Class {
     RealTime,
     /// Fair (CFS or EEVDF).
     Fair,
+    /// A scheduler that is a BPF program. It ranks below the fair class.
+    Ext,
 }
 
 impl Class {
-    /// The name used in output: `dl`, `rt` or `fair`.
+    /// The name used in output: `dl`, `rt`, `fair` or `ext`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Deadline => "dl",
             Self::RealTime => "rt",
             Self::Fair => "fair",
+            Self::Ext => "ext",
         }
     }
 }
@@ -120,8 +127,8 @@ pub struct RunQueue {
     pub task_clock_ns: Option<u64>,
     /// `rq.nr_running`: runnable tasks, the current one among them.
     pub nr_running: u64,
-    /// Who waits, in the order of the queues: deadline, real-time by priority, fair by the tree. Without the current
-    /// task.
+    /// Who waits, in the order of the queues: deadline, real-time by priority, fair by the tree, `sched_ext` by its list.
+    /// Without the current task.
     pub queued: Vec<Queued>,
 }
 
@@ -186,6 +193,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         self.real_time(address, cpu, &mut queued, gaps);
         let mut groups = Groups { seen: HashSet::new(), nodes_left: MAX_QUEUED };
         self.fair(layout.fair_root.address(address), cpu, &mut groups, &mut queued, gaps);
+        self.extensible(address, cpu, &mut queued, gaps);
         queued.retain(|entry| entry.task != current);
         Ok(RunQueue {
             cpu,
@@ -250,6 +258,21 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
                 return;
             }
         }
+    }
+
+    /// The list has the current task, too.
+    fn extensible(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
+        let (Some(head), Some(member)) = (self.layout.ext_list, self.task_layout.ext_node) else { return };
+        let what = format!("sched_ext queue of CPU {cpu}");
+        let head = head.address(rq);
+        // Never set up where no such scheduler was ever loaded.
+        if self.memory.read_pointer(head).is_ok_and(VirtAddr::is_null) {
+            return;
+        }
+        let listed = self.nodes.bound(MAX_QUEUED, |limit| list(self.memory, head, limit, &what));
+        let tasks = listed.nodes.into_iter().filter_map(|node| self.task(member, node));
+        queued.extend(tasks.map(|task| Queued { task, class: Class::Ext }));
+        gaps.extend(listed.gap);
     }
 
     fn fair(&self, root: VirtAddr, cpu: u32, groups: &mut Groups, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {

@@ -40,6 +40,7 @@ pub(crate) struct TaskLayout {
     pub(crate) fair_group: Option<(Field, Field)>,
     pub(crate) rt_node: Option<Field>,
     pub(crate) dl_node: Option<Field>,
+    pub(crate) ext_node: Option<Field>,
 }
 
 impl TaskLayout {
@@ -76,6 +77,7 @@ impl TaskLayout {
             fair_group: types.optional("sched_entity", "my_q").zip(types.optional("sched_entity", "run_node")),
             rt_node: optional("rt.run_list"),
             dl_node: optional("dl.rb_node"),
+            ext_node: optional("scx.runnable_node"),
         })
     }
 
@@ -249,6 +251,7 @@ impl TaskLayout {
             fair_group: Some((word(0x40), Field { offset: 0, size: 24 })),
             rt_node: Some(Field { offset: 0xc8, size: 16 }),
             dl_node: Some(Field { offset: 0xd8, size: 24 }),
+            ext_node: Some(Field { offset: 0xf0, size: 16 }),
         }
     }
 }

@@ -112,7 +112,8 @@ run_guest() {
 }
 
 start_qemu() {
-    local parameters="console=ttyS0 panic=0 preempt=none lab.scenario=$scenario"
+    local parameters
+    parameters="console=ttyS0 panic=0 preempt=$(preemption) lab.scenario=$scenario"
     local devices=()
     [[ $vmcoreinfo == no ]] || devices+=(-device vmcoreinfo)
     if [[ $route == kdump ]]; then
@@ -132,6 +133,14 @@ start_qemu() {
         -qmp "unix:$SOCKET,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
     QEMU=$!
     GUEST_DEADLINE=$((SECONDS + GUEST_TIMEOUT))
+}
+
+# A splitter that is patched to jump to itself offers nobody its CPU: it has to be taken from it.
+preemption() {
+    case $scenario in
+        *-patched) echo full ;;
+        *) echo none ;;
+    esac
 }
 
 stop_qemu() {

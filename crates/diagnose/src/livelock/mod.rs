@@ -34,6 +34,8 @@ pub(crate) struct Livelock {
     pub(crate) refutations: Vec<Refutation>,
     pub(crate) unknown: Vec<String>,
     pub(crate) splitter_stacks: Vec<Stack>,
+    /// Spinners and splitters have breaks and grants, and only counters show for how long it has been going on.
+    pub(crate) granted: bool,
 }
 
 /// A spinner and a splitter, and what ties them.
@@ -53,10 +55,11 @@ impl Pair<'_> {
 
     fn confidence(&self, facts: &Facts<'_>, threshold_ns: u64) -> Confidence {
         let spinner = self.spinner;
-        let waits_long = self.splitter.waiting_ns.map(|waiting| waiting >= threshold_ns);
+        let counted = self.splitter.counted(facts, threshold_ns).map(|_| true);
+        let waits_long = counted.or_else(|| self.splitter.waiting_ns.map(|waiting| waiting >= threshold_ns));
         let strong_tie = matches!(self.tie, Tie::Head | Tie::Range);
         let starved = self.starved.evidence().is_some();
-        if !spinner.waits_on_entry() || self.is_refuted(facts, threshold_ns) {
+        if !spinner.waits_on_entry() || spinner.may_have_just_come || self.is_refuted(facts, threshold_ns) {
             return Confidence::Possible;
         }
         let proven = spinner.in_handler && spinner.long_enough == Some(true) && spinner.page_locked() == Some(true);
@@ -100,6 +103,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
             refutations,
             unknown,
             splitter_stacks: Vec::new(),
+            granted: false,
         };
     }
     refutations.extend(verdict_refutations(facts, &spinning, &pairs, confidence, threshold_ns));
@@ -109,7 +113,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     let mut reasons: Vec<_> = pairs.iter().filter_map(|pair| pair.starved.doubt(pair.splitter.task.pid)).collect();
     reasons.dedup();
     unknown.extend(reasons);
-    let splitters = splitters(facts, &pairs, reader);
+    let splitters = splitters(facts, &pairs, reader, threshold_ns);
     unknown.extend(splitters.iter().filter(|splitter| !splitter.is_tied).map(|splitter| {
         format!(
             "which page pid {} splits is not known: nothing on its stack ties it to the one that a spinner waits for",
@@ -121,6 +125,9 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         edges: edges(facts, reader, &spinning, &pairs, threshold_ns),
         splitters,
         splitter_stacks: splitter_stacks(facts, &pairs),
+        granted: pairs.iter().any(|pair| {
+            pair.splitter.waits_shortly(threshold_ns) && pair.splitter.counted(facts, threshold_ns).is_some()
+        }),
         // The others are among what is unknown.
         spinners: spinning.iter().filter(|one| is_in(one, confidence)).map(|one| one.spinner.clone()).collect(),
         refutations,
@@ -130,7 +137,9 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
 
 /// Whether a candidate is part of a verdict of this confidence: of one that stands, only if nothing speaks against it.
 fn is_in(candidate: &Candidate, confidence: Confidence) -> bool {
-    candidate.waits_on_entry() && (confidence < Confidence::Probable || !any_holds(&of_spinner(candidate)))
+    candidate.waits_on_entry()
+        && !candidate.may_have_just_come
+        && (confidence < Confidence::Probable || !any_holds(&of_spinner(candidate)))
 }
 
 /// Every spinner with every splitter that is tied to it.
@@ -163,14 +172,14 @@ fn overall(
     let best = pairs.iter().map(|pair| pair.confidence(facts, threshold_ns)).max();
     match best {
         Some(confidence) => confidence,
-        None if spinning.iter().any(Candidate::waits_on_entry) => Confidence::Possible,
+        None if spinning.iter().any(|one| one.waits_on_entry() && !one.may_have_just_come) => Confidence::Possible,
         None if spinning.is_empty() && unknown.is_empty() => Confidence::None,
         None => Confidence::Insufficient,
     }
 }
 
 /// Splitters of the pairs, each once, with what ties it to each head and why it does not run.
-fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader) -> Vec<Splitter> {
+fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader, threshold_ns: u64) -> Vec<Splitter> {
     let mut splitters: Vec<Splitter> = Vec::new();
     for pair in pairs {
         if splitters.iter().any(|known| known.task == pair.splitter.task.address) {
@@ -188,6 +197,9 @@ fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader) -> Vec<
             .unwrap_or(pair);
         let mut evidence = vec![best.tie_evidence.clone()];
         evidence.extend(best.starved.evidence().cloned());
+        if let Some(counted) = best.splitter.counted(facts, threshold_ns) {
+            evidence.extend(counted.evidence(best.splitter.task, reader));
+        }
         evidence.push(facts.preemption.1.clone());
         let is_tied = best.tie != Tie::SameMm;
         let head_page = best.spinner.spinner.head_page.filter(|_| is_tied);

@@ -66,6 +66,11 @@ fn switched(candidate: &Candidate) -> Refutation {
     Refutation {
         claim: format!("the task on CPU {} (pid {}) was scheduled out meanwhile", spinner.cpu, spinner.pid),
         checked: match (spinner.running_ns, spinner.kept_ns) {
+            (Some(running), _) if candidate.counted.is_some() => format!(
+                "{} before, for what fair tasks are granted under real-time load: {}",
+                seconds(running),
+                candidate.counted.as_deref().unwrap_or_default()
+            ),
             (Some(running), Some(kept)) if kept > running => format!(
                 "{} before, but only for tasks that outrank it: it has kept its CPU from all others for {}",
                 seconds(running),
@@ -74,7 +79,10 @@ fn switched(candidate: &Candidate) -> Refutation {
             (Some(ns), _) => format!("on its CPU for {} by sched_info.last_arrival", seconds(ns)),
             (None, _) => "the kernel does not keep when it was scheduled in".to_owned(),
         },
-        result: if spinner.running_ns.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
+        result: match candidate.long_enough {
+            Some(_) if spinner.running_ns.is_some() => CheckResult::Refuted,
+            _ => CheckResult::Unknown,
+        },
     }
 }
 
@@ -149,6 +157,14 @@ fn unlocked(candidate: &Candidate) -> Refutation {
 /// What would make a splitter one that is not starved.
 pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, threshold_ns: u64) -> Vec<Refutation> {
     let pid = splitter.task.pid;
+    if let Some(counted) = splitter.waits_shortly(threshold_ns).then(|| splitter.counted(facts, threshold_ns)).flatten()
+    {
+        return vec![Refutation {
+            claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
+            checked: format!("for moments only, as fair tasks are granted under real-time load: {}", counted.words()),
+            result: CheckResult::Refuted,
+        }];
+    }
     let queued = Refutation {
         claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
         checked: match splitter.waiting_ns {
@@ -183,11 +199,15 @@ fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {
 fn of_preemption(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Refutation {
     let (preemption, evidence) = &facts.preemption;
     let outranked = pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_)));
+    let throttled = pairs.iter().any(|pair| matches!(pair.starved, Starved::Throttled(_)));
     let (checked, result) = match preemption {
         KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),
         // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
         KernelPreemption::Yes if outranked => {
             (format!("{}, but who has the CPU outranks the splitter", evidence.meaning), CheckResult::Refuted)
+        }
+        KernelPreemption::Yes if throttled => {
+            (format!("{}, but the splitter's group may not run at all", evidence.meaning), CheckResult::Refuted)
         }
         KernelPreemption::Yes => (evidence.meaning.clone(), CheckResult::Holds),
         KernelPreemption::Unknown => (evidence.meaning.clone(), CheckResult::Unknown),

@@ -50,6 +50,7 @@ pub(crate) fn collect(
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         hung_task_timeout_ns: hung_task_timeout_ns(kernel),
         followed: snapshot.stacks_followed(kernel),
+        scheduler: kernel.scheduler_state(snapshot),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
 
-use vmcore_kernel::{GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, Stack, StacksFollowed, WorkWait};
+use vmcore_kernel::{
+    GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
+};
 use vmcore_memory::VirtAddr;
 
 use super::spin_scan::Spin;
@@ -32,6 +34,8 @@ pub struct KernelState {
     pub hung_task_timeout_ns: Option<u64>,
     /// How far the stacks could be followed.
     pub followed: StacksFollowed,
+    /// What the scheduler counts over time, and grants beside priorities.
+    pub scheduler: SchedulerState,
 }
 
 impl KernelState {

@@ -10,6 +10,8 @@ const TASKS: [u64; 7] = [0x20_0000, 0x21_0000, 0x22_0000, 0x23_0000, 0x24_0000, 
 const FAIR_NODE: u64 = 0xb0;
 const RT_NODE: u64 = 0xc8;
 const DL_NODE: u64 = 0xd8;
+const EXT_LIST: u64 = 0x800;
+const EXT_NODE: u64 = 0xf0;
 /// The entity of a task group, and the queue that it owns.
 const GROUP: u64 = 0x30_0000;
 const GROUP_QUEUE: u64 = 0x31_0000;
@@ -27,6 +29,7 @@ fn layout() -> RunQueueLayout {
         group_root: word(0x8),
         rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),
         dl_root: Some(word(0x30)),
+        ext_list: Some(Field { offset: EXT_LIST, size: 16 }),
     }
 }
 
@@ -40,6 +43,7 @@ fn empty() -> TestMemory {
     for priority in 0..RT_PRIORITIES {
         link(&mut memory, &[RQ + RT_QUEUE + priority * 16]);
     }
+    link(&mut memory, &[RQ + EXT_LIST]);
     for task in TASKS {
         memory.put(task, &[0; 0x100]);
         memory.put_u32(task + 0x5c, 1);
@@ -93,6 +97,17 @@ fn an_idle_cpu() {
     assert_eq!((queue.cpu, queue.address.get(), queue.current.get(), queue.idle.get()), (3, RQ, TASKS[0], 0x1_0000));
     assert_eq!((queue.clock_ns, queue.nr_running), (20_000_000_000, 7));
     assert!(queue.queued.is_empty());
+}
+
+#[test]
+fn tasks_of_a_bpf_scheduler() {
+    let mut memory = empty();
+    // The current task is in the list, too.
+    link(&mut memory, &[RQ + EXT_LIST, TASKS[4] + EXT_NODE, TASKS[0] + EXT_NODE, TASKS[2] + EXT_NODE]);
+    assert_eq!(queued(&memory), [(4, Class::Ext), (2, Class::Ext)]);
+    // Never set up.
+    memory.put_u64(RQ + EXT_LIST, 0);
+    assert_eq!(queued(&memory), []);
 }
 
 #[test]

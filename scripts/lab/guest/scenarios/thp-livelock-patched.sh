@@ -1,13 +1,9 @@
 #!/bin/sh
 # The livelock of thp-livelock-fifo on any kernel, without a module: the host writes into the kernel's code
 
-mount -t debugfs debug /sys/kernel/debug
-# What the kernel grants to normal tasks beside real-time ones since 6.12: some milliseconds a second.
-if [ "$(parameter fair_server)" = off ]; then
-    for runtime in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do
-        echo 0 >"$runtime"
-    done
-fi
+# shellcheck source=../watchdogs source-path=SCRIPTDIR
+. /watchdogs
+[ "$(parameter fair_server)" != off ] || turn_fair_server_off
 echo -1 >/proc/sys/kernel/sched_rt_runtime_us
 /programs/crowd
 sleep 1

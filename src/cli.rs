@@ -1,11 +1,15 @@
 //! The command line.
 
+mod inspect;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
 
 use crate::failure::Failure;
 use crate::values::{self, Nanoseconds};
@@ -27,9 +31,9 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Form of the output
-    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    /// Form of the output [default: html or json where the name of the --output file ends so, else text]
+    #[arg(long, global = true, value_enum, value_name = "FORM")]
+    pub(crate) format: Option<Format>,
     /// Write to FILE instead of standard output; an existing FILE is left alone
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -97,6 +101,23 @@ pub(crate) enum Command {
     Info(Input),
     /// Translate a virtual address, with every page-table entry on the way
     Vtop(Vtop),
+    /// Show what a type looks like, or an object of it
+    #[command(visible_alias = "union")]
+    Struct(Struct),
+    /// Show the value of an expression of variables, members and pointers
+    P(P),
+    /// Show raw memory
+    Rd(Rd),
+    /// Show which symbol is at an address, or where a symbol is
+    Sym(Sym),
+    /// Show machine code, with the tasks that are in it
+    Dis(Dis),
+    /// Show the objects on a list
+    List(List),
+    /// Show the objects in a tree
+    Tree(Tree),
+    /// Look for a number or text in all memory: who holds a pointer to this lock, page or task?
+    Search(Find),
     /// Write a small dump that holds only what an analysis reads; give its name with --output
     Distill(Distill),
     /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
@@ -121,7 +142,7 @@ pub(crate) enum Command {
 }
 
 /// The dump and what describes its kernel.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Input {
     /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
     #[arg(value_name = "VMCORE")]
@@ -327,4 +348,20 @@ pub(crate) enum Document {
     Vtop,
     /// What a small dump keeps
     Distill,
+    /// A type or an object
+    Struct,
+    /// The value of an expression
+    P,
+    /// Raw memory
+    Rd,
+    /// Symbols
+    Sym,
+    /// Machine code
+    Dis,
+    /// Objects on a list
+    List,
+    /// Objects in a tree
+    Tree,
+    /// Places in memory
+    Search,
 }

@@ -66,7 +66,14 @@ impl Failure {
 
 impl From<dump::OpenError> for Failure {
     fn from(error: dump::OpenError) -> Self {
-        Self::new(&error).maybe_hint(error.hint())
+        let hint = match &error {
+            dump::OpenError::NotADump { path, looks_like: dump::Lookalike::Text } => {
+                return Self::new(&error)
+                    .hint(format_args!("a kernel log? `vmcore-thp log {}` says what it tells", path.display()));
+            }
+            other => other.hint(),
+        };
+        Self::new(&error).maybe_hint(hint)
     }
 }
 

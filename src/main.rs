@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod bounds;
 mod cli;
 mod commands;
@@ -20,12 +21,7 @@ mod vmlinux_search;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use vmcore_os::BoundedHeap;
-
-use crate::cli::Cli;
-use crate::status::Status;
 
 /// Counts what is allocated, for `--max-memory`.
 #[global_allocator]
@@ -37,19 +33,13 @@ fn main() -> ExitCode {
     let _ = vmcore_os::explain_lost_mappings();
     // Without these, the next run that writes to the same directory removes what this one leaves.
     let _ = vmcore_os::remove_unfinished_on_signals();
-    let status = match Cli::try_parse() {
-        Ok(cli) => {
-            let result = commands::run(&cli);
+    let status = match arguments::parse() {
+        Ok(parsed) => {
+            let result = commands::run(&parsed);
             bounds::finish();
             result.unwrap_or_else(|failure| failure.report())
         }
-        Err(usage) => {
-            // Help and version are not errors: they go to standard output.
-            let status = if usage.use_stderr() { Status::CannotRun } else { Status::NothingFound };
-            // Nobody is left to be told when even this cannot be written.
-            let _ = usage.print();
-            status
-        }
+        Err(usage) => arguments::explain(&usage),
     };
     status.into()
 }

@@ -14,7 +14,7 @@ use crate::session::{Context, Session};
 /// What a dump could be opened as.
 pub(crate) enum Opened {
     /// With all that describes its kernel.
-    Whole(Box<Session>),
+    Whole(&'static Session),
     /// With VMCOREINFO alone.
     Minimal(Minimal),
 }

@@ -42,7 +42,7 @@ impl Output {
             }
         };
         let theme = if wants_color(options) { Theme::color() } else { Theme::plain() };
-        Ok(Self { format: options.format, theme, target })
+        Ok(Self { format: format(options), theme, target })
     }
 
     /// For output that is not text: a terminal is refused.
@@ -104,6 +104,19 @@ pub(crate) fn write_file(
     }
 }
 
+/// The form that was asked for, or else that by which the output file is named.
+fn format(options: &Global) -> Format {
+    let by_name = || {
+        let extension = options.output.as_deref()?.extension()?.to_str()?;
+        match extension.to_ascii_lowercase().as_str() {
+            "html" | "htm" => Some(Format::Html),
+            "json" => Some(Format::Json),
+            _ => None,
+        }
+    };
+    options.format.or_else(by_name).unwrap_or(Format::Text)
+}
+
 fn no_page() -> Failure {
     Failure::new("this command has no HTML form").hint("use --format text or json")
 }
@@ -120,11 +133,8 @@ fn no_directory(path: &Path) -> Failure {
 
 /// A device, a pipe or a directory is never replaced: whoever named it meant to write to it, and others use it.
 fn check_replaceable(path: &Path, kind: FileType, force: bool) -> Result<(), Failure> {
-    if !force {
-        return Err(exists(path));
-    }
     if kind.is_file() || kind.is_symlink() {
-        return Ok(());
+        return if force { Ok(()) } else { Err(exists(path)) };
     }
     Err(Failure::new(format_args!("{} is not a regular file, and is not replaced", path.display()))
         .hint("leave --output out, and redirect standard output there"))

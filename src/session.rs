@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
-use vmcore_dump::{Dump, Unpacking};
+use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
 use vmcore_kernel::{FoundBy, Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
 use vmcore_report::Sanitized;
 
@@ -25,11 +25,38 @@ const MAX_GAPS_SHOWN: usize = 10;
 pub(crate) struct Context {
     quiet: bool,
     threads: Option<u16>,
+    session: OnceLock<&'static Session>,
 }
 
 impl Context {
     pub(crate) fn new(options: &Global) -> Self {
-        Self { quiet: options.quiet, threads: options.threads }
+        Self { quiet: options.quiet, threads: options.threads, session: OnceLock::new() }
+    }
+
+    /// The dump that is open, or `input` opened. It stays open until the process ends.
+    pub(crate) fn session(&self, input: &Input) -> Result<&'static Session, Failure> {
+        if let Some(session) = self.session.get() {
+            return Ok(session);
+        }
+        let session = leak(Session::open(input, self)?);
+        Ok(self.session.get_or_init(|| session))
+    }
+
+    /// As [`Context::session`]; where no vmlinux is named and nothing describes the kernel, what VMCOREINFO alone tells.
+    pub(crate) fn session_or_minimal(&self, input: &Input) -> Result<Opened, Failure> {
+        if self.has_session() {
+            return self.session(input).map(Opened::Whole);
+        }
+        let opened = Session::open_or_minimal(input, self)?;
+        if let Opened::Whole(session) = opened {
+            return Ok(Opened::Whole(self.session.get_or_init(|| session)));
+        }
+        Ok(opened)
+    }
+
+    /// Whether a dump is open: every command is about it, whatever input it names.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.get().is_some()
     }
 
     /// Whether to say no more than what went wrong.
@@ -85,6 +112,7 @@ impl Context {
 pub(crate) struct Files {
     pub(crate) dump: &'static Dump,
     pub(crate) vmlinux: &'static Vmlinux,
+    pub(crate) vmcore_path: PathBuf,
     /// The dump itself where the vmlinux was made from it.
     pub(crate) vmlinux_path: PathBuf,
 }
@@ -92,7 +120,8 @@ pub(crate) struct Files {
 impl Files {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
     pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
-        Self::of(open_and_warn(input, context)?, input, context)
+        let (dump, input) = open_and_warn(input, context)?;
+        Self::of(dump, &input, context)
     }
 
     /// The same with a dump that is open already.
@@ -101,14 +130,15 @@ impl Files {
             Some(path) => (open_vmlinux(path, dump, &input.search, context)?, path.clone()),
             None => find_vmlinux(dump, input, context)?,
         };
-        Ok(Self { dump, vmlinux: leak(vmlinux), vmlinux_path })
+        Ok(Self { dump, vmlinux: leak(vmlinux), vmcore_path: input.vmcore.clone(), vmlinux_path })
     }
 }
 
-/// Opens the dump and says what is wrong with it.
-fn open_and_warn(input: &Input, context: &Context) -> Result<&'static Dump, Failure> {
+/// Opens the dump and says what is wrong with it; with the input as it was meant.
+fn open_and_warn(input: &Input, context: &Context) -> Result<(&'static Dump, Input), Failure> {
     context.start_threads()?;
-    let dump: &'static Dump = leak(open_dump(input, context)?);
+    let (dump, input) = open_either_way(input, context)?;
+    let dump: &'static Dump = leak(dump);
     for warning in dump.warnings() {
         context.warn(warning);
     }
@@ -116,7 +146,7 @@ fn open_and_warn(input: &Input, context: &Context) -> Result<&'static Dump, Fail
         let others = if incomplete.missing_frames.is_empty() { "" } else { "; name the other files with --part" };
         context.warn(format_args!("the dump is incomplete: {incomplete}{others}"));
     }
-    Ok(dump)
+    Ok((dump, input))
 }
 
 /// The vmlinux on this machine or a server, or else the one that the dump itself makes, with the path that it is from.
@@ -179,8 +209,44 @@ fn downloaded(stripped: &Path, search: &Search, context: &Context) -> Result<Opt
     })
 }
 
+/// Opens the dump, also where the two files are named in the other order; with the input as it was meant.
+fn open_either_way(input: &Input, context: &Context) -> Result<(Dump, Input), Failure> {
+    let error = match open_dump(input, context) {
+        Ok(dump) => return Ok((dump, input.clone())),
+        Err(error) => error,
+    };
+    let swapped = match (&error, &input.vmlinux) {
+        (DumpFailure::Open(NotADump::NotACore { .. }), Some(vmlinux)) => {
+            Input { vmcore: vmlinux.clone(), vmlinux: Some(input.vmcore.clone()), ..input.clone() }
+        }
+        _ => return Err(error.into()),
+    };
+    let Ok(dump) = open_dump(&swapped, context) else { return Err(error.into()) };
+    context.note(format_args!(
+        "{} is the dump, and {} the vmlinux: they were named the other way round",
+        swapped.vmcore.display(),
+        input.vmcore.display()
+    ));
+    Ok((dump, swapped))
+}
+
+/// Why there is no dump to read.
+enum DumpFailure {
+    Open(NotADump),
+    Complete(Failure),
+}
+
+impl From<DumpFailure> for Failure {
+    fn from(failure: DumpFailure) -> Self {
+        match failure {
+            DumpFailure::Open(error) => error.into(),
+            DumpFailure::Complete(failure) => failure,
+        }
+    }
+}
+
 /// Opens the dump; one that is compressed as a whole is unpacked first.
-fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
+fn open_dump(input: &Input, context: &Context) -> Result<Dump, DumpFailure> {
     let start = Instant::now();
     let mut view = UnpackView::new(context.quiet);
     let unpacking = Unpacking {
@@ -188,9 +254,9 @@ fn open_dump(input: &Input, context: &Context) -> Result<Dump, Failure> {
         limit: Unpacking::DEFAULT_LIMIT,
         watch: &mut |progress| view.show(progress),
     };
-    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking)?;
+    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking).map_err(DumpFailure::Open)?;
     tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context)?;
+    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context).map_err(DumpFailure::Complete)?;
     Ok(dump)
 }
 
@@ -205,25 +271,25 @@ pub(crate) struct Session {
 
 impl Session {
     /// Opens the dump and the vmlinux that are named, or the vmlinux that is found.
-    pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
+    fn open(input: &Input, context: &Context) -> Result<Self, Failure> {
         Self::of(Files::open(input, context)?, input, context)
     }
 
     /// As [`Session::open`]; where no vmlinux is named and nothing describes the kernel, what VMCOREINFO alone tells.
-    pub(crate) fn open_or_minimal(input: &Input, context: &Context) -> Result<Opened, Failure> {
-        let dump = open_and_warn(input, context)?;
-        let whole = Files::of(dump, input, context).and_then(|files| Self::of(files, input, context));
+    fn open_or_minimal(input: &Input, context: &Context) -> Result<Opened, Failure> {
+        let (dump, input) = open_and_warn(input, context)?;
+        let whole = Files::of(dump, &input, context).and_then(|files| Self::of(files, &input, context));
         match whole {
-            Ok(session) => Ok(Opened::Whole(Box::new(session))),
+            Ok(session) => Ok(Opened::Whole(leak(session))),
             Err(failure) if input.vmlinux.is_none() => {
-                Minimal::open(dump, input, failure, context).map(Opened::Minimal)
+                Minimal::open(dump, &input, failure, context).map(Opened::Minimal)
             }
             Err(failure) => Err(failure),
         }
     }
 
     fn of(files: Files, input: &Input, context: &Context) -> Result<Self, Failure> {
-        let Files { dump, vmlinux, vmlinux_path } = files;
+        let Files { dump, vmlinux, vmcore_path, vmlinux_path } = files;
         let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
         match kernel.found_by() {
@@ -234,12 +300,7 @@ impl Session {
         if let bit @ 1.. = kernel.physical_mask().encryption_bit() {
             context.note(format_args!("page-table entries have bit {} set for encrypted memory", bit.trailing_zeros()));
         }
-        Ok(Self {
-            vmcore: input.vmcore.clone(),
-            vmlinux: vmlinux_path,
-            kernel: leak(kernel),
-            snapshot: OnceLock::new(),
-        })
+        Ok(Self { vmcore: vmcore_path, vmlinux: vmlinux_path, kernel: leak(kernel), snapshot: OnceLock::new() })
     }
 
     /// Says with `-v` which files source lines of modules came from.

@@ -19,9 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-debuginfod", &["vmcore-os"]),
     ("vmcore-unwind", &["vmcore-memory"]),
     ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind"]),
+    ("vmcore-inspect", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-kernel"]),
     ("vmcore-console", &["vmcore-memory"]),
     ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),
-    ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose"]),
+    ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console", "vmcore-diagnose"]),
     // Makes what the others read, and is used to test them. What it needs of debug information is only the reader, in
     // its own tests.
     ("vmcore-synth", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo"]),
@@ -35,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "vmcore-debuginfod",
             "vmcore-unwind",
             "vmcore-kernel",
+            "vmcore-inspect",
             "vmcore-console",
             "vmcore-diagnose",
             "vmcore-report",
@@ -50,7 +52,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("flate2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("gimli", &["vmcore-debuginfo", "vmcore-synth"]),
     ("goblin", &["vmcore-dump"]),
-    ("iced-x86", &["vmcore-diagnose"]),
+    ("iced-x86", &["vmcore-diagnose", "vmcore-inspect"]),
     ("libc", &["vmcore-os"]),
     ("lzma-rust2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("lzokay", &["vmcore-dump"]),

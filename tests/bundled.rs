@@ -109,6 +109,56 @@ fn what_people_see() {
     }
 }
 
+/// What each of `lines`, the words of a command behind the dump and its vmlinux, shows.
+fn session(lines: &[&str]) -> String {
+    let one = |line: &&str| {
+        let (command, words) = line.split_once(' ').unwrap_or((line, ""));
+        let output = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+            .arg(command)
+            .arg(testdata("thp-livelock.vmcore"))
+            .arg(testdata("vmlinux.profile"))
+            .args(words.split(' ').filter(|word| !word.is_empty()))
+            .output()
+            .expect("the program starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        format!("> {line}\n{}{}\n", text(&output.stdout), text(&output.stderr))
+    };
+    lines.iter().map(one).collect()
+}
+
+#[test]
+fn what_a_kernel_looks_like_by_hand() {
+    insta::assert_snapshot!(session(&[
+        "struct list_head",
+        "struct rwsem_waiter",
+        "struct task_struct.pid,comm,thread_info ff2bd5afffe54180",
+        "struct task_struct.pids",
+        "struct list_head init_task",
+        "p runqueues.nr_running",
+        "p task(147)->mm->mmap_lock",
+        "p -x runqueues:3.clock",
+        "p init_task.foo",
+        "p nothing",
+        "rd ff2bd5afffe54180 3",
+        "rd -s ff7db96340003f08 4",
+        "rd -32 linux_banner 4",
+        "rd 0",
+        "sym schedule ffffffffad695387 runqueues",
+        "sym -q split_huge_page",
+        "sym 5",
+        "dis schedule",
+        "list task_struct.tasks -h init_task -s task_struct.comm --limit 2",
+        "list module.list -H modules -s module.name --limit 2",
+        "list 0",
+        "tree runqueues:3.cfs.tasks_timeline --offset task_struct.se.run_node -s task_struct.comm",
+        "tree -t maple task(1)->mm->mm_mt",
+        "search ff2bd5afffe54180 --limit 2",
+        "search -c splitter",
+        "search 0123456789abcdef",
+        "p -x runqueues:3.nr_running --format json",
+    ]));
+}
+
 #[test]
 fn distilling_a_distilled_dump_changes_no_answer() {
     let directory = tempfile::tempdir().expect("a directory");

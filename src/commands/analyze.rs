@@ -9,11 +9,11 @@ use crate::cli;
 use crate::failure::Failure;
 use crate::minimal::{Minimal, Opened};
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = match Session::open_or_minimal(&arguments.input, context)? {
+    let session = match context.session_or_minimal(&arguments.input)? {
         Opened::Whole(session) => session,
         Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
     };
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
     // What could not be read of the log is among the facts' gaps already.
     let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
     let subject = Subject {
-        dump: machine::dump(&session, snapshot),
+        dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),

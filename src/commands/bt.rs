@@ -6,11 +6,11 @@ use vmcore_report::bt::Bt;
 use crate::cli;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(&arguments.input, context)?;
+    let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(context);
     let tasks = select(arguments, snapshot)?;
     let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));

@@ -15,7 +15,7 @@ use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = match Session::open_or_minimal(input, context)? {
+    let session = match context.session_or_minimal(input)? {
         Opened::Whole(session) => session,
         Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
     };
@@ -26,9 +26,9 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
     gaps.extend(tables_not_understood(followed));
     context.warn_gaps(&gaps);
     output.write(&Info {
-        dump: machine::dump(&session, snapshot),
+        dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, followed),
-        debuginfo: debuginfo(&session),
+        debuginfo: debuginfo(session),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
         crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),

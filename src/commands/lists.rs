@@ -7,11 +7,11 @@ use crate::cli::{self, Input};
 use crate::failure::Failure;
 use crate::minimal::Opened;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+    let session = context.session(input)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Ps::new(snapshot))?;
@@ -19,7 +19,7 @@ pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Sta
 }
 
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = Session::open(input, context)?;
+    let session = context.session(input)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
     output.write(&Runq::new(snapshot))?;
@@ -27,7 +27,7 @@ pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<S
 }
 
 pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (log, gaps) = match Session::open_or_minimal(&arguments.input, context)? {
+    let (log, gaps) = match context.session_or_minimal(&arguments.input)? {
         Opened::Whole(session) => {
             let mut gaps = session.kernel.gaps().to_vec();
             let log = context.step("reading the log", || session.kernel.log(&mut gaps));

@@ -16,8 +16,14 @@ use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
     let path = arguments.file.as_path();
-    let reader = open(path)?;
+    let mut reader = open(path)?;
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
+    if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
+        return Err(Failure::new(format_args!("{} is a memory dump, not a log", path.display())).hint(format_args!(
+            "`vmcore-thp analyze {0}` judges it; `vmcore-thp dmesg {0}` prints the log in it",
+            path.display()
+        )));
+    }
     let log = context.step("reading the log", || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
     output.write(&Log::new(path.display().to_string(), &log, &found))?;

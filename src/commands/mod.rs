@@ -4,6 +4,7 @@ mod analyze;
 mod bt;
 mod distill;
 mod info;
+mod inspect;
 mod lists;
 mod log;
 mod machine;
@@ -14,6 +15,7 @@ mod vtop;
 
 use clap::CommandFactory;
 
+use crate::arguments::Parsed;
 use crate::bounds;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -23,27 +25,42 @@ use crate::session::Context;
 use crate::status::Status;
 
 /// Runs the command that was asked for.
-pub(crate) fn run(cli: &Cli) -> Result<Status, Failure> {
+pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
+    let cli = &parsed.cli;
     logging::start(cli.global.verbose);
     bounds::set(&cli.global)?;
     let context = Context::new(&cli.global);
+    parsed.note.iter().for_each(|note| context.note(note));
+    dispatch(cli, &context)
+}
+
+/// Runs a command, in a shell on the dump that is open there.
+fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
     // The one command whose output is a directory.
     if let Command::Synth(arguments) = &cli.command {
-        return synth::run(arguments, &cli.global, &context);
+        return synth::run(arguments, &cli.global, context);
     }
     let output = Output::new(&cli.global)?;
     match &cli.command {
-        Command::Analyze(arguments) => analyze::run(arguments, &context, output),
-        Command::Bt(arguments) => bt::run(arguments, &context, output),
-        Command::Ps(input) => lists::ps(input, &context, output),
-        Command::Runq(input) => lists::runq(input, &context, output),
-        Command::Dmesg(arguments) => lists::dmesg(arguments, &context, output),
-        Command::Log(arguments) => log::run(arguments, &context, output),
-        Command::Info(input) => info::run(input, &context, output),
-        Command::Vtop(arguments) => vtop::run(arguments, &context, output),
-        Command::Distill(arguments) => distill::run(arguments, &context, output),
-        Command::Profile(arguments) => profile::run(arguments, &context, output),
-        Command::Synth(arguments) => synth::run(arguments, &cli.global, &context),
+        Command::Analyze(arguments) => analyze::run(arguments, context, output),
+        Command::Bt(arguments) => bt::run(arguments, context, output),
+        Command::Ps(input) => lists::ps(input, context, output),
+        Command::Runq(input) => lists::runq(input, context, output),
+        Command::Dmesg(arguments) => lists::dmesg(arguments, context, output),
+        Command::Log(arguments) => log::run(arguments, context, output),
+        Command::Info(input) => info::run(input, context, output),
+        Command::Vtop(arguments) => vtop::run(arguments, context, output),
+        Command::Struct(arguments) => inspect::structure(arguments, context, output),
+        Command::P(arguments) => inspect::p(arguments, context, output),
+        Command::Rd(arguments) => inspect::rd(arguments, context, output),
+        Command::Sym(arguments) => inspect::sym(arguments, context, output),
+        Command::Dis(arguments) => inspect::dis(arguments, context, output),
+        Command::List(arguments) => inspect::list(arguments, context, output),
+        Command::Tree(arguments) => inspect::tree(arguments, context, output),
+        Command::Search(arguments) => inspect::search(arguments, context, output),
+        Command::Distill(arguments) => distill::run(arguments, context, output),
+        Command::Profile(arguments) => profile::run(arguments, context, output),
+        Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
         Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),

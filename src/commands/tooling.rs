@@ -2,8 +2,8 @@
 
 use clap_complete::Shell;
 use vmcore_report::{
-    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, json_schema, log::Log, ps::Ps, runq::Runq,
-    vtop::Vtop,
+    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, inspect, json_schema, log::Log, ps::Ps,
+    runq::Runq, vtop::Vtop,
 };
 
 use crate::cli::Document;
@@ -22,6 +22,13 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Info => json_schema::<Info<'static>>(),
         Document::Distill => json_schema::<Distill>(),
         Document::Vtop => json_schema::<Vtop<'static>>(),
+        Document::Struct => json_schema::<inspect::Struct<'static>>(),
+        Document::P => json_schema::<inspect::P<'static>>(),
+        Document::Rd => json_schema::<inspect::Rd>(),
+        Document::Sym => json_schema::<inspect::Sym<'static>>(),
+        Document::Dis => json_schema::<inspect::Dis<'static>>(),
+        Document::List | Document::Tree => json_schema::<inspect::Objects<'static>>(),
+        Document::Search => json_schema::<inspect::Search>(),
     };
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;
     Ok(Status::NothingFound)

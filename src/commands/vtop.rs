@@ -13,10 +13,10 @@ use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Vtop, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, address) = arguments.split()?;
-    let session = Session::open(&input, context)?;
+    let session = context.session(&input)?;
     let address = VirtAddr::new(address);
     let mut gaps = session.kernel.gaps().to_vec();
-    let walk = walk(&session, context, address, arguments.pid)?;
+    let walk = walk(session, context, address, arguments.pid)?;
     let (page, head) = pages(session.kernel, &walk, &mut gaps);
     context.warn_gaps(&gaps);
     output.write(&Vtop::new(arguments.pid, &walk, page.as_ref(), head.as_ref(), &gaps))?;

@@ -63,14 +63,41 @@ fn a_dump_without_its_memory() {
     assert!(lines.iter().any(|line| line.starts_with("error: ")), "{lines:?}");
 }
 
+/// They are told apart by what they are. That these two files have next to nothing in them is another matter.
 #[test]
 fn swapped_arguments() {
     let scratch = Scratch::new();
     let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
     let vmlinux = scratch.file("vmlinux", &vmlinux(BUILD_ID));
-    let run = run(["analyze".as_ref(), vmlinux.as_os_str(), vmcore.as_os_str()]);
-    let hint = run.fails_with(&["vmlinux is an ELF", "not a core dump"]);
-    assert!(hint.is_some_and(|hint| hint.contains("swapped")), "{hint:?}");
+    let in_order = run(["analyze".as_ref(), vmcore.as_os_str(), vmlinux.as_os_str()]);
+    let swapped = run(["analyze".as_ref(), vmlinux.as_os_str(), vmcore.as_os_str()]);
+    let (note, rest) = swapped.stderr.split_once('\n').unwrap();
+    assert!(note.starts_with("note: ") && note.ends_with("they were named the other way round"), "{note}");
+    assert_eq!((rest, swapped.status), (in_order.stderr.as_str(), in_order.status));
+    let twice = run(["analyze".as_ref(), vmlinux.as_os_str(), vmlinux.as_os_str()]);
+    assert!(twice.fails_with(&["vmlinux is an ELF", "not a core dump"]).is_some_and(|hint| hint.contains("swapped")));
+}
+
+/// Whoever names a file and no command wants to know what happened.
+#[test]
+fn a_file_without_a_command_is_analyzed() {
+    let scratch = Scratch::new();
+    let path = scratch.file("vmcore", b"[    0.000000] Linux version 6.1.0\nand more lines of text\n");
+    let run = run([path.as_os_str()]);
+    let lines: Vec<_> = run.stderr.lines().collect();
+    let [note, error, hint] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(note.starts_with("note: no command was given: this is `analyze "), "{note}");
+    assert!(error.contains("it is a text file") && hint.contains("`vmcore-thp log "), "{error} {hint}");
+    assert_eq!(run.status, 2);
+}
+
+#[test]
+fn a_dump_is_no_log() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let run = run(["log".as_ref(), vmcore.as_os_str()]);
+    let hint = run.fails_with(&["vmcore is a memory dump, not a log"]);
+    assert!(hint.is_some_and(|hint| hint.contains("vmcore-thp analyze") && hint.contains("vmcore-thp dmesg")));
 }
 
 #[test]

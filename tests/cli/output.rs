@@ -53,9 +53,13 @@ fn what_is_no_regular_file_is_never_replaced() {
     for (path, is_kept) in
         [(&pipe, FileTypeExt::is_fifo as fn(&_) -> _), (&scratch.path(""), std::fs::FileType::is_dir)]
     {
-        let arguments = ["schema".as_ref(), "bt".as_ref(), "--force".as_ref(), "-o".as_ref(), path.as_os_str()];
-        let hint = run(arguments).fails_with(&["is not a regular file, and is not replaced"]).map(str::to_owned);
-        assert!(hint.is_some_and(|hint| hint.contains("redirect standard output")));
+        let arguments = ["schema".as_ref(), "bt".as_ref(), "-o".as_ref(), path.as_os_str()];
+        // Without --force, too: it would not help.
+        for force in [None, Some("--force".as_ref())] {
+            let run = run(arguments.into_iter().chain(force));
+            let hint = run.fails_with(&["is not a regular file, and is not replaced"]);
+            assert!(hint.is_some_and(|hint| hint.contains("redirect standard output")));
+        }
         assert!(is_kept(&path.symlink_metadata().unwrap().file_type()));
     }
 }
@@ -82,6 +86,30 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// A page is what whoever calls the file `report.html` wants.
+#[test]
+fn the_name_of_the_file_says_the_form() {
+    let scratch = Scratch::new();
+    let log = scratch.file("log.txt", b"[    1.000000] Kernel panic - not syncing: test\n");
+    let written = |name: &str, more: &[&str]| {
+        let path = scratch.path(name);
+        let options = ["log".as_ref(), log.as_os_str(), "-o".as_ref(), path.as_os_str()];
+        let run = run(options.into_iter().chain(more.iter().map(AsRef::as_ref)));
+        (run.stderr, std::fs::read_to_string(path).unwrap_or_default())
+    };
+    assert!(written("log.JSON", &[]).1.starts_with('{'));
+    assert!(written("log.json", &["--format", "text"]).1.starts_with("Verdict"));
+    assert!(written("log.out", &[]).1.starts_with("Verdict"));
+}
+
+#[test]
+fn help_that_cannot_be_printed_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(assert_cmd::cargo::cargo_bin("vmcore-thp")).arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"));
 }
 
 #[test]

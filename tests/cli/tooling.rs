@@ -2,7 +2,10 @@
 
 use crate::run;
 
-const REPORTS: [&str; 8] = ["analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop"];
+const REPORTS: [&str; 16] = [
+    "analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop", "struct", "p", "rd", "sym", "dis", "list", "tree",
+    "search",
+];
 
 #[test]
 fn usage_errors_exit_with_2() {
@@ -40,6 +43,16 @@ fn help_and_version_are_not_errors() {
 fn help_says_what_the_exit_status_means() {
     let help = run(["--help"]).stdout;
     assert!(help.contains("Exit status: 0 nothing wrong found; 1 a problem was found"), "{help}");
+}
+
+/// What all commands have in common is told once, so that a command's own options fit a screen.
+#[test]
+fn the_help_of_a_command_is_about_the_command() {
+    let help = run(["bt", "--help"]).stdout;
+    assert!(help.contains("--cpu") && help.contains("vmcore-thp --help") && !help.contains("--max-memory <"), "{help}");
+    assert!(help.lines().count() < 60, "{help}");
+    assert!(run(["--help"]).stdout.contains("--max-memory <SIZE>"));
+    assert!(run(["man", "bt"]).stdout.contains("max\\-memory"), "the manual page has room for all");
 }
 
 #[test]

@@ -36,5 +36,5 @@ pub use profile::write_profile;
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
-pub use types::{BtfError, Member, MemberKind, Types, TypesOrigin};
+pub use types::{BtfError, Meaning, Member, MemberKind, Shape, Type, TypedMember, Types, TypesOrigin};
 pub use vmlinux::{Section, Vmlinux, VmlinuxKind};

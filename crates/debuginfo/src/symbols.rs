@@ -174,6 +174,14 @@ impl SymbolTable {
         Some(Symbol { name: self.name(&entry)?, address: VirtAddr::new(entry.value), size })
     }
 
+    /// All symbols that give a value to a name, in the order of the table. The size is the table's: 0 where it has none.
+    pub fn all(&self) -> impl Iterator<Item = Symbol<'_>> {
+        let definitions = self.entries_with_numbers().filter(|(_, entry)| entry.is_definition());
+        definitions.filter_map(|(_, entry)| {
+            Some(Symbol { name: self.name(&entry)?, address: VirtAddr::new(entry.value), size: entry.size })
+        })
+    }
+
     /// How many entries the table has, undefined and nameless ones included.
     #[must_use]
     pub fn len(&self) -> usize {

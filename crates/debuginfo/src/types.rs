@@ -4,6 +4,7 @@ mod btf;
 mod dwarf;
 mod graph;
 mod path;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use btf::Btf;
 pub use btf::BtfError;
 use dwarf::DwarfTypes;
 use graph::{Node, TypeGraph, TypeRef};
+pub use view::{Meaning, Shape, Type, TypedMember};
 
 use crate::{SymbolTable, bytes::Bytes, dwarf::Dwarf};
 

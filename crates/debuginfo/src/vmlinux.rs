@@ -55,6 +55,7 @@ pub struct Vmlinux {
     supplied: Vec<PartSection>,
     symbols: Arc<SymbolTable>,
     types: OnceLock<(Types, Option<BtfError>)>,
+    dwarf_types: OnceLock<Option<Types>>,
     dwarf: OnceLock<Option<Arc<Dwarf>>>,
 }
 
@@ -102,8 +103,9 @@ impl Vmlinux {
         let Found { file: debug, rejected } = found;
         let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));
         let Some(symbols) = symbols else { return Err(OpenError::NoSymbols { path: image.path, rejected }) };
-        let (types, dwarf) = Default::default();
-        Ok(Self { image, debug, rejected, supplied: Vec::new(), symbols: Arc::new(symbols), types, dwarf })
+        let (types, dwarf_types, dwarf) = Default::default();
+        let (supplied, symbols) = (Vec::new(), Arc::new(symbols));
+        Ok(Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf })
     }
 
     /// Adds the contents of sections that the files do not hold, as those of `objcopy --only-keep-debug` do not. What
@@ -184,6 +186,13 @@ impl Vmlinux {
     pub fn dwarf_types(&self) -> Option<Types> {
         let dwarf = Arc::clone(self.dwarf()?);
         Some(Types::from_dwarf(dwarf, Arc::clone(&self.symbols)))
+    }
+
+    /// The types from DWARF, which has those of all variables; `None` where the file has no DWARF. All of it may be read
+    /// for an answer: ask [`Vmlinux::types`] first.
+    #[must_use]
+    pub fn variable_types(&self) -> Option<&Types> {
+        self.dwarf_types.get_or_init(|| self.dwarf_types()).as_ref()
     }
 
     /// A reader of source lines, for one thread; `None` where the file has no DWARF.

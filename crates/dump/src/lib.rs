@@ -48,5 +48,5 @@ pub use kept::KeptRanges;
 pub use notes::RawNote;
 pub use prstatus::Prstatus;
 pub use qemu::{DescriptorTable, QemuCpuState};
-pub use sniff::Lookalike;
+pub use sniff::{Lookalike, starts_like_a_dump};
 pub use vmcoreinfo::Vmcoreinfo;

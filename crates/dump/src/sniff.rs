@@ -96,6 +96,12 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
     })
 }
 
+/// Whether a file that starts with `head` is meant to be a dump or another ELF file, not a text.
+#[must_use]
+pub fn starts_like_a_dump(head: &[u8]) -> bool {
+    !matches!(detect(head), Detected::Other(what) if !matches!(what, Lookalike::OtherDump(_)))
+}
+
 fn looks_like_text(head: &[u8]) -> bool {
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -122,6 +128,8 @@ mod tests {
         assert_eq!(detect(&"naïve".as_bytes()[..3]), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&[0; 64]), Detected::Other(Lookalike::Zeroes));
         assert_eq!(detect(&[0xff, 0, 3]), Detected::Other(Lookalike::Unknown));
+        assert!(starts_like_a_dump(b"KDUMP   \x06\0\0\0") && starts_like_a_dump(b"\x7fELF\x02\x01\x01"));
+        assert!(!starts_like_a_dump(b"[    0.000000] Linux") && !starts_like_a_dump(b""));
         let mut image = vec![0; 0x300];
         image[0x202..0x206].copy_from_slice(b"HdrS");
         assert_eq!(detect(&image), Detected::Other(Lookalike::BootImage));

@@ -64,6 +64,14 @@ impl<'a> AddressSpace<'a> {
         self.tables
     }
 
+    /// Where the direct map has a physical address; `None` where its bounds are not known, or do not reach it.
+    #[must_use]
+    pub fn direct_map_address(&self, physical: PhysAddr) -> Option<VirtAddr> {
+        let range = self.direct_map.as_ref()?;
+        let address = range.start.checked_add(physical.get()).filter(|address| range.contains(address))?;
+        Some(VirtAddr::new(address))
+    }
+
     /// The physical address behind a kernel virtual address.
     ///
     /// # Errors

@@ -17,16 +17,17 @@ const RB_RIGHT: u64 = 8;
 const RB_LEFT: u64 = 16;
 
 /// What a walk found, and where it had to stop.
-pub(crate) struct Listed {
+pub struct Listed {
     /// Addresses of the embedded `list_head` or `rb_node` members, in order.
-    pub(crate) nodes: Vec<VirtAddr>,
+    pub nodes: Vec<VirtAddr>,
     /// Why the walk is not complete.
-    pub(crate) gap: Option<Gap>,
+    pub gap: Option<Gap>,
 }
 
 /// The elements of the list at `head`, at most `limit`. Where `next` pointers lead into damage, the rest is collected
 /// backwards from the head along `prev`.
-pub(crate) fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
+#[must_use]
+pub fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
     let mut seen = HashSet::from([head]);
     let mut nodes = Vec::new();
     let Err(why) = follow(memory, head, 0, limit, &mut seen, &mut nodes) else { return Listed { nodes, gap: None } };
@@ -65,7 +66,8 @@ fn follow<M: ReadVirtual + ?Sized>(
 }
 
 /// The nodes of the red-black tree whose root pointer has the value `root`, in order, at most `limit`.
-pub(crate) fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit: usize, what: &str) -> Listed {
+#[must_use]
+pub fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit: usize, what: &str) -> Listed {
     let mut nodes = Vec::new();
     let mut seen = HashSet::new();
     let mut path = Vec::new();

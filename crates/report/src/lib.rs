@@ -18,6 +18,7 @@ mod gap;
 mod hex;
 mod html;
 pub mod info;
+pub mod inspect;
 mod json;
 pub mod log;
 pub mod machine;

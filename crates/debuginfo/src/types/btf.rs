@@ -312,6 +312,24 @@ impl TypeGraph for Btf {
         named.next().map(|(_, value)| value)
     }
 
+    fn enumerators(&self, ty: TypeRef) -> Vec<(Cow<'_, str>, i64)> {
+        let Some((head, Kind::Enum | Kind::Enum64, _)) = self.head(ty.0) else { return Vec::new() };
+        let enumerator = |number| {
+            let (name, value) = self.enumerator_at(ty.0, number)?;
+            Some((self.required_string(name), value))
+        };
+        (0..head.vlen()).map_while(enumerator).collect()
+    }
+
+    fn type_names(&self) -> Vec<String> {
+        let name = |id: u32| {
+            let (head, kind, _) = self.head(id.into())?;
+            let is_type = matches!(kind, Kind::Struct | Kind::Union | Kind::Typedef | Kind::Enum | Kind::Enum64);
+            self.string(head.name).filter(|_| is_type).map(Cow::into_owned)
+        };
+        self.ids().filter_map(name).collect()
+    }
+
     fn enumerator(&self, name: &str) -> Option<i64> {
         let all = self.enumerators();
         all.by_name.candidates(name.as_bytes()).find_map(|at| {

@@ -9,6 +9,7 @@ mod definitions;
 mod node;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -130,6 +131,11 @@ impl TypeGraph for DwarfTypes {
 
     fn enumerator_in(&self, ty: TypeRef, name: &str) -> Option<i64> {
         node::enumerator(&self.dwarf, &*self.unit_around(ty.0)?, ty, name)
+    }
+
+    fn enumerators(&self, ty: TypeRef) -> Vec<(Cow<'_, str>, i64)> {
+        let unit = self.unit_around(ty.0);
+        unit.and_then(|unit| node::enumerators(&self.dwarf, &unit, ty)).unwrap_or_default()
     }
 
     fn enumerator(&self, name: &str) -> Option<i64> {

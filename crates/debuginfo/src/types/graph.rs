@@ -104,6 +104,14 @@ pub(crate) trait TypeGraph {
     /// The value of the enumerator `name` of the enumeration `ty`.
     fn enumerator_in(&self, ty: TypeRef, name: &str) -> Option<i64>;
 
+    /// The enumerators of the enumeration `ty`, in order of declaration; empty for anything else.
+    fn enumerators(&self, ty: TypeRef) -> Vec<(Cow<'_, str>, i64)>;
+
+    /// The names of all structs, unions and typedefs; empty where they would have to be searched for.
+    fn type_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The value of the enumerator `name` of any enumeration.
     fn enumerator(&self, name: &str) -> Option<i64>;
 
@@ -186,15 +194,44 @@ pub(crate) fn spell(graph: &dyn TypeGraph, mut ty: TypeRef) -> Option<String> {
                 ty = element;
                 continue;
             }
-            Node::Void => "void".to_owned(),
-            Node::Typedef { name, .. } | Node::Integer { name, .. } | Node::Float { name, .. } => name.into_owned(),
-            Node::Struct { name, .. } | Node::Incomplete { tag: Tag::Struct, name } => format!("struct {}", name?),
-            Node::Union { name, .. } | Node::Incomplete { tag: Tag::Union, name } => format!("union {}", name?),
-            Node::Enum { name, .. } | Node::Incomplete { name, .. } => format!("enum {}", name?),
-            Node::Opaque => return None,
+            node => named(node)?,
         };
         let space = if suffix.starts_with('*') { " " } else { "" };
         return Some(format!("{base}{space}{suffix}"));
+    }
+    None
+}
+
+/// What a type that is no pointer or array is called, with its keyword; `None` where it has no name.
+fn named(node: Node<'_>) -> Option<String> {
+    Some(match node {
+        Node::Void => "void".to_owned(),
+        Node::Typedef { name, .. } | Node::Integer { name, .. } | Node::Float { name, .. } => name.into_owned(),
+        Node::Struct { name, .. } | Node::Incomplete { tag: Tag::Struct, name } => format!("struct {}", name?),
+        Node::Union { name, .. } | Node::Incomplete { tag: Tag::Union, name } => format!("union {}", name?),
+        Node::Enum { name, .. } | Node::Incomplete { name, .. } => format!("enum {}", name?),
+        Node::Opaque | Node::Qualifier(_) | Node::Pointer { .. } | Node::Array { .. } => return None,
+    })
+}
+
+/// As [`named`], with the keyword alone for what has no name.
+pub(crate) fn keyword(node: Node<'_>) -> String {
+    let alone = match &node {
+        Node::Struct { .. } => "struct {...}",
+        Node::Union { .. } => "union {...}",
+        Node::Enum { .. } => "enum {...}",
+        _ => "?",
+    };
+    named(node).unwrap_or_else(|| alone.to_owned())
+}
+
+/// The node behind qualifiers.
+pub(crate) fn strip_qualifiers(graph: &dyn TypeGraph, mut ty: TypeRef) -> Option<Node<'_>> {
+    for _ in 0..MAX_CHAIN {
+        match graph.node(ty)? {
+            Node::Qualifier(target) => ty = target,
+            node => return Some(node),
+        }
     }
     None
 }

@@ -77,7 +77,11 @@ pub(super) fn member(graph: &dyn TypeGraph, start: TypeRef, path: &str) -> Optio
 
 /// The member `name` of `aggregate` or of an anonymous member of it, and the offset in bytes of the (anonymous)
 /// aggregate that directly holds it.
-fn find_field<'graph>(graph: &'graph dyn TypeGraph, aggregate: TypeRef, name: &str) -> Option<(u64, Field<'graph>)> {
+pub(super) fn find_field<'graph>(
+    graph: &'graph dyn TypeGraph,
+    aggregate: TypeRef,
+    name: &str,
+) -> Option<(u64, Field<'graph>)> {
     let mut walk = Walk { graph, visits_left: MAX_ANONYMOUS };
     let found = walk.fields(aggregate, 0, 0, &mut |base, field| match field.name.as_deref() {
         Some(this) if this == name => ControlFlow::Break((base, field)),

@@ -185,7 +185,20 @@ impl Modules {
         module: &Module,
         address: VirtAddr,
     ) -> Option<ModuleSymbol> {
-        module.symbols.get_or_init(|| self.read_symbols(memory, module).unwrap_or_default()).find(memory, address)
+        self.symbols(memory, module).find(memory, address)
+    }
+
+    /// The code of all modules called `name`, each with its module.
+    pub(crate) fn named<M: ReadVirtual + ?Sized>(&self, memory: &M, name: &str) -> Vec<(VirtAddr, String)> {
+        let of_module = |module: &Module| {
+            let addresses = self.symbols(memory, module).named(memory, name).into_iter();
+            addresses.map(|address| (address, module.name.clone())).collect::<Vec<_>>()
+        };
+        self.modules.iter().flat_map(of_module).collect()
+    }
+
+    fn symbols<'a, M: ReadVirtual + ?Sized>(&self, memory: &M, module: &'a Module) -> &'a ModuleSymbols {
+        module.symbols.get_or_init(|| self.read_symbols(memory, module).unwrap_or_default())
     }
 
     fn read_symbols<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Result<ModuleSymbols, ReadError> {

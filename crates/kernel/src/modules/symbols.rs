@@ -56,6 +56,13 @@ impl ModuleSymbols {
         Ok(Self { symbols })
     }
 
+    /// Where the symbols `name` are.
+    pub(super) fn named<M: ReadVirtual + ?Sized>(&self, memory: &M, name: &str) -> Vec<VirtAddr> {
+        let is_named =
+            |entry: &&Entry| memory.read_c_string(entry.name, NAME_LEN).is_ok_and(|own| own == name.as_bytes());
+        self.symbols.iter().filter(is_named).map(|entry| entry.address).collect()
+    }
+
     /// The last named symbol at or below `address` that reaches it.
     pub(super) fn find<M: ReadVirtual + ?Sized>(&self, memory: &M, address: VirtAddr) -> Option<ModuleSymbol> {
         let after = self.symbols.partition_point(|entry| entry.address <= address);

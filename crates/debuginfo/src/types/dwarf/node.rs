@@ -1,5 +1,7 @@
 //! Entries of `.debug_info` as nodes of the type graph.
 
+use std::borrow::Cow;
+
 use gimli::{AttributeValue, Reader, UnitOffset};
 
 use super::super::graph::{Field, Node, Tag, TypeRef};
@@ -127,7 +129,17 @@ fn plus_constant(expression: &[u8]) -> Option<u64> {
 pub(super) fn enumerator(dwarf: &Dwarf, unit: &Unit, ty: TypeRef, name: &str) -> Option<i64> {
     let enumerators = entry(unit, ty)?.children().filter(|child| child.tag() == gimli::DW_TAG_enumerator);
     let mut named = enumerators.filter(|child| text(dwarf, unit, child).as_deref() == Some(name));
-    match named.next()?.attribute(gimli::DW_AT_const_value)? {
+    constant(&named.next()?)
+}
+
+/// The enumerators of `ty`.
+pub(super) fn enumerators(dwarf: &Dwarf, unit: &Unit, ty: TypeRef) -> Option<Vec<(Cow<'static, str>, i64)>> {
+    let enumerators = entry(unit, ty)?.children().filter(|child| child.tag() == gimli::DW_TAG_enumerator);
+    Some(enumerators.filter_map(|child| Some((text(dwarf, unit, &child)?.into(), constant(&child)?))).collect())
+}
+
+fn constant(enumerator: &Entry<'_>) -> Option<i64> {
+    match enumerator.attribute(gimli::DW_AT_const_value)? {
         AttributeValue::Sdata(value) => Some(value),
         value => value.udata_value().map(u64::cast_signed),
     }

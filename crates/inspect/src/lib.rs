@@ -1,0 +1,29 @@
+//! Looking at a crashed kernel by hand: a value with its type, raw memory, symbols, code, lists and trees.
+//!
+//! What `crash` and `drgn` are opened for once a verdict is there or is missing. Nothing here judges; everything is
+//! plain data that a report can show. There is one evaluator ([`evaluate`]) of expressions of members, one reader of
+//! typed values ([`read_value`]), and every other module asks these.
+//!
+//! Addresses are those of the crashed machine. Whatever cannot be read says why, and the rest is shown all the same.
+
+#![forbid(unsafe_code)]
+
+mod disassembly;
+mod expression;
+mod layout;
+mod linked;
+mod memory;
+mod names;
+mod search;
+mod symbols;
+mod value;
+
+pub use disassembly::{Disassembly, Instruction, Span, disassemble, function_address};
+pub use expression::{Evaluated, Expression, InspectError, PerCpuValue, evaluate, find_type};
+pub use layout::{Layout, LayoutMember, layout};
+pub use linked::{Linked, ListOptions, ListStart, TreeKind, list, tree};
+pub use memory::{Space, Words, read_words};
+pub use names::{Named, name_address};
+pub use search::{Hit, Needle, SearchResult, search};
+pub use symbols::{FoundSymbol, find_symbols, symbol_addresses, symbol_at};
+pub use value::{Content, Member, Run, Value, read_value, select};

@@ -1,0 +1,95 @@
+//! From the words of the command line to a command: also where the command is missing, and help that fits a screen.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
+use vmcore_report::Sanitized;
+
+use crate::cli::Cli;
+use crate::status::Status;
+
+/// What stands below each command's own options in its help, in place of the options that all have.
+const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --force, --color, --threads, --timeout, \
+                              --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
+
+/// The command line, and what to tell the user of how it was understood.
+pub(crate) struct Parsed {
+    pub(crate) cli: Cli,
+    pub(crate) note: Option<String>,
+}
+
+/// Parses the arguments of this process. A file in place of a command is analyzed.
+pub(crate) fn parse() -> Result<Parsed, clap::Error> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let words = crash_options(words);
+    let error = match parse_words(&words) {
+        Ok(cli) => return Ok(Parsed { cli, note: None }),
+        Err(error) => error,
+    };
+    let Some((with_command, file)) = with_analyze(&words, &error) else { return Err(error) };
+    let note = format!("no command was given: this is `analyze {}`", Sanitized::new(&file));
+    parse_words(&with_command).map(|cli| Parsed { cli, note: Some(note) })
+}
+
+/// Options that `crash` has in a form that ours cannot: `rd -32` is a number, and `sym -q` is not `--quiet`.
+fn crash_options(words: Vec<OsString>) -> Vec<OsString> {
+    let is = |command: &str| words.iter().any(|word| word == command);
+    let (rd, sym) = (is("rd"), is("sym"));
+    let replaced = |word: OsString| match word.to_str() {
+        Some(bits @ ("-8" | "-16" | "-32" | "-64")) if rd => format!("--bits={}", bits.trim_start_matches('-')).into(),
+        Some("-q") if sym => "--query".into(),
+        _ => word,
+    };
+    words.into_iter().map(replaced).collect()
+}
+
+fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut command = short_help(Cli::command());
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// `words` with `analyze` before the file that stands where a command should.
+fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString>, String)> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let ContextValue::String(file) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    let at = words.iter().skip(1).position(|word| word == OsStr::new(file))?.checked_add(1)?;
+    if !Path::new(file).exists() {
+        return None;
+    }
+    let mut words = words.to_vec();
+    words.insert(at, "analyze".into());
+    Some((words, file.clone()))
+}
+
+/// Leaves the options that every command has to the program's own help: they are the longer part of each.
+fn short_help(mut command: clap::Command) -> clap::Command {
+    command.build();
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    names.into_iter().filter(|name| name != "help").fold(command, |command, name| {
+        command.mut_subcommand(name, |command| {
+            command.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg }).after_help(GLOBAL_OPTIONS)
+        })
+    })
+}
+
+/// Prints help, the version, or what is wrong with the arguments.
+pub(crate) fn explain(usage: &clap::Error) -> Status {
+    let written = usage.print();
+    if usage.use_stderr() {
+        // Nobody is left to be told when even this cannot be written.
+        return Status::CannotRun;
+    }
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let failure = crate::failure::Failure::new(format_args!("cannot write to standard output: {error}"));
+            failure.report()
+        }
+        _ => Status::NothingFound,
+    }
+}

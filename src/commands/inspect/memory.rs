@@ -1,0 +1,53 @@
+//! `rd` and `search`: raw memory.
+
+use vmcore_inspect::{Needle, Space, read_words, search as look};
+use vmcore_memory::PhysAddr;
+use vmcore_report::inspect::{Rd, Search};
+
+use super::{address, check_words, count};
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Context;
+use crate::status::Status;
+
+pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Result<Status, Failure> {
+    let (input, words) = arguments.words.split(context)?;
+    let (at, rest) = check_words(&words, "ADDRESS [COUNT]", 2)?;
+    let count = rest.first().map(|word| count(word)).transpose()?.unwrap_or(1);
+    let session = context.session(&input)?;
+    let start = address(session.kernel, at)?;
+    let space = match arguments.pid {
+        _ if arguments.physical => Space::Physical(PhysAddr::new(start.get())),
+        None => Space::Kernel(start),
+        Some(pid) => {
+            let tasks = &session.snapshot(context).tasks;
+            let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| {
+                Failure::new(format_args!("the machine has no task with pid {pid}"))
+                    .hint("`vmcore-thp ps` lists the tasks")
+            })?;
+            let mm = task.mm.ok_or_else(|| Failure::new(format_args!("pid {pid} has no user memory")))?;
+            Space::User { mm, address: start }
+        }
+    };
+    let width = arguments.bits.parse::<u64>().unwrap_or(64) / 8;
+    let words = read_words(session.kernel, space, count, width)?;
+    output.write(&Rd::new(&words, arguments.symbols))?;
+    Ok(Status::NothingFound)
+}
+
+pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -> Result<Status, Failure> {
+    let (input, words) = arguments.words.split(context)?;
+    let (wanted, _) = check_words(&words, "what to look for", 1)?;
+    let session = context.session(&input)?;
+    let needle = if arguments.text {
+        Needle::Text(wanted.as_bytes().to_vec())
+    } else {
+        let value = address(session.kernel, wanted)?.get();
+        let width = arguments.bits.parse::<usize>().unwrap_or(64) / 8;
+        Needle::Value { value, mask: arguments.mask, width }
+    };
+    let result = context.step("searching memory", || look(session.kernel, &needle, arguments.limit));
+    output.write(&Search::new(&result, arguments.text))?;
+    Ok(Status::NothingFound)
+}

@@ -1,0 +1,73 @@
+//! The commands that look at a kernel by hand: `struct`, `p`, `rd`, `sym`, `dis`, `list`, `tree`, `search`.
+
+mod code;
+mod linked;
+mod memory;
+mod values;
+
+use vmcore_inspect::{Expression, InspectError};
+use vmcore_kernel::Kernel;
+use vmcore_memory::VirtAddr;
+
+pub(crate) use code::{dis, sym};
+pub(crate) use linked::{list, tree};
+pub(crate) use memory::{rd, search};
+pub(crate) use values::{p, structure};
+
+use crate::failure::Failure;
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        let failure = match &error {
+            InspectError::Read { .. } | InspectError::NoCode { .. } | InspectError::NoCpu(_) => {
+                Self::inconclusive(&error)
+            }
+            _ => Self::new(&error),
+        };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// An address as people write it: hexadecimal digits, a symbol, or an expression.
+fn address(kernel: &Kernel<'_>, word: &str) -> Result<VirtAddr, Failure> {
+    match crate::values::address(word) {
+        // `add` is a number and may be a symbol; nobody means such a small number.
+        Ok(raw) if kernel.symbol(word).is_none() => Ok(VirtAddr::new(raw)),
+        _ => Ok(Expression::parse(word)?.address(kernel)?),
+    }
+}
+
+/// A distance as people write it: a number of bytes, or TYPE.MEMBER.
+fn offset(kernel: &Kernel<'_>, word: &str) -> Result<u64, Failure> {
+    let number = word.strip_prefix("0x").map_or_else(|| word.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
+    if let Some(number) = number {
+        return Ok(number);
+    }
+    let (type_name, path) = word
+        .split_once('.')
+        .ok_or_else(|| Failure::new(format_args!("'{word}' is neither a number of bytes nor TYPE.MEMBER")))?;
+    let types = kernel.vmlinux().types();
+    if types.find(type_name).is_none() {
+        return Err(InspectError::NoType(type_name.to_owned()).into());
+    }
+    let member = types.member(type_name, path);
+    member.map(|member| member.offset).ok_or_else(|| Failure::new(format_args!("{type_name} has no member '{path}'")))
+}
+
+/// The words of a command, of which there must be at least one and at most `most`.
+fn check_words<'w>(words: &'w [String], wanted: &str, most: usize) -> Result<(&'w str, &'w [String]), Failure> {
+    match words.split_first() {
+        Some((first, rest)) if rest.len() < most => Ok((first, rest)),
+        Some(_) => Err(Failure::new(format_args!("there are too many words: {wanted} was expected"))
+            .hint("an expression with spaces needs quotes")),
+        None => Err(Failure::new(format_args!("{wanted} is missing"))),
+    }
+}
+
+/// A number of words, objects or instructions.
+fn count(word: &str) -> Result<u64, Failure> {
+    word.parse().map_err(|_| Failure::new(format_args!("'{word}' is not a count")))
+}

@@ -36,17 +36,66 @@ impl Frame {
     /// Reads an entry, without the indentation.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
+        // 32-bit ARM: `[<c01f3218>] (f) from [<c01f32a0>] (g+0x3c/0x5c)`, since 5.16 ` f from g+0x3c/0x5c`.
+        let (text, called) = match text.split_once(" from ") {
+            Some((called, from)) if is_arm_function(called) => (from.trim_start(), true),
+            _ => (text, false),
+        };
         let (text, address) = bracketed_address(text);
+        let text = if called { text.trim_start_matches('(').trim_end_matches(')') } else { text };
+        let (text, is_guess) = without_marks(text);
         let (text, reliable) = text.strip_prefix("? ").map_or((text, true), |rest| (rest.trim_start(), false));
         let (text, address) = if address.is_none() { bracketed_address(text) } else { (text, address) };
-        Some(Self { location: Location::parse(text, address)?, reliable })
+        let text = without_powerpc_addresses(text);
+        Some(Self { location: Location::parse(text, address)?, reliable: reliable && !is_guess })
     }
 }
 
+/// `[<c01f3218>] (f)` or `f`.
+fn is_arm_function(text: &str) -> bool {
+    let name = bracketed_address(text).0.trim_start_matches('(').trim_end_matches(')');
+    is_symbol(name.split(['+', ' ']).next().unwrap_or_default()) && !name.contains(' ')
+}
+
+/// What the kernel says of an entry behind it: arm64 since 6.13 `(P)` and others, powerpc `(unreliable)`.
+fn without_marks(text: &str) -> (&str, bool) {
+    let Some((before, mark)) = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")) else {
+        return (text, false);
+    };
+    if mark == "unreliable" {
+        return (before, true);
+    }
+    let is_mark = (1..=4).contains(&mark.len()) && mark.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_mark { (before, false) } else { (text, false) }
+}
+
+/// powerpc: `[c00000003fd37d80] [c0000000001c9f60] f+0x1/0x2`.
+fn without_powerpc_addresses(text: &str) -> &str {
+    let Some((digits, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else { return text };
+    let is_address = matches!(digits.len(), 8 | 16) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_address { without_powerpc_addresses(rest) } else { text }
+}
+
+/// `mm/demo.c:12`: where in the source, as scripts that decode a trace add it.
+fn is_source(text: &str) -> bool {
+    [".c:", ".h:", ".S:", ".rs:"].iter().any(|end| {
+        text.split_once(end).is_some_and(|(_, line)| line.starts_with(|letter: char| letter.is_ascii_digit()))
+    })
+}
+
 impl Location {
-    /// Reads `symbol+0x1/0x20 [mod]` or `0xffff…`; nothing may follow.
+    /// Reads `symbol+0x1/0x20 [mod]` or `0xffff…`; nothing may follow but where that is in the source.
     pub(crate) fn parse(text: &str, address: Option<VirtAddr>) -> Option<Self> {
+        let text = text.trim();
+        if let Some(decoded) = Self::decoded(text, address) {
+            return Some(decoded);
+        }
         let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let rest = match rest.split_once(' ') {
+            Some((source, rest)) if is_source(source) => rest.trim_start_matches("[inline]"),
+            None if is_source(rest) => "",
+            _ => rest,
+        };
         let module = module(rest.trim())?;
         if let Some((symbol, numbers)) = name.rsplit_once("+0x") {
             let (offset, size) = numbers.split_once("/0x")?;
@@ -62,6 +111,31 @@ impl Location {
             offset: None,
             size: None,
             module,
+        })
+    }
+
+    /// `scripts/decode_stacktrace.sh` writes `symbol (file.c:12 (discriminator 3)) mod`, syzkaller's `symbol file.c:12
+    /// [inline]` where the compiler put a function into its caller.
+    fn decoded(text: &str, address: Option<VirtAddr>) -> Option<Self> {
+        let (symbol, rest) = text.split_once(' ')?;
+        let module = match rest.strip_prefix('(') {
+            Some(inside) => {
+                let (source, after) = inside.rsplit_once(')')?;
+                is_source(source).then(|| after.trim())?
+            }
+            None => {
+                let (source, after) = rest.split_once(' ').unwrap_or((rest, ""));
+                (is_source(source) && after.trim() == "[inline]").then_some("")?
+            }
+        };
+        let module = module.trim_start_matches('[').trim_end_matches(']').split(' ').next().unwrap_or_default();
+        let symbol = symbol.split_once("+0x").map_or(symbol, |(symbol, _)| symbol);
+        (is_symbol(symbol) && (module.is_empty() || is_symbol(module))).then(|| Self {
+            symbol: Some(symbol.to_owned()),
+            address,
+            offset: None,
+            size: None,
+            module: (!module.is_empty()).then(|| module.to_owned()),
         })
     }
 }
@@ -113,6 +187,29 @@ mod tests {
         assert_eq!(Frame::parse(old).unwrap().location.address, Some(VirtAddr::new(0xffff_ffff_8100_a0b1)));
         let bare = Frame::parse(" ? 0xffffffffc0477000").unwrap();
         assert_eq!((bare.location.address, bare.reliable), (Some(VirtAddr::new(0xffff_ffff_c047_7000)), false));
+    }
+
+    #[test]
+    fn entries_of_other_architectures_and_decoded_ones() {
+        for (text, symbol, module, reliable) in [
+            ("demo+0x10/0x24 (P)", "demo", None, true),
+            ("demo+0x10/0x24 [mod] (PL)", "demo", Some("mod"), true),
+            ("[c00000003fd37d80] [c0000000001c9f60] demo+0x10/0x24 (unreliable)", "demo", None, false),
+            ("[<c01f3218>] (callee) from [<c01f32a0>] (demo+0x3c/0x5c)", "demo", None, true),
+            ("[<c01f3218>] (callee+0x1/0x2) from [<c01f32a0>] (demo+0x3c/0x5c [mod])", "demo", Some("mod"), true),
+            ("callee from demo+0x3c/0x5c", "demo", None, true),
+            ("demo (drivers/demo/core.c:801) mod", "demo", Some("mod"), true),
+            ("? demo (kernel/demo.c:740 (discriminator 3)) ", "demo", None, false),
+            ("demo+0x10/0x24 drivers/demo.c:310", "demo", None, true),
+            ("demo drivers/demo.c:310 [inline]", "demo", None, true),
+        ] {
+            let (name, _, _, in_module, is_reliable) = frame(text);
+            assert_eq!(
+                (name.as_deref(), in_module.as_deref(), is_reliable),
+                (Some(symbol), module, reliable),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -11,15 +11,20 @@
 
 mod attribution;
 mod boots;
+mod carrier;
 mod clean;
+mod collector;
 mod event;
 mod frame;
 mod log;
+mod prefilter;
 mod prefix;
+mod pstore;
 mod registers;
 mod reports;
 mod token;
 mod trace;
+mod wrapped;
 
 pub use event::{Event, Kind, PanicReason, SoftLockup, soft_lockup};
 pub use frame::{Frame, Location};

@@ -146,6 +146,8 @@ fn timestamp(text: &str) -> Option<(Option<u64>, &str)> {
         if let Some(passed) = seconds.strip_prefix('+') {
             return nanoseconds(passed.trim_start(), fraction).map(|_| (None, after()));
         }
+        // Seen cut off behind the point.
+        let fraction = if fraction.is_empty() { "000000" } else { fraction };
         return Some((Some(nanoseconds(seconds, fraction)?), after()));
     }
     let is_date = inside.len() == 24 && inside.matches(':').count() == 2 && inside.matches(' ').count() >= 4;
@@ -199,6 +201,57 @@ fn kmsg(line: &str) -> Option<(Prefix, &str)> {
     let prefix =
         Prefix { timestamp_ns: micros.checked_mul(1000), caller, level: u8::try_from(level & 7).ok(), is_kernel: true };
     Some((prefix, text))
+}
+
+/// The same behind what a system log put before it, or behind the release that netconsole sends since 6.2.
+pub(crate) fn kmsg_anywhere(line: &str) -> Option<(Prefix, &str)> {
+    let at = memchr::memchr(b';', line.as_bytes().get(..line.len().min(MAX_PREFIX))?)?;
+    let start = line.get(..at)?.rfind(' ').map_or(0, |blank| blank + 1);
+    let record = line.get(start..)?;
+    kmsg(record).or_else(|| kmsg(record.split_once(',')?.1))
+}
+
+/// Whether a text begins with the kernel's own time: microseconds, or one that was cut (`[  240.] `).
+pub(crate) fn is_time(text: &str) -> bool {
+    let Some((inside, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else { return false };
+    let Some((seconds, fraction)) = inside.trim_start_matches(' ').split_once('.') else { return false };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = fraction.len() == 6
+        || fraction.is_empty() && text.get(inside.len() + 2..).is_some_and(|after| after.starts_with(' '));
+    (1..=10).contains(&seconds.len()) && is_whole && digits(seconds) && digits(fraction)
+}
+
+/// `12.345678` in nanoseconds.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let (seconds, fraction) = text.split_once('.')?;
+    nanoseconds(seconds, fraction)
+}
+
+/// The level that stands right before the kernel's time: `<4>`, `kern  :warn  : `.
+pub(crate) fn level_before(before: &str) -> Option<u8> {
+    let mut prefix = Prefix::default();
+    let start = before.rfind('<').or_else(|| before.rfind("kern")).unwrap_or_default();
+    let rest = before.get(start..)?;
+    let rest = decoded_level(level(rest, &mut prefix), &mut prefix);
+    prefix.level.filter(|_| rest.trim().is_empty())
+}
+
+/// The kernel's time in the beginning of a line, in nanoseconds, without looking at what else there is.
+pub(crate) fn time_in(line: &[u8]) -> Option<u64> {
+    let head = line.get(..line.len().min(MAX_PREFIX))?;
+    memchr::memchr_iter(b'[', head).find_map(|at| {
+        let inside = head.get(at + 1..)?;
+        let inside = inside.get(..memchr::memchr(b']', inside).filter(|end| *end <= 20)?)?;
+        let dot = inside.len().checked_sub(7).filter(|dot| inside.get(*dot) == Some(&b'.'))?;
+        let inside = std::str::from_utf8(inside).ok()?;
+        nanoseconds(inside.get(..dot)?.trim_start_matches(' '), inside.get(dot + 1..)?)
+    })
+}
+
+/// Whether a system log says that the line is the kernel's.
+pub(crate) fn names_kernel(line: &[u8]) -> bool {
+    let head = line.get(..line.len().min(MAX_PREFIX)).unwrap_or_default();
+    memchr::memmem::find(head, b"kernel").is_some_and(|at| matches!(head.get(at + 6), Some(b':' | b' ')))
 }
 
 #[cfg(test)]

@@ -123,13 +123,41 @@ pub(crate) struct Rip {
     pub(crate) location: Location,
 }
 
+/// The kernel's code segment on x86-64; other architectures have none.
+const KERNEL: u16 = 0x10;
+
 impl Rip {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (selector, rest) = text.strip_prefix("RIP: ")?.trim_start().split_once(':')?;
+        let Some(rest) = text.strip_prefix("RIP: ") else { return Self::of_other(text) };
+        let (selector, rest) = rest.trim_start().split_once(':')?;
         let selector = u16::from_str_radix(selector, 16).ok()?;
         let (rest, first) = bracketed_address(rest.trim());
         let (rest, second) = bracketed_address(rest);
         Some(Self { selector, location: Location::parse(rest, second.or(first))? })
+    }
+
+    /// Of other architectures: arm64 `pc : f+0x1/0x2`, ARM `PC is at f+0x1/0x2`, RISC-V `epc : f+0x1/0x2`, MIPS
+    /// `epc   : 8066c218 f+0x1/0x2`, powerpc `NIP [c0…] f+0x1/0x2`, s390 `Krnl PSW : 07… 00… (f+0x1/0x2)`, x86 with 32
+    /// bits `EIP: f+0x1/0x2` or `EIP is at f+0x1/0x2`.
+    fn of_other(text: &str) -> Option<Self> {
+        const STARTS: [&str; 9] =
+            ["pc : ", "PC is at ", "epc : ", "epc   : ", "NIP ", "NIP: ", "EIP is at ", "EIP: ", "Krnl PSW : "];
+        let rest = STARTS.iter().find_map(|start| text.strip_prefix(start))?.trim();
+        let rest = match rest.split_once(" (") {
+            Some((_, inside)) if text.starts_with("Krnl") => inside.strip_suffix(')')?,
+            _ => rest.strip_prefix("0060:").unwrap_or(rest),
+        };
+        let (rest, _) = bracketed_address(rest);
+        let rest = match rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+            Some((digits, rest)) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
+            _ => rest,
+        };
+        let rest = match rest.split_once(' ') {
+            Some((digits, after)) if digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => after,
+            _ => rest,
+        };
+        let location = Location::parse(rest, None).filter(|location| location.symbol.is_some())?;
+        Some(Self { selector: KERNEL, location })
     }
 
     /// Whether user code was interrupted: the privilege level in CS.
@@ -203,5 +231,25 @@ mod tests {
         assert_eq!((user.is_user(), user.location.symbol), (true, None));
         assert_eq!(Rip::parse("RIP: 0033:[<00007eff1b11e3a4>]").map(|rip| rip.is_user()), Some(true));
         assert_eq!(Rip::parse("RIP: "), None);
+        for line in [
+            "pc : demo+0x10/0x24",
+            "PC is at demo+0x10/0x24",
+            "epc : demo+0x10/0x24",
+            "epc   : 8066c218 demo+0x10/0x24",
+            "NIP [c0000000001c9f60] demo+0x10/0x24",
+            "Krnl PSW : 0704c00180000000 000003ff8017c7b2 (demo+0x10/0x24)",
+            "EIP: demo+0x10/0x24",
+            "EIP is at demo+0x10/0x24",
+        ] {
+            let rip = Rip::parse(line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((rip.location.symbol.as_deref(), rip.is_user()), (Some("demo"), false), "{line}");
+        }
+        for line in [
+            "pc : [<c01f3218>]    lr : [<c01f32a0>]    psr: 60000013",
+            "epc : ffffffff8000c762 ra : ffffffff8000c760 sp : ff20",
+            "NIP:  c0000000001c9f60 LR: c000000000d80000 CTR: c0",
+        ] {
+            assert_eq!(Rip::parse(line), None, "{line}");
+        }
     }
 }

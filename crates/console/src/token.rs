@@ -39,11 +39,11 @@ pub(crate) enum Token {
 }
 
 /// Who printed a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CpuLine {
-    pub(crate) cpu: u32,
-    pub(crate) pid: u32,
-    pub(crate) comm: String,
+    pub(crate) cpu: Option<u32>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) comm: Option<String>,
     pub(crate) taint: Option<String>,
     pub(crate) release: Option<String>,
     pub(crate) version: Option<String>,
@@ -57,6 +57,9 @@ impl Token {
         }
         if let Some(event) = Event::parse(trimmed) {
             return Self::Event(event);
+        }
+        if let Some(line) = CpuLine::number(text) {
+            return Self::Cpu(line);
         }
         dump_line(trimmed).or_else(|| trace_line(text, trimmed)).unwrap_or(Self::Other)
     }
@@ -85,7 +88,7 @@ fn dump_line(text: &str) -> Option<Token> {
 /// A line of the call trace.
 fn trace_line(text: &str, trimmed: &str) -> Option<Token> {
     // Between 4.14 and 5.x some kernels printed "Call Trace:" and the first stack on one line; since 6.x an empty level.
-    if trimmed == "Call Trace:" || trimmed == "Call trace:" {
+    if matches!(trimmed, "Call Trace:" | "Call trace:" | "Backtrace:" | "Call Trace: (unreliable)") {
         return Some(Token::CallTrace);
     }
     if trimmed.starts_with("---[ end ") {
@@ -139,27 +142,43 @@ fn is_modules(text: &str, trimmed: &str) -> bool {
 }
 
 impl CpuLine {
-    /// `CPU: 2 UID: 0 PID: 201 Comm: fstat/2 Kdump: loaded Tainted: G     OE   6.12.117 #1  Debian …`. A name may have
-    /// any character in it: it ends where what must follow begins, the last time that is there.
+    /// `CPU: 2 UID: 0 PID: 201 Comm: fstat/2 Kdump: loaded Tainted: G     OE   6.12.117 #1  Debian …`, to 3.9
+    /// `Pid: 201, comm: fstat/2 Not tainted 2.6.32 #1` and `CPU 2`. A name may have any character in it: it ends where
+    /// what must follow begins, the last time that is there.
     fn parse(text: &str) -> Option<Self> {
+        if let Some((pid, rest)) = text.strip_prefix("Pid: ").and_then(|rest| rest.split_once(", comm: ")) {
+            return Some(Self { pid: Some(pid.trim().parse().ok()?), ..Self::of_comm(rest) });
+        }
         let (cpu, rest) = text.strip_prefix("CPU: ")?.split_once(' ')?;
+        let cpu = Some(cpu.parse().ok()?);
+        let rest = rest.trim_start();
+        // ARM, to 3.10: `CPU: 0    Not tainted  (2.6.37 #1)`.
+        if rest.starts_with("Not tainted") || rest.starts_with("Tainted: ") {
+            let line = Self::of_comm(&format!(" {}", rest.replace(['(', ')'], " ")));
+            return Some(Self { cpu, comm: None, ..line });
+        }
         let rest = match rest.strip_prefix("UID: ") {
             Some(rest) => rest.split_once(' ')?.1,
             None => rest,
         };
         let (pid, rest) = rest.strip_prefix("PID: ")?.split_once(' ')?;
         let rest = rest.strip_prefix("Comm: ").or_else(|| rest.strip_prefix("comm: "))?;
-        let (comm, taint, rest) = split_comm(rest);
-        let mut words = rest.splitn(2, ' ').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty());
-        Some(Self {
-            cpu: cpu.parse().ok()?,
-            pid: pid.parse().ok()?,
-            // The line may have been cut in the middle of what follows the name.
-            comm: comm.rsplit_once(" Kdump: ").map_or(comm, |(comm, _)| comm).to_owned(),
-            taint,
-            release: words.next(),
-            version: words.next(),
-        })
+        Some(Self { cpu, pid: Some(pid.parse().ok()?), ..Self::of_comm(rest) })
+    }
+
+    /// To 3.9 the CPU stands by itself.
+    fn number(text: &str) -> Option<Self> {
+        let cpu = text.strip_prefix("CPU ")?.trim_end().parse().ok()?;
+        Some(Self { cpu: Some(cpu), ..Self::default() })
+    }
+
+    /// From the name on.
+    fn of_comm(text: &str) -> Self {
+        let (comm, taint, rest) = split_comm(text);
+        let (release, version) = release(rest);
+        // The line may have been cut in the middle of what follows the name.
+        let comm = comm.rsplit_once(" Kdump: ").map_or(comm, |(comm, _)| comm).trim_end();
+        Self { comm: (!comm.is_empty()).then(|| comm.to_owned()), taint, release, version, ..Self::default() }
     }
 }
 
@@ -168,16 +187,50 @@ fn split_comm(text: &str) -> (&str, Option<String>, &str) {
     if let Some((comm, rest)) = text.rsplit_once(" Not tainted ") {
         return (comm, Some(String::new()), rest);
     }
-    let Some((comm, mut rest)) = text.rsplit_once(" Tainted: ") else { return (text, None, "") };
+    let Some((comm, rest)) = text.rsplit_once(" Tainted: ") else { return (text, None, "") };
+    let (flags, rest) = flags(rest);
+    (comm, Some(flags), rest)
+}
+
+/// The letters, and what follows them. Red Hat's kernels print dashes for the flags of theirs that are not set.
+fn flags(mut rest: &str) -> (String, &str) {
     let mut flags = String::new();
     while let Some((word, after)) = rest.trim_start().split_once(' ') {
-        if !word.chars().all(|letter| letter.is_ascii_uppercase()) {
+        if !word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '-') {
             break;
         }
-        flags.push_str(word);
+        flags.extend(word.chars().filter(char::is_ascii_uppercase));
         rest = after;
     }
-    (comm, Some(flags), rest.trim_start())
+    (flags, rest.trim_start())
+}
+
+/// `uname -r`, which begins with a digit, and the build.
+fn release(text: &str) -> (Option<String>, Option<String>) {
+    let text = text.trim_start_matches(['-', ' ']);
+    let mut words = text.splitn(2, ' ').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty());
+    let release = words.next().filter(|release| release.starts_with(|letter: char| letter.is_ascii_digit()));
+    let version = release.is_some().then(|| words.next()).flatten();
+    (release, version)
+}
+
+/// Release, build and taint flags on a line without a task: of hung tasks `      Tainted: P  OE  6.8.0-86-generic #87`, of
+/// lockdep `6.1.0-rc1 #1 Not tainted`.
+pub(crate) fn named_kernel(text: &str) -> Option<(Option<String>, Option<String>, Option<String>)> {
+    let text = text.trim();
+    if text.starts_with("Tainted: ") || text.starts_with("Not tainted ") {
+        let line = CpuLine::of_comm(&format!(" {text}"));
+        return line.release.is_some().then_some((line.release, line.version, line.taint));
+    }
+    let (release, rest) = text.split_once(" #")?;
+    let is_release = release.starts_with(|letter: char| letter.is_ascii_digit()) && !release.contains(' ');
+    let (build, taint) = rest.split_once(' ')?;
+    let taint = match taint.trim().strip_prefix("Tainted: ") {
+        Some(letters) => flags(&format!("{letters} ")).0,
+        None => taint.trim().eq("Not tainted").then(String::new)?,
+    };
+    (is_release && build.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| (Some(release.to_owned()), Some(format!("#{build}")), Some(taint)))
 }
 
 #[cfg(test)]
@@ -193,12 +246,52 @@ mod tests {
     fn who_printed() {
         let line =
             cpu("CPU: 6 PID: 28355 Comm: split_v2 Kdump: loaded Tainted: G             L    4.19.91-19.1.al7 #1");
-        assert_eq!((line.cpu, line.pid, line.comm.as_str()), (6, 28355, "split_v2"));
+        assert_eq!((line.cpu, line.pid, line.comm.as_deref()), (Some(6), Some(28355), Some("split_v2")));
         assert_eq!((line.taint.as_deref(), line.release.as_deref()), (Some("GL"), Some("4.19.91-19.1.al7")));
         let line = cpu("CPU: 2 UID: 0 PID: 201 Comm: a b: c Not tainted 6.12.1 #1  Debian 6.12");
-        assert_eq!((line.pid, line.comm.as_str(), line.version.as_deref()), (201, "a b: c", Some("#1  Debian 6.12")));
-        assert_eq!(cpu("CPU: 2 PID: 1 Comm: cut off").comm, "cut off");
-        assert_eq!(cpu("CPU: 2 PID: 1 Comm: cut off Kdump: loa").comm, "cut off");
+        let comm = |line: &CpuLine| line.comm.clone().unwrap_or_default();
+        assert_eq!(
+            (line.pid, comm(&line).as_str(), line.version.as_deref()),
+            (Some(201), "a b: c", Some("#1  Debian 6.12"))
+        );
+        assert_eq!(comm(&cpu("CPU: 2 PID: 1 Comm: cut off")), "cut off");
+        assert_eq!(comm(&cpu("CPU: 2 PID: 1 Comm: cut off Kdump: loa")), "cut off");
+        assert_eq!(cpu("CPU 20 "), CpuLine { cpu: Some(20), ..CpuLine::default() });
+        let arm = cpu("CPU: 0    Not tainted  (2.6.37 #1)");
+        assert_eq!((arm.cpu, arm.release.as_deref(), arm.comm), (Some(0), Some("2.6.37"), None));
+    }
+
+    #[test]
+    fn dashes_are_no_release() {
+        for (tail, flags, release) in [
+            ("Tainted: G           --L------------    2.6.32-642.el6.x86_64 #1", "GL", "2.6.32-642.el6.x86_64"),
+            ("Tainted: G           OE  ------------   3.10.0-957.el7.x86_64 #1", "GOE", "3.10.0-957.el7.x86_64"),
+            ("Tainted: G        W      ------------ T 3.10.0-693.el7.x86_64 #1", "GWT", "3.10.0-693.el7.x86_64"),
+            (
+                "Tainted: G           OE    --------- -  - 4.18.0-193.13.2.el8_2.x86_64 #1",
+                "GOE",
+                "4.18.0-193.13.2.el8_2.x86_64",
+            ),
+            ("Not tainted ------------   3.10.0-957.el7.x86_64 #1", "", "3.10.0-957.el7.x86_64"),
+        ] {
+            let line = cpu(&format!("CPU: 3 PID: 4242 Comm: worker Kdump: loaded {tail}"));
+            assert_eq!((line.taint.as_deref(), line.release.as_deref()), (Some(flags), Some(release)), "{tail}");
+            let line = cpu(&format!("Pid: 4242, comm: worker {tail}"));
+            assert_eq!(
+                (line.pid, line.comm.as_deref(), line.release.as_deref()),
+                (Some(4242), Some("worker"), Some(release))
+            );
+        }
+        let kernel = |text| {
+            named_kernel(text).map(|(release, _, taint)| (release.unwrap_or_default(), taint.unwrap_or_default()))
+        };
+        assert_eq!(
+            kernel("      Tainted: P           OE      6.8.0-86-generic #87-Ubuntu"),
+            Some(("6.8.0-86-generic".to_owned(), "POE".to_owned()))
+        );
+        assert_eq!(kernel("6.1.0-rc1 #1 Not tainted"), Some(("6.1.0-rc1".to_owned(), String::new())));
+        assert_eq!(kernel("6.1.0-rc1 #1 Tainted: G        W"), Some(("6.1.0-rc1".to_owned(), "GW".to_owned())));
+        assert_eq!(kernel("6 apples #1 of a list"), None);
     }
 
     #[test]

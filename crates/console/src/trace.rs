@@ -65,6 +65,15 @@ impl Trace {
     }
 }
 
+/// Within as many lines two reports of one printer are of one CPU.
+const NEAR: u64 = 64;
+
+/// The first and the last line.
+fn extent(trace: &Trace) -> (u64, u64) {
+    let number = |line: Option<&(u64, f32)>| line.map(|(number, _)| *number).unwrap_or_default();
+    (number(trace.lines.first()), number(trace.lines.last()))
+}
+
 /// The traces of an episode, in the order in which they begin.
 pub(crate) fn traces(lines: &[Line], assignments: &[Option<Assignment>]) -> Vec<Trace> {
     let mut builders: BTreeMap<u16, Builder> = BTreeMap::new();
@@ -117,7 +126,10 @@ impl Builder {
         match token {
             // Of an oops the kernel prints several lines before the trace.
             Token::Event(_) => trace.has_state() || self.ended,
-            Token::Cpu(cpu) => !trace.frames.is_empty() || trace.cpu.is_some_and(|known| known != cpu.cpu),
+            Token::Cpu(cpu) => {
+                let other = trace.cpu.zip(cpu.cpu).is_some_and(|(known, named)| known != named);
+                !trace.frames.is_empty() || other
+            }
             Token::CallTrace => !trace.frames.is_empty(),
             Token::Rip(_) => state == State::Rip(Part::Top) && !trace.frames.is_empty() && !self.ended,
             _ => false,
@@ -132,7 +144,7 @@ impl Builder {
                 trace.pid = event.pid.or(trace.pid);
                 trace.comm = event.comm.clone().or_else(|| trace.comm.take());
             }
-            Kind::Backtrace => trace.cpu = event.cpu(),
+            Kind::Backtrace | Kind::HardLockup => trace.cpu = event.printer().or(trace.cpu),
             _ => {}
         }
         if event.kind != Kind::CutHere {
@@ -144,9 +156,10 @@ impl Builder {
         if self.trace.is_of_another_task() {
             return;
         }
-        self.trace.cpu = Some(line.cpu);
-        self.trace.pid = i32::try_from(line.pid).ok();
-        self.trace.comm = Some(line.comm.clone());
+        let trace = &mut self.trace;
+        trace.cpu = line.cpu.or(trace.cpu);
+        trace.pid = line.pid.and_then(|pid| i32::try_from(pid).ok()).or(trace.pid);
+        trace.comm = line.comm.clone().or_else(|| trace.comm.take());
     }
 
     /// Changes the register dump that a line belongs to.
@@ -186,12 +199,16 @@ impl Builder {
         self.done.push(trace);
     }
 
-    /// A CPU that named itself in one of its reports printed all of them.
+    /// A CPU that named itself in one of its reports printed those right before and after it, too.
     fn finish(mut self) -> Vec<Trace> {
         self.close();
-        let cpu = self.done.iter().find_map(|trace| trace.cpu);
+        let named: Vec<_> = self.done.iter().map(|trace| (trace.cpu, extent(trace))).collect();
         for trace in self.done.iter_mut().filter(|trace| trace.cpu.is_none() && !trace.is_of_another_task()) {
-            trace.cpu = cpu;
+            let (first, last) = extent(trace);
+            let distance =
+                |(_, (from, to)): &&(_, (u64, u64))| from.saturating_sub(last).max(first.saturating_sub(*to));
+            let near = named.iter().filter(|(cpu, _)| cpu.is_some()).filter(|other| distance(other) <= NEAR);
+            trace.cpu = near.min_by_key(distance).and_then(|(cpu, _)| *cpu);
         }
         self.done
     }

@@ -36,7 +36,7 @@ mod waited_page;
 
 pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine};
-pub use from_log::{FaultingCopy, LogDiagnosis, from_log};
+pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
 pub use judge::{Options, judge};
 pub use log_alone::by_log_alone;
 pub use model::{

@@ -122,6 +122,18 @@ pub mod issue {
     pub const PANIC: &str = "kernel-panic";
     /// Somebody asked for the crash.
     pub const CRASH_REQUESTED: &str = "crash-requested";
+    /// Work is queued and no worker begins it.
+    pub const WORKQUEUE_LOCKUP: &str = "workqueue-lockup";
+    /// A block device or file server fails, or does not answer.
+    pub const IO_ERROR: &str = "io-error";
+    /// A file system is damaged, was shut down or went read-only.
+    pub const FILESYSTEM_ERROR: &str = "filesystem-error";
+    /// A network device does not send.
+    pub const NETWORK_TIMEOUT: &str = "network-timeout";
+    /// The hardware reports errors.
+    pub const HARDWARE_ERROR: &str = "hardware-error";
+    /// The kernel got no memory in one piece.
+    pub const ALLOCATION_FAILURE: &str = "allocation-failure";
     /// The kernel found itself in a state that it did not expect, and went on.
     pub const WARNING: &str = "kernel-warning";
 }

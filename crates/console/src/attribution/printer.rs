@@ -141,7 +141,7 @@ impl Printer {
         next.timestamp_ns = line.timestamp_ns.or(self.timestamp_ns);
         next.cpu = cpu_of(&line.token).or(self.cpu);
         match &line.token {
-            Token::Cpu(cpu) => next.pid = Some(cpu.pid),
+            Token::Cpu(cpu) => next.pid = cpu.pid.or(next.pid),
             Token::Event(event) if event.kind == Kind::SoftLockup => {
                 next.pid = event.pid.and_then(|pid| u32::try_from(pid).ok()).or(next.pid);
                 next.panics = false;
@@ -221,7 +221,9 @@ impl Printer {
         };
         // The name comes right after the report that is about the same task.
         let pid = match (&line.token, self.pid) {
-            (Token::Cpu(line), Some(pid)) if line.pid != pid && self.state != State::End => cost::OTHER_PID,
+            (Token::Cpu(line), Some(pid)) if line.pid.is_some_and(|named| named != pid) && self.state != State::End => {
+                cost::OTHER_PID
+            }
             _ => 0.0,
         };
         let panics = line.frame_symbol() == Some("panic");
@@ -333,7 +335,7 @@ fn owners(printers: &[Rc<Printer>], value: u64, distance: u64) -> u16 {
 /// The CPU that a line names as the one that prints it.
 fn cpu_of(token: &Token) -> Option<u32> {
     match token {
-        Token::Cpu(line) => Some(line.cpu),
+        Token::Cpu(line) => line.cpu,
         Token::Event(event) => event.printer(),
         _ => None,
     }

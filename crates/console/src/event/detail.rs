@@ -2,6 +2,7 @@
 
 use super::text::{between, number_after, task};
 use super::{Event, Kind};
+use crate::frame::{Location, bracketed_address};
 
 /// More details of one report are not kept.
 const MAX_DETAILS: usize = 8;
@@ -14,6 +15,7 @@ impl Event {
             Kind::RcuStall => self.stalled_line(text.strip_prefix("rcu: ").unwrap_or(text)),
             Kind::HungTask => self.owner(text.trim()),
             Kind::Sanitizer => self.access(text.trim()),
+            Kind::Oops => self.old_address(text.trim()),
             Kind::Hardware => self.machine_check_detail(text.trim()),
             _ => false,
         }
@@ -39,6 +41,14 @@ impl Event {
             Some((comm, pid)) => self.detail(&format!("likely owned by pid {pid} \"{comm}\"")),
             None => false,
         }
+    }
+
+    /// To 4.20 `IP: [<ffffffff824164eb>] demo_ioctl+0x129b/0x2280`.
+    fn old_address(&mut self, text: &str) -> bool {
+        let Some(at) = text.strip_prefix("IP: ").filter(|_| self.function.is_none()) else { return false };
+        let (at, address) = bracketed_address(at.trim_start());
+        self.function = Location::parse(at, address).filter(|location| location.symbol.is_some());
+        self.function.is_some()
     }
 
     /// `Read of size 8 at addr ffff8880b7eb57d4 by task demo/6756`

@@ -94,6 +94,12 @@ fn hard(text: &str) -> Option<Event> {
     own.then(|| event(vec![number(cpu)?])).flatten()
 }
 
+/// Whether a line about a hard lockup is printed by another CPU than the locked one.
+pub(super) fn is_seen_from_outside(text: &str) -> bool {
+    text.contains(": Watchdog detected hard LOCKUP") && without_watchdog(text).starts_with("CPU")
+        || text.contains("on other CPUs")
+}
+
 fn stall(text: &str) -> Option<Event> {
     let rcu = text.strip_prefix("rcu: ").unwrap_or(text);
     if let Some((_, rest)) = rcu.split_once(" kthread starved for ").filter(|(flavour, _)| flavour.starts_with("rcu_"))
@@ -135,6 +141,9 @@ impl Event {
                 Some(task) => self.pid = self.pid.or_else(|| number(task)),
                 None => self.cpu_stalls(word.split('-').next().unwrap_or_default()),
             }
+        }
+        if let Some(by) = number_after::<u32>(text, "(detected by ") {
+            self.details.push(format!("detected by CPU {by}"));
         }
         if text.trim_start().starts_with("Tasks blocked on ") {
             self.details.push(text.trim().to_owned());

@@ -236,7 +236,12 @@ impl Event {
 
     /// The CPU that prints the report, where its line says so.
     pub(crate) fn printer(&self) -> Option<u32> {
-        let prints = matches!(self.kind, Kind::SoftLockup | Kind::Backtrace);
+        let prints = match self.kind {
+            Kind::SoftLockup | Kind::Backtrace => true,
+            // Another one may have noticed.
+            Kind::HardLockup => self.cpus.len() == 1 && !lockup::is_seen_from_outside(&self.text),
+            _ => false,
+        };
         self.cpu().filter(|_| prints)
     }
 }

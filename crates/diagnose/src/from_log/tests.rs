@@ -1,3 +1,5 @@
+mod shapes;
+
 use super::*;
 
 fn judge(text: &str) -> LogDiagnosis {
@@ -104,7 +106,7 @@ fn other_problems_by_name() {
         assert_eq!(issue(&format!("Kernel panic - not syncing: {reason}")), Some(expected), "{reason}");
     }
     assert_eq!(issue("watchdog: BUG: soft lockup - CPU#7 stuck for "), Some(issue::SOFT_LOCKUP));
-    assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(issue::WARNING));
+    assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(issue::WORKQUEUE_LOCKUP));
     let hung =
         "INFO: task a:1 blocked for more than 120 seconds.\nKernel panic - not syncing: hung_task: blocked tasks";
     assert!(judge(hung).verdict.summary.starts_with("Task 1 \"a\""));

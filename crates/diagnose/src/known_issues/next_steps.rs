@@ -6,7 +6,7 @@ use crate::issue;
 /// Verdict, what to do, and why.
 type Step = (&'static str, &'static str, &'static str);
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 21] = [
     (
         issue::DEADLOCK,
         "restart the machine, and report the stacks of these tasks to who maintains the code that takes the locks",
@@ -77,6 +77,43 @@ const STEPS: [Step; 14] = [
         issue::PANIC,
         "look for the reason that the kernel gave, and read the log above it",
         "it stopped itself on purpose",
+    ),
+    (
+        issue::WORKQUEUE_LOCKUP,
+        "see which work the pool's workers run, and what it waits for: the log lists the busy queues below the report",
+        "everything that is queued behind it waits, also work that has nothing to do with it",
+    ),
+    (
+        issue::IO_ERROR,
+        "check the device or server that is named: its cables, its own log, `smartctl -a`, `nvme smart-log`, the storage \
+         array or the file server",
+        "the kernel only passes on what the device answered, or that it did not answer",
+    ),
+    (
+        issue::FILESYSTEM_ERROR,
+        "check the device below it first, then the file system: unmount it and run its fsck or repair",
+        "a file system that found damage stops writing so as not to make it worse",
+    ),
+    (
+        issue::NETWORK_TIMEOUT,
+        "check the network device, its firmware and its driver's version; `ethtool -S` shows which queue stands still",
+        "the driver took packets and the device did not send them; on a virtual machine the host may have stopped it",
+    ),
+    (
+        issue::HARDWARE_ERROR,
+        "check the hardware: the part that is named, its slot, power and temperature, and the event log of the board's own \
+         controller (`ipmitool sel list`)",
+        "the processor, memory or bus reported the error; the kernel only says so",
+    ),
+    (
+        issue::ALLOCATION_FAILURE,
+        "see whether the memory was full or only in small pieces; raise vm.min_free_kbytes, or look for what grew",
+        "requests of order 1 and more need pages next to each other, and many callers do well without",
+    ),
+    (
+        issue::WARNING,
+        "report the message, the function and the stack to the maintainers of that code; try a newer kernel or module",
+        "the kernel found a bug of its own there; damaged memory and locks used wrongly may hang or crash it later",
     ),
 ];
 

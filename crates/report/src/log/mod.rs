@@ -26,6 +26,8 @@ pub struct Log<'a> {
     pub lockups: Vec<Lockup<'a>>,
     /// Everything that the kernel reported, in the order of the lines.
     pub events: Vec<Event<'a>>,
+    /// The same in words, with equal reports counted.
+    pub timeline: Vec<TimelineEntry<'a>>,
     /// What each CPU printed about where it was, in the order of the lines; a CPU that reported twice is here twice.
     pub cpus: Vec<CpuReport<'a>>,
     /// The copies between kernel and user memory that fault, one for each task.
@@ -121,6 +123,26 @@ pub struct Event<'a> {
     pub text: &'a str,
     /// What other lines of the report say.
     pub details: &'a [String],
+}
+
+/// What the kernel reported, once or several times.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogTimelineEntry")]
+pub struct TimelineEntry<'a> {
+    /// When the first was printed, in nanoseconds since boot.
+    pub timestamp_ns: Option<u64>,
+    /// When the last was.
+    pub last_timestamp_ns: Option<u64>,
+    /// The line of the first, counted from 1.
+    pub line: u64,
+    /// As in `events`.
+    pub kind: &'static str,
+    /// In words.
+    pub summary: &'a str,
+    /// How many there were.
+    pub count: u64,
+    /// Whether the verdict is about it.
+    pub is_verdict: bool,
 }
 
 /// One report with its trace.
@@ -223,6 +245,8 @@ pub struct Extent {
     pub unattributed_lines: u64,
     /// How often a kernel starts in the log.
     pub starts: u64,
+    /// Messages that the kernel printed and the console lost.
+    pub lost_messages: u64,
     /// Lines of other boots than the one that all else here is about: the last with a problem, or else the last.
     pub lines_of_other_boots: u64,
 }
@@ -233,27 +257,36 @@ impl<'a> Log<'a> {
     pub fn new(path: String, log: &'a console::Log, found: &'a diagnose::LogDiagnosis) -> Self {
         let panic =
             log.panic().map(|panic| Panic { message: &panic.event.text, cpu: panic.event.cpu(), pid: panic.event.pid });
-        let console::Extent { lines, kernel_lines, unattributed_lines, starts, lines_of_other_boots, .. } = log.extent;
+        let console::Extent {
+            lines,
+            kernel_lines,
+            unattributed_lines,
+            starts,
+            lost_messages,
+            lines_of_other_boots,
+            ..
+        } = log.extent;
         Self {
             path,
             kernel: Kernel::new(&log.machine),
             panic,
             lockups: log.lockups().into_iter().filter_map(Lockup::new).collect(),
             events: log.events.iter().map(Event::new).collect(),
+            timeline: found.timeline.iter().map(TimelineEntry::new).collect(),
             cpus: log.traces.iter().map(CpuReport::new).collect(),
             copies: found.copies.iter().map(Copy::new).collect(),
             verdict: Verdict::new(&found.verdict, None),
             unknown: &found.unknown,
             known_issue: found.known_issue.as_ref().map(KnownIssue::new),
             remedy: found.remedy.iter().map(Remedy::new).collect(),
-            extent: Extent { lines, kernel_lines, unattributed_lines, starts, lines_of_other_boots },
+            extent: Extent { lines, kernel_lines, unattributed_lines, starts, lost_messages, lines_of_other_boots },
         }
     }
 }
 
 impl<'a> Kernel<'a> {
     fn new(machine: &'a console::Machine) -> Self {
-        let console::Machine { release, version, taint, hardware, modules } = machine;
+        let console::Machine { release, version, taint, hardware, modules, .. } = machine;
         Self {
             release: release.as_deref(),
             version: version.as_deref(),
@@ -290,6 +323,20 @@ impl<'a> Event<'a> {
             module: function.and_then(|function| function.module.as_deref()),
             text: &event.text,
             details: &event.details,
+        }
+    }
+}
+
+impl<'a> TimelineEntry<'a> {
+    fn new(entry: &'a diagnose::TimelineEntry) -> Self {
+        Self {
+            timestamp_ns: entry.timestamp_ns,
+            last_timestamp_ns: entry.last_timestamp_ns,
+            line: entry.line.saturating_add(1),
+            kind: entry.kind.name(),
+            summary: &entry.summary,
+            count: entry.count,
+            is_verdict: entry.is_verdict,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Copy, CpuReport, Frame, Lockup, Log, Registers};
+use super::{Copy, CpuReport, Frame, Lockup, Log, Registers, TimelineEntry};
 use crate::analyze::text::{
     Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count,
 };
@@ -24,6 +24,7 @@ impl Report for Log<'_> {
         write_answer(&self.verdict, out, theme)?;
         write_machine(self, out, theme)?;
         write_who(self, out, theme)?;
+        write_timeline(&self.timeline, out, theme)?;
         if let Some(known) = &self.known_issue {
             write_known_issue(known, out, theme)?;
         }
@@ -102,6 +103,42 @@ fn write_who(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()
     more(log.lockups.len(), "CPUs are locked up", out)?;
     log.copies.iter().take(MAX_ROWS).try_for_each(|copy| write_copy(copy, width, out, theme))?;
     more(log.copies.len(), "CPUs fault", out)
+}
+
+/// What happened, in order. A single report is already the answer.
+fn write_timeline(timeline: &[TimelineEntry<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    if timeline.len() < 2 {
+        return Ok(());
+    }
+    heading("Time line", out, theme)?;
+    // Of many the first, the last, and the one that counts.
+    let first_of_last = timeline.len().saturating_sub(MAX_ROWS);
+    let mut left_out = 0usize;
+    for (index, entry) in timeline.iter().enumerate() {
+        if index >= MAX_ROWS && index < first_of_last && !entry.is_verdict {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            writeln!(out, "  ... {left_out} more reports")?;
+            left_out = 0;
+        }
+        write_entry(entry, out, theme)?;
+    }
+    Ok(())
+}
+
+/// `     812.100  soft-lockup    CPU 3 stuck for 22 s in pid 412 "worker", 3 times`
+fn write_entry(entry: &TimelineEntry<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let time = match entry.timestamp_ns {
+        Some(ns) => format!("{:>7}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1000),
+        None => format!("{:>11}", format!("line {}", entry.line)),
+    };
+    let style = if entry.is_verdict { theme.bad } else { anstyle::Style::new() };
+    let times = if entry.count > 1 { format!(", {} times", entry.count) } else { String::new() };
+    let text = format!("{}{times}", Sanitized::new(entry.summary));
+    write!(out, "  {time}  {:<16}", Painted(style, entry.kind))?;
+    write!(out, "{}", crate::wrap::Lines::hanging(31, &text))
 }
 
 fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {

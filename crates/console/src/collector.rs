@@ -1,0 +1,270 @@
+//! A log read line by line: what is a report goes into an episode, and an episode is put together when it is over.
+
+use crate::attribution::{Effort, Line, attribute};
+use crate::boots::Boots;
+use crate::carrier::{self, Wrapping};
+use crate::clean::clean;
+use crate::event::Kind;
+use crate::log::{Extent, Log};
+use crate::prefilter::may_report;
+use crate::prefix::{self, Prefix};
+use crate::pstore::{self, Parts};
+use crate::reports::Reports;
+use crate::token::{Token, module_names};
+use crate::trace::traces;
+use crate::wrapped::{self, Held};
+
+/// Lines between two reports after which they have nothing to do with each other.
+const QUIET: u32 = 256;
+/// Time between two reports after which they have nothing to do with each other: a serial line needs some for one.
+const QUIET_NS: u64 = 10 * 1_000_000_000;
+/// Lines of reports after which the rest is worth less work: some hundred reports.
+const MANY_LINES: usize = 32 << 10;
+/// Lines of reports that are looked at together.
+const MAX_EPISODE: usize = 8192;
+/// From this many lines on the next report begins a new episode.
+const LONG_EPISODE: usize = 4096;
+/// What is kept of a log: the first reports say how it began. What is left out is counted.
+const MAX_TRACES: usize = 4096;
+/// As many lines of a boot may stand before `Linux version`.
+const MAX_LINES_BEFORE: u64 = 64;
+/// Names of modules that are kept: more than any kernel has.
+const MAX_MODULES: usize = 2048;
+
+/// Reads lines one after the other.
+#[derive(Default)]
+pub(crate) struct Collector {
+    log: Log,
+    boots: Boots,
+    reports: Reports,
+    episode: Vec<Line>,
+    /// Lines of the episodes before.
+    attributed: usize,
+    quiet: u32,
+    /// When the last line of the episode was printed.
+    latest_ns: Option<u64>,
+    /// Since which line all are from before the clock was set: a kernel that starts.
+    timeless: Option<u64>,
+    wrapping: Wrapping,
+    /// A line that may go on in the next one.
+    held: Option<Held>,
+    /// Parts of a log that were kept in reverse order.
+    parts: Parts,
+}
+
+impl Collector {
+    /// A line of a file.
+    pub(crate) fn line(&mut self, bytes: &[u8]) {
+        if pstore::is_header(bytes) || self.parts.is_open() {
+            match self.parts.line(bytes) {
+                Some(lines) => lines.iter().for_each(|line| self.carried(line)),
+                None => return,
+            }
+            return;
+        }
+        self.carried(bytes);
+    }
+
+    fn carried(&mut self, bytes: &[u8]) {
+        let number = self.log.extent.lines;
+        self.log.extent.lines += 1;
+        let is_plain = memchr::memchr2(0, 0x1b, bytes).is_none();
+        if is_plain && !self.is_busy(number) && !may_report(bytes) {
+            self.ordinary(bytes, number);
+            return;
+        }
+        let line = clean(bytes);
+        match self.wrapping.open(&line) {
+            Some(Some(record)) => {
+                let outer =
+                    Prefix { timestamp_ns: record.timestamp_ns, is_kernel: record.is_kernel, ..Prefix::default() };
+                record.text.lines().for_each(|line| self.printed(line, number, outer));
+            }
+            Some(None) => {}
+            None => self.printed(&line, number, Prefix::default()),
+        }
+    }
+
+    /// Whether the lines before may say something of this one.
+    fn is_busy(&self, number: u64) -> bool {
+        !self.episode.is_empty() || self.held.is_some() || self.reports.is_open(number)
+    }
+
+    /// A line that is no part of any report.
+    fn ordinary(&mut self, bytes: &[u8], number: u64) {
+        let timestamp_ns = prefix::time_in(bytes);
+        self.starts_before_time(timestamp_ns, number);
+        let is_kernel = timestamp_ns.is_some() || bytes.starts_with(b"<") || prefix::names_kernel(bytes);
+        self.log.extent.kernel_lines += u64::from(is_kernel);
+    }
+
+    fn starts_before_time(&mut self, timestamp_ns: Option<u64>, number: u64) {
+        self.timeless = if timestamp_ns == Some(0) { self.timeless.or(Some(number)) } else { None };
+    }
+
+    /// A line as the kernel printed it, or several.
+    fn printed(&mut self, line: &str, number: u64, outer: Prefix) {
+        self.log.extent.lost_messages = self.log.extent.lost_messages.saturating_add(carrier::lost(line));
+        for (mut prefix, text) in carrier::pieces(line) {
+            prefix.timestamp_ns = prefix.timestamp_ns.or(outer.timestamp_ns);
+            prefix.is_kernel |= outer.is_kernel;
+            if let Some(held) = self.held.take() {
+                if let Some(whole) = held.joined(&prefix, text) {
+                    self.hold_or_take(whole);
+                    continue;
+                }
+                self.text(held.number, held.prefix, &held.text);
+            }
+            self.hold_or_take(Held { number, prefix, text: text.to_owned() });
+        }
+    }
+
+    fn hold_or_take(&mut self, line: Held) {
+        if wrapped::may_go_on(&line.text) {
+            self.held = Some(line);
+        } else {
+            self.text(line.number, line.prefix, &line.text);
+        }
+    }
+
+    /// A record of the kernel's own log.
+    pub(crate) fn record(&mut self, prefix: Prefix, text: &str) {
+        let number = self.log.extent.lines;
+        self.log.extent.lines += 1;
+        self.text(number, prefix, &clean(text.as_bytes()));
+    }
+
+    fn text(&mut self, number: u64, prefix: Prefix, text: &str) {
+        self.starts_before_time(prefix.timestamp_ns, number);
+        let token = Token::parse(text);
+        if token == Token::Other && text.starts_with("Linux version ") {
+            self.start(number);
+        }
+        self.log.machine.learn(text, &token);
+        let is_kernel = prefix.is_kernel
+            || !matches!(token, Token::Other | Token::Blank | Token::MoreModules)
+            || text.starts_with("Linux version ");
+        self.log.extent.kernel_lines += u64::from(is_kernel);
+        if !matches!(token, Token::Event(_)) && self.reports.is_open(number) {
+            self.reports.line(text, number, &prefix);
+        }
+        match &token {
+            Token::Other => self.other(),
+            // Without a time it is the file's empty line, not the kernel's.
+            Token::Blank if prefix.timestamp_ns.is_none() || self.episode.is_empty() => self.other(),
+            Token::MoreModules if self.episode.is_empty() => self.other(),
+            _ => self.report(number, &prefix, text, token),
+        }
+    }
+
+    /// A kernel starts: what was before is of another one.
+    fn start(&mut self, line: u64) {
+        // Some lines are printed before this one: they have no time yet.
+        let few = line <= MAX_LINES_BEFORE && self.reports.events.is_empty();
+        let timeless = self.timeless.unwrap_or(line).max(line.saturating_sub(MAX_LINES_BEFORE));
+        let begin = if few && self.boots.is_first() { 0 } else { timeless };
+        self.end_boot();
+        let extent = self.log.extent;
+        self.boots.end(std::mem::take(&mut self.log), begin);
+        self.log.extent = Extent {
+            lines: extent.lines,
+            kernel_lines: extent.kernel_lines,
+            lost_messages: extent.lost_messages,
+            ..Extent::default()
+        };
+    }
+
+    fn other(&mut self) {
+        if self.episode.is_empty() {
+            return;
+        }
+        self.quiet += 1;
+        if self.quiet > QUIET {
+            self.close();
+        }
+    }
+
+    fn report(&mut self, number: u64, prefix: &Prefix, text: &str, token: Token) {
+        let begins = matches!(token, Token::Event(_));
+        let passed = self.latest_ns.zip(prefix.timestamp_ns).map(|(before, now)| now.saturating_sub(before));
+        let is_later = begins && passed.is_some_and(|passed| passed > QUIET_NS);
+        if self.episode.len() >= MAX_EPISODE || begins && self.episode.len() >= LONG_EPISODE || is_later {
+            self.close();
+        }
+        if let Token::Event(event) = &token {
+            self.reports.event(event, number, prefix);
+            // Where nothing else is printed, it is over with that line.
+            if self.episode.is_empty() && stands_alone(event.kind) {
+                return;
+            }
+        }
+        if matches!(token, Token::Modules | Token::MoreModules) {
+            self.modules(text);
+        }
+        self.quiet = 0;
+        self.latest_ns = prefix.timestamp_ns.or(self.latest_ns);
+        self.episode.push(Line::new(number, prefix, text, token));
+    }
+
+    fn modules(&mut self, text: &str) {
+        let known = &mut self.log.machine.modules;
+        for name in module_names(text) {
+            if known.len() < MAX_MODULES && !known.iter().any(|known| known == name) {
+                known.push(name.to_owned());
+            }
+        }
+    }
+
+    /// Ends an episode: the lines so far have nothing to do with those that come.
+    fn close(&mut self) {
+        let lines = std::mem::take(&mut self.episode);
+        let effort = if self.attributed < MANY_LINES { Effort::Full } else { Effort::Little };
+        self.attributed = self.attributed.saturating_add(lines.len());
+        self.latest_ns = None;
+        let assignments = attribute(&lines, effort);
+        let lost = assignments.iter().zip(&lines).filter(|(assignment, line)| {
+            assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)
+        });
+        self.log.extent.unattributed_lines += lost.map(|_| 1u64).sum::<u64>();
+        let traces = traces(&lines, &assignments);
+        self.reports.complete(&traces);
+        for trace in traces {
+            if self.log.traces.len() < MAX_TRACES {
+                self.log.traces.push(trace);
+            } else {
+                self.log.extent.dropped_traces += 1;
+            }
+        }
+    }
+
+    fn end_boot(&mut self) {
+        self.close();
+        let reports = std::mem::take(&mut self.reports);
+        self.log.extent.dropped_events = reports.dropped;
+        self.log.events = reports.events;
+    }
+
+    pub(crate) fn finish(mut self) -> Log {
+        for line in self.parts.finish() {
+            self.carried(&line);
+        }
+        if let Some(held) = self.held.take() {
+            self.text(held.number, held.prefix, &held.text);
+        }
+        self.end_boot();
+        self.boots.choose(self.log)
+    }
+}
+
+/// Reports of one line, below which no stack is printed: there may be thousands of them.
+const fn stands_alone(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::IoError
+            | Kind::IoTimeout
+            | Kind::Filesystem
+            | Kind::CorrectedHardware
+            | Kind::CrashRequested
+            | Kind::StateShown
+    )
+}

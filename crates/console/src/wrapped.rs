@@ -1,0 +1,119 @@
+//! Lines that a mailer or a narrow terminal broke in two.
+//!
+//! The second half has no time of its own. The two are one line if together they are a line of a report that the first
+//! alone is not.
+
+use crate::event::Kind;
+use crate::prefix::Prefix;
+use crate::token::Token;
+
+/// Longer lines are not put together.
+const MAX_TEXT: usize = 1024;
+
+/// A line that waits for its second half.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) number: u64,
+    pub(crate) prefix: Prefix,
+    pub(crate) text: String,
+}
+
+/// Whether more of the line may follow.
+pub(crate) fn may_go_on(text: &str) -> bool {
+    const STARTS: [&str; 14] = [
+        "CPU: ",
+        "Pid: ",
+        "INFO: ",
+        "BUG: ",
+        "watchdog: ",
+        "NMI watchdog: ",
+        "rcu: INFO",
+        "RIP: ",
+        "IP: ",
+        "Kernel panic",
+        "WARNING: ",
+        "Hardware name:",
+        "Out of memory",
+        "[<",
+    ];
+    let trimmed = text.trim_start();
+    STARTS.iter().any(|start| trimmed.starts_with(start)) && completeness(&Token::parse(text)) < Completeness::Whole
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Completeness {
+    Nothing,
+    Part,
+    Whole,
+}
+
+fn completeness(token: &Token) -> Completeness {
+    let whole = match token {
+        Token::Other | Token::Blank | Token::MoreModules => return Completeness::Nothing,
+        Token::Event(event) => {
+            let cut_oops = event.kind == Kind::Oops && event.text.trim_end().ends_with(" at");
+            !(event.is_cut || event.kind == Kind::Panic && event.text.is_empty() || cut_oops)
+        }
+        Token::Cpu(line) => line.release.is_some(),
+        Token::Rip(rip) => rip.location.symbol.is_some() || rip.is_user(),
+        Token::Frame(frame) => frame.location.symbol.is_some(),
+        _ => true,
+    };
+    if whole { Completeness::Whole } else { Completeness::Part }
+}
+
+impl Held {
+    /// Both halves, where they are one line.
+    pub(crate) fn joined(&self, prefix: &Prefix, text: &str) -> Option<Self> {
+        let has_own = prefix.timestamp_ns.is_some() || prefix.caller.is_some() || prefix.is_kernel;
+        if has_own || text.trim().is_empty() || self.text.len() + text.len() > MAX_TEXT {
+            return None;
+        }
+        // Without times nothing but its text says that a line is one.
+        let is_timed = self.prefix.timestamp_ns.is_some();
+        if !is_timed && completeness(&Token::parse(text)) > Completeness::Nothing {
+            return None;
+        }
+        let first = self.text.trim_end();
+        let whole = match first.strip_suffix('=') {
+            Some(first) => format!("{first}{text}"),
+            None => format!("{first} {}", text.trim_start()),
+        };
+        let is_more = completeness(&Token::parse(&whole)) > completeness(&Token::parse(&self.text));
+        is_more.then(|| Self { text: whole, ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Log;
+
+    #[test]
+    fn halves_are_put_together() {
+        let log = Log::read(
+            "Mar 19 13:20:10 host1 kernel: [ 5212.395178] BUG: soft lockup - CPU#3
+stuck for 22s! [worker/3:412]
+Mar 19 13:20:10 host1 kernel: [ 5212.395190] CPU: 3 PID: 412 Comm:
+worker/3 Tainted: G           OE 3.16.0-31-generic #43-Ubuntu
+Mar 19 13:20:10 host1 kernel: [ 5212.395195] RIP: 0010:[<ffffffff8116a2b8>]  [<ffffffff8116a2b8>]
+zap_pte_range+0x68/0x1e0
+"
+            .as_bytes(),
+        )
+        .unwrap();
+        let [lockup] = log.lockups()[..] else { panic!("{log:?}") };
+        assert_eq!(
+            (lockup.cpus.as_slice(), lockup.pid, lockup.comm.as_deref()),
+            (&[3][..], Some(412), Some("worker/3"))
+        );
+        assert_eq!(lockup.function.as_ref().and_then(|at| at.symbol.as_deref()), Some("zap_pte_range"));
+        assert_eq!(log.machine.release.as_deref(), Some("3.16.0-31-generic"));
+    }
+
+    #[test]
+    fn a_line_with_its_own_time_is_no_second_half() {
+        let log =
+            Log::read("[ 1.000000] BUG: soft lockup - CPU#3\n[ 1.000001] stuck for 22s! [a:1]\n".as_bytes()).unwrap();
+        assert!(log.lockups().is_empty() && log.events.len() == 1);
+    }
+}

@@ -1,0 +1,242 @@
+//! What a kernel log alone tells of a hang.
+//!
+//! A log has no page tables and no run queues: it shows CPUs that copy to or from user memory, fault, and never come
+//! back, but neither what the page-table entry is nor who should have run instead. So nothing here is more than probable.
+
+#[cfg(test)]
+mod tests;
+
+mod cause;
+mod copies;
+mod timeline;
+mod words;
+
+use vmcore_console::{Event, Kind, Log, PanicReason};
+use vmcore_memory::VirtAddr;
+
+use crate::{Confidence, KnownIssue, Remedy, Verdict, issue, known_issues};
+use cause::{Cause, before, cause, is_short_stall};
+pub use copies::FaultingCopy;
+use copies::{HUGE_PAGE, copies, most_on_one_page};
+pub use timeline::TimelineEntry;
+use timeline::timeline;
+
+/// What a log tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogDiagnosis {
+    /// The answer: at most probable.
+    pub verdict: Verdict,
+    /// The copies that fault, one for each CPU, in the order of the log.
+    pub copies: Vec<FaultingCopy>,
+    /// What the kernel reported, in the order in which it did.
+    pub timeline: Vec<TimelineEntry>,
+    /// What a log cannot show, and what of this one could not be told.
+    pub unknown: Vec<String>,
+    /// The known bug that it looks like.
+    pub known_issue: Option<KnownIssue>,
+    /// What to do, most effective first.
+    pub remedy: Vec<Remedy>,
+}
+
+/// Judges a log.
+#[must_use]
+pub fn from_log(log: &Log) -> LogDiagnosis {
+    let copies = copies(log);
+    let cause = cause(log);
+    let release = log.machine.release.as_deref();
+    let verdict = verdict(log, cause.as_ref(), &copies);
+    let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
+    let name = verdict.issue.unwrap_or_default();
+    // A panic because of the hardware is not mended in the kernel.
+    let by_hardware =
+        cause.as_ref().is_some_and(|cause| cause.main.event.panic_reason() == Some(PanicReason::Hardware));
+    let to_mend = if by_hardware { issue::HARDWARE_ERROR } else { name };
+    let (timeline, left_out) = timeline(log, cause.as_ref());
+    LogDiagnosis {
+        unknown: unknown(log, is_livelock, left_out),
+        known_issue: known_issues::known_issue(name, release, None),
+        remedy: known_issues::remedies(to_mend, release, None),
+        timeline,
+        verdict,
+        copies,
+    }
+}
+
+fn verdict(log: &Log, cause: Option<&Cause<'_>>, copies: &[FaultingCopy]) -> Verdict {
+    let together = most_on_one_page(copies);
+    let locked_up = cause.is_some_and(is_locked_up);
+    if together.len() >= 2 && (cause.is_none() || locked_up) {
+        return livelock(log, &together, locked_up);
+    }
+    if let Some(cause) = cause {
+        return problem(cause, locked_up && copies.iter().any(|copy| copy.waits_in.is_none()));
+    }
+    let reports = log.traces.iter().filter(|trace| trace.has_state()).count();
+    let of_kind = |kind: Kind| log.events.iter().filter(|known| known.event.kind == kind).count();
+    let short: Vec<&Event> =
+        log.events.iter().map(|known| &known.event).filter(|event| is_short_stall(event)).collect();
+    if let Some(stall) = short.first() {
+        let summary = format!(
+            "{}: that is no hang, but as little as some kernels are built to report. Nothing else is reported.",
+            words::capital(&words::short(stall))
+        );
+        return Verdict { issue: Some(issue::RCU_STALL), confidence: Confidence::Possible, summary };
+    }
+    if reports > 0 && of_kind(Kind::StateShown) > 0 {
+        let summary = format!(
+            "Somebody asked for the stacks of {reports} tasks or CPUs (sysrq); the kernel itself reports nothing wrong."
+        );
+        return Verdict { issue: None, confidence: Confidence::Insufficient, summary };
+    }
+    if reports > 0 {
+        return Verdict { issue: None, confidence: Confidence::Insufficient, summary: headless(reports, copies) };
+    }
+    if log.extent.kernel_lines == 0 {
+        let summary = "This is no kernel log: no line of it looks like one of the kernel's.".to_owned();
+        return Verdict { issue: None, confidence: Confidence::Insufficient, summary };
+    }
+    let summary = format!(
+        "No lockup, panic, oops, hung task, stall, warning or failing device is reported in {} lines. A machine can hang \
+         without a word in its log.",
+        log.extent.lines
+    );
+    Verdict { issue: None, confidence: Confidence::None, summary }
+}
+
+/// What the kernel reported itself.
+fn problem(cause: &Cause<'_>, faults: bool) -> Verdict {
+    let event = &cause.main.event;
+    let mut summary = format!("{}.", words::summary(cause).trim_end_matches('.'));
+    if let Some(before) = before(cause) {
+        let when = before.timestamp_ns.map(|ns| format!(" (at {} s)", ns / 1_000_000_000)).unwrap_or_default();
+        summary = format!("{summary} Before it{when}: {}.", words::short(&before.event).trim_end_matches('.'));
+    }
+    if faults {
+        summary.push_str(
+            " It was copying to or from user memory and faulting: it may be the huge-page livelock, which one CPU's report \
+             does not show.",
+        );
+    }
+    if cause.others > 0 {
+        let (are, reports) = if cause.others == 1 { ("is", "report") } else { ("are", "reports") };
+        summary = format!("{summary} {} more {reports} {are} from other times: see the time line.", cause.others);
+    }
+    Verdict { issue: Some(issue_of(event)), confidence: Confidence::Probable, summary }
+}
+
+/// The stable name of what a report is about.
+fn issue_of(event: &Event) -> &'static str {
+    match event.kind {
+        Kind::SoftLockup => issue::SOFT_LOCKUP,
+        Kind::HardLockup => issue::HARD_LOCKUP,
+        Kind::RcuStall | Kind::RcuStarved => issue::RCU_STALL,
+        Kind::HungTask => issue::HUNG_TASK,
+        Kind::WorkqueueLockup => issue::WORKQUEUE_LOCKUP,
+        Kind::Oops if words::is_sysrq(event) => issue::CRASH_REQUESTED,
+        Kind::Oops => issue::OOPS,
+        Kind::CrashRequested => issue::CRASH_REQUESTED,
+        Kind::Panic => panic_issue(event.panic_reason()),
+        Kind::OutOfMemory | Kind::CgroupOutOfMemory => issue::OUT_OF_MEMORY,
+        Kind::AllocationFailure => issue::ALLOCATION_FAILURE,
+        Kind::IoError | Kind::IoTimeout => issue::IO_ERROR,
+        Kind::Filesystem => issue::FILESYSTEM_ERROR,
+        Kind::NetTimeout => issue::NETWORK_TIMEOUT,
+        Kind::Hardware | Kind::CorrectedHardware => issue::HARDWARE_ERROR,
+        Kind::Warning | Kind::Lockdep | Kind::Sanitizer | Kind::Corruption => issue::WARNING,
+        Kind::Backtrace | Kind::Task | Kind::StateShown | Kind::CutHere => issue::WARNING,
+    }
+}
+
+/// By the watchdog that panicked, where one did.
+const fn panic_issue(reason: Option<PanicReason>) -> &'static str {
+    match reason {
+        Some(PanicReason::SoftLockup) => issue::SOFT_LOCKUP,
+        Some(PanicReason::HardLockup) => issue::HARD_LOCKUP,
+        Some(PanicReason::RcuStall) => issue::RCU_STALL,
+        Some(PanicReason::OutOfMemory) => issue::OUT_OF_MEMORY,
+        Some(PanicReason::Oops) => issue::OOPS,
+        Some(PanicReason::HungTask) => issue::HUNG_TASK,
+        Some(PanicReason::Requested) => issue::CRASH_REQUESTED,
+        Some(PanicReason::Warning | PanicReason::Hardware | PanicReason::Other) | None => issue::PANIC,
+    }
+}
+
+/// Reports without the lines that say what they are about.
+fn headless(reports: usize, copies: &[FaultingCopy]) -> String {
+    let what = if reports == 1 { "is 1 report of a CPU".to_owned() } else { format!("are {reports} reports of CPUs") };
+    let copy = copies.first().map(|copy| {
+        format!(
+            " One shows a CPU that faults in a copy at the user address {:#x}: it may be the huge-page livelock.",
+            copy.address
+        )
+    });
+    format!(
+        "There {what} here, but the lines that say why the kernel printed them are missing.{}",
+        copy.unwrap_or_default()
+    )
+}
+
+/// Whether the story is that of a CPU that is locked up softly, and of nothing that such a lockup follows from.
+fn is_locked_up(cause: &Cause<'_>) -> bool {
+    let says = |event: &Event| event.kind == Kind::SoftLockup || event.panic_reason() == Some(PanicReason::SoftLockup);
+    let follows = matches!(cause.main.event.kind, Kind::HardLockup | Kind::Oops);
+    !follows && cause.story.iter().any(|known| says(&known.event))
+}
+
+fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
+    let release = log.machine.release.as_deref();
+    let known = known_issues::known_issue(issue::THP_LIVELOCK, release, None);
+    let is_fixed = known.is_some_and(|known| known.in_this_kernel == Some(false));
+    let confidence = if locked_up && !is_fixed { Confidence::Probable } else { Confidence::Possible };
+    let first = copies.first().map_or(VirtAddr::new(0), |copy| copy.address);
+    let same = copies.iter().all(|copy| copy.address == first);
+    let place = match same {
+        true => format!("at the same user address {first:#x}"),
+        false => {
+            let start = VirtAddr::new(first.get() / HUGE_PAGE * HUGE_PAGE);
+            format!("in the same 2 MiB of user memory at {start:#x}")
+        }
+    };
+    let lockup = if locked_up {
+        "and the watchdog found a CPU locked up"
+    } else {
+        "and why they were reported is not in the log"
+    };
+    let fixed =
+        if is_fixed { " By its release this kernel has the fix of that bug, so it may be another one." } else { "" };
+    let summary = format!(
+        "{} CPUs fault again and again in copies {place}, {lockup}: that is how CPUs look that wait for a huge page whose \
+         splitter cannot run. Who splits it, a log does not show.{fixed}",
+        copies.len()
+    );
+    Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary }
+}
+
+fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if is_livelock {
+        unknown.push(
+            "who splits the huge page and why it cannot run: that needs the run queues and page tables of a dump \
+             (`vmcore-thp analyze`)"
+                .to_owned(),
+        );
+    }
+    let unnamed = log.traces.iter().filter(|trace| trace.cpu.is_none() && trace.has_state()).count();
+    let mut count = |number: u64, what: &str| {
+        if number > 0 {
+            unknown.push(format!("{number} {what}"));
+        }
+    };
+    count(
+        log.extent.lines_of_other_boots,
+        "lines of other boots than the one that this is about: the last with a problem, or else the last",
+    );
+    count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
+    count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");
+    count(log.extent.cut_lines, "lines that were too long and were cut");
+    count(log.extent.dropped_traces, "reports beyond the first 4096");
+    count(left_out, "reports that the time line leaves out");
+    count(log.extent.lost_messages, "messages that the kernel printed and the console lost");
+    count(log.extent.dropped_events, "events beyond the first 4096");
+    unknown
+}

@@ -1,0 +1,284 @@
+//! A report in words: who, where, for how long.
+
+use vmcore_console::{Event, Kind, PanicReason};
+
+use super::cause::{Cause, is_short_stall, waits_for_cpu};
+
+/// More CPUs than these are only counted.
+const MAX_NAMED: usize = 4;
+
+/// ` "comm"` and the like of a task: `pid 12 "name"`.
+pub(super) fn task(event: &Event) -> Option<String> {
+    match (event.pid, &event.comm) {
+        (Some(pid), Some(comm)) => Some(format!("pid {pid} \"{comm}\"")),
+        (Some(pid), None) => Some(format!("pid {pid}")),
+        (None, Some(comm)) => Some(format!("\"{comm}\"")),
+        (None, None) => None,
+    }
+}
+
+/// `function [module]`.
+pub(super) fn place(event: &Event) -> Option<String> {
+    let function = event.function.as_ref()?;
+    let symbol = function.symbol.as_deref()?;
+    Some(match &function.module {
+        Some(module) => format!("{symbol} [{module}]"),
+        None => symbol.to_owned(),
+    })
+}
+
+/// `CPU 3`, `CPUs 9 and 11`.
+pub(super) fn cpus(event: &Event) -> Option<String> {
+    match event.cpus.as_slice() {
+        [] => None,
+        [cpu] => Some(format!("CPU {cpu}")),
+        [named @ .., last] if named.len() < MAX_NAMED => {
+            let named: Vec<String> = named.iter().map(u32::to_string).collect();
+            Some(format!("CPUs {} and {last}", named.join(", ")))
+        }
+        many => {
+            let named: Vec<String> = many.iter().take(MAX_NAMED).map(u32::to_string).collect();
+            Some(format!("CPUs {} and {} more", named.join(", "), many.len().saturating_sub(MAX_NAMED)))
+        }
+    }
+}
+
+/// ` on CPU 2 in pid 1411 "nfsd", in cache_put [demo]`, as far as it is known.
+fn who_and_where(event: &Event) -> String {
+    let cpu = cpus(event).map(|cpu| format!(" on {cpu}")).unwrap_or_default();
+    let task = task(event).map(|task| format!(" in {task}")).unwrap_or_default();
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    format!("{cpu}{task}{place}")
+}
+
+/// One report, shortly: for the time line.
+pub(super) fn short(event: &Event) -> String {
+    let text = &event.text;
+    match event.kind {
+        Kind::SoftLockup => {
+            let cpu = cpus(event).unwrap_or_else(|| "a CPU".to_owned());
+            let seconds = event.seconds.map(|seconds| format!(" for {seconds} s")).unwrap_or_default();
+            let task = task(event).map(|task| format!(" in {task}")).unwrap_or_default();
+            let place = place(event).map(|place| format!(", {place}")).unwrap_or_default();
+            format!("{cpu} stuck{seconds}{task}{place}")
+        }
+        Kind::HardLockup => {
+            let cpu = cpus(event).unwrap_or_else(|| "a CPU".to_owned());
+            let task = task(event).map(|task| format!(" in {task}")).unwrap_or_default();
+            let place = place(event).map(|place| format!(", {place}")).unwrap_or_default();
+            format!("{cpu} takes no interrupts{task}{place}")
+        }
+        Kind::RcuStall | Kind::RcuStarved => stall(event),
+        Kind::HungTask => hung(event),
+        Kind::Panic => format!("panic: {text}{}", who_and_where(event)),
+        Kind::Task | Kind::Backtrace | Kind::StateShown | Kind::CutHere => text.clone(),
+        Kind::Oops => {
+            // An address in the text says enough; the number of the oops does not.
+            format!("{text}{}", who_and_where(event))
+        }
+        _ => format!("{text}{}", who_and_where(event)),
+    }
+}
+
+fn stall(event: &Event) -> String {
+    let text = &event.text;
+    let who = match (cpus(event), task(event)) {
+        (Some(cpus), Some(task)) => format!("{cpus}, {task},"),
+        (Some(cpus), None) => cpus,
+        (None, Some(task)) => task,
+        (None, None) => return format!("a CPU or task holds up RCU: {text}"),
+    };
+    let verb = if event.cpus.len() > 1 { "hold" } else { "holds" };
+    let verb = if event.kind == Kind::RcuStarved {
+        "keeps the thread waiting that ends the grace periods of".to_owned()
+    } else {
+        format!("{verb} up")
+    };
+    let passed = match event.jiffies {
+        Some(jiffies) if is_short_stall(event) => {
+            format!(" for {jiffies} jiffies (at most {} ms)", jiffies.saturating_mul(10))
+        }
+        Some(jiffies) => format!(" for {jiffies} jiffies"),
+        None => String::new(),
+    };
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let by = event.details.iter().find(|detail| detail.starts_with("detected by ")).map(|by| format!(" ({by})"));
+    format!("{who} {verb} RCU{passed}{place}{}", by.unwrap_or_default())
+}
+
+fn hung(event: &Event) -> String {
+    let task = task(event).unwrap_or_else(|| "a task".to_owned());
+    let seconds = event.seconds.unwrap_or_default();
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let owner = event.details.first().map(|owner| format!(", for what is {owner}")).unwrap_or_default();
+    format!("{task} was blocked for more than {seconds} s{place}{owner}")
+}
+
+/// The answer in a sentence or two.
+pub(super) fn summary(cause: &Cause<'_>) -> String {
+    let event = &cause.main.event;
+    match event.kind {
+        Kind::SoftLockup => soft_lockup(cause, event),
+        Kind::HardLockup => hard_lockup(cause, event),
+        Kind::HungTask => hung_tasks(cause, event),
+        Kind::RcuStall | Kind::RcuStarved => capital(&stall(event)),
+        Kind::Oops if is_sysrq(event) => "Somebody asked for the crash, by sysrq-c".to_owned(),
+        Kind::Oops => format!("The kernel crashed{}: {}", who_and_where(event), event.text),
+        Kind::Panic => panic(cause, event),
+        Kind::CrashRequested => "Somebody asked for the crash, by sysrq-c".to_owned(),
+        Kind::WorkqueueLockup => {
+            let pool = cpus(event).map(|cpus| format!(" of {cpus}")).unwrap_or_default();
+            format!(
+                "Work is queued and not begun: a pool of workers{pool} was stuck for {} s",
+                event.seconds.unwrap_or_default()
+            )
+        }
+        Kind::OutOfMemory => format!("Memory ran out: {}", event.text),
+        Kind::CgroupOutOfMemory => format!("The memory of a control group ran out: {}", event.text),
+        Kind::AllocationFailure => {
+            format!("The kernel got no memory in one piece{}: {}", who_and_where(event), event.text)
+        }
+        Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => devices(cause, event),
+        Kind::Hardware => format!("Hardware reports an error{}: {}", hardware(event), event.text),
+        Kind::CorrectedHardware => {
+            format!("Hardware reports errors that it corrected{}: {}", hardware(event), event.text)
+        }
+        Kind::Corruption => format!("The kernel found damaged memory{}: {}", who_and_where(event), event.text),
+        Kind::Sanitizer => format!("The kernel found a wrong access{}: {}", who_and_where(event), event.text),
+        Kind::Lockdep => format!("The kernel found locks used wrongly{}: {}", who_and_where(event), event.text),
+        _ => format!("The kernel warned of itself{}: {}", who_and_where(event), event.text),
+    }
+}
+
+fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
+    let cpu = cpus(event).unwrap_or_else(|| "A CPU".to_owned());
+    let Some(seconds) = longest(cause, event).filter(|_| event.pid.is_some() || event.comm.is_some()) else {
+        return format!("{cpu} was stuck; the line that says for how long and in which task is cut off");
+    };
+    let mut others: Vec<u32> = cause.of(Kind::SoftLockup).filter_map(Event::cpu).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|other| Some(*other) != event.cpu());
+    let more = match others.len() {
+        0 => String::new(),
+        1 => " (and 1 more CPU)".to_owned(),
+        count => format!(" (and {count} more CPUs)"),
+    };
+    let task = task(event).unwrap_or_default();
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let waits = if waits_for_cpu(event) { ": it waits there for another CPU to answer" } else { "" };
+    format!("{cpu} was stuck for {seconds} s{more}: {task} would not give it up{place}{waits}")
+}
+
+/// The watchdog repeats itself as long as the lockup lasts.
+fn longest(cause: &Cause<'_>, event: &Event) -> Option<u64> {
+    cause
+        .of(Kind::SoftLockup)
+        .filter(|known| known.cpus == event.cpus && known.pid == event.pid)
+        .filter_map(|known| known.seconds)
+        .max()
+}
+
+fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
+    let cpu = cpus(event).unwrap_or_else(|| "A CPU".to_owned());
+    let verb = if event.cpus.len() > 1 { "take" } else { "takes" };
+    let task = task(event).map(|task| format!(": {task}")).unwrap_or_default();
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let victims = match cause.of(Kind::SoftLockup).count() {
+        0 => "",
+        _ => ". The CPUs that are locked up softly may only wait for it",
+    };
+    format!("{cpu} {verb} no interrupts any more{task}{place}{victims}")
+}
+
+fn hung_tasks(cause: &Cause<'_>, event: &Event) -> String {
+    let longest =
+        cause.of(Kind::HungTask).filter(|known| known.pid == event.pid).filter_map(|known| known.seconds).max();
+    let mut others: Vec<Option<i32>> =
+        cause.of(Kind::HungTask).map(|known| known.pid).filter(|pid| *pid != event.pid).collect();
+    others.sort_unstable();
+    others.dedup();
+    let more = match others.len() {
+        0 => String::new(),
+        1 => " (and 1 more task)".to_owned(),
+        count => format!(" (and {count} more tasks)"),
+    };
+    let task = match (event.pid, &event.comm) {
+        (Some(pid), Some(comm)) => format!("Task {pid} \"{comm}\""),
+        _ => "A task".to_owned(),
+    };
+    let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let owner = event.details.first().map(|owner| format!(", for what is {owner}")).unwrap_or_default();
+    format!("{task} was blocked for more than {} s{more}{place}{owner}", longest.unwrap_or_default())
+}
+
+fn panic(cause: &Cause<'_>, event: &Event) -> String {
+    let who = who_and_where(event);
+    let text = &event.text;
+    let near = |kinds: &[Kind]| {
+        let before = cause.story.iter().rev().filter(|known| known.line <= cause.main.line);
+        before.map(|known| &known.event).find(|known| kinds.contains(&known.kind)).cloned()
+    };
+    match event.panic_reason() {
+        Some(PanicReason::Requested) => "Somebody asked for the crash, by sysrq-c".to_owned(),
+        Some(PanicReason::Warning) => {
+            let warning = near(&[Kind::Warning, Kind::Sanitizer, Kind::Lockdep, Kind::Corruption]);
+            match warning {
+                Some(warning) => {
+                    format!("The kernel panicked because it warned of itself ({text}): {}", short(&warning))
+                }
+                None => format!("The kernel panicked because it warned of itself: {text}{who}"),
+            }
+        }
+        Some(PanicReason::Hardware) => {
+            let error = near(&[Kind::Hardware, Kind::CorrectedHardware]);
+            let which = error.map(|error| hardware(&error)).unwrap_or_default();
+            format!("The kernel panicked because of the hardware{which} ({text})")
+        }
+        _ => format!("The kernel panicked{who}: {text}"),
+    }
+}
+
+/// `: machine check on CPU 7, bank 0`.
+fn hardware(event: &Event) -> String {
+    let what = if event.text.contains("Machine Check") { "machine check" } else { "error" };
+    match (cpus(event), &event.device) {
+        (Some(cpu), Some(device)) => format!(": {what} on {cpu}, {device}"),
+        (Some(cpu), None) => format!(": {what} on {cpu}"),
+        (None, Some(device)) => format!(" ({device})"),
+        (None, None) => String::new(),
+    }
+}
+
+fn devices(cause: &Cause<'_>, event: &Event) -> String {
+    let what = match event.kind {
+        Kind::IoError => "Reads or writes fail",
+        Kind::Filesystem => "A file system is damaged or was shut down",
+        Kind::IoTimeout => "A disk, controller or file server does not answer",
+        _ => "A network device does not send",
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for known in cause.story.iter().filter(|known| known.event.kind == event.kind) {
+        names.extend(known.event.device.as_deref().filter(|device| !names.contains(device)));
+    }
+    let shown = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MAX_NAMED);
+    let on = match (names.len(), more) {
+        (0, _) => String::new(),
+        (_, 0) => format!(" ({shown})"),
+        _ => format!(" ({shown} and {more} more)"),
+    };
+    let file_system = cause.of(Kind::Filesystem).next().filter(|_| event.kind != Kind::Filesystem);
+    let then = file_system.map(|known| format!("; then {}", known.text)).unwrap_or_default();
+    format!("{what}{on}: {}{then}", event.text)
+}
+
+/// Up to 5.9 sysrq-c made the kernel write to address 0 (commit 8341f2f222d7).
+pub(super) fn is_sysrq(event: &Event) -> bool {
+    event.function.as_ref().and_then(|function| function.symbol.as_deref()) == Some("sysrq_handle_crash")
+}
+
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -83,6 +83,12 @@ impl From<vmcore_debuginfo::OpenError> for Failure {
     }
 }
 
+impl From<vmcore_debuginfo::ProfileError> for Failure {
+    fn from(error: vmcore_debuginfo::ProfileError) -> Self {
+        Self::new(&error).hint(error.hint())
+    }
+}
+
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         Self::new(&error).hint(error.hint())

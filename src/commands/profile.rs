@@ -1,6 +1,7 @@
 //! `profile`: the symbols, layouts and unwind tables of one kernel, small enough to keep for every kernel ever shipped.
 
-use vmcore_debuginfo::{Vmlinux, write_profile};
+use vmcore_debuginfo::{Profile, Vmlinux};
+use vmcore_kernel::Kernel;
 
 use crate::cli;
 use crate::failure::Failure;
@@ -13,7 +14,9 @@ pub(crate) fn run(arguments: &cli::Profile, context: &Context, output: Output) -
     let output = output.for_binary()?;
     let vmlinux = context
         .step("opening the vmlinux", || Vmlinux::open_with(&arguments.vmlinux, &[vmlinux_search::SYSTEM.into()]))?;
-    let write = || output.write_with(|mut out| write_profile(&vmlinux, &mut out));
-    context.step("writing the profile", write)?;
+    let profile = context.step("making the profile", || Profile::of(&vmlinux))?;
+    // Asked before it is called written: nobody looks at a profile until a machine has crashed.
+    Kernel::check_debug_info(profile.opened())?;
+    output.write_with(|out| out.write_all(profile.bytes()))?;
     Ok(Status::NothingFound)
 }

@@ -51,9 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             "profile" => {
                 let path = operand()?;
-                let mut file = std::fs::File::create(&path)?;
-                timed("profile", || vmcore_debuginfo::write_profile(&vmlinux, &mut file))?;
-                println!("{path}: {} KiB", file.metadata()?.len() >> 10);
+                let profile = timed("profile", || vmcore_debuginfo::Profile::of(&vmlinux))?;
+                std::fs::write(&path, profile.bytes())?;
+                println!("{path}: {} KiB", profile.bytes().len() >> 10);
             }
             "dwarf-type" => {
                 let name = operand()?;

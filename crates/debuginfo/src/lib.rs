@@ -32,7 +32,7 @@ pub use error::OpenError;
 pub use module_debug::ModuleDebug;
 pub use module_files::{LoadedModule, ModuleFiles};
 pub use parts::{ImageParts, PartSection, PartSymbol};
-pub use profile::write_profile;
+pub use profile::{Profile, ProfileError};
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};

@@ -4,42 +4,142 @@
 //!
 //! - the symbol table without what nobody looks up: the compiler's own labels in data, and the padding before functions
 //!   (`__pfx_*`, whose addresses have no symbol, or the label before it, in a profile),
-//! - `.BTF`, the ORC unwind sections and `.debug_frame`, compressed,
+//! - `.BTF`, the ORC unwind sections and `.debug_frame`, compressed; where the vmlinux has its types in DWARF only (a
+//!   kernel before 5.2, or one without `CONFIG_DEBUG_INFO_BTF`), they are written as BTF,
 //! - `.notes` with the build-id, and the bytes of `linux_banner`,
 //! - all other allocated sections as places in memory without contents, so that symbols keep their sections.
 //!
 //! Of DWARF it has nothing else, so no source lines.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::path::Path;
 
 use crate::{
-    Vmlinux,
+    OpenError, TypesOrigin, Vmlinux,
     elf::{
         Section,
         write::{Contents, NewSection, NewSymbol, write},
     },
 };
 
-/// Sections that are kept, compressed.
-const KEPT_COMPRESSED: [&str; 5] = [".BTF", ".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
+/// The section that holds the types.
+const TYPES: &str = ".BTF";
+/// Other sections that are kept, compressed.
+const KEPT_COMPRESSED: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
 /// The section that holds the banner. No linker gives a section this name.
 pub(crate) const BANNER: &str = ".rodata.linux_banner";
 
-/// Writes the profile of `vmlinux`.
-///
-/// # Errors
-///
-/// Those of `out`, and [`io::ErrorKind::InvalidData`] where `vmlinux` cannot be expressed as a profile.
-pub fn write_profile(vmlinux: &Vmlinux, out: &mut impl Write) -> io::Result<()> {
+/// Symbols, types and sections that a profile is asked for before it is given out.
+const ASKED_SYMBOLS: [&str; 7] = ["_stext", "_etext", "init_task", "runqueues", "modules", "linux_banner", "swap_info"];
+const ASKED_TYPES: [&str; 7] = ["task_struct", "rq", "page", "mm_struct", "module", "list_head", "thread_info"];
+const ASKED_SECTIONS: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
+
+/// Why there is no profile of a vmlinux.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// No analysis could use it.
+    #[error("the vmlinux has no types, neither BTF nor DWARF, so no analysis could use a profile of it")]
+    NoTypes,
+    /// The vmlinux has more than the format can express.
+    #[error("the vmlinux cannot be expressed as a profile: {0}")]
+    Inexpressible(String),
+    /// What was made cannot be opened.
+    #[error("the profile that was made of the vmlinux cannot be opened: {0}")]
+    Unreadable(#[from] OpenError),
+    /// What was made answers otherwise than the vmlinux.
+    #[error("the profile that was made of the vmlinux answers otherwise than it: {what}")]
+    Differs {
+        /// The question.
+        what: String,
+    },
+}
+
+impl ProfileError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoTypes => "give the unstripped vmlinux of the kernel's debug-information package",
+            Self::Inexpressible(_) | Self::Unreadable(_) | Self::Differs { .. } => {
+                "analyze with the vmlinux itself, and check that it is whole"
+            }
+        }
+    }
+}
+
+/// A profile, as it would be in a file, and opened.
+#[derive(Debug)]
+pub struct Profile {
+    bytes: Vec<u8>,
+    opened: Vmlinux,
+}
+
+impl Profile {
+    /// The profile of `vmlinux`. It has been opened and answers like it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] where it could not be made, or is of no use.
+    pub fn of(vmlinux: &Vmlinux) -> Result<Self, ProfileError> {
+        let bytes = bytes(vmlinux)?;
+        let opened = Vmlinux::from_image(Path::new("the profile"), bytes.clone())?;
+        match difference(vmlinux, &opened) {
+            None => Ok(Self { bytes, opened }),
+            Some(what) => Err(ProfileError::Differs { what }),
+        }
+    }
+
+    /// What to write to a file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The profile as [`Vmlinux::open`] would open that file.
+    #[must_use]
+    pub fn opened(&self) -> &Vmlinux {
+        &self.opened
+    }
+}
+
+/// What the two answer differently.
+fn difference(vmlinux: &Vmlinux, profile: &Vmlinux) -> Option<String> {
+    if vmlinux.build_id() != profile.build_id() {
+        return Some("its build-id".into());
+    }
+    if vmlinux.banner() != profile.banner() {
+        return Some("its banner".into());
+    }
+    let symbol = |name: &&str| vmlinux.symbols().address(name) != profile.symbols().address(name);
+    let size = |name: &&str| vmlinux.types().size_of(name) != profile.types().size_of(name);
+    let section = |name: &&str| {
+        let data = |of: &Vmlinux| of.section(name).map(|section| (section.address, section.data.into_owned()));
+        data(vmlinux) != data(profile)
+    };
+    let symbol = ASKED_SYMBOLS.into_iter().find(symbol).map(|name| format!("the symbol {name}"));
+    symbol
+        .or_else(|| Some(format!("the size of {}", ASKED_TYPES.into_iter().find(size)?)))
+        .or_else(|| Some(format!("the section {}", ASKED_SECTIONS.into_iter().find(section)?)))
+}
+
+fn bytes(vmlinux: &Vmlinux) -> Result<Vec<u8>, ProfileError> {
+    let types = types(vmlinux)?;
     let mut sections = Vec::new();
     // The new number of each section; 0 for those that are left out.
     let mut numbers = vec![0];
+    let inexpressible = |why: String| ProfileError::Inexpressible(why);
     for section in vmlinux.elf().sections.iter().skip(1) {
-        let kept = keep(vmlinux, section);
-        numbers.push(if kept.is_some() { u16::try_from(sections.len() + 1).map_err(io::Error::other)? } else { 0 });
+        let kept = keep(vmlinux, section, &types);
+        let number = u16::try_from(sections.len() + 1).map_err(|_| inexpressible("too many sections".into()))?;
+        numbers.push(if kept.is_some() { number } else { 0 });
         sections.extend(kept);
+    }
+    if vmlinux.elf().section(TYPES).is_none() {
+        let kind = object::elf::SHT_PROGBITS.0;
+        let contents = Contents::Compressed(types);
+        sections.push(NewSection { name: TYPES.into(), kind, flags: 0, address: 0, align: 4, contents });
     }
     if let (Some(address), Some(banner)) = (vmlinux.symbols().address("linux_banner"), vmlinux.banner_bytes()) {
         sections.push(NewSection {
@@ -52,15 +152,30 @@ pub fn write_profile(vmlinux: &Vmlinux, out: &mut impl Write) -> io::Result<()> 
         });
     }
     let symbols: Vec<NewSymbol<'_>> = vmlinux.symbols().worth_keeping(&numbers).collect();
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-    out.write_all(&write(&sections, &symbols).map_err(invalid)?)
+    write(&sections, &symbols).map_err(|error| inexpressible(error.to_string()))
+}
+
+/// The types, as BTF.
+fn types(vmlinux: &Vmlinux) -> Result<Cow<'_, [u8]>, ProfileError> {
+    let blob = match vmlinux.types().origin() {
+        TypesOrigin::Btf => vmlinux.section(TYPES).map(|section| section.data),
+        TypesOrigin::Dwarf => vmlinux.types().dwarf_as_btf().map(Cow::from),
+        TypesOrigin::Missing => None,
+    };
+    blob.ok_or(ProfileError::NoTypes)
 }
 
 /// What becomes of a section; `None` where nothing does.
-fn keep<'vmlinux>(vmlinux: &'vmlinux Vmlinux, section: &'vmlinux Section) -> Option<NewSection<'vmlinux>> {
+fn keep<'vmlinux>(
+    vmlinux: &'vmlinux Vmlinux,
+    section: &'vmlinux Section,
+    types: &Cow<'vmlinux, [u8]>,
+) -> Option<NewSection<'vmlinux>> {
     let name = section.name.as_str();
     let data = |name| vmlinux.section(name).map(|section| section.data);
-    let (flags, contents) = if KEPT_COMPRESSED.contains(&name) {
+    let (flags, contents) = if name == TYPES {
+        (0, Contents::Compressed(types.clone()))
+    } else if KEPT_COMPRESSED.contains(&name) {
         // A compressed section cannot be one of the kernel's memory. Its address stays, for the reader of ORC.
         (0, Contents::Compressed(data(name)?))
     } else if KEPT.contains(&name) {
@@ -85,9 +200,8 @@ mod tests {
     #[test]
     fn a_profile_answers_like_its_vmlinux() {
         let vmlinux = Fixture::with_dwarf(5, true).open();
-        let mut bytes = Vec::new();
-        write_profile(&vmlinux, &mut bytes).unwrap();
-        let profile = open(&bytes).unwrap();
+        let profile = open(Profile::of(&vmlinux).unwrap().bytes()).unwrap();
+        assert_eq!((vmlinux.types().origin(), profile.types().origin()), (TypesOrigin::Dwarf, TypesOrigin::Btf));
         assert_eq!(profile.build_id(), vmlinux.build_id());
         assert!(profile.banner().is_some() && profile.banner() == vmlinux.banner());
         for section in [".orc_unwind_ip", ".orc_unwind"] {
@@ -107,9 +221,40 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_destination_are_passed_on() {
-        let vmlinux = Fixture::new().open();
-        let mut full: &mut [u8] = &mut [0; 100];
-        assert_eq!(write_profile(&vmlinux, &mut full).unwrap_err().kind(), io::ErrorKind::WriteZero);
+    fn types_from_dwarf_answer_like_it() {
+        for (version, aranges) in [(4, true), (5, true), (5, false)] {
+            let vmlinux = Fixture::with_dwarf(version, aranges).open();
+            let profile = Profile::of(&vmlinux).unwrap();
+            let profile = profile.opened();
+            let (ours, theirs) = (profile.types(), vmlinux.types());
+            for name in ["struct task", "task", "pid_t", "union task", "enum mode", "int", "char", "nothing"] {
+                assert_eq!(ours.size_of(name), theirs.size_of(name), "{name}");
+                assert_eq!(ours.member_names(name), theirs.member_names(name), "{name}");
+            }
+            for member in ["pid", "old", "now", "next", "next.pid", "mode", "run", "grid[7]", "more[2]", "nothing"] {
+                assert_eq!(ours.member("task", member), theirs.member("task", member), "{member}");
+            }
+            for enumerator in ["OFF", "ON", "MAYBE"] {
+                assert_eq!(ours.enumerator(enumerator), theirs.enumerator(enumerator), "{enumerator}");
+                assert_eq!(ours.enumerator_of("mode", enumerator), theirs.enumerator_of("mode", enumerator));
+            }
+            for variable in ["tasks", "schedule"] {
+                assert_eq!(ours.variable_array_len(variable), theirs.variable_array_len(variable), "{variable}");
+                assert_eq!(ours.variable_type_size(variable), theirs.variable_type_size(variable), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_vmlinux_without_types_makes_no_profile() {
+        assert!(matches!(Profile::of(&Fixture::new().open()), Err(ProfileError::NoTypes)));
+    }
+
+    #[test]
+    fn one_that_answers_otherwise_is_noticed() {
+        let vmlinux = Fixture::with_dwarf(5, true).open();
+        assert_eq!(difference(&vmlinux, &vmlinux), None);
+        let difference = difference(&vmlinux, &Fixture::new().open());
+        assert!(difference.is_some(), "it has other sections");
     }
 }

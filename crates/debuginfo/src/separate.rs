@@ -266,9 +266,8 @@ mod tests {
 
     #[test]
     fn a_profile_needs_no_debug_file() {
-        let mut profile = Vec::new();
-        crate::write_profile(&Fixture::new().open(), &mut profile).unwrap();
-        let split = Split::new(&profile);
+        let profile = crate::Profile::of(&Fixture::with_dwarf(5, true).open()).unwrap();
+        let split = Split::new(profile.bytes());
         let by_build_id = format!("debug/{}", build_id_path(&BUILD_ID).unwrap().display());
         split.put(&by_build_id, &debug_file());
         assert_eq!(split.open().unwrap().debug_file(), None);

@@ -199,6 +199,15 @@ impl Types {
         }
     }
 
+    /// Types that were read from DWARF as a BTF blob, which answers alike; `None` for others, and for more than a blob
+    /// can hold.
+    pub(crate) fn dwarf_as_btf(&self) -> Option<Vec<u8>> {
+        match &self.graph {
+            Graph::Dwarf(dwarf) => dwarf.to_btf(),
+            Graph::Missing | Graph::Btf(_) => None,
+        }
+    }
+
     /// The lengths of all array types of pointers to `struct struct_name`, each once, in ascending order: BTF has the
     /// types of all arrays, though not which variables have them. Empty for types from DWARF.
     #[must_use]

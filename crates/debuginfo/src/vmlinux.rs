@@ -36,7 +36,7 @@ pub struct Section<'vmlinux> {
 pub enum VmlinuxKind {
     /// A vmlinux file.
     File,
-    /// A profile: see [`crate::write_profile`].
+    /// A profile: see [`crate::Profile`].
     Profile,
     /// Parts that were collected from a kernel's memory: see [`crate::ImageParts`].
     Parts,

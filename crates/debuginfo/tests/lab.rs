@@ -8,9 +8,9 @@
 
 mod common;
 
-use std::{env, fs::File, path::PathBuf};
+use std::{env, path::PathBuf};
 
-use vmcore_debuginfo::{MemberKind, TypesOrigin, Vmlinux, write_profile};
+use vmcore_debuginfo::{MemberKind, Profile, TypesOrigin, Vmlinux};
 use vmcore_memory::VirtAddr;
 
 fn lab() -> Vmlinux {
@@ -159,11 +159,8 @@ fn btf_and_dwarf_agree_on_enumerators_and_base_types() {
 #[test]
 fn a_profile_answers_like_its_vmlinux() {
     let vmlinux = lab();
-    let path = env::temp_dir().join(format!("vmcore-debuginfo-lab-{}", std::process::id()));
-    write_profile(&vmlinux, &mut File::create(&path).unwrap()).unwrap();
-    let size = std::fs::metadata(&path).unwrap().len();
-    let profile = Vmlinux::open(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
+    let made = Profile::of(&vmlinux).unwrap();
+    let (size, profile) = (made.bytes().len(), made.opened());
     println!("profile: {} KiB", size >> 10);
     assert!(size < 10 << 20);
     assert_eq!(profile.build_id().unwrap(), vmlinux.build_id().unwrap());

@@ -107,6 +107,25 @@ impl<'a> Kernel<'a> {
         })
     }
 
+    /// Whether `vmlinux` has the symbols and layouts without which [`Kernel::open`] fails, whatever the dump.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::MissingSymbol`] or [`KernelError::Layout`] with the first that is missing.
+    pub fn check_debug_info(vmlinux: &Vmlinux) -> Result<(), KernelError> {
+        let (types, symbols) = (Resolver::new(vmlinux.types()), vmlinux.symbols());
+        for name in ["_stext", "init_task", "modules", "runqueues", "__per_cpu_offset"] {
+            symbols.address(name).ok_or(KernelError::MissingSymbol(name))?;
+        }
+        ModuleLayout::resolve(types)?;
+        TaskLayout::resolve(types)?;
+        RunQueueLayout::resolve(types)?;
+        PageLayout::resolve(types)?;
+        types.field("mm_struct", "pgd")?;
+        StartLayout::resolve(types, symbols)?;
+        Ok(())
+    }
+
     /// Says where files of modules may be found. They are looked for when source lines of a module are asked for.
     pub fn set_module_files(&mut self, files: ModuleFiles) {
         self.code.modules.set_files(files);

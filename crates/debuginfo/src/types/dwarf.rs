@@ -10,10 +10,11 @@ mod node;
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use super::btf::{self, write::Definition};
 use super::graph::{self, Field, Node, Tag, TypeGraph, TypeRef};
 use crate::{
     SymbolTable,
@@ -75,6 +76,37 @@ impl DwarfTypes {
             let all = self.all.get_or_init(|| Definitions::of_all_units(&self.dwarf));
             self.check(all.find(key, name)?, key, name)
         })
+    }
+
+    /// All definitions, in the order in which [`DwarfTypes::look_up`] finds them.
+    fn definitions(&self) -> Vec<Definition> {
+        let mut places: Vec<Place> = Vec::new();
+        for core in &self.core {
+            let definitions = core.definitions.get_or_init(|| {
+                self.unit(core.offset).map(|unit| Definitions::of_unit(&self.dwarf, &unit)).unwrap_or_default()
+            });
+            places.extend(definitions.places());
+        }
+        let known: HashSet<Place> = places.iter().copied().collect();
+        let all = self.all.get_or_init(|| Definitions::of_all_units(&self.dwarf));
+        places.extend(all.places().into_iter().filter(|place| !known.contains(place)));
+        places.into_iter().filter_map(|place| self.definition(place)).collect()
+    }
+
+    fn definition(&self, place: Place) -> Option<Definition> {
+        let found = TypeRef(place.unit.checked_add(place.entry as u64)?);
+        let unit = self.unit(place.unit)?;
+        let entry = node::entry(&unit, found)?;
+        if entry.tag() != gimli::DW_TAG_variable {
+            return Some(Definition::Type(found));
+        }
+        let name = self.dwarf.name(&unit, &entry)?;
+        Some(Definition::Variable { name, ty: node::type_of_variable(&unit, found)? })
+    }
+
+    /// The same types as a BTF blob; `None` where they are too many.
+    pub(super) fn to_btf(&self) -> Option<Vec<u8>> {
+        btf::write::write(self, &self.definitions())
     }
 
     /// Compares the name, of which definitions have only a hash. That of an enumerator is compared when its

@@ -10,11 +10,11 @@ use std::borrow::Cow;
 const MAX_CHAIN: usize = 64;
 
 /// Names a type of one graph: a BTF id, or the offset of an entry in `.debug_info`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TypeRef(pub(crate) u64);
 
 /// The name spaces that C keeps apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tag {
     Struct,
     Union,

@@ -123,9 +123,8 @@ fn exercise(bytes: &[u8]) {
     }
     answers ^= vmlinux.types().enumerator("ON").is_some();
     std::hint::black_box(answers);
-    let mut profile = Vec::new();
-    if crate::write_profile(&vmlinux, &mut profile).is_ok() {
-        std::hint::black_box(open(&profile).is_ok());
+    if let Ok(profile) = crate::Profile::of(&vmlinux) {
+        std::hint::black_box(open(profile.bytes()).is_ok());
     }
 }
 

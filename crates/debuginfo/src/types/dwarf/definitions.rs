@@ -27,7 +27,7 @@ pub(super) enum Key {
 }
 
 /// Where something is defined. Ordered by position in `.debug_info`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) unit: u64,
     /// The entry's offset in the unit.
@@ -77,6 +77,14 @@ impl Definitions {
 
     pub(super) fn find(&self, key: Key, name: &str) -> Option<Place> {
         self.places.get(&key.hash_with(name.as_bytes())).copied()
+    }
+
+    /// Where all of them are, in the order of the file. An enumeration is there by its own name or by its enumerators'.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let mut places: Vec<_> = self.places.values().copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// Keeps the first of two places, so that the result does not depend on who found which one when.

@@ -38,6 +38,10 @@ pub(crate) struct Facts {
     /// Whether the vmlinux has BTF besides DWARF.
     pub(crate) btf: bool,
     pub(crate) orc: OrcForm,
+    /// Whether the vmlinux has them in the order of its object files (before kernel commit 57fa18994285, 5.6); the
+    /// kernel sorts them when it boots.
+    #[serde(default)]
+    pub(crate) orc_link_order: bool,
     /// The contents of `.orc_header`, by which readers know the form.
     pub(crate) orc_header: Option<[u8; 20]>,
     pub(crate) log: LogForm,

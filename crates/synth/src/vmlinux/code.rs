@@ -349,7 +349,7 @@ mod tests {
                 let depth = match row.orc {
                     Orc::Call { offset, .. } => offset,
                     Orc::FramePointer => 16,
-                    Orc::Outermost | Orc::Registers { .. } => 8,
+                    Orc::Outermost | Orc::Terminator | Orc::Registers { .. } => 8,
                 };
                 assert_eq!(depth, function.depth(), "{}", function.name);
             }

@@ -63,9 +63,16 @@ fn sections(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Resu
     contents.push(0);
     // Only the banner is there at link time; the rest is filled by the running kernel.
     contents.resize(usize::try_from(image.end.get() - data.get()).unwrap_or_default(), 0);
-    for (at, bytes) in [&image.orc_ips, &image.orc_entries].into_iter().chain(&image.orc_header) {
+    let (ips, entries) = match &image.orc_in_file {
+        Some((ips, entries)) => (ips, entries),
+        None => (&image.orc_ips.1, &image.orc_entries.1),
+    };
+    let header = image.orc_header.iter().map(|(at, bytes)| (".orc_header", *at, bytes));
+    let tables = [(".orc_unwind_ip", image.orc_ips.0, ips), (".orc_unwind", image.orc_entries.0, entries)];
+    let tables: Vec<_> = tables.into_iter().chain(header).collect();
+    for (_, at, bytes) in &tables {
         let start = usize::try_from(at.get() - data.get()).unwrap_or_default();
-        contents.iter_mut().skip(start).zip(bytes).for_each(|(place, byte)| *place = *byte);
+        contents.iter_mut().skip(start).zip(*bytes).for_each(|(place, byte)| *place = *byte);
     }
     let mut sections = vec![
         section(".text", elf::SHT_PROGBITS, alloc | exec, TEXT, image.code.kernel.bytes.clone()),
@@ -75,9 +82,8 @@ fn sections(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Resu
             ..section(".data..percpu", elf::SHT_NOBITS, alloc | writable, VirtAddr::default(), Vec::new())
         },
     ];
-    let tables = [(".orc_unwind_ip", &image.orc_ips), (".orc_unwind", &image.orc_entries)];
-    for (name, (address, bytes)) in tables.into_iter().chain(image.orc_header.iter().map(|one| (".orc_header", one))) {
-        sections.push(section(name, elf::SHT_PROGBITS, 0, *address, bytes.clone()));
+    for (name, address, bytes) in tables {
+        sections.push(section(name, elf::SHT_PROGBITS, 0, address, bytes.clone()));
     }
     sections.push(section(".notes", elf::SHT_NOTE, 0, VirtAddr::default(), build_id_note(build_id)));
     if generation.facts.btf {

@@ -36,6 +36,8 @@ pub(crate) struct Image {
     pub(crate) banner: String,
     pub(crate) orc_ips: (VirtAddr, Vec<u8>),
     pub(crate) orc_entries: (VirtAddr, Vec<u8>),
+    /// Both as the vmlinux has them, where that is not how the running kernel does.
+    pub(crate) orc_in_file: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) orc_header: Option<(VirtAddr, Vec<u8>)>,
     pub(crate) variables: BTreeMap<String, Variable>,
     pub(crate) percpu: BTreeMap<String, Variable>,
@@ -57,6 +59,7 @@ impl Image {
             banner,
             orc_ips: (VirtAddr::default(), Vec::new()),
             orc_entries: (VirtAddr::default(), Vec::new()),
+            orc_in_file: None,
             orc_header: None,
             variables: BTreeMap::new(),
             percpu: BTreeMap::new(),
@@ -101,13 +104,18 @@ impl Image {
     }
 
     fn add_unwind_tables(&mut self, generation: &Generation) {
-        let rows = self.code.orc(Owner::Kernel);
+        let mut rows = self.code.orc(Owner::Kernel);
+        let unsorted = generation.facts.orc_link_order.then(|| orc::in_link_order(&rows, self.text_size()));
+        if let Some(unsorted) = &unsorted {
+            rows = orc::sorted(unsorted.clone());
+        }
         if let Some(header) = generation.facts.orc_header {
             self.orc_header = Some((self.allocate(header.len() as u64, 4), header.to_vec()));
         }
         let ips = self.allocate(rows.len() as u64 * 4, 8);
         let entries = self.allocate(rows.len() as u64 * 6, 8);
         let (distances, encoded) = orc::sections(&rows, generation.facts.orc, TEXT, ips);
+        self.orc_in_file = unsorted.map(|rows| orc::sections(&rows, generation.facts.orc, TEXT, ips));
         self.orc_ips = (ips, distances);
         self.orc_entries = (entries, encoded);
     }

@@ -1,7 +1,8 @@
 //! Unwind entries: `.orc_unwind_ip`, `.orc_unwind` and, where the kernel has it, `.orc_header`.
 //!
 //! ```text
-//! .orc_unwind_ip   s32 distance from this word to the code, in the order of addresses
+//! .orc_unwind_ip   s32 distance from this word to the code, in the order of addresses; in the file, up to 5.5, in that of
+//!                  the object files
 //! .orc_unwind      s16 sp_offset | s16 bp_offset | u16: sp_reg:4 bp_reg:4 type:2 end:1 (since 6.4: type:3 signal:1)
 //! ```
 //!
@@ -24,6 +25,8 @@ pub(crate) enum Base {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Orc {
     Outermost,
+    /// Nothing is known of the code from here on: what ends the rows of an object file.
+    Terminator,
     /// The return address is below `base + offset`.
     Call {
         base: Base,
@@ -58,6 +61,7 @@ impl Orc {
     fn encode(self, form: OrcForm) -> [u8; 6] {
         let (sp_offset, bp_offset, registers, kind) = match self {
             Self::Outermost => (0, 0, 0, EntryKind::Outermost),
+            Self::Terminator => return [0; 6],
             Self::Call { base: Base::Sp, offset } => (offset as i16, 0, REG_SP, EntryKind::Call),
             Self::Call { base: Base::SpIndirect, offset } => (offset as i16, 0, REG_SP_INDIRECT, EntryKind::Call),
             Self::FramePointer => (16, -16, REG_BP | REG_PREV_SP << 4, EntryKind::Call),
@@ -94,6 +98,28 @@ impl EntryKind {
     }
 }
 
+/// Rows of one object file; real ones have some hundreds.
+const OBJECT_ROWS: usize = 24;
+
+/// Rows as a linker leaves them before they are sorted: those of an object file together, a terminator behind them, and
+/// the object files in another order than their code, whose sections the linker script distributes.
+pub(crate) fn in_link_order(rows: &[OrcRow], text_size: u64) -> Vec<OrcRow> {
+    let objects: Vec<&[OrcRow]> = rows.chunks(OBJECT_ROWS).collect();
+    let object = |number: usize| {
+        let end = objects.get(number + 1).and_then(|next| next.first()).map_or(text_size, |row| row.offset);
+        let terminator = OrcRow { offset: end, orc: Orc::Terminator };
+        objects.get(number).into_iter().copied().flatten().copied().chain([terminator])
+    };
+    let (odd, even) = ((1..objects.len()).step_by(2), (0..objects.len()).step_by(2));
+    odd.chain(even).flat_map(object).collect()
+}
+
+/// The same rows as the kernel sorts them: by address, and where two are at one address the terminator first.
+pub(crate) fn sorted(mut rows: Vec<OrcRow>) -> Vec<OrcRow> {
+    rows.sort_by_key(|row| (row.offset, row.orc != Orc::Terminator));
+    rows
+}
+
 /// The contents of both sections, for text at `text` and the first section at `ips`; addresses are link-time addresses.
 pub(crate) fn sections(rows: &[OrcRow], form: OrcForm, text: VirtAddr, ips: VirtAddr) -> (Vec<u8>, Vec<u8>) {
     let distance = |(index, row): (usize, &OrcRow)| {
@@ -102,4 +128,25 @@ pub(crate) fn sections(rows: &[OrcRow], form: OrcForm, text: VirtAddr, ips: Virt
     };
     let distances = rows.iter().enumerate().flat_map(distance).collect();
     (distances, rows.iter().flat_map(|row| row.orc.encode(form)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_order_is_none_of_addresses_and_sorts_into_them() {
+        let rows: Vec<_> = (0..100).map(|row| OrcRow { offset: row * 16, orc: Orc::call(Base::Sp, 8) }).collect();
+        let linked = in_link_order(&rows, 1600);
+        let descents = linked.windows(2).filter(|pair| pair[0].offset > pair[1].offset).count();
+        assert!(descents > 0);
+        let sorted = sorted(linked);
+        assert!(sorted.is_sorted_by_key(|row| row.offset));
+        // Of two at one address the last one applies.
+        for pair in sorted.windows(2).filter(|pair| pair[0].offset == pair[1].offset) {
+            assert_eq!((pair[0].orc, pair[1].orc), (Orc::Terminator, Orc::call(Base::Sp, 8)));
+        }
+        let others: Vec<_> = sorted.into_iter().filter(|row| row.orc != Orc::Terminator).collect();
+        assert_eq!(others, rows);
+    }
 }

@@ -68,6 +68,13 @@ impl<'a> Code<'a> {
         self.text.iter().any(|(start, end)| (*start..*end).contains(&link))
     }
 
+    /// Whether `pc` is in the code through which the kernel is entered.
+    pub(crate) fn is_entry(&self, pc: VirtAddr) -> bool {
+        let bound = |name| self.vmlinux.symbols().address(name);
+        let range = bound("__entry_text_start").zip(bound("__entry_text_end"));
+        range.is_some_and(|(start, end)| (start..end).contains(&self.link_address(pc)))
+    }
+
     /// Whether `pc` is code: of the image, of a module, or of an executable mapping that the kernel generated.
     pub(crate) fn is_text(&self, memory: &AddressSpace<'_>, pc: VirtAddr) -> bool {
         self.is_image_text(pc) || self.modules.find(pc).is_some() || is_executable(memory, pc)

@@ -1,11 +1,12 @@
-//! Finding a caller without ORC: by DWARF call-frame information, by frame pointer, else by searching the stack.
+//! Finding a caller without ORC: by DWARF call-frame information, by frame pointer, else by searching the stack; and, in
+//! entry code, which has none of these, by the registers that it saved.
 //!
-//! All accept a value only where it points into text just after a call instruction, so that a pushed constant or a
-//! function pointer is not taken for a return address.
+//! A value is taken for a return address only where it points into text just after a call instruction, so that a pushed
+//! constant or a function pointer is not taken for one.
 
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
 
-use crate::{CfiRow, Machine, StackRange, Trust, stack_memory::StackMemory};
+use crate::{CfiRow, Machine, Segment, StackRange, Trust, stack_memory::StackMemory};
 
 /// How many words of a stack whose bounds are not known are searched.
 const UNKNOWN_STACK_WORDS: u64 = 128;
@@ -57,6 +58,46 @@ pub(crate) fn by_frame_pointer<M: Machine + ?Sized>(
     let caller_bp = VirtAddr::new(memory.word(bp).ok()?);
     returns_to(machine, pc).then_some(Caller { pc, sp: next, bp: Some(caller_bp), trust: Trust::FramePointer })
 }
+
+/// Selectors of the kernel's and of user code and stacks (`__KERNEL_CS` and so on, `arch/x86/include/asm/segment.h`).
+/// SS may be 0 where an interrupt found the kernel in 64-bit mode.
+const KERNEL_CODE: u64 = 0x10;
+const KERNEL_STACKS: [u64; 2] = [0x18, 0];
+const USER_CODE: [u64; 2] = [0x33, 0x23];
+const USER_STACK: u64 = 0x2b;
+/// Flags: bit 1 is always set, and there are none from bit 22 on.
+const ALWAYS_SET: u64 = 1 << 1;
+const FLAGS_END: u64 = 1 << 22;
+
+/// Whether these may be registers that the CPU and the entry code saved. Five words have to agree, so nothing else on a
+/// stack looks like it.
+pub(crate) fn are_saved_registers<M: Machine + ?Sized>(machine: &M, registers: &Registers) -> bool {
+    let flags = registers.eflags & ALWAYS_SET != 0 && registers.eflags < FLAGS_END;
+    let kernel = || {
+        registers.cs == KERNEL_CODE
+            && KERNEL_STACKS.contains(&registers.ss)
+            && registers.sp().is_kernel_half()
+            && machine.is_text(registers.pc())
+    };
+    let user = || {
+        USER_CODE.contains(&registers.cs)
+            && registers.ss == USER_STACK
+            && !registers.pc().is_kernel_half()
+            && !registers.sp().is_kernel_half()
+    };
+    flags && (kernel() || user())
+}
+
+/// Whether above `sp` is nothing but the place of the registers of user code: a thread's first function has no caller.
+pub(crate) fn is_at_the_top(stack: Option<StackRange>, sp: VirtAddr) -> bool {
+    stack.filter(|stack| stack.segment == Segment::Task).is_some_and(|stack| {
+        stack.high.checked_sub(sp.get()).is_some_and(|left| left.get() <= PT_REGS_SIZE as u64 + TOP_PADDING)
+    })
+}
+
+/// What a kernel leaves free above the registers of user code, at most (16 with FRED, kernel commit 65c9cc9e2c14), in
+/// bytes.
+const TOP_PADDING: u64 = 16;
 
 /// Searches upwards from `sp` for the first plausible return address, to the end of the stack at most. RBP is kept where
 /// it points further up the same stack: a callee that did not use it left it to its callers.

@@ -47,6 +47,12 @@ pub trait Machine: ReadVirtual {
     /// Whether `pc` lies in the text of the kernel or of a module.
     fn is_text(&self, pc: VirtAddr) -> bool;
 
+    /// Whether `pc` lies in the code that saves registers on the way into the kernel (`.entry.text`). Asked only where no
+    /// table leads to a caller.
+    fn is_entry(&self, _pc: VirtAddr) -> bool {
+        false
+    }
+
     /// The stack that holds `sp`, where it is a known one.
     fn stack(&self, sp: VirtAddr) -> Option<StackRange>;
 }

@@ -94,16 +94,16 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             None if from.exact && !self.machine.is_text(lookup) => Some(OrcEntry::at_function_entry()),
             entry => entry,
         };
-        let Some(entry) = entry else { return self.fall_back(from, stack) };
+        let Some(entry) = entry else { return self.fall_back(from, stack, unwound) };
         match entry.kind {
             Kind::EndOfStack => Ok(Step::Outermost),
-            Kind::Undefined => self.fall_back(from, stack),
+            Kind::Undefined => self.fall_back(from, stack, unwound),
             Kind::Call | Kind::Regs | Kind::PartialRegs => {
                 match self.apply(entry, from, stack, unwound) {
                     Ok(Some(step)) => Ok(step),
                     // The entry needs a register that is not known, or does not lead to code.
-                    Ok(None) => self.fall_back(from, stack),
-                    Err(problem) => self.fall_back(from, stack).map_err(|_| problem),
+                    Ok(None) => self.fall_back(from, stack, unwound),
+                    Err(problem) => self.fall_back(from, stack, unwound).map_err(|_| problem),
                 }
             }
         }
@@ -213,7 +213,28 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         })))
     }
 
-    fn fall_back(&mut self, from: &Cursor, stack: Option<StackRange>) -> Result<Step, Problem> {
+    /// Crosses into interrupted code without a table: entry code has just called a handler, and what is on its stack
+    /// looks like the registers that it saved.
+    fn registers_by_shape(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Option<Step> {
+        if from.exact || !self.machine.is_entry(lookup_pc(from.pc, false)) {
+            return None;
+        }
+        let mut bytes = [0; PT_REGS_SIZE];
+        self.memory.read(from.sp, &mut bytes).ok()?;
+        let registers = Registers::from_pt_regs(&bytes)?;
+        if !fallback::are_saved_registers(self.machine, &registers) {
+            return None;
+        }
+        match self.saved_registers(from, stack, from.sp, true, unwound).ok()?? {
+            Step::Caller(interrupted) => Some(Step::Caller(Cursor { trust: Trust::Scan, ..interrupted })),
+            step => Some(step),
+        }
+    }
+
+    fn fall_back(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
+        if let Some(step) = self.registers_by_shape(from, stack, unwound) {
+            return Ok(step);
+        }
         let Self { machine, memory } = self;
         let by_cfi = machine.cfi(lookup_pc(from.pc, from.exact)).and_then(|row| {
             let caller = fallback::by_cfi(*machine, memory, row, from.sp, from.bp)?;
@@ -222,7 +243,13 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         let caller = by_cfi
             .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, from.sp, from.bp?))
             .or_else(|| fallback::by_scan(*machine, memory, stack, from.sp, from.bp));
-        let Some(caller) = caller else { return Err(Problem::NoCaller { pc: from.pc, sp: from.sp }) };
+        let Some(caller) = caller else {
+            return if fallback::is_at_the_top(stack, from.sp) {
+                Ok(Step::Outermost)
+            } else {
+                Err(Problem::NoCaller { pc: from.pc, sp: from.sp })
+            };
+        };
         Ok(Step::Caller(Cursor {
             pc: caller.pc,
             sp: caller.sp,

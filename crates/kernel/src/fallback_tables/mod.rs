@@ -112,8 +112,20 @@ pub fn vmlinux_from_dump(dump: &Dump) -> Result<Vmlinux, FallbackTablesError> {
     by_vmcoreinfo(dump, info).or_else(|why| by_search(dump).unwrap_or(Err(why)))
 }
 
+/// The kernel's own symbols, at link-time addresses: by what VMCOREINFO says of the image, else by their shape.
+fn symbols_of(dump: &Dump) -> Option<Kallsyms> {
+    let described = dump.vmcoreinfo().and_then(|info| described(dump, info).ok());
+    described.or_else(|| found(dump)).map(|(_, symbols)| symbols)
+}
+
 /// By what VMCOREINFO says of the image.
 fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTablesError> {
+    let (image, symbols) = described(dump, info)?;
+    let own = Own { image, symbols: &symbols, build_id: info.build_id() };
+    Ok(Vmlinux::from_parts(&own.parts()?)?)
+}
+
+fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsyms), FallbackTablesError> {
     let phys_base = info.number("phys_base").ok_or(FallbackTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
     let image = Image {
         memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
@@ -126,13 +138,18 @@ fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTabl
         tables => tables?,
     };
     let symbols = tables.decode(image.kaslr_offset)?;
-    let own = Own { image, symbols: &symbols, build_id: info.build_id() };
-    own.check(info)?;
-    Ok(Vmlinux::from_parts(&own.parts()?)?)
+    image.check(&symbols, info)?;
+    Ok((image, symbols))
 }
 
 /// By the shape of the tables alone; `None` where there are none.
 fn by_search(dump: &Dump) -> Option<Result<Vmlinux, FallbackTablesError>> {
+    let (image, symbols) = found(dump)?;
+    let own = Own { image, symbols: &symbols, build_id: None };
+    Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
+}
+
+fn found(dump: &Dump) -> Option<(Image<'_>, Kallsyms)> {
     let chunks = frames::chunks(dump, MAX_PAGES);
     let image_and_symbols = |found: Found| {
         if let ValueKind::PlaceRelative { place } = found.tables.kind {
@@ -143,8 +160,7 @@ fn by_search(dump: &Dump) -> Option<Result<Vmlinux, FallbackTablesError>> {
     };
     let (image, symbols) = dump.pass(|| scan::find(dump, &chunks).find_map(image_and_symbols))?;
     let symbols = symbols.moved_back(image.kaslr_offset);
-    let own = Own { image, symbols: &symbols, build_id: None };
-    Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
+    Some((image, symbols))
 }
 
 /// The kernel image in memory.
@@ -264,6 +280,16 @@ impl<'a> Image<'a> {
         })
     }
 
+    /// Compares one symbol with what VMCOREINFO says of it: a table that was decoded wrongly would say anything.
+    fn check(&self, symbols: &Kallsyms, info: &Vmcoreinfo) -> Result<(), FallbackTablesError> {
+        let Some(vmcoreinfo) = info.symbol("_stext") else { return Ok(()) };
+        let kallsyms = symbols.address("_stext").map(|address| address.wrapping_add(self.kaslr_offset));
+        if kallsyms == Some(vmcoreinfo) {
+            return Ok(());
+        }
+        Err(FallbackTablesError::Contradiction { kallsyms: kallsyms.unwrap_or_default(), vmcoreinfo })
+    }
+
     /// `len` bytes at the run-time address `address`.
     fn read(&self, what: &'static str, address: VirtAddr, len: u64) -> Result<Vec<u8>, FallbackTablesError> {
         self.memory.read_bytes(address, len).map_err(|source| FallbackTablesError::Read { what, address, source })
@@ -279,16 +305,6 @@ struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// Compares one symbol with what VMCOREINFO says of it: a table that was decoded wrongly would say anything.
-    fn check(&self, info: &Vmcoreinfo) -> Result<(), FallbackTablesError> {
-        let Some(vmcoreinfo) = info.symbol("_stext") else { return Ok(()) };
-        let kallsyms = self.symbol("_stext").map(|address| address.wrapping_add(self.image.kaslr_offset));
-        if kallsyms == Some(vmcoreinfo) {
-            return Ok(());
-        }
-        Err(FallbackTablesError::Contradiction { kallsyms: kallsyms.unwrap_or_default(), vmcoreinfo })
-    }
-
     fn parts(&self) -> Result<ImageParts<'a>, FallbackTablesError> {
         let not_built = |what, option| FallbackTablesError::NotBuilt { what, option };
         if self.symbol("init_task").is_none() {

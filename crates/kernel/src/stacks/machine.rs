@@ -34,6 +34,10 @@ impl Machine for TaskMachine<'_, '_> {
         self.kernel.code().is_text(self.kernel.memory(), pc)
     }
 
+    fn is_entry(&self, pc: VirtAddr) -> bool {
+        self.kernel.code().is_entry(pc)
+    }
+
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
         // A stack's top is the next one's guard page or bottom, so a pointer inside wins over one at the top.
         let inside = self.stacks.iter().find(|stack| stack.low <= sp && sp < stack.high);

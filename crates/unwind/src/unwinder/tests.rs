@@ -18,6 +18,8 @@ struct Fake {
     words: BTreeMap<u64, u64>,
     entries: BTreeMap<u64, OrcEntry>,
     cfi: Option<CfiRow>,
+    /// Where entry code begins in the text.
+    entry_code: Option<u64>,
 }
 
 impl Fake {
@@ -80,6 +82,10 @@ impl Machine for Fake {
 
     fn is_text(&self, pc: VirtAddr) -> bool {
         (TEXT..TEXT + 0x1000).contains(&pc.get())
+    }
+
+    fn is_entry(&self, pc: VirtAddr) -> bool {
+        self.is_text(pc) && self.entry_code.is_some_and(|start| pc.get() >= TEXT + start)
     }
 
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
@@ -237,4 +243,50 @@ proptest::proptest! {
         let unwound = fake.unwind(TEXT + words[0], TASK);
         proptest::prop_assert!(unwound.frames.len() <= MAX_FRAMES);
     }
+}
+
+/// A kernel without tables: a function called by entry code, which saved the registers of another function.
+fn without_tables(cs: u64, ss: u64, flags: u64, rsp: u64) -> Unwound {
+    let registers = TASK + 0x210;
+    let fake = Fake { entry_code: Some(0x800), ..Fake::default() }
+        .word(TASK + 0x208, TEXT + 0x850)
+        .pt_regs(registers, TEXT + 0x123, cs, rsp, 0)
+        .word(registers + 18 * 8, flags)
+        .word(registers + 20 * 8, ss);
+    fake.unwind(TEXT + 0x10, TASK + 0x200)
+}
+
+#[test]
+fn entry_code_without_tables_is_crossed_by_the_registers_that_it_saved() {
+    let unwound = without_tables(0x10, 0x18, 0x246, TASK + 0x400);
+    assert_eq!(pcs(&unwound)[..3], [0x10, 0x850, 0x123]);
+    assert_eq!((unwound.interrupts.len(), unwound.interrupts[0].address), (1, VirtAddr::new(TASK + 0x210)));
+    let interrupted = unwound.frames[2];
+    assert_eq!((interrupted.sp.get(), interrupted.exact, interrupted.trust), (TASK + 0x400, true, Trust::Scan));
+}
+
+#[test]
+fn what_does_not_look_like_saved_registers_is_not_taken_for_them() {
+    for (cs, ss, flags, rsp) in [
+        (0x11, 0x18, 0x246, TASK + 0x400),
+        (0x10, 0x20, 0x246, TASK + 0x400),
+        (0x10, 0x18, 0x244, TASK + 0x400),
+        (0x10, 0x18, 1 << 40 | 0x246, TASK + 0x400),
+        (0x10, 0x18, 0x246, 0x7fff_0000_0000),
+        (0x10, 0x18, 0x246, TASK + 0x100),
+        (0x33, 0x2b, 0x246, 0x7fff_0000_0000),
+    ] {
+        let unwound = without_tables(cs, ss, flags, rsp);
+        assert!(unwound.interrupts.is_empty(), "{cs:#x} {ss:#x} {flags:#x} {rsp:#x}");
+    }
+}
+
+#[test]
+fn above_the_first_function_of_a_thread_is_nothing() {
+    // The registers of user code, all 0 for a kernel thread, are all that is left.
+    let top = TASK + STACK_SIZE - PT_REGS_SIZE as u64;
+    let unwound = Fake::default().unwind(TEXT + 0x10, top);
+    assert_eq!((pcs(&unwound), unwound.end, unwound.problem), (vec![0x10], End::Outermost, None));
+    let unwound = Fake::default().unwind(TEXT + 0x10, top - 0x100);
+    assert_eq!(unwound.end, End::Truncated);
 }

@@ -67,8 +67,10 @@ pub(crate) enum Format {
     Text,
     /// For programs: one object, described by `vmcore-thp schema COMMAND`
     Json,
-    /// A page to pass on, complete in one file; only of `analyze`
+    /// A page to pass on, complete in one file; only of `analyze` and `triage`
     Html,
+    /// For spreadsheets; only of `triage export`
+    Csv,
 }
 
 /// When to use colours.
@@ -87,6 +89,8 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Say what hung the machine, and prove it
     Analyze(Analyze),
+    /// Judge many dumps, each in a process of its own, and group them by what crashed them
+    Triage(Triage),
     /// Show stacks, by default of what every CPU was running
     Bt(Bt),
     /// List all tasks
@@ -254,6 +258,61 @@ pub(crate) struct Analyze {
     /// How long a task must have had its CPU to count as spinning, and another must have waited to count as starved
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     pub(crate) spin_threshold: Nanoseconds,
+}
+
+/// Which dumps to judge, and how.
+///
+/// Exit status: 1 if any dump has a problem; 2 if none could be judged; 3 if some could not; else 0.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Triage {
+    #[command(subcommand)]
+    pub(crate) action: Option<TriageAction>,
+    /// Dumps, logs, directories of them as kdump leaves them, or quoted patterns
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also what FILE lists: a dump and perhaps its vmlinux a line, or JSON lines; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreOption,
+    /// Dumps at a time [default: as many as CPUs and memory allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Memory for all dumps at a time; each may need --max-memory [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) memory: Option<u64>,
+    /// Judge again what could not be judged before; --force does so with everything
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Write verdict.txt and verdict.json beside each dump
+    #[arg(long)]
+    pub(crate) beside: bool,
+    /// Run `sh -c COMMAND` for each group that is new in the store and has a problem; it is told in `VMCORE_THP_*` variables
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) notify_command: Option<String>,
+    /// Write metrics of the store to FILE, for Prometheus' node exporter
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) search: Search,
+}
+
+/// Where rows are kept.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreOption {
+    /// Keep rows in FILE, an SQLite database [default: vmcore-thp/triage.db in the user's directory of state]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// What to do with a store of rows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriageAction {
+    /// Show the groups of all dumps in the store: text, --format html or json (one line a dump)
+    Report(StoreOption),
+    /// Write all rows for other tools: --format csv, or json (one line a dump)
+    Export(StoreOption),
 }
 
 /// How to print the kernel log.

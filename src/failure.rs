@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use vmcore_dump as dump;
 use vmcore_kernel::KernelError;
 use vmcore_report::Sanitized;
+use vmcore_triage::TriageError;
 
 use crate::status::Status;
 
@@ -92,5 +93,11 @@ impl From<vmcore_debuginfo::ProfileError> for Failure {
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         Self::new(&error).hint(error.hint())
+    }
+}
+
+impl From<TriageError> for Failure {
+    fn from(error: TriageError) -> Self {
+        Self::new(&error).maybe_hint(error.hint())
     }
 }

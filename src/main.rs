@@ -11,6 +11,7 @@ mod failure;
 mod logging;
 mod minimal;
 mod output;
+mod pile_view;
 mod progress;
 mod session;
 mod status;

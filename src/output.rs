@@ -45,6 +45,21 @@ impl Output {
         Ok(Self { format: format(options), theme, target })
     }
 
+    /// The form that was asked for.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether it goes to standard output.
+    pub(crate) const fn is_stdout(&self) -> bool {
+        matches!(self.target, Target::Stdout)
+    }
+
+    /// The colours of text.
+    pub(crate) const fn theme(&self) -> Theme {
+        self.theme
+    }
+
     /// For output that is not text: a terminal is refused.
     pub(crate) fn for_binary(self) -> Result<Self, Failure> {
         if matches!(self.target, Target::Stdout) && io::stdout().is_terminal() {
@@ -67,9 +82,10 @@ impl Output {
             Format::Text => self.write_with(|out| report.write_text(out, &theme)),
             Format::Json => self.write_with(|out| write_json(report, out)),
             Format::Html => {
-                let page = report.page().ok_or_else(no_page)?;
+                let page = report.page().ok_or_else(|| no_form("HTML"))?;
                 self.write_with(|out| out.write_all(page.as_bytes()))
             }
+            Format::Csv => Err(no_form("CSV")),
         }
     }
 
@@ -111,14 +127,15 @@ fn format(options: &Global) -> Format {
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Format::Html),
             "json" => Some(Format::Json),
+            "csv" => Some(Format::Csv),
             _ => None,
         }
     };
     options.format.or_else(by_name).unwrap_or(Format::Text)
 }
 
-fn no_page() -> Failure {
-    Failure::new("this command has no HTML form").hint("use --format text or json")
+pub(crate) fn no_form(name: &str) -> Failure {
+    Failure::new(format_args!("this command has no {name} form")).hint("use --format text or json")
 }
 
 fn directory(path: &Path) -> &Path {

@@ -11,6 +11,7 @@ mod machine;
 mod profile;
 mod synth;
 mod tooling;
+mod triage;
 mod vtop;
 
 use clap::CommandFactory;
@@ -28,7 +29,10 @@ use crate::status::Status;
 pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
     let cli = &parsed.cli;
     logging::start(cli.global.verbose);
-    bounds::set(&cli.global)?;
+    // Of `triage` the bounds are each dump's.
+    if !matches!(cli.command, Command::Triage(_)) {
+        bounds::set(&cli.global)?;
+    }
     let context = Context::new(&cli.global);
     parsed.note.iter().for_each(|note| context.note(note));
     dispatch(cli, &context)
@@ -43,6 +47,7 @@ fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
     let output = Output::new(&cli.global)?;
     match &cli.command {
         Command::Analyze(arguments) => analyze::run(arguments, context, output),
+        Command::Triage(arguments) => triage::run(arguments, &cli.global, context, output),
         Command::Bt(arguments) => bt::run(arguments, context, output),
         Command::Ps(input) => lists::ps(input, context, output),
         Command::Runq(input) => lists::runq(input, context, output),

@@ -8,6 +8,7 @@ mod distill;
 mod files;
 mod output;
 mod tooling;
+mod triage;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -38,6 +38,7 @@ pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine};
 pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
 pub use judge::{Options, judge};
+pub use known_issues::release_has_bug;
 pub use log_alone::by_log_alone;
 pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,

@@ -6,7 +6,6 @@
 mod decoder;
 mod sparse;
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use crate::OpenError;
 use crate::mmap::Mapping;
 use crate::warnings::Warnings;
 
+pub(crate) use self::decoder::open as open_stream;
 use self::sparse::SparseFile;
 
 /// Bytes unpacked at a time, and between two reports.
@@ -166,9 +166,6 @@ fn fill(stream: &mut dyn Read, chunk: &mut [u8]) -> (usize, io::Result<bool>) {
         }
     }
 }
-
-/// What the decoders read from.
-type Input = BufReader<File>;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use vmcore_memory::FileOffset;
 
-pub(crate) use self::header::SIGNATURE;
+pub(crate) use self::header::{SIGNATURE, identity};
 pub(crate) use self::memory::KdumpMemory;
 
 use self::header::Header;

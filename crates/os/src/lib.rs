@@ -10,10 +10,12 @@ mod bus;
 mod ending;
 mod heap;
 mod mapping;
+mod memory;
 mod unfinished;
 
 pub use bus::explain_lost_mappings;
 pub use ending::end;
 pub use heap::BoundedHeap;
 pub use mapping::{Access, FileKind, Mapping};
+pub use memory::physical_memory;
 pub use unfinished::{UnfinishedFile, remove_unfinished_on_signals};

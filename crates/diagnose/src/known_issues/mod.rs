@@ -54,6 +54,13 @@ pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&Co
     })
 }
 
+/// Whether kernels of this release have the known bug behind a verdict, by the release alone; `None` where it does not
+/// tell, or no bug is known.
+#[must_use]
+pub fn release_has_bug(verdict: &str, release: &str) -> Option<bool> {
+    by_release(find(verdict)?, &Release::parse(release)?).map(|(has_bug, _)| has_bug)
+}
+
 /// What helps against what a verdict names, most effective first.
 pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
     let Some(issue) = find(verdict) else { return next_steps(verdict) };

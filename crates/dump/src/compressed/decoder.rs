@@ -1,13 +1,13 @@
 //! One reader of unpacked bytes for each way of compressing a file.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::{Compression, Input};
+use super::Compression;
 
 /// KiB that unpacking xz may use: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 512 << 10;
@@ -15,7 +15,7 @@ const XZ_MEMORY: u32 = 512 << 10;
 const ZSTD_WINDOW: u64 = 512 << 20;
 
 /// The unpacked bytes of `input`, all streams of it one after the other.
-pub(super) fn open(compression: Compression, input: Input) -> Box<dyn Read> {
+pub(crate) fn open<R: Read + 'static>(compression: Compression, input: BufReader<R>) -> Box<dyn Read> {
     match compression {
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY)),
@@ -24,12 +24,12 @@ pub(super) fn open(compression: Compression, input: Input) -> Box<dyn Read> {
 }
 
 /// A zstd file is frames in a row, as `pzstd` and `cat` make them; some are to be skipped.
-struct ZstdFrames {
-    input: Input,
+struct ZstdFrames<R> {
+    input: BufReader<R>,
     frame: Option<FrameDecoder>,
 }
 
-impl ZstdFrames {
+impl<R: Read> ZstdFrames<R> {
     /// Begins the next frame; `None` after one to be skipped.
     fn next_frame(&mut self) -> io::Result<Option<FrameDecoder>> {
         let mut frame = FrameDecoder::new();
@@ -45,7 +45,7 @@ impl ZstdFrames {
     }
 }
 
-impl Read for ZstdFrames {
+impl<R: Read> Read for ZstdFrames<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);

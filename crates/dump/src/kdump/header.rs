@@ -113,7 +113,7 @@ impl Header {
         let bits = frames.min(one_len * 8);
         let memory = Bitmap { offset: bitmap_at, bits };
         Ok(Self {
-            identity: main.get(8..424).ok_or_else(truncated)?.to_vec(),
+            identity: identity(&main).ok_or_else(truncated)?.to_vec(),
             has_system_name: main.get(12).is_some_and(|&first| first != 0),
             incomplete: status & STATUS_INCOMPLETE != 0,
             dump_level: if version >= 1 { Some(le_u32(&sub, 8).ok_or_else(truncated)?) } else { None },
@@ -133,6 +133,11 @@ impl Header {
             None => 0..self.dumped.bits,
         }
     }
+}
+
+/// What is the same in all parts of a split dump, of the first bytes of one.
+pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
+    head.get(8..424)
 }
 
 /// The machine that `utsname.machine` names, if it is not x86-64. An empty name says nothing.

@@ -1,0 +1,116 @@
+//! What a file is, by a few of its first bytes: for whoever sorts many files before any of them is opened.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use vmcore_memory::{PAGE_SIZE, le_u16, le_u32};
+
+use crate::compressed::{Compression, open_stream};
+use crate::kdump;
+use crate::sniff::{Detected, Lookalike, SNIFF_LEN, detect};
+
+/// Bytes that are looked at, after unpacking: both headers of a kdump-compressed dump.
+const GLANCE_LEN: u64 = 2 * PAGE_SIZE;
+/// `e_type`, in every ELF header.
+const ELF_TYPE_AT: usize = 16;
+/// `struct kdump_sub_header.split`.
+const SPLIT_AT: usize = PAGE_SIZE as usize + 12;
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Glance {
+    /// A dump that is complete in one file, as far as its first bytes tell.
+    Dump,
+    /// One of the files that `makedumpfile --split` writes. Those of one dump have equal bytes here.
+    Part(Vec<u8>),
+    /// An ELF file that is no core: a vmlinux, a module, a profile.
+    Program,
+    /// Readable text.
+    Text,
+    /// Text that is compressed as a whole.
+    CompressedText,
+    /// A kernel to boot, an image of another format, zeroes, or nothing known.
+    Other,
+}
+
+/// Looks at the first bytes of a file; of one that is compressed as a whole, at those that it was made from.
+///
+/// # Errors
+///
+/// As `open(2)` and `read(2)`.
+pub fn glance(path: &Path) -> io::Result<Glance> {
+    let mut head = Vec::new();
+    File::open(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
+    let Some(compression) = Compression::detect(&head) else { return Ok(of(&head)) };
+    // What cannot be unpacked may still be a dump, and says so when it is opened.
+    let unpacked = unpack_head(path, compression).unwrap_or_default();
+    Ok(match of(&unpacked) {
+        Glance::Text => Glance::CompressedText,
+        _ if unpacked.is_empty() => Glance::Dump,
+        other => other,
+    })
+}
+
+fn unpack_head(path: &Path, compression: Compression) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let input: Box<dyn Read> = Box::new(File::open(path)?);
+    open_stream(compression, BufReader::new(input)).take(GLANCE_LEN).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn of(head: &[u8]) -> Glance {
+    match detect(head.get(..SNIFF_LEN).unwrap_or(head)) {
+        Detected::Elf if le_u16(head, ELF_TYPE_AT) == Some(object::elf::ET_CORE.0) => Glance::Dump,
+        Detected::Elf => Glance::Program,
+        Detected::Kdump => match (le_u32(head, SPLIT_AT), kdump::identity(head)) {
+            (Some(1..), Some(identity)) => Glance::Part(identity.to_vec()),
+            _ => Glance::Dump,
+        },
+        Detected::Flattened => Glance::Dump,
+        Detected::Other(Lookalike::Text) => Glance::Text,
+        Detected::Other(_) => Glance::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn kdump(split: u8) -> Vec<u8> {
+        let mut bytes = vec![0; GLANCE_LEN as usize];
+        bytes[..9].copy_from_slice(b"KDUMP   \x06");
+        bytes[SPLIT_AT] = split;
+        bytes
+    }
+
+    #[test]
+    fn dumps_parts_programs_and_text() {
+        let elf = |kind: u8| [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".as_slice(), &[kind, 0]].concat();
+        assert_eq!((of(&elf(4)), of(&elf(2)), of(b"\x7fELF")), (Glance::Dump, Glance::Program, Glance::Program));
+        assert_eq!(of(&kdump(0)), Glance::Dump);
+        assert!(matches!(of(&kdump(1)), Glance::Part(identity) if identity.len() > 400));
+        assert_eq!((of(b"[    1.5] text\n"), of(&[0; 99]), of(b"")), (Glance::Text, Glance::Other, Glance::Other));
+    }
+
+    #[test]
+    fn compressed_files_are_what_is_in_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            let path = directory.path().join(name);
+            std::fs::write(&path, encoder.finish().unwrap()).unwrap();
+            glance(&path).unwrap()
+        };
+        assert_eq!(file("a", &kdump(0)), Glance::Dump);
+        assert_eq!(file("b", b"[    1.0] Linux version\n"), Glance::CompressedText);
+        assert_eq!(file("c", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0"), Glance::Program);
+        let path = directory.path().join("d");
+        std::fs::write(&path, b"\x1f\x8bnonsense").unwrap();
+        assert_eq!(glance(&path).unwrap(), Glance::Dump);
+    }
+}

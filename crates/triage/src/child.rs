@@ -1,0 +1,268 @@
+//! One dump analyzed in a process of its own, which may crash, hang or eat memory without harm to anything else.
+
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::document::Document;
+use crate::input::{Item, ItemKind};
+use crate::row::{Failure, FailureKind};
+
+/// How long the process has to end itself after its time is up, before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// Bytes of a document that are read: ten times what the largest has.
+const MAX_DOCUMENT: u64 = 256 << 20;
+/// Bytes of messages that are read.
+const MAX_MESSAGES: u64 = 64 << 10;
+/// How often it is looked whether the process has ended: at first often, as most need few milliseconds.
+const POLL: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(20)];
+/// The status of the program when it could not run.
+const CANNOT_RUN: i32 = 2;
+
+/// The program that analyzes one dump, and how.
+#[derive(Clone, Debug)]
+pub struct Analyzer {
+    /// The program: this one.
+    pub program: PathBuf,
+    /// Arguments of `analyze`, besides the dump.
+    pub arguments: Vec<String>,
+    /// For how long one dump may take.
+    pub timeout: Duration,
+    /// How much memory one dump may need, in bytes.
+    pub max_memory: u64,
+}
+
+/// How the analysis of one dump or log ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With a document.
+    Document {
+        /// Its text.
+        text: String,
+        /// What it says.
+        value: Value,
+    },
+    /// Without.
+    Failed(Failure),
+}
+
+impl Analyzer {
+    /// Analyzes a dump, or judges a log.
+    #[must_use]
+    pub fn run(&self, item: &Item) -> Ended {
+        let mut command = Command::new(&self.program);
+        match item.kind {
+            ItemKind::Dump => {
+                command.arg("analyze").args(&self.arguments);
+                for part in &item.parts {
+                    command.arg("--part").arg(part);
+                }
+                // What SUSE leaves beside a dump is found there, by its build-id.
+                let beside = item.path.parent().filter(|directory| !directory.as_os_str().is_empty());
+                command.arg("--debug-dir").arg(beside.unwrap_or(Path::new(".")));
+            }
+            ItemKind::Log => {
+                command.arg("log");
+            }
+        }
+        command.args(["--format", "json", "--color", "never", "--threads", "1"]);
+        command.arg("--timeout").arg(format!("{}ms", self.timeout.as_millis()));
+        command.arg("--max-memory").arg(self.max_memory.to_string());
+        command.arg("--").arg(&item.path).args(&item.vmlinux);
+        self.end(command)
+    }
+
+    fn end(&self, mut command: Command) -> Ended {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                return failed(FailureKind::Broken, format!("cannot start {}: {error}", self.program.display()));
+            }
+        };
+        let (document, messages) = (child.stdout.take(), child.stderr.take());
+        let (status, document, messages) = thread::scope(|scope| {
+            let document = scope.spawn(|| read(document, MAX_DOCUMENT));
+            let messages = scope.spawn(|| read(messages, MAX_MESSAGES));
+            let status = wait(&mut child, self.timeout + GRACE);
+            (status, document.join().unwrap_or_default(), messages.join().unwrap_or_default())
+        });
+        let messages = String::from_utf8_lossy(&messages).into_owned();
+        match status {
+            Waited::Ended(status) => self.judge(status, document, &messages),
+            Waited::Killed => failed(
+                FailureKind::Timeout,
+                format!("it was killed: it did not end within {} s", (self.timeout + GRACE).as_secs_f64()),
+            ),
+            Waited::Lost(error) => failed(FailureKind::Broken, format!("cannot wait for the process: {error}")),
+        }
+    }
+
+    fn judge(&self, status: ExitStatus, document: Vec<u8>, messages: &str) -> Ended {
+        if let Some(signal) = status.signal() {
+            let said = last_message(messages).map(|said| format!("; it said: {said}")).unwrap_or_default();
+            return failed(FailureKind::Signal, format!("it ended by signal {}{said}", signal_name(signal)));
+        }
+        let text = String::from_utf8_lossy(&document).into_owned();
+        let value = serde_json::from_str::<Value>(&text).ok().filter(|value| Document(value).is_document());
+        match (status.code(), value) {
+            (Some(CANNOT_RUN) | None, _) => self.refused(messages),
+            (Some(_), Some(value)) => Ended::Document { text, value },
+            // Status 3 without a document: the dump does not have what is needed to begin.
+            (Some(_), None) if text.trim().is_empty() => self.refused(messages),
+            (Some(code), None) => {
+                failed(FailureKind::Broken, format!("status {code}, and what it wrote is no document"))
+            }
+        }
+    }
+
+    fn refused(&self, messages: &str) -> Ended {
+        let said = error_of(messages);
+        // The program's own words for these two: `bounds.rs` and `heap.rs`.
+        let kind = if said.contains("--timeout") {
+            FailureKind::Timeout
+        } else if said.contains("--max-memory") {
+            FailureKind::Memory
+        } else {
+            FailureKind::Refused
+        };
+        failed(kind, said)
+    }
+}
+
+fn failed(kind: FailureKind, message: String) -> Ended {
+    Ended::Failed(Failure { kind, message })
+}
+
+/// The line that says what went wrong, without what to do about it.
+fn error_of(messages: &str) -> String {
+    let error = messages.lines().find_map(|line| line.strip_prefix("error: "));
+    let error = error.map(str::to_owned).or_else(|| last_message(messages));
+    error.unwrap_or_else(|| "it ended without a word".to_owned())
+}
+
+fn last_message(messages: &str) -> Option<String> {
+    let is_message =
+        |line: &&str| !line.trim().is_empty() && !line.starts_with("hint: ") && !line.starts_with("note: run with");
+    // The first line of a panic says where; the last line of other ends says why.
+    let panic = messages.lines().position(|line| line.starts_with("thread '"));
+    let line = match panic {
+        Some(at) => messages.lines().skip(at).take(2).collect::<Vec<_>>().join(" "),
+        None => messages.lines().rfind(is_message)?.to_owned(),
+    };
+    Some(line)
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL, as the kernel's OOM killer sends it",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => return signal.to_string(),
+    };
+    format!("{signal} ({name})")
+}
+
+fn read(pipe: Option<impl Read>, limit: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What cannot be read is missed in what is made of the rest.
+        let _ = pipe.by_ref().take(limit).read_to_end(&mut bytes);
+        // Whoever writes more than that shall not wait for somebody to read it.
+        let _ = io::copy(&mut pipe, &mut io::sink());
+    }
+    bytes
+}
+
+/// What became of a process.
+pub(crate) enum Waited {
+    Ended(ExitStatus),
+    Killed,
+    Lost(io::Error),
+}
+
+/// Waits for a process, and kills it when its time is up.
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Waited {
+    let start = Instant::now();
+    let [mut pause, longest] = POLL;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Waited::Ended(status),
+            Ok(None) if start.elapsed() >= limit => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Waited::Killed;
+            }
+            Ok(None) => thread::sleep(pause),
+            Err(error) => return Waited::Lost(error),
+        }
+        pause = (pause * 5 / 4).min(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn analyzer(timeout: Duration) -> Analyzer {
+        Analyzer { program: "/bin/sh".into(), arguments: Vec::new(), timeout, max_memory: 1 << 30 }
+    }
+
+    /// What comes of a process that runs this script.
+    fn ended(script: &str) -> Result<String, (FailureKind, String)> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        match analyzer(Duration::from_millis(50)).end(command) {
+            Ended::Document { text, .. } => Ok(text),
+            Ended::Failed(failure) => Err((failure.kind, failure.message)),
+        }
+    }
+
+    #[test]
+    fn documents_are_taken_with_any_verdict() {
+        let document = "{\"verdict\":{\"confidence\":\"none\"}}";
+        for status in [0, 1, 3] {
+            assert_eq!(ended(&format!("echo '{document}'; exit {status}")), Ok(format!("{document}\n")));
+        }
+    }
+
+    #[test]
+    fn every_other_end_says_why() {
+        let kind = |script: &str| ended(script).unwrap_err();
+        assert_eq!(
+            kind("echo 'error: it is empty' >&2; echo 'hint: x' >&2; exit 2"),
+            (FailureKind::Refused, "it is empty".to_owned())
+        );
+        assert_eq!(kind("echo 'error: the time that --timeout allows' >&2; exit 2").0, FailureKind::Timeout);
+        assert_eq!(kind("echo 'error: more than --max-memory' >&2; exit 2").0, FailureKind::Memory);
+        assert_eq!(
+            kind("echo 'error: not in the dump' >&2; exit 3"),
+            (FailureKind::Refused, "not in the dump".to_owned())
+        );
+        assert_eq!(kind("echo '{}'; exit 0").0, FailureKind::Broken);
+        assert_eq!(kind("exit 0"), (FailureKind::Refused, "it ended without a word".to_owned()));
+        let (signal, said) = kind("echo oh >&2; kill -SEGV $$");
+        assert_eq!((signal, said.as_str()), (FailureKind::Signal, "it ended by signal 11 (SIGSEGV); it said: oh"));
+        assert_eq!(kind("kill -KILL $$").0, FailureKind::Signal);
+        assert_eq!(kind("exec sleep 60").0, FailureKind::Timeout);
+    }
+
+    #[test]
+    fn endless_output_and_a_missing_program_are_failures() {
+        assert!(ended("head -c 300000000 /dev/zero").is_err());
+        let missing = Analyzer { program: "/nowhere".into(), ..analyzer(Duration::from_secs(1)) };
+        assert!(matches!(
+            missing.run(&Item::log("x".into())),
+            Ended::Failed(Failure { kind: FailureKind::Broken, .. })
+        ));
+    }
+}

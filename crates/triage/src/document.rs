@@ -1,0 +1,156 @@
+//! Reads what `analyze` and `log` write as JSON: the one place that knows those fields.
+//!
+//! It takes a document as it comes. A field that is missing, null or of another type is unknown, so that rows of older
+//! and newer versions of the program can be read with one reader.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Longest text that is taken over into a row, in bytes.
+const MAX_TEXT: usize = 2000;
+
+/// What a document says, in short. All texts may come from the dump: untrusted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// `uname -r`.
+    pub release: Option<String>,
+    /// The build of the kernel.
+    pub version: Option<String>,
+    /// The kernel's build-id.
+    pub build_id: Option<String>,
+    /// The machine's name.
+    pub nodename: Option<String>,
+    /// The panic's message.
+    pub panic: Option<String>,
+    /// The CPU that panicked.
+    pub panic_cpu: Option<u64>,
+    /// The task that panicked.
+    pub panic_pid: Option<i64>,
+    /// The verdict's issue.
+    pub issue: Option<String>,
+    /// The verdict's confidence.
+    pub confidence: Option<String>,
+    /// The verdict in one sentence.
+    pub text: Option<String>,
+    /// The known bug behind it.
+    pub known_issue: Option<String>,
+    /// Whether this kernel has that bug: `yes`, `no` or `unknown`.
+    pub in_this_kernel: Option<String>,
+    /// What to do first, with the exact command where there is one.
+    pub remedy: Option<String>,
+    /// Things that could not be read.
+    pub unknown: usize,
+    /// Whether the dump is known to be incomplete.
+    pub incomplete: bool,
+}
+
+/// A document with what is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Document<'d>(pub(crate) &'d Value);
+
+/// One real frame of a stack, innermost first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'d> {
+    pub(crate) symbol: &'d str,
+}
+
+impl<'d> Document<'d> {
+    fn at(self, pointer: &str) -> Option<&'d Value> {
+        self.0.pointer(pointer).filter(|value| !value.is_null())
+    }
+
+    fn text(self, pointer: &str) -> Option<String> {
+        let text = self.at(pointer)?.as_str()?;
+        Some(text.chars().take(MAX_TEXT).collect())
+    }
+
+    pub(crate) fn raw(self, pointer: &str) -> String {
+        self.at(pointer).map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn array(self, pointer: &str) -> impl Iterator<Item = Document<'d>> + use<'d> {
+        self.at(pointer).and_then(Value::as_array).into_iter().flatten().map(Document)
+    }
+
+    /// Whether it can be a document at all.
+    pub(crate) fn is_document(self) -> bool {
+        self.at("/verdict/confidence").is_some()
+    }
+
+    pub(crate) fn summary(self) -> Summary {
+        Summary {
+            release: self.text("/kernel/release"),
+            version: self.text("/kernel/version"),
+            build_id: self.text("/kernel/build_id"),
+            nodename: self
+                .text("/kernel/nodename")
+                .filter(|name| !["", "(none)", "localhost"].contains(&name.as_str())),
+            panic: self.text("/panic/message"),
+            panic_cpu: self.at("/panic/cpu").and_then(Value::as_u64),
+            panic_pid: self.at("/panic/pid").and_then(Value::as_i64),
+            issue: self.text("/verdict/issue").or_else(|| self.text("/verdict/issue/id")),
+            confidence: self.text("/verdict/confidence"),
+            text: self.text("/verdict/summary"),
+            known_issue: self.text("/known_issue/id"),
+            in_this_kernel: self.text("/known_issue/in_this_kernel"),
+            remedy: self.array("/remedy").next().and_then(Document::remedy),
+            unknown: self.array("/unknown").count(),
+            incomplete: self.at("/dump/incomplete").and_then(Value::as_bool).unwrap_or(false),
+        }
+    }
+
+    fn remedy(self) -> Option<String> {
+        let action = self.text("/action")?;
+        Some(match self.text("/command") {
+            Some(command) => format!("{action}: {command}"),
+            None => action,
+        })
+    }
+
+    /// When it crashed, in seconds since 1970, where the document says.
+    pub(crate) fn crashed(self) -> Option<i64> {
+        self.at("/panic/unix_seconds").and_then(Value::as_i64).filter(|&seconds| seconds > 0)
+    }
+
+    /// The edges of the gravest shape in their order, else all edges: who waits, how, for whom.
+    pub(crate) fn edges(self) -> (Option<String>, Vec<(&'d str, &'d str, &'d str)>) {
+        let all: Vec<_> = self.array("/edges").filter_map(Document::edge).collect();
+        let Some(shape) = self.array("/shapes").next() else { return (None, all) };
+        let of_shape = shape.array("/edges").filter_map(|position| position.0.as_u64());
+        let of_shape = of_shape.filter_map(|at| all.get(usize::try_from(at).ok()?).copied()).collect();
+        (shape.text("/kind"), of_shape)
+    }
+
+    fn edge(self) -> Option<(&'d str, &'d str, &'d str)> {
+        let text = |name| self.0.get(name).and_then(Value::as_str);
+        Some((text("from")?, text("kind")?, text("to")?))
+    }
+
+    /// The frames of the stack of the task with this thread id; of an idle task, that on this CPU.
+    pub(crate) fn stack(self, pid: i64, cpu: Option<u64>) -> Vec<Frame<'d>> {
+        let is_it = |stack: &Document<'d>| {
+            let number = |name| stack.0.get(name).and_then(Value::as_i64);
+            number("pid") == Some(pid) && (pid != 0 || cpu.is_none() || number("cpu") == cpu.map(u64::cast_signed))
+        };
+        self.array("/stacks").find(is_it).map(Document::frames).unwrap_or_default()
+    }
+
+    /// The frames of what a log tells of one CPU: the first that it is about.
+    pub(crate) fn log_stack(self, cpu: Option<u64>) -> Vec<Frame<'d>> {
+        let reports: Vec<_> = self.array("/cpus").filter(|report| report.array("/frames").next().is_some()).collect();
+        let of_cpu = reports.iter().find(|report| cpu.is_some() && report.0.get("cpu").and_then(Value::as_u64) == cpu);
+        of_cpu.or_else(|| reports.first()).map(|report| report.frames()).unwrap_or_default()
+    }
+
+    fn frames(self) -> Vec<Frame<'d>> {
+        let symbol = |frame: Document<'d>| frame.0.get("symbol").and_then(Value::as_str);
+        self.array("/frames").filter_map(|frame| Some(Frame { symbol: symbol(frame)? })).collect()
+    }
+
+    /// The addresses of all `struct task_struct` that it names: with KASLR and a machine's history, no two crashes have
+    /// the same.
+    pub(crate) fn tasks(self) -> Vec<&'d str> {
+        let task = |stack: Document<'d>| stack.0.get("task").and_then(Value::as_str);
+        self.array("/stacks").filter_map(task).collect()
+    }
+}

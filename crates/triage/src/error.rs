@@ -1,0 +1,78 @@
+//! Why a triage could not go on. What goes wrong with one dump is no error: it is in that dump's row.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a triage could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TriageError {
+    /// A path that was named is not there, or cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Input {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A line of a manifest makes no sense.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pattern makes no sense.
+    #[error("the pattern {pattern} makes no sense: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store cannot be used.
+    #[error("the store {}: {cause}", path.display())]
+    Store {
+        /// The store's file.
+        path: PathBuf,
+        /// What SQLite says.
+        cause: rusqlite::Error,
+    },
+    /// The store was written by a newer version of the program.
+    #[error("the store {} has schema {found}, and this program knows {known}", path.display())]
+    NewerStore {
+        /// The store's file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that is known.
+        known: i64,
+    },
+    /// A file or directory beside the store, or of a report, cannot be written.
+    #[error("cannot write {}: {cause}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl TriageError {
+    /// What the user could do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Manifest { .. } => Some(
+                "a line names a dump and perhaps its vmlinux, with a tab or spaces between, or is {\"vmcore\": …, \"vmlinux\": …}",
+            ),
+            Self::Pattern { .. } => Some("`*`, `?`, `**` and `[...]` are understood; quote the pattern for the shell"),
+            Self::Store { .. } => Some("name another one with --store; a store must be on a local file system"),
+            Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
+            Self::Input { .. } | Self::Output { .. } => None,
+        }
+    }
+}

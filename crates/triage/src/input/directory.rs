@@ -1,0 +1,126 @@
+//! What a directory holds, and those in it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
+use std::path::{Path, PathBuf};
+
+use vmcore_dump::{Glance, glance};
+
+use super::{Item, Skipped};
+
+/// Directories in each other. Collections have two or three.
+const MAX_DEPTH: usize = 16;
+/// The log of the kernel that wrote the dump, not of the one that crashed.
+const LOG_OF_THE_WRITER: &str = "kexec-dmesg.log";
+/// How the names end of what is written beside dumps; they quote the log.
+const OWN: [&str; 2] = ["verdict.txt", "verdict.json"];
+
+/// The dumps and logs in a directory and below, by path, and what was passed over.
+pub(super) fn items(root: &Path) -> (Vec<Item>, Vec<Skipped>) {
+    let mut found = Vec::new();
+    let mut skipped = Vec::new();
+    walk(root, MAX_DEPTH, &mut found, &mut skipped);
+    (found, skipped)
+}
+
+/// What the files of one directory are.
+#[derive(Default)]
+struct Contents {
+    dumps: Vec<PathBuf>,
+    parts: BTreeMap<Vec<u8>, Vec<PathBuf>>,
+    logs: Vec<PathBuf>,
+}
+
+fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec<Skipped>) {
+    let mut skip = |path: &Path, reason: String| skipped.push(Skipped { path: path.to_owned(), reason });
+    let mut entries: Vec<DirEntry> = match fs::read_dir(directory) {
+        Ok(entries) => entries.flatten().collect(),
+        Err(error) => return skip(directory, error.to_string()),
+    };
+    entries.sort_by_key(DirEntry::file_name);
+    let mut contents = Contents::default();
+    let mut directories = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        // Of the entry itself: a link is neither.
+        let Ok(kind) = entry.file_type() else { continue };
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if kind.is_dir() && !name.starts_with('.') {
+            directories.push(path);
+        } else if kind.is_symlink() {
+            skip(&path, "it is a link".to_owned());
+        } else if kind.is_file() && !name.starts_with('.') && name != LOG_OF_THE_WRITER && !is_own(&name) {
+            match glance(&path) {
+                Ok(Glance::Dump) => contents.dumps.push(path),
+                Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path),
+                Ok(Glance::Text) if is_kernel_log(&path) => contents.logs.push(path),
+                Ok(Glance::CompressedText) => skip(&path, "a compressed text is not unpacked".to_owned()),
+                // Zeroes, nothing, or whatever a full disk has left: a crash of which nothing else may be known.
+                Ok(_) if looks_meant(&name) => contents.dumps.push(path),
+                Ok(_) => {}
+                Err(error) => skip(&path, error.to_string()),
+            }
+        }
+    }
+    found.extend(contents.items());
+    for path in directories {
+        match depth.checked_sub(1) {
+            Some(depth) => walk(&path, depth, found, skipped),
+            None => skipped.push(Skipped { path, reason: "it is too deep".to_owned() }),
+        }
+    }
+}
+
+impl Contents {
+    fn items(self) -> Vec<Item> {
+        let mut items: Vec<_> = self.dumps.into_iter().map(Item::dump).collect();
+        for mut parts in self.parts.into_values() {
+            let path = parts.remove(0);
+            items.push(Item { parts, ..Item::dump(path) });
+        }
+        items.sort();
+        match items.as_mut_slice() {
+            [] => self.logs.into_iter().map(Item::log).collect(),
+            [only] => {
+                only.log = self.logs.into_iter().next();
+                items
+            }
+            // Which log is of which dump, nothing says.
+            _ => items,
+        }
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    OWN.iter().any(|own| name.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
+
+/// Whether a name promises a dump.
+fn looks_meant(name: &str) -> bool {
+    (name.starts_with("vmcore") && !name.contains("dmesg")) || name.starts_with("dump.")
+}
+
+/// Whether a text has lines that the kernel printed: with a time stamp, or of a panic.
+fn is_kernel_log(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut head));
+    read.is_ok() && head.split(|&byte| byte == b'\n').any(is_kernel_line)
+}
+
+fn is_kernel_line(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    if ["Linux version ", "Kernel panic - ", "watchdog: BUG: "].iter().any(|text| line.contains(text)) {
+        return true;
+    }
+    // `[    1.234567] `, perhaps behind a level or what a serial console's log puts in front.
+    line.match_indices('[').any(|(at, _)| {
+        let stamp = line.get(at + 1..).and_then(|rest| rest.split(']').next()).unwrap_or_default();
+        let parts = stamp.trim_start().split_once('.');
+        parts.is_some_and(|(seconds, micros)| {
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits(seconds) && micros.len() == 6 && digits(micros)
+        })
+    })
+}

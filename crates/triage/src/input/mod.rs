@@ -1,0 +1,189 @@
+//! What is to be analyzed: the dumps and logs in files, directories, patterns and manifests.
+//!
+//! A directory is searched as kdump tools leave theirs, one directory a crash:
+//!
+//! ```text
+//! RHEL, al7      HOST-YYYY-MM-DD-HH:MM:SS/  vmcore, vmcore.flat, vmcore-incomplete, vmcore-dmesg.txt, kexec-dmesg.log
+//! Debian, Ubuntu [HOST-]YYYYMMDDHHMM/       dump.YYYYMMDDHHMM, dmesg.YYYYMMDDHHMM
+//! SUSE           YYYY-MM-DD-HH:MM/          vmcore, vmcore1 .. vmcoreN of a split one, dmesg.txt, README.txt, vmlinux
+//! ```
+//!
+//! What a file is, its bytes tell ([`vmcore_dump::glance`]); only the log of the kernel that *wrote* the dump looks like
+//! one of the kernel that crashed, and is told by its name, `kexec-dmesg.log`. Files of a split dump belong together by
+//! their headers. A log beside a dump is not analyzed unless the dump cannot be. Links are not followed out of a
+//! directory: none is followed at all.
+
+mod directory;
+mod manifest;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vmcore_dump::{Glance, glance};
+
+use crate::TriageError;
+
+/// What to look for and where.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Files, directories and patterns.
+    pub paths: Vec<PathBuf>,
+    /// Files that list dumps.
+    pub manifests: Vec<PathBuf>,
+}
+
+/// Whether something is a dump or a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemKind {
+    /// A dump.
+    Dump,
+    /// The text of a kernel's log.
+    Log,
+}
+
+impl ItemKind {
+    /// Its name in the store and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dump => "dump",
+            Self::Log => "log",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
+        if name == Self::Log.name() { Self::Log } else { Self::Dump }
+    }
+}
+
+/// One thing to analyze.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// The dump, the first file of a split one, or the log.
+    pub path: PathBuf,
+    /// A dump or a log.
+    pub kind: ItemKind,
+    /// The other files of a split dump.
+    pub parts: Vec<PathBuf>,
+    /// The kernel's debug information, where a manifest names it.
+    pub vmlinux: Option<PathBuf>,
+    /// A log of the same crash, for a dump that cannot be analyzed.
+    pub log: Option<PathBuf>,
+}
+
+impl Item {
+    pub(crate) fn dump(path: PathBuf) -> Self {
+        Self { path, kind: ItemKind::Dump, parts: Vec::new(), vmlinux: None, log: None }
+    }
+
+    pub(crate) fn log(path: PathBuf) -> Self {
+        Self { kind: ItemKind::Log, ..Self::dump(path) }
+    }
+
+    /// The files that are its content.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.path).chain(&self.parts)
+    }
+}
+
+/// Something that was passed over, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// What.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// Lists what is to be analyzed, in the order of the paths, each file once; and what was passed over though it may have
+/// been meant.
+///
+/// # Errors
+///
+/// [`TriageError`] where a path that was named is not there, or a manifest or pattern makes no sense. What cannot be read
+/// inside a directory is passed over.
+pub fn find(inputs: &Inputs) -> Result<(Vec<Item>, Vec<Skipped>), TriageError> {
+    let mut found = Found::default();
+    for path in &inputs.paths {
+        if path.symlink_metadata().is_ok() || !is_pattern(path) {
+            found.named(path)?;
+        } else {
+            found.pattern(path)?;
+        }
+    }
+    for manifest in &inputs.manifests {
+        for item in manifest::read(manifest)? {
+            found.push(item);
+        }
+    }
+    Ok((found.items, found.skipped))
+}
+
+#[derive(Default)]
+struct Found {
+    items: Vec<Item>,
+    seen: BTreeSet<PathBuf>,
+    skipped: Vec<Skipped>,
+}
+
+impl Found {
+    fn push(&mut self, item: Item) {
+        // The same file named twice is one item; two names of one file are two, and found to be the same later.
+        let path = fs::canonicalize(&item.path).unwrap_or_else(|_| item.path.clone());
+        if self.seen.insert(path) {
+            self.items.push(item);
+        }
+    }
+
+    fn skip(&mut self, path: &Path, reason: impl ToString) {
+        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_string() });
+    }
+
+    /// A path that the user named: a link is followed here.
+    fn named(&mut self, path: &Path) -> Result<(), TriageError> {
+        let input = |cause| TriageError::Input { path: path.to_owned(), cause };
+        if fs::metadata(path).map_err(input)?.is_dir() {
+            fs::read_dir(path).map_err(input)?;
+            let (items, skipped) = directory::items(path);
+            self.skipped.extend(skipped);
+            for item in items {
+                self.push(item);
+            }
+            return Ok(());
+        }
+        match glance(path).map_err(input)? {
+            // A file that is named is meant: what it is instead of a dump, its row says.
+            Glance::Text => self.push(Item::log(path.to_owned())),
+            _ => self.push(Item::dump(path.to_owned())),
+        }
+        Ok(())
+    }
+
+    fn pattern(&mut self, pattern: &Path) -> Result<(), TriageError> {
+        let text = pattern.to_string_lossy();
+        let wrong = |reason: &str| TriageError::Pattern { pattern: text.to_string(), reason: reason.to_owned() };
+        let mut matched = false;
+        for path in glob::glob(&text).map_err(|error| wrong(error.msg))? {
+            matched = true;
+            match path {
+                Ok(path) => {
+                    if let Err(error) = self.named(&path) {
+                        self.skip(&path, error);
+                    }
+                }
+                Err(error) => self.skip(error.path(), error.error()),
+            }
+        }
+        if matched { Ok(()) } else { Err(wrong("nothing matches it")) }
+    }
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// A directory with these files; `*` stands for a dump and `log` for a log.
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let bytes = match *content {
+            "*" => b"KDUMP   \x06".to_vec(),
+            "log" => b"[    0.000000] Linux version 6.1.0\n".to_vec(),
+            "elf" => b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec(),
+            split if split.starts_with("part") => {
+                let mut bytes = vec![0; 8192];
+                bytes[..9].copy_from_slice(b"KDUMP   \x06");
+                bytes[300..300 + split.len()].copy_from_slice(split.as_bytes());
+                bytes[4096 + 12] = 1;
+                bytes
+            }
+            text => text.as_bytes().to_vec(),
+        };
+        fs::write(path, bytes).unwrap();
+    }
+    directory
+}
+
+fn list(directory: &Path) -> Vec<String> {
+    let (items, _) = find(&Inputs { paths: vec![directory.to_owned()], manifests: Vec::new() }).unwrap();
+    let name = |path: &Path| path.strip_prefix(directory).unwrap().display().to_string();
+    let text = |item: &Item| {
+        let parts: Vec<_> = item.parts.iter().map(|part| format!("+{}", name(part))).collect();
+        let log = item.log.as_deref().map(|log| format!(" ({})", name(log))).unwrap_or_default();
+        format!("{} {}{}{log}", item.kind.name(), name(&item.path), parts.concat())
+    };
+    items.iter().map(text).collect()
+}
+
+#[test]
+fn directories_of_all_distributions() {
+    let pile = tree(&[
+        ("rhel/10.0.0.7-2026-11-28-03:12:45/vmcore", "*"),
+        ("rhel/10.0.0.7-2026-11-28-03:12:45/vmcore-dmesg.txt", "log"),
+        ("rhel/10.0.0.7-2026-11-28-03:12:45/kexec-dmesg.log", "log"),
+        ("rhel/10.0.0.8-2026-11-28-03:12:45/vmcore-dmesg.txt", "log"),
+        ("rhel/10.0.0.8-2026-11-28-03:12:45/kexec-dmesg.log", "log"),
+        ("rhel/10.0.0.9-2026-11-28-03:12:45/vmcore-incomplete", "*"),
+        ("debian/202611280312/dump.202611280312", "*"),
+        ("debian/202611280312/dmesg.202611280312", "log"),
+        ("debian/kexec_cmd", "/sbin/kexec -p --command-line=\"quiet\"\n"),
+        ("suse/2026-11-28-03:12/vmcore1", "part of a"),
+        ("suse/2026-11-28-03:12/vmcore2", "part of a"),
+        ("suse/2026-11-28-03:12/README.txt", "Kernel crashdump\n"),
+        ("suse/2026-11-28-03:12/dmesg.txt", "log"),
+        ("suse/2026-11-28-03:12/vmlinux-6.4.0-default", "elf"),
+    ]);
+    assert_eq!(
+        list(pile.path()),
+        [
+            "dump debian/202611280312/dump.202611280312 (debian/202611280312/dmesg.202611280312)",
+            "dump rhel/10.0.0.7-2026-11-28-03:12:45/vmcore (rhel/10.0.0.7-2026-11-28-03:12:45/vmcore-dmesg.txt)",
+            "log rhel/10.0.0.8-2026-11-28-03:12:45/vmcore-dmesg.txt",
+            "dump rhel/10.0.0.9-2026-11-28-03:12:45/vmcore-incomplete",
+            "dump suse/2026-11-28-03:12/vmcore1+suse/2026-11-28-03:12/vmcore2 (suse/2026-11-28-03:12/dmesg.txt)",
+        ]
+    );
+}
+
+#[test]
+fn parts_of_two_dumps_stay_apart() {
+    let pile = tree(&[("a1", "part of a"), ("a2", "part of a"), ("b1", "part of b"), ("log.txt", "log")]);
+    assert_eq!(list(pile.path()), ["dump a1+a2", "dump b1"]);
+}
+
+#[test]
+fn links_are_not_followed() {
+    let pile = tree(&[("in/vmcore", "*")]);
+    let other = tree(&[("vmcore", "*")]);
+    symlink(other.path(), pile.path().join("out")).unwrap();
+    symlink(other.path().join("vmcore"), pile.path().join("in/link")).unwrap();
+    assert_eq!(list(pile.path()), ["dump in/vmcore"]);
+}
+
+#[test]
+fn patterns_and_manifests() {
+    let pile = tree(&[("a/vmcore", "*"), ("b/vmcore", "*"), ("c d/vmcore", "*"), ("e.txt", "log")]);
+    let at = |name: &str| pile.path().join(name);
+    let manifest = "# a comment\n\na/vmcore vmlinux\r\nc d/vmcore\tvm linux\n{\"vmcore\": \"b/vmcore\", \"vmlinux\": null}\ne.txt\n";
+    fs::write(at("list"), manifest).unwrap();
+    let inputs = Inputs { paths: vec![], manifests: vec![at("list")] };
+    let (items, _) = find(&inputs).unwrap();
+    let vmlinux: Vec<_> = items.iter().map(|item| item.vmlinux.clone()).collect();
+    assert_eq!(vmlinux, [Some(at("vmlinux")), Some(at("vm linux")), None, None]);
+    assert_eq!(items[3].kind, ItemKind::Log);
+
+    let globbed = find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![] }).unwrap().0;
+    assert_eq!(globbed.len(), 2, "{globbed:?}");
+    assert!(find(&Inputs { paths: vec![at("x*")], manifests: vec![] }).is_err());
+    assert!(find(&Inputs { paths: vec![at("x")], manifests: vec![] }).is_err());
+    for wrong in ["{\"vmcore\": 1}", "{", "{\"vmlinux\": \"x\"}"] {
+        fs::write(at("list"), format!("a/vmcore\n{wrong}\n")).unwrap();
+        let error = find(&inputs).unwrap_err().to_string();
+        assert!(error.contains("list, line 2: "), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_should_have_been_a_dump_is_taken_for_one() {
+    let pile = tree(&[
+        ("a/vmcore", "\0\0\0\0"),
+        ("b/vmcore-incomplete", ""),
+        ("c/vmcore-dmesg.txt", ""),
+        ("notes.txt", "no log\n"),
+    ]);
+    assert_eq!(list(pile.path()), ["dump a/vmcore", "dump b/vmcore-incomplete"]);
+}

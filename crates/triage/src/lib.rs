@@ -1,0 +1,41 @@
+//! Triage of many dumps: which of them crashed of the same thing.
+//!
+//! [`find`] lists what is to be analyzed, [`run`] analyzes each in a process of its own and keeps what came of it in a
+//! [`Store`]; [`Pile`] groups what a store holds, and is what reports are written of.
+//!
+//! ```text
+//! paths ── find ── Item ── run: one process each ── Row ── Store ── Pile ── text, HTML, JSON lines, CSV, metrics
+//! ```
+//!
+//! Nothing of a dump is read here beyond its first bytes and those that tell it from other files: what one does to its
+//! reader happens to that process alone.
+
+#![forbid(unsafe_code)]
+
+mod child;
+mod clock;
+mod document;
+mod error;
+mod fingerprint;
+mod identity;
+mod input;
+mod notify;
+mod pile;
+mod place;
+pub mod report;
+mod row;
+mod run;
+mod signature;
+mod store;
+
+pub use child::{Analyzer, Ended};
+pub use clock::{day, now, utc};
+pub use document::Summary;
+pub use error::TriageError;
+pub use input::{Inputs, Item, ItemKind, Skipped, find};
+pub use notify::notify;
+pub use pile::{Affected, Confidence, Group, Pile};
+pub use row::{Failure, FailureKind, Row};
+pub use run::{Event, Options, Outcome, run};
+pub use signature::Signature;
+pub use store::Store;

@@ -1,0 +1,98 @@
+use super::*;
+use crate::document::Summary;
+use crate::input::ItemKind;
+use crate::row::{Failure, FailureKind};
+use crate::signature::Signature;
+
+fn row(key: &str, crash: Option<&str>, exact: &str) -> Row {
+    Row {
+        key: key.to_owned(),
+        tool: "1".to_owned(),
+        kind: ItemKind::Dump,
+        paths: vec![key.to_owned()],
+        size: 100,
+        host: Some(format!("host-{key}")),
+        crashed: Some(1000),
+        finished: 2000,
+        elapsed_ns: 1,
+        failure: None,
+        from_log: false,
+        summary: Summary {
+            release: Some("6.1".to_owned()),
+            confidence: Some("confirmed".to_owned()),
+            ..Summary::default()
+        },
+        signature: Signature { exact: exact.to_owned(), similar: exact.split(' ').next().unwrap().to_owned() },
+        crash: crash.map(str::to_owned),
+    }
+}
+
+fn pile(rows: Vec<Row>) -> Pile {
+    Pile::of(rows, &|issue, release| (issue == "known").then_some(release == "5.10.2"))
+}
+
+#[test]
+fn one_crash_in_many_forms_counts_once_and_the_surest_stands_for_it() {
+    let doubtful = Row {
+        summary: Summary { confidence: Some("probable".to_owned()), ..row("a", None, "x").summary },
+        ..row("a", Some("1"), "x")
+    };
+    let pile = pile(vec![doubtful, row("b", Some("1"), "x"), row("c", Some("2"), "x"), row("d", None, "x")]);
+    let [group] = pile.groups.as_slice() else { panic!("{pile:?}") };
+    assert_eq!((group.rows.as_slice(), group.duplicates.as_slice()), (&[1, 2, 3][..], &[0][..]));
+    assert_eq!((pile.crashes(), pile.duplicates().len()), (3, 1));
+    assert_eq!(group.kernels["6.1"], 3);
+    assert_eq!(pile.exemplar(group).unwrap().key, "b");
+}
+
+#[test]
+fn a_crash_whose_forms_are_judged_differently_still_counts_once() {
+    let log = Row { kind: ItemKind::Log, ..row("a", Some("1"), "x | vaguer") };
+    let pile = pile(vec![log, row("b", Some("1"), "x")]);
+    assert_eq!(pile.crashes(), 1);
+}
+
+#[test]
+fn groups_come_by_size_the_healthy_last_and_the_unjudged_apart() {
+    let healthy = |key| Row {
+        summary: Summary { confidence: Some("none".to_owned()), ..Summary::default() },
+        ..row(key, None, "nothing found")
+    };
+    let failure = Some(Failure { kind: FailureKind::Timeout, message: "late".to_owned() });
+    let failed = Row { failure, summary: Summary::default(), ..row("f", None, "not judged") };
+    let by_log = Row { from_log: true, ..Row { failure: failed.failure.clone(), ..row("g", None, "z") } };
+    let rows = vec![
+        healthy("a"),
+        healthy("b"),
+        healthy("c"),
+        row("d", None, "x"),
+        row("e", None, "y 1"),
+        row("e2", None, "y 1"),
+        row("h", None, "y 2"),
+        failed,
+        by_log,
+    ];
+    let pile = pile(rows);
+    let names: Vec<_> = pile.groups.iter().map(|group| group.signature.as_str()).collect();
+    assert_eq!((names[0], names.last().copied()), ("y 1", Some("nothing found")));
+    assert_eq!(names.len(), 5);
+    assert_eq!(pile.unjudged.len(), 1);
+    assert_eq!(pile.groups[0].like.len(), 1);
+}
+
+#[test]
+fn kernels_with_the_bug_that_did_not_crash_of_it_are_next() {
+    let of = |key, release: &str| {
+        let mut row = row(key, None, key);
+        row.summary.release = Some(release.to_owned());
+        row
+    };
+    let mut known = of("a", "5.10.1");
+    known.summary.known_issue = Some("fix".to_owned());
+    known.summary.issue = Some("known".to_owned());
+    known.summary.in_this_kernel = Some("yes".to_owned());
+    let pile = pile(vec![known, of("b", "5.10.2"), of("c", "6.1")]);
+    let group = pile.groups.iter().find(|group| group.signature == "a").unwrap();
+    assert_eq!(group.next, BTreeSet::from(["5.10.2".to_owned()]));
+    assert!(pile.groups.iter().filter(|group| group.signature != "a").all(|group| group.next.is_empty()));
+}

@@ -1,0 +1,95 @@
+//! What is kept of one dump.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::document::Summary;
+use crate::input::ItemKind;
+use crate::signature::Signature;
+
+/// Why there is no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The analyzer said that it cannot: the file is no dump, damaged, or of another kernel than its vmlinux.
+    Refused,
+    /// It was not finished in time.
+    Timeout,
+    /// It needed more memory than it may.
+    Memory,
+    /// A signal ended it.
+    Signal,
+    /// It could not be started, or its output makes no sense.
+    Broken,
+    /// The file could not be read.
+    Unreadable,
+}
+
+impl FailureKind {
+    /// Its name in the store and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Signal => "signal",
+            Self::Broken => "broken",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
+        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable];
+        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
+    }
+}
+
+/// Why there is no verdict, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// One line. May quote the dump: untrusted.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What is kept of one dump, but for the analyzer's whole document. Texts may come from the dump: untrusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What its content is known by.
+    pub key: String,
+    /// The version of the program that analyzed it.
+    pub tool: String,
+    /// A dump or a log.
+    pub kind: ItemKind,
+    /// Where it was found, every path.
+    pub paths: Vec<String>,
+    /// Bytes.
+    pub size: u64,
+    /// The machine, where the dump or its directory names it.
+    pub host: Option<String>,
+    /// When it crashed, or where that is not known when its file was last changed; seconds since 1970.
+    pub crashed: Option<i64>,
+    /// When it was analyzed; seconds since 1970.
+    pub finished: i64,
+    /// How long that took.
+    pub elapsed_ns: u64,
+    /// Why there is no verdict of the dump. There may still be one of the log beside it.
+    pub failure: Option<Failure>,
+    /// Whether the verdict is of a log that was beside the dump.
+    pub from_log: bool,
+    /// What the analysis came to; nothing where it failed.
+    pub summary: Summary,
+    /// What is the same in dumps of the same problem.
+    pub signature: Signature,
+    /// What is the same in all dumps of the same crash, where that can be told.
+    pub crash: Option<String>,
+}

@@ -1,0 +1,96 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn frames(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"symbol": name})).collect()
+}
+
+fn deadlock(pids: [i64; 2], function: &str) -> Value {
+    let [a, b] = pids;
+    let (task_a, task_b) = (format!("task {a} \"one\""), format!("task {b} \"two\""));
+    let edge = |from: &str, kind: &str, to: &str| json!({"from": from, "kind": kind, "to": to});
+    let lock = |number: i64| format!("mutex 0x{number}");
+    json!({"verdict": {"issue": "deadlock", "confidence": "confirmed"},
+        "edges": [edge(&task_a, "sleeps_on", &lock(1)), edge(&lock(1), "owned_by", &task_b),
+            edge(&task_b, "sleeps_on", &lock(2)), edge(&lock(2), "owned_by", &task_a)],
+        "shapes": [{"kind": "deadlock", "edges": [0, 1, 2, 3]}],
+        "stacks": [
+            {"pid": a, "frames": frames(&["__schedule", "schedule", "__mutex_lock.constprop.0", function, "do_syscall_64"])},
+            {"pid": b, "frames": frames(&["__schedule", "schedule_preempt_disabled", "mutex_lock", "second", "kthread"])}]})
+}
+
+#[test]
+fn pids_suffixes_and_who_comes_first_do_not_count() {
+    let first = Signature::of(Document(&deadlock([7, 8], "first.isra.0")));
+    assert_eq!(first.exact, "deadlock | deadlock | owned_by>sleeps_on | first < second");
+    assert_eq!(first.similar, "deadlock | first");
+    assert_eq!(Signature::of(Document(&deadlock([90, 3], "first"))), first);
+    let mut turned = deadlock([7, 8], "first");
+    turned["shapes"][0]["edges"] = json!([3, 0, 1, 2]);
+    assert_eq!(Signature::of(Document(&turned)), first);
+    assert_ne!(Signature::of(Document(&deadlock([7, 8], "other"))).exact, first.exact);
+}
+
+#[test]
+fn a_crash_is_named_by_what_ran_before_the_exception() {
+    let oops = |names: &[&str]| {
+        let document = json!({"verdict": {"issue": "oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
+            "stacks": [{"pid": 5, "cpu": 1, "frames": frames(names)}]});
+        Signature::of(Document(&document)).exact
+    };
+    let new = [
+        "machine_kexec",
+        "__crash_kexec",
+        "oops_end",
+        "page_fault_oops",
+        "exc_page_fault",
+        "asm_exc_page_fault",
+        "ext4_write.cold",
+        "ext4_sync",
+        "vfs_write",
+        "__x64_sys_write",
+        "do_syscall_64",
+    ];
+    assert_eq!(oops(&new), "oops | ext4_write < ext4_sync < vfs_write");
+    let old = [
+        "machine_kexec",
+        "crash_kexec",
+        "no_context",
+        "__do_page_fault",
+        "page_fault",
+        "ext4_write",
+        "ext4_sync",
+        "vfs_write",
+    ];
+    assert_eq!(oops(&old), oops(&new));
+    // Where nothing telling is behind the exception, what is before it counts.
+    assert_eq!(oops(&["panic", "my_handler", "asm_exc_page_fault", "do_idle"]), "oops | my_handler");
+}
+
+#[test]
+fn a_known_bug_is_one_group_whoever_faults() {
+    let known = |function: &str| {
+        let mut document = deadlock([1, 2], function);
+        document["known_issue"] = json!({"id": "ffc90cbb2970"});
+        Signature::of(Document(&document))
+    };
+    assert_eq!(known("a"), known("b"));
+    assert_eq!(known("a").similar, "deadlock");
+}
+
+#[test]
+fn messages_without_numbers_and_failures_without_paths() {
+    assert_eq!(normalize("stuck CPU#12 for 22s! at ffff888012345678 0x7f"), "stuck CPU#N for Ns! at ADDR ADDR");
+    let one = Signature::of_failure("refused", "/pile/1/vmcore is cut short at byte 4096");
+    let other = Signature::of_failure("refused", "/pile/2/vmcore is cut short at byte 8192");
+    assert_eq!(one, other);
+    assert_eq!(one.similar, "not judged: refused");
+}
+
+#[test]
+fn anything_at_all_has_a_signature() {
+    for document in [json!(null), json!([]), json!({"edges": 1, "stacks": {}, "shapes": [{"edges": [9, -1, "x"]}]})] {
+        assert_eq!(Signature::of(Document(&document)).exact, "unclear");
+    }
+}

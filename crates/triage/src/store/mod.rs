@@ -1,0 +1,92 @@
+//! The store: one SQLite file with a row for each dump's content and version of the program.
+//!
+//! It is in WAL mode, so that readers and several writers get on, and so that a process which is killed at any moment
+//! loses at most what it had not yet written: SQLite rolls back what was unfinished when the file is next opened. The
+//! schema's version is `PRAGMA user_version`; a store of an older one is brought up to date when it is opened, in one
+//! transaction. The tables are in `schema.sql` and described in `docs/triage.md`.
+
+mod claims;
+mod rows;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::TriageError;
+pub(crate) use claims::Claim;
+use claims::Worker;
+
+/// The steps from an empty store to the present schema: step N brings a store of version N to N + 1. None is ever
+/// changed; new ones are added at the end.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+/// How long one process waits for another's transaction; each takes milliseconds.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// An open store. Each thread that uses one opens its own.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+    worker: Worker,
+}
+
+impl Store {
+    /// Opens the store in the file `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`], [`TriageError::NewerStore`] or [`TriageError::Output`].
+    pub fn open(path: &Path) -> Result<Self, TriageError> {
+        let output = |cause| TriageError::Output { path: path.to_owned(), cause };
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            fs::create_dir_all(directory).map_err(output)?;
+        }
+        let failed = |cause| TriageError::Store { path: path.to_owned(), cause };
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+        // Safe against kills in WAL mode; a power cut may lose the newest rows, not the store.
+        connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
+        connection.pragma_update(None, "foreign_keys", "on").map_err(failed)?;
+        let mut store = Self { path: path.to_owned(), connection, worker: Worker::default() };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Another connection to the same store, of the same worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub(crate) fn again(&self) -> Result<Self, TriageError> {
+        Ok(Self { worker: self.worker.clone(), ..Self::open(&self.path)? })
+    }
+
+    fn migrate(&mut self) -> Result<(), TriageError> {
+        let known = MIGRATIONS.len() as i64;
+        let path = self.path.clone();
+        let failed = |cause| TriageError::Store { path: path.clone(), cause };
+        // Two processes that make one store: the second waits here, and finds it made.
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        if found > known {
+            return Err(TriageError::NewerStore { path, found, known });
+        }
+        for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+            transaction.execute_batch(step).map_err(failed)?;
+        }
+        transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn failed(&self) -> impl Fn(rusqlite::Error) -> TriageError + use<> {
+        let path = self.path.clone();
+        move |cause| TriageError::Store { path: path.clone(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests;

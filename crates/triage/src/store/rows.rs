@@ -1,0 +1,203 @@
+//! Rows written and read.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params, params_from_iter};
+
+use super::Store;
+use crate::document::Summary;
+use crate::input::ItemKind;
+use crate::row::{Failure, FailureKind, Row};
+use crate::signature::Signature;
+use crate::{TriageError, clock};
+
+const COLUMNS: &str = "key, tool, kind, size, host, crashed, finished, elapsed_ns, failure, failure_text, from_log, \
+    release, version, build_id, panic, panic_cpu, panic_pid, issue, confidence, summary, known_issue, in_this_kernel, \
+    remedy, unknown, incomplete, signature, similar, group_id, crash";
+
+impl Store {
+    /// Keeps a row with its document, in place of one that is there, and gives back the claim to it.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`].
+    pub fn put(&mut self, row: &Row, document: Option<&str>) -> Result<(), TriageError> {
+        let failed = self.failed();
+        let transaction = self.connection.transaction().map_err(&failed)?;
+        let places = vec!["?"; COLUMNS.split(',').count()].join(", ");
+        transaction
+            .prepare_cached(&format!("INSERT OR REPLACE INTO dumps ({COLUMNS}) VALUES ({places})"))
+            .and_then(|mut statement| statement.execute(params_from_iter(values(row))))
+            .map_err(&failed)?;
+        let of_row = params![row.key, row.tool];
+        transaction.execute("DELETE FROM documents WHERE key = ? AND tool = ?", of_row).map_err(&failed)?;
+        if let Some(json) = document {
+            let sql = "INSERT INTO documents (key, tool, json) VALUES (?, ?, ?)";
+            transaction.execute(sql, params![row.key, row.tool, json]).map_err(&failed)?;
+        }
+        for path in &row.paths {
+            let sql = "INSERT OR REPLACE INTO files (path, key, seen) VALUES (?, ?, ?)";
+            transaction.execute(sql, params![path, row.key, clock::now()]).map_err(&failed)?;
+        }
+        transaction.execute("DELETE FROM claims WHERE key = ? AND tool = ?", of_row).map_err(&failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// Remembers one more path of content.
+    pub(crate) fn put_path(&mut self, key: &str, path: &str) -> Result<(), TriageError> {
+        let failed = self.failed();
+        let sql = "INSERT OR REPLACE INTO files (path, key, seen) VALUES (?, ?, ?)";
+        self.connection.execute(sql, params![path, key, clock::now()]).map(drop).map_err(failed)
+    }
+
+    /// The row of this content by this version of the program, or by the one that wrote the newest.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`].
+    pub fn row(&self, key: &str, tool: &str) -> Result<Option<Row>, TriageError> {
+        let failed = self.failed();
+        let sql = format!("SELECT {COLUMNS} FROM dumps WHERE key = ? AND tool = ?");
+        let row = self.connection.prepare_cached(&sql).map_err(&failed)?.query_row(params![key, tool], read);
+        let Some(mut row) = row.optional().map_err(&failed)? else { return Ok(None) };
+        row.paths = self.paths(key)?;
+        Ok(Some(row))
+    }
+
+    fn paths(&self, key: &str) -> Result<Vec<String>, TriageError> {
+        let failed = self.failed();
+        let sql = "SELECT path FROM files WHERE key = ? ORDER BY path";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let paths = statement.query_map([key], |row| row.get(0)).map_err(&failed)?;
+        paths.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// All rows by content, of each content only the newest, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`], or what `each` returns.
+    pub fn each_row<E: From<TriageError>>(&self, mut each: impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
+        let failed = self.failed();
+        let columns: Vec<_> = COLUMNS.split(',').map(|column| format!("d.{}", column.trim())).collect();
+        let sql = format!(
+            "SELECT {}, (SELECT group_concat(path, char(10)) FROM (SELECT path FROM files f WHERE f.key = d.key ORDER BY path)) \
+             FROM dumps d WHERE NOT EXISTS (SELECT 1 FROM dumps n WHERE n.key = d.key \
+             AND (n.finished > d.finished OR n.finished = d.finished AND n.tool > d.tool)) ORDER BY d.key, d.tool",
+            columns.join(", ")
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        while let Some(found) = rows.next().map_err(&failed)? {
+            let mut row = read(found).map_err(&failed)?;
+            let paths: Option<String> = found.get(columns.len()).map_err(&failed)?;
+            row.paths = paths.iter().flat_map(|paths| paths.split('\n')).map(str::to_owned).collect();
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    /// The whole document of a row.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`].
+    pub fn document(&self, key: &str, tool: &str) -> Result<Option<String>, TriageError> {
+        let failed = self.failed();
+        let sql = "SELECT json FROM documents WHERE key = ? AND tool = ?";
+        self.connection.query_row(sql, params![key, tool], |row| row.get(0)).optional().map_err(failed)
+    }
+
+    /// Whether some row is in this group.
+    ///
+    /// # Errors
+    ///
+    /// [`TriageError::Store`].
+    pub fn has_group(&self, group: &str) -> Result<bool, TriageError> {
+        let failed = self.failed();
+        let sql = "SELECT 1 FROM dumps WHERE group_id = ? LIMIT 1";
+        let found: Option<i64> =
+            self.connection.query_row(sql, [group], |row| row.get(0)).optional().map_err(failed)?;
+        Ok(found.is_some())
+    }
+}
+
+fn values(row: &Row) -> Vec<Value> {
+    let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    let own = |text: &str| Value::Text(text.to_owned());
+    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let maybe = |number: Option<i64>| number.map_or(Value::Null, Value::Integer);
+    let Summary { release, version, build_id, panic, panic_cpu, panic_pid, issue, confidence, .. } = &row.summary;
+    let Summary { text: summary, known_issue, in_this_kernel, remedy, unknown, incomplete, .. } = &row.summary;
+    let failure = row.failure.as_ref();
+    vec![
+        own(&row.key),
+        own(&row.tool),
+        own(row.kind.name()),
+        number(row.size),
+        text(&row.host),
+        maybe(row.crashed),
+        Value::Integer(row.finished),
+        number(row.elapsed_ns),
+        failure.map_or(Value::Null, |failure| own(failure.kind.name())),
+        failure.map_or(Value::Null, |failure| own(&failure.message)),
+        Value::Integer(row.from_log.into()),
+        text(release),
+        text(version),
+        text(build_id),
+        text(panic),
+        maybe(panic_cpu.and_then(|cpu| i64::try_from(cpu).ok())),
+        maybe(*panic_pid),
+        text(issue),
+        text(confidence),
+        text(summary),
+        text(known_issue),
+        text(in_this_kernel),
+        text(remedy),
+        number(*unknown as u64),
+        Value::Integer((*incomplete).into()),
+        own(&row.signature.exact),
+        own(&row.signature.similar),
+        own(&row.signature.group()),
+        text(&row.crash),
+    ]
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let number = |column: &str| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0));
+    let failure: Option<String> = row.get("failure")?;
+    let failure_text: Option<String> = row.get("failure_text")?;
+    let failure =
+        failure.map(|kind| Failure { kind: FailureKind::named(&kind), message: failure_text.unwrap_or_default() });
+    Ok(Row {
+        key: row.get("key")?,
+        tool: row.get("tool")?,
+        kind: ItemKind::named(&row.get::<_, String>("kind")?),
+        paths: Vec::new(),
+        size: number("size")?,
+        host: row.get("host")?,
+        crashed: row.get("crashed")?,
+        finished: row.get("finished")?,
+        elapsed_ns: number("elapsed_ns")?,
+        failure,
+        from_log: row.get("from_log")?,
+        summary: Summary {
+            release: row.get("release")?,
+            version: row.get("version")?,
+            build_id: row.get("build_id")?,
+            nodename: None,
+            panic: row.get("panic")?,
+            panic_cpu: row.get::<_, Option<i64>>("panic_cpu")?.and_then(|cpu| u64::try_from(cpu).ok()),
+            panic_pid: row.get("panic_pid")?,
+            issue: row.get("issue")?,
+            confidence: row.get("confidence")?,
+            text: row.get("summary")?,
+            known_issue: row.get("known_issue")?,
+            in_this_kernel: row.get("in_this_kernel")?,
+            remedy: row.get("remedy")?,
+            unknown: usize::try_from(number("unknown")?).unwrap_or(usize::MAX),
+            incomplete: row.get("incomplete")?,
+        },
+        signature: Signature { exact: row.get("signature")?, similar: row.get("similar")? },
+        crash: row.get("crash")?,
+    })
+}

@@ -1,0 +1,111 @@
+use super::*;
+use crate::document::Summary;
+use crate::input::ItemKind;
+use crate::row::{Failure, FailureKind, Row};
+use crate::signature::Signature;
+
+pub(crate) fn row(key: &str) -> Row {
+    Row {
+        key: key.to_owned(),
+        tool: "1.0".to_owned(),
+        kind: ItemKind::Dump,
+        paths: vec![format!("/pile/{key}/vmcore")],
+        size: 1 << 30,
+        host: Some("web1".to_owned()),
+        crashed: Some(1_795_874_709),
+        finished: 1_795_875_000,
+        elapsed_ns: 50_000_000,
+        failure: None,
+        from_log: false,
+        summary: Summary {
+            release: Some("6.1.0".to_owned()),
+            panic_cpu: Some(2),
+            issue: Some("soft-lockup".to_owned()),
+            confidence: Some("confirmed".to_owned()),
+            unknown: 3,
+            ..Summary::default()
+        },
+        signature: Signature { exact: "soft-lockup | spin".to_owned(), similar: "soft-lockup".to_owned() },
+        crash: Some("c".to_owned()),
+    }
+}
+
+fn all(store: &Store) -> Vec<Row> {
+    let mut rows = Vec::new();
+    store
+        .each_row(|row| {
+            rows.push(row);
+            Ok::<_, TriageError>(())
+        })
+        .unwrap();
+    rows
+}
+
+#[test]
+fn a_row_comes_back_as_it_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new/store.db");
+    let failed = Row {
+        failure: Some(Failure { kind: FailureKind::Signal, message: "killed".to_owned() }),
+        summary: Summary::default(),
+        from_log: true,
+        ..row("b")
+    };
+    let mut store = Store::open(&path).unwrap();
+    store.put(&row("a"), Some("{}")).unwrap();
+    store.put(&failed, None).unwrap();
+    store.put_path("a", "/other").unwrap();
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    let with_paths = Row { paths: vec!["/other".to_owned(), "/pile/a/vmcore".to_owned()], ..row("a") };
+    assert_eq!(all(&store), [with_paths.clone(), failed]);
+    assert_eq!(store.row("a", "1.0").unwrap(), Some(with_paths));
+    assert_eq!(store.row("a", "2.0").unwrap(), None);
+    assert_eq!(store.document("a", "1.0").unwrap().as_deref(), Some("{}"));
+    assert_eq!(store.document("b", "1.0").unwrap(), None);
+    assert!(store.has_group(&row("a").signature.group()).unwrap() && !store.has_group("x").unwrap());
+}
+
+#[test]
+fn of_two_versions_the_newer_row_is_shown_and_a_repeated_one_replaces() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("s")).unwrap();
+    let newer = Row { tool: "1.1".to_owned(), finished: row("a").finished + 5, ..row("a") };
+    store.put(&newer, None).unwrap();
+    store.put(&row("a"), Some("{\"a\":1}")).unwrap();
+    store.put(&row("a"), Some("{\"a\":2}")).unwrap();
+    assert_eq!(all(&store), [newer]);
+    assert_eq!(store.document("a", "1.0").unwrap().as_deref(), Some("{\"a\":2}"));
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    Store::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(
+        error.to_string().ends_with(&format!("has schema 99, and this program knows {}", MIGRATIONS.len())),
+        "{error}"
+    );
+    std::fs::write(&path, "no database, but long enough to be taken for one that is damaged").unwrap();
+    assert!(matches!(Store::open(&path), Err(TriageError::Store { .. })));
+}
+
+#[test]
+fn what_is_claimed_is_claimed_once_and_the_dead_claim_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut one = Store::open(&path).unwrap();
+    let mut two = Store::open(&path).unwrap();
+    assert_eq!(one.claim("a", "1.0", false).unwrap(), Claim::Mine);
+    assert_eq!(two.claim("a", "1.0", false).unwrap(), Claim::Taken);
+    assert_eq!(one.again().unwrap().claim("a", "1.0", false).unwrap(), Claim::Taken);
+    assert_eq!(two.claim("b", "1.0", false).unwrap(), Claim::Mine);
+    one.put(&row("a"), None).unwrap();
+    assert_eq!(two.claim("a", "1.0", false).unwrap(), Claim::Done);
+    assert_eq!(two.claim("a", "1.0", true).unwrap(), Claim::Mine);
+    // As if it had been killed: the claim of b stays, and its lock goes.
+    drop(two);
+    assert_eq!(one.claim("b", "1.0", false).unwrap(), Claim::Mine);
+}

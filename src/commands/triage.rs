@@ -1,0 +1,265 @@
+//! `triage`: many dumps, each judged in a process of its own.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use vmcore_diagnose::release_has_bug;
+use vmcore_os::physical_memory;
+use vmcore_report::Theme;
+use vmcore_triage::report::{
+    Record, page, write_csv, write_csv_row, write_json_lines, write_metrics, write_row, write_text,
+};
+use vmcore_triage::{
+    Analyzer, Confidence, Event, Inputs, Item, Options, Outcome, Pile, Row, Store, TriageError, find, notify, now,
+};
+
+use crate::cli::{self, Format, Global, TriageAction};
+use crate::failure::Failure;
+use crate::output::{Output, no_form, write_file};
+use crate::pile_view::PileView;
+use crate::session::Context;
+use crate::status::Status;
+
+/// For how long one dump may be worked on where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// What one dump may need where nothing else is said: that of 100 000 tasks needs a tenth of it.
+const MAX_MEMORY: u64 = 2 << 30;
+
+pub(crate) fn run(
+    arguments: &cli::Triage,
+    global: &Global,
+    context: &Context,
+    output: Output,
+) -> Result<Status, Failure> {
+    match &arguments.action {
+        None => judge(arguments, global, context, output),
+        Some(TriageAction::Report(store)) => report(&open(store)?, context, output),
+        Some(TriageAction::Export(store)) => export(&open(store)?, output),
+    }
+}
+
+fn open(option: &cli::StoreOption) -> Result<Store, Failure> {
+    let path = match &option.store {
+        Some(path) => path.clone(),
+        None => default_store()?,
+    };
+    Ok(Store::open(&path)?)
+}
+
+fn default_store() -> Result<PathBuf, Failure> {
+    let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"));
+    let directory = state.or_else(home).ok_or_else(|| {
+        Failure::new("there is no home directory to keep the store in").hint("name a file with --store")
+    })?;
+    Ok(directory.join("vmcore-thp/triage.db"))
+}
+
+fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Output) -> Result<Status, Failure> {
+    let inputs = Inputs { paths: arguments.paths.clone(), manifests: arguments.manifest.clone() };
+    let (items, skipped) = find(&inputs)?;
+    for skipped in &skipped {
+        context.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
+    }
+    if items.is_empty() {
+        return Err(Failure::new("there is no dump and no kernel log to judge")
+            .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
+    }
+    let options = options(arguments, global)?;
+    let store = open(&arguments.store)?;
+    let run = Run { items: &items, store: &store, options: &options, arguments, context };
+    let keys = run.all(&output)?;
+    let pile = read(&store, |row| keys.contains(&row.key))?;
+    if let Some(path) = &arguments.metrics {
+        let all = read(&store, |_| true)?;
+        write_file(path, true, |mut out| write_metrics(&all, now(), &mut out), || ())?;
+    }
+    let status = status(&pile);
+    write(&pile, &store, output)?;
+    Ok(status)
+}
+
+fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure> {
+    let program =
+        env::current_exe().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
+    let mut of_search = Vec::new();
+    for directory in &arguments.search.debug_dir {
+        of_search.extend([directory_option(), directory.display().to_string()]);
+    }
+    if arguments.search.no_debuginfod {
+        of_search.push("--no-debuginfod".to_owned());
+    }
+    let max_memory = global.max_memory.unwrap_or(MAX_MEMORY);
+    let memory = arguments.memory.or_else(|| Some(physical_memory()? / 4 * 3)).unwrap_or(MAX_MEMORY);
+    let by_memory = usize::try_from(memory / max_memory).unwrap_or(usize::MAX);
+    let by_cpus = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.map_or(by_cpus, usize::from).min(by_memory).max(1);
+    let timeout = global.timeout.map_or(TIMEOUT, |timeout| Duration::from_nanos(timeout.0));
+    Ok(Options {
+        analyzer: Analyzer { program, arguments: of_search, timeout, max_memory },
+        jobs,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        again: global.force,
+        retry: arguments.retry,
+    })
+}
+
+fn directory_option() -> String {
+    "--debug-dir".to_owned()
+}
+
+/// One run over all items.
+struct Run<'r> {
+    items: &'r [Item],
+    store: &'r Store,
+    options: &'r Options,
+    arguments: &'r cli::Triage,
+    context: &'r Context,
+}
+
+impl Run<'_> {
+    /// Judges everything; the keys of what was judged.
+    fn all(&self, output: &Output) -> Result<BTreeSet<String>, Failure> {
+        let mut keys = BTreeSet::new();
+        let mut told = BTreeSet::new();
+        let mut view = PileView::new(self.items.len(), self.context.is_quiet());
+        let lines = output.format() == Format::Json && output.is_stdout();
+        let result = vmcore_triage::run(self.items, self.store, self.options, |event| match event {
+            Event::Started(item) => {
+                view.started(item);
+                true
+            }
+            Event::Done(item, outcome) => {
+                view.done(item, outcome, |out| write_row(outcome, out, &Theme::plain()));
+                keys.insert(outcome.row.key.clone());
+                if outcome.new_group && is_problem(&outcome.row) && told.insert(outcome.row.signature.group()) {
+                    self.tell(outcome);
+                }
+                self.write_beside(item, outcome);
+                !lines || Record::of(&outcome.row).write_line(&mut io::stdout().lock()).is_ok()
+            }
+        });
+        view.end();
+        result?;
+        Ok(keys)
+    }
+
+    fn tell(&self, outcome: &Outcome) {
+        let Some(command) = &self.arguments.notify_command else { return };
+        if let Err(error) = notify(command, outcome) {
+            self.context.warn(format_args!("--notify-command: {error}"));
+        }
+    }
+
+    /// Leaves what was found beside the dump.
+    fn write_beside(&self, item: &Item, outcome: &Outcome) {
+        let Some(directory) = item.path.parent().filter(|_| self.arguments.beside && outcome.fresh) else { return };
+        // Where one directory has several dumps, each has its own.
+        let alone = self.items.iter().filter(|other| other.path.parent() == Some(directory)).count() == 1;
+        let name = |kind: &str| match item.path.file_name().filter(|_| !alone) {
+            Some(own) => directory.join(format!("{}.verdict.{kind}", own.to_string_lossy())),
+            None => directory.join(format!("verdict.{kind}")),
+        };
+        let alone = Pile::of(vec![outcome.row.clone()], &release_has_bug);
+        let text = |out: &mut dyn Write| write_text(&alone, out, &Theme::plain());
+        let json = |out: &mut dyn Write| match &outcome.document {
+            Some(document) => out.write_all(document.as_bytes()),
+            None => Record::of(&outcome.row).write_line(out),
+        };
+        let written =
+            write_file(&name("txt"), true, text, || ()).and_then(|()| write_file(&name("json"), true, json, || ()));
+        if let Err(failure) = written {
+            self.context.warn(failure.message());
+        }
+    }
+}
+
+fn is_problem(row: &Row) -> bool {
+    Confidence::of(row).is_problem()
+}
+
+/// 1 if any dump has a problem, 2 if none could be judged at all, 3 if some could not.
+fn status(pile: &Pile) -> Status {
+    let any = |is: fn(Confidence) -> bool| pile.rows.iter().map(Confidence::of).any(is);
+    if any(Confidence::is_problem) {
+        Status::ProblemFound
+    } else if !any(|confidence| confidence != Confidence::Failed) {
+        Status::CannotRun
+    } else if any(|confidence| confidence != Confidence::None) {
+        Status::Inconclusive
+    } else {
+        Status::NothingFound
+    }
+}
+
+fn read(store: &Store, keep: impl FnMut(&Row) -> bool) -> Result<Pile, Failure> {
+    Ok(Pile::read(store, &release_has_bug, keep)?)
+}
+
+/// What is written when a run is over; as JSON, the lines were written on the way unless they go to a file.
+fn write(pile: &Pile, store: &Store, output: Output) -> Result<(), Failure> {
+    let theme = output.theme();
+    match output.format() {
+        Format::Text => output.write_with(|out| write_text(pile, out, &theme)),
+        Format::Json if output.is_stdout() => Ok(()),
+        Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out)),
+        Format::Html => html(pile, store, output),
+        Format::Csv => output.write_with(|out| write_csv(&pile.rows, out)),
+    }
+}
+
+fn html(pile: &Pile, store: &Store, output: Output) -> Result<(), Failure> {
+    let document = |row: &Row| store.document(&row.key, &row.tool).ok().flatten();
+    let page = page(pile, now(), &document, &|_| None);
+    output.write_with(|out| out.write_all(page.as_bytes()))
+}
+
+fn report(store: &Store, context: &Context, output: Output) -> Result<Status, Failure> {
+    let pile = context.step("reading the store", || read(store, |_| true))?;
+    match output.format() {
+        Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out))?,
+        Format::Csv => return Err(no_form("CSV").hint("`vmcore-thp triage export` has one")),
+        Format::Text | Format::Html => write(&pile, store, output)?,
+    }
+    Ok(Status::NothingFound)
+}
+
+/// Rows as they are read, so that a large store needs no memory.
+fn export(store: &Store, output: Output) -> Result<Status, Failure> {
+    let format = output.format();
+    if format == Format::Html {
+        return Err(no_form("HTML").hint("`vmcore-thp triage report` has one"));
+    }
+    let mut failure = None;
+    output.write_with(|out| {
+        if format != Format::Json {
+            write_csv([], out)?;
+        }
+        let each = store.each_row(|row| match format {
+            Format::Json => Record::of(&row).write_line(out).map_err(Stopped::Output),
+            _ => write_csv_row(&row, out).map_err(Stopped::Output),
+        });
+        match each {
+            Err(Stopped::Output(error)) => return Err(error),
+            Err(Stopped::Store(error)) => failure = Some(error),
+            Ok(()) => {}
+        }
+        Ok(())
+    })?;
+    failure.map_or(Ok(Status::NothingFound), |error| Err(error.into()))
+}
+
+enum Stopped {
+    Store(TriageError),
+    Output(io::Error),
+}
+
+impl From<TriageError> for Stopped {
+    fn from(error: TriageError) -> Self {
+        Self::Store(error)
+    }
+}

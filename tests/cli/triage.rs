@@ -1,0 +1,205 @@
+//! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Scratch, run};
+
+const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/6.1-cloud-amd64");
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/console/tests/logs");
+const BUILD_ID: &str = "3b43fad5034874490492495d552c0af6a5fab235";
+
+/// A pile, a directory with its debug information, and a store that is not there yet.
+struct Pile(Scratch);
+
+impl Pile {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let (first, rest) = BUILD_ID.split_at(2);
+        let debug = scratch.path("debug/.build-id").join(first);
+        fs::create_dir_all(&debug).unwrap();
+        fs::copy(Path::new(BUNDLED).join("vmlinux.profile"), debug.join(format!("{rest}.debug"))).unwrap();
+        Self(scratch)
+    }
+
+    fn add(&self, path: &str, contents: &[u8]) -> PathBuf {
+        let path = self.0.path("pile").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let at = |name: &str| self.0.path(name).display().to_string();
+        let own =
+            ["triage".to_owned(), at("pile"), "--store".to_owned(), at("s.db"), "--debug-dir".to_owned(), at("debug")];
+        own.into_iter().chain(more.iter().map(ToString::to_string)).collect()
+    }
+
+    /// The lines of a run, by path within the pile.
+    fn judge(&self, more: &[&str]) -> (i32, BTreeMap<String, Value>) {
+        let run = run(self.arguments(&[&["--format", "json"], more].concat()));
+        let rows = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let name = |row: &Value| row["path"].as_str().unwrap().rsplit_once("pile/").unwrap().1.to_owned();
+        (run.status, rows.map(|row| (name(&row), row)).collect())
+    }
+
+    fn start(&self) -> Child {
+        let program = assert_cmd::cargo::cargo_bin("vmcore-thp");
+        let mut command = Command::new(program);
+        command.args(self.arguments(&["--jobs", "2"])).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// What all rows of the store come to, as `verdict issue`, sorted.
+    fn stored(&self) -> Vec<String> {
+        let store = self.0.path("s.db").display().to_string();
+        let run = run(["triage", "export", "--store", &store, "--format", "json"]);
+        let text = |row: &Value| {
+            let issue = row["issue"].as_str().unwrap_or("-");
+            format!(
+                "{} {} {issue}",
+                row["path"].as_str().unwrap().rsplit_once("pile/").unwrap().1,
+                row["confidence"].as_str().unwrap()
+            )
+        };
+        let mut rows: Vec<_> = run.stdout.lines().map(|line| text(&serde_json::from_str(line).unwrap())).collect();
+        rows.sort();
+        rows
+    }
+}
+
+fn bundled(name: &str) -> Vec<u8> {
+    fs::read(Path::new(BUNDLED).join(name)).unwrap()
+}
+
+#[test]
+fn a_pile_is_judged_grouped_and_known_again() {
+    let pile = Pile::new();
+    let livelock = pile.add("web1-2026-11-28-03:12:45/vmcore", &bundled("thp-livelock.vmcore"));
+    fs::create_dir(livelock.parent().unwrap().with_file_name("web1-again-2026-11-28-03:12:45")).unwrap();
+    fs::hard_link(
+        &livelock,
+        livelock.parent().unwrap().with_file_name("web1-again-2026-11-28-03:12:45").join("vmcore"),
+    )
+    .unwrap();
+    pile.add("202611280313/dump.202611280313", &bundled("soft-lockup.vmcore"));
+    pile.add("2026-11-28-03:14/vmcore", &bundled("sysrq.vmcore"));
+    pile.add("cut/vmcore", &bundled("thp-busy.vmcore")[..5000]);
+    pile.add("zeroes/vmcore-incomplete", &[0; 4096]);
+    let log = fs::read(Path::new(LOGS).join("alibaba-4.19.91-19.1.al7.log")).unwrap();
+    pile.add("log-only/vmcore-dmesg.txt", &log);
+    pile.add("log-only/kexec-dmesg.log", b"[    0.000000] Linux version 6.1.0\n");
+    pile.add("cut-with-log/vmcore", b"KDUMP   ");
+    pile.add("cut-with-log/vmcore-dmesg.txt", &log);
+
+    let (status, rows) = pile.judge(&[
+        "--beside",
+        "--notify-command",
+        &format!("echo \"$VMCORE_THP_ISSUE\" >> '{}'", pile.0.path("told").display()),
+    ]);
+    assert_eq!(status, 1);
+    let is = |path: &str| {
+        let row = &rows[path];
+        (row["confidence"].as_str().unwrap(), row["issue"].as_str().unwrap_or_default())
+    };
+    assert_eq!(is("202611280313/dump.202611280313"), ("confirmed", "soft-lockup"));
+    assert_eq!(is("2026-11-28-03:14/vmcore"), ("none", ""));
+    assert_eq!(is("zeroes/vmcore-incomplete"), ("failed", ""));
+    assert_eq!(is("log-only/vmcore-dmesg.txt"), ("probable", "thp-split-page-fault-livelock"));
+    assert_eq!(is("cut-with-log/vmcore"), ("probable", "thp-split-page-fault-livelock"));
+    assert!(rows["cut-with-log/vmcore"]["from_log"].as_bool().unwrap());
+    assert!(matches!(is("cut/vmcore").0, "failed" | "insufficient"), "{:?}", rows["cut/vmcore"]);
+    assert_eq!(rows["202611280313/dump.202611280313"]["crashed"], "2026-11-28T03:13:00Z");
+    let linked = rows.values().find(|row| row["confidence"] == "confirmed" && row["issue"] != "soft-lockup").unwrap();
+    assert_eq!(linked["issue"], "thp-split-page-fault-livelock");
+
+    // One content under two names is one row, and each new group with a problem was told once.
+    assert_eq!(pile.stored().len(), 7);
+    let mut told: Vec<_> = fs::read_to_string(pile.0.path("told")).unwrap().lines().map(str::to_owned).collect();
+    told.sort();
+    assert_eq!(told[..], ["soft-lockup", "thp-split-page-fault-livelock", "thp-split-page-fault-livelock"]);
+    let beside = pile.0.path("pile/202611280313");
+    assert!(fs::read_to_string(beside.join("verdict.txt")).unwrap().contains("soft-lockup (confirmed)"));
+    let document: Value = serde_json::from_slice(&fs::read(beside.join("verdict.json")).unwrap()).unwrap();
+    assert_eq!(document["verdict"]["issue"], "soft-lockup");
+
+    // A second run finds all of it done.
+    let before = pile.stored();
+    assert_eq!(pile.judge(&[]).0, 1);
+    assert_eq!(pile.stored(), before);
+
+    let store = pile.0.path("s.db").display().to_string();
+    let text = run(["triage", "report", "--store", &store]).stdout;
+    assert!(
+        text.contains("thp-split-page-fault-livelock (confirmed)") && text.contains("Could not be judged"),
+        "{text}"
+    );
+    let page = run(["triage", "report", "--store", &store, "--format", "html"]).stdout;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("web1-2026-11-28"), "{page}");
+    let csv = run(["triage", "export", "--store", &store, "--format", "csv"]).stdout;
+    assert_eq!(csv.lines().count(), 8);
+}
+
+#[test]
+fn killed_at_any_moment_a_run_goes_on_where_it_was() {
+    let pile = Pile::new();
+    let names = ["thp-livelock.vmcore", "soft-lockup.vmcore", "sysrq.vmcore", "thp-busy.vmcore"];
+    let mut expected = Vec::new();
+    for (number, name) in names.iter().cycle().take(6).enumerate() {
+        // The same crash with something after its end: other content.
+        let contents = [bundled(name), vec![0; number / 4 * 8]].concat();
+        pile.add(&format!("{number}/vmcore"), &contents);
+        let verdict = match *name {
+            "thp-livelock.vmcore" => "confirmed thp-split-page-fault-livelock",
+            "soft-lockup.vmcore" => "confirmed soft-lockup",
+            _ => "none -",
+        };
+        expected.push(format!("{number}/vmcore {verdict}"));
+    }
+    for rows in [1, 2] {
+        let mut child = pile.start();
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60) {
+            if pile.0.path("s.db").exists() && pile.stored().len() >= rows {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(pile.stored().len() >= 2);
+    pile.judge(&[]);
+    assert_eq!(pile.stored(), expected);
+}
+
+#[test]
+fn what_takes_too_long_or_too_much_is_a_row() {
+    let pile = Pile::new();
+    pile.add("a/vmcore", &bundled("soft-lockup.vmcore"));
+    let (status, rows) = pile.judge(&["--timeout", "1ms"]);
+    assert_eq!((status, &rows["a/vmcore"]["error"]["kind"]), (2, &Value::from("timeout")));
+    let (status, rows) = pile.judge(&["--max-memory", "1M", "--retry"]);
+    assert_eq!((status, &rows["a/vmcore"]["error"]["kind"]), (2, &Value::from("memory")));
+    // Without --retry what is known stays.
+    assert_eq!(pile.judge(&[]).0, 2);
+    assert_eq!(pile.judge(&["--retry"]).0, 1);
+}
+
+#[test]
+fn what_cannot_begin_says_why() {
+    let scratch = Scratch::new();
+    let store = scratch.path("s.db").display().to_string();
+    run(["triage", "/nowhere", "--store", &store]).fails_with(&["/nowhere"]);
+    let empty = scratch.path("");
+    run(["triage", empty.to_str().unwrap(), "--store", &store]).fails_with(&["no dump"]);
+    run(["triage", "--store", &store]).fails_with(&["no dump"]);
+    scratch.file("s.db", &[7; 5000]);
+    run(["triage", "report", "--store", &store]).fails_with(&["the store", "not a database"]);
+}

@@ -100,6 +100,35 @@ fn a_scenario_of_ones_own_is_analyzed_as_it_says() {
     assert!(places.is_sorted(), "{text}");
 }
 
+/// A dump of a kernel that nothing describes: 4.19 has no types in its memory, and there is no vmlinux.
+#[test]
+fn without_any_debug_information_there_is_the_log() {
+    let parent = TempDir::new().unwrap();
+    for (kernel, scenario, status) in [
+        ("4.19", "thp-livelock", 1),
+        ("4.19", "kernel-oops", 1),
+        // Nothing in its log: that is no sign of health.
+        ("4.19", "idle", 3),
+        ("5.10", "soft-lockup", 1),
+    ] {
+        let dump = parent.path().join(format!("{kernel}-{scenario}"));
+        let to = dump.to_str().unwrap();
+        assert_eq!(run(&["synth", scenario, "--kernel", kernel, "--output", to]).status.code(), Some(0));
+        let [vmcore, vmlinux] = ["vmcore", "vmlinux"].map(|name| format!("{to}/{name}"));
+        let nowhere = parent.path().to_str().unwrap();
+        let alone = |command: &str| run(&[command, "--no-debuginfod", "--debug-dir", nowhere, &vmcore]);
+        let analysis = alone("analyze");
+        assert_eq!(analysis.status.code(), Some(status), "{kernel} {scenario}: {}", stderr(&analysis));
+        assert!(stderr(&analysis).contains("by VMCOREINFO"), "{}", stderr(&analysis));
+        assert_eq!(alone("dmesg").stdout, run(&["dmesg", &vmcore, &vmlinux]).stdout, "{kernel} {scenario}");
+        let info = String::from_utf8(alone("info").stdout).unwrap();
+        for part in ["NODENAME: synthetic", "VMCOREINFO alone", "TASKS: (unknown)", &format!("RELEASE: {kernel}.")] {
+            assert!(info.contains(part), "{part} is not in {info}");
+        }
+        assert_eq!(alone("bt").status.code(), Some(2));
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_with_a_hint() {
     let directory = TempDir::new().unwrap();

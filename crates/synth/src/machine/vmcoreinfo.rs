@@ -11,6 +11,23 @@ use crate::SynthError;
 use crate::generation::LogForm;
 use crate::scenario::Route;
 
+/// Structures with the members whose offsets are given.
+type Described = &'static [(&'static str, &'static [&'static str])];
+
+/// Those of the lock-less log buffer.
+const RING: Described = &[
+    ("printk_ringbuffer", &["desc_ring", "text_data_ring"]),
+    ("prb_desc_ring", &["count_bits", "descs", "infos", "head_id", "tail_id"]),
+    ("prb_desc", &["state_var", "text_blk_lpos"]),
+    ("prb_data_blk_lpos", &["begin", "next"]),
+    ("printk_info", &["seq", "ts_nsec", "text_len", "caller_id", "dev_info"]),
+    ("dev_printk_info", &["subsystem", "device"]),
+    ("prb_data_ring", &["size_bits", "data"]),
+    ("atomic_long_t", &["counter"]),
+];
+/// Those of the log buffer before.
+const RECORDS: Described = &[("printk_log", &["ts_nsec", "len", "text_len", "dict_len"])];
+
 impl Machine<'_> {
     /// The VMCOREINFO note.
     pub(crate) fn vmcoreinfo(&self, build_id: &[u8; 20], route: Route) -> Result<RawNote, SynthError> {
@@ -39,6 +56,7 @@ impl Machine<'_> {
                 line(&mut text, &format!("OFFSET({member}.{name})={}", place.offset));
             }
         }
+        self.describe_log(&mut text)?;
         line(&mut text, &format!("NUMBER(phys_base)={}", regions.phys_base.cast_signed()));
         line(&mut text, &format!("NUMBER(pgtable_l5_enabled)={}", u8::from(regions.levels >= 5)));
         line(&mut text, &format!("KERNELOFFSET={:x}", regions.kaslr));
@@ -49,6 +67,23 @@ impl Machine<'_> {
             line(&mut text, "CRASHTIME=0");
         }
         Ok(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc: text.into_bytes() })
+    }
+
+    /// What readers without debug information need of the log: `log_buf_vmcoreinfo_setup` in `kernel/printk/printk.c`.
+    fn describe_log(&self, text: &mut String) -> Result<(), SynthError> {
+        let described = match self.generation.facts.log {
+            LogForm::Ring => RING,
+            LogForm::Records => RECORDS,
+        };
+        for (name, members) in described {
+            line(text, &format!("SIZE({name})={}", self.generation.size_of(name)?));
+            for member in *members {
+                let place = self.generation.types().place(name, member);
+                let offset = place.ok_or_else(|| SynthError::scenario(format!("no {name}.{member}")))?.offset;
+                line(text, &format!("OFFSET({name}.{member})={offset}"));
+            }
+        }
+        Ok(())
     }
 
     /// Fills `init_uts_ns`.

@@ -16,6 +16,7 @@ const THREAD_SIZE: u64 = 16 << 10;
 impl Builder<'_, '_> {
     /// The idle task of each CPU. That of the first is `init_task`, the head of the list of all tasks.
     pub(super) fn add_idle_tasks(&mut self) -> Result<(), SynthError> {
+        let frame_size = self.machine.generation.size_of("inactive_task_frame")?;
         let init = self.machine.variable("init_task")?;
         let signal = self.machine.variable("init_signals")?;
         for cpu in self.cpus.clone() {
@@ -33,7 +34,7 @@ impl Builder<'_, '_> {
                 self.registers.insert(cpu.number, (0, registers));
                 VirtAddr::default()
             } else {
-                self.stack_builder(stack, None).write_switched_out(&layers)?
+                self.stack_builder(stack, None).write_switched_out(&layers, frame_size)?
             };
             let task = NewTask {
                 comm: format!("swapper/{}", cpu.number),
@@ -78,6 +79,7 @@ impl Builder<'_, '_> {
         let cpu = self.cpus.get(task.cpu as usize).copied();
         let cpu = cpu.ok_or_else(|| SynthError::scenario(format!("pid {} is on CPU {}", task.pid, task.cpu)))?;
         let planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
+        let frame_size = self.machine.generation.size_of("inactive_task_frame")?;
         let stack = self.new_stack();
         let mut written = self.describe(task, stack)?;
         if task.state == State::Running {
@@ -86,7 +88,7 @@ impl Builder<'_, '_> {
                 return Err(SynthError::scenario(format!("two tasks run on CPU {}", task.cpu)));
             }
         } else {
-            written.saved_sp = self.stack_builder(stack, None).write_switched_out(&planned.layers)?;
+            written.saved_sp = self.stack_builder(stack, None).write_switched_out(&planned.layers, frame_size)?;
         }
         let size = self.machine.generation.size_of("task_struct")?;
         let at = self.machine.space.allocate_object(size);

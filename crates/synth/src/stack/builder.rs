@@ -47,14 +47,16 @@ impl<'m> StackBuilder<'m> {
     }
 
     /// Writes all layers of a task that was scheduled out, and returns its saved stack pointer. The last function is the
-    /// one that calls `__switch_to_asm`.
-    pub(crate) fn write_switched_out(mut self, layers: &[Layer]) -> Result<VirtAddr, SynthError> {
+    /// one that calls `__switch_to_asm`; `frame_size` is that of its `struct inactive_task_frame` in bytes.
+    pub(crate) fn write_switched_out(mut self, layers: &[Layer], frame_size: u64) -> Result<VirtAddr, SynthError> {
         self.add_all(layers)?;
         let registers = self.here(Registers::default())?;
-        // struct inactive_task_frame: r15, r14, r13, r12, bx, bp, ret_addr. A return address is one behind the call that
-        // it belongs to.
-        for word in [registers.rip + 1, registers.rbp, 0, 0, 0, 0, 0] {
-            self.push(word)?;
+        // struct inactive_task_frame: r15, r14, r13, r12, bx, bp, ret_addr; that of 4.19 has flags before them. A return
+        // address is one behind the call that it belongs to.
+        self.push(registers.rip + 1)?;
+        self.push(registers.rbp)?;
+        for _ in 2..frame_size / 8 {
+            self.push(0)?;
         }
         Ok(self.sp)
     }

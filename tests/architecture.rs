@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-debuginfo", &["vmcore-memory", "vmcore-os"]),
     ("vmcore-debuginfod", &["vmcore-os"]),
     ("vmcore-unwind", &["vmcore-memory"]),
-    ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind"]),
+    ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind", "vmcore-console"]),
     ("vmcore-inspect", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-kernel"]),
     ("vmcore-console", &["vmcore-memory"]),
     ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),

@@ -1,8 +1,9 @@
 //! Reading what a judgement needs, and no more: the stacks of tasks that run, wait for a CPU, or are blocked.
 
-use vmcore_kernel::{Detail, Kernel, Snapshot, Stack, Task};
+use vmcore_console::Caller;
+use vmcore_kernel::{Detail, Kernel, LogRecord, Snapshot, Stack, Task};
 
-use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value, neighbours};
+use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value, read_log, state};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -27,7 +28,13 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
     }
     let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
     let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
-    let state = neighbours::collect(kernel, snapshot, &blocked, &running, &log);
+    let state = state::collect(kernel, snapshot, &blocked, &running, &log);
+    let log: Vec<_> = log
+        .into_iter()
+        // The kernel itself logs with facility 0; anybody may write to /dev/kmsg with another.
+        .filter(|record| record.facility == 0)
+        .flat_map(lines)
+        .collect();
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,
@@ -35,16 +42,22 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         waiting: stacks_of(kernel, snapshot, Task::waits_for_cpu),
         blocked,
         preemption: preemption(kernel),
-        log: log
-            .into_iter()
-            // The kernel itself logs with facility 0; anybody may write to /dev/kmsg with another.
-            .filter(|record| record.facility == 0)
-            .map(|record| LogLine { timestamp_ns: record.timestamp_ns, text: record.text })
-            .collect(),
+        reports: read_log(&log),
+        log,
         gaps,
         blind_spots,
         state,
     }
+}
+
+/// The lines of a record: each but the first is as one of its own.
+fn lines(record: LogRecord) -> Vec<LogLine> {
+    let caller = record.caller.and_then(|caller| match caller {
+        vmcore_kernel::Caller::Cpu(cpu) => Some(Caller::Cpu(cpu)),
+        vmcore_kernel::Caller::Task(pid) => u32::try_from(pid).ok().map(Caller::Task),
+    });
+    let line = |text: &str| LogLine { timestamp_ns: record.timestamp_ns, caller, text: text.to_owned() };
+    record.text.lines().map(line).collect()
 }
 
 fn preemption(kernel: &Kernel<'_>) -> (KernelPreemption, Evidence) {

@@ -30,9 +30,13 @@ pub(crate) fn renamed(
     value: Value,
     meaning: impl Into<String>,
 ) -> Evidence {
-    let known = paths.iter().find(|path| reader.member(object, type_name, path).is_some());
-    let path = known.or(paths.first()).copied().unwrap_or_default();
-    member(reader, object, (type_name, path), value, meaning)
+    member(reader, object, (type_name, path_of(reader, type_name, paths)), value, meaning)
+}
+
+/// Of the names that a member has had, the one of this kernel, else the newest.
+pub(crate) fn path_of<'p>(reader: &dyn Reader, type_name: &str, paths: &[&'p str]) -> &'p str {
+    let known = paths.iter().find(|path| reader.member(VirtAddr::new(0), type_name, path).is_some());
+    known.or(paths.first()).copied().unwrap_or_default()
 }
 
 /// A count or time as a value.

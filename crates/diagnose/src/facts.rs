@@ -1,8 +1,10 @@
 //! What a judgement is made from.
 
+use vmcore_console::{Caller, Kind, Log, Occurrence, PanicReason, Record};
 use vmcore_kernel::{Cpu, Gap, Snapshot, Stack, Task};
+use vmcore_memory::VirtAddr;
 
-use crate::{Evidence, KernelState};
+use crate::{Evidence, KernelState, exception};
 
 /// Whether the scheduler takes the CPU away from a task in the middle of kernel code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +22,20 @@ pub enum KernelPreemption {
 pub struct LogLine {
     /// When it was logged, in nanoseconds since boot.
     pub timestamp_ns: u64,
+    /// Who logged it, where the kernel keeps that.
+    pub caller: Option<Caller>,
     /// Its text: untrusted.
     pub text: String,
+}
+
+/// Reads the lines of one boot as a log: what the kernel reports in them is read once, here, and nowhere else by its words.
+#[must_use]
+pub fn read_log(lines: &[LogLine]) -> Log {
+    Log::of_records(lines.iter().map(|line| Record {
+        timestamp_ns: Some(line.timestamp_ns),
+        caller: line.caller,
+        text: &line.text,
+    }))
 }
 
 /// A machine's state as far as a judgement needs it. Plain data: a test builds it by hand.
@@ -40,6 +54,8 @@ pub struct Facts<'a> {
     pub preemption: (KernelPreemption, Evidence),
     /// The kernel log, oldest first.
     pub log: Vec<LogLine>,
+    /// What the kernel reported in it, by line: see [`read_log`].
+    pub reports: Log,
     /// What could not be read.
     pub gaps: Vec<Gap>,
     /// Of that, what nothing can be called healthy without: CPUs that may not be known, a log that cannot be read.
@@ -61,15 +77,63 @@ impl Facts<'_> {
         self.running.iter().find(|(number, _)| *number == cpu).map(|(_, stack)| stack)
     }
 
-    /// How long a CPU's current task has been running.
-    #[must_use]
-    pub fn running_ns(&self, cpu: &Cpu) -> Option<u64> {
-        cpu.run_queue.as_ref()?.running_ns(self.snapshot.current(cpu)?)
+    /// The reports of a kind, in the order of the log.
+    pub(crate) fn reports_of(&self, kind: Kind) -> impl DoubleEndedIterator<Item = &Occurrence> {
+        self.reports.events.iter().filter(move |known| known.event.kind == kind)
     }
 
-    /// How long a task has been waiting in its CPU's run queue.
+    /// The line that reports something.
+    #[must_use]
+    pub fn line(&self, occurrence: &Occurrence) -> Option<&LogLine> {
+        self.log.get(usize::try_from(occurrence.line).ok()?)
+    }
+
+    /// Why the kernel stopped itself; `None` where it did not, and the dump was taken from outside.
+    #[must_use]
+    pub fn death(&self) -> Option<PanicReason> {
+        let message = self.state.panic.message.as_ref()?;
+        // Without those words it is an oops that started the crash kernel.
+        let reason = vmcore_console::panic_message(message).map_or(PanicReason::Oops, PanicReason::of);
+        let by_sysrq = reason == PanicReason::Oops && exception::by_sysrq(self);
+        Some(if by_sysrq { PanicReason::Requested } else { reason })
+    }
+
+    /// When the kernel panicked, in nanoseconds since boot.
+    #[must_use]
+    pub fn panicked_ns(&self) -> Option<u64> {
+        self.reports.panic()?.timestamp_ns
+    }
+
+    /// How long a CPU's clock went on after the panic: what a machine does that waits to be restarted says nothing of how
+    /// it came to that.
+    fn aftermath_ns(&self, clock_ns: u64) -> u64 {
+        /// Printing a report takes its time.
+        const REPORT_NS: u64 = 5_000_000_000;
+        let after = self.panicked_ns().and_then(|panicked| clock_ns.checked_sub(panicked));
+        after.filter(|&after| after > REPORT_NS).unwrap_or_default()
+    }
+
+    /// How long a CPU's current task had been running.
+    #[must_use]
+    pub fn running_ns(&self, cpu: &Cpu) -> Option<u64> {
+        let queue = cpu.run_queue.as_ref()?;
+        let running = queue.running_ns(self.snapshot.current(cpu)?)?;
+        Some(running.saturating_sub(self.aftermath_ns(queue.clock_ns)))
+    }
+
+    /// How long a task had been waiting in its CPU's run queue.
     #[must_use]
     pub fn waiting_ns(&self, task: &Task) -> Option<u64> {
-        self.snapshot.cpu(task.cpu)?.run_queue.as_ref()?.waiting_ns(task)
+        let queue = self.snapshot.cpu(task.cpu)?.run_queue.as_ref()?;
+        Some(queue.waiting_ns(task)?.saturating_sub(self.aftermath_ns(queue.clock_ns)))
+    }
+
+    /// The stack of a task, if it is one of those that were looked at.
+    #[must_use]
+    pub fn stack_of(&self, task: VirtAddr) -> Option<&Stack> {
+        let index = self.snapshot.task_index(task)?;
+        let running = self.running.iter().map(|(_, stack)| stack);
+        let others = self.blocked.iter().chain(&self.waiting).chain(&self.state.owners);
+        running.chain(others).find(|stack| stack.task == index)
     }
 }

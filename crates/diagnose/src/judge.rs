@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::VirtAddr;
 
+use crate::findings::{self, Context};
 use crate::graph::{Edge, EdgeKind, GraphBuilder, Node};
-use crate::involved;
 use crate::livelock::{self, Livelock};
-use crate::neighbours::{self, Neighbour};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Reader, Refutation, Verdict, cut_stacks, fix, issue, known_issues,
-    soft_lockup,
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Reader, Refutation, Severity, Verdict, cut_stacks, fix,
+    known_issues, shown_stacks,
 };
 
 /// What a user can choose.
@@ -34,35 +33,32 @@ impl Default for Options {
 pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagnosis {
     let mut livelock = livelock::detect(facts, reader, options);
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
-    let mut lockups = soft_lockup::detect(facts, reader);
-    lockups.sort_by_key(|(confidence, _)| std::cmp::Reverse(*confidence));
-    let explained = faulting_cpus(facts, &livelock);
-    let neighbours = neighbours::detect(facts, reader, &explained);
-    let best = neighbours::best(facts, neighbours.iter().chain(&lockups));
-    let blind = !facts.blind_spots.is_empty() || cut_stacks::warning(facts).is_some();
-    let verdict = verdict(&livelock, best, blind);
+    let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
+    let mut explained: Vec<_> = facts.state.spinning().collect();
+    explained.extend(faulting_cpus(facts, &livelock));
+    let held = livelock.edges.iter().filter_map(page_of).collect();
+    let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
+    let verdict = verdict(&livelock, &found.findings, facts);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
-    let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
+    let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     let code = is_livelock.then(|| fix::examine(reader));
     let mut unknown: Vec<_> = cut_stacks::warning(facts).into_iter().collect();
     unknown.extend(livelock.unknown);
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
     let mut graph = GraphBuilder::new();
-    let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
-    let held: Vec<_> = livelock.edges.iter().filter_map(page_of).collect();
-    graph.extend(neighbours::edges(facts, reader, options.spin_threshold_ns, &held, &explained));
+    graph.extend(found.edges);
     graph.extend(livelock.edges);
     let mut stacks: Vec<_> = facts.running.iter().map(|(_, stack)| stack.clone()).collect();
     stacks.extend(livelock.splitter_stacks);
     let graph = graph.finish();
-    stacks.extend(involved::stacks(facts, &graph, &stacks));
+    stacks.extend(shown_stacks::stacks(facts, &graph, &found.findings, &stacks));
     Diagnosis {
         spinners: livelock.spinners,
         splitters: livelock.splitters,
         graph,
-        findings: neighbours.into_iter().chain(lockups).map(|(_, finding)| finding).collect(),
+        findings: found.findings,
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
@@ -103,25 +99,35 @@ fn about(livelock: bool, refutations: Vec<Refutation>) -> Vec<Refutation> {
 
 /// The livelock where it is at least probable; else the finding that says best what stopped the machine; else the
 /// livelock where it is possible; else none.
-fn verdict(livelock: &Livelock, best: Option<&Neighbour>, blind: bool) -> Verdict {
+fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict {
+    let best = findings::best(facts, found);
+    let blind = !facts.blind_spots.is_empty() || cut_stacks::warning(facts).is_some();
     let confidence = livelock.confidence;
     if confidence >= Confidence::Probable {
-        return Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) };
+        return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
-    if let Some((confidence, finding)) = best {
+    if let Some(finding) = best {
         let also = match livelock.confidence {
             Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",
             _ => "",
         };
-        return Verdict {
-            issue: Some(finding.id),
-            confidence: *confidence,
-            summary: format!("{}{also}.", finding.summary),
+        return match finding.severity {
+            // What nobody calls a fault, such as a request to crash, is named, and nothing is wrong.
+            Severity::Info => not_ill(finding, blind, confidence),
+            _ => Verdict {
+                issue: Some(finding.issue),
+                confidence: finding.confidence,
+                summary: format!("{}{also}.", capitalized(&finding.summary)),
+            },
         };
+    }
+    if let Some(finding) = findings::doubtful(found).filter(|_| confidence < Confidence::Possible) {
+        let summary = format!("{}.", capitalized(&finding.summary));
+        return Verdict { issue: Some(finding.issue), confidence: Confidence::Possible, summary };
     }
     match confidence {
         Confidence::Possible => {
-            Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary: livelock_summary(livelock) }
+            Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) }
         }
         Confidence::Insufficient => Verdict {
             issue: None,
@@ -141,6 +147,26 @@ fn verdict(livelock: &Livelock, best: Option<&Neighbour>, blind: bool) -> Verdic
             summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
         },
     }
+}
+
+/// The verdict where all that is known is that somebody asked for the crash, or that the kernel warned of itself.
+fn not_ill(finding: &Finding, blind: bool, livelock: Confidence) -> Verdict {
+    let (confidence, rest) = match (livelock, blind) {
+        (Confidence::Possible | Confidence::Insufficient, _) => {
+            (Confidence::Insufficient, "it cannot be told whether a CPU was spinning")
+        }
+        (_, true) => (Confidence::Insufficient, "not everything that would show a hang could be read"),
+        _ => (Confidence::None, "nothing else was found to be wrong"),
+    };
+    let summary = format!("{}; {rest}.", capitalized(&finding.summary));
+    Verdict { issue: Some(finding.issue), confidence, summary }
+}
+
+/// A sentence begins with a capital.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 fn livelock_summary(livelock: &Livelock) -> String {

@@ -8,41 +8,49 @@
 
 #![forbid(unsafe_code)]
 
+mod chain;
+mod clock;
 mod collect;
 mod counted;
 mod cut_stacks;
+mod describe;
 mod evidence;
+mod exception;
 mod facts;
 mod fault;
+mod findings;
 mod fix;
 mod from_log;
 pub mod graph;
-mod involved;
+mod harmless;
+mod interrupts;
+mod issue;
 mod judge;
+mod kernel_code;
 mod known_issues;
 mod livelock;
 mod log_alone;
 mod model;
 mod names;
-mod neighbours;
 mod operand;
 mod reader;
-mod soft_lockup;
-mod spinner;
-mod splitter;
-mod tenure;
+mod reports;
+mod shown_stacks;
+mod state;
 mod text;
-mod waited_page;
+mod time_on_cpu;
+mod wait_edges;
 
 pub use collect::collect;
-pub use facts::{Facts, KernelPreemption, LogLine};
+pub use facts::{Facts, KernelPreemption, LogLine, read_log};
 pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
+pub use issue::{Definition, Issue};
 pub use judge::{Options, judge};
 pub use known_issues::release_has_bug;
 pub use log_alone::by_log_alone;
 pub use model::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
-    Splitter, Value, Verdict, issue,
+    Splitter, Value, Verdict,
 };
-pub use neighbours::{Holder, HolderFound, KernelState, Spin};
 pub use reader::Reader;
+pub use state::{Holder, HolderFound, KernelState, Limits, Spin};

@@ -69,7 +69,7 @@ fn text(log: &[LogRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issue;
+    use crate::Issue;
 
     fn record(timestamp_ns: u64, text: &str) -> LogRecord {
         LogRecord {
@@ -110,7 +110,7 @@ mod tests {
             record(3, "Kernel panic - not syncing: softlockup: hung tasks"),
         ];
         let found = judge(&log);
-        assert_eq!((found.verdict.issue, found.verdict.confidence), (Some(issue::SOFT_LOCKUP), Confidence::Probable));
+        assert_eq!((found.verdict.issue, found.verdict.confidence), (Some(Issue::SoftLockup), Confidence::Probable));
         assert!(found.verdict.summary.ends_with("nothing else could be looked at."), "{}", found.verdict.summary);
         assert!(found.unknown.iter().any(|line| line.contains("no vmlinux was found")));
     }

@@ -3,6 +3,7 @@
 use vmcore_kernel::Stack;
 use vmcore_memory::{PhysAddr, VirtAddr};
 
+use crate::Issue;
 use crate::graph::Graph;
 
 /// Where a piece of evidence was read.
@@ -88,61 +89,11 @@ impl Confidence {
     }
 }
 
-/// The problems this tool knows by name. The texts are stable: other programs compare them.
-pub mod issue {
-    /// CPUs spin in page faults on an entry of a huge page whose splitter is runnable and never scheduled.
-    pub const THP_LIVELOCK: &str = "thp-split-page-fault-livelock";
-    /// A CPU ran kernel code for longer than the watchdog allows.
-    pub const SOFT_LOCKUP: &str = "soft-lockup";
-    /// Tasks wait for each other's locks in a circle.
-    pub const DEADLOCK: &str = "deadlock";
-    /// A lock is held for longer than tasks may be kept waiting.
-    pub const LOCK_HELD: &str = "lock-held";
-    /// A page stays locked, or under writeback, while tasks wait for it.
-    pub const PAGE_LOCKED: &str = "page-locked";
-    /// A piece of work is not done while tasks wait for it.
-    pub const WORK_NOT_DONE: &str = "work-not-done";
-    /// CPUs spin for a spin lock that is not given back.
-    pub const SPINLOCK_HELD: &str = "spinlock-held";
-    /// A CPU does not run what another waits for it to run.
-    pub const UNANSWERED_CALL: &str = "unanswered-call";
-    /// A CPU has its interrupts off for longer than the watchdog allows.
-    pub const HARD_LOCKUP: &str = "hard-lockup";
-    /// An RCU grace period does not end.
-    pub const RCU_STALL: &str = "rcu-stall";
-    /// Tasks that could run get no CPU.
-    pub const STARVATION: &str = "cpu-starvation";
-    /// Tasks sleep uninterruptibly for longer than the kernel's limit.
-    pub const HUNG_TASK: &str = "hung-task";
-    /// Kernel code ran into an exception.
-    pub const OOPS: &str = "kernel-oops";
-    /// No memory was left.
-    pub const OUT_OF_MEMORY: &str = "out-of-memory";
-    /// The kernel panicked for a reason of its own.
-    pub const PANIC: &str = "kernel-panic";
-    /// Somebody asked for the crash.
-    pub const CRASH_REQUESTED: &str = "crash-requested";
-    /// Work is queued and no worker begins it.
-    pub const WORKQUEUE_LOCKUP: &str = "workqueue-lockup";
-    /// A block device or file server fails, or does not answer.
-    pub const IO_ERROR: &str = "io-error";
-    /// A file system is damaged, was shut down or went read-only.
-    pub const FILESYSTEM_ERROR: &str = "filesystem-error";
-    /// A network device does not send.
-    pub const NETWORK_TIMEOUT: &str = "network-timeout";
-    /// The hardware reports errors.
-    pub const HARDWARE_ERROR: &str = "hardware-error";
-    /// The kernel got no memory in one piece.
-    pub const ALLOCATION_FAILURE: &str = "allocation-failure";
-    /// The kernel found itself in a state that it did not expect, and went on.
-    pub const WARNING: &str = "kernel-warning";
-}
-
 /// The answer in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// One of [`issue`]; `None` where no problem was found or it cannot be told.
-    pub issue: Option<&'static str>,
+    /// The problem; `None` where none was found or it cannot be told.
+    pub issue: Option<Issue>,
     /// How sure it is.
     pub confidence: Confidence,
     /// One sentence.
@@ -231,17 +182,61 @@ impl Severity {
     }
 }
 
-/// Something else that was found.
+/// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// A stable name.
-    pub id: &'static str,
+    /// What it is.
+    pub issue: Issue,
+    /// How sure it is.
+    pub confidence: Confidence,
     /// How serious it is.
     pub severity: Severity,
+    /// Whether the kernel itself reported it in its log.
+    pub is_from_log: bool,
+    /// Whether that is all there is: no structure of the kernel shows it.
+    pub only_reported: bool,
     /// One sentence.
     pub summary: String,
     /// What shows it.
     pub evidence: Vec<Evidence>,
+    /// The tasks that it names, by the addresses of their `struct task_struct`.
+    pub tasks: Vec<VirtAddr>,
+}
+
+impl Finding {
+    /// A finding that the kernel's structures show, as serious as its issue is.
+    #[must_use]
+    pub fn new(issue: Issue, confidence: Confidence, summary: String, evidence: Vec<Evidence>) -> Self {
+        let severity = issue.definition().severity;
+        Self {
+            issue,
+            confidence,
+            severity,
+            is_from_log: false,
+            only_reported: false,
+            summary,
+            evidence,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// As serious as this instead.
+    #[must_use]
+    pub fn with_severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
+    /// The kernel reported it itself.
+    #[must_use]
+    pub fn from_log(self, is_from_log: bool) -> Self {
+        Self { is_from_log, ..self }
+    }
+
+    /// It is about these tasks.
+    #[must_use]
+    pub fn about(self, tasks: impl IntoIterator<Item = VirtAddr>) -> Self {
+        Self { tasks: tasks.into_iter().collect(), ..self }
+    }
 }
 
 /// What a check against the verdict came to.

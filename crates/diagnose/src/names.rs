@@ -1,6 +1,6 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
-use vmcore_kernel::StackFrame;
+use vmcore_kernel::{Stack, StackFrame};
 
 /// Entry code of the page-fault exception: `asm_exc_page_fault` since 5.8, before that `page_fault` and, in guests of
 /// KVM, `async_page_fault`.
@@ -23,6 +23,65 @@ const SPLIT: [&str; 10] = [
 
 /// Functions that dispatch system calls; the frame below them is the call's own function.
 const SYSCALL_DISPATCH: [&str; 4] = ["x64_sys_call", "do_syscall_64", "do_syscall_x64", "do_fast_syscall_32"];
+
+/// Where a CPU waits for a queued spin lock.
+const SPIN_SLOW_PATH: [&str; 3] =
+    ["native_queued_spin_lock_slowpath", "__pv_queued_spin_lock_slowpath", "queued_spin_lock_slowpath"];
+/// Functions in which a CPU waits until its calls are answered.
+const CALLING: [&str; 7] = [
+    "smp_call_function_many_cond",
+    "smp_call_function_many",
+    "smp_call_function_single",
+    "smp_call_function_single_async",
+    "csd_lock_wait",
+    "__csd_lock_wait",
+    "smp_call_function_any",
+];
+/// Functions that only put a task to sleep: what it sleeps for is the first that is none of these. By the beginnings of
+/// their names.
+const SLEEPING: [&str; 24] = [
+    "__schedule",
+    "schedule",
+    "io_schedule",
+    "__switch_to",
+    "__mutex_lock",
+    "mutex_lock",
+    "__ww_mutex_lock",
+    "ww_mutex_lock",
+    "rwsem_down_",
+    "__rwsem_down_",
+    "call_rwsem_down_",
+    "down_",
+    "__down",
+    "___down",
+    "rt_mutex",
+    "__rt_mutex",
+    "rwbase_",
+    "bit_wait",
+    "__wait_on_bit",
+    "do_wait_for_common",
+    "wait_for_completion",
+    "__wait_for_common",
+    "__flush_work",
+    "flush_work",
+];
+
+/// Those of them that sleep for a lock.
+const LOCKING: [&str; 13] = [
+    "__mutex_lock",
+    "mutex_lock",
+    "__ww_mutex_lock",
+    "ww_mutex_lock",
+    "rwsem_down_",
+    "__rwsem_down_",
+    "call_rwsem_down_",
+    "down_",
+    "__down",
+    "___down",
+    "rt_mutex",
+    "__rt_mutex",
+    "rwbase_",
+];
 
 /// A function's name without what compilers append to clones and split-off parts: `.isra.0`, `.constprop.0`, `.part.0`,
 /// `.cold`, `.llvm.123`.
@@ -54,6 +113,65 @@ pub(crate) fn syscall_function(frames: &[StackFrame]) -> Option<String> {
 pub(crate) fn functions(frame: &StackFrame) -> impl Iterator<Item = &str> {
     let inlined = frame.location.source.iter().filter_map(|source| source.function.as_deref());
     frame.function().into_iter().chain(inlined)
+}
+
+fn is_sleeping(name: &str) -> bool {
+    SLEEPING.iter().any(|begin| base_name(name).starts_with(begin))
+}
+
+/// The innermost function that is not about sleeping itself.
+pub(crate) fn sleeps_in(stack: &Stack) -> Option<&str> {
+    stack.frames.iter().filter_map(StackFrame::function).find(|name| !is_sleeping(name))
+}
+
+/// Whether the task of this stack sleeps for a lock, by the functions on it.
+pub(crate) fn sleeps_for_lock(stack: &Stack) -> bool {
+    let is_lock = |name: &str| LOCKING.iter().any(|begin| base_name(name).starts_with(begin));
+    let asleep = stack.frames.iter().filter_map(StackFrame::function).take_while(|name| is_sleeping(name));
+    asleep.into_iter().any(is_lock)
+}
+
+/// Whether it is where a CPU waits for a spin lock.
+pub(crate) fn is_spin_slow_path(symbol: &str) -> bool {
+    SPIN_SLOW_PATH.contains(&base_name(symbol))
+}
+
+/// Whether the task of this stack waits for an answer.
+pub(crate) fn waits_for_answer(stack: &Stack) -> bool {
+    stack.frames.iter().any(|frame| frame.function().is_some_and(|name| CALLING.contains(&base_name(name))))
+}
+
+fn has_any(stack: &Stack, names: &[&str]) -> bool {
+    stack.frames.iter().flat_map(functions).any(|name| names.contains(&base_name(name)))
+}
+
+/// Whether a task is frozen for a suspend or by a cgroup. Since 6.1 (kernel commit f5d39b020809) its state says so.
+pub(crate) fn is_frozen(stack: &Stack) -> bool {
+    has_any(stack, &["__refrigerator"])
+}
+
+/// Whether a task waits until its child of `vfork()` has called `execve()` or ended.
+pub(crate) fn waits_for_vfork(stack: &Stack) -> bool {
+    has_any(stack, &["wait_for_vfork_done", "__do_sys_vfork", "__x64_sys_vfork"])
+}
+
+/// Whether a CPU runs a guest: for as long as the guest likes.
+pub(crate) fn runs_guest(stack: &Stack) -> bool {
+    has_any(stack, &["kvm_arch_vcpu_ioctl_run", "kvm_vcpu_ioctl", "vcpu_enter_guest"])
+}
+
+/// Whether another CPU's panic stopped this one.
+pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
+    const STOPPED: [&str; 7] = [
+        "stop_this_cpu",
+        "smp_stop_nmi_callback",
+        "crash_nmi_callback",
+        "kdump_nmi_callback",
+        "panic_smp_self_stop",
+        "nmi_panic_self_stop",
+        "halt_current_cpu",
+    ];
+    has_any(stack, &STOPPED)
 }
 
 #[cfg(test)]

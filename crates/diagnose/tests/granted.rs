@@ -4,14 +4,14 @@
 mod support;
 
 use support::*;
-use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, issue};
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption};
 use vmcore_kernel::{CpuGrants, FairServer, Policy, TaskCounters};
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
-const LIVELOCK: Option<&str> = Some(issue::THP_LIVELOCK);
+const LIVELOCK: Option<Issue> = Some(Issue::ThpLivelock);
 
-fn verdict(diagnosis: &Diagnosis) -> (Option<&'static str>, Confidence) {
+fn verdict(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {
     (diagnosis.verdict.issue, diagnosis.verdict.confidence)
 }
 

@@ -4,15 +4,15 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::graph::ShapeKind;
-use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, LogLine, issue};
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine};
 use vmcore_kernel::{Policy, TaskState};
 use vmcore_memory::PageLevel;
 
-fn confidence(diagnosis: &Diagnosis) -> (Option<&'static str>, Confidence) {
+fn confidence(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {
     (diagnosis.verdict.issue, diagnosis.verdict.confidence)
 }
 
-const LIVELOCK: Option<&str> = Some(issue::THP_LIVELOCK);
+const LIVELOCK: Option<Issue> = Some(Issue::ThpLivelock);
 
 #[test]
 fn every_link_in_place_is_confirmed() {
@@ -312,10 +312,11 @@ fn another_lockup_has_its_own_name() {
     }
     world.log.push(LogLine {
         timestamp_ns: CLOCK,
+        caller: None,
         text: format!("watchdog: BUG: soft lockup - CPU#1 stuck for 9s! [comm102:{}]", SPINNER[1]),
     });
     let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Confirmed));
+    assert_eq!(confidence(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
     assert_eq!(diagnosis.findings.len(), 1);
     assert!(diagnosis.spinners.is_empty() && diagnosis.known_issue.is_none());
     assert!(diagnosis.remedy.iter().all(|remedy| remedy.command.is_none()), "{:?}", diagnosis.remedy);
@@ -403,18 +404,21 @@ fn a_splitter_that_runs_is_not_starved() {
 }
 
 #[test]
-fn a_soft_lockup_that_was_over_is_no_verdict() {
+fn a_soft_lockup_that_was_over_is_still_what_the_kernel_reported() {
     let mut world = World::livelock();
     for pid in SPINNER {
         world.task(pid).last_arrival_ns = Some(CLOCK - 20_000_000);
     }
     world.log.push(LogLine {
         timestamp_ns: 1_000_000_000,
+        caller: None,
         text: "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [other:77]".to_owned(),
     });
     let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (None, Confidence::None));
+    assert_eq!(confidence(&diagnosis), (Some(Issue::SoftLockup), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("was over when the machine stopped"), "{}", diagnosis.verdict.summary);
     assert_eq!(diagnosis.findings.len(), 1);
+    assert_eq!(diagnosis.findings[0].severity, vmcore_diagnose::Severity::Warning);
 }
 
 /// What the check whose claim contains `words` came to, for each time it was made.
@@ -508,10 +512,11 @@ fn what_speaks_against_the_livelock_is_not_against_a_soft_lockup() {
     world.head().flag_names.retain(|name| *name != "PG_locked");
     world.log.push(LogLine {
         timestamp_ns: CLOCK,
+        caller: None,
         text: format!("watchdog: BUG: soft lockup - CPU#1 stuck for 9s! [comm102:{}]", SPINNER[1]),
     });
     let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (Some(issue::SOFT_LOCKUP), Confidence::Confirmed));
+    assert_eq!(confidence(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
     assert!(diagnosis.refutations.iter().all(|refutation| refutation.result != CheckResult::Holds));
     assert!(!checks(&diagnosis, "it is the huge-page livelock").is_empty());
 }

@@ -3,13 +3,13 @@
 mod support;
 
 use support::*;
-use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, KernelPreemption, issue};
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption};
 use vmcore_kernel::{Policy, Task, TaskState};
 
 const SECOND: u64 = 1_000_000_000;
-const LIVELOCK: Option<&str> = Some(issue::THP_LIVELOCK);
+const LIVELOCK: Option<Issue> = Some(Issue::ThpLivelock);
 
-fn confidence(diagnosis: &Diagnosis) -> (Option<&'static str>, Confidence) {
+fn confidence(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {
     (diagnosis.verdict.issue, diagnosis.verdict.confidence)
 }
 

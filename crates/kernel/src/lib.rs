@@ -77,7 +77,7 @@ pub use runqueue::{Class, Queued, RunQueue};
 pub use scheduler::{CpuGrants, FULL_LOAD, FairServer, SchedulerState, TaskCounters};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
 pub use stacks::{CpuRegisters, RegisterSource};
-pub use task::{Policy, Task};
+pub use task::{Accounting, Policy, Task};
 pub use task_state::TaskState;
 pub use utsname::Utsname;
 pub use vmcore_debuginfo::SourceFrame;

@@ -13,14 +13,11 @@
 //!
 //! Source: `kernel/panic.c`, `kernel/crash_core.c`, `arch/x86/kernel/reboot.c`.
 
+use vmcore_console::{Event, Kind, cpu_and_pid, oops_number, panic_message};
 use vmcore_memory::ReadVirtual;
 
 use crate::{Caller, Kernel, LogRecord, Snapshot};
 
-/// What `panic` prints before its reason.
-const PANIC: &str = "Kernel panic - not syncing: ";
-/// What an oops may begin with, some lines above the one with its number.
-const OOPS_HEADLINES: [&str; 2] = ["BUG: ", "kernel BUG at "];
 /// As many records of one caller are searched for an oops's headline, or for the line that names CPU and task.
 const MAX_DISTANCE: usize = 16;
 
@@ -95,18 +92,19 @@ fn of_kernel(record: &LogRecord) -> bool {
 
 /// The first panic of all: one that follows was caused by it.
 fn panic_record(log: &[LogRecord]) -> Option<usize> {
-    log.iter().position(|record| of_kernel(record) && record.text.starts_with(PANIC))
+    log.iter().position(|record| of_kernel(record) && panic_message(&record.text).is_some())
 }
 
 /// The headline of the last oops.
 fn oops_record(log: &[LogRecord]) -> Option<usize> {
-    let last = log.iter().rposition(|record| of_kernel(record) && has_oops_number(first_line(&record.text)))?;
+    let last = log.iter().rposition(|record| of_kernel(record) && oops_number(first_line(&record.text)).is_some())?;
     let caller = log.get(last)?.caller;
     let before = log.iter().enumerate().take(last).rev();
     let same_caller = before.filter(|(_, record)| record.caller == caller && of_kernel(record));
-    let is_headline = |record: &LogRecord| OOPS_HEADLINES.iter().any(|headline| record.text.starts_with(headline));
+    let is_headline =
+        |record: &LogRecord| matches!(Event::parse(first_line(&record.text)), Some(Event { kind: Kind::Oops, .. }));
     // An oops before this one ends the search.
-    let mut above = same_caller.take(MAX_DISTANCE).take_while(|(_, record)| !has_oops_number(&record.text));
+    let mut above = same_caller.take(MAX_DISTANCE).take_while(|(_, record)| oops_number(&record.text).is_none());
     Some(above.find(|(_, record)| is_headline(record)).map_or(last, |(index, _)| index))
 }
 
@@ -114,18 +112,7 @@ fn oops_record(log: &[LogRecord]) -> Option<usize> {
 fn named_cpu_and_pid(log: &[LogRecord], index: usize) -> Option<(u32, i32)> {
     let caller = log.get(index)?.caller;
     let same_caller = log.iter().skip(index).filter(|record| record.caller == caller && of_kernel(record));
-    same_caller.take(MAX_DISTANCE).find_map(|record| {
-        let rest = record.text.strip_prefix("CPU: ")?;
-        let (cpu, _) = rest.split_once(' ')?;
-        let (pid, _) = rest.split_once(" PID: ")?.1.split_once(' ')?;
-        Some((cpu.parse().ok()?, pid.parse().ok()?))
-    })
-}
-
-/// Whether a line has the number that `die` gives each oops, as in `Oops: 0002 [#1] PREEMPT SMP`.
-fn has_oops_number(line: &str) -> bool {
-    let number = line.split_once("[#").and_then(|(_, rest)| rest.split_once(']'));
-    number.is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    same_caller.take(MAX_DISTANCE).find_map(|record| cpu_and_pid(first_line(&record.text)))
 }
 
 fn first_line(text: &str) -> &str {
@@ -197,13 +184,5 @@ mod tests {
         assert_eq!(named_cpu_and_pid(&log, 1), Some((0, 201)));
         log[3].text = "CPU: x PID: 201 Comm:".to_owned();
         assert_eq!(named_cpu_and_pid(&log, 1), None);
-    }
-
-    #[test]
-    fn oops_numbers() {
-        assert!(has_oops_number("Oops: 0002 [#12] SMP"));
-        for line in ["", "[#] ", "[#x]", "[#1", "[1]"] {
-            assert!(!has_oops_number(line), "{line}");
-        }
     }
 }

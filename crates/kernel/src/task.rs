@@ -35,6 +35,9 @@ pub(crate) struct TaskLayout {
     last_arrival: Option<Field>,
     last_queued: Option<Field>,
     exec_start: Option<Field>,
+    minor_faults: Option<Field>,
+    user_time: Option<Field>,
+    system_time: Option<Field>,
     pub(crate) fair_node: Field,
     /// `sched_entity.my_q` and `sched_entity.run_node`, where tasks can be grouped.
     pub(crate) fair_group: Option<(Field, Field)>,
@@ -73,6 +76,9 @@ impl TaskLayout {
             last_arrival: optional("sched_info.last_arrival"),
             last_queued: optional("sched_info.last_queued"),
             exec_start: optional("se.exec_start"),
+            minor_faults: optional("min_flt"),
+            user_time: optional("utime"),
+            system_time: optional("stime"),
             fair_node: task("se.run_node")?,
             fair_group: types.optional("sched_entity", "my_q").zip(types.optional("sched_entity", "run_node")),
             rt_node: optional("rt.run_list"),
@@ -124,8 +130,24 @@ impl TaskLayout {
             last_arrival_ns: optional(self.last_arrival),
             last_queued_ns: optional(self.last_queued),
             exec_start_ns: optional(self.exec_start),
+            accounting: Accounting {
+                minor_faults: optional(self.minor_faults),
+                user_ns: optional(self.user_time),
+                system_ns: optional(self.system_time),
+            },
         })
     }
+}
+
+/// What a task is charged for, of its whole life; `None` where the kernel does not keep it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    /// `min_flt`: page faults that were served without reading from a disk.
+    pub minor_faults: Option<u64>,
+    /// `utime`: time in user code, in nanoseconds (since 4.11, kernel commit 5613fda9a503). Mostly counted in ticks.
+    pub user_ns: Option<u64>,
+    /// `stime`: time in kernel code, in nanoseconds.
+    pub system_ns: Option<u64>,
 }
 
 /// `task_struct.policy`: a `SCHED_*` number of `include/uapi/linux/sched.h`.
@@ -189,6 +211,8 @@ pub struct Task {
     pub last_queued_ns: Option<u64>,
     /// When the scheduler last accounted its run time, by the run queue's task clock (`se.exec_start`).
     pub exec_start_ns: Option<u64>,
+    /// What it is charged for.
+    pub accounting: Accounting,
 }
 
 /// Lower values of `task_struct.prio` are real-time and deadline (`include/linux/sched/prio.h`, `MAX_RT_PRIO`).
@@ -246,6 +270,9 @@ impl TaskLayout {
             last_arrival: Some(word(0x88)),
             last_queued: Some(word(0x90)),
             exec_start: Some(word(0x98)),
+            minor_faults: None,
+            user_time: None,
+            system_time: None,
             fair_node: Field { offset: 0xb0, size: 24 },
             // In `struct sched_entity`, whose first member is the node.
             fair_group: Some((word(0x40), Field { offset: 0, size: 24 })),

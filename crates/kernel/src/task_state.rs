@@ -9,8 +9,10 @@ const TRACED: u64 = 0x8;
 const PARKED: u64 = 0x40;
 const EXIT_DEAD: u64 = 0x10;
 const EXIT_ZOMBIE: u64 = 0x20;
+/// `TASK_FROZEN`.
+const FROZEN: u64 = 0x8000;
 /// `TASK_RTLOCK_WAIT` and `TASK_FROZEN`: shown as uninterruptible by the kernel too (`__task_state_index`).
-const AS_UNINTERRUPTIBLE: u64 = 0x1000 | 0x8000;
+const AS_UNINTERRUPTIBLE: u64 = 0x1000 | FROZEN;
 /// `TASK_WAKEKILL`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_KILLABLE`.
 const WAKEKILL: u64 = 0x100;
 /// `TASK_NOLOAD`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_IDLE`.
@@ -45,6 +47,12 @@ impl TaskState {
     #[must_use]
     pub const fn ignores_signals(self) -> bool {
         self.is_uninterruptible() && self.state & WAKEKILL == 0
+    }
+
+    /// Whether it is frozen, for a suspend or by a cgroup: `TASK_FROZEN` since 6.1 (kernel commit f5d39b020809).
+    #[must_use]
+    pub const fn is_frozen(self) -> bool {
+        self.exit_state == 0 && self.state & FROZEN != 0
     }
 
     /// The letter: `R`, `S`, `D`, `I`, `T`, `t`, `P`, `X`, `Z`, or `?`.

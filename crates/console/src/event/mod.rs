@@ -228,6 +228,15 @@ impl Event {
         self.cpus.first().copied()
     }
 
+    /// The whole line of a soft lockup; `None` for anything else, and where its end is missing.
+    #[must_use]
+    pub fn soft_lockup(&self) -> Option<SoftLockup> {
+        let is_whole = self.kind == Kind::SoftLockup && !self.is_cut;
+        let lockup =
+            || Some(SoftLockup { cpu: self.cpu()?, seconds: self.seconds?, comm: self.comm.clone()?, pid: self.pid? });
+        if is_whole { lockup() } else { None }
+    }
+
     /// Why the kernel panicked; `None` for what is no panic.
     #[must_use]
     pub fn panic_reason(&self) -> Option<PanicReason> {

@@ -14,7 +14,7 @@ mod words;
 use vmcore_console::{Event, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
-use crate::{Confidence, KnownIssue, Remedy, Verdict, issue, known_issues};
+use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, harmless, known_issues};
 use cause::{Cause, before, cause, is_short_stall};
 pub use copies::FaultingCopy;
 use copies::{HUGE_PAGE, copies, most_on_one_page};
@@ -44,18 +44,17 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
     let copies = copies(log);
     let cause = cause(log);
     let release = log.machine.release.as_deref();
-    let verdict = verdict(log, cause.as_ref(), &copies);
-    let is_livelock = verdict.issue == Some(issue::THP_LIVELOCK);
-    let name = verdict.issue.unwrap_or_default();
+    let verdict = harmless::settle(verdict(log, cause.as_ref(), &copies), log);
+    let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     // A panic because of the hardware is not mended in the kernel.
     let by_hardware =
         cause.as_ref().is_some_and(|cause| cause.main.event.panic_reason() == Some(PanicReason::Hardware));
-    let to_mend = if by_hardware { issue::HARDWARE_ERROR } else { name };
+    let to_mend = if by_hardware { Some(Issue::HardwareError) } else { verdict.issue };
     let (timeline, left_out) = timeline(log, cause.as_ref());
     LogDiagnosis {
         unknown: unknown(log, is_livelock, left_out),
-        known_issue: known_issues::known_issue(name, release, None),
-        remedy: known_issues::remedies(to_mend, release, None),
+        known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
+        remedy: to_mend.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
         timeline,
         verdict,
         copies,
@@ -80,7 +79,7 @@ fn verdict(log: &Log, cause: Option<&Cause<'_>>, copies: &[FaultingCopy]) -> Ver
             "{}: that is no hang, but as little as some kernels are built to report. Nothing else is reported.",
             words::capital(&words::short(stall))
         );
-        return Verdict { issue: Some(issue::RCU_STALL), confidence: Confidence::Possible, summary };
+        return Verdict { issue: Some(Issue::RcuStall), confidence: Confidence::Possible, summary };
     }
     if reports > 0 && of_kind(Kind::StateShown) > 0 {
         let summary = format!(
@@ -124,40 +123,45 @@ fn problem(cause: &Cause<'_>, faults: bool) -> Verdict {
     Verdict { issue: Some(issue_of(event)), confidence: Confidence::Probable, summary }
 }
 
-/// The stable name of what a report is about.
-fn issue_of(event: &Event) -> &'static str {
+/// The issue that a report is about.
+pub(crate) fn issue_of(event: &Event) -> Issue {
     match event.kind {
-        Kind::SoftLockup => issue::SOFT_LOCKUP,
-        Kind::HardLockup => issue::HARD_LOCKUP,
-        Kind::RcuStall | Kind::RcuStarved => issue::RCU_STALL,
-        Kind::HungTask => issue::HUNG_TASK,
-        Kind::WorkqueueLockup => issue::WORKQUEUE_LOCKUP,
-        Kind::Oops if words::is_sysrq(event) => issue::CRASH_REQUESTED,
-        Kind::Oops => issue::OOPS,
-        Kind::CrashRequested => issue::CRASH_REQUESTED,
+        Kind::SoftLockup => Issue::SoftLockup,
+        Kind::HardLockup => Issue::HardLockup,
+        Kind::RcuStall | Kind::RcuStarved => Issue::RcuStall,
+        Kind::HungTask => Issue::HungTask,
+        Kind::WorkqueueLockup => Issue::WorkqueueLockup,
+        Kind::Oops if words::is_sysrq(event) => Issue::CrashRequested,
+        Kind::Oops => Issue::Oops,
+        Kind::CrashRequested => Issue::CrashRequested,
         Kind::Panic => panic_issue(event.panic_reason()),
-        Kind::OutOfMemory | Kind::CgroupOutOfMemory => issue::OUT_OF_MEMORY,
-        Kind::AllocationFailure => issue::ALLOCATION_FAILURE,
-        Kind::IoError | Kind::IoTimeout => issue::IO_ERROR,
-        Kind::Filesystem => issue::FILESYSTEM_ERROR,
-        Kind::NetTimeout => issue::NETWORK_TIMEOUT,
-        Kind::Hardware | Kind::CorrectedHardware => issue::HARDWARE_ERROR,
-        Kind::Warning | Kind::Lockdep | Kind::Sanitizer | Kind::Corruption => issue::WARNING,
-        Kind::Backtrace | Kind::Task | Kind::StateShown | Kind::CutHere => issue::WARNING,
+        Kind::OutOfMemory | Kind::CgroupOutOfMemory => Issue::OutOfMemory,
+        Kind::AllocationFailure => Issue::AllocationFailure,
+        Kind::IoError | Kind::IoTimeout => Issue::IoError,
+        Kind::Filesystem => Issue::FilesystemError,
+        Kind::NetTimeout => Issue::NetworkTimeout,
+        Kind::Hardware | Kind::CorrectedHardware => Issue::HardwareError,
+        Kind::Warning | Kind::Lockdep | Kind::Sanitizer | Kind::Corruption => Issue::Warning,
+        Kind::Backtrace | Kind::Task | Kind::StateShown | Kind::CutHere => Issue::Warning,
     }
 }
 
+/// A report in one sentence.
+pub(crate) fn in_words(event: &Event) -> String {
+    words::capital(&words::short(event))
+}
+
 /// By the watchdog that panicked, where one did.
-const fn panic_issue(reason: Option<PanicReason>) -> &'static str {
+const fn panic_issue(reason: Option<PanicReason>) -> Issue {
     match reason {
-        Some(PanicReason::SoftLockup) => issue::SOFT_LOCKUP,
-        Some(PanicReason::HardLockup) => issue::HARD_LOCKUP,
-        Some(PanicReason::RcuStall) => issue::RCU_STALL,
-        Some(PanicReason::OutOfMemory) => issue::OUT_OF_MEMORY,
-        Some(PanicReason::Oops) => issue::OOPS,
-        Some(PanicReason::HungTask) => issue::HUNG_TASK,
-        Some(PanicReason::Requested) => issue::CRASH_REQUESTED,
-        Some(PanicReason::Warning | PanicReason::Hardware | PanicReason::Other) | None => issue::PANIC,
+        Some(PanicReason::SoftLockup) => Issue::SoftLockup,
+        Some(PanicReason::HardLockup) => Issue::HardLockup,
+        Some(PanicReason::RcuStall) => Issue::RcuStall,
+        Some(PanicReason::OutOfMemory) => Issue::OutOfMemory,
+        Some(PanicReason::Oops) => Issue::Oops,
+        Some(PanicReason::HungTask) => Issue::HungTask,
+        Some(PanicReason::Requested) => Issue::CrashRequested,
+        Some(PanicReason::Warning | PanicReason::Hardware | PanicReason::Other) | None => Issue::Panic,
     }
 }
 
@@ -185,7 +189,7 @@ fn is_locked_up(cause: &Cause<'_>) -> bool {
 
 fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     let release = log.machine.release.as_deref();
-    let known = known_issues::known_issue(issue::THP_LIVELOCK, release, None);
+    let known = known_issues::known_issue(Issue::ThpLivelock, release, None);
     let is_fixed = known.is_some_and(|known| known.in_this_kernel == Some(false));
     let confidence = if locked_up && !is_fixed { Confidence::Probable } else { Confidence::Possible };
     let first = copies.first().map_or(VirtAddr::new(0), |copy| copy.address);
@@ -209,7 +213,7 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
          splitter cannot run. Who splits it, a log does not show.{fixed}",
         copies.len()
     );
-    Verdict { issue: Some(issue::THP_LIVELOCK), confidence, summary }
+    Verdict { issue: Some(Issue::ThpLivelock), confidence, summary }
 }
 
 fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {

@@ -35,7 +35,7 @@ R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000000000
 #[test]
 fn two_cpus_that_fault_on_one_huge_page() {
     let found = judge(&(report(1, "000000c000100000") + &report(2, "000000c000100000")));
-    assert_eq!(found.verdict.issue, Some(issue::THP_LIVELOCK));
+    assert_eq!(found.verdict.issue, Some(Issue::ThpLivelock));
     assert_eq!(found.verdict.confidence, Confidence::Probable);
     assert!(found.verdict.summary.contains("0xc000100000"), "{}", found.verdict.summary);
     let [first, _] = found.copies.as_slice() else { panic!("{:?}", found.copies) };
@@ -48,17 +48,17 @@ fn two_cpus_that_fault_on_one_huge_page() {
 #[test]
 fn each_link_that_is_missing_takes_the_verdict_away() {
     let one = judge(&report(1, "000000c000100000"));
-    assert_eq!(one.verdict.issue, Some(issue::SOFT_LOCKUP));
+    assert_eq!(one.verdict.issue, Some(Issue::SoftLockup));
     let apart = judge(&(report(1, "000000c000100000") + &report(2, "000000c000300000")));
-    assert_eq!(apart.verdict.issue, Some(issue::SOFT_LOCKUP));
+    assert_eq!(apart.verdict.issue, Some(Issue::SoftLockup));
     let both = report(1, "000000c000100000") + &report(2, "000000c000100000");
     let no_lockup = judge(&both.replace("BUG: soft lockup", "something else"));
     assert_eq!(no_lockup.verdict.confidence, Confidence::Possible);
     assert!(no_lockup.verdict.summary.contains("why they were reported is not in the log"));
     let no_fault = judge(&both.replace("async_page_fault", "other_function"));
-    assert_eq!(no_fault.verdict.issue, Some(issue::SOFT_LOCKUP));
+    assert_eq!(no_fault.verdict.issue, Some(Issue::SoftLockup));
     let no_copy = judge(&both.replace("copy_user_enhanced_fast_string", "memcpy"));
-    assert_eq!(no_copy.verdict.issue, Some(issue::SOFT_LOCKUP));
+    assert_eq!(no_copy.verdict.issue, Some(Issue::SoftLockup));
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn a_copy_is_known_by_its_caller_where_its_own_line_is_missing() {
     let (rip, code) = ("RIP: 0010:copy_user_enhanced_fast_string+0xe/0x20\n", "000000c000100000");
     let cut = report(1, code).replace(rip, "");
     let found = judge(&(cut.clone() + &report(2, code)));
-    assert_eq!(found.verdict.issue, Some(issue::THP_LIVELOCK), "{}", found.verdict.summary);
+    assert_eq!(found.verdict.issue, Some(Issue::ThpLivelock), "{}", found.verdict.summary);
     assert_eq!(found.copies[0].function, "_copy_to_user");
     let other = judge(&(cut.replace(" _copy_to_user+0x22/0x30", " memcpy+0x22/0x30") + &report(2, code)));
-    assert_eq!(other.verdict.issue, Some(issue::SOFT_LOCKUP));
+    assert_eq!(other.verdict.issue, Some(Issue::SoftLockup));
 }
 
 #[test]
@@ -93,29 +93,29 @@ fn what_is_no_log_is_not_healthy() {
 #[test]
 fn other_problems_by_name() {
     let issue = |text: &str| judge(text).verdict.issue;
-    assert_eq!(issue("Kernel panic - not syncing: Attempted to kill init!"), Some(issue::PANIC));
-    assert_eq!(issue("Kernel panic - not syncing: sysrq triggered crash"), Some(issue::CRASH_REQUESTED));
+    assert_eq!(issue("Kernel panic - not syncing: Attempted to kill init!"), Some(Issue::Panic));
+    assert_eq!(issue("Kernel panic - not syncing: sysrq triggered crash"), Some(Issue::CrashRequested));
     for (reason, expected) in [
-        ("softlockup: hung tasks", issue::SOFT_LOCKUP),
-        ("hung_task: blocked tasks", issue::HUNG_TASK),
-        ("RCU Stall", issue::RCU_STALL),
-        ("Hard LOCKUP", issue::HARD_LOCKUP),
-        ("Fatal exception in interrupt", issue::OOPS),
-        ("Out of memory: system-wide panic_on_oom is enabled", issue::OUT_OF_MEMORY),
+        ("softlockup: hung tasks", Issue::SoftLockup),
+        ("hung_task: blocked tasks", Issue::HungTask),
+        ("RCU Stall", Issue::RcuStall),
+        ("Hard LOCKUP", Issue::HardLockup),
+        ("Fatal exception in interrupt", Issue::Oops),
+        ("Out of memory: system-wide panic_on_oom is enabled", Issue::OutOfMemory),
     ] {
         assert_eq!(issue(&format!("Kernel panic - not syncing: {reason}")), Some(expected), "{reason}");
     }
-    assert_eq!(issue("watchdog: BUG: soft lockup - CPU#7 stuck for "), Some(issue::SOFT_LOCKUP));
-    assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(issue::WORKQUEUE_LOCKUP));
+    assert_eq!(issue("watchdog: BUG: soft lockup - CPU#7 stuck for "), Some(Issue::SoftLockup));
+    assert_eq!(issue("BUG: workqueue lockup - pool cpus=1 stuck for 40s!"), Some(Issue::WorkqueueLockup));
     let hung =
         "INFO: task a:1 blocked for more than 120 seconds.\nKernel panic - not syncing: hung_task: blocked tasks";
     assert!(judge(hung).verdict.summary.starts_with("Task 1 \"a\""));
-    assert_eq!(issue("INFO: task a:1 blocked for more than 120 seconds."), Some(issue::HUNG_TASK));
-    assert_eq!(issue("rcu: INFO: rcu_sched self-detected stall on CPU"), Some(issue::RCU_STALL));
+    assert_eq!(issue("INFO: task a:1 blocked for more than 120 seconds."), Some(Issue::HungTask));
+    assert_eq!(issue("rcu: INFO: rcu_sched self-detected stall on CPU"), Some(Issue::RcuStall));
     assert_eq!(
         issue("BUG: kernel NULL pointer dereference, address: 0\nKernel panic - not syncing: Fatal"),
-        Some(issue::OOPS)
+        Some(Issue::Oops)
     );
-    assert_eq!(issue("NMI watchdog: Watchdog detected hard LOCKUP on cpu 3"), Some(issue::HARD_LOCKUP));
-    assert_eq!(issue("WARNING: CPU: 1 PID: 2 at mm/x.c:1 f+0x1/0x2"), Some(issue::WARNING));
+    assert_eq!(issue("NMI watchdog: Watchdog detected hard LOCKUP on cpu 3"), Some(Issue::HardLockup));
+    assert_eq!(issue("WARNING: CPU: 1 PID: 2 at mm/x.c:1 f+0x1/0x2"), Some(Issue::Warning));
 }

@@ -4,15 +4,13 @@
 //! be read ([`crate::fix`]); the release is only a hint, as distributions backport fixes: a release at or above one with
 //! the fix has it, one of upstream's own below it has not, and any other says nothing.
 
-mod next_steps;
 mod release;
 mod table;
 
-use next_steps::next_steps;
 use release::Release;
-use table::{Advice, Distribution, ISSUES, Issue, Vendor};
+use table::{Advice, BUGS, Bug, Distribution, Vendor};
 
-use crate::{Evidence, KnownIssue, Remedy};
+use crate::{Evidence, Issue, KnownIssue, Remedy};
 
 /// Whether the code of a kernel has a fix, and what shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub(crate) struct CodeSays {
 }
 
 /// The known bug behind a verdict, where there is one. `code` is what the kernel's own code says; a log alone has none.
-pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Option<KnownIssue> {
+pub(crate) fn known_issue(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>) -> Option<KnownIssue> {
     let issue = find(verdict)?;
     let release = release.and_then(Release::parse);
     let hint = release.as_ref().and_then(|release| by_release(issue, release));
@@ -58,12 +56,12 @@ pub(crate) fn known_issue(verdict: &str, release: Option<&str>, code: Option<&Co
 /// tell, or no bug is known.
 #[must_use]
 pub fn release_has_bug(verdict: &str, release: &str) -> Option<bool> {
-    by_release(find(verdict)?, &Release::parse(release)?).map(|(has_bug, _)| has_bug)
+    by_release(find(Issue::by_id(verdict)?)?, &Release::parse(release)?).map(|(has_bug, _)| has_bug)
 }
 
 /// What helps against what a verdict names, most effective first.
-pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
-    let Some(issue) = find(verdict) else { return next_steps(verdict) };
+pub(crate) fn remedies(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
+    let Some(issue) = find(verdict) else { return first_step(verdict) };
     let parsed = release.and_then(Release::parse);
     let vendor = parsed.as_ref().and_then(|release| vendor(issue, release));
     let has_bug = known_issue(verdict, release, code).and_then(|issue| issue.in_this_kernel);
@@ -95,10 +93,16 @@ pub(crate) fn remedies(verdict: &str, release: Option<&str>, code: Option<&CodeS
     remedies
 }
 
+/// What to do first about a verdict that is no known bug; nothing where nothing is wrong.
+fn first_step(verdict: Issue) -> Vec<Remedy> {
+    let remedy = |(action, why): (&str, &str)| Remedy { action: action.to_owned(), command: None, why: why.to_owned() };
+    verdict.definition().remedy.map(remedy).into_iter().collect()
+}
+
 const WITH_THE_FIX: &str = "a fault on a tail page of a huge page under split then sleeps instead of retrying at once";
 
 /// The kernel of the same distribution that has the fix.
-fn upgrade(issue: &Issue, release: Option<&Release<'_>>) -> Option<Remedy> {
+fn upgrade(issue: &Bug, release: Option<&Release<'_>>) -> Option<Remedy> {
     let (distribution, flavour, build) = distribution(issue, release?)?;
     let Distribution { name, fixed, command, .. } = distribution;
     (build < *fixed).then(|| Remedy {
@@ -108,23 +112,23 @@ fn upgrade(issue: &Issue, release: Option<&Release<'_>>) -> Option<Remedy> {
     })
 }
 
-fn find(verdict: &str) -> Option<&'static Issue> {
-    const { &ISSUES }.iter().find(|issue| issue.verdict == verdict)
+fn find(verdict: Issue) -> Option<&'static Bug> {
+    const { &BUGS }.iter().find(|issue| issue.verdict == verdict)
 }
 
-fn fixed_by(issue: &Issue) -> String {
+fn fixed_by(issue: &Bug) -> String {
     let [major, minor] = issue.fixed_in;
     let stable = issue.stable.iter().filter_map(|stable| {
         let [major, minor] = stable.series;
         stable.fixed.map(|patch| format!("{major}.{minor}.{patch}"))
     });
     let stable: Vec<_> = stable.collect();
-    let Issue { commit, subject, .. } = issue;
+    let Bug { commit, subject, .. } = issue;
     format!("mainline commit {commit} (\"{subject}\"), in {major}.{minor}; stable {}", stable.join(", "))
 }
 
 /// Whether a kernel of this release has the bug, and why; `None` where the release does not tell.
-fn by_release(issue: &Issue, release: &Release<'_>) -> Option<(bool, String)> {
+fn by_release(issue: &Bug, release: &Release<'_>) -> Option<(bool, String)> {
     if let Some(vendor) = vendor(issue, release) {
         return Some((true, format!("{} names it", vendor.name)));
     }
@@ -156,7 +160,7 @@ fn by_release(issue: &Issue, release: &Release<'_>) -> Option<(bool, String)> {
 }
 
 /// The vendor's range that a release is in.
-fn vendor<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<&'i Vendor> {
+fn vendor<'i>(issue: &'i Bug, release: &Release<'_>) -> Option<&'i Vendor> {
     let order = release.order();
     let fits = |vendor: &&Vendor| {
         let (to, included) = vendor.to;
@@ -168,7 +172,7 @@ fn vendor<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<&'i Vendor> {
 }
 
 /// The distribution that a release is of, its flavour there, and its build.
-fn distribution<'i>(issue: &'i Issue, release: &Release<'_>) -> Option<(&'i Distribution, &'i str, u32)> {
+fn distribution<'i>(issue: &'i Bug, release: &Release<'_>) -> Option<(&'i Distribution, &'i str, u32)> {
     let [build] = release.build.as_slice() else { return None };
     issue.distributions.iter().find_map(|distribution| {
         let flavour = distribution.flavours.iter().find(|flavour| **flavour == release.suffix)?;

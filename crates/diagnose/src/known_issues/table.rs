@@ -1,15 +1,15 @@
 //! The known issues, as data to be reviewed: one entry each, every fact with where it is from.
 //!
-//! To add one: write an [`Issue`], put it into [`ISSUES`] under the name that its detector gives the verdict, and cite
+//! To add one: write an [`Bug`], put it into [`BUGS`] under the name that its detector gives the verdict, and cite
 //! the commits and notices that it rests on. Say nothing that you have not looked up: what is not known about a
 //! series or a distribution is left out, and is answered with "unknown".
 
-use crate::issue;
+use crate::Issue;
 
 /// A bug that is known, and what to do about it.
-pub(super) struct Issue {
+pub(super) struct Bug {
     /// The verdict that it explains.
-    pub(super) verdict: &'static str,
+    pub(super) verdict: Issue,
     /// The abbreviated hash of the fix upstream.
     pub(super) commit: &'static str,
     /// The subject of that commit.
@@ -82,7 +82,7 @@ pub(super) struct Advice {
 }
 
 /// All of them.
-pub(super) const ISSUES: [Issue; 1] = [HEAD_PAGE];
+pub(super) const BUGS: [Bug; 1] = [HEAD_PAGE];
 
 /// Sources: mainline commit ffc90cbb2970 (merged for 5.13, `Fixes:` ba98828088ad of 4.5). Stable: the reviews of
 /// 5.12.14, 5.10.47 and 5.4.129 of 28 June 2021 carry it; for 4.19 and older its authors decided against it, as
@@ -90,8 +90,8 @@ pub(super) const ISSUES: [Issue; 1] = [HEAD_PAGE];
 /// 2021). Debian 11: the changelog of its `linux` source has the fix with 5.10.47 in 5.10.70-1, which is also where the
 /// build became 9; 5.10.46-5 before it was build 8. Alibaba Cloud Linux 2: the vendor's notice about page faults that hang
 /// the system, which names both ranges.
-const HEAD_PAGE: Issue = Issue {
-    verdict: issue::THP_LIVELOCK,
+const HEAD_PAGE: Bug = Bug {
+    verdict: Issue::ThpLivelock,
     commit: "ffc90cbb2970",
     subject: "mm, thp: use head page in __migration_entry_wait()",
     mechanism: "While a huge page is being split, its page-table entries are migration entries. A fault on one that names \

@@ -1,14 +1,14 @@
 use super::*;
-use crate::issue::THP_LIVELOCK;
+use crate::Issue;
 
 fn commands(release: &str) -> Vec<String> {
-    let remedies = remedies(THP_LIVELOCK, Some(release), None);
+    let remedies = remedies(Issue::ThpLivelock, Some(release), None);
     let own = remedies.into_iter().filter_map(|remedy| remedy.command);
     own.filter(|command| !command.starts_with("echo madvise")).collect()
 }
 
 fn bug(release: &str) -> Option<bool> {
-    known_issue(THP_LIVELOCK, Some(release), None).unwrap().in_this_kernel
+    known_issue(Issue::ThpLivelock, Some(release), None).unwrap().in_this_kernel
 }
 
 fn code(has_fix: Option<bool>) -> CodeSays {
@@ -68,8 +68,8 @@ fn what_a_release_tells() {
         assert_eq!(bug(unknown), None, "{unknown}");
     }
     assert_eq!(bug("4.4.302"), Some(false));
-    assert_eq!(known_issue(THP_LIVELOCK, None, None).unwrap().in_this_kernel, None);
-    assert_eq!(known_issue("soft-lockup", Some("5.10.46"), None), None);
+    assert_eq!(known_issue(Issue::ThpLivelock, None, None).unwrap().in_this_kernel, None);
+    assert_eq!(known_issue(Issue::SoftLockup, Some("5.10.46"), None), None);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_distributions_builds() {
 
 #[test]
 fn code_counts_more_than_a_release() {
-    let of = |release, has_fix| known_issue(THP_LIVELOCK, Some(release), Some(&code(has_fix))).unwrap();
+    let of = |release, has_fix| known_issue(Issue::ThpLivelock, Some(release), Some(&code(has_fix))).unwrap();
     assert_eq!(of("5.10.46", Some(true)).in_this_kernel, Some(false));
     assert_eq!(of("6.1.0", Some(false)).in_this_kernel, Some(true));
     assert_eq!(of("5.10.0-30-amd64", Some(true)).why, "by its code");
@@ -94,14 +94,14 @@ fn code_counts_more_than_a_release() {
     assert_eq!(hinted.in_this_kernel, Some(false));
     assert!(hinted.why.starts_with("by its release") && hinted.why.ends_with("its code does not tell: by its code"));
     // A kernel of the vendor's range whose code has the fix needs no hotfix.
-    let first = remedies(THP_LIVELOCK, Some("4.19.91-20.al7.x86_64"), Some(&code(Some(true)))).swap_remove(0);
+    let first = remedies(Issue::ThpLivelock, Some("4.19.91-20.al7.x86_64"), Some(&code(Some(true)))).swap_remove(0);
     assert_eq!(first.command, None);
 }
 
 #[test]
 fn a_hook_is_looked_at_first() {
     let code = CodeSays { hooked: Some("migration_entry_wait".to_owned()), ..code(Some(true)) };
-    let first = remedies(THP_LIVELOCK, Some("6.1.0"), Some(&code)).swap_remove(0);
+    let first = remedies(Issue::ThpLivelock, Some("6.1.0"), Some(&code)).swap_remove(0);
     assert!(first.action.contains("migration_entry_wait") && first.command.is_some());
 }
 
@@ -114,7 +114,7 @@ fn a_hostile_release_gets_no_command() {
 
 #[test]
 fn the_table_is_in_order() {
-    for issue in &ISSUES {
+    for issue in &BUGS {
         assert!(issue.commit.len() >= 12 && issue.since < issue.fixed_in, "{}", issue.commit);
         assert!(issue.stable.iter().all(|stable| stable.series < issue.fixed_in && stable.series >= issue.since));
         assert!(

@@ -3,10 +3,10 @@
 //! A step that could not be shown leads to an unknown node that says why: a chain that breaks off is not one that ends.
 
 use super::Pair;
+use super::spinner::Candidate;
+use super::splitter::{SplitCandidate, Starved, Tie};
+use super::waited_page::{Entry, WaitedPage};
 use crate::graph::{Edge, EdgeKind, Node};
-use crate::spinner::Candidate;
-use crate::splitter::{SplitCandidate, Starved, Tie};
-use crate::waited_page::{Entry, WaitedPage};
 use crate::{Evidence, Facts, Reader};
 use vmcore_memory::{PAGE_SIZE, VirtAddr};
 

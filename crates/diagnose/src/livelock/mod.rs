@@ -14,16 +14,19 @@
 
 mod edges;
 mod refutations;
+mod spinner;
+mod splitter;
+mod waited_page;
 
 use vmcore_kernel::Stack;
 
 use crate::graph::Edge;
 use crate::names::split_function;
-use crate::spinner::{Assessment, Candidate, assess};
-use crate::splitter::{SplitCandidate, Starved, Tie, candidates};
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
 use edges::edges;
 use refutations::{any_holds, of_spinner, of_splitter, verdict_refutations};
+use spinner::{Assessment, Candidate, assess};
+use splitter::{SplitCandidate, Starved, Tie, candidates};
 
 /// What the detector came to.
 pub(crate) struct Livelock {

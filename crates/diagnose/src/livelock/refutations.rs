@@ -4,10 +4,10 @@
 //! verdict; what cannot be checked is said. No verdict is confirmed while a claim against it holds.
 
 use super::Pair;
-use crate::spinner::Candidate;
-use crate::splitter::{SplitCandidate, Starved};
+use super::spinner::Candidate;
+use super::splitter::{SplitCandidate, Starved};
+use super::waited_page::Entry;
 use crate::text::seconds;
-use crate::waited_page::Entry;
 use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};
 
 /// All checks of a verdict of this confidence. Who is out of a verdict that stands without them has one line that says

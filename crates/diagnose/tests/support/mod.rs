@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use vmcore_diagnose::{Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge};
+use vmcore_diagnose::{
+    Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge, read_log,
+};
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{
     Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue, Segment,
@@ -163,6 +165,7 @@ pub fn task(pid: i32, cpu: u32) -> Task {
         last_arrival_ns: Some(CLOCK - 10_000_000_000),
         last_queued_ns: Some(0),
         exec_start_ns: None,
+        accounting: vmcore_kernel::Accounting::default(),
     }
 }
 
@@ -303,6 +306,7 @@ impl World {
             waiting: self.waiting,
             blocked: self.blocked,
             preemption: (self.preemption, Evidence::new("preempt_dynamic_mode", "preempt=none")),
+            reports: read_log(&self.log),
             log: self.log,
             gaps: Vec::<Gap>::new(),
             blind_spots: self.blind_spots,

@@ -56,6 +56,7 @@ fn task(index: usize) -> Task {
         last_arrival_ns: None,
         last_queued_ns: None,
         exec_start_ns: None,
+        accounting: crate::Accounting::default(),
     }
 }
 

@@ -305,6 +305,7 @@ mod tests {
             last_arrival_ns: None,
             last_queued_ns: None,
             exec_start_ns: None,
+            accounting: crate::Accounting::default(),
         }
     }
 

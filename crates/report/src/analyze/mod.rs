@@ -289,6 +289,7 @@ impl Verdict<'_> {
     pub(crate) fn answer(&self) -> (String, Gravity) {
         match (self.issue, self.confidence) {
             (Some(issue), sure @ ("confirmed" | "probable")) => (format!("{issue} ({sure})"), Gravity::Bad),
+            (Some(issue), "none") => (format!("nothing wrong found ({issue})"), Gravity::Good),
             (Some(issue), confidence) => (format!("{issue} ({confidence})"), Gravity::Doubtful),
             (None, "none") => ("nothing wrong found".to_owned(), Gravity::Good),
             (None, _) => ("no verdict".to_owned(), Gravity::Doubtful),
@@ -303,7 +304,7 @@ fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
 impl<'a> Verdict<'a> {
     pub(crate) fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
         Self {
-            issue: verdict.issue,
+            issue: verdict.issue.map(diagnose::Issue::id),
             confidence: verdict.confidence.name(),
             shape: shape.map(|shape| shape.kind),
             summary: &verdict.summary,
@@ -390,7 +391,7 @@ impl Shape {
 impl<'a> Finding<'a> {
     fn new(finding: &'a diagnose::Finding) -> Self {
         Self {
-            id: finding.id,
+            id: finding.issue.id(),
             severity: finding.severity.name(),
             summary: &finding.summary,
             evidence: evidence(&finding.evidence),

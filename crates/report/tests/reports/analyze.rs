@@ -2,8 +2,8 @@
 
 use vmcore_diagnose::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use vmcore_diagnose::{
-    CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
-    Splitter, Value, Verdict, issue,
+    CheckResult, Confidence, Diagnosis, Evidence, Finding, Issue, KnownIssue, Place, Refutation, Remedy, Spinner,
+    Splitter, Value, Verdict,
 };
 use vmcore_memory::{PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, Subject};
@@ -118,7 +118,7 @@ fn livelock() -> Diagnosis {
     let model = Evidence::new("preemption model", "kernel code is not preempted");
     Diagnosis {
         verdict: Verdict {
-            issue: Some(issue::THP_LIVELOCK),
+            issue: Some(Issue::ThpLivelock),
             confidence: Confidence::Confirmed,
             summary: "1 CPU spins in page faults on a huge page that is being split for up to 9.9 s, while pid 143 \
                       \"splitter\", which is splitting it, is runnable on CPU 0 and never scheduled."
@@ -134,14 +134,12 @@ fn livelock() -> Diagnosis {
         ]),
         spinners: vec![spinner],
         splitters: vec![splitter],
-        findings: vec![Finding {
-            id: issue::SOFT_LOCKUP,
-            severity: Severity::Critical,
-            summary: "CPU 0 was stuck for 10 s".to_owned(),
-            evidence: vec![
-                Evidence::new("kernel log", "logged 14.9 s after boot").value(Value::Text(HOSTILE.to_owned())),
-            ],
-        }],
+        findings: vec![Finding::new(
+            Issue::SoftLockup,
+            Confidence::Confirmed,
+            "CPU 0 was stuck for 10 s".to_owned(),
+            vec![Evidence::new("kernel log", "logged 14.9 s after boot").value(Value::Text(HOSTILE.to_owned()))],
+        )],
         refutations: vec![
             Refutation {
                 claim: "the page that CPU 0 waits for is unlocked".to_owned(),

@@ -35,6 +35,7 @@ fn task(address: VirtAddr, pid: i32, comm: &str) -> Task {
         last_arrival_ns: None,
         last_queued_ns: None,
         exec_start_ns: None,
+        accounting: vmcore_kernel::Accounting::default(),
     }
 }
 

@@ -24,7 +24,7 @@ fn check(path: &Path) -> Vec<String> {
     let want = fs::read_to_string(path.with_extension("want")).unwrap();
     let found = from_log(&log);
     let verdict = &found.verdict;
-    let issue = verdict.issue.map_or_else(|| "none".to_owned(), ToString::to_string);
+    let issue = verdict.issue.map_or_else(|| "none".to_owned(), |issue| issue.id().to_owned());
     let lockups: Vec<String> = log.lockups().into_iter().map(lockup).collect();
     let wanted_lockups: Vec<&str> = want.lines().filter_map(|line| line.strip_prefix("lockup ")).collect();
     let mut wrong = Vec::new();

@@ -1,0 +1,108 @@
+//! Chains of tasks: each waits for a lock that the next one has, or for a work that the next one does.
+
+use std::collections::{HashMap, HashSet};
+
+use vmcore_kernel::{Lock, LockWait, Owner, WorkWait};
+use vmcore_memory::VirtAddr;
+
+use crate::describe::{self, lock, work};
+use crate::{Evidence, Facts, Reader};
+
+/// Chains of owners are followed so far.
+const MAX_CHAIN: usize = 64;
+
+/// What a task of a circle waits for.
+pub(crate) enum For<'f> {
+    Lock(&'f LockWait, &'f Lock),
+    Work(&'f WorkWait),
+}
+
+/// A task, what it waits for, and who has that.
+pub(crate) struct Step<'f> {
+    pub(crate) task: VirtAddr,
+    pub(crate) waits_for: For<'f>,
+    pub(crate) owner: VirtAddr,
+    /// The owner is only the reader that came last.
+    pub(crate) by_hint: bool,
+}
+
+impl Step<'_> {
+    /// `mutex 0xffff…, held by pid 12 "name"`.
+    pub(crate) fn clause(&self, facts: &Facts<'_>) -> String {
+        let owner = describe::pid_at(facts, self.owner);
+        match &self.waits_for {
+            For::Lock(wait, _) => format!("{}, held by {owner}", lock::name(wait.kind, wait.lock)),
+            For::Work(wait) => format!("{}, done by {owner}", work::name(&wait.work)),
+        }
+    }
+
+    pub(crate) fn evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
+        match &self.waits_for {
+            For::Lock(wait, lock) => {
+                let waits = lock::wait_evidence(facts, reader, wait);
+                std::iter::once(waits).chain(lock::lock_evidence(facts, reader, lock)).collect()
+            }
+            For::Work(wait) => {
+                std::iter::once(work::wait_evidence(facts, wait)).chain(work::worker_evidence(facts, wait)).collect()
+            }
+        }
+    }
+}
+
+/// All circles, each beginning with the task of the lowest pid, ordered by that.
+pub(crate) fn circles<'f>(facts: &'f Facts<'_>) -> Vec<Vec<Step<'f>>> {
+    let waiting = facts.state.lock_waits.iter().map(|wait| wait.task);
+    // In the order of the waits, so that the answer does not depend on a hash.
+    let waiting: Vec<_> = waiting.chain(facts.state.work_waits.iter().map(|wait| wait.task)).collect();
+    let steps: HashMap<VirtAddr, Step<'f>> =
+        waiting.iter().filter_map(|&task| Some((task, step(facts, task)?))).collect();
+    let mut circles = Vec::new();
+    let mut done = HashSet::new();
+    for first in waiting {
+        let mut path = Vec::new();
+        let mut at = first;
+        while let Some(step) = steps.get(&at).filter(|_| done.insert(at)) {
+            path.push(at);
+            at = step.owner;
+        }
+        if let Some(begin) = path.iter().position(|task| *task == at) {
+            circles.push(path.split_off(begin));
+        }
+    }
+    let pid = |task: &VirtAddr| facts.snapshot.task(*task).map_or(i32::MAX, |task| task.pid);
+    for circle in &mut circles {
+        let first = (0..circle.len()).min_by_key(|&at| circle.get(at).map(pid)).unwrap_or_default();
+        circle.rotate_left(first);
+    }
+    circles.sort_by_key(|circle| circle.first().map(pid));
+    circles.into_iter().map(|circle| circle.into_iter().filter_map(|task| step(facts, task)).collect()).collect()
+}
+
+/// From a waiter to who has what it waits for, where that is known.
+pub(crate) fn step<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<Step<'f>> {
+    let Some(wait) = facts.state.wait_of(task) else {
+        let wait = facts.state.work_of(task)?;
+        let owner = wait.work.worker()?;
+        return Some(Step { task, waits_for: For::Work(wait), owner, by_hint: false });
+    };
+    let lock = facts.state.lock_of(wait)?;
+    let (owner, by_hint) = match &lock.owner {
+        Owner::Task(task) => (*task, false),
+        Owner::Readers { last: Some(last), .. } => (*last, true),
+        Owner::Readers { last: None, .. } | Owner::Nobody | Owner::Unknown(_) => return None,
+    };
+    Some(Step { task, waits_for: For::Lock(wait, lock), owner, by_hint })
+}
+
+/// Where the chain of who has what the task before waits for ends, if it has more than this link: the task that everybody
+/// waits for, and what it does.
+pub(crate) fn chain_end(facts: &Facts<'_>, first: VirtAddr) -> Option<String> {
+    let next = |task: VirtAddr| step(facts, task).map(|step| step.owner);
+    let mut last = next(first)?;
+    for _ in 0..MAX_CHAIN {
+        let Some(further) = next(last).filter(|further| *further != first) else { break };
+        last = further;
+    }
+    let task = facts.snapshot.task(last).filter(|_| last != first)?;
+    Some(format!("{} {}", describe::pid(task), describe::doing(facts, task)))
+}

@@ -1,0 +1,84 @@
+//! Tasks and CPUs in words.
+
+pub(crate) mod lock;
+pub(crate) mod work;
+
+use vmcore_kernel::Task;
+use vmcore_memory::VirtAddr;
+
+use crate::Facts;
+use crate::clock::off_cpu_ns;
+use crate::names::sleeps_in;
+use crate::text::seconds;
+
+/// How many tasks are named one by one.
+pub(crate) const MAX_NAMED: usize = 8;
+
+/// `pid 12 "name"`.
+pub(crate) fn pid(task: &Task) -> String {
+    format!("pid {} \"{}\"", task.pid, task.comm)
+}
+
+/// The same for the task at an address.
+pub(crate) fn pid_at(facts: &Facts<'_>, task: VirtAddr) -> String {
+    facts.snapshot.task(task).map_or_else(|| format!("the task at {task}"), pid)
+}
+
+/// `pid 1 "a", pid 2 "b" and 3 more`.
+pub(crate) fn pids<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> String {
+    let all: Vec<_> = tasks.into_iter().map(pid).collect();
+    let named: Vec<_> = all.iter().take(MAX_NAMED).map(String::as_str).collect();
+    let more = all.len().saturating_sub(named.len());
+    let named = named.join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more") }
+}
+
+/// What a task was doing, after its name: `runs on CPU 1`, `sleeps (D) in msleep`.
+pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
+    if let Some(cpu) = facts.snapshot.cpu_running(task) {
+        return format!("runs on CPU {}", cpu.cpu);
+    }
+    if task.waits_for_cpu() {
+        return format!("is runnable and waits for CPU {}", task.cpu);
+    }
+    if let Some(wait) = facts.state.wait_of(task.address) {
+        return format!("itself waits for {}", lock::name(wait.kind, wait.lock));
+    }
+    if let Some(wait) = facts.state.page_of(task.address) {
+        return format!("itself waits for page {}", wait.page);
+    }
+    if let Some(wait) = facts.state.work_of(task.address) {
+        return format!("itself waits for {}", work::name(&wait.work));
+    }
+    let function = facts.stack_of(task.address).and_then(sleeps_in);
+    let place = function.map(|function| format!(" in {function}")).unwrap_or_default();
+    let time = off_cpu_ns(facts, task).map(|ns| format!(" for {}", seconds(ns))).unwrap_or_default();
+    format!("sleeps ({}){place}{time}", task.state.letter())
+}
+
+/// `CPU 1 (pid 2 "name")`.
+pub(crate) fn on_cpu(facts: &Facts<'_>, number: u32) -> String {
+    let task = facts.snapshot.cpu(number).and_then(|cpu| facts.snapshot.current(cpu));
+    task.map_or_else(|| format!("CPU {number}"), |task| format!("CPU {number} ({})", pid(task)))
+}
+
+/// ` in FUNCTION`: the outermost kernel code that an interrupt found running.
+pub(crate) fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
+    let function = facts.running_on(cpu).and_then(|stack| {
+        let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
+        stack.frames.get(interrupt.frame)?.function()
+    });
+    function.map(|function| format!(" in {function}")).unwrap_or_default()
+}
+
+/// ` on CPU 1 in pid 12 "name"`, as far as it is known.
+pub(crate) fn died_on(facts: &Facts<'_>) -> String {
+    let panic = &facts.state.panic;
+    let cpu = panic.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+    let task = panic.cpu.and_then(|cpu| facts.snapshot.current(facts.snapshot.cpu(cpu)?));
+    let pid = match task {
+        Some(task) => format!(" in {}", pid(task)),
+        None => panic.pid.map(|pid| format!(" in pid {pid}")).unwrap_or_default(),
+    };
+    format!("{cpu}{pid}")
+}

@@ -1,0 +1,34 @@
+//! Sleepers in a circle: each waits for a lock that the next one has, or for a work that the next one does.
+//!
+//! No time has to pass for that: a circle of exclusive locks never opens by itself. Where a lock of the circle is held by
+//! readers, the kernel only remembers the last that came, so the circle is probable, not proven.
+//!
+//! Control: a chain of any length that ends at a task that is not waiting for a lock or work is no circle.
+
+use super::{Context, Found};
+use crate::chain::{For, Step, circles};
+use crate::{Confidence, Facts, Finding, Issue, Reader, describe};
+
+/// One finding for each circle.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    let finding = |circle: &Vec<Step<'_>>| finding(context.facts, context.reader, circle);
+    circles(context.facts).iter().map(finding).collect::<Vec<_>>().into()
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Finding {
+    let part = |step: &Step<'_>| format!("{} waits for {}", describe::pid_at(facts, step.task), step.clause(facts));
+    let parts: Vec<_> = circle.iter().take(describe::MAX_NAMED).map(part).collect();
+    let who = match circle.len() {
+        1 => "1 task waits for a lock that it has itself".to_owned(),
+        count if circle.iter().all(|step| matches!(step.waits_for, For::Lock(..))) => {
+            format!("{count} tasks wait for each other's locks")
+        }
+        count => format!("{count} tasks wait for each other"),
+    };
+    let evidence = circle.iter().flat_map(|step| step.evidence(facts, reader)).collect();
+    let by_hint = circle.iter().any(|step| step.by_hint);
+    let doubt = if by_hint { " (of readers, the kernel only knows which came last)" } else { "" };
+    let summary = format!("{who}, for ever: {}{doubt}", parts.join("; "));
+    let confidence = if by_hint { Confidence::Probable } else { Confidence::Confirmed };
+    Finding::new(Issue::Deadlock, confidence, summary, evidence).about(circle.iter().map(|step| step.task))
+}

@@ -1,0 +1,64 @@
+//! A CPU with its interrupts off for so long that its clock has stopped.
+//!
+//! The NMI watchdog or a neighbouring CPU says so in the log, where there is one. The run queue says it, too: its clock
+//! advances with every tick of a CPU that is not idle, and stands still while interrupts are off.
+//!
+//! Control: an idle CPU's clock stops, too. A CPU that only turned its interrupts off as it died has a clock as late as
+//! the others.
+//!
+//! Source: `kernel/watchdog_perf.c` (`watchdog_hld.c` before 6.5), `kernel/watchdog_buddy.c`.
+
+use vmcore_console::Kind;
+use vmcore_kernel::Cpu;
+
+use super::{Context, Found};
+use crate::clock::now_ns;
+use crate::describe::{on_cpu, stuck_in};
+use crate::evidence::{decimal, member};
+use crate::interrupts::{flags, interrupts_off};
+use crate::names::is_stopped_by_panic;
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Value, reports};
+
+/// One finding for each CPU.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    let cpus = context.facts.snapshot.cpus.iter();
+    cpus.filter_map(|cpu| finding(context.facts, context.reader, cpu)).collect::<Vec<_>>().into()
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
+    let said = facts.reports_of(Kind::HardLockup).rfind(|known| known.event.cpus.contains(&cpu.cpu));
+    let deaf = deaf_for(facts, cpu);
+    if said.is_none() && deaf.is_none_or(|behind| behind < facts.state.limits.hard_lockup_ns()) {
+        return None;
+    }
+    let mut evidence = Vec::new();
+    if let (Some(behind), Some(queue)) = (deaf, &cpu.run_queue) {
+        let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(behind));
+        evidence.push(member(reader, queue.address, ("rq", "clock"), decimal(queue.clock_ns), meaning));
+        evidence.extend(flags(facts, cpu.cpu).map(|(flags, at)| {
+            let fact = Evidence::new("pt_regs.flags", "X86_EFLAGS_IF is not set: interrupts are off");
+            Evidence { place: at.map(Place::Kernel), ..fact.value(Value::Hex(flags)) }
+        }));
+    }
+    evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
+    let time = deaf.map(|behind| format!(" for {}", seconds(behind))).unwrap_or_default();
+    let place = stuck_in(facts, cpu.cpu);
+    let summary =
+        format!("{} has run with interrupts off{time}{place}: no timer, no call reaches it", on_cpu(facts, cpu.cpu));
+    let confidence = if said.is_some() && deaf.is_some() { Confidence::Confirmed } else { Confidence::Probable };
+    let task = facts.snapshot.current(cpu).map(|task| task.address);
+    Some(Finding::new(Issue::HardLockup, confidence, summary, evidence).from_log(said.is_some()).about(task))
+}
+
+/// For how long a busy CPU with interrupts off had had no tick. Of one that the panic stopped (with interrupts off, so that
+/// its clock stands still) only the time before the panic counts.
+fn deaf_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
+    let queue = cpu.run_queue.as_ref().filter(|queue| queue.current != queue.idle)?;
+    interrupts_off(facts, cpu.cpu).then_some(())?;
+    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
+    if stopped && facts.state.panic.message.is_some() && facts.panicked_ns().is_none() {
+        return None;
+    }
+    now_ns(facts)?.checked_sub(queue.clock_ns)
+}

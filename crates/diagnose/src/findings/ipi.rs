@@ -1,0 +1,79 @@
+//! A CPU that waits for another to run a function, and that other one, which does not.
+//!
+//! The caller spins with interrupts on, so the soft-lockup watchdog sees the caller, not the CPU that is deaf.
+//!
+//! Control: a call in flight is ordinary. It is a finding where the caller is reported stuck, or waits for long.
+
+use vmcore_kernel::PendingCall;
+
+use super::{Context, Found};
+use crate::describe::{on_cpu, stuck_in};
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::reports::reported_stuck;
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Value, interrupts, wait_edges};
+
+/// One finding for each caller.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    let facts = context.facts;
+    let mut callers: Vec<_> = facts.state.calls.iter().map(|call| call.from).collect();
+    callers.sort_unstable();
+    callers.dedup();
+    callers.retain(|&caller| is_stuck(facts, caller));
+    Found {
+        findings: callers.into_iter().map(|caller| finding(facts, caller)).collect(),
+        edges: edges(facts, context.reader),
+    }
+}
+
+/// Whether a caller has been waiting for too long.
+fn is_stuck(facts: &Facts<'_>, caller: u32) -> bool {
+    let running = facts.snapshot.cpu(caller).and_then(|cpu| facts.running_ns(cpu));
+    reported_stuck(facts, caller) || running.is_some_and(|running| running >= facts.state.limits.soft_lockup_ns())
+}
+
+fn finding(facts: &Facts<'_>, caller: u32) -> Finding {
+    let calls: Vec<_> = facts.state.calls.iter().filter(|call| call.from == caller).collect();
+    let deaf =
+        |call: &&PendingCall| format!("{}{}{}", on_cpu(facts, call.to), stuck_in(facts, call.to), why(facts, call));
+    let deaf: Vec<_> = calls.iter().map(deaf).collect();
+    let running = facts.snapshot.cpu(caller).and_then(|cpu| facts.running_ns(cpu));
+    let time = running.map(|ns| format!(" for up to {}", seconds(ns))).unwrap_or_default();
+    let function = calls.iter().find_map(|call| call.function.as_deref());
+    let function = function.map(|name| format!(" {name}")).unwrap_or_default();
+    let summary = format!(
+        "{} has waited{time} for others to run{function}; not answered by {}",
+        on_cpu(facts, caller),
+        deaf.join(", ")
+    );
+    let evidence = calls.iter().map(|call| evidence(call)).collect();
+    let cpus = calls.iter().map(|call| call.to).chain([caller]);
+    let tasks = cpus.filter_map(|cpu| Some(facts.snapshot.current(facts.snapshot.cpu(cpu)?)?.address));
+    Finding::new(Issue::UnansweredCall, Confidence::Confirmed, summary, evidence).about(tasks)
+}
+
+/// Why a CPU does not answer, as far as its interrupt flag says it.
+fn why(facts: &Facts<'_>, call: &PendingCall) -> &'static str {
+    if interrupts::interrupts_off(facts, call.to) { ", with interrupts off" } else { "" }
+}
+
+/// That a call has not been answered.
+fn evidence(call: &PendingCall) -> Evidence {
+    let taken = if call.queued { "it is still in that CPU's queue" } else { "that CPU has taken it and not finished" };
+    let meaning = format!("CSD_FLAG_LOCK: CPU {} has not run this call of CPU {}; {taken}", call.to, call.from);
+    Evidence::new("call_single_data.flags", meaning).at(Place::Kernel(call.flags_at)).value(Value::Hex(call.flags))
+}
+
+/// The caller to the CPU that does not answer, and that CPU to what it runs.
+fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for call in facts.state.calls.iter().filter(|call| is_stuck(facts, call.from)) {
+        let Some(caller) = facts.snapshot.cpu(call.from).and_then(|cpu| facts.snapshot.current(cpu)) else { continue };
+        let why = "spins until that CPU has run its call";
+        let deaf = Node::Cpu { cpu: call.to };
+        let waits = Edge::new(Node::task(caller), EdgeKind::WaitsForIpi, deaf, why).shown_by([evidence(call)]);
+        edges.push(waits);
+        edges.extend(wait_edges::runs(facts, reader, call.to));
+    }
+    edges
+}

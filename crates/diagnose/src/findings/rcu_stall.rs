@@ -1,0 +1,148 @@
+//! An RCU grace period that does not end, and the CPU or task that holds it up.
+//!
+//! The log says that there is a stall; the kernel's own state says which CPUs the grace period still waits for, and their
+//! stacks what they do instead of passing a quiescent state; and which tasks lost their CPU within a read-side section.
+//!
+//! Control: a grace period that is going on is ordinary. Without a warning in the log only one that is older than the
+//! kernel's own patience (21 s by default) counts.
+
+use vmcore_console::PanicReason;
+use vmcore_kernel::{GraceHoldout, GracePeriod, GraceReader, StackFrame};
+use vmcore_memory::VirtAddr;
+
+use super::{Context, Found};
+use crate::describe::{self, on_cpu, stuck_in};
+use crate::evidence::member;
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::names::base_name;
+use crate::reports::{self, stall};
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Severity, Value, wait_edges};
+
+/// Functions that sleep until a grace period has ended.
+const WAITING: [&str; 4] = ["__wait_rcu_gp", "synchronize_rcu", "synchronize_rcu_normal", "synchronize_sched"];
+
+/// The stall, if there is one.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    Found {
+        findings: finding(context.facts, context.reader).into_iter().collect(),
+        edges: edges(context.facts, context.reader),
+    }
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
+    let said = stall(facts);
+    let period = facts.state.grace_period.as_ref();
+    let age = period.filter(|period| period.running).and_then(|period| period.age_ns);
+    let is_old = age.is_some_and(|age| age >= patience_ns(facts));
+    let holdouts: Vec<u32> = period.map(|period| period.cpus.iter().map(|held| held.cpu).collect()).unwrap_or_default();
+    let readers: Vec<_> = period.iter().flat_map(|period| &period.readers).collect();
+    let named = said.map(|said| said.event.cpus.clone()).unwrap_or_default();
+    // A warning about a grace period that has ended since is no stall any more.
+    let same_cpus = named.is_empty() || named.iter().any(|cpu| holdouts.contains(cpu));
+    let lasts = !readers.is_empty() || !holdouts.is_empty() && same_cpus;
+    if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty()) {
+        return None;
+    }
+    let (confidence, severity) = match (said.is_some(), lasts) {
+        (true, true) => (Confidence::Confirmed, Severity::Critical),
+        (false, true) => (Confidence::Probable, Severity::Critical),
+        (_, false) if period.is_some() && facts.death() != Some(PanicReason::RcuStall) => {
+            (Confidence::Probable, Severity::Warning)
+        }
+        (_, false) => (Confidence::Probable, Severity::Critical),
+    };
+    let cpus = if holdouts.is_empty() && readers.is_empty() { &named } else { &holdouts };
+    let cpus = cpus.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
+    let readers = readers.iter().take(describe::MAX_NAMED);
+    let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).collect();
+    let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
+    let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
+    let over = if severity == Severity::Warning { "; it had ended when the machine stopped" } else { "" };
+    let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");
+    let running = period.filter(|period| period.running);
+    let mut evidence = running.map(|period| state(facts, reader, period)).unwrap_or_default();
+    evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
+    let tasks = cpus_of(facts, period).chain(period.iter().flat_map(|period| &period.readers).map(|held| held.task));
+    let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
+    Some(finding.from_log(said.is_some()).about(tasks))
+}
+
+/// What runs on the CPUs that a grace period waits for.
+fn cpus_of<'f>(facts: &'f Facts<'_>, period: Option<&'f GracePeriod>) -> impl Iterator<Item = VirtAddr> {
+    let cpus = period.into_iter().flat_map(|period| &period.cpus);
+    cpus.filter_map(|held| Some(facts.snapshot.current(facts.snapshot.cpu(held.cpu)?)?.address))
+}
+
+/// How long a grace period may take, and then some: the warning comes first.
+fn patience_ns(facts: &Facts<'_>) -> u64 {
+    facts.state.limits.rcu_stall_ns().saturating_add(9_000_000_000)
+}
+
+/// `pid 12 "name", which lost its CPU within a read-side section and …`.
+fn reader_text(facts: &Facts<'_>, reader: &GraceReader) -> String {
+    let who = describe::pid_at(facts, reader.task);
+    let does = facts.snapshot.task(reader.task).map(|task| format!(" and {}", describe::doing(facts, task)));
+    format!("{who}, which lost its CPU within a read-side section{}", does.unwrap_or_default())
+}
+
+/// Who waits for the grace period, and what holds it up.
+fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
+    let Some(period) = facts.state.grace_period.as_ref().filter(|period| period.running) else { return Vec::new() };
+    if stall(facts).is_none() && period.age_ns.is_none_or(|age| age < patience_ns(facts)) {
+        return Vec::new();
+    }
+    let node = Node::GracePeriod { flavor: period.name.clone().unwrap_or_else(|| "rcu".to_owned()) };
+    let mut edges = Vec::new();
+    for held in &period.cpus {
+        let why = "has passed no quiescent state";
+        let cpu = Node::Cpu { cpu: held.cpu };
+        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, cpu, why).shown_by([holdout(reader, held)]));
+        edges.extend(wait_edges::runs(facts, reader, held.cpu));
+    }
+    for reader in &period.readers {
+        let why = "lost its CPU within a read-side section and has not left it";
+        let task = wait_edges::task(facts, reader.task);
+        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, task, why).shown_by([reader_evidence(facts, reader)]));
+    }
+    if edges.is_empty() {
+        let unknown = Node::unknown(format!("who holds up the {node}"), "no CPU and no task of its nodes is named");
+        let edge = Edge::new(node.clone(), EdgeKind::HeldUpBy, unknown, "has not ended");
+        edges.push(edge.shown_by([sequence(reader, period)]));
+    }
+    for stack in &facts.blocked {
+        let waits = |frame: &&StackFrame| frame.function().is_some_and(|name| WAITING.contains(&base_name(name)));
+        let (Some(task), Some(frame)) = (facts.task(stack), stack.frames.iter().find(waits)) else { continue };
+        let function = frame.function().unwrap_or_default();
+        let shown = Evidence::new("return address", format!("{function} is on the stack of pid {}", task.pid))
+            .at(Place::Kernel(frame.sp.wrapping_sub(8)))
+            .value(Value::Hex(frame.pc.get()));
+        let edge =
+            Edge::new(Node::task(task), EdgeKind::WaitsForGracePeriod, node.clone(), "sleeps until it has ended");
+        edges.push(edge.shown_by([shown]));
+    }
+    edges
+}
+
+fn reader_evidence(facts: &Facts<'_>, reader: &GraceReader) -> Evidence {
+    let who = describe::pid_at(facts, reader.task);
+    let meaning = format!("leads to the rcu_node_entry of {who}, which the grace period waits for");
+    Evidence::new("rcu_node.gp_tasks", meaning).at(Place::Kernel(reader.named_at)).value(Value::Hex(reader.entry.get()))
+}
+
+fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {
+    let meaning = format!("the bit of CPU {} is set: it has passed no quiescent state", held.cpu);
+    member(reader, held.node, ("rcu_node", "qsmask"), Value::Hex(held.qsmask), meaning)
+}
+
+fn sequence(reader: &dyn Reader, period: &GracePeriod) -> Evidence {
+    let name = period.name.as_deref().unwrap_or("rcu");
+    let going = format!("a grace period of {name} is going on");
+    member(reader, period.state, ("rcu_state", "gp_seq"), Value::Hex(period.seq), going)
+}
+
+fn state(facts: &Facts<'_>, reader: &dyn Reader, period: &GracePeriod) -> Vec<Evidence> {
+    let cpus = period.cpus.iter().map(|held| holdout(reader, held));
+    let tasks = period.readers.iter().take(describe::MAX_NAMED).map(|held| reader_evidence(facts, held));
+    std::iter::once(sequence(reader, period)).chain(cpus).chain(tasks).collect()
+}

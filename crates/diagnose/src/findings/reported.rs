@@ -1,0 +1,63 @@
+//! What the log says and no structure of the kernel shows: an exception that the kernel survived, a stall that is over, a
+//! panic by a watchdog of whose evidence nothing is left, a file system that gave up.
+//!
+//! The log is judged as `log` judges one that comes without a dump ([`from_log`](crate::from_log)), so that no dump is called
+//! healthy of whose log it is said that it is not. That is one finding; each other kind of problem that the kernel reported
+//! is one more, of no consequence for the verdict.
+//!
+//! Control: lines that programs wrote to `/dev/kmsg`, and reports that another detector explains.
+
+use vmcore_console::{Kind, Occurrence, PanicReason};
+
+use super::{Context, Found};
+use crate::{Confidence, Facts, Finding, Issue, Severity, exception, from_log, reports};
+
+/// What the log says.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    let facts = context.facts;
+    // Before 5.10 sysrq-c is an exception that is caused on purpose.
+    let by_sysrq = exception::by_sysrq(facts);
+    let of_request = |known: &Occurrence| by_sysrq && known.event.kind == Kind::Oops;
+    let problems = || facts.reports.events.iter().filter(|known| known.event.kind.is_problem() && !of_request(known));
+    let mut findings: Vec<Finding> = Vec::new();
+    let judged = from_log::from_log(&facts.reports).verdict;
+    let asked_only = by_sysrq && judged.issue == Some(Issue::Oops);
+    // Whoever could look at the page tables knows more of the livelock than the log.
+    let is_known = judged.issue == Some(Issue::ThpLivelock) && context.livelock != Confidence::Insufficient;
+    if let Some(issue) = judged.issue.filter(|_| !asked_only && !is_known) {
+        let lines = problems().filter(|known| from_log::issue_of(&known.event) == issue).take(MAX_LINES);
+        let evidence = lines.filter_map(|known| reports::evidence(facts, known)).collect();
+        let summary = first_clause(&judged.summary);
+        let severity = severity(facts, issue, judged.confidence);
+        findings.push(Finding::new(issue, Confidence::Probable, summary, evidence).with_severity(severity));
+    }
+    for known in problems() {
+        let issue = from_log::issue_of(&known.event);
+        if findings.iter().all(|finding| finding.issue != issue) {
+            let evidence = reports::evidence(facts, known).into_iter().collect();
+            let summary = from_log::in_words(&known.event);
+            // What is said best by another report is no verdict of its own.
+            findings.push(Finding::new(issue, Confidence::Possible, summary, evidence).with_severity(Severity::Info));
+        }
+    }
+    let reported = |finding: Finding| Finding { is_from_log: true, only_reported: true, ..finding };
+    findings.into_iter().map(reported).collect::<Vec<_>>().into()
+}
+
+/// The judgement itself, without what a log alone cannot tell.
+fn first_clause(summary: &str) -> String {
+    summary.split_once("; nothing else is reported").map_or(summary, |(what, _)| what).trim_end_matches('.').to_owned()
+}
+
+/// More lines show no more.
+const MAX_LINES: usize = 8;
+
+/// What explains a panic is as grave as that; of what is harmless no machine is called ill.
+fn severity(facts: &Facts<'_>, issue: Issue, judged: Confidence) -> Severity {
+    let died = facts.death().is_some_and(|death| death != PanicReason::Requested);
+    match judged {
+        Confidence::None => Severity::Info,
+        _ if died && issue.explains(facts.death()) => Severity::Critical,
+        _ => issue.definition().severity.max(Severity::Warning),
+    }
+}

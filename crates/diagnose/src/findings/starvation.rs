@@ -1,0 +1,130 @@
+//! Tasks that could run and get no CPU, because a real-time task keeps theirs, or kernel code that is not preempted.
+//!
+//! Of real-time tasks nothing in the kernel complains: the soft-lockup watchdog's own thread outranks them all. Of kernel
+//! code that watchdog does complain, where it is on.
+//!
+//! Control: a task that takes its turn behind others, or one that waits for a CPU of which it is known already what keeps
+//! it: a lockup, or the livelock.
+
+use vmcore_kernel::{Cpu, Task};
+
+use super::{Context, Found};
+use crate::describe::{self, on_cpu, stuck_in};
+use crate::evidence::{decimal, member};
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::kernel_code::in_kernel_code;
+use crate::reports::reported_stuck;
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, cut_stacks};
+
+/// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
+const LONG_NS: u64 = 5_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// One finding for each CPU.
+pub(super) fn detect(context: &Context<'_>) -> Found {
+    let Context { facts, reader, .. } = *context;
+    let mut found = Found::default();
+    for cpu in facts.snapshot.cpus.iter().filter(|cpu| !context.explained.contains(&cpu.cpu)) {
+        found.findings.extend(finding(facts, reader, cpu));
+        found.edges.extend(edges(facts, reader, cpu));
+    }
+    found
+}
+
+/// Who keeps a CPU, and who has been waiting for it too long.
+fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
+    let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
+    // A fair task loses its CPU to others of its class, unless it is in kernel code that cannot be preempted.
+    let real_time = hog.is_above_fair();
+    if !real_time {
+        let long = facts.running_ns(cpu).is_some_and(|running| running >= LONG_NS);
+        if !long || !in_kernel_code(facts, cpu) || reported_stuck(facts, cpu.cpu) {
+            return None;
+        }
+    }
+    let long = outranked(facts, cpu, hog)
+        .filter_map(|task| Some((task, facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS)?)));
+    let mut waiting: Vec<_> = long.collect();
+    waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
+    (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+/// Who waits in the queue of a CPU and would not take it from `hog`.
+fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterator<Item = &'f Task> {
+    let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued);
+    let rank = if hog.is_above_fair() { hog.prio } else { i32::MIN };
+    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task));
+    tasks.filter(move |task| task.prio > rank && task.waits_for_cpu())
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
+    let (hog, waiting) = starved(facts, cpu)?;
+    let (_, longest) = *waiting.first()?;
+    // Threads of the highest class of all, such as the watchdog's, come in between now and then.
+    let kept = facts.running_ns(cpu).map(|ns| format!(", for {} without a break", seconds(ns))).unwrap_or_default();
+    let summary = format!(
+        "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}{}",
+        on_cpu(facts, cpu.cpu),
+        if hog.is_above_fair() {
+            format!("as {} (prio {})", hog.policy.name(), hog.prio)
+        } else {
+            format!("{} that is not preempted", code(facts, cpu.cpu))
+        },
+        seconds(longest),
+        describe::pids(waiting.iter().map(|(task, _)| *task)),
+        cut_stacks::caveat(facts, cpu.cpu),
+    );
+    let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
+    let shown = waiting.iter().take(describe::MAX_NAMED);
+    facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
+    let running = facts.running_ns(cpu).unwrap_or_default();
+    let (confidence, severity) = gravity(facts, hog, running, outranked(facts, cpu, hog).count() == waiting.len());
+    let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
+    let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
+    Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(severity).about(tasks))
+}
+
+/// A real-time task that has only just come need not be who kept the others waiting, unless nobody of a lower rank has
+/// had the CPU for so long; kernel code may take its time, but not longer than the watchdog allows.
+fn gravity(facts: &Facts<'_>, hog: &Task, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
+    match hog.is_above_fair() {
+        true if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
+        true if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
+        false if running_ns < facts.state.limits.soft_lockup_ns() => (Confidence::Confirmed, Severity::Warning),
+        _ => (Confidence::Confirmed, Severity::Critical),
+    }
+}
+
+/// `in FUNCTION, kernel code`.
+fn code(facts: &Facts<'_>, cpu: u32) -> String {
+    let place = stuck_in(facts, cpu);
+    if place.is_empty() { "in kernel code".to_owned() } else { format!("{}, kernel code", place.trim_start()) }
+}
+
+fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> Evidence {
+    let meaning = format!("pid {} waits in the run queue of CPU {} for {}", task.pid, cpu.cpu, seconds(waited));
+    let queued = decimal(task.last_queued_ns.unwrap_or_default());
+    member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning)
+}
+
+/// The tasks that wait for a CPU, the CPU, and who keeps it.
+fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Vec<Edge> {
+    let Some((hog, waiting)) = starved(facts, cpu) else { return Vec::new() };
+    let queue = Node::RunQueue { cpu: cpu.cpu };
+    let keeps = Edge::new(queue.clone(), EdgeKind::RunBy, Node::task(hog), "runs there and keeps the CPU");
+    let waits = waiting.iter().map(|(task, waited)| {
+        let shown = queued_evidence(reader, cpu, task, *waited);
+        let why = "is runnable and gets no CPU";
+        Edge::new(Node::task(task), EdgeKind::QueuedOn, queue.clone(), why).shown_by([shown])
+    });
+    waits.chain([keeps.shown_by([kept_evidence(facts, reader, cpu, hog)])]).collect()
+}
+
+/// Who has the CPU, and its rank.
+fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
+    let running =
+        facts.running_ns(cpu).map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
+    let meaning = format!("{} is {}{running}", describe::pid(hog), hog.policy.name());
+    member(reader, hog.address, ("task_struct", "prio"), Value::Decimal(hog.prio.into()), meaning)
+}

@@ -1,0 +1,38 @@
+//! What the kernel reports and nobody has to mend: it is named, and the machine is not called ill for it.
+//!
+//! One policy for a log alone and for the log of a dump: `confidence` is `none` and the exit status 0 where nothing else
+//! is reported. Somebody asked for the crash; a plain `WARNING:`; a container that used up the memory it was given; hardware
+//! that corrected itself.
+
+use vmcore_console::{Event, Kind, Log, PanicReason};
+
+use crate::{Confidence, Verdict, from_log};
+
+fn is_harmless(event: &Event) -> bool {
+    match event.kind {
+        Kind::CrashRequested | Kind::CgroupOutOfMemory | Kind::CorrectedHardware => true,
+        Kind::Panic => event.panic_reason() == Some(PanicReason::Requested),
+        // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
+        Kind::Warning => event.text.starts_with("WARNING: "),
+        _ => false,
+    }
+}
+
+/// Nothing is wrong where all reports of what a verdict names are harmless.
+pub(crate) fn settle(verdict: Verdict, log: &Log) -> Verdict {
+    let Some(issue) = verdict.issue else { return verdict };
+    let mut about = log
+        .events
+        .iter()
+        .map(|known| &known.event)
+        .filter(|event| event.kind.is_problem() && from_log::issue_of(event) == issue)
+        .peekable();
+    if about.peek().is_none() || !about.all(is_harmless) {
+        return verdict;
+    }
+    let summary = format!(
+        "{}; nothing else is reported. A machine can hang without a word in its log.",
+        verdict.summary.trim_end_matches('.')
+    );
+    Verdict { confidence: Confidence::None, summary, ..verdict }
+}

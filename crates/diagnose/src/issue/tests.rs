@@ -1,0 +1,57 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn names_and_ranks_are_unique_and_in_order() {
+    let ids: BTreeSet<_> = Issue::ALL.iter().map(|issue| issue.id()).collect();
+    assert_eq!(ids.len(), Issue::ALL.len());
+    let ranks: Vec<_> = Issue::ALL.iter().map(|issue| issue.definition().rank).collect();
+    assert!(ranks.windows(2).all(|pair| pair[0] > pair[1]), "{ranks:?}");
+    for issue in Issue::ALL {
+        assert_eq!(Issue::by_id(issue.id()), Some(issue));
+    }
+}
+
+#[test]
+fn each_reason_to_panic_has_an_issue_that_explains_it() {
+    let reasons = [
+        PanicReason::Requested,
+        PanicReason::HungTask,
+        PanicReason::SoftLockup,
+        PanicReason::HardLockup,
+        PanicReason::RcuStall,
+        PanicReason::OutOfMemory,
+        PanicReason::Oops,
+        PanicReason::Warning,
+        PanicReason::Hardware,
+        PanicReason::Other,
+    ];
+    for reason in reasons {
+        let explained = Issue::ALL.into_iter().any(|issue| issue.explains(Some(reason)));
+        assert!(explained, "{reason:?}");
+    }
+    assert!(!Issue::Deadlock.explains(Some(PanicReason::OutOfMemory)));
+}
+
+#[test]
+fn each_issue_has_its_section_in_the_guide() {
+    let guide = include_str!("../../../../docs/verdicts.md");
+    for issue in Issue::ALL {
+        let anchor = issue.definition().anchor;
+        let heading = guide.lines().any(|line| line.starts_with("### ") && line.contains(anchor));
+        assert!(heading, "no heading of docs/verdicts.md has {anchor}");
+        assert!(anchor.contains(issue.id()) || guide.contains(&format!("`{}`", issue.id())), "{}", issue.id());
+    }
+}
+
+#[test]
+fn whoever_is_ill_is_told_what_to_do() {
+    for issue in Issue::ALL {
+        let Definition { severity, remedy, .. } = issue.definition();
+        let by_known_bug = issue == Issue::ThpLivelock;
+        if severity > Severity::Info {
+            assert_eq!(remedy.is_none(), by_known_bug, "{issue:?}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Which task is splitting the page that spinners wait for, and why it does not run.
+
+use vmcore_kernel::{Class, CpuGrants, Stack, Task};
+use vmcore_memory::{VirtAddr, le_u64};
+
+use super::spinner::Candidate;
+use super::waited_page::HUGE_PAGE;
+use crate::evidence::{self, decimal};
+use crate::names::split_function;
+use crate::text::seconds;
+use crate::time_on_cpu::time_on_cpu;
+use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value, counted};
+
+/// How much of a stack is searched: no kernel stack is larger.
+const MAX_STACK: u64 = 64 << 10;
+/// The registers that `__switch_to_asm` saved lie just below the first frame.
+const SAVED_BELOW: u64 = 64;
+
+/// How surely a splitter works on the page that a spinner waits for, from strong to weak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// The head's `struct page` is in its stack frames.
+    Head,
+    /// It belongs to the same process, and an address in the spinner's huge page is in its stack frames.
+    Range,
+    /// It belongs to the same process.
+    SameMm,
+}
+
+/// Why a task that waits for a CPU does not get it.
+#[derive(Clone, Debug)]
+pub(crate) enum Starved {
+    /// The CPU's current task is a spinner, and the kernel does not preempt kernel code.
+    BySpinner(Evidence),
+    /// The CPU's current task is of a higher class or priority.
+    Outranked(Evidence),
+    /// Its group has used up its bandwidth: it would not run on an idle CPU either.
+    Throttled(Evidence),
+    /// The CPU's current task is a spinner, but whether the kernel would preempt it is not known.
+    PreemptionUnknown,
+    /// The CPU's current task may be a spinner: not every link of its own proof is there.
+    OccupantUnproven(String),
+    /// None of these.
+    NotExplained(String),
+}
+
+impl Starved {
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::BySpinner(evidence) | Self::Outranked(evidence) | Self::Throttled(evidence) => Some(evidence),
+            Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotExplained(_) => None,
+        }
+    }
+
+    /// What is missing from the explanation why the splitter `pid` does not run.
+    pub(crate) fn doubt(&self, pid: i32) -> Option<String> {
+        match self {
+            Self::BySpinner(_) | Self::Outranked(_) | Self::Throttled(_) => None,
+            Self::PreemptionUnknown => Some(format!(
+                "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
+            )),
+            Self::OccupantUnproven(why) | Self::NotExplained(why) => {
+                Some(format!("why pid {pid} does not run is not known: {why}"))
+            }
+        }
+    }
+}
+
+/// A task with a split on its stack that waits for a CPU.
+pub(crate) struct SplitCandidate<'a> {
+    pub(crate) task: &'a Task,
+    pub(crate) waiting_ns: Option<u64>,
+    pub(crate) function: String,
+    words: Vec<(VirtAddr, u64)>,
+    stack: &'a Stack,
+    frame: usize,
+}
+
+/// All waiting tasks that are splitting something.
+pub(crate) fn candidates<'a>(
+    facts: &'a Facts<'_>,
+    stacks: &'a [Stack],
+    reader: &dyn Reader,
+) -> Vec<SplitCandidate<'a>> {
+    let candidate = |stack: &'a Stack| {
+        let task = facts.task(stack)?;
+        let (frame, function) = split_function(&stack.frames)?;
+        let words = stack_words(stack, frame, reader);
+        Some(SplitCandidate { task, waiting_ns: facts.waiting_ns(task), function, words, stack, frame })
+    };
+    stacks.iter().filter_map(candidate).collect()
+}
+
+impl SplitCandidate<'_> {
+    /// How this task is tied to what `spinner` waits for, with the evidence.
+    pub(crate) fn tie(&self, spinner: &Candidate, reader: &dyn Reader) -> Option<(Tie, Evidence)> {
+        let head = spinner.spinner.head_page.and_then(|head| Some((head, self.on_stack(|word| word == head.get())?.0)));
+        if let Some((head, at)) = head {
+            return Some((Tie::Head, self.tie_evidence(at, head.get(), "the head's struct page is on its stack")));
+        }
+        let same_mm = self.task.mm.is_some() && self.task.mm == spinner.mm;
+        if !same_mm {
+            return None;
+        }
+        if let Some(address) = spinner.spinner.address {
+            let start = address.get() & !(HUGE_PAGE - 1);
+            let in_range = |word: u64| word >= start && word - start < HUGE_PAGE;
+            if let Some((at, word)) = self.on_stack(in_range) {
+                let meaning =
+                    "same process, and an address in the huge page that the spinner faults on is on its stack";
+                return Some((Tie::Range, self.tie_evidence(at, word, meaning)));
+            }
+        }
+        let mm = self.task.mm.unwrap_or_default();
+        let meaning = "the splitter belongs to the same process as the spinner";
+        let evidence =
+            evidence::member(reader, self.task.address, ("task_struct", "mm"), Value::Hex(mm.get()), meaning);
+        Some((Tie::SameMm, evidence))
+    }
+
+    /// A stack word for which this holds: best one in the frame of the split itself, else the innermost.
+    fn on_stack(&self, is_wanted: impl Fn(u64) -> bool) -> Option<(VirtAddr, u64)> {
+        let low = self.stack.frames.get(self.frame).map(|frame| frame.sp);
+        let high = self.stack.frames.get(self.frame + 1).map(|frame| frame.sp);
+        let in_split = |at: VirtAddr| low.is_some_and(|low| low <= at) && high.is_some_and(|high| at < high);
+        let wanted = || self.words.iter().filter(|(_, word)| is_wanted(*word));
+        wanted().find(|(at, _)| in_split(*at)).or_else(|| wanted().next()).copied()
+    }
+
+    fn tie_evidence(&self, at: VirtAddr, word: u64, meaning: &str) -> Evidence {
+        let frame = self.stack.frames.iter().rev().find(|frame| frame.sp <= at).and_then(|frame| frame.function());
+        let meaning = match frame {
+            Some(function) => format!("{meaning}, in the frame of {function}"),
+            None => format!("{meaning}, among the registers saved when it was scheduled out"),
+        };
+        Evidence::new("stack word", meaning).at(Place::Kernel(at)).value(Value::Hex(word))
+    }
+
+    /// Why the task does not run.
+    pub(crate) fn starved(
+        &self,
+        facts: &Facts<'_>,
+        spinners: &[Candidate],
+        reader: &dyn Reader,
+        threshold_ns: u64,
+    ) -> Starved {
+        if let Some(throttled) = self.throttled(facts, reader) {
+            return Starved::Throttled(throttled);
+        }
+        let Some((cpu, current)) =
+            facts.snapshot.cpu(self.task.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
+        else {
+            return Starved::NotExplained(format!("what runs on CPU {} is not known", self.task.cpu));
+        };
+        let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
+        let grants = facts.state.scheduler.cpu(cpu.cpu);
+        // With proxy execution a CPU runs its current task by the rank of one that waits for it.
+        let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
+        let ranked = donor.unwrap_or(current);
+        let outranks = ranked.prio < self.task.prio && ranked.is_above_fair();
+        let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
+        let long = time_on_cpu(facts, cpu).is_some_and(|time| time.ns >= threshold_ns)
+            || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
+            || self.counted(facts, threshold_ns).is_some();
+        let who = format!("pid {} \"{}\"", current.pid, current.comm);
+        let evidence = |why: String| {
+            let meaning = format!("CPU {}: {why}", cpu.cpu);
+            evidence::member(reader, rq, ("rq", "curr"), Value::Hex(current.address.get()), meaning)
+        };
+        if outranks && long {
+            let why = format!(
+                "{who} runs on its CPU{} and outranks it: {} prio {} against {} prio {}{}",
+                donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
+                ranked.policy.name(),
+                ranked.prio,
+                self.task.policy.name(),
+                self.task.prio,
+                granted(&grants)
+            );
+            return Starved::Outranked(evidence(why));
+        }
+        if let Some((mine, cores)) = self.may_not_share(facts, &grants).filter(|_| current.pid == 0) {
+            return Starved::NotExplained(format!(
+                "CPU {} is kept idle by core scheduling: its core runs tasks with cookie {cores:#x}, and this one has {mine:#x}",
+                cpu.cpu
+            ));
+        }
+        let Some(occupant) = occupant else {
+            return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
+        };
+        match (occupant.certainly_spins(), facts.preemption.0) {
+            (_, KernelPreemption::Yes) => {
+                Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
+            }
+            (false, _) => Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven")),
+            (true, KernelPreemption::No) => Starved::BySpinner(evidence(format!(
+                "{who} runs on its CPU: a spinner, in kernel code that is not preempted and never offers the CPU"
+            ))),
+            (true, KernelPreemption::Unknown) => Starved::PreemptionUnknown,
+        }
+    }
+
+    /// That its group may not run, whoever has the CPU.
+    fn throttled(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
+        let queue = facts.state.scheduler.task(self.task.address).throttled_queue?;
+        let meaning = format!(
+            "the cgroup of pid {} has used up its CPU bandwidth (cpu.max), so its tasks do not run before the next \
+             period",
+            self.task.pid
+        );
+        Some(evidence::member(
+            reader,
+            self.task.address,
+            ("task_struct", "se.cfs_rq"),
+            Value::Hex(queue.get()),
+            meaning,
+        ))
+    }
+
+    /// Its cookie and its core's, where cores are scheduled as one and the two differ.
+    fn may_not_share(&self, facts: &Facts<'_>, grants: &CpuGrants) -> Option<(u64, u64)> {
+        let mine = facts.state.scheduler.task(self.task.address).core_cookie?;
+        grants.core_cookie.filter(|core| *core != mine).map(|core| (mine, core))
+    }
+
+    /// That it is starved, by what is counted of it.
+    pub(crate) fn counted(&self, facts: &Facts<'_>, threshold_ns: u64) -> Option<counted::Starved> {
+        counted::starved(facts, self.task, threshold_ns)
+    }
+
+    /// Whether it began to wait within the threshold, for what that tells.
+    pub(crate) fn waits_shortly(&self, threshold_ns: u64) -> bool {
+        self.waiting_ns.is_some_and(|waiting| waiting < threshold_ns)
+    }
+
+    /// The splitter for the report, with the evidence collected about it.
+    pub(crate) fn report(
+        &self,
+        facts: &Facts<'_>,
+        reader: &dyn Reader,
+        (is_tied, head_page): (bool, Option<VirtAddr>),
+        more: Vec<Evidence>,
+    ) -> Splitter {
+        let task = self.task;
+        let mut evidence: Vec<_> = self.split_evidence().into_iter().collect();
+        evidence.extend(self.queue_evidence(facts, reader));
+        evidence.extend(more);
+        Splitter {
+            task: task.address,
+            pid: task.pid,
+            comm: task.comm.clone(),
+            cpu: task.cpu,
+            state: task.state.letter(),
+            on_rq: task.on_rq,
+            on_cpu: task.on_cpu,
+            waiting_ns: self.waiting_ns,
+            split_function: self.function.clone(),
+            is_tied,
+            head_page,
+            evidence,
+        }
+    }
+
+    /// That it is runnable, queued, and off its CPU, and for how long.
+    pub(crate) fn queue_evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
+        let task = self.task;
+        let fact = |path, value, meaning: String| {
+            evidence::member(reader, task.address, ("task_struct", path), value, meaning)
+        };
+        let mut evidence = Vec::new();
+        let state = Value::Hex(task.state.state);
+        let running = "TASK_RUNNING: it wants a CPU";
+        evidence.push(evidence::renamed(reader, task.address, "task_struct", &["__state", "state"], state, running));
+        evidence.push(fact("on_rq", decimal(task.on_rq), self.queue_name(facts)));
+        evidence.push(fact("on_cpu", decimal(task.on_cpu.into()), "not on a CPU".to_owned()));
+        if let (Some(waiting), Some(queued)) = (self.waiting_ns, task.last_queued_ns) {
+            let meaning = format!("waiting in the run queue of CPU {} for {}", task.cpu, seconds(waiting));
+            evidence.push(fact("sched_info.last_queued", decimal(queued), meaning));
+        }
+        if let (Some(ago), Some(ran)) = (self.ran_ago_ns(facts), task.exec_start_ns) {
+            let meaning = format!("its run time was last accounted {} before", seconds(ago));
+            evidence.push(fact("se.exec_start", decimal(ran), meaning));
+        }
+        evidence
+    }
+
+    /// How long before the end its run time was last accounted: while it ran, or when it was last given a CPU. Its clock
+    /// is behind that of the run queue by the time spent in interrupts, so that it was not longer ago than this. `None`
+    /// where it is not kept, or was reset because the task was moved to another CPU.
+    pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
+        let clock = facts.snapshot.cpu(self.task.cpu)?.run_queue.as_ref()?.clock_ns;
+        clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
+    }
+
+    /// That it is in the middle of a split.
+    pub(crate) fn split_evidence(&self) -> Option<Evidence> {
+        let frame = self.stack.frames.get(self.frame)?;
+        let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
+        let evidence = Evidence::new("return address", meaning).value(Value::Hex(frame.pc.get()));
+        // A call pushes the return address just below where RSP is after the return.
+        Some(if frame.exact { evidence } else { evidence.at(Place::Kernel(frame.sp.wrapping_sub(8))) })
+    }
+
+    fn queue_name(&self, facts: &Facts<'_>) -> String {
+        let queue = facts.snapshot.cpu(self.task.cpu).and_then(|cpu| cpu.run_queue.as_ref());
+        let queued = queue.and_then(|queue| queue.queued.iter().find(|queued| queued.task == self.task.address));
+        let name = match queued.map(|queued| queued.class) {
+            Some(Class::Fair) => "fair queue",
+            Some(Class::RealTime) => "real-time queue",
+            Some(Class::Deadline) => "deadline queue",
+            Some(Class::Ext) => "queue of the extensible class (sched_ext)",
+            None => return "queued on a run queue".to_owned(),
+        };
+        format!("queued: found in the {name} of CPU {}", self.task.cpu)
+    }
+}
+
+/// What fair tasks get all the same.
+fn granted(grants: &CpuGrants) -> String {
+    match grants.fair_server {
+        Some(server) if server.runtime_ns > 0 => format!(
+            "; the deadline server of the fair class (rq.fair_server) grants such tasks {} ms of every {} ms",
+            server.runtime_ns / 1_000_000,
+            server.period_ns / 1_000_000
+        ),
+        _ => String::new(),
+    }
+}
+
+/// The words of a task's stack from what was saved when it was scheduled out to the end of the split's own frame. What
+/// lies above is older: callers' variables, the registers of user code.
+fn stack_words(stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<(VirtAddr, u64)> {
+    let end = stack.frames.get(split + 1).map(|caller| caller.sp);
+    let (Some(first), Some(end)) = (stack.frames.first(), end) else { return Vec::new() };
+    let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
+    let high = end.get().min(low.saturating_add(MAX_STACK));
+    let mut words = Vec::new();
+    let mut at = low;
+    while at < high {
+        let mut chunk = vec![0; 4096];
+        let to_page_end = 4096 - (at & 4095);
+        chunk.truncate(usize::try_from(to_page_end.min(high - at)).unwrap_or_default());
+        if reader.read(VirtAddr::new(at), &mut chunk).is_ok() {
+            let word = |offset: usize| Some((VirtAddr::new(at.wrapping_add(offset as u64)), le_u64(&chunk, offset)?));
+            words.extend((0..chunk.len()).step_by(8).filter_map(word));
+        }
+        at = at.saturating_add(chunk.len() as u64);
+    }
+    words
+}

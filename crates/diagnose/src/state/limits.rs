@@ -1,0 +1,70 @@
+//! When the kernel itself would complain: its watchdogs' own settings, from the dump.
+//!
+//! Source: `kernel/watchdog.c` (`watchdog_thresh`), `kernel/rcu/update.c` (`rcu_cpu_stall_timeout`),
+//! `kernel/hung_task.c` (`sysctl_hung_task_timeout_secs`).
+
+use vmcore_kernel::Kernel;
+use vmcore_memory::ReadVirtual;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The watchdogs' settings; `None` for those that this kernel has not or that cannot be read, and for those that are off.
+/// What a watchdog that is off would have complained of is judged by the kernel's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `kernel.hung_task_timeout_secs`, in nanoseconds.
+    pub hung_task: Option<u64>,
+    /// `kernel.watchdog_thresh`, in nanoseconds.
+    pub watchdog: Option<u64>,
+    /// `rcu_cpu_stall_timeout`, in nanoseconds.
+    pub rcu_stall: Option<u64>,
+}
+
+impl Limits {
+    pub(crate) fn read(kernel: &Kernel<'_>) -> Self {
+        let word = |name| kernel.memory().read_u32(kernel.symbol(name)?).ok().map(u64::from);
+        let long = |name| kernel.memory().read_u64(kernel.symbol(name)?).ok();
+        let on = |seconds: Option<u64>| seconds.filter(|&seconds| seconds != 0)?.checked_mul(SECOND_NS);
+        Self {
+            hung_task: on(long("sysctl_hung_task_timeout_secs")),
+            watchdog: on(word("watchdog_thresh")),
+            rcu_stall: on(word("rcu_cpu_stall_timeout")),
+        }
+    }
+
+    /// How long a task may sleep uninterruptibly.
+    #[must_use]
+    pub fn hung_task_ns(&self) -> u64 {
+        self.hung_task.unwrap_or(120 * SECOND_NS)
+    }
+
+    /// How long a CPU may have its interrupts off.
+    #[must_use]
+    pub fn hard_lockup_ns(&self) -> u64 {
+        self.watchdog.unwrap_or(10 * SECOND_NS)
+    }
+
+    /// How long kernel code may keep a CPU: twice as long.
+    #[must_use]
+    pub fn soft_lockup_ns(&self) -> u64 {
+        self.hard_lockup_ns().saturating_mul(2)
+    }
+
+    /// How long a grace period may take.
+    #[must_use]
+    pub fn rcu_stall_ns(&self) -> u64 {
+        self.rcu_stall.unwrap_or(21 * SECOND_NS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_stand_in_for_what_is_off() {
+        let limits = Limits { watchdog: Some(4 * SECOND_NS), ..Limits::default() };
+        assert_eq!((limits.hard_lockup_ns(), limits.soft_lockup_ns()), (4 * SECOND_NS, 8 * SECOND_NS));
+        assert_eq!((limits.hung_task_ns(), limits.rcu_stall_ns()), (120 * SECOND_NS, 21 * SECOND_NS));
+    }
+}

@@ -1,0 +1,71 @@
+//! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
+
+use vmcore_kernel::{
+    GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
+};
+use vmcore_memory::VirtAddr;
+
+mod collect;
+mod limits;
+mod spin_scan;
+
+pub(crate) use collect::collect;
+pub use limits::Limits;
+pub use spin_scan::{Holder, HolderFound, Spin};
+
+/// State beyond tasks and run queues that findings are made from. Empty where nothing of it could be read: then nothing
+/// is found, and nothing is ruled out.
+#[derive(Clone, Debug, Default)]
+pub struct KernelState {
+    /// How the kernel died.
+    pub panic: PanicInfo,
+    /// Which locks sleeping tasks wait for.
+    pub lock_waits: Vec<LockWait>,
+    /// These locks.
+    pub locks: Vec<Lock>,
+    /// The stacks of tasks that have such a lock or work and are neither running, nor waiting for a CPU, nor blocked.
+    pub owners: Vec<Stack>,
+    /// Which pages sleeping tasks wait for.
+    pub page_waits: Vec<PageWait>,
+    /// Which works sleeping tasks wait for.
+    pub work_waits: Vec<WorkWait>,
+    /// Which spin locks running tasks spin for.
+    pub spins: Vec<Spin>,
+    /// Calls that CPUs wait for others to run.
+    pub calls: Vec<PendingCall>,
+    /// RCU's last grace period.
+    pub grace_period: Option<GracePeriod>,
+    /// When the kernel itself would complain.
+    pub limits: Limits,
+    /// How far the stacks could be followed.
+    pub followed: StacksFollowed,
+    /// What the scheduler counts over time, and grants beside priorities.
+    pub scheduler: SchedulerState,
+}
+
+impl KernelState {
+    /// The lock that a task waits for, if it is known.
+    pub(crate) fn wait_of(&self, task: VirtAddr) -> Option<&LockWait> {
+        self.lock_waits.iter().find(|wait| wait.task == task)
+    }
+
+    /// The CPUs that spin for a lock or for an answer: whatever they keep from running waits for that.
+    pub(crate) fn spinning(&self) -> impl Iterator<Item = u32> {
+        self.spins.iter().map(|spin| spin.cpu).chain(self.calls.iter().map(|call| call.from))
+    }
+
+    /// The page that a task waits for, if it is known.
+    pub(crate) fn page_of(&self, task: VirtAddr) -> Option<&PageWait> {
+        self.page_waits.iter().find(|wait| wait.task == task)
+    }
+
+    /// The work that a task waits for, if it is known.
+    pub(crate) fn work_of(&self, task: VirtAddr) -> Option<&WorkWait> {
+        self.work_waits.iter().find(|wait| wait.task == task)
+    }
+
+    /// The state of the lock that a wait is for.
+    pub(crate) fn lock_of(&self, wait: &LockWait) -> Option<&Lock> {
+        self.locks.iter().find(|lock| lock.address == wait.lock && lock.kind == wait.kind)
+    }
+}

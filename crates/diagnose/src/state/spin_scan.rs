@@ -1,0 +1,183 @@
+//! Which CPUs spin for which spin lock, and who may have it.
+//!
+//! A CPU in the slow path of a queued spin lock reads one word again and again: the lock, or its own node in the lock's
+//! queue. The instruction says which, with the registers of the moment. For a node, the chain of nodes behind it must end
+//! at the CPU that the lock's word names as the last: of all addresses that this code has at hand, that holds for one.
+//!
+//! Who has a spin lock is recorded only with `CONFIG_DEBUG_SPINLOCK`. Otherwise a CPU that works on something it locked
+//! mostly still has the lock's address in a register or on its stack, to unlock it: a strong hint, not a proof.
+
+use vmcore_kernel::{Cpu, Kernel, Snapshot, SpinLockWord, SpinNode, Stack};
+use vmcore_memory::{Registers, VirtAddr, le_u64};
+
+use crate::Reader;
+use crate::names::is_spin_slow_path;
+use crate::operand::{general_registers, polled_address};
+
+/// How much of a stack is searched.
+const MAX_STACK: u64 = 16 << 10;
+
+/// A CPU that spins for a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spin {
+    /// The CPU.
+    pub cpu: u32,
+    /// The lock.
+    pub lock: VirtAddr,
+    /// The lock's word.
+    pub word: SpinLockWord,
+    /// The word that the interrupted code reads: the lock itself or this CPU's node.
+    pub polled: VirtAddr,
+    /// Its place in the lock's queue, where it has one.
+    pub node: Option<SpinNode>,
+    /// The CPU in front of it in the queue.
+    pub behind: Option<u32>,
+    /// Who seems to have the lock.
+    pub holders: Vec<Holder>,
+}
+
+/// A CPU that seems to have a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The CPU.
+    pub cpu: u32,
+    /// How it is known.
+    pub found: HolderFound,
+}
+
+/// How it is known that a CPU has a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HolderFound {
+    /// The lock says so: a proof.
+    Recorded,
+    /// Its address is in this register of the interrupted code.
+    Register(&'static str),
+    /// Its address is on the stack here.
+    OnStack(VirtAddr),
+}
+
+/// All spinners, by CPU.
+pub(crate) fn spins(kernel: &Kernel<'_>, snapshot: &Snapshot, running: &[(u32, Stack)]) -> Vec<Spin> {
+    let nodes: Vec<_> = snapshot.cpus.iter().flat_map(|cpu| kernel.spin_nodes(cpu.cpu)).collect();
+    let found = running.iter().filter_map(|(cpu, stack)| spin(kernel, snapshot.cpu(*cpu)?, stack, &nodes));
+    let mut spins: Vec<_> = found.collect();
+    let locks: Vec<_> = spins.iter().map(|spin| (spin.cpu, spin.lock)).collect();
+    for spin in &mut spins {
+        spin.holders = holders(kernel, snapshot, running, &locks, spin.lock);
+    }
+    spins
+}
+
+fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Option<Spin> {
+    let frame = stack.frames.iter().position(|frame| frame.function().is_some_and(is_spin_slow_path))?;
+    let registers = registers_at(cpu, stack, frame)?;
+    let polled = polled_address(kernel, &registers)?;
+    let own =
+        |node: &&SpinNode| node.cpu == cpu.cpu && node.address <= polled && polled < node.address.wrapping_add(16);
+    let node = nodes.iter().find(own).copied();
+    let lock = match node {
+        None => polled,
+        Some(node) => queued_for(kernel, stack, frame, &registers, last_of(node, nodes)?)?,
+    };
+    let word = kernel.spin_lock_word(lock).filter(|word| word.is_locked() || word.is_pending())?;
+    let node = node.or_else(|| nodes.iter().rfind(|node| node.cpu == cpu.cpu && node.first).copied());
+    let behind = node.and_then(|own| nodes.iter().find(|node| node.next == own.address)).map(|node| node.cpu);
+    Some(Spin { cpu: cpu.cpu, lock, word, polled, node, behind, holders: Vec::new() })
+}
+
+/// The registers with which a frame's own code goes on.
+fn registers_at(cpu: &Cpu, stack: &Stack, frame: usize) -> Option<Registers> {
+    let interrupted = stack.interrupts.iter().find(|interrupt| interrupt.frame == frame && interrupt.complete);
+    let own = || cpu.registers.filter(|_| frame == 0).map(|known| known.registers);
+    interrupted.map(|interrupt| interrupt.registers).or_else(own)
+}
+
+/// The last of the queue that this node is in.
+fn last_of(node: SpinNode, nodes: &[SpinNode]) -> Option<SpinNode> {
+    let mut at = node;
+    // Every node is in one queue, so no walk is longer than there are nodes.
+    for _ in 0..=nodes.len() {
+        if at.next.is_null() {
+            return Some(at);
+        }
+        at = *nodes.iter().find(|node| node.address == at.next)?;
+    }
+    None
+}
+
+/// The one address at hand at which there is a lock whose queue ends with `last`.
+fn queued_for(
+    kernel: &Kernel<'_>,
+    stack: &Stack,
+    frame: usize,
+    registers: &Registers,
+    last: SpinNode,
+) -> Option<VirtAddr> {
+    let low = stack.frames.get(frame)?.sp;
+    let high = stack.frames.get(frame.saturating_add(2)).map_or(low, |caller| caller.sp);
+    let words = words(kernel, low, high).into_iter().map(|(_, word)| word);
+    let at_hand = general_registers(registers).into_iter().map(|(_, value)| value).chain(words);
+    let ends_so = |lock: &VirtAddr| {
+        let word = kernel.spin_lock_word(*lock);
+        word.is_some_and(|word| word.tail() == Some((last.cpu, last.index)))
+    };
+    let locks = at_hand.map(VirtAddr::new).filter(|at| at.is_kernel_half() && at.get().is_multiple_of(4));
+    let mut locks: Vec<_> = locks.filter(ends_so).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    match locks.as_slice() {
+        [lock] => Some(*lock),
+        _ => None,
+    }
+}
+
+/// Who seems to have a lock; `spinning` are the CPUs that wait for one, and for which.
+fn holders(
+    kernel: &Kernel<'_>,
+    snapshot: &Snapshot,
+    running: &[(u32, Stack)],
+    spinning: &[(u32, VirtAddr)],
+    lock: VirtAddr,
+) -> Vec<Holder> {
+    if let Some(owner) = kernel.spin_lock_owner(snapshot, lock).and_then(|task| snapshot.task(task)) {
+        let cpu = snapshot.cpu_running(owner).map_or(owner.cpu, |cpu| cpu.cpu);
+        return vec![Holder { cpu, found: HolderFound::Recorded }];
+    }
+    let others = running.iter().filter(|(cpu, _)| !spinning.contains(&(*cpu, lock)));
+    let holder = |(cpu, stack): &(u32, Stack)| {
+        let found = has_address(kernel, snapshot.cpu(*cpu)?, stack, lock)?;
+        Some(Holder { cpu: *cpu, found })
+    };
+    others.filter_map(holder).collect()
+}
+
+/// Where code that runs on a CPU has this address at hand.
+fn has_address(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, lock: VirtAddr) -> Option<HolderFound> {
+    let interrupted =
+        stack.interrupts.iter().filter(|interrupt| interrupt.complete).map(|interrupt| interrupt.registers);
+    let all = cpu.registers.map(|known| known.registers).into_iter().chain(interrupted);
+    for registers in all.filter(|registers| !registers.user_mode()) {
+        let found = general_registers(&registers).into_iter().find(|(_, value)| *value == lock.get());
+        if let Some((name, _)) = found {
+            return Some(HolderFound::Register(name));
+        }
+    }
+    let frames = stack.frames.iter().filter(|frame| frame.segment == Some(vmcore_kernel::Segment::Task));
+    let mut pointers = frames.map(|frame| frame.sp);
+    let low = pointers.next()?;
+    let high = pointers.next_back()?;
+    let found = words(kernel, low, high).into_iter().find(|(_, word)| *word == lock.get());
+    found.map(|(at, _)| HolderFound::OnStack(at))
+}
+
+/// The words of a stack between two of its frames.
+fn words(reader: &dyn Reader, low: VirtAddr, high: VirtAddr) -> Vec<(VirtAddr, u64)> {
+    let low = VirtAddr::new(low.get() & !7);
+    let size = high.get().saturating_sub(low.get()).min(MAX_STACK) & !7;
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+    if reader.read(low, &mut bytes).is_err() {
+        return Vec::new();
+    }
+    let word = |offset: usize| Some((low.checked_add(offset as u64)?, le_u64(&bytes, offset)?));
+    (0..bytes.len()).step_by(8).filter_map(word).collect()
+}

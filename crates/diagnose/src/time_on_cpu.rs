@@ -1,0 +1,54 @@
+//! For how long a task has kept its CPU from all that it outranks.
+//!
+//! `sched_info.last_arrival` says since when a task has been on its CPU. A real-time task leaves it for moments: every
+//! `watchdog_thresh` * 2/5 seconds the soft-lockup watchdog has the stopper thread, which outranks everybody, run there
+//! (`kernel/watchdog.c`, `softlockup_fn`, since kernel commit 9cf57731b63e). For those that wait for the CPU nothing
+//! changes by that, and they show it: a task that has been in the queue all the time kept the CPU from being idle, and
+//! of those that the stopper is not, none but the current task has run since.
+
+use std::cmp::Reverse;
+
+use vmcore_kernel::{Cpu, RunQueue, Task};
+
+use crate::Facts;
+
+/// How long a CPU's current task has kept it.
+pub(crate) struct TimeOnCpu<'f> {
+    /// In nanoseconds of the run queue's clock.
+    pub(crate) ns: u64,
+    /// Where tasks of a higher rank came in between: one of a lower rank, which has been waiting all the time.
+    pub(crate) witness: Option<&'f Task>,
+}
+
+/// How long a CPU's current task has kept it; `None` where the kernel does not keep the time.
+pub(crate) fn time_on_cpu<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<TimeOnCpu<'f>> {
+    let running = facts.running_ns(cpu)?;
+    let with_breaks = with_breaks(facts, cpu).filter(|time_on_cpu| time_on_cpu.ns > running);
+    Some(with_breaks.unwrap_or(TimeOnCpu { ns: running, witness: None }))
+}
+
+/// Since when only tasks of a higher rank can have had the CPU besides its current, real-time task.
+fn with_breaks<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<TimeOnCpu<'f>> {
+    let queue = cpu.run_queue.as_ref()?;
+    let current = facts.snapshot.current(cpu).filter(|task| task.is_above_fair())?;
+    let not_above = |task: &&Task| task.prio >= current.prio && task.address != current.address && task.pid != 0;
+    let others = || facts.snapshot.tasks.iter().filter(|task| task.cpu == cpu.cpu).filter(not_above);
+    let waiting = others().filter(|task| task.prio > current.prio && task.waits_for_cpu());
+    let waiting = waiting.filter_map(|task| Some((task, queue.waiting_ns(task)?)));
+    let (witness, waited) = waiting.max_by_key(|(task, waited)| (*waited, Reverse(task.pid)))?;
+    let idle_ns: Option<Vec<u64>> = others().map(|task| not_run_for(queue, task)).collect();
+    let ns = idle_ns?.into_iter().fold(waited, u64::min);
+    Some(TimeOnCpu { ns, witness: Some(witness) })
+}
+
+/// For how long, at least, a task that is not on its CPU has not been. Its stint began at `last_arrival`, and its run time
+/// was last accounted at `exec_start`, when it ended at the latest; that is a time of the task clock, which stands still
+/// in interrupts. `None` where that cannot be told.
+fn not_run_for(queue: &RunQueue, task: &Task) -> Option<u64> {
+    let since_arrival = queue.clock_ns.checked_sub(task.last_arrival_ns?)?;
+    // Reset when the task was moved here, where it has not run then, and 0 in one that never ran.
+    let Some(accounted) = task.exec_start_ns.filter(|&at| at != 0) else {
+        return task.exec_start_ns.map(|_| since_arrival);
+    };
+    Some(queue.task_clock_ns?.saturating_sub(accounted).min(since_arrival))
+}

@@ -1,0 +1,163 @@
+//! CPUs that spin for a lock, wait for an answer, or give none.
+
+use crate::*;
+
+const SPINLOCK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);
+
+/// CPU 0 spins for a lock, with these holders; the watchdog says so.
+fn spinning(holders: Vec<Holder>) -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["native_queued_spin_lock_slowpath", "_raw_spin_lock", "driver_write"], 12 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 12 * SECOND);
+    machine.state.spins.push(Spin {
+        cpu: 0,
+        lock: SPINLOCK,
+        word: SpinLockWord(1),
+        polled: SPINLOCK,
+        node: None,
+        behind: None,
+        holders,
+    });
+    machine
+}
+
+#[test]
+fn a_spin_lock_that_is_not_given_back_names_who_seems_to_have_it() {
+    let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::SpinlockHeld), Confidence::Probable));
+    for part in ["CPU 0 (pid 30 \"comm30\") spins for it", "CPU 1 (pid 31 \"comm31\") seems to have it"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let held = |edge: &&vmcore_diagnose::graph::Edge| edge.to.to_string() == "task 31 \"comm31\"";
+    assert_eq!(diagnosis.graph.edges().iter().filter(held).count(), 1);
+}
+
+#[test]
+fn a_recorded_owner_of_a_spin_lock_is_certain_and_several_candidates_are_nobody() {
+    let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Recorded }]);
+    soft_lockup(&mut machine, 0, 30);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::SpinlockHeld), Confidence::Confirmed));
+    let stack = |cpu| Holder { cpu, found: HolderFound::OnStack(VirtAddr::new(0xffff_c900_0000_1000)) };
+    let mut machine = spinning(vec![stack(1), stack(2)]);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert!(diagnosis.verdict.summary.contains("who has it is not known"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn a_cpu_that_is_caught_spinning_for_a_lock_is_no_finding() {
+    let diagnosis = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]).judge();
+    assert_eq!(ids(&diagnosis), []);
+    assert!(diagnosis.graph.edges().is_empty());
+}
+
+fn unanswered(reported: bool) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 11 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 11 * SECOND);
+    machine.state.calls.push(PendingCall {
+        from: 0,
+        to: 1,
+        call: VirtAddr::new(0xffff_8880_0b00_0000),
+        flags_at: VirtAddr::new(0xffff_8880_0b00_0008),
+        flags: 0x11,
+        queued: true,
+        function: Some("answer".to_owned()),
+    });
+    if reported {
+        soft_lockup(&mut machine, 0, 30);
+    }
+    machine.judge()
+}
+
+#[test]
+fn a_call_that_is_not_answered_names_the_cpu_that_does_not() {
+    let diagnosis = unanswered(true);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::UnansweredCall), Confidence::Confirmed));
+    for part in ["CPU 0 (pid 30 \"comm30\") has waited", "not answered by CPU 1 (pid 31 \"comm31\")"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let ends: Vec<_> = diagnosis.graph.edges().iter().map(|edge| edge.to.to_string()).collect();
+    assert!(ends.contains(&"CPU 1".to_owned()) && ends.contains(&"task 31 \"comm31\"".to_owned()), "{ends:?}");
+}
+
+#[test]
+fn a_call_in_flight_is_no_finding() {
+    assert_eq!(ids(&unanswered(false)), []);
+}
+
+/// CPU 1 runs with or without interrupts, and has had its last tick so long ago.
+fn deaf(eflags: u64, behind: u64) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["stop_this_cpu", "asm_exc_nmi", "spin_for_ever", "driver_write"], SECOND);
+    machine.interrupted(1, 2, eflags);
+    machine.cpus[1].run_queue.as_mut().unwrap().clock_ns -= behind;
+    machine.judge()
+}
+
+#[test]
+fn a_cpu_without_ticks_and_interrupts_is_locked_up_hard() {
+    let diagnosis = deaf(0x46, 12 * SECOND);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::HardLockup), Confidence::Probable));
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("CPU 1 (pid 31") && summary.contains("12.0 s in spin_for_ever"), "{summary}");
+}
+
+#[test]
+fn a_cpu_that_ticks_or_has_interrupts_on_is_not() {
+    assert_eq!(ids(&deaf(0x246, 12 * SECOND)), []);
+    assert_eq!(ids(&deaf(0x46, SECOND)), []);
+}
+
+#[test]
+fn the_nmi_watchdogs_word_counts_with_the_clock() {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["stop_this_cpu", "asm_exc_nmi", "spin_for_ever", "driver_write"], SECOND);
+    machine.interrupted(1, 2, 0x46);
+    machine.log("NMI watchdog: Watchdog detected hard LOCKUP on cpu 1");
+    machine.panic("Kernel panic - not syncing: Hard LOCKUP", 1);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::HardLockup), Confidence::Confirmed));
+}
+
+/// A lockup in code from which the stack could not be followed to the entry into the kernel.
+fn cut_off() -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["native_read_msr", "driver_write"], 12 * SECOND);
+    let stack = &mut machine.running[0].1;
+    (stack.end, stack.error) = (StackEnd::Truncated, Some("no unwind entry covers 0xffffffff81000000".to_owned()));
+    machine
+}
+
+#[test]
+fn a_lockup_whose_stack_is_cut_off_is_not_confirmed_and_says_what_it_may_be() {
+    let mut machine = cut_off();
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::SoftLockup), Confidence::Probable));
+    for part in ["the stack of CPU 0 could not be followed", "no unwind entry covers", "spinning in page faults"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+    let mut machine = cut_off();
+    machine.task(30).prio = 49;
+    machine.queued(40, 0, 11 * SECOND);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("could not be followed"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn unwind_tables_that_were_not_understood_are_said_once_and_nothing_is_healthy() {
+    let judge = |ended| {
+        let mut machine = Machine::new();
+        machine.state.followed.tasks = Followed { total: 90, ended, guessed: 3 };
+        machine.judge()
+    };
+    let diagnosis = judge(4);
+    assert_eq!(verdict(&diagnosis), (None, Confidence::Insufficient));
+    let warnings: Vec<_> = diagnosis.unknown.iter().filter(|line| line.contains("unwind tables")).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("only 4 of 90 stacks"), "{}", warnings[0]);
+    assert_eq!(verdict(&judge(80)), (None, Confidence::None));
+}

@@ -1,0 +1,93 @@
+//! How the kernel died: oopses, panics, no memory.
+
+use crate::*;
+
+#[test]
+fn a_null_pointer_names_function_and_address() {
+    let mut machine = Machine::new();
+    machine.oops(NULL_READ, 0);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Oops), Confidence::Confirmed));
+    for part in ["read_value+0x10 [driver]", "reads 0x18 through a NULL pointer", "on CPU 0 in pid 20"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+}
+
+#[test]
+fn an_exception_that_nobody_died_of_is_only_what_the_log_says() {
+    let mut machine = Machine::new();
+    machine.oops(NULL_READ, 0);
+    machine.panic("Kernel panic - not syncing: sysrq triggered crash", 0);
+    let diagnosis = machine.judge();
+    assert_eq!(ids(&diagnosis), [Issue::CrashRequested, Issue::Oops]);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Oops), Confidence::Probable));
+    assert!(finding(&diagnosis, Issue::Oops).only_reported);
+}
+
+#[test]
+fn an_oops_without_registers_is_known_by_the_log_alone() {
+    let mut machine = Machine::new();
+    machine.oops(NULL_READ, 0);
+    machine.running.clear();
+    let diagnosis = machine.judge();
+    let oops = finding(&diagnosis, Issue::Oops);
+    assert!(oops.evidence.iter().any(|evidence| evidence.meaning == "where it was"), "{:?}", oops.evidence);
+    assert!(oops.summary.contains("in read_value"), "{}", oops.summary);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Oops), Confidence::Probable));
+}
+
+#[test]
+fn reasons_to_panic_have_their_own_names() {
+    let expected = [
+        ("Out of memory: system-wide panic_on_oom is enabled", Some(Issue::OutOfMemory)),
+        ("VFS: Unable to mount root fs", Some(Issue::Panic)),
+        ("sysrq triggered crash", Some(Issue::CrashRequested)),
+    ];
+    for (reason, issue) in expected {
+        let mut machine = Machine::new();
+        machine.panic(&format!("Kernel panic - not syncing: {reason}"), 0);
+        assert_eq!(verdict(&machine.judge()).0, issue, "{reason}");
+    }
+}
+
+#[test]
+fn who_had_the_memory_is_named() {
+    let mut machine = Machine::new();
+    machine.log("[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name");
+    machine.log("[    123]     0   123      301       16    28672        0             0 small");
+    machine.log("[    188]     0   188   219898   219532  1798144        0             0 eater");
+    machine.panic("Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled", 0);
+    let summary = machine.judge().verdict.summary;
+    assert!(summary.contains("pid 188 \"eater\" had the most of it, 857 MiB"), "{summary}");
+}
+
+#[test]
+fn a_crash_on_request_is_no_fault_but_what_it_shows_is() {
+    let mut machine = Machine::new();
+    machine.panic("Kernel panic - not syncing: sysrq triggered crash", 0);
+    machine.sleeper(10, 130 * SECOND);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::HungTask), Confidence::Confirmed));
+    assert_eq!(finding(&diagnosis, Issue::CrashRequested).severity, Severity::Info);
+}
+
+#[test]
+fn what_explains_the_panic_comes_before_what_does_not() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(10));
+    machine.panic("Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled", 0);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis).0, Some(Issue::OutOfMemory));
+    assert_eq!(ids(&diagnosis), [Issue::Deadlock, Issue::OutOfMemory]);
+}
+
+#[test]
+fn no_other_finding_masks_the_livelock() {
+    let mut machine = Machine::livelock();
+    machine.sleeper(10, 130 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 130 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    machine.panic("Kernel panic - not syncing: hung_task: blocked tasks", 0);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::ThpLivelock), Confidence::Confirmed));
+    assert_eq!(ids(&diagnosis), [Issue::Deadlock, Issue::HungTask]);
+}

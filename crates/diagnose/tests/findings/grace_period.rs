@@ -1,0 +1,78 @@
+//! Grace periods that do not end.
+
+use crate::*;
+
+fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+    let held = GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 };
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running,
+        age_ns: Some(age_ns),
+        cpus: if running { vec![held] } else { Vec::new() },
+        readers: Vec::new(),
+    });
+    if said {
+        machine.log("rcu: INFO: rcu_preempt self-detected stall on CPU");
+        machine.log("rcu: \t1-....: (5249 ticks this GP) idle=79f/1/0x4000000000000000 softirq=1/1 fqs=2");
+    }
+    if said && running {
+        machine.panic("Kernel panic - not syncing: RCU Stall", 1);
+    }
+    machine.judge()
+}
+
+#[test]
+fn a_grace_period_that_does_not_end_names_who_holds_it_up() {
+    let diagnosis = stalled(true, 6 * SECOND, true);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::RcuStall), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("CPU 1 (pid 31"), "{}", diagnosis.verdict.summary);
+    assert_eq!(verdict(&stalled(true, 40 * SECOND, false)), (Some(Issue::RcuStall), Confidence::Probable));
+}
+
+/// A grace period that no CPU holds up, but perhaps a task.
+fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.queued(40, 1, 35 * SECOND);
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running: true,
+        age_ns: Some(40 * SECOND),
+        cpus: Vec::new(),
+        readers,
+    });
+    machine.log("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:");
+    machine.judge()
+}
+
+#[test]
+fn a_reader_that_lost_its_cpu_holds_a_grace_period_up() {
+    let entry = task_address(40).wrapping_add(0x500);
+    let reader = GraceReader { task: task_address(40), named_at: VirtAddr::new(0xffff_8880_0c00_0050), entry };
+    let diagnosis = held_up_by_readers(vec![reader]);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::RcuStall), Confidence::Confirmed));
+    let stall = finding(&diagnosis, Issue::RcuStall);
+    for part in ["pid 40 \"comm40\"", "lost its CPU within a read-side section", "waits for CPU 1"] {
+        assert!(stall.summary.contains(part), "{part} in {}", stall.summary);
+    }
+    let held_up = |edge: &&Edge| edge.kind == EdgeKind::HeldUpBy;
+    let edge = diagnosis.graph.edges().iter().find(held_up).unwrap();
+    assert!(matches!(edge.to, Node::Task { pid: 40, .. }) && !edge.evidence.is_empty(), "{edge:?}");
+    // Whoever holds it up otherwise is not known, which is no end of the chain.
+    let unknown = held_up_by_readers(Vec::new());
+    let edge = unknown.graph.edges().iter().find(held_up).unwrap();
+    assert!(edge.to.is_unknown(), "{edge:?}");
+}
+
+#[test]
+fn a_grace_period_that_goes_on_or_has_ended_is_no_stall() {
+    assert_eq!(ids(&stalled(true, SECOND, false)), []);
+    let over = stalled(false, 40 * SECOND, true);
+    assert_eq!(finding(&over, Issue::RcuStall).severity, Severity::Warning);
+    assert_eq!(ids(&stalled(false, 40 * SECOND, false)), []);
+}

@@ -1,0 +1,42 @@
+//! Findings beside the livelock, each with what must not be one.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it found")]
+
+mod cpus;
+mod deaths;
+mod grace_period;
+mod machine;
+mod pages;
+mod sleepers;
+mod starvation;
+#[path = "../support/mod.rs"]
+mod support;
+mod works;
+
+use machine::*;
+use support::{LOCKED, page, page_address, task_address};
+use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
+use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, Severity, Spin};
+use vmcore_kernel::{
+    AwaitedWork, Followed, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall, Policy,
+    SpinLockWord, StackEnd, TaskState,
+};
+use vmcore_memory::VirtAddr;
+
+fn finding(diagnosis: &Diagnosis, id: Issue) -> &Finding {
+    let ids: Vec<_> = diagnosis.findings.iter().map(|finding| finding.issue).collect();
+    diagnosis.findings.iter().find(|finding| finding.issue == id).unwrap_or_else(|| panic!("no {id:?} in {ids:?}"))
+}
+
+fn ids(diagnosis: &Diagnosis) -> Vec<Issue> {
+    diagnosis.findings.iter().map(|finding| finding.issue).collect()
+}
+
+fn verdict(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {
+    (diagnosis.verdict.issue, diagnosis.verdict.confidence)
+}
+
+fn soft_lockup(machine: &mut Machine, cpu: u32, pid: i32) {
+    machine.log(&format!("watchdog: BUG: soft lockup - CPU#{cpu} stuck for 11s! [comm{pid}:{pid}]"));
+    machine.panic("Kernel panic - not syncing: softlockup: hung tasks", cpu);
+}

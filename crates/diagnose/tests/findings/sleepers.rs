@@ -1,0 +1,189 @@
+//! Tasks that sleep for too long, and for whom.
+
+use crate::*;
+
+#[test]
+fn a_circle_of_mutexes_is_a_deadlock() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 7 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    machine.sleeper(12, 5 * SECOND).waits(12, LockKind::Mutex, LOCK_B, held_by(10));
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Deadlock), Confidence::Confirmed));
+    let deadlock = finding(&diagnosis, Issue::Deadlock);
+    for part in ["2 tasks", "pid 10 \"comm10\" waits for mutex", "held by pid 11", "pid 11 \"comm11\" waits"] {
+        assert!(deadlock.summary.contains(part), "{part} in {}", deadlock.summary);
+    }
+    assert!(!deadlock.summary.contains("pid 12"), "{}", deadlock.summary);
+    assert!(deadlock.evidence.iter().all(|evidence| evidence.place.is_some() && evidence.value.is_some()));
+}
+
+#[test]
+fn the_stacks_of_who_waits_are_shown_and_what_to_do_is_said() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 7 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    machine.sleeper(12, 7 * SECOND);
+    let pids: Vec<_> = machine.tasks.iter().map(|task| task.pid).collect();
+    let diagnosis = machine.judge();
+    let shown: Vec<_> = diagnosis.stacks.iter().map(|stack| pids[stack.task]).collect();
+    assert_eq!(shown, [0, 0, 10, 11]);
+    assert_eq!(diagnosis.remedy.len(), 1);
+    assert!(Machine::new().judge().remedy.is_empty());
+}
+
+#[test]
+fn who_can_be_killed_is_only_probably_hung_and_a_parent_in_vfork_is_not() {
+    let killable = |function: &str, for_ns: u64| {
+        let mut machine = Machine::new();
+        machine.sleeper(10, for_ns);
+        machine.tasks.last_mut().unwrap().state = TaskState { state: 0x102, exit_state: 0 };
+        machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &["__schedule", "schedule", function]);
+        machine.judge()
+    };
+    let nfs = killable("rpc_wait_bit_killable", 130 * SECOND);
+    assert_eq!(verdict(&nfs), (Some(Issue::HungTask), Confidence::Probable));
+    assert!(nfs.verdict.summary.contains("rpc_wait_bit_killable"), "{}", nfs.verdict.summary);
+    assert_eq!(ids(&killable("rpc_wait_bit_killable", 100 * SECOND)), []);
+    assert_eq!(ids(&killable("wait_for_vfork_done", 130 * SECOND)), []);
+}
+
+#[test]
+fn who_is_frozen_is_not_hung() {
+    let frozen = |state: u64, function: &str| {
+        let mut machine = Machine::new();
+        machine.sleeper(10, 180 * SECOND);
+        machine.tasks.last_mut().unwrap().state = TaskState { state, exit_state: 0 };
+        machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &["__schedule", "schedule", function]);
+        ids(&machine.judge())
+    };
+    assert_eq!(frozen(0x8000, "schedule_timeout"), []);
+    assert_eq!(frozen(2, "__refrigerator"), []);
+    assert_eq!(frozen(2, "schedule_timeout"), [Issue::HungTask]);
+}
+
+#[test]
+fn whoever_asks_for_a_crash_saw_a_hang() {
+    let asked = |for_ns: u64, message: Option<&str>| {
+        let mut machine = Machine::new();
+        machine.sleeper(10, for_ns);
+        message.into_iter().for_each(|message| machine.panic(message, 0));
+        verdict(&machine.judge())
+    };
+    let sysrq = Some("Kernel panic - not syncing: sysrq triggered crash");
+    assert_eq!(asked(100 * SECOND, sysrq), (Some(Issue::HungTask), Confidence::Probable));
+    assert_eq!(asked(130 * SECOND, sysrq), (Some(Issue::HungTask), Confidence::Confirmed));
+    assert_eq!(asked(9 * SECOND, sysrq), (Some(Issue::CrashRequested), Confidence::None));
+    // From outside, without a word: a machine with much to do looks the same for a while.
+    assert_eq!(asked(100 * SECOND, None), (Some(Issue::HungTask), Confidence::Probable));
+    assert_eq!(asked(59 * SECOND, None), (None, Confidence::None));
+    let other = Some("Kernel panic - not syncing: VFS: Unable to mount root fs");
+    assert_eq!(asked(100 * SECOND, other), (Some(Issue::Panic), Confidence::Confirmed));
+}
+
+#[test]
+fn a_chain_of_mutexes_is_no_deadlock() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(12));
+    machine.sleeper(12, SECOND);
+    let diagnosis = machine.judge();
+    assert_eq!(ids(&diagnosis), []);
+    assert_eq!(verdict(&diagnosis), (None, Confidence::None));
+}
+
+#[test]
+fn a_task_that_waits_for_its_own_lock_is_a_deadlock() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, SECOND).waits(10, LockKind::RwSemaphore, LOCK_A, held_by(10));
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Deadlock), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("has itself"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn a_circle_through_readers_is_only_probable() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, SECOND).waits(10, LockKind::RwSemaphore, LOCK_A, read_by(2, 11));
+    machine.sleeper(11, SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Deadlock), Confidence::Probable));
+}
+
+#[test]
+fn a_lock_that_is_held_too_long_names_its_owner_and_what_that_does() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 130 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(12));
+    machine.asleep_in(12, "wait_for_hardware");
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::LockHeld), Confidence::Confirmed));
+    let held = finding(&diagnosis, Issue::LockHeld);
+    for part in ["held by pid 12", "sleeps (S) in wait_for_hardware", "for up to 130.0 s: pid 10"] {
+        assert!(held.summary.contains(part), "{part} in {}", held.summary);
+    }
+    assert_eq!(ids(&diagnosis), [Issue::LockHeld, Issue::HungTask]);
+}
+
+#[test]
+fn the_end_of_a_chain_comes_first() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 130 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 131 * SECOND).waits(11, LockKind::RwSemaphore, LOCK_B, read_by(1, 12));
+    machine.asleep_in(12, "wait_for_hardware");
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::LockHeld), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.starts_with("Rw_semaphore"), "{}", diagnosis.verdict.summary);
+    let first = diagnosis.findings.iter().rfind(|finding| finding.issue == Issue::LockHeld).unwrap();
+    assert!(first.summary.contains("at the end of the chain, pid 12"), "{}", first.summary);
+}
+
+#[test]
+fn ordinary_contention_is_no_finding() {
+    for waited in [0, SECOND, 59 * SECOND] {
+        let mut machine = Machine::new();
+        machine.sleeper(10, waited).waits(10, LockKind::Mutex, LOCK_A, held_by(12));
+        machine.asleep_in(12, "wait_for_hardware");
+        assert_eq!(ids(&machine.judge()), [], "{waited}");
+    }
+}
+
+#[test]
+fn the_kernels_own_limit_counts() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND);
+    machine.state.limits.hung_task = Some(5 * SECOND);
+    assert_eq!(ids(&machine.judge()), [Issue::HungTask]);
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND);
+    // Switched off: then the default.
+    machine.state.limits.hung_task = None;
+    assert_eq!(ids(&machine.judge()), []);
+}
+
+#[test]
+fn a_lock_without_a_known_owner_is_only_probable() {
+    let mut machine = Machine::new();
+    let unknown = Owner::Unknown("its owner cannot be read".to_owned());
+    machine.sleeper(10, 130 * SECOND).waits(10, LockKind::Mutex, LOCK_A, unknown);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::LockHeld), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("holder not known"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn a_lock_that_cannot_be_told_is_said_to_be_one() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 130 * SECOND);
+    machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &["__schedule", "__mutex_lock.isra.0", "driver"]);
+    let summary = machine.judge().verdict.summary;
+    assert!(summary.contains("for a lock that could not be told, in driver"), "{summary}");
+}
+
+#[test]
+fn a_deadlock_is_a_circle_in_the_graph() {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 6 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 7 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    let graph = machine.judge().graph;
+    let kinds: Vec<_> = graph.shapes().iter().map(|shape| shape.kind).collect();
+    assert_eq!(kinds, [vmcore_diagnose::graph::ShapeKind::Deadlock]);
+}

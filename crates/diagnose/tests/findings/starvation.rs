@@ -1,0 +1,62 @@
+//! Tasks that get no CPU.
+
+use crate::*;
+
+/// Pid 30 of this priority has CPU 0, and pid 40 waits for it.
+fn starved(prio: i32, functions: &[&str], running: u64, waiting: u64) -> Machine {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, functions, running);
+    machine.task(30).prio = prio;
+    machine.task(30).policy = Policy(if prio < 100 { 1 } else { 0 });
+    machine.queued(40, 0, waiting);
+    machine
+}
+
+#[test]
+fn a_real_time_task_starves_others() {
+    let diagnosis = starved(49, &[], 3 * SECOND, 12 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    for part in ["CPU 0 (pid 30", "SCHED_FIFO (prio 49)", "pid 40 \"comm40\"", "12.0 s"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
+    }
+}
+
+#[test]
+fn a_real_time_task_that_has_only_just_come_is_no_verdict() {
+    let mut machine = starved(49, &[], SECOND / 1000, 12 * SECOND);
+    machine.queued(41, 0, SECOND / 1000);
+    let diagnosis = machine.judge();
+    assert_eq!((verdict(&diagnosis).0, ids(&diagnosis)), (None, vec![Issue::Starvation]));
+    // Nobody else has had the CPU: the watchdog's thread may just have been there.
+    let diagnosis = starved(49, &[], SECOND / 1000, 12 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+}
+
+#[test]
+fn kernel_code_that_is_not_preempted_starves_others() {
+    let kernel = ["spin_for_ever", "driver_write"];
+    let diagnosis = starved(120, &kernel, 25 * SECOND, 24 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("kernel code"), "{}", diagnosis.verdict.summary);
+    // Not as long as the watchdog would allow: worth knowing, but no verdict.
+    let diagnosis = starved(120, &kernel, 9 * SECOND, 8 * SECOND).judge();
+    assert_eq!(finding(&diagnosis, Issue::Starvation).severity, Severity::Warning);
+    assert_eq!(verdict(&diagnosis).0, None);
+    // Without registers nobody knows what runs.
+    let mut machine = starved(120, &kernel, 25 * SECOND, 24 * SECOND);
+    machine.cpus[0].registers = None;
+    assert_eq!(ids(&machine.judge()), []);
+}
+
+#[test]
+fn who_takes_turns_or_is_explained_starves_nobody() {
+    // Waited shortly; a fair task in user code; a task of a higher rank that waits; a CPU that a lockup was reported of.
+    assert_eq!(ids(&starved(49, &[], 3 * SECOND, SECOND).judge()), []);
+    assert_eq!(ids(&starved(120, &[], 9 * SECOND, 8 * SECOND).judge()), []);
+    let mut machine = starved(49, &[], 3 * SECOND, 12 * SECOND);
+    machine.task(40).prio = 20;
+    assert_eq!(ids(&machine.judge()), []);
+    let mut machine = starved(120, &["spin_for_ever", "driver_write"], 12 * SECOND, 8 * SECOND);
+    soft_lockup(&mut machine, 0, 30);
+    assert_eq!(ids(&machine.judge()), [Issue::SoftLockup]);
+}

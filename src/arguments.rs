@@ -15,6 +15,11 @@ use crate::status::Status;
 const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --force, --color, --threads, --timeout, \
                               --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
 
+/// The options of every command that opens a dump, which the first of these commands explains.
+const DUMP_OPTIONS: [&str; 4] = ["part", "vmcoreinfo", "debug_dir", "no_debuginfod"];
+const DUMP_OPTIONS_ARE: &str =
+    "Of a dump: --part, --vmcoreinfo, --debug-dir and --no-debuginfod, see `vmcore-thp analyze --help`.";
+
 /// The command line, and what to tell the user of how it was understood.
 pub(crate) struct Parsed {
     pub(crate) cli: Cli,
@@ -52,6 +57,11 @@ fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
+/// Parses a line of the shell, with the program's name before it.
+pub(crate) fn parse_line(words: Vec<String>) -> Result<Cli, clap::Error> {
+    parse_words(&crash_options(words.into_iter().map(OsString::from).collect()))
+}
+
 /// `words` with `analyze` before the file that stands where a command should.
 fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString>, String)> {
     if error.kind() != ErrorKind::InvalidSubcommand {
@@ -72,8 +82,26 @@ fn short_help(mut command: clap::Command) -> clap::Command {
     command.build();
     let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     names.into_iter().filter(|name| name != "help").fold(command, |command, name| {
-        command.mut_subcommand(name, |command| {
-            command.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg }).after_help(GLOBAL_OPTIONS)
+        command.mut_subcommand(&name, |command| {
+            let is_dump_option = |arg: &clap::Arg| name != "analyze" && DUMP_OPTIONS.contains(&arg.get_id().as_str());
+            let opens_a_dump = command.get_arguments().any(is_dump_option);
+            let also =
+                if opens_a_dump { format!("{GLOBAL_OPTIONS}\n{DUMP_OPTIONS_ARE}") } else { GLOBAL_OPTIONS.to_owned() };
+            // What a command says at the end of its help itself comes first.
+            let also = match command.get_after_help() {
+                Some(own) => format!("{own}\n{also}"),
+                None => also,
+            };
+            let long = command.get_after_long_help().map(|own| format!("{own}\n\n{also}"));
+            let hidden = |arg: clap::Arg| {
+                let hide = arg.is_global_set() || is_dump_option(&arg);
+                if hide { arg.hide(true) } else { arg }
+            };
+            let command = command.mut_args(hidden).after_help(also);
+            match long {
+                Some(long) => command.after_long_help(long),
+                None => command,
+            }
         })
     })
 }

@@ -7,7 +7,6 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use clap_complete::Shell;
 
 pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
 
@@ -93,8 +92,10 @@ pub(crate) enum Command {
     Triage(Triage),
     /// Show stacks, by default of what every CPU was running
     Bt(Bt),
-    /// List all tasks
-    Ps(Input),
+    /// List all tasks, or some: who waits, in which state, for how long
+    Ps(Ps),
+    /// List loaded modules: which taint the kernel, and where their debug files are
+    Mod(Input),
     /// Show who runs on each CPU and who waits for it
     Runq(Input),
     /// Print the kernel log
@@ -128,6 +129,8 @@ pub(crate) enum Command {
     Profile(Profile),
     /// Make a synthetic dump with its vmlinux, in the directory that --output names
     Synth(Synth),
+    /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
+    Shell(Shell),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -136,7 +139,7 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     Completions {
         /// The shell
-        shell: Shell,
+        shell: clap_complete::Shell,
     },
     /// Print the manual page, of the program or of one command
     Man {
@@ -347,6 +350,73 @@ pub(crate) struct Bt {
     /// Every task, idle tasks too
     #[arg(long, conflicts_with_all = ["cpu", "pid"])]
     pub(crate) all: bool,
+    /// The task whose `struct task_struct` is at ADDRESS; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
+    pub(crate) task: Vec<u64>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Show all registers that were saved on the way
+    #[arg(long)]
+    pub(crate) registers: bool,
+    /// Show the stack of each task, also where several have the same
+    #[arg(long)]
+    pub(crate) each: bool,
+}
+
+/// Which tasks, by what they are.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Which {
+    /// Tasks in one of these states, as the letters of `ps`: D, or RD
+    #[arg(long, value_name = "LETTERS", value_parser = values::states)]
+    pub(crate) state: Option<String>,
+    /// Tasks with TEXT in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comm: Option<String>,
+}
+
+/// Which tasks to list, and in which order.
+#[derive(Args, Debug)]
+pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// All threads of the process N; may be repeated
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Vec<i32>,
+    /// The order: by process id, or those first that have not run for the longest time
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Pid)]
+    pub(crate) sort: Order,
+    /// Children below their parents
+    #[arg(long, conflicts_with = "sort")]
+    pub(crate) tree: bool,
+}
+
+/// Orders of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// By process id
+    Pid,
+    /// By the time since they last ran
+    Wait,
+}
+
+/// Which dump to open, and where the commands come from.
+#[derive(Args, Debug)]
+#[command(
+    after_long_help = "A command is a line such as `bt --pid 151` or `p runqueues.nr_running`. `| PROGRAM` sends what it prints \
+                             through a program, `> FILE` into a new file. Lines of a script that begin with # are comments. What \
+                             crash spells differently is understood, so that its -i files work."
+)]
+pub(crate) struct Shell {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Run this command and end; may be repeated
+    #[arg(short, long, value_name = "COMMAND", conflicts_with = "script")]
+    pub(crate) command: Vec<String>,
+    /// Run the commands in FILE, or of standard input if it is `-` or no terminal
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
 }
 
 /// What to translate.
@@ -407,6 +477,8 @@ pub(crate) enum Document {
     Vtop,
     /// What a small dump keeps
     Distill,
+    /// Loaded modules
+    Mod,
     /// A type or an object
     Struct,
     /// The value of an expression

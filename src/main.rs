@@ -14,6 +14,7 @@ mod output;
 mod pile_view;
 mod progress;
 mod session;
+mod shell;
 mod status;
 mod unpack;
 mod values;

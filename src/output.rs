@@ -23,7 +23,12 @@ pub(crate) struct Output {
 
 enum Target {
     Stdout,
-    File { path: PathBuf, replace: bool },
+    /// Another program.
+    Writer(Box<dyn Write>),
+    File {
+        path: PathBuf,
+        replace: bool,
+    },
 }
 
 impl Output {
@@ -58,6 +63,17 @@ impl Output {
     /// The colours of text.
     pub(crate) const fn theme(&self) -> Theme {
         self.theme
+    }
+
+    /// What would go to standard output goes to `writer`.
+    pub(crate) fn with_writer(self, writer: Box<dyn Write>, colored: bool) -> Self {
+        match self.target {
+            Target::Stdout => {
+                let theme = if colored { self.theme } else { Theme::plain() };
+                Self { target: Target::Writer(writer), theme, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// For output that is not text: a terminal is refused.
@@ -95,6 +111,11 @@ impl Output {
             Target::Stdout => match buffered(io::stdout().lock(), write) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 Err(error) => Err(Failure::new(format_args!("cannot write to standard output: {error}"))),
+                Ok(_) => Ok(()),
+            },
+            Target::Writer(writer) => match buffered(writer, write) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(Failure::new(format_args!("cannot write to the other program: {error}"))),
                 Ok(_) => Ok(()),
             },
             Target::File { path, replace } => write_file(&path, replace, write, bounds::finish),

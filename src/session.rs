@@ -1,5 +1,6 @@
 //! An opened dump with its kernel.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,6 +15,7 @@ use vmcore_report::Sanitized;
 use crate::cli::{Global, Input, Search};
 use crate::failure::Failure;
 use crate::minimal::{Minimal, Opened};
+use crate::output::Output;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
 use crate::{debuginfod, progress, vmcoreinfo, vmlinux_search};
@@ -26,17 +28,28 @@ pub(crate) struct Context {
     quiet: bool,
     threads: Option<u16>,
     session: OnceLock<&'static Session>,
+    /// Where the next output goes in place of standard output, and whether in colour.
+    redirection: RefCell<Option<(Box<dyn Write>, bool)>>,
 }
 
 impl Context {
     pub(crate) fn new(options: &Global) -> Self {
-        Self { quiet: options.quiet, threads: options.threads, session: OnceLock::new() }
+        Self {
+            quiet: options.quiet,
+            threads: options.threads,
+            session: OnceLock::new(),
+            redirection: RefCell::default(),
+        }
     }
 
     /// The dump that is open, or `input` opened. It stays open until the process ends.
     pub(crate) fn session(&self, input: &Input) -> Result<&'static Session, Failure> {
         if let Some(session) = self.session.get() {
-            return Ok(session);
+            return match &input.vmlinux {
+                None => Ok(session),
+                Some(word) => Err(Failure::new(format_args!("'{}' has no meaning there", word.display()))
+                    .hint("the dump is open already; --help shows what the command takes")),
+            };
         }
         let session = leak(Session::open(input, self)?);
         Ok(self.session.get_or_init(|| session))
@@ -52,6 +65,19 @@ impl Context {
             return Ok(Opened::Whole(self.session.get_or_init(|| session)));
         }
         Ok(opened)
+    }
+
+    /// Has the next output go to `writer`, in colour if the user wants colours at all; or again to standard output.
+    pub(crate) fn redirect(&self, writer: Option<Box<dyn Write>>, colored: bool) {
+        self.redirection.replace(writer.map(|writer| (writer, colored)));
+    }
+
+    /// `output`, where it does not go to a file sent to where it was redirected.
+    pub(crate) fn redirected(&self, output: Output) -> Output {
+        match self.redirection.take() {
+            Some((writer, colored)) => output.with_writer(writer, colored),
+            None => output,
+        }
     }
 
     /// Whether a dump is open: every command is about it, whatever input it names.
@@ -314,6 +340,11 @@ impl Session {
                 tracing::info!("module {name}: not used: {}", Sanitized::new(why));
             }
         }
+    }
+
+    /// The snapshot, if something has asked for it.
+    pub(crate) fn snapshot_if_read(&self) -> Option<&Snapshot> {
+        self.snapshot.get()
     }
 
     /// Tasks, run queues and registers, read when they are first asked for.

@@ -15,6 +15,20 @@ pub(crate) enum Status {
     Inconclusive,
 }
 
+impl Status {
+    /// The one of two that says more of a run of several commands: that something could not run, was found, could not be
+    /// told.
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        let rank = |status| match status {
+            Self::NothingFound => 0,
+            Self::Inconclusive => 1,
+            Self::ProblemFound => 2,
+            Self::CannotRun => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(match status {

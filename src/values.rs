@@ -37,6 +37,14 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected a size such as 512M or 2G".to_owned())
 }
 
+/// Parses letters of task states, such as `D` or `R,D`.
+pub(crate) fn states(text: &str) -> Result<String, String> {
+    const LETTERS: &str = "RSDITtPXZ";
+    let letters: String = text.chars().filter(|letter| !matches!(letter, ',' | ' ')).collect();
+    let known = !letters.is_empty() && letters.chars().all(|letter| LETTERS.contains(letter));
+    known.then_some(letters).ok_or_else(|| format!("expected letters of {LETTERS}, as `ps` shows them"))
+}
+
 /// Parses an address: hexadecimal, with or without `0x`.
 pub(crate) fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);

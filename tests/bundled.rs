@@ -3,8 +3,9 @@
 // Helpers of tests, which clippy does not see as such.
 #![allow(clippy::expect_used)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -110,21 +111,21 @@ fn what_people_see() {
     }
 }
 
-/// What each of `lines`, the words of a command behind the dump and its vmlinux, shows.
+/// What a script of `lines` shows, errors in between.
 fn session(lines: &[&str]) -> String {
-    let one = |line: &&str| {
-        let (command, words) = line.split_once(' ').unwrap_or((line, ""));
-        let output = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
-            .arg(command)
-            .arg(testdata("thp-livelock.vmcore"))
-            .arg(testdata("vmlinux.profile"))
-            .args(words.split(' ').filter(|word| !word.is_empty()))
-            .output()
-            .expect("the program starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        format!("> {line}\n{}{}\n", text(&output.stdout), text(&output.stderr))
-    };
-    lines.iter().map(one).collect()
+    let mut child = Command::new("sh")
+        .args(["-c", "exec \"$0\" shell \"$1\" \"$2\" -i - 2>&1", env!("CARGO_BIN_EXE_vmcore-thp")])
+        .args([testdata("thp-livelock.vmcore"), testdata("vmlinux.profile")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(lines.join("\n").as_bytes()).expect("the program reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(2), "some lines are wrong");
+    String::from_utf8(output.stdout).expect("output is UTF-8").replace(&*testdata("").to_string_lossy(), "testdata/")
 }
 
 #[test]
@@ -157,6 +158,19 @@ fn what_a_kernel_looks_like_by_hand() {
         "search -c splitter",
         "search 0123456789abcdef",
         "p -x runqueues:3.nr_running --format json",
+        "# What crash calls differently, and what is wrong.",
+        "set scroll off",
+        "sys",
+        "mod | head -3",
+        "foreach UN bt",
+        "bt -c 3 | tail -4",
+        "ps -m | sed -n 2,4p",
+        "ps fstat",
+        "ps --state D",
+        "ps | grep -c .",
+        "bt extra words",
+        "nonsense",
+        "p 'unfinished",
     ]));
 }
 

@@ -1,7 +1,8 @@
 //! `bt`: stacks.
 
 use vmcore_kernel::{Detail, Snapshot, Stack, StackEnd};
-use vmcore_report::bt::Bt;
+use vmcore_memory::VirtAddr;
+use vmcore_report::bt::{Bt, Style};
 
 use crate::cli;
 use crate::failure::Failure;
@@ -16,7 +17,8 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
     session.tell_module_files();
     context.warn_gaps(&snapshot.gaps);
-    output.write(&Bt::new(snapshot, &stacks))?;
+    let style = Style { registers: arguments.registers, fold: !arguments.each && !arguments.registers };
+    output.write(&Bt::new(snapshot, &stacks, style))?;
     let incomplete = session.kernel.dump().incomplete().is_some();
     Ok(status(&stacks, snapshot, incomplete))
 }
@@ -31,10 +33,11 @@ fn status(stacks: &[Stack], snapshot: &Snapshot, incomplete: bool) -> Status {
 
 /// Indices of the tasks that were asked for, in the order of the options; every CPU's current task without any.
 fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failure> {
-    if arguments.all {
-        return Ok((0..snapshot.tasks.len()).collect());
+    let named = !(arguments.cpu.is_empty() && arguments.pid.is_empty() && arguments.task.is_empty());
+    if !named && (arguments.all || !arguments.which.is_everybody()) {
+        return Ok(meant(arguments, snapshot, 0..snapshot.tasks.len()));
     }
-    if arguments.cpu.is_empty() && arguments.pid.is_empty() {
+    if !named {
         return Ok(all_current(snapshot));
     }
     let mut chosen = Vec::new();
@@ -44,7 +47,20 @@ fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failur
     for &pid in &arguments.pid {
         chosen.extend(with_pid(snapshot, pid)?);
     }
-    Ok(chosen)
+    for &address in &arguments.task {
+        let address = VirtAddr::new(address);
+        let task = snapshot.task_index(address);
+        chosen.push(task.ok_or_else(|| {
+            Failure::new(format_args!("there is no task_struct at {address}")).hint("`vmcore-thp ps` lists the tasks")
+        })?);
+    }
+    Ok(meant(arguments, snapshot, chosen))
+}
+
+/// Those that `--state` and `--comm` leave.
+fn meant(arguments: &cli::Bt, snapshot: &Snapshot, tasks: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    let is_meant = |index: &usize| snapshot.tasks.get(*index).is_some_and(|task| arguments.which.is_meant(task));
+    tasks.into_iter().filter(is_meant).collect()
 }
 
 /// What every CPU was running, by CPU. CPUs whose run queue cannot be read are among the snapshot's gaps.

@@ -33,6 +33,7 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
         uptime_ns: session.kernel.uptime_ns(&log),
         crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),
         tasks: Some(snapshot.tasks.len()),
+        machine: vmcore_inspect::machine(session.kernel).into(),
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
     Ok(Status::NothingFound)
@@ -49,6 +50,7 @@ fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<St
         uptime_ns: minimal.kernel.uptime_ns(&log),
         crash_time: minimal.kernel.vmcoreinfo().crash_time(),
         tasks: None,
+        machine: vmcore_inspect::Machine::default().into(),
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
     Ok(Status::NothingFound)

@@ -1,7 +1,11 @@
 //! `ps`, `runq` and `dmesg`: lists that need no arguments.
 
+use vmcore_inspect::loaded_modules;
+use vmcore_kernel::Task;
 use vmcore_report::dmesg::{Dmesg, Order};
-use vmcore_report::{ps::Ps, runq::Runq};
+use vmcore_report::modules::Mod;
+use vmcore_report::ps::{self, Ps};
+use vmcore_report::runq::Runq;
 
 use crate::cli::{self, Input};
 use crate::failure::Failure;
@@ -10,11 +14,18 @@ use crate::output::Output;
 use crate::session::Context;
 use crate::status::Status;
 
-pub(crate) fn ps(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(input)?;
+pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(context);
     context.warn_gaps(&snapshot.gaps);
-    output.write(&Ps::new(snapshot))?;
+    let of_process =
+        |task: &Task| arguments.pid.is_empty() || arguments.pid.iter().any(|pid| [task.tgid, task.pid].contains(pid));
+    let order = match arguments.sort {
+        _ if arguments.tree => ps::Order::Tree,
+        cli::Order::Pid => ps::Order::Pid,
+        cli::Order::Wait => ps::Order::Wait,
+    };
+    output.write(&Ps::new(snapshot, order, &|task| of_process(task) && arguments.which.is_meant(task)))?;
     Ok(found(!snapshot.tasks.is_empty()))
 }
 
@@ -39,6 +50,14 @@ pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -
     let order = if arguments.by_caller { Order::Caller } else { Order::Sequence };
     output.write(&Dmesg::new(&log, &gaps, order))?;
     Ok(found(!log.is_empty()))
+}
+
+pub(crate) fn modules(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = context.session(input)?;
+    let modules = context.step("reading modules", || loaded_modules(session.kernel));
+    context.warn_gaps(session.kernel.gaps());
+    output.write(&Mod::new(&modules))?;
+    Ok(Status::NothingFound)
 }
 
 /// A list of which nothing at all could be read answers nothing.

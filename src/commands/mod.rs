@@ -10,6 +10,7 @@ mod log;
 mod machine;
 mod profile;
 mod synth;
+mod tasks;
 mod tooling;
 mod triage;
 mod vtop;
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::output::Output;
 use crate::session::Context;
+use crate::shell;
 use crate::status::Status;
 
 /// Runs the command that was asked for.
@@ -39,17 +41,18 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
 }
 
 /// Runs a command, in a shell on the dump that is open there.
-fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
+pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
     // The one command whose output is a directory.
     if let Command::Synth(arguments) = &cli.command {
         return synth::run(arguments, &cli.global, context);
     }
-    let output = Output::new(&cli.global)?;
+    let output = context.redirected(Output::new(&cli.global)?);
     match &cli.command {
         Command::Analyze(arguments) => analyze::run(arguments, context, output),
         Command::Triage(arguments) => triage::run(arguments, &cli.global, context, output),
         Command::Bt(arguments) => bt::run(arguments, context, output),
-        Command::Ps(input) => lists::ps(input, context, output),
+        Command::Ps(arguments) => lists::ps(arguments, context, output),
+        Command::Mod(input) => lists::modules(input, context, output),
         Command::Runq(input) => lists::runq(input, context, output),
         Command::Dmesg(arguments) => lists::dmesg(arguments, context, output),
         Command::Log(arguments) => log::run(arguments, context, output),
@@ -66,6 +69,7 @@ fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
         Command::Distill(arguments) => distill::run(arguments, context, output),
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
+        Command::Shell(arguments) => shell::run(arguments, context),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
         Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),

@@ -2,8 +2,8 @@
 
 use clap_complete::Shell;
 use vmcore_report::{
-    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, inspect, json_schema, log::Log, ps::Ps,
-    runq::Runq, vtop::Vtop,
+    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, inspect, json_schema, log::Log, modules::Mod,
+    ps::Ps, runq::Runq, vtop::Vtop,
 };
 
 use crate::cli::Document;
@@ -22,6 +22,7 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Info => json_schema::<Info<'static>>(),
         Document::Distill => json_schema::<Distill>(),
         Document::Vtop => json_schema::<Vtop<'static>>(),
+        Document::Mod => json_schema::<Mod<'static>>(),
         Document::Struct => json_schema::<inspect::Struct<'static>>(),
         Document::P => json_schema::<inspect::P<'static>>(),
         Document::Rd => json_schema::<inspect::Rd>(),

@@ -2,9 +2,9 @@
 
 use crate::run;
 
-const REPORTS: [&str; 16] = [
+const REPORTS: [&str; 17] = [
     "analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop", "struct", "p", "rd", "sym", "dis", "list", "tree",
-    "search",
+    "search", "mod",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::duration::{Date, Uptime};
 use crate::machine::{Dump, Kernel, Panic};
-use crate::{Gap, Painted, Report, Sanitized, Theme};
+use crate::{Gap, Hex, Painted, Report, Sanitized, Theme};
 
 /// What the dump is of.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -28,8 +28,80 @@ pub struct Info<'a> {
     pub crash_time: Option<i64>,
     /// Tasks, idle tasks among them; null without debug information.
     pub tasks: Option<usize>,
+    /// What else the machine was.
+    pub machine: Machine,
     /// What could not be read.
     pub gaps: Vec<Gap<'a>>,
+}
+
+/// The machine as its kernel knew it. What could not be read is null.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Machine {
+    /// The kernel's command line.
+    pub command_line: Option<String>,
+    /// The load average over 1, 5 and 15 minutes.
+    pub load: Option<Vec<f64>>,
+    /// Memory that the kernel manages, in bytes.
+    pub memory_total: Option<u64>,
+    /// Of that, what was free.
+    pub memory_free: Option<u64>,
+    /// The taint mask.
+    pub taint: Option<Hex>,
+    /// Its letters: `O` a module out of tree, `D` an oops before, `L` a soft lockup before, and so on; empty where the
+    /// kernel is not tainted.
+    pub taint_letters: Option<String>,
+    /// Vendor and product.
+    pub hardware: Option<String>,
+    /// The firmware's vendor, version and date.
+    pub firmware: Option<String>,
+    /// The model of the boot CPU.
+    pub processor: Option<String>,
+}
+
+impl From<vmcore_inspect::Machine> for Machine {
+    fn from(machine: vmcore_inspect::Machine) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a load average in hundredths is small")]
+        let load = machine.load.map(|load| load.iter().map(|&hundredths| hundredths as f64 / 100.0).collect());
+        Self {
+            command_line: machine.command_line,
+            load,
+            memory_total: machine.memory_total,
+            memory_free: machine.memory_free,
+            taint: machine.taint.map(Hex),
+            taint_letters: machine.taint_letters,
+            hardware: machine.hardware,
+            firmware: machine.firmware,
+            processor: machine.processor,
+        }
+    }
+}
+
+impl Machine {
+    /// Its rows: what cannot be read is said to be missing, not left out as if there were none.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let memory = self.memory_total.map(|total| {
+            let free = self.memory_free.map(|free| format!(", {} free", mib(free))).unwrap_or_default();
+            format!("{}{free}", mib(total))
+        });
+        let taint = self.taint_letters.as_ref().map(|letters| match (letters.as_str(), self.taint) {
+            ("", _) | (_, None) => "none".to_owned(),
+            (letters, Some(mask)) => format!("{letters} ({mask})"),
+        });
+        let load =
+            self.load.as_ref().map(|load| load.iter().map(|one| format!("{one:.2}")).collect::<Vec<_>>().join(", "));
+        let rows = [
+            ("LOAD AVERAGE", load),
+            ("MEMORY", memory),
+            ("TAINT", taint),
+            ("HARDWARE", self.hardware.clone()),
+            ("FIRMWARE", self.firmware.clone()),
+            ("PROCESSOR", self.processor.clone()),
+            ("CMDLINE", self.command_line.clone()),
+        ];
+        let missing = || "(unknown)".to_owned();
+        rows.into_iter().map(|(name, value)| (name, value.unwrap_or_else(missing))).collect()
+    }
 }
 
 /// What describes the kernel.
@@ -73,8 +145,9 @@ impl Report for Info<'_> {
             ("MACHINE", kernel.arch.to_owned()),
             ("BUILD-ID", build_id(kernel, debuginfo)),
             ("KASLR", format!("{} ({} page-table levels)", kernel.kaslr_offset, kernel.page_levels)),
-            ("PANIC", panic_line(panic)),
         ]);
+        rows.extend(self.machine.rows());
+        rows.push(("PANIC", panic_line(panic)));
         rows.iter().try_for_each(|(name, value)| write_row(name, value, out, theme))
     }
 }

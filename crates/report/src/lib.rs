@@ -22,6 +22,7 @@ pub mod inspect;
 mod json;
 pub mod log;
 pub mod machine;
+pub mod modules;
 pub mod ps;
 pub mod runq;
 mod sanitize;

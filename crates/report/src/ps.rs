@@ -1,12 +1,17 @@
 //! `ps`: all tasks.
 
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Snapshot, Task as KernelTask};
 
-use crate::{Gap, Hex, Painted, Report, Sanitized, Theme};
+use crate::{Duration, Gap, Hex, Painted, Report, Sanitized, Theme};
+
+/// How deep a tree is drawn.
+const MAX_INDENT: usize = 32;
 
 /// All tasks: idle tasks first, by CPU, then by process id.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -48,22 +53,87 @@ pub struct Task<'a> {
     pub mm: Option<Hex>,
     /// Whether it has no user space.
     pub kernel_thread: bool,
+    /// How long it has been on its CPU, by the run queue's clock; null for a task that is on none.
+    pub running_ns: Option<u64>,
+    /// How long it has been waiting for a CPU; null for a task that does not want one.
+    pub waiting_ns: Option<u64>,
+    /// How long ago it was last given a CPU: a sleeping task has been sleeping for less. Null where it never was, or the
+    /// kernel does not keep the time.
+    pub last_run_ns: Option<u64>,
+    /// How many ancestors of it are in the list before it, in a tree.
+    #[serde(skip)]
+    #[schemars(skip)]
+    depth: usize,
+}
+
+/// The order of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Idle tasks first, by CPU, then by process id.
+    Pid,
+    /// Those first that were given a CPU the longest time ago.
+    Wait,
+    /// Each behind its parent, threads behind their process.
+    Tree,
 }
 
 impl<'a> Ps<'a> {
-    /// The tasks of `snapshot`.
+    /// Those tasks of `snapshot` that are `meant`.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot) -> Self {
-        Self {
-            tasks: snapshot.tasks.iter().map(Task::new).collect(),
-            gaps: snapshot.gaps.iter().map(Gap::new).collect(),
+    pub fn new(snapshot: &'a Snapshot, order: Order, meant: &dyn Fn(&KernelTask) -> bool) -> Self {
+        let ordered: Vec<(&KernelTask, usize)> = match order {
+            Order::Tree => tree(&snapshot.tasks),
+            _ => snapshot.tasks.iter().map(|task| (task, 0)).collect(),
+        };
+        let meant = ordered.into_iter().filter(|(task, _)| meant(task));
+        let mut tasks: Vec<_> = meant.map(|(task, depth)| Task { depth, ..Task::new(snapshot, task) }).collect();
+        if order == Order::Wait {
+            tasks.sort_by_key(|task| Reverse(task.waiting_ns.or(task.last_run_ns).filter(|_| !task.on_cpu)));
         }
+        Self { tasks, gaps: snapshot.gaps.iter().map(Gap::new).collect() }
     }
 }
 
+/// Tasks behind their parents, each with the number of its ancestors. A damaged dump may have circles of parents: who
+/// is in one stands at the end.
+fn tree(tasks: &[KernelTask]) -> Vec<(&KernelTask, usize)> {
+    let mut children: HashMap<i32, Vec<&KernelTask>> = HashMap::new();
+    let known: HashSet<i32> = tasks.iter().map(|task| task.pid).collect();
+    let mut roots = Vec::new();
+    for task in tasks {
+        let parent = if task.pid == task.tgid { task.ppid.unwrap_or_default() } else { task.tgid };
+        if task.pid == 0 || !known.contains(&parent) {
+            roots.push(task);
+        } else {
+            children.entry(parent).or_default().push(task);
+        }
+    }
+    let mut ordered = Vec::with_capacity(tasks.len());
+    let mut stack: Vec<_> = roots.into_iter().rev().map(|task| (task, 0)).collect();
+    while let Some((task, depth)) = stack.pop() {
+        ordered.push((task, depth));
+        // All idle tasks have pid 0: the first of them is everybody's ancestor. Nobody is visited twice.
+        let below = children.remove(&task.pid).unwrap_or_default();
+        stack.extend(below.into_iter().rev().map(|task| (task, depth + 1)));
+    }
+    let circles = children.into_values().flatten();
+    let mut rest: Vec<_> = circles.map(|task| (task, 0)).collect();
+    rest.sort_by_key(|(task, _)| task.pid);
+    ordered.extend(rest);
+    ordered
+}
+
 impl<'a> Task<'a> {
-    fn new(task: &'a KernelTask) -> Self {
+    fn new(snapshot: &Snapshot, task: &'a KernelTask) -> Self {
+        let running = snapshot.cpu_running(task);
+        let queue = running.or_else(|| snapshot.cpu(task.cpu)).and_then(|cpu| cpu.run_queue.as_ref());
+        let last_run_ns = queue.and_then(|queue| queue.running_ns(task));
+        let waits = task.waits_for_cpu() && running.is_none();
         Self {
+            running_ns: last_run_ns.filter(|_| running.is_some()),
+            waiting_ns: queue.filter(|_| waits).and_then(|queue| queue.waiting_ns(task)),
+            last_run_ns,
+            depth: 0,
             pid: task.pid,
             tgid: task.tgid,
             ppid: task.ppid,
@@ -84,8 +154,8 @@ impl<'a> Task<'a> {
 impl Report for Ps<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let head = format_args!(
-            "  {:>7} {:>7} {:>7} {:>4}  {:16} ST RQ PRIO  {:14}  {:16}  COMM",
-            "PID", "TGID", "PPID", "CPU", "TASK", "POLICY", "MM"
+            "  {:>7} {:>7} {:>7} {:>4}  {:16} ST RQ PRIO {:>12}  {:14}  {:16}  COMM",
+            "PID", "TGID", "PPID", "CPU", "TASK", "SINCE", "POLICY", "MM"
         );
         writeln!(out, "{}", Painted(theme.heading, head))?;
         self.tasks.iter().try_for_each(|task| write_task(task, out, theme))
@@ -98,14 +168,18 @@ fn write_task(task: &Task<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result
     let mark = if task.on_cpu { '>' } else { ' ' };
     let ppid = task.ppid.map_or_else(|| "?".to_owned(), |ppid| ppid.to_string());
     let mm = task.mm.map_or_else(|| "-".to_owned(), |Hex(mm)| format!("{mm:016x}"));
+    // Of an idle task nobody wants to know.
+    let since = if *pid == 0 { None } else { task.waiting_ns.or(task.last_run_ns) };
+    let since = since.map_or_else(|| "-".to_owned(), |ns| Duration(ns).to_string());
     let line = format_args!(
-        "{mark} {pid:>7} {tgid:>7} {ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq:>2} {prio:>4}  {policy:14}  {mm:16}"
+        "{mark} {pid:>7} {tgid:>7} {ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq:>2} {prio:>4} {since:>12}  {policy:14}  {mm:16}"
     );
     if task.on_cpu {
         write!(out, "{}", Painted(theme.heading, line))?;
     } else {
         write!(out, "{line}")?;
     }
+    write!(out, "{}", "  ".repeat(task.depth.min(MAX_INDENT)))?;
     let comm = Sanitized::new(task.comm);
     if task.kernel_thread { writeln!(out, "  [{comm}]") } else { writeln!(out, "  {comm}") }
 }

@@ -109,6 +109,12 @@ impl Module {
         self.text.iter().any(|(start, end)| (*start..*end).contains(&address))
     }
 
+    /// Where the module's code is: from and up to.
+    #[must_use]
+    pub fn text(&self) -> &[(VirtAddr, VirtAddr)] {
+        &self.text
+    }
+
     /// The file that source lines of the module came from, once some were asked for.
     #[must_use]
     pub fn debug_file(&self) -> Option<&Path> {

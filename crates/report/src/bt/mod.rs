@@ -1,6 +1,7 @@
 //! `bt`: stacks of tasks.
 
 mod exception;
+mod fold;
 mod text;
 
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelSt
 use vmcore_memory::Registers as MachineRegisters;
 
 use crate::{Gap, Hex};
+pub use text::Style;
 pub(crate) use text::{stack_text, write_stacks};
 
 /// Stacks of tasks, in the order they were asked for.
@@ -19,6 +21,9 @@ pub struct Bt<'a> {
     pub stacks: Vec<Stack<'a>>,
     /// What could not be read.
     pub gaps: Vec<Gap<'a>>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    style: Style,
 }
 
 /// The kernel stack of one task.
@@ -136,11 +141,11 @@ pub struct Registers {
 }
 
 impl<'a> Bt<'a> {
-    /// The stacks that were unwound from `snapshot`.
+    /// The stacks that were unwound from `snapshot`. `style` is for the text; JSON has everything.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack]) -> Self {
+    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack], style: Style) -> Self {
         let gaps = snapshot.gaps.iter().map(Gap::new).collect();
-        Self { stacks: self::stacks(snapshot, stacks), gaps }
+        Self { stacks: self::stacks(snapshot, stacks), gaps, style }
     }
 }
 

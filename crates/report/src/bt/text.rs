@@ -3,22 +3,49 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use super::{Bt, Exception, Frame, Registers, Stack};
+use super::{Bt, Exception, Frame, Registers, Stack, fold};
 use crate::{Hex, Painted, Report, Sanitized, Theme};
+
+/// How much of stacks the text shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// All registers that were saved on the way; without, where they were saved and the user's instruction.
+    pub registers: bool,
+    /// Stacks of the same frames once, with the tasks that have them.
+    pub fold: bool,
+}
 
 impl Report for Bt<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        write_stacks(&self.stacks, out, theme)
+        if !self.style.fold {
+            return write_all(&self.stacks, self.style, out, theme);
+        }
+        for (index, group) in fold::fold(&self.stacks).iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            let Some((first, others)) = group.split_first() else { continue };
+            writeln!(out, "{}", Painted(theme.heading, Head(first)))?;
+            if !others.is_empty() {
+                writeln!(out, "{}", Painted(theme.good, fold::Like(others)))?;
+            }
+            write_frames(first, self.style, out, theme)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes stacks with an empty line between them.
+/// Writes stacks with all registers, and with an empty line between them.
 pub(crate) fn write_stacks(stacks: &[Stack<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    write_all(stacks, Style { registers: true, fold: false }, out, theme)
+}
+
+fn write_all(stacks: &[Stack<'_>], style: Style, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     for (index, stack) in stacks.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        write_stack(stack, out, theme)?;
+        write_stack(stack, style, out, theme)?;
     }
     Ok(())
 }
@@ -27,17 +54,21 @@ pub(crate) fn write_stacks(stacks: &[Stack<'_>], out: &mut dyn Write, theme: &Th
 pub(crate) fn stack_text(stack: &Stack<'_>, theme: &Theme) -> Vec<u8> {
     let mut text = Vec::new();
     // A vector takes whatever is written to it.
-    let _ = write_stack(stack, &mut text, theme);
+    let _ = write_stack(stack, Style { registers: true, fold: false }, &mut text, theme);
     text
 }
 
-fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+fn write_stack(stack: &Stack<'_>, style: Style, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     writeln!(out, "{}", Painted(theme.heading, Head(stack)))?;
+    write_frames(stack, style, out, theme)
+}
+
+fn write_frames(stack: &Stack<'_>, style: Style, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let mut exceptions = stack.exceptions.iter().peekable();
     let mut segment = None;
     for (index, frame) in stack.frames.iter().enumerate() {
         while let Some(exception) = exceptions.next_if(|exception| exception.frame <= index) {
-            write_exception(exception, Some(frame), out, theme)?;
+            write_exception(exception, Some(frame), style, out, theme)?;
         }
         if let Some(left) = segment.filter(|left| frame.segment.is_some_and(|entered| entered != *left)) {
             writeln!(out, "{}", Painted(theme.dim, StackChange(left)))?;
@@ -46,7 +77,7 @@ fn write_stack(stack: &Stack<'_>, out: &mut dyn Write, theme: &Theme) -> io::Res
         write_frame(index, frame, out, theme)?;
     }
     for exception in exceptions {
-        write_exception(exception, None, out, theme)?;
+        write_exception(exception, None, style, out, theme)?;
     }
     if stack.frames.is_empty() && stack.end == "user_mode" {
         writeln!(out, "    {}", Painted(theme.dim, "(in user mode: nothing on the kernel's stack)"))?;
@@ -157,6 +188,7 @@ impl fmt::Display for Source<'_> {
 fn write_exception(
     exception: &Exception<'_>,
     interrupted: Option<&Frame<'_>>,
+    style: Style,
     out: &mut dyn Write,
     theme: &Theme,
 ) -> io::Result<()> {
@@ -166,7 +198,18 @@ fn write_exception(
     if let Some(frame) = interrupted.filter(|_| exception.kernel_mode) {
         writeln!(out, "    [exception RIP: {}]", Symbol(frame))?;
     }
-    write_registers(&exception.registers, out, theme)
+    if style.registers { write_registers(&exception.registers, out, theme) } else { write_place(exception, out, theme) }
+}
+
+/// Where registers were saved from, on one line; for a system call, its number.
+fn write_place(exception: &Exception<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Registers { rip, rsp, eflags, orig_rax, .. } = &exception.registers;
+    let whose = if exception.kernel_mode { "" } else { "user " };
+    // Faults and interrupts keep an error code or -1 there.
+    let call = orig_rax.filter(|_| !exception.kernel_mode && exception.kind == Some("syscall"));
+    let call = call.map(|Hex(number)| format!("  system call {number}")).unwrap_or_default();
+    let place = format_args!("{whose}RIP: {:016x}  RSP: {:016x}  RFLAGS: {:08x}{call}", rip.0, rsp.0, eflags.0);
+    writeln!(out, "    {}", Painted(theme.dim, place))
 }
 
 fn write_registers(registers: &Registers, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {

@@ -5,9 +5,9 @@ use vmcore_kernel::{Caller, Gap, LogDevice, LogRecord, Page};
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr};
 use vmcore_report::Hex;
 use vmcore_report::dmesg::{Dmesg, Order};
-use vmcore_report::info::{DebugInfo, Info};
+use vmcore_report::info::{DebugInfo, Info, Machine};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
-use vmcore_report::ps::Ps;
+use vmcore_report::ps::{self, Ps};
 use vmcore_report::runq::Runq;
 use vmcore_report::vtop::Vtop;
 
@@ -17,7 +17,7 @@ use crate::{json, text};
 #[test]
 fn ps() {
     let snapshot = snapshot();
-    let report = Ps::new(&snapshot);
+    let report = Ps::new(&snapshot, ps::Order::Pid, &|_| true);
     insta::assert_snapshot!("ps_text", text(&report));
     insta::assert_snapshot!("ps_json", json(&report));
 }
@@ -117,6 +117,17 @@ fn info() -> Info<'static> {
         uptime_ns: Some(14_958_232_208),
         crash_time: Some(1_763_841_600),
         tasks: Some(94),
+        machine: Machine {
+            command_line: Some(format!("ro quiet {HOSTILE}")),
+            load: Some(vec![4.12, 1.05, 0.36]),
+            memory_total: Some(1 << 30),
+            memory_free: Some(700 << 20),
+            taint: Some(Hex(0x4200)),
+            taint_letters: Some("WL".to_owned()),
+            hardware: Some("QEMU, Standard PC".to_owned()),
+            firmware: None,
+            processor: Some("AMD EPYC Processor".to_owned()),
+        },
         gaps: Vec::new(),
     }
 }

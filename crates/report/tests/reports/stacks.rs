@@ -1,28 +1,45 @@
 //! `bt`.
 
 use vmcore_kernel::Gap;
-use vmcore_report::bt::Bt;
+use vmcore_report::bt::{Bt, Style};
 use vmcore_report::{Report, Theme};
 
 use crate::machine::{snapshot, stacks};
 use crate::{json, text};
 
+/// Everything of each stack.
+const FULL: Style = Style { registers: true, fold: false };
+
+/// Four hundred tasks that wait alike are one stack, and registers are for those who ask for them.
+#[test]
+fn bt_in_short() {
+    let mut stacks = stacks();
+    let alike: Vec<_> = stacks.iter().take(1).cloned().collect();
+    stacks.extend(alike);
+    let snapshot = snapshot();
+    let report = Bt::new(&snapshot, &stacks, Style { registers: false, fold: true });
+    let shown = text(&report);
+    assert!(shown.contains("and 1 task like this: "), "{shown}");
+    assert!(!shown.contains("R12:"), "{shown}");
+    insta::assert_snapshot!(shown);
+}
+
 #[test]
 fn bt_as_text() {
-    insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks())));
+    insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks(), FULL)));
 }
 
 #[test]
 fn bt_as_json() {
     let mut snapshot = snapshot();
     snapshot.gaps.push(Gap::new("run queue of CPU 2", "not in the dump"));
-    insta::assert_snapshot!(json(&Bt::new(&snapshot, &stacks())));
+    insta::assert_snapshot!(json(&Bt::new(&snapshot, &stacks(), FULL)));
 }
 
 #[test]
 fn colour_only_adds_escapes() {
     let (snapshot, stacks) = (snapshot(), stacks());
-    let report = Bt::new(&snapshot, &stacks);
+    let report = Bt::new(&snapshot, &stacks, FULL);
     let mut out = Vec::new();
     report.write_text(&mut out, &Theme::color()).unwrap();
     let colored = String::from_utf8(out).unwrap();
@@ -44,5 +61,5 @@ fn colour_only_adds_escapes() {
 fn a_stack_of_an_unknown_task_is_left_out() {
     let mut stacks = stacks();
     stacks[0].task = 99;
-    assert_eq!(Bt::new(&snapshot(), &stacks).stacks.len(), 1);
+    assert_eq!(Bt::new(&snapshot(), &stacks, FULL).stacks.len(), 1);
 }

@@ -34,16 +34,28 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
     })
 }
 
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 20;
+
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if path == Path::new("-") {
+    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
+    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
         let input = io::stdin();
         if input.is_terminal() {
             return Err(Failure::new("there is no log to read: standard input is a terminal")
                 .hint("name a file, or pipe a log: `dmesg | vmcore-thp log`"));
         }
-        return Ok(Box::new(input.lock()));
+        vmcore_dump::unpacked(input.lock()).map_err(failed)?
+    } else {
+        let file =
+            File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
+        vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
+    };
+    let head = reader.fill_buf().map_err(failed)?;
+    let is_dump = [&b"\x7fELF"[..], b"KDUMP   ", b"makedumpfile"].iter().any(|signature| head.starts_with(signature));
+    if is_dump {
+        return Err(Failure::new(format_args!("{} is a dump, not the text of a log", path.display()))
+            .hint(format_args!("`vmcore-thp analyze {}` reads dumps, and the log in them", path.display())));
     }
-    let file =
-        File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
-    Ok(Box::new(BufReader::with_capacity(64 << 10, file)))
+    Ok(reader)
 }

@@ -102,7 +102,8 @@ fn unquoted(line: &str) -> &str {
 
 /// Where one of the kernel's fixed texts begins, if what stands before it is no sentence.
 fn fixed_text(text: &str) -> Option<usize> {
-    const TEXTS: [&str; 16] = [
+    const TEXTS: [&str; 17] = [
+        "EXT4-fs error (device ",
         "watchdog: BUG: soft lockup - CPU#",
         "NMI watchdog: ",
         "BUG: soft lockup - CPU#",
@@ -129,7 +130,9 @@ fn fixed_text(text: &str) -> Option<usize> {
 fn may_stand_before(before: &str) -> bool {
     let trimmed = before.trim_end();
     let ends = |ends: &[&str]| ends.iter().any(|end| trimmed.ends_with(end));
-    if trimmed.is_empty() || ends(&["login:", "kernel:", "]", ">", "|", "**", "`", "*", "console:", "uart:", "UART:"]) {
+    if trimmed.is_empty()
+        || ends(&["login:", "kernel:", "]", ">", "|", "**", "`", "*", "kernel-monitor", "console:", "uart:", "UART:"])
+    {
         return true;
     }
     let is_prompt = ends(&["#", "$"]) && (trimmed.contains('@') || trimmed.len() <= 3);

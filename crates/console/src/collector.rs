@@ -12,8 +12,10 @@ use crate::pstore::{self, Parts};
 use crate::reports::Reports;
 use crate::token::{Token, module_names};
 use crate::trace::traces;
-use crate::wrapped::{self, Held};
+use crate::wrapped::Held;
 
+/// Columns of a terminal.
+const TERMINAL: usize = 80;
 /// Lines between two reports after which they have nothing to do with each other.
 const QUIET: u32 = 256;
 /// Time between two reports after which they have nothing to do with each other: a serial line needs some for one.
@@ -105,6 +107,7 @@ impl Collector {
     /// A line as the kernel printed it, or several.
     fn printed(&mut self, line: &str, number: u64, outer: Prefix) {
         self.log.extent.lost_messages = self.log.extent.lost_messages.saturating_add(carrier::lost(line));
+        let fills_terminal = line.len() == TERMINAL;
         for (mut prefix, text) in carrier::pieces(line) {
             prefix.timestamp_ns = prefix.timestamp_ns.or(outer.timestamp_ns);
             prefix.is_kernel |= outer.is_kernel;
@@ -115,12 +118,12 @@ impl Collector {
                 }
                 self.text(held.number, held.prefix, &held.text);
             }
-            self.hold_or_take(Held { number, prefix, text: text.to_owned() });
+            self.hold_or_take(Held { number, prefix, text: text.to_owned(), fills_terminal });
         }
     }
 
     fn hold_or_take(&mut self, line: Held) {
-        if wrapped::may_go_on(&line.text) {
+        if line.may_go_on() {
             self.held = Some(line);
         } else {
             self.text(line.number, line.prefix, &line.text);

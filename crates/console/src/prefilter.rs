@@ -92,6 +92,7 @@ const PIECES: &[&str] = &[
     "remote port time out",
     "dead device",
     "FAULT state",
+    "commands to complete",
     "NETDEV WATCHDOG",
     "[Hardware Error]",
     "hardware memory error",

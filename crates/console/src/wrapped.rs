@@ -7,6 +7,23 @@ use crate::event::Kind;
 use crate::prefix::Prefix;
 use crate::token::Token;
 
+/// How lines begin that are worth waiting for.
+const STARTS: [&str; 14] = [
+    "CPU: ",
+    "Pid: ",
+    "INFO: ",
+    "BUG: ",
+    "watchdog: ",
+    "NMI watchdog: ",
+    "rcu: INFO",
+    "RIP: ",
+    "IP: ",
+    "Kernel panic",
+    "WARNING: ",
+    "Hardware name:",
+    "Out of memory",
+    "[<",
+];
 /// Longer lines are not put together.
 const MAX_TEXT: usize = 1024;
 
@@ -16,28 +33,17 @@ pub(crate) struct Held {
     pub(crate) number: u64,
     pub(crate) prefix: Prefix,
     pub(crate) text: String,
+    /// Whether the line fills a terminal's 80 columns: it may have been cut there, in the middle of a word.
+    pub(crate) fills_terminal: bool,
 }
 
-/// Whether more of the line may follow.
-pub(crate) fn may_go_on(text: &str) -> bool {
-    const STARTS: [&str; 14] = [
-        "CPU: ",
-        "Pid: ",
-        "INFO: ",
-        "BUG: ",
-        "watchdog: ",
-        "NMI watchdog: ",
-        "rcu: INFO",
-        "RIP: ",
-        "IP: ",
-        "Kernel panic",
-        "WARNING: ",
-        "Hardware name:",
-        "Out of memory",
-        "[<",
-    ];
-    let trimmed = text.trim_start();
-    STARTS.iter().any(|start| trimmed.starts_with(start)) && completeness(&Token::parse(text)) < Completeness::Whole
+impl Held {
+    /// Whether more of the line may follow.
+    pub(crate) fn may_go_on(&self) -> bool {
+        let text = self.text.trim_start();
+        let begins = STARTS.iter().any(|start| text.starts_with(start));
+        begins && (self.fills_terminal || completeness(&Token::parse(&self.text)) < Completeness::Whole)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,10 +83,13 @@ impl Held {
         let first = self.text.trim_end();
         let whole = match first.strip_suffix('=') {
             Some(first) => format!("{first}{text}"),
+            None if self.fills_terminal => format!("{}{text}", self.text),
             None => format!("{first} {}", text.trim_start()),
         };
-        let is_more = completeness(&Token::parse(&whole)) > completeness(&Token::parse(&self.text));
-        is_more.then(|| Self { text: whole, ..self.clone() })
+        let (before, after) = (completeness(&Token::parse(&self.text)), completeness(&Token::parse(&whole)));
+        // Of a line that was cut in the middle of a word the first half may look whole.
+        let is_more = after > before || self.fills_terminal && after == Completeness::Whole;
+        is_more.then(|| Self { text: whole, fills_terminal: false, ..self.clone() })
     }
 }
 
@@ -108,6 +117,22 @@ zap_pte_range+0x68/0x1e0
         );
         assert_eq!(lockup.function.as_ref().and_then(|at| at.symbol.as_deref()), Some("zap_pte_range"));
         assert_eq!(log.machine.release.as_deref(), Some("3.16.0-31-generic"));
+    }
+
+    #[test]
+    fn a_terminal_cuts_in_the_middle_of_a_word() {
+        let log = Log::read(
+            "[  812.100000] watchdog: BUG: soft lockup - CPU#13 stuck for 22s! [kworker/u16:3
+:4242]
+[  812.100010] CPU: 13 PID: 4242 Comm: kworker/u16:3 Not tainted 6.1.0-18-cloud-
+amd64 #1 Debian 6.1.76-1
+"
+            .as_bytes(),
+        )
+        .unwrap();
+        let [lockup] = log.lockups()[..] else { panic!("{log:?}") };
+        assert_eq!((lockup.pid, lockup.comm.as_deref()), (Some(4242), Some("kworker/u16:3")));
+        assert_eq!(log.machine.release.as_deref(), Some("6.1.0-18-cloud-amd64"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod decoder;
 mod sparse;
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
@@ -45,6 +45,20 @@ impl Compression {
             Self::Zstd => "zstd",
         }
     }
+}
+
+/// The bytes of a stream, unpacked where they were compressed by gzip, xz or zstd: for what is read once from its beginning
+/// to its end, such as a log.
+///
+/// # Errors
+///
+/// As `input` when its first bytes are read.
+pub fn unpacked(mut input: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
+    let compression = Compression::detect(input.fill_buf()?);
+    Ok(match compression {
+        Some(compression) => Box::new(BufReader::with_capacity(CHUNK, decoder::open(compression, input))),
+        None => Box::new(input),
+    })
 }
 
 /// Where a compressed dump is unpacked to, how far that may go, and who is told.

@@ -39,7 +39,7 @@ mod warnings;
 #[cfg(test)]
 mod test_support;
 
-pub use compressed::{UnpackProgress, Unpacking};
+pub use compressed::{UnpackProgress, Unpacking, unpacked};
 pub use dump::{Dump, Format, Incomplete, PageCount, Segment, Source};
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;

@@ -73,6 +73,11 @@ const EDGES: &[(State, State, f32)] = &[
     (Event, Modules, 0.4),
     (Event, Cpu, 1.0),
     (Event, Task, 2.0),
+    (Event, Rip(Part::Top), 3.0),
+    (Task, Hardware, 1.0),
+    // 32-bit ARM has no line above the entries.
+    (Task, Frame, 2.5),
+    (Hardware, Frame, 3.0),
     (Task, Task, 2.0),
     (Task, CallTrace, 0.2),
     (Modules, MoreModules, 0.7),

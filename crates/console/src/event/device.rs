@@ -132,7 +132,8 @@ fn timeout(text: &str) -> Option<Event> {
     {
         return event(text.split(':').next());
     }
-    const ANYWHERE: [&str; 8] = [
+    const ANYWHERE: [&str; 9] = [
+        " commands to complete",
         "rejecting I/O to offline device",
         "Device offlined - not ready after error recovery",
         "timing out command, waited",

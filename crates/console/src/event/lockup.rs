@@ -52,7 +52,8 @@ fn soft(text: &str) -> Option<Event> {
 
 fn whole_lockup(text: &str) -> Option<Event> {
     let (cpu, rest) = text.strip_prefix("BUG: soft lockup - CPU#")?.split_once(" stuck for ")?;
-    let (seconds, rest) = rest.split_once("s! [")?;
+    // Typed off a screen the exclamation mark may be missing.
+    let (seconds, rest) = rest.split_once("s! [").or_else(|| rest.split_once("s ["))?;
     let (comm, pid) = task(rest.trim_end().strip_suffix(']')?, ':')?;
     let event = Event::new(Kind::SoftLockup, text).on_cpu(Some(cpu.parse().ok()?)).of_task(comm, Some(pid));
     Some(event.for_seconds(Some(seconds.parse().ok()?)))

@@ -53,6 +53,11 @@ impl Score {
             score.lines += printed.len() as u64;
             score.in_place += in_place.len() as u64;
             score.exact += printed.iter().filter(|(number, _)| given(number).is_some()).count() as u64;
+            if std::env::var_os("VMCORE_CONSOLE_WRONG").is_some() {
+                for (number, line) in printed.iter().filter(|(number, _)| given(number).is_none()) {
+                    println!("  {number}: of {cpu}, given to {:?}: {}", found.get(number), line.text);
+                }
+            }
             for (number, line) in &rebuilt {
                 let sure = given(number).is_some_and(|(_, confidence)| *confidence >= 0.9);
                 score.sure.0 += u64::from(sure);

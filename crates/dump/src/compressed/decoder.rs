@@ -1,6 +1,6 @@
 //! One reader of unpacked bytes for each way of compressing a file.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -15,7 +15,7 @@ const XZ_MEMORY: u32 = 512 << 10;
 const ZSTD_WINDOW: u64 = 512 << 20;
 
 /// The unpacked bytes of `input`, all streams of it one after the other.
-pub(crate) fn open<R: Read + 'static>(compression: Compression, input: BufReader<R>) -> Box<dyn Read> {
+pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> Box<dyn Read> {
     match compression {
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY)),
@@ -25,11 +25,11 @@ pub(crate) fn open<R: Read + 'static>(compression: Compression, input: BufReader
 
 /// A zstd file is frames in a row, as `pzstd` and `cat` make them; some are to be skipped.
 struct ZstdFrames<R> {
-    input: BufReader<R>,
+    input: R,
     frame: Option<FrameDecoder>,
 }
 
-impl<R: Read> ZstdFrames<R> {
+impl<R: BufRead> ZstdFrames<R> {
     /// Begins the next frame; `None` after one to be skipped.
     fn next_frame(&mut self) -> io::Result<Option<FrameDecoder>> {
         let mut frame = FrameDecoder::new();
@@ -45,7 +45,7 @@ impl<R: Read> ZstdFrames<R> {
     }
 }
 
-impl<R: Read> Read for ZstdFrames<R> {
+impl<R: BufRead> Read for ZstdFrames<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);

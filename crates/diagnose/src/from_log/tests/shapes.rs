@@ -13,7 +13,7 @@ fn every_shape_is_judged_as_it_wants() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../console/tests/shapes");
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let logs: BTreeSet<_> = files.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
-    assert!(logs.len() >= 52, "only {} shapes", logs.len());
+    assert!(logs.len() >= 95, "only {} shapes", logs.len());
     let wrong: Vec<String> = logs.iter().flat_map(|path| check(path)).collect();
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! rcu_state.gp_seq     low two bits not 0 while a grace period is going on (since 4.19)
 //! rcu_state.gp_start   jiffies when it began
-//! rcu_data             per CPU; mynode -> struct rcu_node, grpmask: the CPU's bit there
+//! rcu_data             per CPU (rcu_sched_data and the like before 4.20); mynode -> struct rcu_node, grpmask: the CPU's bit there
 //! rcu_node.qsmask      the CPUs that have not passed a quiescent state
 //! rcu_node.blkd_tasks  tasks that lost their CPU within a read-side section, linked by task_struct.rcu_node_entry
 //! rcu_node.gp_tasks    the first of them that this grace period waits for; it waits for those behind it, too
@@ -21,8 +21,10 @@ use crate::{Field, Kernel, Resolver};
 const RUNNING: u64 = 3;
 /// More readers than anybody wants to see.
 const MAX_READERS: usize = 1 << 10;
-/// RCU flavours by their variables: one since 4.20 (kernel commit 65cfe3583b61).
-const STATES: [&str; 3] = ["rcu_state", "rcu_preempt_state", "rcu_sched_state"];
+/// RCU flavours by their variables, the state and the per-CPU data: one since 4.20 (kernel commit 65cfe3583b61). Before,
+/// kernels that do not preempt their own code have no `rcu_preempt_state`.
+const FLAVOURS: [(&str, &str); 3] =
+    [("rcu_state", "rcu_data"), ("rcu_preempt_state", "rcu_preempt_data"), ("rcu_sched_state", "rcu_sched_data")];
 
 /// The last grace period that began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +68,15 @@ pub struct GraceHoldout {
 }
 
 impl Kernel<'_> {
-    /// The last grace period, if it can be read.
+    /// The last grace period, if it can be read: where there are several flavours, the one that has been going on for
+    /// longest.
     #[must_use]
     pub fn grace_period(&self) -> Option<GracePeriod> {
+        gravest(FLAVOURS.into_iter().filter_map(|(state, data)| self.grace_period_of(self.symbol(state)?, data)))
+    }
+
+    fn grace_period_of(&self, state: VirtAddr, data: &str) -> Option<GracePeriod> {
         let types = Resolver::new(self.vmlinux().types());
-        let state = STATES.iter().find_map(|name| self.symbol(name))?;
         let read = |path| types.optional("rcu_state", path)?.read(self.memory(), state).ok();
         let seq = read("gp_seq")?;
         let running = seq & RUNNING != 0;
@@ -83,15 +89,15 @@ impl Kernel<'_> {
             seq,
             running,
             age_ns,
-            cpus: self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, cpu)).collect(),
-            readers: if running { self.readers(types) } else { Vec::new() },
+            cpus: self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, data, cpu)).collect(),
+            readers: if running { self.readers(types, data) } else { Vec::new() },
         })
     }
 
     /// The readers of all leaves: each CPU names its own.
-    fn readers(&self, types: Resolver<'_>) -> Vec<GraceReader> {
+    fn readers(&self, types: Resolver<'_>, data: &str) -> Vec<GraceReader> {
         let Some(layout) = ReaderLayout::resolve(types) else { return Vec::new() };
-        let node = |cpu| layout.my_node.read_pointer(self.memory(), self.percpu_symbol("rcu_data", cpu)?).ok();
+        let node = |cpu| layout.my_node.read_pointer(self.memory(), self.percpu_symbol(data, cpu)?).ok();
         let mut nodes: Vec<_> = self.percpu().cpus().filter_map(node).collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -99,8 +105,8 @@ impl Kernel<'_> {
         readers.take(MAX_READERS).collect()
     }
 
-    fn holdout(&self, types: Resolver<'_>, cpu: u32) -> Option<GraceHoldout> {
-        let data = self.percpu_symbol("rcu_data", cpu)?;
+    fn holdout(&self, types: Resolver<'_>, data: &str, cpu: u32) -> Option<GraceHoldout> {
+        let data = self.percpu_symbol(data, cpu)?;
         let read = |type_name, path, at| types.optional(type_name, path)?.read(self.memory(), at).ok();
         let node = VirtAddr::new(read("rcu_data", "mynode", data)?);
         let mask = read("rcu_data", "grpmask", data)?;
@@ -123,6 +129,13 @@ impl Kernel<'_> {
             Some(value >> 8).filter(sane)
         })
     }
+}
+
+/// Of the flavours' grace periods the one that has been going on for longest; the first where none is going on.
+fn gravest(periods: impl Iterator<Item = GracePeriod>) -> Option<GracePeriod> {
+    let weight = |period: &GracePeriod| (period.running, period.age_ns.filter(|_| period.running));
+    // The first of equals.
+    periods.reduce(|gravest, next| if weight(&next) > weight(&gravest) { next } else { gravest })
 }
 
 struct ReaderLayout {
@@ -198,6 +211,24 @@ mod tests {
         assert_eq!(tasks(&memory()), TASKS[1..]);
         let first = LAYOUT.readers(&memory(), VirtAddr::new(NODE))[0];
         assert_eq!((first.named_at.get(), first.entry.get()), (NODE + 0x50, TASKS[1] + ENTRY));
+    }
+
+    #[test]
+    fn of_several_flavours_the_one_that_waits_for_longest_counts() {
+        let period = |state: u64, running, age_ns| GracePeriod {
+            name: None,
+            state: VirtAddr::new(state),
+            seq: running,
+            running: running != 0,
+            age_ns,
+            cpus: Vec::new(),
+            readers: Vec::new(),
+        };
+        let found = |periods: &[GracePeriod]| gravest(periods.iter().cloned()).map(|period| period.state.get());
+        assert_eq!(found(&[period(1, 0, Some(90)), period(2, 1, Some(5)), period(3, 1, Some(7))]), Some(3));
+        assert_eq!(found(&[period(1, 0, Some(5)), period(2, 0, Some(7))]), Some(1), "none is going on");
+        assert_eq!(found(&[period(1, 0, None), period(2, 1, None)]), Some(2));
+        assert_eq!(found(&[]), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ TASK_RUNNING = 0
 # As in drgn_stacks.py.
 KERNEL_START = 0xFF00_0000_0000_0000
 SPLIT_FUNCTIONS = ("split_huge_page_to_list", "__folio_split")
+RESCHEDULES = ("__cond_resched", "_cond_resched", "preempt_schedule_irq")
 
 problems = []
 
@@ -83,8 +84,8 @@ def check_splitter(truth):
         task,
         {
             "split": lambda function: function.startswith(SPLIT_FUNCTIONS),
-            # The name until 5.11 had one underscore.
-            "cond_resched": lambda function: function in ("__cond_resched", "_cond_resched"),
+            # The name until 5.11 had one underscore. A kernel that preempts kernel code takes the CPU in an interrupt.
+            "cond_resched": lambda function: function in RESCHEDULES,
         },
     )
 

@@ -91,8 +91,21 @@ pub(crate) fn parse_hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// All dumps in `VMCORE_LAB_DUMPS`, by name. None at all is a mistake, never a pass.
+/// All dumps in `VMCORE_LAB_DUMPS` that have a vmlinux, by name. None at all is a mistake, never a pass.
 pub(crate) fn all() -> Vec<LabDump> {
+    let mut dumps = every();
+    dumps.retain(|dump| dump.vmlinux.exists());
+    dumps
+}
+
+/// Those of kernels of which nobody serves a vmlinux any more.
+pub(crate) fn without_vmlinux() -> Vec<LabDump> {
+    let mut dumps = every();
+    dumps.retain(|dump| !dump.vmlinux.exists());
+    dumps
+}
+
+fn every() -> Vec<LabDump> {
     let directory = env::var_os("VMCORE_LAB_DUMPS").expect("VMCORE_LAB_DUMPS names the directory with the lab's dumps");
     let directory = Path::new(&directory);
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));

@@ -13,6 +13,7 @@
 
 mod damage;
 mod debug_files;
+mod kernels_table;
 mod lab_dump;
 mod module_files;
 mod neighbours;
@@ -32,7 +33,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -45,9 +46,13 @@ const CHECKS: [(&str, Check); 12] = [
     ("without_debug_file", own_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
+    ("kernels_table", kernels_table::is_as_in_the_guide),
 ];
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).eq(["table".to_owned()]) {
+        return kernels_table::print();
+    }
     let arguments = Arguments::from_args();
     let dumps: Vec<_> = lab_dump::all().into_iter().map(Arc::new).collect();
     let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
@@ -56,6 +61,13 @@ fn main() -> ExitCode {
         let name = format!("{}/debug_files", dump.name);
         Trial::test(name, move || {
             debug_files::of_all_forms(&dump);
+            Ok(())
+        })
+    }));
+    trials.extend(lab_dump::without_vmlinux().into_iter().map(|dump| {
+        Trial::test(format!("{}/verdict_without_vmlinux", dump.name), move || {
+            verdict::is_the_truth(&dump);
+            kernels_table::is_as_in_the_guide(&dump);
             Ok(())
         })
     }));

@@ -47,7 +47,11 @@ pub(crate) fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ru
 /// Runs `vmcore-thp COMMAND VMCORE VMLINUX OPTIONS`.
 #[track_caller]
 pub(crate) fn run_on(command: &str, vmcore: &Path, vmlinux: &Path, options: &[&str]) -> Run {
-    let mut arguments = vec![OsStr::new(command), vmcore.as_os_str(), vmlinux.as_os_str()];
+    let mut arguments = vec![OsStr::new(command), vmcore.as_os_str()];
+    // Of some kernels there is none: then the dump's own tables have to do.
+    if vmlinux.exists() {
+        arguments.push(vmlinux.as_os_str());
+    }
     arguments.extend(options.iter().map(OsStr::new));
     run(arguments)
 }

@@ -33,6 +33,9 @@ pub(crate) struct Truth {
     /// The spinners are real-time threads: even the watchdog's threads get no CPU.
     #[serde(default)]
     pub(crate) real_time: bool,
+    /// The kernel's code was written into, in place of a module.
+    #[serde(default)]
+    pub(crate) patched: bool,
     #[serde(default)]
     pub(crate) spinners: Vec<Faulting>,
     #[serde(default)]

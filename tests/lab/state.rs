@@ -50,7 +50,8 @@ pub(crate) fn run_queues(dump: &LabDump) {
         let cpu = &cpus[usize::try_from(splitter.cpu).expect("a CPU")];
         let waiting = list(cpu, "queued").iter().find(|task| int(task, "pid") == splitter.pid);
         let waiting = waiting.unwrap_or_else(|| panic!("the splitter is not in {cpu}"));
-        assert!(int(waiting, "waiting_ns") > 1_000_000_000, "{waiting}");
+        // Not where a fair task is granted some time now and then, as it is by all kernels that are patched.
+        assert!(int(waiting, "waiting_ns") > 1_000_000_000 || dump.truth.patched, "{waiting}");
     }
 }
 
@@ -62,6 +63,8 @@ pub(crate) fn log(dump: &LabDump) {
     assert!(has(&banner), "no {banner:?} in the log");
     assert!(has("Command line: "));
     match dump.truth.scenario {
+        // No module says anything there.
+        Scenario::ThpLivelock if dump.truth.patched => {}
         Scenario::ThpLivelock if dump.truth.real_time => assert!(has("thp_livelock: spinner pid")),
         Scenario::ThpLivelock | Scenario::SoftLockup => assert!(has("BUG: soft lockup - CPU#")),
         Scenario::Neighbour(_) => assert!(has("Kernel panic - not syncing: ")),

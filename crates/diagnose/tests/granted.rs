@@ -53,6 +53,8 @@ fn a_splitter_that_gets_no_more_than_its_grant_is_starved() {
         assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
     }
     assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+    let shape = &diagnosis.graph.shapes()[0];
+    assert!(shape.is_cycle(&diagnosis.graph), "the circle closes: {shape:?}");
     let proof = |name: &str| diagnosis.splitters[0].evidence.iter().any(|fact| fact.what.contains(name));
     assert!(proof("sched_info.run_delay") && proof("se.sum_exec_runtime"));
     let faults = diagnosis.spinners[0].evidence.iter().find(|fact| fact.what.contains("min_flt")).unwrap();

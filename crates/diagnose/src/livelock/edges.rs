@@ -108,9 +108,11 @@ fn holders(facts: &Facts<'_>, reader: &dyn Reader, waited: &WaitedPage, pairs: &
 fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns: u64) -> Vec<Edge> {
     let splitter = pair.splitter;
     let task = Node::task(splitter.task);
-    let queued = splitter.queue_evidence(facts, reader);
+    let mut queued = splitter.queue_evidence(facts, reader);
+    let counted = splitter.counted(facts, threshold_ns);
+    queued.extend(counted.iter().flat_map(|counted| counted.evidence(splitter.task, reader)));
     match splitter.waiting_ns {
-        Some(waiting) if waiting < threshold_ns => return Vec::new(),
+        Some(waiting) if waiting < threshold_ns && counted.is_none() => return Vec::new(),
         Some(_) => {}
         None => {
             let what = format!("how long pid {} has been waiting for a CPU", splitter.task.pid);
@@ -119,6 +121,12 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns:
         }
     }
     let queue = Node::RunQueue { cpu: splitter.task.cpu };
+    if let Starved::Throttled(evidence) = &pair.starved {
+        // Whoever has the CPU: it would not run on an idle one either.
+        let why = "is runnable, but its cgroup has used up its CPU bandwidth";
+        queued.push(evidence.clone());
+        return vec![Edge::new(task, EdgeKind::QueuedOn, queue, why).shown_by(queued)];
+    }
     let to_queue = Edge::new(task, EdgeKind::QueuedOn, queue.clone(), "is runnable and gets no CPU").shown_by(queued);
     vec![to_queue, run_by(facts, splitter, &pair.starved, queue)]
 }

@@ -90,7 +90,8 @@ static void print_truth(int splitter_cpu)
 {
 	FILE *truth = begin_truth("thp-livelock");
 
-	fprintf(truth, ", \"real_time\": %s", use_fifo ? "true" : "false");
+	fprintf(truth, ", \"real_time\": %s, \"patched\": %s", use_fifo ? "true" : "false",
+		is_patched ? "true" : "false");
 	fprintf(truth, ", \"huge_page\": {\"start\": \"%#lx\", \"end\": \"%#lx\"}",
 		(unsigned long)huge, (unsigned long)huge + HUGE);
 	fprintf(truth, ", \"spinners\": [");

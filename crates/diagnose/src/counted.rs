@@ -8,7 +8,7 @@
 //!
 //! The counters are of a task's whole life. Where that was long and busy before, they cannot tell; then this says nothing.
 
-use vmcore_kernel::Task;
+use vmcore_kernel::{Cpu, Task};
 
 use crate::evidence::{decimal, member};
 use crate::text::seconds;
@@ -48,6 +48,16 @@ pub(crate) fn starved(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Opti
     let (waited_ns, run_ns) = counters.run_delay_ns.zip(counters.run_ns)?;
     let is_starved = waited_ns >= threshold_ns && waited_ns / WAITED_PER_RUN >= run_ns;
     is_starved.then_some(Starved { waited_ns, run_ns })
+}
+
+/// Whether a real-time task has been running for most of its life, and for `threshold_ns` at least: one that does its work
+/// and sleeps has not.
+pub(crate) fn is_always_busy(facts: &Facts<'_>, cpu: &Cpu, task: &Task, threshold_ns: u64) -> bool {
+    let counters = facts.state.scheduler.task(task.address);
+    let clock = cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
+    let life = clock.zip(counters.start_ns).and_then(|(clock, start)| clock.checked_sub(start));
+    let busy = |(run, life): (u64, u64)| run >= threshold_ns && run >= life / 2;
+    task.is_above_fair() && counters.run_ns.zip(life).is_some_and(busy)
 }
 
 /// A real-time task that has been faulting all the time that it ran.

@@ -77,6 +77,8 @@ pub struct TaskCounters {
     pub run_delay_ns: Option<u64>,
     /// How long it has run, in nanoseconds (`se.sum_exec_runtime`).
     pub run_ns: Option<u64>,
+    /// When it was created, in nanoseconds since boot (`start_time`).
+    pub start_ns: Option<u64>,
     /// Page faults that needed no disk (`min_flt`).
     pub minor_faults: Option<u64>,
     /// The `cfs_rq` that it is queued in, where that has no bandwidth left: it or a group above it.
@@ -89,6 +91,7 @@ pub struct TaskCounters {
 struct CounterLayout {
     run_delay: Option<Field>,
     run: Option<Field>,
+    start: Option<Field>,
     minor_faults: Option<Field>,
     queue: Option<Field>,
     throttle_count: Option<Field>,
@@ -102,6 +105,7 @@ impl CounterLayout {
         Self {
             run_delay: task("sched_info.run_delay"),
             run: task("se.sum_exec_runtime"),
+            start: task("start_time"),
             minor_faults: task("min_flt"),
             queue: task("se.cfs_rq"),
             throttle_count: types.optional("cfs_rq", "throttle_count"),
@@ -115,6 +119,7 @@ impl CounterLayout {
         TaskCounters {
             run_delay_ns: read(self.run_delay),
             run_ns: read(self.run),
+            start_ns: read(self.start),
             minor_faults: read(self.minor_faults),
             throttled_queue: self.throttled_queue(kernel, task),
             core_cookie: read(self.core_cookie),

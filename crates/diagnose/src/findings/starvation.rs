@@ -15,7 +15,7 @@ use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::in_kernel_code;
 use crate::reports::reported_stuck;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, cut_stacks};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks};
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
 const LONG_NS: u64 = 5_000_000_000;
@@ -43,11 +43,21 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
             return None;
         }
     }
-    let long = outranked(facts, cpu, hog)
-        .filter_map(|task| Some((task, facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS)?)));
+    let long = outranked(facts, cpu, hog).filter_map(|task| Some((task, waited_ns(facts, cpu, hog, task)?)));
     let mut waiting: Vec<_> = long.collect();
     waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
     (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+/// For how long a task has been kept waiting, where that is too long. Under real-time load fair tasks are granted some
+/// milliseconds of every second: there the wait counts that they had in all, if the hog has done nothing but run.
+fn waited_ns(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, task: &Task) -> Option<u64> {
+    let at_once = facts.waiting_ns(task).filter(|&waiting| waiting >= LONG_NS);
+    let in_all = || {
+        let starved = counted::starved(facts, task, LONG_NS)?;
+        counted::is_always_busy(facts, cpu, hog, LONG_NS).then_some(starved.waited_ns)
+    };
+    at_once.or_else(in_all)
 }
 
 /// Who waits in the queue of a CPU and would not take it from `hog`.
@@ -103,6 +113,16 @@ fn code(facts: &Facts<'_>, cpu: u32) -> String {
 }
 
 fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> Evidence {
+    let queued_for = cpu.run_queue.as_ref().and_then(|queue| queue.waiting_ns(task));
+    if queued_for.is_none_or(|queued| queued < LONG_NS) {
+        let meaning = format!(
+            "pid {} has waited for a CPU for {} in all, and was granted no more than moments of CPU {}",
+            task.pid,
+            seconds(waited),
+            cpu.cpu
+        );
+        return member(reader, task.address, ("task_struct", "sched_info.run_delay"), decimal(waited), meaning);
+    }
     let meaning = format!("pid {} waits in the run queue of CPU {} for {}", task.pid, cpu.cpu, seconds(waited));
     let queued = decimal(task.last_queued_ns.unwrap_or_default());
     member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning)

@@ -223,7 +223,7 @@ impl Machine {
     }
 }
 
-const NOW: u64 = 200 * SECOND;
+pub const NOW: u64 = 200 * SECOND;
 /// Where the faulting instruction is: anywhere that can be read.
 const CODE: u64 = 0xffff_c900_0080_0000;
 

@@ -19,7 +19,7 @@ use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, Severity, Spin};
 use vmcore_kernel::{
     AwaitedWork, Followed, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall, Policy,
-    SpinLockWord, StackEnd, TaskState,
+    SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

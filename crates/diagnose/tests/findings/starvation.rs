@@ -60,3 +60,27 @@ fn who_takes_turns_or_is_explained_starves_nobody() {
     soft_lockup(&mut machine, 0, 30);
     assert_eq!(ids(&machine.judge()), [Issue::SoftLockup]);
 }
+
+/// A real-time hog beside which fair tasks are granted 50 ms of every second, so that nobody waits for long at a time.
+fn granted(hog_ran: u64) -> Machine {
+    let mut machine = starved(49, &[], 900 * SECOND / 1000, 900 * SECOND / 1000);
+    let counters = |run_ns, run_delay_ns| TaskCounters {
+        run_ns: Some(run_ns),
+        run_delay_ns: Some(run_delay_ns),
+        start_ns: Some(NOW - 40 * SECOND),
+        ..TaskCounters::default()
+    };
+    machine.state.scheduler.tasks.insert(task_address(30), counters(hog_ran, SECOND));
+    machine.state.scheduler.tasks.insert(task_address(40), counters(2 * SECOND, 38 * SECOND));
+    machine
+}
+
+#[test]
+fn who_is_granted_moments_beside_a_real_time_hog_starves() {
+    let diagnosis = granted(38 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(issue::STARVATION), Confidence::Probable));
+    let evidence = &finding(&diagnosis, issue::STARVATION).evidence;
+    assert!(evidence.iter().any(|fact| fact.what.contains("run_delay")), "{evidence:?}");
+    // One that does its work and sleeps is no hog, whoever waits for it at the moment.
+    assert_eq!(ids(&granted(4 * SECOND).judge()), [""; 0]);
+}

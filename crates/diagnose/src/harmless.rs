@@ -1,8 +1,8 @@
 //! What the kernel reports and nobody has to mend: it is named, and the machine is not called ill for it.
 //!
 //! One policy for a log alone and for the log of a dump: `confidence` is `none` and the exit status 0 where nothing else
-//! is reported. Somebody asked for the crash; a plain `WARNING:`; a container that used up the memory it was given; hardware
-//! that corrected itself.
+//! is reported. Somebody asked for the crash; a plain `WARNING:`. A container whose processes are killed for memory and a
+//! part that corrects its errors have to be looked after, and are not among them.
 
 use vmcore_console::{Event, Kind, Log, PanicReason};
 
@@ -10,7 +10,7 @@ use crate::{Confidence, Verdict, from_log};
 
 fn is_harmless(event: &Event) -> bool {
     match event.kind {
-        Kind::CrashRequested | Kind::CgroupOutOfMemory | Kind::CorrectedHardware => true,
+        Kind::CrashRequested => true,
         Kind::Panic => event.panic_reason() == Some(PanicReason::Requested),
         // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
         Kind::Warning => event.text.starts_with("WARNING: "),

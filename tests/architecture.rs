@@ -52,11 +52,13 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// types.
 const PARSERS: &[(&str, &[&str])] = &[
     ("addr2line", &["vmcore-debuginfo"]),
+    ("bzip2", &["vmcore-dump"]),
     ("flate2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("gimli", &["vmcore-debuginfo", "vmcore-synth"]),
     ("goblin", &["vmcore-dump"]),
     ("iced-x86", &["vmcore-diagnose", "vmcore-inspect"]),
     ("libc", &["vmcore-os"]),
+    ("lz4_flex", &["vmcore-dump"]),
     ("lzma-rust2", &["vmcore-dump", "vmcore-debuginfo"]),
     ("lzokay", &["vmcore-dump"]),
     ("maud", &["vmcore-report", "vmcore-triage"]),
@@ -65,6 +67,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["vmcore-triage"]),
     ("rustls", &["vmcore-debuginfod"]),
     ("ruzstd", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("tar", &["vmcore-dump"]),
     ("ureq", &["vmcore-debuginfod"]),
 ];
 

@@ -1,9 +1,12 @@
-//! Dumps that were compressed as a whole file, by gzip, xz or zstd: unpacked to a temporary file before anything else.
+//! Dumps that were compressed as a whole file, or are in an archive: unpacked to a temporary file before anything else.
 //!
 //! Pages are read in any order, which none of these formats allows. The temporary file has no name from the start: it
 //! is gone when the process ends, however it ends, and only its owner can open it.
 
+mod archive;
+mod avml;
 mod decoder;
+mod sniff;
 mod sparse;
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -21,28 +24,33 @@ const CHUNK: usize = 1 << 20;
 /// Bytes asked of a decoder at a time: one that fails loses what it has for the same call.
 const PIECE: usize = 16 << 10;
 
-/// How a whole file was compressed.
+/// How a whole file was compressed or packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     Gzip,
     Xz,
+    Lzma,
     Zstd,
+    Lz4,
+    Bzip2,
+    /// A memory image whose ranges are each compressed.
+    Avml,
+    /// An archive with a dump in it.
+    Tar,
 }
 
 impl Compression {
-    /// By the first bytes.
-    pub(crate) fn detect(head: &[u8]) -> Option<Self> {
-        [(&b"\x1f\x8b"[..], Self::Gzip), (b"\xfd7zXZ\0", Self::Xz), (b"\x28\xb5\x2f\xfd", Self::Zstd)]
-            .into_iter()
-            .find_map(|(signature, compression)| head.starts_with(signature).then_some(compression))
-    }
-
     /// The name of the program.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Xz => "xz",
+            Self::Lzma => "lzma",
             Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
+            Self::Bzip2 => "bzip2",
+            Self::Avml => "AVML",
+            Self::Tar => "tar",
         }
     }
 }
@@ -87,7 +95,7 @@ impl Unpacking<'_> {
 pub struct UnpackProgress<'a> {
     /// The compressed file.
     pub path: &'a Path,
-    /// The program that compressed it: `gzip`, `xz` or `zstd`.
+    /// The program that compressed or packed it, such as `gzip` or `tar`.
     pub compression: &'static str,
     /// Where it is unpacked to.
     pub directory: &'a Path,
@@ -134,7 +142,10 @@ pub(crate) fn unpack(
         (unpacking.watch)(&progress);
     };
     report(0, false);
-    let mut stream = decoder::open(compression, BufReader::with_capacity(CHUNK, input));
+    let damaged = |cause| OpenError::DamagedStream { path: path.to_owned(), compression: name, cause };
+    let stream = decoder::open(compression, BufReader::with_capacity(CHUNK, input));
+    // What a compressed archive holds is taken from it on the way, without a copy of all of it.
+    let mut stream = archive::member(stream, compression == Compression::Tar, warnings).map_err(damaged)?;
     let mut chunk = vec![0; CHUNK];
     loop {
         let (filled, end) = fill(&mut stream, &mut chunk);
@@ -148,9 +159,7 @@ pub(crate) fn unpack(
         match end {
             Ok(true) => break,
             Ok(false) => {}
-            Err(cause) if out.len() == 0 => {
-                return Err(OpenError::DamagedStream { path: path.to_owned(), compression: name, cause });
-            }
+            Err(cause) if out.len() == 0 => return Err(damaged(cause)),
             Err(cause) => {
                 let len = out.len();
                 warnings.push(format!("the {name} stream is damaged or cut off after {len} unpacked bytes: {cause}"));

@@ -15,7 +15,10 @@ use crate::mmap::Mapping;
 use crate::notes::Notes;
 use crate::sniff::{self, Detected, SNIFF_LEN};
 use crate::warnings::Warnings;
-use crate::{Lookalike, OpenError, Prstatus, QemuCpuState, RawNote, Unpacking, Vmcoreinfo, elf, kdump};
+use crate::{Lookalike, OpenError, Prstatus, QemuCpuState, RawNote, Unpacking, Vmcoreinfo, elf, kdump, lime, raw};
+
+/// Layers of archives and compressors around a dump that are taken off.
+const MAX_LAYERS: usize = 4;
 
 /// How a dump is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,10 @@ pub enum Format {
     FlattenedElf,
     /// A kdump-compressed file cut into records.
     FlattenedKdumpCompressed,
+    /// A LiME memory image.
+    Lime,
+    /// Memory and nothing else.
+    Raw,
 }
 
 impl fmt::Display for Format {
@@ -38,6 +45,8 @@ impl fmt::Display for Format {
             Self::KdumpCompressed => "kdump-compressed",
             Self::FlattenedElf => "flattened-elf",
             Self::FlattenedKdumpCompressed => "flattened-kdump-compressed",
+            Self::Lime => "lime",
+            Self::Raw => "raw",
         })
     }
 }
@@ -214,6 +223,14 @@ impl Dump {
                 let (path, file) = files.swap_remove(0);
                 elf::open(path, file, warnings)?
             }
+            Format::Lime => {
+                let (path, file) = files.swap_remove(0);
+                lime::open(path, file, warnings)?
+            }
+            Format::Raw => {
+                let (path, file) = files.swap_remove(0);
+                raw::open(path, file, warnings)?
+            }
         };
         Ok(Self { format, contents })
     }
@@ -267,6 +284,27 @@ impl Dump {
         match &self.contents.memory {
             Memory::Elf(memory) => &memory.segments,
             Memory::Kdump(memory) => memory.segments(),
+        }
+    }
+
+    /// Where the hole below 4 GiB may begin, the most usual first: of a raw image that is longer, and of no other dump.
+    #[must_use]
+    pub fn possible_holes(&self) -> Vec<PhysAddr> {
+        match &self.contents.memory {
+            Memory::Elf(memory) if self.format == Format::Raw => {
+                raw::HOLES.into_iter().filter(|&hole| hole < memory.file_len()).map(PhysAddr::new).collect()
+            }
+            Memory::Elf(_) | Memory::Kdump(_) => Vec::new(),
+        }
+    }
+
+    /// Says that the memory of a raw image has a hole from `start` up to 4 GiB, or none; nothing of any other dump.
+    pub fn set_memory_hole(&mut self, start: Option<PhysAddr>) {
+        if self.format != Format::Raw {
+            return;
+        }
+        if let Memory::Elf(memory) = &mut self.contents.memory {
+            memory.lay_out(&raw::pieces(memory.file_len(), start.map(PhysAddr::get)));
         }
     }
 
@@ -370,8 +408,14 @@ fn detect(
     warnings: &mut Warnings,
 ) -> Result<(Format, FileBytes), OpenError> {
     let mut map = Mapping::open(path)?;
-    if let Some(compression) = Compression::detect(&map) {
+    // An archive holds a compressed dump, or the other way round.
+    for _ in 0..MAX_LAYERS {
+        let Some(compression) = Compression::detect(&map) else { break };
         map = compressed::unpack(path, &map, compression, unpacking, warnings)?;
+    }
+    if let Some(compression) = Compression::detect(&map) {
+        let looks_like = Lookalike::Compressed(compression.name());
+        return Err(OpenError::NotADump { path: path.to_owned(), looks_like });
     }
     let not_a_dump = |looks_like| Err(OpenError::NotADump { path: path.to_owned(), looks_like });
     match sniff::detect(map.get(..SNIFF_LEN).unwrap_or(&map)) {
@@ -384,6 +428,11 @@ fn detect(
                 Detected::Kdump => Ok((Format::FlattenedKdumpCompressed, file)),
                 _ => not_a_dump(Lookalike::EmptyFlattened),
             }
+        }
+        Detected::Lime => Ok((Format::Lime, FileBytes::Mapped(map))),
+        // What memory begins with is anything; often, nothing but zeroes.
+        Detected::Other(Lookalike::Unknown | Lookalike::Zeroes) if raw::is_plausible(&map) => {
+            Ok((Format::Raw, FileBytes::Mapped(map)))
         }
         Detected::Other(looks_like) => not_a_dump(looks_like),
     }

@@ -24,10 +24,15 @@ use crate::dump::{Contents, Memory};
 use crate::extents::{Backing, Extent, Extents};
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
-use crate::{Incomplete, OpenError, PageCount, Segment, Source};
+use crate::{Incomplete, Lookalike, OpenError, PageCount, Segment, Source};
 
 /// More than a machine with every memory block in a header of its own has; 64 MiB of table.
 const MAX_PROGRAM_HEADERS: u64 = 1 << 20;
+
+/// More than the names of any core's sections take, in bytes.
+const MAX_SECTION_NAMES: u64 = 1 << 16;
+/// What the names of Xen's own sections begin with.
+const XEN_SECTION: &[u8] = b".xen_pages";
 
 /// A `PT_LOAD` or `PT_NOTE` header.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +70,48 @@ pub(crate) struct ElfMemory {
 }
 
 impl ElfMemory {
+    /// Memory that lies in `file` in these pieces: first address, length, offset. `expected_len` is how long the file should
+    /// be, where that is known.
+    pub(crate) fn of_pieces(file: FileBytes, pieces: &[(u64, u64, u64)], expected_len: Option<u64>) -> Self {
+        let expected_len = expected_len.filter(|&expected| expected > file.len());
+        let incomplete = expected_len.map(|expected| Incomplete {
+            truncated: true,
+            expected_len: Some(expected),
+            actual_len: file.len(),
+            marked: false,
+            missing_frames: Vec::new(),
+        });
+        let mut memory = Self {
+            file,
+            extents: Extents::default(),
+            segments: Vec::new(),
+            page_count: PageCount::default(),
+            incomplete,
+        };
+        memory.lay_out(pieces);
+        memory
+    }
+
+    /// Takes the memory in the file to be in these pieces.
+    pub(crate) fn lay_out(&mut self, pieces: &[(u64, u64, u64)]) {
+        let loads = pieces.iter().map(|&(start, len, offset)| Load {
+            physical: Some(start),
+            virtual_address: 0,
+            offset,
+            file_size: len,
+            memory_size: len,
+        });
+        let loads: Vec<Load> = loads.collect();
+        let len = self.file.len();
+        self.extents = Extents::new(loads.iter().flat_map(|load| self::pieces(load, len)).collect());
+        self.segments = loads.iter().filter_map(|load| segment(load, len)).collect();
+        self.page_count = self.extents.page_count();
+    }
+
+    pub(crate) fn file_len(&self) -> u64 {
+        self.file.len()
+    }
+
     /// Fills `buf` from `address` on.
     #[inline]
     pub(crate) fn read(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
@@ -98,6 +145,9 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
         // flattened file that was cut only the empty ones are left.
         let lost = !file.ends_properly() || file.missing_after(0) < table_end;
         let path = path.to_owned();
+        if is_xen(&file, &header) {
+            return Err(OpenError::NotADump { path, looks_like: Lookalike::XenCore });
+        }
         return Err(if lost { OpenError::HeadersLost { path } } else { OpenError::NoMemory { path } });
     }
     let expected = loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end);
@@ -243,6 +293,17 @@ fn read_notes(file: &FileBytes, segments: &[Load], warnings: &mut Warnings) -> N
         notes.add(&bytes, offset, warnings);
     }
     notes
+}
+
+/// Whether the names of sections are those of Xen's `xl dump-core`, which has pages in sections instead of segments
+/// (`docs/misc/dump-core-format.txt`).
+fn is_xen(file: &FileBytes, header: &FileHeader64<LE>) -> bool {
+    let size = size_of::<SectionHeader64<LE>>() as u64;
+    let at = u64::from(header.e_shstrndx.get(LE).0).saturating_mul(size).saturating_add(header.e_shoff.get(LE));
+    let names = file.prefix(at, size);
+    let Ok((names, _)) = pod::from_bytes::<SectionHeader64<LE>>(&names) else { return false };
+    let names = file.prefix(names.sh_offset.get(LE), names.sh_size.get(LE).min(MAX_SECTION_NAMES));
+    names.windows(XEN_SECTION.len()).any(|bytes| bytes == XEN_SECTION)
 }
 
 /// Who wrote the dump.

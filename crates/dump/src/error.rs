@@ -160,8 +160,21 @@ impl OpenError {
             },
             Self::DamagedStream { .. } => Some("the copy was probably interrupted; copy the dump again"),
             Self::NotADump { looks_like, .. } => match looks_like {
-                Lookalike::Compressed("bzip2") => Some("decompress it first: bzip2 -dc FILE > vmcore"),
-                Lookalike::Compressed("lz4") => Some("decompress it first: lz4 -dc FILE > vmcore"),
+                Lookalike::Compressed("lzop") => Some("decompress it first: lzop -dc FILE > vmcore"),
+                Lookalike::Compressed("lzip") => Some("decompress it first: lzip -dc FILE > vmcore"),
+                Lookalike::Vmware => Some(
+                    "give the .vmem file beside it, which has the memory; or make a core of both: vmss2core -M FILE.vmss FILE.vmem",
+                ),
+                Lookalike::XenCore => Some(
+                    "let the guest write its own dump (kdump), or convert it to an ELF core by address; crash reads it too",
+                ),
+                Lookalike::Sadump => Some("convert it: makedumpfile -c -x VMLINUX FILE vmcore"),
+                Lookalike::OtherDump("a saved QEMU machine state" | "a machine state saved by libvirt") => Some(
+                    "start the machine from it, paused, and dump that: virsh dump --memory-only, or dump-guest-memory",
+                ),
+                Lookalike::OtherDump("a saved VirtualBox machine state") => {
+                    Some("start the machine from it, paused, and dump that: VBoxManage debugvm NAME dumpvmcore")
+                }
                 Lookalike::Compressed(_) => Some("decompress it first"),
                 Lookalike::BootImage => Some("the arguments are VMCORE first, then VMLINUX (uncompressed)"),
                 Lookalike::Text => Some("give the dump itself: a console log or vmcore-dmesg.txt holds no memory"),

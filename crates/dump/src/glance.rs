@@ -44,6 +44,10 @@ pub fn glance(path: &Path) -> io::Result<Glance> {
     let mut head = Vec::new();
     File::open(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
     let Some(compression) = Compression::detect(&head) else { return Ok(of(&head)) };
+    // Which file of an archive is a dump is found out when it is opened.
+    if matches!(compression, Compression::Avml | Compression::Tar) {
+        return Ok(Glance::Dump);
+    }
     // What cannot be unpacked may still be a dump, and says so when it is opened.
     let unpacked = unpack_head(path, compression).unwrap_or_default();
     Ok(match of(&unpacked) {
@@ -68,7 +72,7 @@ fn of(head: &[u8]) -> Glance {
             (Some(1..), Some(identity)) => Glance::Part(identity.to_vec()),
             _ => Glance::Dump,
         },
-        Detected::Flattened => Glance::Dump,
+        Detected::Flattened | Detected::Lime => Glance::Dump,
         Detected::Other(Lookalike::Text) => Glance::Text,
         Detected::Other(_) => Glance::Other,
     }

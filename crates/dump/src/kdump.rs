@@ -46,8 +46,18 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
         let header = Header::parse(path, &file, &mut warnings)?;
         match &first {
             Some((first_path, first)) => {
-                if header.split.is_none() || first.split.is_none() || header.identity != first.identity {
-                    return Err(OpenError::NotOneDump { path: path.to_owned(), other: first_path.to_path_buf() });
+                let not_one = || OpenError::NotOneDump { path: path.to_owned(), other: first_path.to_path_buf() };
+                let same = header.split.is_some() && first.split.is_some() && header.identity == first.identity;
+                if !same || header.memory.bits != first.memory.bits {
+                    return Err(not_one());
+                }
+                if header.written != first.written {
+                    // Then the notes tell: every part has all of them, registers and the time of the crash included.
+                    let own = read_notes(&file, &header, &mut Warnings::default());
+                    if own.raw.is_empty() || own.raw != notes.raw {
+                        return Err(not_one());
+                    }
+                    warnings.push("the headers of the parts have different times, but the same notes".to_owned());
                 }
             }
             None => first = Some((path, header.clone())),

@@ -1,7 +1,7 @@
 //! Dump files of crashed Linux machines: what their memory held, and the notes their writers left.
 //!
-//! [`Dump::open`] finds out by content what a file is (an ELF core, kdump-compressed, or either of them flattened; all of it
-//! perhaps compressed once more by gzip, xz or zstd) and
+//! [`Dump::open`] finds out by content what a file is (an ELF core, kdump-compressed, or either of them flattened; a LiME,
+//! AVML or raw memory image; all of it perhaps compressed once more, or in an archive) and
 //! serves three things from it, always in the same form:
 //!
 //! * physical memory, through [`ReadPhysical`](vmcore_memory::ReadPhysical);
@@ -27,11 +27,13 @@ mod glance;
 mod kdump;
 mod kdump_writer;
 mod kept;
+mod lime;
 mod mmap;
 mod notes;
 mod page_cache;
 mod prstatus;
 mod qemu;
+mod raw;
 mod sniff;
 mod vmcoreinfo;
 mod warnings;

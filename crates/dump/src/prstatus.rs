@@ -38,7 +38,9 @@ pub struct Prstatus {
 }
 
 impl Prstatus {
-    pub(crate) fn parse(desc: &[u8], file_offset: FileOffset) -> Option<Self> {
+    /// Reads the contents of a note, which start at `file_offset`; `None` where they are too short.
+    #[must_use]
+    pub fn parse(desc: &[u8], file_offset: FileOffset) -> Option<Self> {
         let note = desc.get(..DESC_LEN)?;
         Some(Self {
             pid: le_u32(note, PID_AT)?.cast_signed(),

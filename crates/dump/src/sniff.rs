@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{flattened, kdump};
+use crate::{flattened, kdump, lime};
 
 /// What a file that is not a dump looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum Lookalike {
     Compressed(&'static str),
     /// A memory image in a format that is not read here, by name.
     OtherDump(&'static str),
+    /// The state of a virtual machine of VMware, whose memory is in another file.
+    Vmware,
+    /// What `xl dump-core` of Xen writes.
+    XenCore,
+    /// What SADUMP, the firmware of some servers, writes.
+    Sadump,
     /// A flattened file without a dump in it.
     EmptyFlattened,
     /// A kernel image for a boot loader.
@@ -29,6 +35,9 @@ impl fmt::Display for Lookalike {
         match self {
             Self::Compressed(name) => write!(f, "it is compressed with {name}"),
             Self::OtherDump(name) => write!(f, "it is {name}"),
+            Self::Vmware => f.write_str("it is the suspend state or snapshot of a VMware machine (.vmss, .vmsn)"),
+            Self::XenCore => f.write_str("it is a core of a Xen guest (`xl dump-core`)"),
+            Self::Sadump => f.write_str("it is a SADUMP dump, which a server's firmware wrote"),
             Self::EmptyFlattened => f.write_str("it is a flattened file whose records do not start a dump"),
             Self::BootImage => f.write_str("it is a bootable kernel image"),
             Self::Text => f.write_str("it is a text file"),
@@ -44,6 +53,7 @@ pub(crate) enum Detected {
     Elf,
     Kdump,
     Flattened,
+    Lime,
     Other(Lookalike),
 }
 
@@ -52,21 +62,31 @@ pub(crate) const SNIFF_LEN: usize = 1024;
 
 /// Signatures at offset 0 of what people hand to a dump reader by mistake.
 const SIGNATURES: &[(&[u8], Lookalike)] = &[
-    (b"\x1f\x8b", Lookalike::Compressed("gzip")),
-    (b"\xfd7zXZ\0", Lookalike::Compressed("xz")),
-    (b"\x28\xb5\x2f\xfd", Lookalike::Compressed("zstd")),
-    (b"BZh", Lookalike::Compressed("bzip2")),
-    (b"\x04\x22\x4d\x18", Lookalike::Compressed("lz4")),
     (b"\x89LZO\0\r\n\x1a\n", Lookalike::Compressed("lzop")),
+    (b"LZIP", Lookalike::Compressed("lzip")),
     (b"PK\x03\x04", Lookalike::Compressed("zip")),
+    (b"7z\xbc\xaf\x27\x1c", Lookalike::Compressed("7z")),
+    (b"Rar!", Lookalike::Compressed("rar")),
     (b"DISKDUMP", Lookalike::OtherDump("a diskdump of before 2008")),
-    (b"EMiL", Lookalike::OtherDump("a LiME memory image")),
+    (b"\xed\x23\x8f\x61\x73\x01\x19\xa8", Lookalike::OtherDump("an LKCD dump")),
+    (b"sadump\0\0", Lookalike::Sadump),
     (b"PAGEDU", Lookalike::OtherDump("a Windows crash dump")),
+    (b"HPAK", Lookalike::OtherDump("an HPAK memory image")),
+    (b"EVF\x09", Lookalike::OtherDump("an EnCase image")),
     (b"QEVM", Lookalike::OtherDump("a saved QEMU machine state")),
     (b"QFI\xfb", Lookalike::OtherDump("a QEMU disk image")),
     (b"LibvirtQemudSave", Lookalike::OtherDump("a machine state saved by libvirt")),
-    (b"\xd2\xbe\xd2\xbe", Lookalike::OtherDump("a VMware suspend state")),
-    (b"\xd1\xbe\xd1\xbe", Lookalike::OtherDump("a VMware snapshot")),
+    (b"LibvirtQemudPart", Lookalike::OtherDump("a machine state that libvirt did not save to its end")),
+    (b"VMA\0", Lookalike::OtherDump("a Proxmox backup")),
+    (b"\x7fVirtualBox SavedState", Lookalike::OtherDump("a saved VirtualBox machine state")),
+    (b"LinuxGuestRecord", Lookalike::OtherDump("a saved Xen guest")),
+    (b"Xen saved domain", Lookalike::OtherDump("a saved Xen guest")),
+    (b"\xd0\xbe\xd0\xbe", Lookalike::Vmware),
+    (b"\xd1\xbe\xd1\xbe", Lookalike::Vmware),
+    (b"\xd2\xbe\xd2\xbe", Lookalike::Vmware),
+    (b"\xd3\xbe\xd3\xbe", Lookalike::Vmware),
+    (b"\xd1\xba\xd1\xba", Lookalike::Vmware),
+    (b"\xd2\xba\xd2\xba", Lookalike::Vmware),
 ];
 
 /// Names the format of a file that starts with `head`.
@@ -79,6 +99,9 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
     }
     if head.starts_with(flattened::SIGNATURE) {
         return Detected::Flattened;
+    }
+    if head.starts_with(lime::SIGNATURE) {
+        return Detected::Lime;
     }
     if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Detected::Other(*what);
@@ -123,7 +146,12 @@ mod tests {
         assert_eq!(detect(b"\x7fELF\x02\x01\x01"), Detected::Elf);
         assert_eq!(detect(b"KDUMP   \x06\0\0\0"), Detected::Kdump);
         assert_eq!(detect(b"makedumpfile\0\0\0\0"), Detected::Flattened);
-        assert_eq!(detect(b"\x1f\x8b\x08\0"), Detected::Other(Lookalike::Compressed("gzip")));
+        assert_eq!(detect(b"EMiL\x01\0\0\0"), Detected::Lime);
+        assert_eq!(detect(b"PK\x03\x04"), Detected::Other(Lookalike::Compressed("zip")));
+        for magic in [0xbed0_bed0u32, 0xbed1_bed1, 0xbed2_bed2, 0xbed3_bed3, 0xbad1_bad1, 0xbad2_bad2] {
+            assert_eq!(detect(&magic.to_le_bytes()), Detected::Other(Lookalike::Vmware), "{magic:#x}");
+        }
+        assert_eq!(detect(b"sadump\0\0"), Detected::Other(Lookalike::Sadump));
         assert_eq!(detect("[ 1.0] naïve".as_bytes()), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&"naïve".as_bytes()[..3]), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&[0; 64]), Detected::Other(Lookalike::Zeroes));

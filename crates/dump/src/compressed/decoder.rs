@@ -2,34 +2,104 @@
 
 use std::io::{self, BufRead, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
-use lzma_rust2::XzReader;
+use lz4_flex::frame::FrameDecoder as Lz4Frame;
+use lzma_rust2::{LzmaReader, XzReader};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::Compression;
+use super::avml::AvmlRanges;
 
 /// KiB that unpacking xz may use: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 512 << 10;
-/// Bytes that a zstd stream may refer back over: `zstd --ultra -22` uses 128 MiB, and a header can ask for 3 TiB.
-const ZSTD_WINDOW: u64 = 512 << 20;
+/// Bytes that a zstd stream may refer back over: `zstd --ultra -22` uses 128 MiB, `zstd --long=31` 2 GiB, and a header can
+/// ask for 3 TiB. Memory is taken as the stream fills it.
+const ZSTD_WINDOW: u64 = 2 << 30;
+/// The signatures of frames to be skipped: the last four bits are anything.
+const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
+
+/// What the decoders read from.
+pub(super) type Input = Box<dyn BufRead>;
 
 /// The unpacked bytes of `input`, all streams of it one after the other.
 pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> Box<dyn Read> {
+    let input: Input = Box::new(input);
     match compression {
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY)),
+        Compression::Lzma => match LzmaReader::new_mem_limit(input, XZ_MEMORY, None) {
+            Ok(reader) => Box::new(reader),
+            Err(error) => Box::new(Failed(Some(error))),
+        },
         Compression::Zstd => Box::new(ZstdFrames { input, frame: None }),
+        Compression::Lz4 => Box::new(Lz4Frames { frame: None, rest: Some(input) }),
+        Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
+        Compression::Avml => Box::new(AvmlRanges::new(input)),
+        Compression::Tar => Box::new(input),
     }
 }
 
+/// A stream whose header already is wrong.
+struct Failed(Option<io::Error>);
+
+impl Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// Frames in a row, as `cat` makes them; some are to be skipped.
+struct Lz4Frames {
+    frame: Option<Lz4Frame<Input>>,
+    rest: Option<Input>,
+}
+
+impl Read for Lz4Frames {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let count = frame.read(buf)?;
+                if count > 0 {
+                    return Ok(count);
+                }
+                self.rest = self.frame.take().map(Lz4Frame::into_inner);
+            }
+            let Some(mut input) = self.rest.take() else { return Ok(0) };
+            skip_frames(&mut input)?;
+            if input.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            self.frame = Some(Lz4Frame::new(input));
+        }
+    }
+}
+
+/// Passes over frames that are to be skipped: u32 signature, u32 length, as many bytes.
+fn skip_frames(input: &mut Input) -> io::Result<()> {
+    while let [first, second, third, fourth, ..] = *input.fill_buf()?
+        && first & 0xf0 == 0x50
+        && [second, third, fourth] == SKIPPABLE
+    {
+        let mut head = [0; 8];
+        input.read_exact(&mut head)?;
+        let [.., a, b, c, d] = head;
+        io::copy(&mut input.by_ref().take(u32::from_le_bytes([a, b, c, d]).into()), &mut io::sink())?;
+    }
+    Ok(())
+}
+
 /// A zstd file is frames in a row, as `pzstd` and `cat` make them; some are to be skipped.
-struct ZstdFrames<R> {
-    input: R,
+struct ZstdFrames {
+    input: Input,
     frame: Option<FrameDecoder>,
 }
 
-impl<R: BufRead> ZstdFrames<R> {
+impl ZstdFrames {
     /// Begins the next frame; `None` after one to be skipped.
     fn next_frame(&mut self) -> io::Result<Option<FrameDecoder>> {
         let mut frame = FrameDecoder::new();
@@ -45,7 +115,7 @@ impl<R: BufRead> ZstdFrames<R> {
     }
 }
 
-impl<R: BufRead> Read for ZstdFrames<R> {
+impl Read for ZstdFrames {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);

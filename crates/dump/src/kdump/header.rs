@@ -14,6 +14,9 @@ use crate::warnings::Warnings;
 pub(crate) const SIGNATURE: &[u8; 8] = b"KDUMP   ";
 
 const MACHINE: Range<usize> = 272..337;
+/// How far the names are shifted by an old makedumpfile.
+const SHIFT: usize = 4;
+const NAMES: Range<usize> = 8..402;
 const BLOCK_SIZE_AT: usize = 428;
 const MAIN_HEADER_LEN: u64 = 464;
 const SUB_HEADER_LEN: u64 = 104;
@@ -28,8 +31,10 @@ const STATUS_INCOMPLETE: u32 = 0x8;
 /// What the headers say, with every offset from the start of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
-    /// What is the same in all parts of a split dump: the machine's names and the time.
+    /// What is the same in all parts of a split dump: the version and the machine's names.
     pub(super) identity: Vec<u8>,
+    /// `timestamp`: the same in all parts, unless their writers took it one by one.
+    pub(super) written: Vec<u8>,
     /// Whether the writer filled in the system's name, which makedumpfile does and QEMU does not.
     pub(super) has_system_name: bool,
     /// Whether the writer ran out of space.
@@ -69,8 +74,18 @@ impl Header {
         };
 
         let version = main32(8)?;
-        if let Some(machine) = other_machine(main.get(MACHINE).ok_or_else(truncated)?, version) {
-            return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
+        // Version numbers are small: in the wrong byte order they are not.
+        if version > 0xffff && version.swap_bytes() < 0xff {
+            return Err(OpenError::WrongMachine { path: path.to_owned(), machine: "a big-endian machine".to_owned() });
+        }
+        match machine(&main).ok_or_else(truncated)? {
+            Machine::Ours => {}
+            Machine::Other(machine) => {
+                return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
+            }
+            Machine::Unknown => {
+                warnings.push("the header names no machine that is known: the dump is read as one of x86-64".to_owned())
+            }
         }
         if version > MAX_VERSION {
             warnings.push(format!("header version {version} is newer than {MAX_VERSION}: it is read as {MAX_VERSION}"));
@@ -113,7 +128,8 @@ impl Header {
         let bits = frames.min(one_len * 8);
         let memory = Bitmap { offset: bitmap_at, bits };
         Ok(Self {
-            identity: identity(&main).ok_or_else(truncated)?.to_vec(),
+            identity: main.get(NAMES).ok_or_else(truncated)?.to_vec(),
+            written: main.get(NAMES.end..424).ok_or_else(truncated)?.to_vec(),
             has_system_name: main.get(12).is_some_and(|&first| first != 0),
             incomplete: status & STATUS_INCOMPLETE != 0,
             dump_level: if version >= 1 { Some(le_u32(&sub, 8).ok_or_else(truncated)?) } else { None },
@@ -135,26 +151,54 @@ impl Header {
     }
 }
 
-/// What is the same in all parts of a split dump, of the first bytes of one.
+/// What is mostly the same in all parts of a split dump, and in no other's, of the first bytes of one: names and time.
 pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
-    head.get(8..424)
+    head.get(NAMES.start..424)
 }
 
-/// The machine that `utsname.machine` names, if it is not x86-64. An empty name says nothing.
-fn other_machine(machine: &[u8], version: u32) -> Option<&'static str> {
-    // Version numbers are small: in the wrong byte order they are not.
-    if version > 0xffff && version.swap_bytes() < 0xff {
-        return Some("a big-endian machine");
-    }
-    let name = machine.split(|&byte| byte == 0).next().unwrap_or_default();
-    match name {
-        b"" | b"x86_64" => None,
-        b"i386" | b"i486" | b"i586" | b"i686" => Some("a 32-bit x86 machine"),
-        b"aarch64" => Some("an arm64 machine"),
-        b"ppc64" | b"ppc64le" => Some("a PowerPC machine"),
-        b"s390x" => Some("an s390 machine"),
-        b"riscv64" => Some("a RISC-V machine"),
-        b"loongarch64" => Some("a LoongArch machine"),
-        _ => Some("another machine"),
-    }
+/// What the header says of the machine.
+enum Machine {
+    /// It is x86-64, or the name is empty, which says nothing.
+    Ours,
+    Other(&'static str),
+    Unknown,
+}
+
+/// The machine that `utsname.machine` names; `None` where the header is not all there.
+///
+/// makedumpfile before 1.6.9 copied the names of kernels since 5.11 from 4 bytes too far on (kernel commit 9a56493f6942
+/// moved them in their structure): all of them lack their first 4 characters.
+fn machine(main: &[u8]) -> Option<Machine> {
+    let name_at = |at: Range<usize>| main.get(at)?.split(|&byte| byte == 0).next();
+    let name = name_at(MACHINE)?;
+    let shifted = name_at(MACHINE.start - SHIFT..MACHINE.end - SHIFT)?;
+    let candidates = [name, shifted];
+    let known = candidates.into_iter().find_map(|name| known_machine(name));
+    Some(match known {
+        Some("") => Machine::Ours,
+        Some(other) => Machine::Other(other),
+        None if name.is_empty() => Machine::Ours,
+        // The end of the name that the rest of the header was cut from.
+        None if name == b"64" => Machine::Ours,
+        None => Machine::Unknown,
+    })
+}
+
+/// Words for a machine by its name; none for our own.
+fn known_machine(name: &[u8]) -> Option<&'static str> {
+    Some(match name {
+        b"x86_64" => "",
+        b"i386" | b"i486" | b"i586" | b"i686" => "a 32-bit x86 machine",
+        b"aarch64" | b"aarch64_be" => "an arm64 machine",
+        b"armv6l" | b"armv7l" | b"armv8l" => "a 32-bit ARM machine",
+        b"ia64" => "an Itanium machine",
+        b"ppc" | b"ppc64" | b"ppc64le" => "a PowerPC machine",
+        b"s390" | b"s390x" => "an s390 machine",
+        b"mips" | b"mips64" => "a MIPS machine",
+        b"sparc64" => "a SPARC machine",
+        b"alpha" => "an Alpha machine",
+        b"riscv64" => "a RISC-V machine",
+        b"loongarch64" => "a LoongArch machine",
+        _ => return None,
+    })
 }

@@ -190,6 +190,19 @@ fn headers_that_cannot_be_true() {
     assert!(matches!(with(4096 + 96, &[0; 8]), Err(OpenError::NoMemory { .. })));
     assert!(matches!(with(272, b"aarch64\0"), Err(OpenError::WrongMachine { .. })));
     assert!(matches!(with(8, &[0, 0, 0, 6]), Err(OpenError::WrongMachine { .. })));
+    // Names as an old makedumpfile shifted them, none at all, and one that nobody knows.
+    let mut shifted = whole.clone();
+    shifted.copy_within(16..402, 12);
+    shifted[398..402].fill(0);
+    assert_eq!(&shifted[272..275], b"64\0");
+    assert_eq!(open(&shifted).unwrap().warnings(), &[] as &[String]);
+    assert_eq!(with(12, &[0; 390]).unwrap().warnings(), &[] as &[String]);
+    let mut shifted = whole.clone();
+    shifted[272..282].copy_from_slice(b"aarch64\0\0\0");
+    shifted.copy_within(16..402, 12);
+    assert!(matches!(open(&shifted), Err(OpenError::WrongMachine { .. })));
+    let unknown = with(272, b"zarch9\0").unwrap();
+    assert!(unknown.warnings()[0].contains("no machine that is known"), "{:?}", unknown.warnings());
     // Bitmaps that are said to be elsewhere: nothing is found, and nothing breaks.
     let far = with(432, &[0xff; 4]).unwrap();
     assert!(matches!(read(&far, 16 * 4096, 8), Err(ReadError::Truncated { .. })));
@@ -223,6 +236,18 @@ fn parts_of_a_split_dump_in_any_order() {
     assert_eq!(read(&some, 30 * 4096, 1), not_in_dump(30 * 4096));
     assert_bytes(read(&some, 50 * 4096, 4096), half(50));
     assert_eq!(Dump::open(&second).unwrap().incomplete().unwrap().missing_frames.len(), 2);
+
+    // Written one after the other, with the same notes; and with others.
+    let mut later = KdumpBuilder { split: Some(30..50), ..sample() }.build();
+    later[408] += 1;
+    std::fs::write(&second, &later).unwrap();
+    let all = Dump::open_parts(&first, &[second.clone(), third.clone()]).unwrap();
+    assert_eq!((all.incomplete(), all.page_count().present), (None, 42));
+    assert!(all.warnings()[0].contains("different times"), "{:?}", all.warnings());
+    let mut notes = KdumpBuilder { split: Some(30..50), notes: Vec::new(), ..sample() }.build();
+    notes[408] += 1;
+    std::fs::write(&second, &notes).unwrap();
+    assert!(matches!(Dump::open_parts(&first, &[second]), Err(OpenError::NotOneDump { .. })));
 
     let other = directory.path().join("other");
     std::fs::write(&other, KdumpBuilder { system: "Other", split: Some(30..50), ..sample() }.build()).unwrap();

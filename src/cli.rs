@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use vmcore_kernel::KernelChoice;
+use vmcore_memory::PhysAddr;
 
 pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
 
@@ -206,6 +208,24 @@ pub(crate) struct DumpOptions {
     /// In place of the dump's own note. Of a dump without one, all memory is searched for it if this is left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) vmcoreinfo: Option<PathBuf>,
+    /// Of several kernels in memory, take the one whose image holds this physical address
+    ///
+    /// Where the crash kernel hung and the machine was dumped from outside, both are there: the one that crashed is
+    /// taken unless this or --which says otherwise. A note says where they are.
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, conflicts_with = "which")]
+    pub(crate) kernel_at: Option<u64>,
+    /// Of several kernels in memory, take the one with this number, counted from 1 by their addresses
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) which: Option<u16>,
+}
+
+impl DumpOptions {
+    /// Which kernel the user wants.
+    pub(crate) fn kernel(&self) -> KernelChoice {
+        let at = self.kernel_at.map(|address| KernelChoice::At(PhysAddr::new(address)));
+        let number = || self.which.map(|number| KernelChoice::Number(number.into()));
+        at.or_else(number).unwrap_or_default()
+    }
 }
 
 /// Where to look for a vmlinux that is not named.

@@ -29,6 +29,11 @@ impl Failure {
         Self { status: Status::Inconclusive, ..Self::new(message) }
     }
 
+    /// Whether the dump does not have what was needed.
+    pub(crate) fn is_inconclusive(&self) -> bool {
+        matches!(self.status, Status::Inconclusive)
+    }
+
     /// Adds what the user could do.
     pub(crate) fn hint(self, hint: impl Display) -> Self {
         Self { hint: Some(hint.to_string()), ..self }

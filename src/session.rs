@@ -9,7 +9,9 @@ use std::time::Instant;
 use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
 use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
-use vmcore_kernel::{FoundBy, Gap, Kernel, Snapshot, sections_from_dump, vmlinux_from_dump};
+use vmcore_kernel::{
+    FoundBy, Gap, Kernel, KernelChoice, KernelInMemory, Role, Snapshot, sections_from_dump, vmlinux_from_dump,
+};
 use vmcore_report::Sanitized;
 
 use crate::cli::{Global, Input, Search};
@@ -22,6 +24,9 @@ use crate::{debuginfod, progress, vmcoreinfo, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
+
+/// Where a vmlinux says how to unwind stacks.
+const UNWIND_TABLES: [&str; 3] = [".orc_unwind", ".debug_frame", ".eh_frame"];
 
 /// How the run behaves, apart from what it does.
 pub(crate) struct Context {
@@ -163,6 +168,7 @@ impl Files {
 /// Opens the dump and says what is wrong with it; with the input as it was meant.
 fn open_and_warn(input: &Input, context: &Context) -> Result<(&'static Dump, Input), Failure> {
     context.start_threads()?;
+    vmlinux_search::check_directories(&input.search)?;
     let (dump, input) = open_either_way(input, context)?;
     let dump: &'static Dump = leak(dump);
     for warning in dump.warnings() {
@@ -181,7 +187,7 @@ fn find_vmlinux(dump: &Dump, input: &Input, context: &Context) -> Result<(Vmlinu
     let (build, own) = match dump.vmcoreinfo() {
         Some(info) => (Build::by_vmcoreinfo(info), None),
         None => {
-            let own = own_tables(dump, context).map_err(|why| {
+            let own = own_tables(dump, input, context).map_err(|why| {
                 Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
                     .hint("name the vmlinux after the dump")
                     .because(why)
@@ -189,17 +195,33 @@ fn find_vmlinux(dump: &Dump, input: &Input, context: &Context) -> Result<(Vmlinu
             (Build::by_own_tables(&own), Some(own))
         }
     };
-    let not_found = match vmlinux_search::find(&build, &input.search, context) {
-        Ok(path) => return Ok((open_vmlinux(&path, dump, &input.search, context)?, path)),
+    let accept = |path: &Path| {
+        let vmlinux = open_vmlinux(path, dump, &input.search, context)?;
+        suffices(dump, &vmlinux, input.more.kernel()).map(|()| vmlinux)
+    };
+    let not_found = match vmlinux_search::find(&build, &input.search, context, accept) {
+        Ok(found) => return Ok(found),
         Err(not_found) => not_found,
     };
     let message = format!(
         "{}; using the symbols, types and unwind tables in the dump itself: no source lines",
         not_found.message()
     );
-    let own = own.map_or_else(|| own_tables(dump, context), Ok).map_err(|why| not_found.because(why))?;
+    let own = own.map_or_else(|| own_tables(dump, input, context), Ok).map_err(|why| not_found.because(why))?;
     context.note(message);
     Ok((own, input.vmcore.clone()))
+}
+
+/// Whether a vmlinux that nobody named has what an analysis needs, and is of the dump's kernel. What is wrong with the dump
+/// itself does not speak against it.
+fn suffices(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Result<(), Failure> {
+    match Kernel::open_through(dump, vmlinux, dump, choice) {
+        Ok(_) if UNWIND_TABLES.iter().all(|name| vmlinux.section(name).is_none()) => {
+            Err(Failure::new("it has no tables to unwind stacks with"))
+        }
+        Err(error) if error.is_of_vmlinux() => Err(error.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
@@ -282,7 +304,7 @@ fn open_dump(input: &Input, context: &Context) -> Result<Dump, DumpFailure> {
     };
     let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking).map_err(DumpFailure::Open)?;
     tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    vmcoreinfo::complete(&mut dump, input.more.vmcoreinfo.as_deref(), context).map_err(DumpFailure::Complete)?;
+    vmcoreinfo::complete(&mut dump, input, context).map_err(DumpFailure::Complete)?;
     Ok(dump)
 }
 
@@ -307,7 +329,7 @@ impl Session {
         let whole = Files::of(dump, &input, context).and_then(|files| Self::of(files, &input, context));
         match whole {
             Ok(session) => Ok(Opened::Whole(leak(session))),
-            Err(failure) if input.vmlinux.is_none() => {
+            Err(failure) if input.vmlinux.is_none() && !failure.is_inconclusive() => {
                 Minimal::open(dump, &input, failure, context).map(Opened::Minimal)
             }
             Err(failure) => Err(failure),
@@ -316,13 +338,15 @@ impl Session {
 
     fn of(files: Files, input: &Input, context: &Context) -> Result<Self, Failure> {
         let Files { dump, vmlinux, vmcore_path, vmlinux_path } = files;
-        let mut kernel = context.step("opening the kernel", || Kernel::open(dump, vmlinux))?;
+        let mut kernel =
+            context.step("opening the kernel", || Kernel::open_through(dump, vmlinux, dump, input.more.kernel()))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
         match kernel.found_by() {
             FoundBy::Vmcoreinfo => {}
             FoundBy::Registers => context.note("the kernel was found by the CPUs' page tables and descriptors"),
             FoundBy::Banner => context.note("the kernel was found by its banner in memory"),
         }
+        tell_kernels(&kernel, input.more.kernel(), context)?;
         if let bit @ 1.. = kernel.physical_mask().encryption_bit() {
             context.note(format_args!("page-table entries have bit {} set for encrypted memory", bit.trailing_zeros()));
         }
@@ -353,10 +377,30 @@ impl Session {
     }
 }
 
+/// Says which kernel is analyzed where there are others. A crash kernel is not judged in place of the one that crashed,
+/// unless the user asks for it.
+fn tell_kernels(kernel: &Kernel<'_>, choice: KernelChoice, context: &Context) -> Result<(), Failure> {
+    let kernels = kernel.kernels_in_memory();
+    if let [_, _, ..] = kernels {
+        let line = |it: &KernelInMemory| {
+            let chosen = if it.chosen { " (analyzed)" } else { "" };
+            format!("{} at physical {}: {}{chosen}", it.number, it.image, it.role)
+        };
+        let all: Vec<_> = kernels.iter().map(line).collect();
+        context.note(format_args!("{} kernels are in memory: {}; --which N takes another", all.len(), all.join("; ")));
+    }
+    if kernel.role() == Role::Capture && choice == KernelChoice::Best {
+        let hint = "give the vmlinux of the kernel that crashed, if it is of another build; --which 1 takes this one";
+        let message = "the kernel in memory is a crash kernel, and the one that crashed was not found";
+        return Err(Failure::inconclusive(message).hint(hint));
+    }
+    Ok(())
+}
+
 /// The vmlinux that the dump itself makes, for want of a file; or why it makes none.
-fn own_tables(dump: &Dump, context: &Context) -> Result<Vmlinux, String> {
+fn own_tables(dump: &Dump, input: &Input, context: &Context) -> Result<Vmlinux, String> {
     context
-        .step("reading the kernel's own tables", || vmlinux_from_dump(dump))
+        .step("reading the kernel's own tables", || vmlinux_from_dump(dump, input.more.kernel()))
         .map_err(|why| format!("the dump's own tables cannot stand in for it: {why}"))
 }
 

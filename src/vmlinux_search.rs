@@ -2,8 +2,12 @@
 //!
 //! By build-id, as gdb looks (`.build-id/xx/yyyy.debug`), then by release, as Debian and Ubuntu (`boot/vmlinux-RELEASE`,
 //! under `/usr/lib/debug`), Red Hat and Anolis (`lib/modules/RELEASE/vmlinux`, with or without `usr`) and SUSE (there, or
-//! in `boot`, with `.debug`) install it; last where `make` left it, `/lib/modules/RELEASE/build/vmlinux`.
-//! Failing that, servers are asked, if the user named some.
+//! in `boot`, with `.debug`, perhaps compressed) install it. A directory that the user names may be laid out like
+//! `/usr/lib/debug`, be the root of an unpacked package (with `usr/lib/debug` in it), or have a `vmlinux` right in it. Last
+//! comes where `make` left it, `/lib/modules/RELEASE/build/vmlinux`. Failing that, servers are asked, if the user named
+//! some.
+//!
+//! What is found is opened and tried: headers packages put files of the right release there that have nothing but BTF.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +20,17 @@ use crate::debuginfod;
 use crate::failure::Failure;
 use crate::session::Context;
 
+/// How debug files are compressed as a whole.
+const PACKED: [&str; 3] = ["xz", "zst", "gz"];
+/// Where the root of an unpacked debug package has its files.
+const IN_PACKAGE: &str = "usr/lib/debug";
 /// Where distributions install debug information.
 pub(crate) const SYSTEM: &str = "/usr/lib/debug";
 
 /// The directories of debug files, in the order in which they are searched.
 pub(crate) fn directories(search: &Search) -> Vec<PathBuf> {
-    search.debug_dir.iter().cloned().chain([SYSTEM.into()]).collect()
+    let named = search.debug_dir.iter().flat_map(|directory| [directory.clone(), directory.join(IN_PACKAGE)]);
+    named.chain([SYSTEM.into()]).collect()
 }
 
 /// The build that a vmlinux must be of, as far as the dump tells. From the dump: untrusted.
@@ -44,21 +53,40 @@ impl Build {
     }
 }
 
-/// The first file there is that is not of another build: in directories, then in the cache of downloads, then on servers.
-pub(crate) fn find(build: &Build, search: &Search, context: &Context) -> Result<PathBuf, Failure> {
-    let candidates = candidates(build, &directories(search));
+/// The first file there is that `accept` opens: in directories, then in the cache of downloads, then on servers. Of a file
+/// that falls short a note says so.
+pub(crate) fn find<T>(
+    build: &Build,
+    search: &Search,
+    context: &Context,
+    accept: impl Fn(&Path) -> Result<T, Failure>,
+) -> Result<(T, PathBuf), Failure> {
+    let candidates = candidates(build, search);
     let mut rejected = Vec::new();
+    let attempt = |path: PathBuf| match accept(&path) {
+        Ok(vmlinux) => {
+            tracing::info!("found vmlinux {}", path.display());
+            Some((vmlinux, path))
+        }
+        Err(failure) => {
+            context.note(format_args!("{} is not used: {}", path.display(), failure.message()));
+            None
+        }
+    };
     for path in candidates.iter().filter(|path| path.is_file()) {
         match belongs(path, build) {
-            Ok(()) => {
-                tracing::info!("found vmlinux {}", path.display());
-                return Ok(path.clone());
-            }
+            Ok(()) => match attempt(path.clone()) {
+                Some(found) => return Ok(found),
+                None => rejected.push(format!("{} falls short", path.display())),
+            },
             Err(why) => rejected.push(why),
         }
     }
     match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, context)) {
-        Some(Ok(Some(path))) => return Ok(path),
+        Some(Ok(Some(path))) => match attempt(path.clone()) {
+            Some(found) => return Ok(found),
+            None => rejected.push(format!("{} falls short", path.display())),
+        },
         Some(Err(error)) => rejected.push(format!("debuginfod: {error}")),
         Some(Ok(None)) | None => {}
     }
@@ -72,8 +100,27 @@ pub(crate) fn find(build: &Build, search: &Search, context: &Context) -> Result<
     Err(rejected.into_iter().fold(failure, Failure::because))
 }
 
+/// That each directory that the user named is one: a name with a slip in it would silently find nothing.
+pub(crate) fn check_directories(search: &Search) -> Result<(), Failure> {
+    for directory in &search.debug_dir {
+        let metadata = std::fs::metadata(directory).map_err(|error| {
+            Failure::new(format_args!("cannot open --debug-dir {}: {error}", directory.display()))
+                .hint("check the path")
+        })?;
+        if !metadata.is_dir() {
+            return Err(Failure::new(format_args!("--debug-dir {} is not a directory", directory.display()))
+                .hint("name a vmlinux itself after the dump"));
+        }
+    }
+    Ok(())
+}
+
 /// Whether the file can be of the dump's kernel, by what can be told without opening the two together.
 fn belongs(path: &Path, build: &Build) -> Result<(), String> {
+    // To unpack it takes longer than to find out later.
+    if path.extension().is_some_and(|extension| PACKED.iter().any(|packed| extension == *packed)) {
+        return Ok(());
+    }
     let found = Vmlinux::build_id_of(path).map_err(|error| error.to_string())?;
     match (found, &build.id) {
         (Some(found), Some(wanted)) if found != *wanted => {
@@ -83,51 +130,78 @@ fn belongs(path: &Path, build: &Build) -> Result<(), String> {
     }
 }
 
-fn candidates(build: &Build, directories: &[PathBuf]) -> Vec<PathBuf> {
-    let by_build_id = build.id.as_deref().and_then(build_id_path);
+fn candidates(build: &Build, search: &Search) -> Vec<PathBuf> {
+    let by_build_id: Option<PathBuf> = build.id.as_deref().and_then(build_id_path);
     // The release is from the dump: it must stay one path component.
     let release = build.release.as_deref().filter(|release| !release.contains('/') && !release.starts_with('.'));
-    let by_release = release.into_iter().flat_map(|release| {
-        [
-            format!("boot/vmlinux-{release}"),
-            format!("boot/vmlinux-{release}.debug"),
-            format!("lib/modules/{release}/vmlinux"),
-            format!("usr/lib/modules/{release}/vmlinux"),
-            format!("usr/lib/modules/{release}/vmlinux.debug"),
-            format!("vmlinux-{release}"),
-        ]
-    });
-    let relative: Vec<PathBuf> = by_build_id.into_iter().chain(by_release.map(PathBuf::from)).collect();
-    let in_directories = relative.iter().flat_map(|path| directories.iter().map(move |directory| directory.join(path)));
+    let relative: Vec<PathBuf> = by_build_id.into_iter().chain(release.into_iter().flat_map(by_release)).collect();
+    let roots = search.debug_dir.iter().flat_map(|directory| [directory.clone(), directory.join(IN_PACKAGE)]);
+    let roots: Vec<PathBuf> = roots.chain([SYSTEM.into()]).collect();
+    let in_directories = relative.iter().flat_map(|path| roots.iter().map(move |root| root.join(path)));
+    let right_there =
+        search.debug_dir.iter().flat_map(|directory| ["vmlinux", "vmlinux.debug"].map(|it| directory.join(it)));
     // Of the crashed kernel's release, whichever kernel this machine runs.
     let built_here = release.map(|release| PathBuf::from(format!("/lib/modules/{release}/build/vmlinux")));
-    in_directories.chain(built_here).collect()
+    in_directories.chain(right_there).chain(built_here).collect()
+}
+
+/// Where files of a release are under a directory.
+fn by_release(release: &str) -> Vec<PathBuf> {
+    let plain = [
+        format!("boot/vmlinux-{release}"),
+        format!("boot/vmlinux-{release}.debug"),
+        format!("lib/modules/{release}/vmlinux"),
+        format!("lib/modules/{release}/vmlinux.debug"),
+        format!("usr/lib/modules/{release}/vmlinux"),
+        format!("usr/lib/modules/{release}/vmlinux.debug"),
+        format!("lib/modules/{release}/build/vmlinux"),
+        format!("usr/lib/modules/{release}/build/vmlinux"),
+        format!("vmlinux-{release}"),
+        format!("vmlinux-{release}.debug"),
+    ];
+    let packed = plain.iter().flat_map(|path| PACKED.map(|extension| format!("{path}.{extension}")));
+    plain.iter().cloned().chain(packed).map(PathBuf::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn search(directory: &str) -> Search {
+        Search { debug_dir: vec![directory.into()], no_debuginfod: true }
+    }
+
     #[test]
     fn build_id_comes_first_and_own_directories_before_the_system() {
         let build = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=6.1.0\nBUILD-ID=abcdef01\n"));
-        let paths: Vec<_> =
-            candidates(&build, &["/d".into(), SYSTEM.into()]).iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> = candidates(&build, &search("/d")).iter().map(|path| path.display().to_string()).collect();
         assert_eq!(
-            paths[..4],
+            paths[..6],
             [
                 "/d/.build-id/ab/cdef01.debug",
+                "/d/usr/lib/debug/.build-id/ab/cdef01.debug",
                 "/usr/lib/debug/.build-id/ab/cdef01.debug",
                 "/d/boot/vmlinux-6.1.0",
+                "/d/usr/lib/debug/boot/vmlinux-6.1.0",
                 "/usr/lib/debug/boot/vmlinux-6.1.0",
             ]
         );
+        for also in [
+            "/d/usr/lib/debug/lib/modules/6.1.0/vmlinux",
+            "/d/usr/lib/debug/usr/lib/modules/6.1.0/vmlinux",
+            "/d/usr/lib/debug/usr/lib/modules/6.1.0/vmlinux.debug.zst",
+            "/d/lib/modules/6.1.0/build/vmlinux",
+            "/d/lib/modules/6.1.0/vmlinux.debug.xz",
+            "/d/vmlinux",
+        ] {
+            assert!(paths.iter().any(|path| path == also), "{also}");
+        }
         assert_eq!(paths.last().map(String::as_str), Some("/lib/modules/6.1.0/build/vmlinux"));
     }
 
     #[test]
     fn a_release_cannot_leave_the_directory() {
         let build = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=../../etc/passwd\n"));
-        assert!(candidates(&build, &[]).is_empty());
+        assert!(candidates(&build, &Search { debug_dir: Vec::new(), no_debuginfod: true }).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_diagnose::{Options, collect, judge};
 use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
-use vmcore_kernel::{Detail, Kernel, Snapshot};
+use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot};
 use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadRecorder};
 use vmcore_report::distill::{Distill, Kept};
 
@@ -58,11 +58,12 @@ struct Contents<'d> {
 impl<'d> Contents<'d> {
     fn read(dump: &'d Dump, vmlinux: &Vmlinux, arguments: &cli::Distill) -> Result<Self, Failure> {
         let recorder = ReadRecorder::new(dump);
+        let choice = arguments.input.more.kernel();
         let mut blots = BTreeMap::new();
-        visit(dump, vmlinux, &recorder, &arguments.redact, &mut blots)?;
+        visit(dump, vmlinux, (&recorder, choice), &arguments.redact, &mut blots)?;
         let mut memory = recorder.into_memory();
         if arguments.redact.contains(&Redact::Log) {
-            memory.remove(&log_only(dump, vmlinux)?);
+            memory.remove(&log_only(dump, vmlinux, choice)?);
         }
         let whole_pages = arguments.whole_pages;
         let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note)).cloned();
@@ -113,12 +114,12 @@ impl<'d> Contents<'d> {
 fn visit(
     dump: &Dump,
     vmlinux: &Vmlinux,
-    recorder: &ReadRecorder<'_>,
+    (recorder, choice): (&ReadRecorder<'_>, KernelChoice),
     redact: &[Redact],
     blots: &mut BTreeMap<PhysAddr, u8>,
 ) -> Result<(), Failure> {
     recorder.purpose("what kernel it is, its page tables, per-CPU areas and modules");
-    let kernel = Kernel::open_through(dump, vmlinux, recorder)?;
+    let kernel = Kernel::open_through(dump, vmlinux, recorder, choice)?;
     let names = (kernel.utsname(), super::machine::banner(&kernel));
     recorder.purpose(LOG);
     let log = kernel.log(&mut Vec::new());
@@ -148,10 +149,10 @@ fn blot(bytes: &[std::ops::Range<PhysAddr>], blots: &mut BTreeMap<PhysAddr, u8>)
 }
 
 /// What is read of the log alone.
-fn log_only(dump: &Dump, vmlinux: &Vmlinux) -> Result<ReadMemory, Failure> {
+fn log_only(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Result<ReadMemory, Failure> {
     let (without, with) = (ReadRecorder::new(dump), ReadRecorder::new(dump));
-    Kernel::open_through(dump, vmlinux, &without)?;
-    let kernel = Kernel::open_through(dump, vmlinux, &with)?;
+    Kernel::open_through(dump, vmlinux, &without, choice)?;
+    let kernel = Kernel::open_through(dump, vmlinux, &with, choice)?;
     let _read = kernel.log(&mut Vec::new());
     drop(kernel);
     let mut log = with.into_memory();

@@ -147,8 +147,25 @@ fn a_vmlinux_of_another_build_is_passed_over() {
     let bt = || run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
     bt().fails_with(&["no vmlinux", &by_build_id, "is of another build", &"cd".repeat(20)]);
     put(&format!("vmlinux-{RELEASE}"), BUILD_ID);
-    // It is used: what is wrong now is that it has next to nothing in it.
-    assert!(!bt().stderr.contains("no vmlinux"), "{}", bt().stderr);
+    // It is tried: what is wrong now is that it has next to nothing in it.
+    let path = format!("vmlinux-{RELEASE}");
+    let run = bt();
+    assert_eq!(run.status, 2, "{}", run.stderr);
+    for said in ["note: ", &format!("{path} is not used: "), "error: no vmlinux", &format!("{path} falls short")] {
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_debug_dir_that_is_none() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let missing = scratch.path("missing");
+    let run = |directory: &std::path::Path| {
+        run(["info".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), directory.as_os_str()])
+    };
+    assert!(run(&missing).fails_with(&["cannot open --debug-dir", "missing", "No such file"]).is_some());
+    assert!(run(&vmcore).fails_with(&["--debug-dir", "is not a directory"]).is_some());
 }
 
 /// A path is shown on one line, whatever is in it.

@@ -125,3 +125,52 @@ fn nobody_is_asked_for_what_is_there() {
     assert_eq!(found.json()["debuginfo"]["path"], file.to_str().unwrap());
     assert_eq!(server.requests().len(), 1, "the one for the build-id");
 }
+
+/// A file at each of these places under a directory of debug files, and what a run that finds them says.
+fn info_with(files: &[(&str, &[u8])]) -> Run {
+    let directory = TempDir::new().unwrap();
+    for (path, contents) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+    let option = ["--no-debuginfod", "--debug-dir", directory.path().to_str().unwrap()];
+    run("info", &option, "", &TempDir::new().unwrap())
+}
+
+/// What headers packages and interrupted copies leave falls short; the next candidate is taken.
+#[test]
+fn a_file_that_was_found_is_tried_before_it_is_taken() {
+    let whole = fs::read(testdata("vmlinux.profile")).unwrap();
+    let info = run("info", &["--no-debuginfod"], "", &TempDir::new().unwrap());
+    let release = "6.1.0-56-cloud-amd64";
+    assert!(info.status == 2 && info.stderr.contains(release), "the bundled dumps have no tables of their own");
+    let damaged = whole.get(..whole.len() / 2).unwrap();
+    let (boot, package) = (format!("boot/vmlinux-{release}"), format!("usr/lib/debug/lib/modules/{release}/vmlinux"));
+    let found = info_with(&[(&boot, damaged), (&package, &whole)]);
+    assert_eq!(found.status, 0, "{}", found.stderr);
+    assert!(found.json()["debuginfo"]["path"].as_str().unwrap().ends_with(&package), "{}", found.stdout);
+    let nothing = info_with(&[(&boot, damaged)]);
+    assert_eq!(nothing.status, 2, "{}", nothing.stderr);
+    assert!(nothing.stderr.contains(&boot), "{}", nothing.stderr);
+}
+
+#[test]
+fn every_layout_of_a_debug_directory() {
+    let whole = fs::read(testdata("vmlinux.profile")).unwrap();
+    let release = "6.1.0-56-cloud-amd64";
+    let packed = Command::new("gzip").args(["-1", "-c"]).arg(testdata("vmlinux.profile")).output().unwrap().stdout;
+    let places: [(String, &[u8]); 6] = [
+        ("vmlinux".to_owned(), &whole),
+        (format!("usr/lib/debug/boot/vmlinux-{release}"), &whole),
+        (format!("usr/lib/debug/usr/lib/modules/{release}/vmlinux"), &whole),
+        (format!("lib/modules/{release}/vmlinux.debug"), &whole),
+        (format!("lib/modules/{release}/build/vmlinux"), &whole),
+        (format!("usr/lib/debug/boot/vmlinux-{release}.debug.gz"), &packed),
+    ];
+    for (place, contents) in places {
+        let found = info_with(&[(&place, contents)]);
+        assert_eq!(found.status, 0, "{place}: {}", found.stderr);
+        assert!(found.json()["debuginfo"]["path"].as_str().unwrap().ends_with(&place), "{place}");
+    }
+}

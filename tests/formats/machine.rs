@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use vmcore_dump::{Dump, RawNote, write_elf_core};
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, read_page};
+use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr};
 
 use crate::livelock;
 
@@ -26,7 +26,7 @@ impl Machine {
             let first = segment.physical.pfn().get();
             first..first + segment.file_size / PAGE_SIZE
         });
-        let pages = frames.map(|frame| (frame, read_page(&dump, Pfn::new(frame)).unwrap())).collect();
+        let pages = frames.map(|frame| (frame, dump.stored_page(Pfn::new(frame)).unwrap())).collect();
         Self { notes: dump.raw_notes().to_vec(), pages }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     bytes::Bytes,
     dwarf::Dwarf,
     elf::{Elf, Role},
+    packed,
     vmlinux::Section,
 };
 
@@ -32,7 +33,12 @@ pub(crate) struct ObjectFile {
 impl ObjectFile {
     /// Maps the file at `path` and reads its headers.
     pub(crate) fn open(path: &Path, role: Role) -> Result<Self, OpenError> {
-        let (handle, bytes) = map(path)?;
+        let (mut handle, mut bytes) = map(path)?;
+        // As SUSE installs debug files of kernels.
+        if let Some(unpacked) = packed::unpack_to_file(&bytes) {
+            let io_error = |source| OpenError::Io { path: path.into(), source };
+            (handle, bytes) = map_file(unpacked.map_err(io_error)?, path)?;
+        }
         Ok(Self { path: path.into(), elf: Elf::parse(path, bytes, role)?, handle: Some(handle) })
     }
 
@@ -85,8 +91,18 @@ pub(crate) fn map(path: &Path) -> Result<(Arc<File>, Bytes), OpenError> {
     if metadata.len() == 0 {
         return Err(OpenError::Empty { path: path.into() });
     }
-    let handle = Arc::new(File::open(path).map_err(io_error)?);
-    let len = usize::try_from(metadata.len()).map_err(|_| io_error(io::ErrorKind::FileTooLarge.into()))?;
+    map_file(File::open(path).map_err(io_error)?, path)
+}
+
+/// Maps a file that has bytes; errors call it `path`.
+fn map_file(file: File, path: &Path) -> Result<(Arc<File>, Bytes), OpenError> {
+    let io_error = |source| OpenError::Io { path: path.into(), source };
+    let handle = Arc::new(file);
+    let len = handle.metadata().map_err(io_error)?.len();
+    if len == 0 {
+        return Err(OpenError::Empty { path: path.into() });
+    }
+    let len = usize::try_from(len).map_err(|_| io_error(io::ErrorKind::FileTooLarge.into()))?;
     let bytes = Bytes::mapped(Mapping::new(&handle, len, FileKind::Vmlinux).map_err(io_error)?);
     Ok((handle, bytes))
 }

@@ -1,5 +1,7 @@
-//! Module files as distributions install them: compressed as a whole, by gzip, xz or zstd.
+//! Debug files as distributions install them: compressed as a whole, by gzip, xz or zstd. Modules are unpacked in memory,
+//! a vmlinux to a file without a name, which is gone when the process ends.
 
+use std::fs::File;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
@@ -11,8 +13,25 @@ const MAX_UNPACKED: u64 = 1 << 30;
 /// KiB that unpacking xz may use: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 256 << 10;
 
+/// The largest vmlinux that is unpacked, in bytes: several times the largest with debug information.
+const MAX_VMLINUX: u64 = 8 << 30;
+
 /// The unpacked bytes of `file`; `None` for a file that is not compressed.
 pub(crate) fn unpack(file: &[u8]) -> Option<io::Result<Vec<u8>>> {
+    Some(reader(file)?.and_then(read))
+}
+
+/// A temporary file with the unpacked bytes of `file`; `None` for a file that is not compressed.
+pub(crate) fn unpack_to_file(file: &[u8]) -> Option<io::Result<File>> {
+    let unpacked = |reader: Box<dyn Read + '_>| {
+        let mut out = tempfile::tempfile()?;
+        let len = io::copy(&mut reader.take(MAX_VMLINUX + 1), &mut out)?;
+        if len > MAX_VMLINUX { Err(io::Error::other("it has more than 8 GiB")) } else { Ok(out) }
+    };
+    Some(reader(file)?.and_then(unpacked))
+}
+
+fn reader(file: &[u8]) -> Option<io::Result<Box<dyn Read + '_>>> {
     let reader: Box<dyn Read + '_> = if file.starts_with(b"\x1f\x8b") {
         Box::new(MultiGzDecoder::new(file))
     } else if file.starts_with(b"\xfd7zXZ\0") {
@@ -25,7 +44,7 @@ pub(crate) fn unpack(file: &[u8]) -> Option<io::Result<Vec<u8>>> {
     } else {
         return None;
     };
-    Some(read(reader))
+    Some(Ok(reader))
 }
 
 fn read(reader: impl Read) -> io::Result<Vec<u8>> {
@@ -53,5 +72,11 @@ mod tests {
         assert!(unpack(b"\xfd7zXZ\0nonsense").unwrap().is_err());
         assert!(unpack(b"\x28\xb5\x2f\xfd").unwrap().is_err());
         assert!(unpack(b"\x7fELF").is_none());
+        let mut file = unpack_to_file(&packed).unwrap().unwrap();
+        let mut found = Vec::new();
+        io::Seek::rewind(&mut file).unwrap();
+        file.read_to_end(&mut found).unwrap();
+        assert_eq!(found, [7; 1000]);
+        assert!(unpack_to_file(b"\x7fELF").is_none());
     }
 }

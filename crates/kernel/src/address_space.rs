@@ -58,6 +58,11 @@ impl<'a> AddressSpace<'a> {
         self.physical
     }
 
+    /// The kernel variable of that name.
+    pub(crate) fn phys_base(&self) -> u64 {
+        self.phys_base
+    }
+
     /// The kernel's page tables; `None` only while the address space is being set up.
     #[must_use]
     pub fn tables(&self) -> Option<PageTables> {

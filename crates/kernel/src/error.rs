@@ -53,6 +53,12 @@ pub enum KernelError {
         /// Where the kernel's banner or page table should be.
         address: PhysAddr,
     },
+    /// No kernel is where the user said.
+    #[error("no kernel that was asked for is in memory; there is one at physical {}", addresses(images))]
+    NoSuchKernel {
+        /// Where the images of those begin that there are.
+        images: Vec<PhysAddr>,
+    },
     /// As above, and there is nothing to look for.
     #[error(
         "the dump has no VMCOREINFO and no registers that lead to the kernel, and the vmlinux has neither a banner nor \
@@ -78,6 +84,21 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// Whether it says that the vmlinux is of another kernel or lacks something, rather than that the dump does.
+    #[must_use]
+    pub const fn is_of_vmlinux(&self) -> bool {
+        match self {
+            Self::BuildIdMismatch { .. }
+            | Self::BannerMismatch { .. }
+            | Self::ReleaseMismatch { .. }
+            | Self::NotInMemory { .. }
+            | Self::NothingToFindBy
+            | Self::MissingSymbol(_)
+            | Self::Layout(_) => true,
+            Self::NotThisMemory { .. } | Self::NoSuchKernel { .. } | Self::Read { .. } => false,
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
@@ -97,6 +118,9 @@ impl KernelError {
                 "the pages and the headers are probably of different dumps, or the note is of an earlier boot; give the \
                  vmlinux of the kernel that crashed, and its VMCOREINFO with --vmcoreinfo"
             }
+            Self::NoSuchKernel { .. } => {
+                "--kernel-at takes a physical address inside a kernel's image, --which its number, counted from 1 by address"
+            }
             Self::NothingToFindBy => {
                 "give the vmlinux with its contents, or the text of VMCOREINFO with --vmcoreinfo; for the next dump of \
                  a QEMU guest, add `-device vmcoreinfo`"
@@ -107,6 +131,13 @@ impl KernelError {
             Self::Read { .. } => "the dump is damaged or incomplete where the kernel keeps its own data",
         }
     }
+}
+
+fn addresses(images: &[PhysAddr]) -> String {
+    let mut images = images.to_vec();
+    images.sort_unstable();
+    images.dedup();
+    images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What a page has that should have had something else.

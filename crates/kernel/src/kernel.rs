@@ -10,7 +10,7 @@ use crate::address_space::AddressSpace;
 use crate::boot::{Regions, boot};
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
-use crate::location::{self, FoundBy, KernelLocation};
+use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, KernelLocation, Located, Role};
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
 use crate::paging::{PageTables, PhysicalMask, SwapLayout, Walk};
@@ -24,6 +24,8 @@ pub struct Kernel<'a> {
     dump: &'a Dump,
     vmlinux: &'a Vmlinux,
     found_by: FoundBy,
+    kernels: Vec<KernelInMemory>,
+    role: Role,
     release: Option<String>,
     build_id: Option<Vec<u8>>,
     memory: AddressSpace<'a>,
@@ -50,10 +52,11 @@ impl<'a> Kernel<'a> {
     ///
     /// [`KernelError`] where the two do not belong together, or where nothing could be found without what is missing.
     pub fn open(dump: &'a Dump, vmlinux: &'a Vmlinux) -> Result<Self, KernelError> {
-        Self::open_through(dump, vmlinux, dump)
+        Self::open_through(dump, vmlinux, dump, KernelChoice::Best)
     }
 
-    /// As [`Kernel::open`], with all memory read through `physical`, which stands in front of the dump.
+    /// As [`Kernel::open`], with all memory read through `physical`, which stands in front of the dump, and with a choice
+    /// where several kernels are in memory.
     ///
     /// # Errors
     ///
@@ -62,9 +65,15 @@ impl<'a> Kernel<'a> {
         dump: &'a Dump,
         vmlinux: &'a Vmlinux,
         physical: &'a dyn ReadPhysical,
+        choice: KernelChoice,
     ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
-        let (location, found_by) = location::locate(dump, vmlinux, physical, &mut gaps)?;
+        let located = location::locate(dump, vmlinux, physical, choice, &mut gaps)?;
+        let Located { location, found_by, kernels, role } = located;
+        for other in kernels.iter().filter(|kernel| !kernel.chosen) {
+            let what = format!("another kernel at physical {}", other.image);
+            gaps.push(Gap::new(what, format!("{}; it is not analyzed", other.role)));
+        }
         let KernelLocation { kaslr_offset, page_levels, mask: physical_mask, .. } = location;
         let (memory, regions) = boot(physical, &location, vmlinux);
         let symbols = vmlinux.symbols();
@@ -87,6 +96,8 @@ impl<'a> Kernel<'a> {
             dump,
             vmlinux,
             found_by,
+            kernels,
+            role,
             release: release.map(str::to_owned),
             build_id,
             code: Code::new(vmlinux, kaslr_offset, modules, &mut gaps),
@@ -159,6 +170,18 @@ impl<'a> Kernel<'a> {
     #[must_use]
     pub fn found_by(&self) -> FoundBy {
         self.found_by
+    }
+
+    /// All kernels of this build in memory, this one among them; empty where no other was looked for.
+    #[must_use]
+    pub fn kernels_in_memory(&self) -> &[KernelInMemory] {
+        &self.kernels
+    }
+
+    /// What this kernel was doing.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// `uname -r`.

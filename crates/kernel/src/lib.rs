@@ -61,7 +61,7 @@ pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver};
 pub use list::{Listed, list, rb_tree};
-pub use location::FoundBy;
+pub use location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use locks::{
     AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter, WorkWait,
 };

@@ -20,6 +20,8 @@ const UTS_LEN: usize = 65;
 const RELEASE_AT: u64 = 2 * UTS_LEN as u64;
 /// Pages looked at in all: 256 GiB.
 const MAX_PAGES: u64 = 1 << 26;
+/// Texts that are compared with each other; a machine has one for each kernel in memory, and some copies.
+const MAX_FOUND: usize = 256;
 
 /// A VMCOREINFO that was found in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,20 +32,26 @@ pub struct FoundVmcoreinfo {
     pub text: Vec<u8>,
 }
 
-/// Looks at the start of every page in the dump, in parallel, for a VMCOREINFO. That of the kernel which is in memory
-/// counts; if none can be shown to be, the one at the lowest address.
+/// Looks at the start of every page in the dump, in parallel, for the VMCOREINFO of the kernel that is meant: of the
+/// build `build_id` where that is known, of a kernel that is in memory, of one that crashed (`CRASHTIME` was added to it
+/// when it did), and last at the lowest address.
 ///
 /// It can be that of another kernel, such as one that booted this one by kexec: the build-id in it tells.
 #[must_use]
-pub fn find_vmcoreinfo(dump: &Dump) -> Option<FoundVmcoreinfo> {
+pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>) -> Option<FoundVmcoreinfo> {
     let chunks = frames::chunks(dump, MAX_PAGES);
     let in_chunk =
         |frames: &Range<u64>| frames.clone().map(Pfn::new).filter(|&frame| vmcoreinfo_at(dump, frame).is_some());
     let frames: Vec<Pfn> = dump.pass(|| chunks.par_iter().flat_map_iter(in_chunk).collect());
-    let alive = frames.par_iter().find_map_first(|&frame| {
-        vmcoreinfo_at(dump, frame).filter(|found| is_of_this_memory(dump, &Vmcoreinfo::parse(&found.text)))
-    });
-    alive.or_else(|| frames.first().and_then(|&frame| vmcoreinfo_at(dump, frame)))
+    let found: Vec<FoundVmcoreinfo> =
+        frames.iter().take(MAX_FOUND).filter_map(|&frame| vmcoreinfo_at(dump, frame)).collect();
+    let rank = |found: &FoundVmcoreinfo| {
+        let info = Vmcoreinfo::parse(&found.text);
+        let wanted = build_id.is_some_and(|wanted| info.build_id().as_deref() == Some(wanted));
+        (wanted, is_of_this_memory(dump, &info), info.crash_time().is_some())
+    };
+    let best = found.iter().map(rank).max()?;
+    found.into_iter().find(|found| rank(found) == best)
 }
 
 fn vmcoreinfo_at(dump: &Dump, frame: Pfn) -> Option<FoundVmcoreinfo> {

@@ -181,10 +181,12 @@ fn pages(dump: &Dump) -> String {
 
 fn registers(dump: &Dump, kernel: &Kernel) -> String {
     let cpus: Vec<_> = dump.cpus_with_registers.iter().map(u32::to_string).collect();
-    if kernel.cpus.is_none() {
-        return "(unknown)".to_owned();
+    match (cpus.len(), kernel.cpus) {
+        (_, None) => "(unknown)".to_owned(),
+        (0, _) => "of no CPU".to_owned(),
+        (some, Some(all)) if some == all => "of all CPUs".to_owned(),
+        (some, Some(all)) => format!("of {some} of {all} CPUs: {}", cpus.join(", ")),
     }
-    if Some(cpus.len()) == kernel.cpus { "of all CPUs".to_owned() } else { format!("of CPUs {}", cpus.join(", ")) }
 }
 
 fn build_id(kernel: &Kernel, debuginfo: &DebugInfo) -> String {

@@ -186,6 +186,11 @@ impl SplitCandidate<'_> {
             ));
         }
         let Some(occupant) = occupant else {
+            // What it was doing can only be told by them: its saved frames are of before.
+            if cpu.registers.is_none() {
+                let why = "whose registers are not in the dump: that it spins is not proven";
+                return Starved::OccupantUnproven(format!("{who} runs on its CPU, {why}"));
+            }
             return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
         };
         match (occupant.certainly_spins(), facts.preemption.0) {

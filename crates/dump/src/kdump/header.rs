@@ -84,7 +84,8 @@ impl Header {
                 return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
             }
             Machine::Unknown => {
-                warnings.push("the header names no machine that is known: the dump is read as one of x86-64".to_owned())
+                warnings
+                    .push("the header names no machine that is known: the dump is read as one of x86-64".to_owned());
             }
         }
         if version > MAX_VERSION {

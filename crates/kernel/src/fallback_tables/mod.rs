@@ -26,6 +26,7 @@ use vmcore_memory::{MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, Read
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::identity::build_id_in_memory;
+use crate::location::{KernelChoice, Role};
 use crate::{frames, location};
 pub use kallsyms::KallsymsError;
 use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables, ValueKind};
@@ -99,23 +100,24 @@ pub enum FallbackTablesError {
 
 /// The vmlinux that the kernel in `dump` is able to describe.
 ///
-/// Where VMCOREINFO does not lead to it, all memory is searched for it.
+/// Where VMCOREINFO does not lead to it, all memory is searched for it; of several kernels in memory `choice` says which
+/// is meant, as far as they are of different builds.
 ///
 /// # Errors
 ///
 /// [`FallbackTablesError`] where it does not describe enough to analyze it.
-pub fn vmlinux_from_dump(dump: &Dump) -> Result<Vmlinux, FallbackTablesError> {
+pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice) -> Result<Vmlinux, FallbackTablesError> {
     let Some(info) = dump.vmcoreinfo() else {
-        return by_search(dump).ok_or(FallbackTablesError::NotFound)?;
+        return by_search(dump, choice).ok_or(FallbackTablesError::NotFound)?;
     };
     // An earlier kernel's VMCOREINFO leads to anything.
-    by_vmcoreinfo(dump, info).or_else(|why| by_search(dump).unwrap_or(Err(why)))
+    by_vmcoreinfo(dump, info).or_else(|why| by_search(dump, choice).unwrap_or(Err(why)))
 }
 
 /// The kernel's own symbols, at link-time addresses: by what VMCOREINFO says of the image, else by their shape.
 fn symbols_of(dump: &Dump) -> Option<Kallsyms> {
     let described = dump.vmcoreinfo().and_then(|info| described(dump, info).ok());
-    described.or_else(|| found(dump)).map(|(_, symbols)| symbols)
+    described.or_else(|| found(dump, KernelChoice::Best)).map(|(_, symbols)| symbols)
 }
 
 /// By what VMCOREINFO says of the image.
@@ -142,14 +144,14 @@ fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsy
     Ok((image, symbols))
 }
 
-/// By the shape of the tables alone; `None` where there are none.
-fn by_search(dump: &Dump) -> Option<Result<Vmlinux, FallbackTablesError>> {
-    let (image, symbols) = found(dump)?;
+/// By the shape of the tables alone; `None` where there are none, or none as `choice` has it.
+fn by_search(dump: &Dump, choice: KernelChoice) -> Option<Result<Vmlinux, FallbackTablesError>> {
+    let (image, symbols) = found(dump, choice)?;
     let own = Own { image, symbols: &symbols, build_id: None };
     Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
 }
 
-fn found(dump: &Dump) -> Option<(Image<'_>, Kallsyms)> {
+fn found(dump: &Dump, choice: KernelChoice) -> Option<(Image<'_>, Kallsyms)> {
     let chunks = frames::chunks(dump, MAX_PAGES);
     let image_and_symbols = |found: Found| {
         if let ValueKind::PlaceRelative { place } = found.tables.kind {
@@ -158,9 +160,29 @@ fn found(dump: &Dump) -> Option<(Image<'_>, Kallsyms)> {
         let symbols = found.tables.decode(0).ok()?;
         Some((Image::around(dump, found.index, &symbols)?, symbols))
     };
-    let (image, symbols) = dump.pass(|| scan::find(dump, &chunks).find_map(image_and_symbols))?;
+    let found = dump.pass(|| best(scan::find(dump, &chunks).filter_map(image_and_symbols), choice))?;
+    let (image, symbols) = found;
     let symbols = symbols.moved_back(image.kaslr_offset);
     Some((image, symbols))
+}
+
+/// The kernel that is meant. A crashed one is the only one of its kind; to tell that there is no better one than another,
+/// all have to be found.
+fn best<'a>(found: impl Iterator<Item = (Image<'a>, Kallsyms)>, choice: KernelChoice) -> Option<(Image<'a>, Kallsyms)> {
+    let mut best: Option<(Role, (Image<'a>, Kallsyms))> = None;
+    for (image, symbols) in found {
+        let role = image.role(&symbols);
+        match choice {
+            KernelChoice::At(address) if !image.range(&symbols).is_some_and(|it| it.contains(&address)) => continue,
+            KernelChoice::At(_) => return Some((image, symbols)),
+            KernelChoice::Best if role == Role::Crashed => return Some((image, symbols)),
+            KernelChoice::Best | KernelChoice::Number(_) => {}
+        }
+        if best.as_ref().is_none_or(|(best, _)| role > *best) {
+            best = Some((role, (image, symbols)));
+        }
+    }
+    best.map(|(_, found)| found)
 }
 
 /// The kernel image in memory.
@@ -216,6 +238,17 @@ impl<'a> Image<'a> {
         let mut banner = [0; BANNER.len()];
         image.memory.read_virtual(symbols.address("linux_banner")?, &mut banner).ok()?;
         (banner == *BANNER).then_some((image, symbols))
+    }
+
+    /// What the kernel with these run-time symbols was doing.
+    fn role(&self, symbols: &Kallsyms) -> Role {
+        Role::of(self.memory.physical(), &|name| symbols.address(name), self.memory.phys_base())
+    }
+
+    /// The physical addresses of the image with these run-time symbols.
+    fn range(&self, symbols: &Kallsyms) -> Option<Range<PhysAddr>> {
+        let at = |name| self.memory.translate(symbols.address(name)?).ok();
+        Some(at("_text").or_else(|| at("_stext"))?..at("_end")?)
     }
 
     /// The tables, by their shape: in the image, if VMCOREINFO says where that is.

@@ -14,7 +14,7 @@ use vmcore_memory::{MAX_READ, ReadVirtual, VirtAddr};
 use super::kallsyms::Kallsyms;
 use super::{BTF_SECTION, ORC_SECTIONS, symbols_of};
 use crate::address_space::AddressSpace;
-use crate::location;
+use crate::location::{self, KernelChoice, Located};
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them. So are unwind tables
 /// of which it has nothing at all, and types where it has neither BTF nor DWARF: a kernel that was built with them has
@@ -33,7 +33,9 @@ pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let Ok((location, _)) = location::locate(dump, vmlinux, dump, &mut Vec::new()) else { return Vec::new() };
+    // These sections are the same in all kernels of one build.
+    let located = location::locate(dump, vmlinux, dump, KernelChoice::Best, &mut Vec::new());
+    let Ok(Located { location, .. }) = located else { return Vec::new() };
     let image = Image {
         memory: AddressSpace::image_only(dump, location.phys_base),
         vmlinux,

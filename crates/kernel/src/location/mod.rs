@@ -16,7 +16,9 @@
 //! The last three are also why a copy of the image in the page cache is never taken for the kernel: nothing in it has
 //! been relocated.
 
+mod choice;
 mod finder;
+mod memory_hole;
 mod registers;
 
 use rayon::prelude::*;
@@ -24,11 +26,14 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, VirtAddr};
 
+use self::choice::{Candidate, choose};
 use self::finder::{Finder, Proof};
 use crate::address_space::IMAGE_BASE;
 use crate::identity::Signature;
 use crate::paging::PhysicalMask;
 use crate::{Gap, KernelError, frames, identity};
+pub use choice::{KernelChoice, KernelInMemory, Role};
+pub use memory_hole::fit_memory_hole;
 
 /// `PMD_SIZE`: both the physical and the virtual address of the image are moved by multiples of it.
 pub(crate) const ALIGNMENT: u64 = 2 << 20;
@@ -91,47 +96,68 @@ impl KernelLocation {
     }
 }
 
+/// Where the kernel is that is analyzed, and which others there are.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) location: KernelLocation,
+    pub(crate) found_by: FoundBy,
+    /// All kernels of this build that were found in memory; empty where no other was looked for.
+    pub(crate) kernels: Vec<KernelInMemory>,
+    /// What the kernel was doing.
+    pub(crate) role: Role,
+}
+
 /// Where the kernel is: where VMCOREINFO says, as far as memory does not contradict it; else where it is found.
 ///
 /// A note can be that of another boot: a hypervisor keeps what the guest announced before it was started again, and the
-/// page of an earlier kernel can still be in memory. It can also be damaged, or written by hand.
+/// page of an earlier kernel can still be in memory. It can also be damaged, or written by hand. And it can be that of a
+/// crash kernel, where the one that crashed is meant.
 pub(crate) fn locate(
     dump: &Dump,
     vmlinux: &Vmlinux,
     physical: &dyn ReadPhysical,
+    choice: KernelChoice,
     gaps: &mut Vec<Gap>,
-) -> Result<(KernelLocation, FoundBy), KernelError> {
+) -> Result<Located, KernelError> {
     let signature = Signature::of(vmlinux);
     let mask = PhysicalMask::of_memory_up_to(dump.memory_end());
-    let Some(info) = dump.vmcoreinfo() else { return find(dump, physical, vmlinux, &signature, mask) };
+    let search = Search { dump, physical, vmlinux, signature: &signature, mask, choice };
+    let Some(info) = dump.vmcoreinfo() else { return search.run(None) };
     identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
     let claimed = KernelLocation::by_vmcoreinfo(info, vmlinux, mask)?;
     let proof = match Finder::new(physical, vmlinux, &signature, mask) {
         Ok(finder) => finder.prove(claimed.delta()),
         // Without its symbols nothing can be proved; what cannot be done without them says so itself.
-        Err(_) => return Ok((claimed, FoundBy::Vmcoreinfo)),
+        Err(_) => return Ok(search.only(claimed, FoundBy::Vmcoreinfo)),
     };
-    let search = || find(dump, physical, vmlinux, &signature, mask);
     match proof {
-        Proof::Kernel(location) => Ok(reconcile(claimed, location, gaps)),
+        Proof::Kernel(location) => {
+            let (location, found_by) = reconcile(claimed, location, gaps);
+            let here = search.candidate(location, found_by);
+            if choice == KernelChoice::Best && here.role != Role::Capture {
+                return Ok(search.only(location, found_by));
+            }
+            search.run(Some(here))
+        }
         Proof::NotRunning(what) => {
             gaps.push(Gap::new("page tables", format!("the kernel is where VMCOREINFO says, but {what}")));
-            Ok((
-                KernelLocation { root: physical_address(root_symbol(vmlinux)?, claimed.delta()), ..claimed },
-                FoundBy::Vmcoreinfo,
-            ))
+            let root = physical_address(root_symbol(vmlinux)?, claimed.delta());
+            Ok(search.only(KernelLocation { root, ..claimed }, FoundBy::Vmcoreinfo))
         }
-        Proof::Other(contents, address) => match search() {
+        Proof::Other(contents, address) => match search.run(None) {
             Ok(found) => Ok(found_elsewhere(found, gaps)),
+            Err(error @ KernelError::NoSuchKernel { .. }) => Err(error),
             Err(_) => Err(KernelError::NotThisMemory { contents, address }),
         },
-        Proof::Unreadable(_) => {
-            Ok(search().map_or((claimed, FoundBy::Vmcoreinfo), |found| found_elsewhere(found, gaps)))
-        }
+        Proof::Unreadable(_) => match search.run(None) {
+            Ok(found) => Ok(found_elsewhere(found, gaps)),
+            Err(error @ KernelError::NoSuchKernel { .. }) => Err(error),
+            Err(_) => Ok(search.only(claimed, FoundBy::Vmcoreinfo)),
+        },
     }
 }
 
-fn found_elsewhere(found: (KernelLocation, FoundBy), gaps: &mut Vec<Gap>) -> (KernelLocation, FoundBy) {
+fn found_elsewhere(found: Located, gaps: &mut Vec<Gap>) -> Located {
     gaps.push(Gap::new("VMCOREINFO", "it is not that of the kernel in memory, which was found without it"));
     found
 }
@@ -159,25 +185,60 @@ fn reconcile(claimed: KernelLocation, proved: KernelLocation, gaps: &mut Vec<Gap
     (proved, FoundBy::Banner)
 }
 
-/// Finds the kernel of `vmlinux` without VMCOREINFO. All of `dump` may be looked through; what the answer rests on is
+/// Looks for the kernels of `vmlinux` without VMCOREINFO. All of `dump` may be looked through; what the answer rests on is
 /// read through `physical`.
-fn find(
-    dump: &Dump,
-    physical: &dyn ReadPhysical,
-    vmlinux: &Vmlinux,
-    signature: &Signature,
+struct Search<'a> {
+    dump: &'a Dump,
+    physical: &'a dyn ReadPhysical,
+    vmlinux: &'a Vmlinux,
+    signature: &'a Signature,
     mask: PhysicalMask,
-) -> Result<(KernelLocation, FoundBy), KernelError> {
-    let finder = Finder::new(physical, vmlinux, signature, mask)?;
-    let by_registers = registers::deltas(dump.qemu_cpus(), physical, mask, vmlinux);
-    if let Some(location) = by_registers.into_iter().find_map(|delta| finder.location_at(delta)) {
-        return Ok((location, FoundBy::Registers));
+    choice: KernelChoice,
+}
+
+impl Search<'_> {
+    fn candidate(&self, location: KernelLocation, found_by: FoundBy) -> Candidate {
+        Candidate::new(location, found_by, self.physical, self.vmlinux)
     }
-    let Some(first) = signature.first() else { return Err(KernelError::NothingToFindBy) };
-    let by_banner = deltas(dump, first, signature);
-    match by_banner.iter().find_map(|&delta| finder.location_at(delta)) {
-        Some(location) => Ok((location, FoundBy::Banner)),
-        None => Err(KernelError::NotInMemory { copies: by_banner.len(), banner: vmlinux.banner().unwrap_or_default() }),
+
+    /// A kernel where no other is looked for.
+    fn only(&self, location: KernelLocation, found_by: FoundBy) -> Located {
+        let role = self.candidate(location, found_by).role;
+        Located { location, found_by, kernels: Vec::new(), role }
+    }
+
+    /// All kernels that there are, `known` among them, and the one of them that is meant. Where CPUs ran one that is no
+    /// crash kernel, and nothing else was asked for, memory is not searched for more.
+    fn run(&self, known: Option<Candidate>) -> Result<Located, KernelError> {
+        let finder = Finder::new(self.physical, self.vmlinux, self.signature, self.mask)?;
+        let candidates = |deltas: &[u64], found_by| -> Vec<Candidate> {
+            let found = deltas.iter().filter_map(|&delta| finder.location_at(delta));
+            found.map(|location| self.candidate(location, found_by)).collect()
+        };
+        let by_registers = registers::deltas(self.dump.qemu_cpus(), self.physical, self.mask, self.vmlinux);
+        let by_registers: Vec<u64> = by_registers.into_iter().collect();
+        let mut found: Vec<Candidate> =
+            known.into_iter().chain(candidates(&by_registers, FoundBy::Registers)).collect();
+        let mut copies = 0;
+        if self.choice != KernelChoice::Best || found.iter().all(|kernel| kernel.role == Role::Capture) {
+            match self.signature.first() {
+                Some(first) => {
+                    let by_banner = deltas(self.dump, first, self.signature);
+                    copies = by_banner.len();
+                    found.extend(candidates(&by_banner, FoundBy::Banner));
+                }
+                None if found.is_empty() => return Err(KernelError::NothingToFindBy),
+                None => {}
+            }
+        }
+        if found.is_empty() {
+            let banner = self.vmlinux.banner().unwrap_or_default();
+            return Err(KernelError::NotInMemory { copies, banner });
+        }
+        let images = found.iter().map(|kernel| PhysAddr::new(kernel.image.start)).collect();
+        let (chosen, kernels) = choose(found, self.choice).ok_or(KernelError::NoSuchKernel { images })?;
+        let role = kernels.iter().find(|kernel| kernel.chosen).map_or(chosen.role, |kernel| kernel.role);
+        Ok(Located { location: chosen.location, found_by: chosen.found_by, kernels, role })
     }
 }
 

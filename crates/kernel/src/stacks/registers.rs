@@ -5,12 +5,14 @@
 //!   were copied: they say which CPU each belongs to.
 //! * QEMU writes one note for each virtual CPU. Its number need not be Linux's, but GS holds the per-CPU offset (in
 //!   `kernel_gs_base` while user code runs).
+//! * Of a CPU that the dump has no note of, its `crash_notes` alone may be in memory: where a crash kernel hung and the
+//!   machine was dumped from outside, or a tool lost the notes.
 //! * Otherwise the process id in the note (the task that ran) is compared with each run queue's current task.
 
 use std::collections::BTreeMap;
 
 use vmcore_dump::{Dump, Prstatus, QemuCpuState};
-use vmcore_memory::{ReadVirtual, Registers, VirtAddr, le_u32};
+use vmcore_memory::{FileOffset, ReadVirtual, Registers, VirtAddr, le_u32};
 
 use crate::PerCpu;
 
@@ -62,6 +64,11 @@ pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     notes.attribute(memory, percpu, crash_notes, current_pid)
 }
 
+/// A slot for a CPU that saved nothing has zeroes: no CPU has been where they say.
+fn are_saved(registers: &Registers) -> bool {
+    (registers.rip, registers.rsp, registers.cs) != (0, 0, 0)
+}
+
 /// The notes of a dump that have registers.
 #[derive(Clone, Copy)]
 struct Notes<'a> {
@@ -79,15 +86,18 @@ impl Notes<'_> {
     ) -> BTreeMap<u32, CpuRegisters> {
         let mut found = BTreeMap::new();
         by_gs(self.qemu, percpu, &mut found);
+        let saved = CrashNotes::read(memory, percpu, crash_notes);
         if found.is_empty() {
-            by_crash_notes(self.prstatus, memory, percpu, crash_notes, &mut found);
+            saved.repeated(self.prstatus, &mut found);
         }
         let taken: Vec<Registers> = found.values().map(|cpu| cpu.registers).collect();
-        let left: Vec<&Prstatus> = self.prstatus.iter().filter(|note| !taken.contains(&note.registers)).collect();
+        let is_left = |note: &&Prstatus| are_saved(&note.registers) && !taken.contains(&note.registers);
+        let left: Vec<&Prstatus> = self.prstatus.iter().filter(is_left).collect();
         // What QEMU writes as a process id is the virtual CPU's index plus one.
         if self.qemu.is_empty() {
-            by_pid(&left, percpu, current_pid, &mut found);
+            by_pid(&left, percpu, &current_pid, &mut found);
         }
+        saved.alone(&current_pid, &mut found);
         if found.is_empty() {
             let registers = left.iter().map(|note| CpuRegisters::new(note.registers, RegisterSource::NoteOrder));
             found.extend(percpu.cpus().zip(registers));
@@ -97,7 +107,7 @@ impl Notes<'_> {
 }
 
 fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, CpuRegisters>) {
-    for state in states {
+    for state in states.iter().filter(|state| are_saved(&state.registers)) {
         let by = |base: VirtAddr| percpu.cpu_of_offset(base.get());
         let cpu = by(state.gs_base).or_else(|| by(state.kernel_gs_base?));
         if let Some(cpu) = cpu {
@@ -106,24 +116,35 @@ fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, Cpu
     }
 }
 
-/// Reads the per-CPU notes, and believes those that the dump's own notes repeat: memory may be older than the notes.
-fn by_crash_notes<M: ReadVirtual + ?Sized>(
-    notes: &[Prstatus],
-    memory: &M,
-    percpu: &PerCpu,
-    crash_notes: Option<VirtAddr>,
-    found: &mut BTreeMap<u32, CpuRegisters>,
-) {
-    let Some(pointer) = crash_notes.and_then(|variable| memory.read_pointer(variable).ok()) else { return };
-    for cpu in percpu.cpus() {
-        let Some(address) = percpu.dereference(pointer, cpu) else { continue };
-        let Ok(note) = memory.read_bytes(address, (NOTE_HEAD + PRSTATUS_SIZE) as u64) else { continue };
-        if le_u32(&note, 8) != Some(NT_PRSTATUS) {
-            continue;
+/// The notes that CPUs wrote when the kernel crashed, as they are in its memory.
+struct CrashNotes(Vec<(u32, Prstatus)>);
+
+impl CrashNotes {
+    fn read<M: ReadVirtual + ?Sized>(memory: &M, percpu: &PerCpu, crash_notes: Option<VirtAddr>) -> Self {
+        let pointer = crash_notes.and_then(|variable| memory.read_pointer(variable).ok());
+        let note = |cpu: u32| {
+            let address = percpu.dereference(pointer?, cpu)?;
+            let note = memory.read_bytes(address, (NOTE_HEAD + PRSTATUS_SIZE) as u64).ok()?;
+            let is_prstatus = le_u32(&note, 8) == Some(NT_PRSTATUS) && note.get(12..16) == Some(b"CORE");
+            let saved = Prstatus::parse(note.get(NOTE_HEAD..)?, FileOffset::new(0)).filter(|_| is_prstatus)?;
+            are_saved(&saved.registers).then_some((cpu, saved))
+        };
+        Self(percpu.cpus().filter_map(note).collect())
+    }
+
+    /// Those that the dump's own notes repeat: where they differ, memory is older than the notes.
+    fn repeated(&self, notes: &[Prstatus], found: &mut BTreeMap<u32, CpuRegisters>) {
+        for (cpu, saved) in &self.0 {
+            if notes.iter().any(|prstatus| prstatus.note == saved.note) {
+                found.insert(*cpu, CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
+            }
         }
-        let Some(desc) = note.get(NOTE_HEAD..) else { continue };
-        if let Some(same) = notes.iter().find(|prstatus| prstatus.note == desc) {
-            found.insert(cpu, CpuRegisters::new(same.registers, RegisterSource::CrashNotes));
+    }
+
+    /// Those of CPUs that the dump has nothing of, where they are of the task that its run queue says ran there.
+    fn alone(&self, current_pid: &impl Fn(u32) -> Option<i32>, found: &mut BTreeMap<u32, CpuRegisters>) {
+        for (cpu, saved) in self.0.iter().filter(|(cpu, saved)| current_pid(*cpu) == Some(saved.pid)) {
+            found.entry(*cpu).or_insert(CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
         }
     }
 }
@@ -132,7 +153,7 @@ fn by_crash_notes<M: ReadVirtual + ?Sized>(
 fn by_pid(
     notes: &[&Prstatus],
     percpu: &PerCpu,
-    current_pid: impl Fn(u32) -> Option<i32>,
+    current_pid: &impl Fn(u32) -> Option<i32>,
     found: &mut BTreeMap<u32, CpuRegisters>,
 ) {
     let free: Vec<(u32, i32)> =
@@ -149,7 +170,7 @@ fn by_pid(
 #[cfg(test)]
 mod tests {
     use vmcore_dump::DescriptorTable;
-    use vmcore_memory::{FileOffset, PhysAddr};
+    use vmcore_memory::PhysAddr;
 
     use super::*;
     use crate::test_memory::TestMemory;
@@ -231,11 +252,32 @@ mod tests {
     }
 
     #[test]
-    fn crash_notes_that_the_dump_does_not_repeat_are_old() {
+    fn crash_notes_that_the_dump_contradicts_are_old() {
         let mut memory = TestMemory::default();
-        put_crash_note(&mut memory, 0, &prstatus(5, 0x99));
+        put_crash_note(&mut memory, 1, &prstatus(6, 0x99));
+        // And of a task that does not run any more.
+        put_crash_note(&mut memory, 2, &prstatus(99, 0x98));
         let found = attribute(&[prstatus(6, 0x10)], &[], &memory, [5, 6, 7, 8]);
         assert_eq!(found, [(1, 0x10, RegisterSource::Pid)]);
+    }
+
+    #[test]
+    fn crash_notes_alone_serve_where_the_dump_has_no_registers() {
+        let mut memory = TestMemory::default();
+        put_crash_note(&mut memory, 0, &prstatus(0, 0x10));
+        put_crash_note(&mut memory, 2, &prstatus(7, 0x20));
+        // A machine dumped from outside while its crash kernel ran on CPU 0.
+        let qemu = [qemu(0x77, 0xcafe_0000, Some(0)), qemu(0x30, AREAS[1], Some(0))];
+        let found = attribute(&[], &qemu, &memory, [0, 0, 7, 9]);
+        let saved = |cpu, rip| (cpu, rip, RegisterSource::CrashNotes);
+        assert_eq!(found, [saved(0, 0x10), (1, 0x30, RegisterSource::GsBase), saved(2, 0x20)]);
+    }
+
+    #[test]
+    fn zeroes_are_no_registers() {
+        let zeroes = Prstatus { registers: Registers::default(), ..prstatus(0, 0) };
+        let notes = [zeroes.clone(), zeroes.clone(), zeroes.clone(), zeroes];
+        assert_eq!(attribute(&notes, &[], &TestMemory::default(), [0; 4]), []);
     }
 
     #[test]

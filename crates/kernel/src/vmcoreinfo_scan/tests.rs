@@ -27,7 +27,7 @@ fn the_lowest_page_that_is_one() {
         (5, "OSRELEASE=6.1.0\nSYMBOL(a)=1\n"),
         (70_000, "OSRELEASE=later\nKERNELOFFSET=0\nSYMBOL(a)=1\n"),
     ];
-    let found = find_vmcoreinfo(&dump(&memory)).unwrap();
+    let found = find_vmcoreinfo(&dump(&memory), None).unwrap();
     assert_eq!(found.address, PhysAddr::new(9000 * 4096));
     assert!(found.text.starts_with(REAL.as_bytes()));
 }
@@ -43,12 +43,12 @@ fn that_of_the_kernel_in_memory_goes_before_one_below() {
     // `init_uts_ns` is in the frame 0x161a, and the release 134 bytes from its start.
     let names = format!("{}6.12.0\0", " ".repeat(134));
     let (old, new) = (text("6.12"), text("6.12.0"));
-    let found = find_vmcoreinfo(&dump(&[(3, &old), (4, &new), (0x161a, &names)])).unwrap();
+    let found = find_vmcoreinfo(&dump(&[(3, &old), (4, &new), (0x161a, &names)]), None).unwrap();
     assert_eq!(found.address, PhysAddr::new(4 * 4096));
-    assert_eq!(find_vmcoreinfo(&dump(&[(3, &old), (4, &new)])).unwrap().address, PhysAddr::new(3 * 4096));
+    assert_eq!(find_vmcoreinfo(&dump(&[(3, &old), (4, &new)]), None).unwrap().address, PhysAddr::new(3 * 4096));
 }
 
 #[test]
 fn none() {
-    assert_eq!(find_vmcoreinfo(&dump(&[(0, "nothing"), (1, "OSRELEASE=")])), None);
+    assert_eq!(find_vmcoreinfo(&dump(&[(0, "nothing"), (1, "OSRELEASE=")]), None), None);
 }

@@ -8,7 +8,7 @@ use vmcore_memory::{Registers, VirtAddr};
 
 use crate::names::is_page_fault_entry;
 use crate::operand::{MAX_INSTRUCTION, UserAccess, disassemble, user_accesses};
-use crate::{Evidence, Place, Reader, Value};
+use crate::{Evidence, Place, Reader, Value, within_fault};
 
 /// `offsetof(struct pt_regs, ip)`: 16 words are before it.
 pub(crate) const PT_REGS_IP: u64 = 16 * 8;
@@ -100,6 +100,16 @@ impl KernelFault {
     /// Whether the instruction could be read, and no operand of it is in user memory.
     pub(crate) fn touches_no_user_memory(&self) -> bool {
         self.instruction.is_some() && self.accesses.is_empty()
+    }
+
+    /// The function within the fault's handler that waits or works, if there is one; not one of an interrupt on top.
+    pub(crate) fn waits_in<'s>(&self, stack: &'s Stack) -> Option<&'s str> {
+        if self.caught != Caught::InHandler {
+            return None;
+        }
+        let further_in = stack.interrupts.iter().map(|interrupt| interrupt.frame).filter(|&frame| frame < self.frame);
+        let handler = stack.frames.get(further_in.max().unwrap_or(0)..self.frame)?;
+        within_fault::waits_in(handler.iter().rev().filter_map(|frame| frame.function()))
     }
 
     /// The fault itself, as evidence.

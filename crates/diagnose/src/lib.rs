@@ -40,6 +40,7 @@ mod state;
 mod text;
 mod time_on_cpu;
 mod wait_edges;
+mod within_fault;
 
 pub use collect::collect;
 pub use facts::{Facts, KernelPreemption, LogLine, read_log};

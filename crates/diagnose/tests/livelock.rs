@@ -531,3 +531,19 @@ fn a_flag_whose_number_is_not_known_is_not_clear() {
     assert!(checks(&diagnosis, "is unlocked").iter().all(|result| *result == CheckResult::Unknown));
     assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("PG_locked")), "{:?}", diagnosis.unknown);
 }
+
+/// A CPU whose fault waits for a lock does not fault again and again, whatever its page table says.
+#[test]
+fn a_fault_that_waits_for_a_lock_is_no_spinner() {
+    let waiting_in = |function: &str| {
+        let mut world = World::livelock();
+        for (index, (_, stack)) in world.running.iter_mut().enumerate() {
+            *stack = faulting_stack_in(index, SPINNER[index], FAULT[index], function);
+        }
+        world.judge()
+    };
+    let lock = waiting_in("native_queued_spin_lock_slowpath");
+    assert_ne!(lock.verdict.issue, LIVELOCK);
+    assert!(lock.spinners.is_empty());
+    assert_eq!(confidence(&waiting_in("__migration_entry_wait")), (LIVELOCK, Confidence::Confirmed));
+}

@@ -8,6 +8,7 @@ use vmcore_console::{Interrupted, Log, RegisterDump, Trace};
 use vmcore_memory::VirtAddr;
 
 use crate::names::{base_name, is_page_fault_entry};
+use crate::within_fault;
 
 /// A huge page on x86-64, in bytes.
 pub(super) const HUGE_PAGE: u64 = 2 << 20;
@@ -127,56 +128,7 @@ fn waits_in(trace: &Trace) -> Option<&str> {
     let inside = inside.filter(|frame| frame.frame.reliable && of_task(frame.stack.as_deref()));
     let inside = inside.filter_map(|frame| frame.frame.location.symbol.as_deref());
     let registers = trace.registers.as_ref().and_then(|registers| registers.location.as_ref()?.symbol.as_deref());
-    inside
-        .chain(registers)
-        .take_while(|symbol| !looks_at_entry(base_name(symbol)))
-        .find(|symbol| waits(base_name(symbol)))
-}
-
-/// The code that finds a migration entry and goes back: what it takes and gives back on the way is no wait.
-fn looks_at_entry(base: &str) -> bool {
-    base.contains("migration_entry_wait") || base == "do_swap_page"
-}
-
-/// Locks, calls to other CPUs, compaction and reclaim, input and output: by how their functions' names begin.
-fn waits(base: &str) -> bool {
-    const STARTS: [&str; 34] = [
-        "native_queued_spin_lock_slowpath",
-        "queued_spin_lock_slowpath",
-        "__pv_queued_spin_lock_slowpath",
-        "pv_wait",
-        "kvm_wait",
-        "_raw_spin_lock",
-        "_spin_lock",
-        "do_raw_spin_lock",
-        "__ticket_spin_lock",
-        "queued_write_lock",
-        "queued_read_lock",
-        "_raw_read_lock",
-        "_raw_write_lock",
-        "rwsem_",
-        "down_read_failed",
-        "down_write_failed",
-        "mutex_",
-        "__mutex_lock",
-        "smp_call_function",
-        "on_each_cpu",
-        "flush_tlb",
-        "native_flush_tlb",
-        "csd_lock_wait",
-        "compact_",
-        "try_to_compact",
-        "compaction_",
-        "isolate_",
-        "migrate_pages",
-        "alloc_pages",
-        "__alloc_pages",
-        "shrink_",
-        "try_to_free_pages",
-        "wait_on_page",
-        "io_schedule",
-    ];
-    STARTS.iter().any(|start| base.starts_with(start))
+    within_fault::waits_in(inside.chain(registers))
 }
 
 /// Copies to and from user memory by their names over time: `arch/x86/lib/copy_user_64.S`, `usercopy_64.c`,

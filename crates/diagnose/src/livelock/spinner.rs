@@ -202,6 +202,9 @@ fn assess_fault(
     if fault.touches_no_user_memory() {
         return Assessment::No("its faulting instruction touches no user memory".to_owned());
     }
+    if let Some(function) = fault.waits_in(stack) {
+        return Assessment::No(format!("its page fault waits in {function}, and is not one that is retried at once"));
+    }
     let found = waited_access(fault, mm, reader);
     if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
         return match &stack.error {

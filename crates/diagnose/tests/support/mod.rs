@@ -201,8 +201,13 @@ pub fn stack(index: usize, pid: i32, functions: &[&str]) -> Stack {
 
 /// The stack of a CPU that was caught in a page fault of a copy to `address`.
 pub fn faulting_stack(index: usize, pid: i32, address: u64) -> Stack {
+    faulting_stack_in(index, pid, address, "handle_mm_fault")
+}
+
+/// The same, caught in `innermost` within the fault.
+pub fn faulting_stack_in(index: usize, pid: i32, address: u64, innermost: &str) -> Stack {
     let functions = [
-        "handle_mm_fault",
+        innermost,
         "do_user_addr_fault",
         "exc_page_fault",
         "asm_exc_page_fault",

@@ -16,14 +16,8 @@ use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
     let path = arguments.file.as_path();
-    let mut reader = open(path)?;
+    let reader = open(path)?;
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
-    if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
-        return Err(Failure::new(format_args!("{} is a memory dump, not a log", path.display())).hint(format_args!(
-            "`vmcore-thp analyze {0}` judges it; `vmcore-thp dmesg {0}` prints the log in it",
-            path.display()
-        )));
-    }
     let log = context.step("reading the log", || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
     output.write(&Log::new(path.display().to_string(), &log, &found))?;
@@ -51,11 +45,11 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
             File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
         vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
     };
-    let head = reader.fill_buf().map_err(failed)?;
-    let is_dump = [&b"\x7fELF"[..], b"KDUMP   ", b"makedumpfile"].iter().any(|signature| head.starts_with(signature));
-    if is_dump {
-        return Err(Failure::new(format_args!("{} is a dump, not the text of a log", path.display()))
-            .hint(format_args!("`vmcore-thp analyze {}` reads dumps, and the log in them", path.display())));
+    if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
+        return Err(Failure::new(format_args!("{} is a memory dump, not a log", path.display())).hint(format_args!(
+            "`vmcore-thp analyze {0}` judges it; `vmcore-thp dmesg {0}` prints the log in it",
+            path.display()
+        )));
     }
     Ok(reader)
 }

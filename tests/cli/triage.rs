@@ -109,7 +109,7 @@ fn a_pile_is_judged_grouped_and_known_again() {
         (row["confidence"].as_str().unwrap(), row["issue"].as_str().unwrap_or_default())
     };
     assert_eq!(is("202611280313/dump.202611280313"), ("confirmed", "soft-lockup"));
-    assert_eq!(is("2026-11-28-03:14/vmcore"), ("none", ""));
+    assert_eq!(is("2026-11-28-03:14/vmcore"), ("none", "crash-requested"));
     assert_eq!(is("zeroes/vmcore-incomplete"), ("failed", ""));
     assert_eq!(is("log-only/vmcore-dmesg.txt"), ("probable", "thp-split-page-fault-livelock"));
     assert_eq!(is("cut-with-log/vmcore"), ("probable", "thp-split-page-fault-livelock"));
@@ -158,7 +158,7 @@ fn killed_at_any_moment_a_run_goes_on_where_it_was() {
         let verdict = match *name {
             "thp-livelock.vmcore" => "confirmed thp-split-page-fault-livelock",
             "soft-lockup.vmcore" => "confirmed soft-lockup",
-            _ => "none -",
+            _ => "none crash-requested",
         };
         expected.push(format!("{number}/vmcore {verdict}"));
     }

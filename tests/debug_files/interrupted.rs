@@ -30,11 +30,20 @@ fn files(cache: &TempDir) -> Vec<PathBuf> {
     directories.flat_map(|path| fs::read_dir(path).unwrap()).map(|entry| entry.unwrap().path()).collect()
 }
 
+/// `program`, to which no signal is ignored: the tests themselves may run under `nohup` or in the background of a script.
+fn with_default_signals(program: &Command) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM,HUP").arg(program.get_program()).args(program.get_args());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// A run that is in the middle of a download into `cache`.
 fn downloading(cache: &TempDir, options: &[&str]) -> (Server, Child) {
     let (server, has_begun) = stalling();
     let mut program = program("info", options, &server.url, cache);
-    let child = program.env("DEBUGINFOD_TIMEOUT", "60").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    program.env("DEBUGINFOD_TIMEOUT", "60");
+    let child = with_default_signals(&program).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
     (server, child)
 }

@@ -67,8 +67,14 @@ mod tests {
         let waits = |functions: &[&'static str]| waits_in(functions.iter().copied());
         let lock = "native_queued_spin_lock_slowpath";
         assert_eq!(waits(&["asm_exc_page_fault", "exc_page_fault", "__handle_mm_fault", lock]), Some(lock));
-        assert_eq!(waits(&["handle_mm_fault", "do_huge_pmd_anonymous_page.part.0", "compact_zone"]), Some("compact_zone"));
-        assert_eq!(waits(&["__handle_mm_fault", "do_swap_page", "__migration_entry_wait", "_raw_spin_lock", lock]), None);
+        assert_eq!(
+            waits(&["handle_mm_fault", "do_huge_pmd_anonymous_page.part.0", "compact_zone"]),
+            Some("compact_zone")
+        );
+        assert_eq!(
+            waits(&["__handle_mm_fault", "do_swap_page", "__migration_entry_wait", "_raw_spin_lock", lock]),
+            None
+        );
         assert_eq!(waits(&["handle_mm_fault", "softleaf_entry_wait_on_locked", lock]), None);
         assert_eq!(waits(&["exc_page_fault", "__handle_mm_fault"]), None);
     }

@@ -150,9 +150,20 @@ pub(crate) fn is_frozen(stack: &Stack) -> bool {
     has_any(stack, &["__refrigerator"])
 }
 
-/// Whether a task waits until its child of `vfork()` has called `execve()` or ended.
+/// Whether a task waits until its child of `vfork()` has called `execve()` or ended. `wait_for_vfork_done()` is usually
+/// inlined, which only a vmlinux shows; nothing else that creates a process waits for a completion. Of the names of the
+/// system call, which have one address, the kernel's own table may give any.
 pub(crate) fn waits_for_vfork(stack: &Stack) -> bool {
-    has_any(stack, &["wait_for_vfork_done", "__do_sys_vfork", "__x64_sys_vfork"])
+    const VFORK: [&str; 4] = ["wait_for_vfork_done", "__do_sys_vfork", "__x64_sys_vfork", "__ia32_sys_vfork"];
+    // `_do_fork` up to 5.9.
+    const CREATES: [&str; 2] = ["kernel_clone", "_do_fork"];
+    let calls = |callee: &StackFrame, caller: &StackFrame| {
+        let name = |frame: &StackFrame| frame.function().map(base_name).map(str::to_owned);
+        name(callee).is_some_and(|name| name.starts_with("wait_for_completion"))
+            && name(caller).is_some_and(|name| CREATES.contains(&name.as_str()))
+    };
+    has_any(stack, &VFORK)
+        || stack.frames.iter().zip(stack.frames.iter().skip(1)).any(|(callee, caller)| calls(callee, caller))
 }
 
 /// Whether a CPU runs a guest: for as long as the guest likes.

@@ -18,10 +18,12 @@ use crate::wrapped::Held;
 const TERMINAL: usize = 80;
 /// Lines between two reports after which they have nothing to do with each other.
 const QUIET: u32 = 256;
+/// Lines without any of a report, after which only what may begin or continue one by its text is looked at.
+const NEAR: u32 = 32;
 /// Time between two reports after which they have nothing to do with each other: a serial line needs some for one.
 const QUIET_NS: u64 = 10 * 1_000_000_000;
 /// Lines of reports after which the rest is worth less work: some hundred reports.
-const MANY_LINES: usize = 32 << 10;
+const MANY_LINES: usize = 8 << 10;
 /// Lines of reports that are looked at together.
 const MAX_EPISODE: usize = 8192;
 /// From this many lines on the next report begins a new episode.
@@ -89,7 +91,8 @@ impl Collector {
 
     /// Whether the lines before may say something of this one.
     fn is_busy(&self, number: u64) -> bool {
-        !self.episode.is_empty() || self.held.is_some() || self.reports.is_open(number)
+        let goes_on = !self.episode.is_empty() && self.quiet <= NEAR;
+        goes_on || self.held.is_some() || self.reports.is_open(number)
     }
 
     /// A line that is no part of any report.
@@ -98,6 +101,7 @@ impl Collector {
         self.starts_before_time(timestamp_ns, number);
         let is_kernel = timestamp_ns.is_some() || bytes.starts_with(b"<") || prefix::names_kernel(bytes);
         self.log.extent.kernel_lines += u64::from(is_kernel);
+        self.other();
     }
 
     fn starts_before_time(&mut self, timestamp_ns: Option<u64>, number: u64) {
@@ -224,6 +228,12 @@ impl Collector {
         let effort = if self.attributed < MANY_LINES { Effort::Full } else { Effort::Little };
         self.attributed = self.attributed.saturating_add(lines.len());
         self.latest_ns = None;
+        if self.log.traces.len() >= MAX_TRACES {
+            // Nothing of it would be kept.
+            let begun = lines.iter().filter(|line| matches!(line.token, Token::Event(_)));
+            self.log.extent.dropped_traces += begun.map(|_| 1u64).sum::<u64>();
+            return;
+        }
         let assignments = attribute(&lines, effort);
         let lost = assignments.iter().zip(&lines).filter(|(assignment, line)| {
             assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)

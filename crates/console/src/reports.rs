@@ -10,6 +10,8 @@ use crate::trace::Trace;
 const MAX_EVENTS: usize = 4096;
 /// As many lines below a report's first may belong to it.
 const REACH: u64 = 64;
+/// As many lines that say nothing of it are looked at for it one by one.
+const NEAR: u64 = 24;
 /// An oops's lines follow each other within this many.
 const OOPS_REACH: u64 = 16;
 /// Between `invoked oom-killer` and the line that names the victim stand tables of memory and all processes.
@@ -58,7 +60,7 @@ impl Reports {
     /// Whether lines below may still say more.
     pub(crate) fn is_open(&self, line: u64) -> bool {
         let last = self.open.last().and_then(|(index, _)| self.events.get(*index));
-        last.is_some_and(|known| line.saturating_sub(known.last_line) <= REACH)
+        last.is_some_and(|known| line.saturating_sub(known.last_line) <= NEAR)
     }
 
     /// Whether the line is another of a report that has begun.

@@ -3,14 +3,14 @@
 usage: caller_log.py RECORDS.json OUT.log
 
 RECORDS.json is what `vmcore-thp dmesg --format json` prints. OUT.log has the form that the kernel itself prints with
-CONFIG_PRINTK_CALLER, from three records before the first lockup or panic to the end; it is not written where there is
-none or the kernel kept no callers.
+CONFIG_PRINTK_CALLER, from three records before the first report to the end, so that no report has lost its head: lines
+without one are nobody's. It is not written where there is none or the kernel kept no callers.
 """
 
 import json
 import sys
 
-REPORTS = ("BUG: soft lockup", "Kernel panic")
+REPORTS = ("BUG: ", "rcu: INFO: ", "INFO: rcu", "INFO: task ", "Kernel panic")
 
 
 def main(source, target):

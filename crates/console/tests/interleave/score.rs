@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use vmcore_console::Log;
 
 use crate::recorded::Line;
+use crate::reports;
 
 /// The lines of one log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Score {
-    /// Lines that a CPU printed.
+    /// Lines of a CPU's report about itself.
     pub(crate) lines: u64,
     /// Those at their place in that CPU's text. Two CPUs that print the same line one after the other leave no trace of
     /// who was first, and with either answer both texts are as they were printed.
@@ -42,7 +43,8 @@ impl Score {
         for trace in &log.traces {
             found.extend(trace.lines.iter().map(|(line, confidence)| (*line, (trace.cpu, *confidence))));
         }
-        let numbered = || (0u64..).zip(lines).filter(|(_, line)| !is_no_report(&line.text));
+        let of_reports = reports::lines(lines);
+        let numbered = || (0u64..).zip(lines).filter(|(number, _)| of_reports.contains(number));
         let cpus: BTreeSet<u32> = lines.iter().filter_map(|line| line.cpu).collect();
         let mut score = Self::default();
         for cpu in cpus {
@@ -104,11 +106,6 @@ fn common(printed: &[(u64, &Line)], rebuilt: &[(u64, &Line)]) -> BTreeSet<u64> {
         }
     }
     numbers
-}
-
-/// What `panic()` says when it is done stands by itself: it is about the machine.
-fn is_no_report(text: &str) -> bool {
-    text.starts_with("Shutting down cpus") || text.starts_with("Kernel Offset: ") || text.trim().is_empty()
 }
 
 /// The logs of one kind.

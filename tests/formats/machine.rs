@@ -21,7 +21,12 @@ pub(crate) struct Machine {
 impl Machine {
     /// The machine of the livelock.
     pub(crate) fn livelock() -> Self {
-        let dump = Dump::open(&livelock()).unwrap();
+        Self::of(&livelock())
+    }
+
+    /// The machine of a dump.
+    pub(crate) fn of(vmcore: &Path) -> Self {
+        let dump = Dump::open(vmcore).unwrap();
         let frames = dump.segments().iter().flat_map(|segment| {
             let first = segment.physical.pfn().get();
             first..first + segment.file_size / PAGE_SIZE

@@ -9,6 +9,7 @@ mod compressed;
 mod contradictions;
 mod encrypted;
 mod machine;
+mod missing_registers;
 mod several_kernels;
 mod split;
 mod split_writer;

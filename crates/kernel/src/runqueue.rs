@@ -36,6 +36,7 @@ pub(crate) struct RunQueueLayout {
     clock: Field,
     task_clock: Option<Field>,
     nr_running: Field,
+    online: Option<Field>,
     fair_root: Field,
     group_root: Field,
     rt_queue: Option<Field>,
@@ -55,6 +56,7 @@ impl RunQueueLayout {
             clock: types.field("rq", "clock")?,
             task_clock: types.optional("rq", "clock_task"),
             nr_running: types.field("rq", "nr_running")?,
+            online: types.optional("rq", "online"),
             fair_root: types.first(&[("rq", &new), ("rq", &old)])?,
             group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
             rt_queue: types.optional("rq", "rt.active.queue"),
@@ -127,12 +129,22 @@ pub struct RunQueue {
     pub task_clock_ns: Option<u64>,
     /// `rq.nr_running`: runnable tasks, the current one among them.
     pub nr_running: u64,
+    /// `rq.online`: whether the scheduler uses the CPU. A panic that stops the CPU leaves it as it was, other than the mask
+    /// of online CPUs. `None` where it cannot be read.
+    pub online: Option<bool>,
     /// Who waits, in the order of the queues: deadline, real-time by priority, fair by the tree, `sched_ext` by its list.
     /// Without the current task.
     pub queued: Vec<Queued>,
 }
 
 impl RunQueue {
+    /// Whether the CPU is known to have been out of service, never started or switched off, when the machine stopped.
+    #[must_use]
+    pub fn is_out_of_service(&self) -> bool {
+        let never_started = self.current == self.idle && self.clock_ns == 0;
+        self.online.map_or(never_started, |online| !online)
+    }
+
     /// How long the task has been running without being scheduled out, by this queue's clock; `None` where the kernel
     /// does not keep the time (`CONFIG_SCHED_INFO`).
     #[must_use]
@@ -203,6 +215,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             clock_ns: layout.clock.read(memory, address)?,
             task_clock_ns: layout.task_clock.and_then(|clock| clock.read(memory, address).ok()),
             nr_running: layout.nr_running.read(memory, address)?,
+            online: layout.online.and_then(|online| online.read(memory, address).ok()).map(|online| online != 0),
             queued,
         })
     }

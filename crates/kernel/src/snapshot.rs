@@ -11,7 +11,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
 use crate::stacks::TaskMachine;
-use crate::{CpuRegisters, Gap, Kernel, RunQueue, SymbolName, Task, tasks};
+use crate::{CpuRegisters, Gap, Kernel, RegisterSource, RunQueue, SymbolName, Task, tasks};
 
 /// Where a code address is, in names and source lines. Shared by all frames at the same address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,6 +101,15 @@ pub struct Cpu {
     pub run_queue: Option<RunQueue>,
 }
 
+impl Cpu {
+    /// Whether it may have been executing something that nothing shows: it was in service, or may have been, and the dump
+    /// has no registers of it.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.registers.is_none() && !self.run_queue.as_ref().is_some_and(RunQueue::is_out_of_service)
+    }
+}
+
 /// How much of each frame is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -137,13 +146,16 @@ impl Snapshot {
             tasks.get(*by_address.get(&current)?).map(|task| task.pid)
         };
         let registers = kernel.cpu_registers(pid_on);
-        let cpus = kernel.percpu().cpus().map(|cpu| Cpu {
+        let cpus = kernel.percpu().cpus();
+        let cpus = cpus.map(|cpu| Cpu {
             cpu,
             online: kernel.percpu().is_online(cpu),
             registers: registers.get(&cpu).copied(),
             run_queue: queues.remove(&cpu),
         });
-        Self { cpus: cpus.collect(), tasks, gaps, by_address }
+        let cpus: Vec<_> = cpus.collect();
+        gaps.extend(unseen(&cpus).into_iter().chain(counted(&cpus)));
+        Self { cpus, tasks, gaps, by_address }
     }
 
     /// A snapshot from parts, for tests of detectors. CPUs must be in the order of their numbers.
@@ -240,18 +252,52 @@ impl Snapshot {
                 }
                 let note = running_on.map(|cpu| {
                     unwound.frames.iter_mut().for_each(|frame| frame.trust = Trust::Scan);
-                    format!(
-                        "CPU {} was running this task but the dump has no registers for it: this is where the task \
-                         was last scheduled out",
-                        cpu.cpu
-                    )
+                    format!("{}: this is where the task was last scheduled out", no_registers(cpu))
                 });
                 (unwound, note)
             }
             Err(_) if task.has_no_stack() => given_back(),
-            Err(source) => (nothing(Some(Problem::Unreadable { address: task.stack, source })), None),
+            Err(source) => {
+                let problem = Problem::Unreadable { address: task.stack, source };
+                let note = running_on.map(|cpu| format!("{}, and {problem}", no_registers(cpu)));
+                (nothing(Some(problem)), note)
+            }
         }
     }
+}
+
+/// That the registers of CPUs are not known, as one gap.
+fn unseen(cpus: &[Cpu]) -> Option<Gap> {
+    let unseen: Vec<_> = cpus.iter().filter(|cpu| cpu.is_unseen()).map(|cpu| cpu.cpu).collect();
+    let (cpus, whose) = match unseen.as_slice() {
+        [] => return None,
+        [cpu] => (format!("CPU {cpu}"), "its task was"),
+        _ => (format!("CPUs {}", ranges(&unseen)), "their tasks were"),
+    };
+    Some(Gap::new(
+        format!("registers of {cpus}"),
+        format!("the dump has none, so what {whose} doing when the machine stopped is not known"),
+    ))
+}
+
+/// That whose registers are whose is a guess.
+fn counted(cpus: &[Cpu]) -> Option<Gap> {
+    let is_guess = |cpu: &Cpu| cpu.registers.is_some_and(|registers| registers.source == RegisterSource::NoteOrder);
+    let why = "only their order tells whose they are, and a CPU that did not answer is missing in it";
+    cpus.iter().any(is_guess).then(|| Gap::new("registers by CPU", why))
+}
+
+/// Ascending numbers as `0-3, 5`.
+fn ranges(numbers: &[u32]) -> String {
+    let run = |run: &[u32]| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.iter().map(u32::to_string).collect(),
+    };
+    numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next)).map(run).collect::<Vec<_>>().join(", ")
+}
+
+fn no_registers(cpu: &Cpu) -> String {
+    format!("CPU {} was running this task but the dump has no registers for it", cpu.cpu)
 }
 
 /// What is left of the stack of a zombie. The memory may still be there, as it was, or be another task's by now.

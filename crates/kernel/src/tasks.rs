@@ -218,6 +218,7 @@ mod tests {
             clock_ns: 0,
             task_clock_ns: None,
             nr_running: 3,
+            online: Some(true),
             queued: [OTHER, EXITING, DAMAGED, 0xdead_0000].map(waiting).into(),
         };
         add_exiting(&memory, &layout, &[queue], &mut tasks);

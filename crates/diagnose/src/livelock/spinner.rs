@@ -97,7 +97,7 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         return Assessment::Unknown(format!("CPU {number}: its current task is not a task that can be read"));
     };
     if task.pid == 0 {
-        return Assessment::No("idle".to_owned());
+        return idle(cpu);
     }
     let time = time_on_cpu(facts, cpu);
     let short = time.as_ref().map(|time| time.ns).filter(|&running| running < threshold_ns);
@@ -118,6 +118,19 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         Some(running) => by_count(facts, task, running, assessment, reader, threshold_ns),
         None => assessment,
     }
+}
+
+/// A CPU whose run queue says that it was idle: an interrupt handler can run there for ever all the same, which only its
+/// registers show.
+fn idle(cpu: &Cpu) -> Assessment {
+    if cpu.is_unseen() {
+        return Assessment::Unknown(format!(
+            "CPU {}: the dump has no registers for it; by its run queue it was idle, but whether it was in an interrupt \
+             handler is not known",
+            cpu.cpu
+        ));
+    }
+    Assessment::No("idle".to_owned())
 }
 
 fn scheduled_in(running_ns: u64) -> String {
@@ -182,11 +195,11 @@ fn assess_stack(
 }
 
 /// How far a CPU's clock is behind the newest. The tick drives it, so it stops while interrupts are off; CPUs that were
-/// stopped by a panic are offline and do not count.
+/// stopped by a panic are offline and do not count, but one without registers need not have been stopped by that.
 fn clock_lag(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
     let clock = |cpu: &Cpu| cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
     let newest = facts.snapshot.cpus.iter().filter_map(clock).max()?;
-    if cpu.online { newest.checked_sub(clock(cpu)?) } else { None }
+    if cpu.online || cpu.is_unseen() { newest.checked_sub(clock(cpu)?) } else { None }
 }
 
 fn assess_fault(

@@ -253,6 +253,7 @@ impl World {
                 clock_ns: CLOCK,
                 task_clock_ns: Some(CLOCK),
                 nr_running: 1,
+                online: Some(true),
                 queued: Vec::new(),
             }),
         });

@@ -25,6 +25,7 @@ fn layout() -> RunQueueLayout {
         clock: word(0x18),
         task_clock: None,
         nr_running: Field { offset: 0x20, size: 4 },
+        online: None,
         fair_root: word(0x28),
         group_root: word(0x8),
         rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),

@@ -10,6 +10,7 @@ use crate::prefilter::may_report;
 use crate::prefix::{self, Prefix};
 use crate::pstore::{self, Parts};
 use crate::reports::Reports;
+use crate::soft_breaks::{SoftBreaks, Whole};
 use crate::token::{Token, module_names};
 use crate::trace::traces;
 use crate::wrapped::Held;
@@ -49,6 +50,8 @@ pub(crate) struct Collector {
     latest_ns: Option<u64>,
     /// Since which line all are from before the clock was set: a kernel that starts.
     timeless: Option<u64>,
+    /// Lines of a mail that go on in the next.
+    breaks: SoftBreaks,
     wrapping: Wrapping,
     /// A line that may go on in the next one.
     held: Option<Held>,
@@ -59,6 +62,17 @@ pub(crate) struct Collector {
 impl Collector {
     /// A line of a file.
     pub(crate) fn line(&mut self, bytes: &[u8]) {
+        if let Some(whole) = self.breaks.line(bytes) {
+            self.whole(&whole);
+        }
+    }
+
+    fn whole(&mut self, line: &Whole<'_>) {
+        self.unbroken(&line.bytes);
+        self.log.extent.lines += line.more_lines;
+    }
+
+    fn unbroken(&mut self, bytes: &[u8]) {
         if pstore::is_header(bytes) || self.parts.is_open() {
             match self.parts.line(bytes) {
                 Some(lines) => lines.iter().for_each(|line| self.carried(line)),
@@ -258,6 +272,9 @@ impl Collector {
     }
 
     pub(crate) fn finish(mut self) -> Log {
+        if let Some(rest) = self.breaks.rest() {
+            self.whole(&rest);
+        }
         for line in self.parts.finish() {
             self.carried(&line);
         }

@@ -24,6 +24,7 @@ mod prefix;
 mod pstore;
 mod registers;
 mod reports;
+mod soft_breaks;
 mod token;
 mod trace;
 mod wrapped;

@@ -237,6 +237,18 @@ pub(crate) struct Search {
     /// Download nothing, even where `DEBUGINFOD_URLS` names servers
     #[arg(long)]
     pub(crate) no_debuginfod: bool,
+    /// Keep a profile of each kernel in DIR, and from then on read that in place of its vmlinux: no source lines
+    ///
+    /// Under DIR is one file for each build-id. `triage` does so by itself, in vmcore-thp/profiles in the user's cache
+    /// directory ($XDG_CACHE_HOME or ~/.cache); other commands only with this option.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) cache_size: Option<u64>,
+    /// Neither keep nor use profiles of other runs
+    #[arg(long, conflicts_with_all = ["cache", "cache_size"])]
+    pub(crate) no_cache: bool,
 }
 
 /// What to make a profile of.

@@ -12,6 +12,7 @@ mod logging;
 mod minimal;
 mod output;
 mod pile_view;
+mod profiles;
 mod progress;
 mod session;
 mod shell;

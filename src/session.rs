@@ -20,7 +20,7 @@ use crate::minimal::{Minimal, Opened};
 use crate::output::Output;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
-use crate::{debuginfod, progress, vmcoreinfo, vmlinux_search};
+use crate::{debuginfod, profiles, progress, vmcoreinfo, vmlinux_search};
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
@@ -157,9 +157,10 @@ impl Files {
 
     /// The same with a dump that is open already.
     fn of(dump: &'static Dump, input: &Input, context: &Context) -> Result<Self, Failure> {
-        let (vmlinux, vmlinux_path) = match &input.vmlinux {
-            Some(path) => (open_vmlinux(path, dump, &input.search, context)?, path.clone()),
-            None => find_vmlinux(dump, input, context)?,
+        let (vmlinux, vmlinux_path) = match (profiles::kept(dump, &input.search), &input.vmlinux) {
+            (Some((profile, path)), _) => (supplied(profile, dump), path),
+            (None, Some(path)) => (open_vmlinux(path, dump, input, context)?, path.clone()),
+            (None, None) => find_vmlinux(dump, input, context)?,
         };
         Ok(Self { dump, vmlinux: leak(vmlinux), vmcore_path: input.vmcore.clone(), vmlinux_path })
     }
@@ -196,7 +197,7 @@ fn find_vmlinux(dump: &Dump, input: &Input, context: &Context) -> Result<(Vmlinu
         }
     };
     let accept = |path: &Path| {
-        let vmlinux = open_vmlinux(path, dump, &input.search, context)?;
+        let vmlinux = open_vmlinux(path, dump, input, context)?;
         suffices(dump, &vmlinux, input.more.kernel()).map(|()| vmlinux)
     };
     let not_found = match vmlinux_search::find(&build, &input.search, context, accept) {
@@ -225,11 +226,11 @@ fn suffices(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Result<(), 
 }
 
 /// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
-fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) -> Result<Vmlinux, Failure> {
-    let directories = vmlinux_search::directories(search);
+fn open_vmlinux(path: &Path, dump: &Dump, input: &Input, context: &Context) -> Result<Vmlinux, Failure> {
+    let directories = vmlinux_search::directories(&input.search);
     let opened = context.step("opening the vmlinux", || Vmlinux::open_with(path, &directories));
     let vmlinux = match opened {
-        Err(OpenError::NoSymbols { .. }) => match downloaded(path, search, context)? {
+        Err(OpenError::NoSymbols { .. }) => match downloaded(path, &input.search, context)? {
             Some(debug_file) => Vmlinux::open(&debug_file)?,
             None => opened?,
         },
@@ -241,11 +242,18 @@ fn open_vmlinux(path: &Path, dump: &Dump, search: &Search, context: &Context) ->
     for why in vmlinux.rejected_debug_files() {
         context.warn(why);
     }
+    // Before anything of the dump is added to it: a profile is for all dumps of a kernel.
+    let vmlinux = profiles::keep(&vmlinux, path, input, context).unwrap_or(vmlinux);
+    Ok(supplied(vmlinux, dump))
+}
+
+/// The vmlinux with what its files leave to the kernel's memory.
+fn supplied(vmlinux: Vmlinux, dump: &Dump) -> Vmlinux {
     let supplied = sections_from_dump(dump, &vmlinux);
     for section in &supplied {
         tracing::info!("{} is taken from the dump: {} bytes", section.name, section.data.len());
     }
-    Ok(vmlinux.with_supplied(supplied))
+    vmlinux.with_supplied(supplied)
 }
 
 /// The debug file of a stripped vmlinux from a server; `None` where there is nobody to ask.

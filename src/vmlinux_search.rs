@@ -167,8 +167,12 @@ fn by_release(release: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    fn nowhere() -> Search {
+        Search { debug_dir: Vec::new(), no_debuginfod: true, cache: None, cache_size: None, no_cache: true }
+    }
+
     fn search(directory: &str) -> Search {
-        Search { debug_dir: vec![directory.into()], no_debuginfod: true }
+        Search { debug_dir: vec![directory.into()], ..nowhere() }
     }
 
     #[test]
@@ -202,6 +206,6 @@ mod tests {
     #[test]
     fn a_release_cannot_leave_the_directory() {
         let build = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=../../etc/passwd\n"));
-        assert!(candidates(&build, &Search { debug_dir: Vec::new(), no_debuginfod: true }).is_empty());
+        assert!(candidates(&build, &nowhere()).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -21,6 +22,7 @@ use crate::cli::{self, Format, Global, TriageAction};
 use crate::failure::Failure;
 use crate::output::{Output, no_form, write_file};
 use crate::pile_view::PileView;
+use crate::profiles;
 use crate::session::Context;
 use crate::status::Status;
 
@@ -86,13 +88,6 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
 fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure> {
     let program =
         env::current_exe().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
-    let mut of_search = Vec::new();
-    for directory in &arguments.search.debug_dir {
-        of_search.extend([directory_option(), directory.display().to_string()]);
-    }
-    if arguments.search.no_debuginfod {
-        of_search.push("--no-debuginfod".to_owned());
-    }
     let max_memory = global.max_memory.unwrap_or(MAX_MEMORY);
     let memory = arguments.memory.or_else(|| Some(physical_memory()? / 4 * 3)).unwrap_or(MAX_MEMORY);
     let by_memory = usize::try_from(memory / max_memory).unwrap_or(usize::MAX);
@@ -100,7 +95,7 @@ fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure>
     let jobs = arguments.jobs.map_or(by_cpus, usize::from).min(by_memory).max(1);
     let timeout = global.timeout.map_or(TIMEOUT, |timeout| Duration::from_nanos(timeout.0));
     Ok(Options {
-        analyzer: Analyzer { program, arguments: of_search, timeout, max_memory },
+        analyzer: Analyzer { program, arguments: of_search(&arguments.search), timeout, max_memory },
         jobs,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         again: global.force,
@@ -108,8 +103,22 @@ fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure>
     })
 }
 
-fn directory_option() -> String {
-    "--debug-dir".to_owned()
+/// What each process is told of where debug information is.
+fn of_search(search: &cli::Search) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    let mut add = |option: &str, value: &OsStr| arguments.extend([option.into(), value.to_owned()]);
+    for directory in &search.debug_dir {
+        add("--debug-dir", directory.as_os_str());
+    }
+    if let Some(cache) = search.cache.clone().or_else(profiles::users_directory).filter(|_| !search.no_cache) {
+        add("--cache", cache.as_os_str());
+    }
+    if let Some(size) = search.cache_size {
+        add("--cache-size", size.to_string().as_ref());
+    }
+    let flags = [(search.no_debuginfod, "--no-debuginfod"), (search.no_cache, "--no-cache")];
+    arguments.extend(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into()));
+    arguments
 }
 
 /// One run over all items.

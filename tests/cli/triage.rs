@@ -37,9 +37,9 @@ impl Pile {
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
         let at = |name: &str| self.0.path(name).display().to_string();
-        let own =
-            ["triage".to_owned(), at("pile"), "--store".to_owned(), at("s.db"), "--debug-dir".to_owned(), at("debug")];
-        own.into_iter().chain(more.iter().map(ToString::to_string)).collect()
+        let named = [at("pile"), "--store".into(), at("s.db"), "--debug-dir".into(), at("debug")];
+        let own = ["triage".to_owned()].into_iter().chain(named).chain(["--cache".to_owned(), at("cache")]);
+        own.chain(more.iter().map(ToString::to_string)).collect()
     }
 
     /// The lines of a run, by path within the pile.
@@ -144,6 +144,38 @@ fn a_pile_is_judged_grouped_and_known_again() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("web1-2026-11-28"), "{page}");
     let csv = run(["triage", "export", "--store", &store, "--format", "csv"]).stdout;
     assert_eq!(csv.lines().count(), 8);
+}
+
+#[test]
+fn a_kernel_is_read_once_and_then_its_profile() {
+    let pile = Pile::new();
+    pile.add("a-2026-11-01-03:00:00/vmcore", &bundled("thp-livelock.vmcore"));
+    assert_eq!(pile.judge(&[]).0, 1);
+    let cache = pile.0.path("cache");
+    let entry = cache.join(format!("{BUILD_ID}.profile"));
+    assert!(entry.is_file());
+    // From now on nobody opens the vmlinux: there is none.
+    fs::remove_dir_all(pile.0.path("debug/.build-id")).unwrap();
+    pile.add("b-2026-11-01-03:00:00/vmcore", &bundled("soft-lockup.vmcore"));
+    let (status, rows) = pile.judge(&[]);
+    assert_eq!((status, &rows["b-2026-11-01-03:00:00/vmcore"]["issue"]), (1, &Value::from("soft-lockup")));
+    let dump = Path::new(BUNDLED).join("sysrq.vmcore").display().to_string();
+    let analyze = |vmlinux: &str| {
+        let cache = cache.display().to_string();
+        run(["analyze", "--format", "json", "--cache", &cache, &dump, vmlinux].map(str::to_owned))
+    };
+    let source = |stdout: &str| serde_json::from_str::<Value>(stdout).unwrap()["stacks"][0]["frames"][0]["symbol"].clone();
+    let cached = analyze("/nowhere/vmlinux");
+    assert_eq!(cached.status, 0, "{}", cached.stderr);
+    // Damage is noticed, and what was damaged is not read.
+    let mut damaged = fs::read(&entry).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&entry, &damaged).unwrap();
+    assert_eq!(analyze("/nowhere/vmlinux").status, 2);
+    let made_anew = analyze(&Path::new(BUNDLED).join("vmlinux.profile").display().to_string());
+    assert_eq!((made_anew.status, source(&made_anew.stdout)), (0, source(&cached.stdout)));
+    assert_ne!(fs::read(&entry).unwrap(), damaged);
 }
 
 #[test]

@@ -91,6 +91,14 @@ impl Fixture {
         self.sections.push(NewSection { name: name.into(), kind, flags, address, align: 1, contents });
     }
 
+    /// The same with a section's place, but not its bytes.
+    pub(crate) fn without_contents(mut self, name: &str) -> Self {
+        for section in self.sections.iter_mut().filter(|section| section.name == name) {
+            section.contents = Contents::Nothing { size: 64 };
+        }
+        self
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         write(&self.sections, &self.symbols).unwrap()
     }

@@ -1,9 +1,9 @@
 //! The debug information of a Linux kernel: symbols, type layouts, source lines and unwind sections of a vmlinux.
 //!
 //! All addresses are *link-time* addresses. The kernel that crashed ran at another place when it was loaded with KASLR:
-//! subtract that offset before asking, add it to answers. Only [`Vmlinux`] and [`ModuleFiles`] open files. A module's
-//! addresses are those that it had in the crashed kernel: it has no others. What is in the file is not
-//! trusted: damage gives an error or no answer, never a panic.
+//! subtract that offset before asking, add it to answers. Only [`Vmlinux`], [`ModuleFiles`] and
+//! [`ProfileCache`] open files. A module's addresses are those that it had in the crashed kernel: it has no others. What is
+//! in the file is not trusted: damage gives an error or no answer, never a panic.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod object_file;
 mod packed;
 mod parts;
 mod profile;
+mod profile_cache;
 mod separate;
 mod source;
 mod symbols;
@@ -33,6 +34,7 @@ pub use module_debug::ModuleDebug;
 pub use module_files::{LoadedModule, ModuleFiles};
 pub use parts::{ImageParts, PartSection, PartSymbol};
 pub use profile::{Profile, ProfileError};
+pub use profile_cache::{CacheError, ProfileCache};
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};

@@ -42,6 +42,11 @@ impl ObjectFile {
         Ok(Self { path: path.into(), elf: Elf::parse(path, bytes, role)?, handle: Some(handle) })
     }
 
+    /// The ELF image that a mapped file begins with; `path` is for errors.
+    pub(crate) fn from_mapping(path: &Path, handle: Arc<File>, bytes: Bytes, role: Role) -> Result<Self, OpenError> {
+        Ok(Self { path: path.into(), elf: Elf::parse(path, bytes, role)?, handle: Some(handle) })
+    }
+
     /// The ELF image in `image`, which `name` names in errors.
     pub(crate) fn from_image(name: &Path, image: Vec<u8>, role: Role) -> Result<Self, OpenError> {
         Ok(Self { path: name.into(), elf: Elf::parse(name, image.into(), role)?, handle: None })

@@ -4,8 +4,9 @@
 //!
 //! - the symbol table without what nobody looks up: the compiler's own labels in data, and the padding before functions
 //!   (`__pfx_*`, whose addresses have no symbol, or the label before it, in a profile),
-//! - `.BTF`, the ORC unwind sections and `.debug_frame`, compressed; where the vmlinux has its types in DWARF only (a
-//!   kernel before 5.2, or one without `CONFIG_DEBUG_INFO_BTF`), they are written as BTF,
+//! - `.BTF`, the ORC unwind sections and `.debug_frame`, compressed or, for [`ProfileCache`](crate::ProfileCache), as they
+//!   are, so that only what is touched is read; where the vmlinux has its types in DWARF only (a kernel before 5.2, or one
+//!   without `CONFIG_DEBUG_INFO_BTF`), they are written as BTF,
 //! - `.notes` with the build-id, and the bytes of `linux_banner`,
 //! - all other allocated sections as places in memory without contents, so that symbols keep their sections.
 //!
@@ -24,8 +25,8 @@ use crate::{
 
 /// The section that holds the types.
 const TYPES: &str = ".BTF";
-/// Other sections that are kept, compressed.
-const KEPT_COMPRESSED: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
+/// Other sections whose contents are kept.
+const KEPT_CONTENTS: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
 /// The section that holds the banner. No linker gives a section this name.
@@ -69,6 +70,22 @@ impl ProfileError {
     }
 }
 
+/// How the contents of sections are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Small,
+    Mappable,
+}
+
+impl Packing {
+    const fn contents(self, bytes: Cow<'_, [u8]>) -> Contents<'_> {
+        match self {
+            Self::Small => Contents::Compressed(bytes),
+            Self::Mappable => Contents::Bytes(bytes),
+        }
+    }
+}
+
 /// A profile, as it would be in a file, and opened.
 #[derive(Debug)]
 pub struct Profile {
@@ -83,7 +100,20 @@ impl Profile {
     ///
     /// [`ProfileError`] where it could not be made, or is of no use.
     pub fn of(vmlinux: &Vmlinux) -> Result<Self, ProfileError> {
-        let bytes = bytes(vmlinux)?;
+        Self::with(vmlinux, Packing::Small)
+    }
+
+    /// As [`Profile::of`], four times as large, and opened without being unpacked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Profile::of`].
+    pub fn mappable(vmlinux: &Vmlinux) -> Result<Self, ProfileError> {
+        Self::with(vmlinux, Packing::Mappable)
+    }
+
+    fn with(vmlinux: &Vmlinux, packing: Packing) -> Result<Self, ProfileError> {
+        let bytes = bytes(vmlinux, packing)?;
         let opened = Vmlinux::from_image(Path::new("the profile"), bytes.clone())?;
         match difference(vmlinux, &opened) {
             None => Ok(Self { bytes, opened }),
@@ -124,21 +154,21 @@ fn difference(vmlinux: &Vmlinux, profile: &Vmlinux) -> Option<String> {
         .or_else(|| Some(format!("the section {}", ASKED_SECTIONS.into_iter().find(section)?)))
 }
 
-fn bytes(vmlinux: &Vmlinux) -> Result<Vec<u8>, ProfileError> {
+fn bytes(vmlinux: &Vmlinux, packing: Packing) -> Result<Vec<u8>, ProfileError> {
     let types = types(vmlinux)?;
     let mut sections = Vec::new();
     // The new number of each section; 0 for those that are left out.
     let mut numbers = vec![0];
     let inexpressible = |why: String| ProfileError::Inexpressible(why);
     for section in vmlinux.elf().sections.iter().skip(1) {
-        let kept = keep(vmlinux, section, &types);
+        let kept = keep(vmlinux, section, &types, packing);
         let number = u16::try_from(sections.len() + 1).map_err(|_| inexpressible("too many sections".into()))?;
         numbers.push(if kept.is_some() { number } else { 0 });
         sections.extend(kept);
     }
     if vmlinux.elf().section(TYPES).is_none() {
         let kind = object::elf::SHT_PROGBITS.0;
-        let contents = Contents::Compressed(types);
+        let contents = packing.contents(types);
         sections.push(NewSection { name: TYPES.into(), kind, flags: 0, address: 0, align: 4, contents });
     }
     if let (Some(address), Some(banner)) = (vmlinux.symbols().address("linux_banner"), vmlinux.banner_bytes()) {
@@ -170,16 +200,17 @@ fn keep<'vmlinux>(
     vmlinux: &'vmlinux Vmlinux,
     section: &'vmlinux Section,
     types: &Cow<'vmlinux, [u8]>,
+    packing: Packing,
 ) -> Option<NewSection<'vmlinux>> {
     let name = section.name.as_str();
     let data = |name| vmlinux.section(name).map(|section| section.data);
     let (flags, contents) = if name == TYPES {
-        (0, Contents::Compressed(types.clone()))
-    } else if KEPT_COMPRESSED.contains(&name) {
+        (0, packing.contents(types.clone()))
+    } else if let Some(contents) = KEPT_CONTENTS.contains(&name).then(|| data(name)).flatten() {
         // A compressed section cannot be one of the kernel's memory. Its address stays, for the reader of ORC.
-        (0, Contents::Compressed(data(name)?))
-    } else if KEPT.contains(&name) {
-        (section.memory_flags(), Contents::Bytes(data(name)?))
+        (0, packing.contents(contents))
+    } else if let Some(notes) = KEPT.contains(&name).then(|| data(name)).flatten() {
+        (section.memory_flags(), Contents::Bytes(notes))
     } else if section.is_allocated() {
         (section.memory_flags(), Contents::Nothing { size: section.size })
     } else {
@@ -218,6 +249,25 @@ mod tests {
         assert_eq!((vmlinux.kind(), profile.kind()), (VmlinuxKind::File, VmlinuxKind::Profile));
         assert!(profile.source().is_none());
         assert!(profile.symbols().len() < vmlinux.symbols().len());
+    }
+
+    #[test]
+    fn a_mappable_one_holds_its_sections_as_they_are() {
+        let vmlinux = Fixture::with_dwarf(5, true).open();
+        let small = Profile::of(&vmlinux).unwrap();
+        let profile = Profile::mappable(&vmlinux).unwrap();
+        assert_eq!(difference(&vmlinux, profile.opened()), None);
+        assert_ne!(profile.bytes(), small.bytes());
+        let orc = profile.opened().section(".orc_unwind").unwrap();
+        assert!(matches!(orc.data, Cow::Borrowed(_)));
+        assert_eq!(orc.data, small.opened().section(".orc_unwind").unwrap().data);
+    }
+
+    #[test]
+    fn what_is_declared_and_not_there_stays_so() {
+        let vmlinux = Fixture::with_dwarf(5, true).without_contents(".orc_unwind_ip").open();
+        let profile = Profile::mappable(&vmlinux).unwrap();
+        assert!(vmlinux.lacks_contents(".orc_unwind_ip") && profile.opened().lacks_contents(".orc_unwind_ip"));
     }
 
     #[test]

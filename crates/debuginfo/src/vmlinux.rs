@@ -99,6 +99,11 @@ impl Vmlinux {
         Self::new(ObjectFile::from_image(name, image, Role::Vmlinux)?, Found::default())
     }
 
+    /// A mapped file, for which all that it holds is enough.
+    pub(crate) fn from_file(image: ObjectFile) -> Result<Self, OpenError> {
+        Self::new(image, Found::default())
+    }
+
     fn new(image: ObjectFile, found: Found) -> Result<Self, OpenError> {
         let Found { file: debug, rejected } = found;
         let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));

@@ -1,5 +1,6 @@
 //! One dump analyzed in a process of its own, which may crash, hang or eat memory without harm to anything else.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub struct Analyzer {
     /// The program: this one.
     pub program: PathBuf,
     /// Arguments of `analyze`, besides the dump.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// For how long one dump may take.
     pub timeout: Duration,
     /// How much memory one dump may need, in bytes.

@@ -16,8 +16,7 @@ const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --for
                               --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
 
 /// The options of every command that opens a dump, which the first of these commands explains.
-const DUMP_OPTIONS: [&str; 7] =
-    ["part", "vmcoreinfo", "debug_dir", "no_debuginfod", "cache", "cache_size", "no_cache"];
+const DUMP_OPTIONS: [&str; 7] = ["part", "vmcoreinfo", "debug_dir", "no_debuginfod", "cache", "cache_size", "no_cache"];
 const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size and \
                                 --no-cache, see `vmcore-thp analyze --help`.";
 

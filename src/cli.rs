@@ -240,7 +240,7 @@ pub(crate) struct Search {
     /// Keep a profile of each kernel in DIR, and from then on read that in place of its vmlinux: no source lines
     ///
     /// Under DIR is one file for each build-id. `triage` does so by itself, in vmcore-thp/profiles in the user's cache
-    /// directory ($XDG_CACHE_HOME or ~/.cache); other commands only with this option.
+    /// directory (`XDG_CACHE_HOME` or ~/.cache); other commands only with this option.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
     /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]

@@ -164,7 +164,8 @@ fn a_kernel_is_read_once_and_then_its_profile() {
         let cache = cache.display().to_string();
         run(["analyze", "--format", "json", "--cache", &cache, &dump, vmlinux].map(str::to_owned))
     };
-    let source = |stdout: &str| serde_json::from_str::<Value>(stdout).unwrap()["stacks"][0]["frames"][0]["symbol"].clone();
+    let source =
+        |stdout: &str| serde_json::from_str::<Value>(stdout).unwrap()["stacks"][0]["frames"][0]["symbol"].clone();
     let cached = analyze("/nowhere/vmlinux");
     assert_eq!(cached.status, 0, "{}", cached.stderr);
     // Damage is noticed, and what was damaged is not read.

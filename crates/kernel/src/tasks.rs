@@ -7,7 +7,7 @@ use std::iter;
 use rayon::prelude::*;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::list::list;
+use crate::list::{Listed, list};
 use crate::runqueue::RunQueue;
 use crate::task::{Task, TaskLayout};
 use crate::{Gap, Kernel};
@@ -17,6 +17,10 @@ const MAX_TASKS: usize = 4 << 20;
 /// List elements that are followed in all: every task is on two lists. Damaged pointers can make many lists share one
 /// tail, which would be walked again for each.
 const MAX_STEPS: usize = 2 * MAX_TASKS;
+/// Processes whose threads are listed at a time, on as many CPUs as there are; and how many threads of each then. Those of
+/// one that has more are listed again, alone, so that how far damage is followed does not depend on the number of CPUs.
+const AT_A_TIME: usize = 4096;
+const FEW_THREADS: usize = 256;
 
 pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<Gap>) -> Vec<Task> {
     let mut idle = Vec::new();
@@ -114,33 +118,45 @@ impl Addresses {
         // `init_task` itself, the boot CPU's idle task, is the head of the list.
         let leaders = list(memory, layout.tasks.address(init), MAX_TASKS, "task list");
         gaps.extend(leaders.gap);
-        for node in leaders.nodes {
-            let leader = layout.tasks.container(node);
-            self.add(leader);
-            if self.steps_left == 0 {
-                gaps.push(Gap::new("task list", "its lists of threads have no end"));
-                return;
+        for nodes in leaders.nodes.chunks(AT_A_TIME) {
+            let leaders = nodes.par_iter().map(|&node| {
+                let leader = layout.tasks.container(node);
+                (leader, Threads::of(memory, layout, leader, FEW_THREADS))
+            });
+            for (leader, threads) in leaders.collect::<Vec<_>>() {
+                self.add(leader);
+                if self.steps_left == 0 {
+                    gaps.push(Gap::new("task list", "its lists of threads have no end"));
+                    return;
+                }
+                let few = threads.walked < self.steps_left.min(FEW_THREADS);
+                let whole = || Threads::of(memory, layout, leader, self.steps_left.min(MAX_TASKS));
+                let threads = if few { threads } else { whole() };
+                self.steps_left = self.steps_left.saturating_sub(threads.walked);
+                gaps.extend(threads.gap);
+                threads.tasks.into_iter().for_each(|task| self.add(task));
             }
-            self.add_threads(memory, layout, leader, gaps);
         }
     }
+}
 
-    fn add_threads<M: ReadVirtual + ?Sized>(
-        &mut self,
-        memory: &M,
-        layout: &TaskLayout,
-        leader: VirtAddr,
-        gaps: &mut Vec<Gap>,
-    ) {
+/// The threads of one process.
+struct Threads {
+    tasks: Vec<VirtAddr>,
+    walked: usize,
+    gap: Option<Gap>,
+}
+
+impl Threads {
+    fn of<M: ReadVirtual + ?Sized>(memory: &M, layout: &TaskLayout, leader: VirtAddr, limit: usize) -> Self {
         let what = || format!("threads of the task at {leader}");
         match layout.threads(memory, leader) {
             Ok((head, member)) => {
-                let threads = list(memory, head, self.steps_left.min(MAX_TASKS), &what());
-                self.steps_left = self.steps_left.saturating_sub(threads.nodes.len());
-                gaps.extend(threads.gap);
-                threads.nodes.into_iter().for_each(|node| self.add(member.container(node)));
+                let Listed { nodes, gap } = list(memory, head, limit, &what());
+                let tasks: Vec<_> = nodes.into_iter().map(|node| member.container(node)).collect();
+                Self { walked: tasks.len(), tasks, gap }
             }
-            Err(error) => gaps.push(Gap::new(what(), error)),
+            Err(error) => Self { tasks: Vec::new(), walked: 0, gap: Some(Gap::new(what(), error)) },
         }
     }
 }

@@ -195,8 +195,11 @@ fn split_comm(text: &str) -> (&str, Option<String>, &str) {
 /// The letters, and what follows them. Red Hat's kernels print dashes for the flags of theirs that are not set.
 fn flags(mut rest: &str) -> (String, &str) {
     let mut flags = String::new();
-    while let Some((word, after)) = rest.trim_start().split_once(' ') {
-        if !word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '-') {
+    loop {
+        let line = rest.trim_start();
+        // A line without a release ends with them.
+        let (word, after) = line.split_once(' ').unwrap_or((line, ""));
+        if word.is_empty() || !word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '-') {
             break;
         }
         flags.extend(word.chars().filter(char::is_ascii_uppercase));
@@ -272,14 +275,17 @@ mod tests {
                 "GOE",
                 "4.18.0-193.13.2.el8_2.x86_64",
             ),
+            // Some vendors print nothing after the flags.
+            ("Tainted: G           OE     ", "GOE", ""),
             ("Not tainted ------------   3.10.0-957.el7.x86_64 #1", "", "3.10.0-957.el7.x86_64"),
         ] {
             let line = cpu(&format!("CPU: 3 PID: 4242 Comm: worker Kdump: loaded {tail}"));
-            assert_eq!((line.taint.as_deref(), line.release.as_deref()), (Some(flags), Some(release)), "{tail}");
+            let release = Some(release).filter(|release| !release.is_empty());
+            assert_eq!((line.taint.as_deref(), line.release.as_deref()), (Some(flags), release), "{tail}");
             let line = cpu(&format!("Pid: 4242, comm: worker {tail}"));
             assert_eq!(
                 (line.pid, line.comm.as_deref(), line.release.as_deref()),
-                (Some(4242), Some("worker"), Some(release))
+                (Some(4242), Some("worker"), release)
             );
         }
         let kernel = |text| {

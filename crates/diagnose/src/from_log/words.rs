@@ -152,9 +152,15 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
 
 fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
     let cpu = cpus(event).unwrap_or_else(|| "A CPU".to_owned());
-    let Some(seconds) = longest(cause, event).filter(|_| event.pid.is_some() || event.comm.is_some()) else {
+    let Some(seconds) = longest(cause, event) else {
         return format!("{cpu} was stuck; the line that says for how long and in which task is cut off");
     };
+    if event.pid == Some(0) {
+        return format!(
+            "{cpu} was stuck for {seconds} s in its idle task: nothing kept it. It was not run, by the host if this is a \
+             virtual machine, or by firmware"
+        );
+    }
     let mut others: Vec<u32> = cause.of(Kind::SoftLockup).filter_map(Event::cpu).collect();
     others.sort_unstable();
     others.dedup();
@@ -164,7 +170,7 @@ fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
         1 => " (and 1 more CPU)".to_owned(),
         count => format!(" (and {count} more CPUs)"),
     };
-    let task = task(event).unwrap_or_default();
+    let task = task(event).unwrap_or_else(|| "a task that the line does not name".to_owned());
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
     let waits = if waits_for_cpu(event) { ": it waits there for another CPU to answer" } else { "" };
     format!("{cpu} was stuck for {seconds} s{more}: {task} would not give it up{place}{waits}")

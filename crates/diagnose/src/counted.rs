@@ -18,7 +18,7 @@ use crate::{Evidence, Facts, Reader};
 /// own kind on one CPU it would, but then it would not be outranked.
 const WAITED_PER_RUN: u64 = 4;
 /// Real spinners have 50 000 and more, even in emulation; ordinary tasks have that many in all.
-const FAULTS_PER_SECOND: u64 = 1000;
+pub(crate) const FAULTS_PER_SECOND: u64 = 1000;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// A task that has been kept from running most of the time.
@@ -67,6 +67,11 @@ pub(crate) struct Spins {
 }
 
 impl Spins {
+    /// How long it has run in all, in nanoseconds.
+    pub(crate) const fn run_ns(&self) -> u64 {
+        self.run_ns
+    }
+
     pub(crate) fn words(&self) -> String {
         format!("it has run for {} in all and faulted {} times", seconds(self.run_ns), self.faults)
     }
@@ -84,7 +89,7 @@ impl Spins {
 /// Whether a real-time task has been faulting again and again for `threshold_ns` at least.
 pub(crate) fn spins(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Option<Spins> {
     let counters = facts.state.scheduler.task(task.address);
-    let (run_ns, faults) = counters.run_ns.zip(counters.minor_faults)?;
+    let (run_ns, faults) = counters.run_ns.zip(task.accounting.minor_faults)?;
     let rate = u128::from(faults) * u128::from(SECOND_NS) / u128::from(run_ns.max(1));
     let spins = task.is_above_fair() && run_ns >= threshold_ns && rate >= FAULTS_PER_SECOND.into();
     spins.then_some(Spins { faults, run_ns })

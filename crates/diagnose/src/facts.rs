@@ -124,7 +124,12 @@ impl Facts<'_> {
     /// How long a task had been waiting in its CPU's run queue.
     #[must_use]
     pub fn waiting_ns(&self, task: &Task) -> Option<u64> {
-        let queue = self.snapshot.cpu(task.cpu)?.run_queue.as_ref()?;
+        self.waiting_on_ns(self.snapshot.cpu(task.cpu)?, task)
+    }
+
+    /// The same by the clock of the CPU whose queue has it.
+    pub(crate) fn waiting_on_ns(&self, cpu: &Cpu, task: &Task) -> Option<u64> {
+        let queue = cpu.run_queue.as_ref()?;
         Some(queue.waiting_ns(task)?.saturating_sub(self.aftermath_ns(queue.clock_ns)))
     }
 

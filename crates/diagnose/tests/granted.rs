@@ -25,10 +25,10 @@ fn granted() -> World {
         spinner.policy = Policy(1);
         spinner.prio = 89;
         spinner.last_arrival_ns = Some(CLOCK - ago * MS);
+        spinner.accounting.minor_faults = Some(1_474_633);
         let counters = TaskCounters {
             run_delay_ns: Some(75 * MS),
             run_ns: Some(31 * SECOND),
-            minor_faults: Some(1_474_633),
             ..TaskCounters::default()
         };
         world.state.scheduler.tasks.insert(task_address(pid), counters);
@@ -68,7 +68,7 @@ fn a_splitter_that_gets_no_more_than_its_grant_is_starved() {
 fn counters_of_a_long_life_do_not_tell_and_nothing_is_called_healthy() {
     let mut world = granted();
     for pid in SPINNER {
-        world.state.scheduler.tasks.get_mut(&task_address(pid)).unwrap().minor_faults = Some(300);
+        world.task(pid).accounting.minor_faults = Some(300);
     }
     let splitter = world.state.scheduler.tasks.get_mut(&task_address(SPLITTER)).unwrap();
     splitter.run_ns = Some(3000 * SECOND);

@@ -471,7 +471,10 @@ fn what_cannot_be_checked_is_said_to_be_unknown() {
     type Damage = fn(&mut World);
     let blind: [(&str, Damage); 6] = [
         ("was scheduled out meanwhile", |world| world.task(SPINNER[1]).last_arrival_ns = None),
-        ("was back in user mode", |world| world.memory.preempt_count = None),
+        ("was back in user mode", |world| {
+            world.memory.preempt_count = None;
+            world.task(SPINNER[1]).accounting.user_ns = None;
+        }),
         ("is mapped after all", |world| world.memory.entries.clear()),
         ("is not its task's memory", |world| world.memory.entries.clear()),
         ("is unlocked", |world| world.memory.pages.clear()),
@@ -485,12 +488,17 @@ fn what_cannot_be_checked_is_said_to_be_unknown() {
     }
 }
 
+/// Nobody waits for CPU 0: that the scheduler does not ask for it says nothing.
 #[test]
 fn that_the_scheduler_does_not_ask_proves_nothing_about_user_mode() {
-    let mut world = World::livelock();
-    world.memory.preempt_count = Some(0x8001_0000);
-    let diagnosis = world.judge();
-    assert_eq!(checks(&diagnosis, "was back in user mode"), [CheckResult::Unknown; 2]);
+    let judge = |user_ns| {
+        let mut world = World::livelock();
+        world.memory.preempt_count = Some(0x8001_0000);
+        world.task(SPINNER[0]).accounting.user_ns = user_ns;
+        checks(&world.judge(), "the task on CPU 0 (pid 101) was back in user mode")
+    };
+    assert_eq!(judge(None), [CheckResult::Unknown]);
+    assert_eq!(judge(Some(8_000_000)), [CheckResult::Refuted]);
 }
 
 #[test]

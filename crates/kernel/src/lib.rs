@@ -74,7 +74,7 @@ pub use preemption::{Model, Preemption};
 pub use printk::{Caller, LogDevice, LogRecord};
 pub use rcu::{GraceHoldout, GracePeriod, GraceReader};
 pub use runqueue::{Class, Queued, RunQueue};
-pub use scheduler::{CpuGrants, FULL_LOAD, FairServer, SchedulerState, TaskCounters};
+pub use scheduler::{AllowedCpus, CpuGrants, FULL_LOAD, FairServer, SchedulerState, TaskCounters};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
 pub use stacks::{CpuRegisters, RegisterSource};
 pub use task::{Accounting, Policy, Task};

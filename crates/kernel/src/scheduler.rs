@@ -3,7 +3,7 @@
 //! When a task last began to wait tells little where fair tasks get some milliseconds of every
 //! second under real-time load, so that nobody waits for long at a time: from real-time throttling
 //! (`sched_rt_runtime_us`), and since 6.12 from the fair class's deadline server. What adds up tells: how long a task has waited in all (`sched_info.run_delay`), how long it has run
-//! (`se.sum_exec_runtime`), how often it has faulted (`min_flt`).
+//! (`se.sum_exec_runtime`).
 //!
 //! | reason | where it is kept |
 //! |---|---|
@@ -12,12 +12,15 @@
 //! | a group's bandwidth is used up | `cfs_rq.throttle_count` of the task's queue; `task_struct.throttled` since 6.18 |
 //! | proxy execution: by whose rank the CPU runs | `rq.donor` (6.13) |
 //! | core scheduling: who may not share a core | `task_struct.core_cookie`, `rq.core.core_cookie` |
+//! | a deadline task's budget is used up | `task_struct.dl.dl_throttled` |
+//! | which CPUs a task may run on | `task_struct.cpus_mask`; `cpus_allowed` before 5.3 |
 //!
 //! Source: `kernel/sched/sched.h`, `include/linux/sched.h`.
 
 use std::collections::HashMap;
 
-use vmcore_memory::VirtAddr;
+use vmcore_debuginfo::Member;
+use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
 use crate::{Kernel, Snapshot};
@@ -44,7 +47,7 @@ impl SchedulerState {
     /// A task's counters.
     #[must_use]
     pub fn task(&self, task: VirtAddr) -> TaskCounters {
-        self.tasks.get(&task).copied().unwrap_or_default()
+        self.tasks.get(&task).cloned().unwrap_or_default()
     }
 }
 
@@ -71,7 +74,7 @@ pub struct FairServer {
 }
 
 /// What is counted of one task, over all its life. `None` where the kernel does not keep it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskCounters {
     /// How long it has waited for a CPU while it could run, in nanoseconds (`sched_info.run_delay`).
     pub run_delay_ns: Option<u64>,
@@ -79,20 +82,52 @@ pub struct TaskCounters {
     pub run_ns: Option<u64>,
     /// When it was created, in nanoseconds since boot (`start_time`).
     pub start_ns: Option<u64>,
-    /// Page faults that needed no disk (`min_flt`).
-    pub minor_faults: Option<u64>,
     /// The `cfs_rq` that it is queued in, where that has no bandwidth left: it or a group above it.
     pub throttled_queue: Option<VirtAddr>,
     /// Its cookie, where cores are scheduled as one.
     pub core_cookie: Option<u64>,
+    /// Whether it is a deadline task that has used up its budget: until the next period it is in no queue.
+    pub deadline_throttled: Option<bool>,
+    /// The CPUs that it may run on.
+    pub allowed: Option<AllowedCpus>,
 }
+
+/// A `struct cpumask` of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedCpus(Vec<u8>);
+
+impl AllowedCpus {
+    /// The mask with these CPUs.
+    #[must_use]
+    pub fn of(cpus: &[u32]) -> Self {
+        let mut mask = Self::default();
+        for &cpu in cpus {
+            let byte = (cpu / 8) as usize;
+            mask.0.resize(mask.0.len().max(byte + 1), 0);
+            if let Some(byte) = mask.0.get_mut(byte) {
+                *byte |= 1 << (cpu % 8);
+            }
+        }
+        mask
+    }
+
+    /// Whether the task may run on a CPU.
+    #[must_use]
+    pub fn contains(&self, cpu: u32) -> bool {
+        self.0.get((cpu / 8) as usize).is_some_and(|byte| byte & 1 << (cpu % 8) != 0)
+    }
+}
+
+/// `NR_CPUS` of the largest machines: 8192.
+const MAX_MASK_BYTES: u64 = 1024;
 
 /// Offsets in `struct task_struct` and below.
 struct CounterLayout {
     run_delay: Option<Field>,
     run: Option<Field>,
     start: Option<Field>,
-    minor_faults: Option<Field>,
+    deadline_throttled: Option<Member>,
+    allowed: Option<Field>,
     queue: Option<Field>,
     throttle_count: Option<Field>,
     throttled: Option<Field>,
@@ -106,7 +141,9 @@ impl CounterLayout {
             run_delay: task("sched_info.run_delay"),
             run: task("se.sum_exec_runtime"),
             start: task("start_time"),
-            minor_faults: task("min_flt"),
+            deadline_throttled: types.types().member("task_struct", "dl.dl_throttled"),
+            // Renamed by kernel commit 3bd3706251ee (5.3).
+            allowed: task("cpus_mask").or_else(|| task("cpus_allowed")),
             queue: task("se.cfs_rq"),
             throttle_count: types.optional("cfs_rq", "throttle_count"),
             throttled: task("throttled"),
@@ -120,10 +157,27 @@ impl CounterLayout {
             run_delay_ns: read(self.run_delay),
             run_ns: read(self.run),
             start_ns: read(self.start),
-            minor_faults: read(self.minor_faults),
             throttled_queue: self.throttled_queue(kernel, task),
             core_cookie: read(self.core_cookie),
+            deadline_throttled: self.deadline_throttled(kernel, task),
+            allowed: self.allowed(kernel, task),
         }
+    }
+
+    fn deadline_throttled(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<bool> {
+        let member = self.deadline_throttled.as_ref()?;
+        let unit = Field { offset: member.offset, size: member.size }.read(kernel.memory(), task).ok()?;
+        // An int in old kernels, a bit-field since.
+        let Some((shift, width)) = member.bit_offset.zip(member.bit_size) else { return Some(unit != 0) };
+        let mask = 1u64.checked_shl(width).map_or(u64::MAX, |end| end - 1);
+        Some(unit.checked_shr(u32::try_from(shift).ok()?)? & mask != 0)
+    }
+
+    fn allowed(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<AllowedCpus> {
+        let mask = self.allowed.filter(|mask| mask.size <= MAX_MASK_BYTES)?;
+        let mut bytes = vec![0; usize::try_from(mask.size).ok()?];
+        kernel.memory().read_virtual(mask.address(task), &mut bytes).ok()?;
+        Some(AllowedCpus(bytes))
     }
 
     fn throttled_queue(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<VirtAddr> {
@@ -190,5 +244,18 @@ impl Kernel<'_> {
             cpus: queues.map(|queue| (queue.cpu, grants.read(self, queue.address, queue.current))).collect(),
             tasks: wanted.map(|task| (task.address, counters.read(self, task.address))).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_has_the_cpus_that_were_put_in_and_no_others() {
+        let mask = AllowedCpus::of(&[0, 9, 64]);
+        let cpus: Vec<_> = (0..200).filter(|&cpu| mask.contains(cpu)).collect();
+        assert_eq!(cpus, [0, 9, 64]);
+        assert!(!mask.contains(u32::MAX));
     }
 }

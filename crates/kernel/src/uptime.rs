@@ -71,9 +71,13 @@ impl Kernel<'_> {
         clock.read(self.memory(), self.run_queue_address(cpu)?).ok()
     }
 
-    fn timekeeper_ns(&self) -> Option<u64> {
+    /// How long the machine had been up by the timekeeper alone, in nanoseconds. Its clock is disciplined by NTP; those of
+    /// the scheduler and the log are not.
+    #[must_use]
+    pub fn timekeeper_ns(&self) -> Option<u64> {
         let layout = TimekeeperLayout::resolve(Resolver::new(self.vmlinux().types()))?;
-        layout.boottime_ns(self.memory(), self.timekeeper()?).ok()?
+        let up = layout.boottime_ns(self.memory(), self.timekeeper()?).ok()?;
+        up.filter(|&time| time <= MAX_UPTIME_NS)
     }
 
     /// The kernel's `struct timekeeper`.

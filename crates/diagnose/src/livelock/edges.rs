@@ -116,14 +116,18 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns:
         Some(_) => {}
         None => {
             let what = format!("how long pid {} has been waiting for a CPU", splitter.task.pid);
-            let unknown = Node::unknown(what, "the kernel does not keep when it began to wait");
+            let why = match splitter.contradictions.as_slice() {
+                [] => "the kernel does not keep when it began to wait".to_owned(),
+                contradictions => contradictions.join("; "),
+            };
+            let unknown = Node::unknown(what, why);
             return vec![Edge::new(task, EdgeKind::QueuedOn, unknown, "is runnable").shown_by(queued)];
         }
     }
-    let queue = Node::RunQueue { cpu: splitter.task.cpu };
+    let queue = Node::RunQueue { cpu: splitter.place.cpu };
     if let Starved::Throttled(evidence) = &pair.starved {
         // Whoever has the CPU: it would not run on an idle one either.
-        let why = "is runnable, but its cgroup has used up its CPU bandwidth";
+        let why = "is runnable, but has used up the CPU time that it or its cgroup is granted";
         queued.push(evidence.clone());
         return vec![Edge::new(task, EdgeKind::QueuedOn, queue, why).shown_by(queued)];
     }
@@ -132,7 +136,7 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns:
 }
 
 fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, queue: Node) -> Edge {
-    let occupant = facts.snapshot.cpu(splitter.task.cpu).and_then(|cpu| facts.snapshot.current(cpu));
+    let occupant = facts.snapshot.cpu(splitter.place.cpu).and_then(|cpu| facts.snapshot.current(cpu));
     match (starved.evidence(), occupant) {
         (Some(evidence), Some(occupant)) => {
             let why = "runs there and keeps the CPU";
@@ -140,7 +144,7 @@ fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, q
             Edge::new(queue, EdgeKind::RunBy, Node::task(occupant), why).shown_by(shown)
         }
         _ => {
-            let what = format!("why CPU {} is not given to pid {}", splitter.task.cpu, splitter.task.pid);
+            let what = format!("why CPU {} is not given to pid {}", splitter.place.cpu, splitter.task.pid);
             let why = starved.doubt(splitter.task.pid).unwrap_or_else(|| "what runs there cannot be read".to_owned());
             Edge::new(queue, EdgeKind::RunBy, Node::unknown(what, why), "something else has the CPU")
         }

@@ -1,7 +1,7 @@
 //! The detector that this tool exists for.
 //!
 //! CPUs spin in the page-fault path on an entry that says "wait for this page", while the task that would put the page
-//! back, because it is splitting it, is runnable and gets no CPU. The proof has six links, and a verdict is as sure as
+//! back, because it is splitting it, is runnable and gets no CPU. The proof has seven links, and a verdict is as sure as
 //! its strongest pair of spinner and splitter:
 //!
 //! 1. a CPU whose task took a page fault in kernel mode and has not been scheduled out for longer than the threshold;
@@ -10,22 +10,30 @@
 //! 4. the page behind it, and that its head is locked;
 //! 5. a task with a split on its stack that is runnable, queued, not running, has been waiting for longer than the
 //!    threshold, and is tied to that page;
-//! 6. why it does not run: a spinner has its CPU and is not preempted, or something outranks it.
+//! 6. why it does not run: a spinner has its CPU and is not preempted, or something outranks it;
+//! 7. that the spinner has been faulting all the time and not only now: its faults and its times are counted.
+//!
+//! A link that cannot be checked makes the pair probable at most; one that something contradicts makes it possible, and the
+//! contradiction is named.
 
 mod edges;
+mod faulting;
+mod queued;
 mod refutations;
 mod spinner;
 mod splitter;
+mod times;
 mod waited_page;
 
-use vmcore_kernel::Stack;
+use vmcore_kernel::{RunQueue, Stack};
 
 use crate::graph::Edge;
+use crate::interrupts::interrupts_off;
 use crate::names::split_function;
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
 use edges::edges;
-use refutations::{any_holds, of_spinner, of_splitter, verdict_refutations};
-use spinner::{Assessment, Candidate, assess};
+use refutations::{all_refuted, any_holds, of_spinner, of_splitter, verdict_refutations};
+use spinner::{Assessment, Candidate, assess, lags};
 use splitter::{SplitCandidate, Starved, Tie, candidates};
 
 /// What the detector came to.
@@ -65,8 +73,9 @@ impl Pair<'_> {
         if !spinner.waits_on_entry() || spinner.may_have_just_come || self.is_refuted(facts, threshold_ns) {
             return Confidence::Possible;
         }
-        let proven = spinner.in_handler && spinner.long_enough == Some(true) && spinner.page_locked() == Some(true);
-        if proven && waits_long == Some(true) && strong_tie && starved {
+        let proven = spinner.in_handler && spinner.certainly_spins();
+        let checked = all_refuted(&of_spinner(spinner)) && all_refuted(&of_splitter(facts, self.splitter, threshold_ns));
+        if proven && checked && waits_long == Some(true) && strong_tie && starved {
             return Confidence::Confirmed;
         }
         if matches!(self.starved, Starved::NotExplained(_)) {
@@ -94,6 +103,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         }
     }
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
+    unknown.extend(stolen(facts, &unknown, threshold_ns));
     let splitting = candidates(facts, &facts.waiting, reader);
     let pairs = pair(facts, &spinning, &splitting, reader, threshold_ns);
     let confidence = overall(facts, &pairs, &spinning, &unknown, threshold_ns);
@@ -116,6 +126,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     let mut reasons: Vec<_> = pairs.iter().filter_map(|pair| pair.starved.doubt(pair.splitter.task.pid)).collect();
     reasons.dedup();
     unknown.extend(reasons);
+    unknown.extend(doubts_of_splitters(&pairs));
     let splitters = splitters(facts, &pairs, reader, threshold_ns);
     unknown.extend(splitters.iter().filter(|splitter| !splitter.is_tied).map(|splitter| {
         format!(
@@ -218,6 +229,31 @@ fn splitter_stacks(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Stack> {
         pairs.iter().any(|pair| Some(pair.splitter.task.address) == task)
     };
     facts.waiting.iter().filter(is_splitter).cloned().collect()
+}
+
+/// Busy CPUs without ticks though their interrupts were on, where that was not said.
+fn stolen(facts: &Facts<'_>, said: &[String], threshold_ns: u64) -> Vec<String> {
+    let busy = facts.snapshot.cpus.iter().filter(|cpu| {
+        let runs = |queue: &RunQueue| queue.current != queue.idle;
+        cpu.run_queue.as_ref().is_some_and(runs) && !interrupts_off(facts, cpu.cpu)
+    });
+    let lines = busy.filter_map(|cpu| Some(format!("CPU {}: {}", cpu.cpu, lags(facts, cpu, threshold_ns)?)));
+    lines.filter(|line| !said.iter().any(|known| known.starts_with(line))).collect()
+}
+
+/// What is contradictory about the splitters, each once.
+fn doubts_of_splitters(pairs: &[Pair<'_>]) -> Vec<String> {
+    let mut doubts: Vec<String> = Vec::new();
+    for splitter in pairs.iter().map(|pair| pair.splitter) {
+        let place = &splitter.place;
+        let queue = (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.task.pid, place.checked));
+        for doubt in splitter.contradictions.iter().cloned().chain(queue) {
+            if !doubts.contains(&doubt) {
+                doubts.push(doubt);
+            }
+        }
+    }
+    doubts
 }
 
 /// Where no waiting task splits the page: whether a running or a sleeping one does.

@@ -51,6 +51,11 @@ fn or_left_out(checks: Vec<Refutation>, stands: bool, claim: String) -> Vec<Refu
     }
 }
 
+/// Whether all of these claims are false.
+pub(super) fn all_refuted(checks: &[Refutation]) -> bool {
+    checks.iter().all(|check| check.result == CheckResult::Refuted)
+}
+
 /// Whether any of these claims holds.
 pub(super) fn any_holds(checks: &[Refutation]) -> bool {
     checks.iter().any(|check| check.result == CheckResult::Holds)
@@ -58,7 +63,36 @@ pub(super) fn any_holds(checks: &[Refutation]) -> bool {
 
 /// What would make a spinner none.
 pub(super) fn of_spinner(candidate: &Candidate) -> Vec<Refutation> {
-    vec![switched(candidate), user_mode(candidate), present(candidate), foreign(candidate), unlocked(candidate)]
+    vec![
+        switched(candidate),
+        user_mode(candidate),
+        idle_fault(candidate),
+        present(candidate),
+        foreign(candidate),
+        unlocked(candidate),
+    ]
+}
+
+/// What speaks first against a spinner, or could not be checked, behind a colon.
+pub(super) fn first_doubt(candidate: &Candidate) -> String {
+    let checks = of_spinner(candidate);
+    let of = |result| checks.iter().find(|check| check.result == result);
+    let doubt = of(CheckResult::Holds).or_else(|| of(CheckResult::Unknown));
+    doubt.map(|doubt| format!(": {}", doubt.checked)).unwrap_or_default()
+}
+
+/// That the fault which it was caught in is just one.
+fn idle_fault(candidate: &Candidate) -> Refutation {
+    let spinner = &candidate.spinner;
+    let (checked, result) = match &candidate.counted {
+        Some(counted) => (counted.clone(), CheckResult::Refuted),
+        None => (candidate.faulting.checked.clone(), candidate.faulting.result),
+    };
+    Refutation {
+        claim: format!("the task on CPU {} (pid {}) does not fault again and again", spinner.cpu, spinner.pid),
+        checked,
+        result,
+    }
 }
 
 fn switched(candidate: &Candidate) -> Refutation {
@@ -66,6 +100,7 @@ fn switched(candidate: &Candidate) -> Refutation {
     Refutation {
         claim: format!("the task on CPU {} (pid {}) was scheduled out meanwhile", spinner.cpu, spinner.pid),
         checked: match (spinner.running_ns, spinner.kept_ns) {
+            _ if !candidate.contradictions.is_empty() => candidate.contradictions.join("; "),
             (Some(running), _) if candidate.counted.is_some() => format!(
                 "{} before, for what fair tasks are granted under real-time load: {}",
                 seconds(running),
@@ -80,31 +115,46 @@ fn switched(candidate: &Candidate) -> Refutation {
             (None, _) => "the kernel does not keep when it was scheduled in".to_owned(),
         },
         result: match candidate.long_enough {
-            Some(_) if spinner.running_ns.is_some() => CheckResult::Refuted,
+            Some(_) if spinner.running_ns.is_some() && candidate.contradictions.is_empty() => CheckResult::Refuted,
             _ => CheckResult::Unknown,
         },
     }
 }
 
 /// Every way back to user mode gives the CPU to who waits for it, if the scheduler asks. So a task that is asked, and
-/// has not been switched out, has not been there.
+/// has not been switched out, has not been there. A real-time task is not asked for its CPU; what it had in user code is
+/// counted.
 fn user_mode(candidate: &Candidate) -> Refutation {
     let spinner = &candidate.spinner;
-    let (checked, result) = match (candidate.reaches_entry, candidate.need_resched) {
-        (true, Some(true)) => (
+    let not_asked = match candidate.need_resched {
+        Some(_) => "the scheduler does not ask for the CPU",
+        None => "the CPU's preempt_count cannot be read",
+    };
+    let (checked, result) = match (candidate.reaches_entry, candidate.need_resched, candidate.kept_waiting) {
+        (_, Some(false), Some((pid, waited))) => (
+            format!(
+                "the scheduler does not ask for the CPU (PREEMPT_NEED_RESCHED), though pid {pid} is said to have waited in \
+                 its queue for {}, which contradict each other",
+                seconds(waited)
+            ),
+            CheckResult::Holds,
+        ),
+        (true, Some(true), _) => (
             "the stack leads from the fault to one entry into the kernel, and the scheduler's request for the CPU, which \
-             every way back to user mode obeys, is still pending",
+             every way back to user mode obeys, is still pending"
+                .to_owned(),
             CheckResult::Refuted,
         ),
-        (true, Some(false)) => {
-            ("the fault is in a system call, but the scheduler does not ask for the CPU", CheckResult::Unknown)
-        }
-        (true, None) => ("the CPU's preempt_count cannot be read", CheckResult::Unknown),
-        (false, _) => ("its stack does not lead to where it entered the kernel", CheckResult::Unknown),
+        (true, ..) if candidate.faulting.stays_in_kernel == Some(true) => (
+            format!("{not_asked}, but next to none of its time on the CPU went by in user code (utime)"),
+            CheckResult::Refuted,
+        ),
+        (true, ..) => (format!("the fault is in a system call, but {not_asked}"), CheckResult::Unknown),
+        (false, ..) => ("its stack does not lead to where it entered the kernel".to_owned(), CheckResult::Unknown),
     };
     Refutation {
         claim: format!("the task on CPU {} (pid {}) was back in user mode meanwhile", spinner.cpu, spinner.pid),
-        checked: checked.to_owned(),
+        checked,
         result,
     }
 }
@@ -157,17 +207,26 @@ fn unlocked(candidate: &Candidate) -> Refutation {
 /// What would make a splitter one that is not starved.
 pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, threshold_ns: u64) -> Vec<Refutation> {
     let pid = splitter.task.pid;
+    let place = &splitter.place;
+    let nowhere = Refutation {
+        claim: format!("the splitter (pid {pid}) is in no run queue"),
+        checked: place.checked.clone(),
+        result: place.result,
+    };
+    let mut checks = vec![nowhere];
     if let Some(counted) = splitter.waits_shortly(threshold_ns).then(|| splitter.counted(facts, threshold_ns)).flatten()
     {
-        return vec![Refutation {
+        checks.push(Refutation {
             claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
             checked: format!("for moments only, as fair tasks are granted under real-time load: {}", counted.words()),
             result: CheckResult::Refuted,
-        }];
+        });
+        return checks;
     }
-    let queued = Refutation {
+    checks.push(Refutation {
         claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
         checked: match splitter.waiting_ns {
+            _ if !splitter.contradictions.is_empty() => splitter.contradictions.join("; "),
             Some(ns) => {
                 format!(
                     "queued for {} by sched_info.last_queued; the threshold is {}",
@@ -178,14 +237,14 @@ pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, thre
             None => "the kernel does not keep when it began to wait".to_owned(),
         },
         result: below(splitter.waiting_ns, threshold_ns),
-    };
+    });
     let ran_ago = splitter.ran_ago_ns(facts);
-    let ran = ran_ago.map(|ns| Refutation {
+    checks.extend(ran_ago.map(|ns| Refutation {
         claim: format!("the splitter (pid {pid}) was charged for run time within the threshold"),
         checked: format!("last {} before, by se.exec_start", seconds(ns)),
         result: below(ran_ago, threshold_ns),
-    });
-    [queued].into_iter().chain(ran).collect()
+    }));
+    checks
 }
 
 fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {

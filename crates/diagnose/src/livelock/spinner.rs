@@ -1,16 +1,23 @@
 //! Is a CPU spinning in the page-fault path? Every CPU gets an answer: no and why, a candidate, or unknown and why.
 
-use vmcore_kernel::{Cpu, Stack, StackEnd, Task};
+use vmcore_kernel::{Class, Cpu, Stack, StackEnd, Task};
 use vmcore_memory::VirtAddr;
 
+use super::faulting::{self, Faulting};
+use super::times;
 use super::waited_page::{Entry, WaitedPage};
+use crate::clock::lag_ns;
 use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
+use crate::interrupts::{flags, interrupts_off};
 use crate::names::syscall_function;
 use crate::operand::UserAccess;
 use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
-use crate::{Evidence, Facts, Place, Reader, Spinner, Value, counted};
+use crate::{CheckResult, Evidence, Facts, Place, Reader, Spinner, Value, counted};
+
+/// After so many ticks the scheduler asks a fair task for its CPU if another one waits.
+const ASKS_NS: u64 = 1_000_000_000;
 
 /// What became of one CPU.
 pub(crate) enum Assessment {
@@ -40,6 +47,12 @@ pub(crate) struct Candidate {
     pub(crate) fault_evidence: Vec<Evidence>,
     /// What shows that it has spun for long though it was scheduled in not long before, in words.
     pub(crate) counted: Option<String>,
+    /// Whether it has been faulting all the time.
+    pub(crate) faulting: Faulting,
+    /// What is wrong with its times: then nothing is concluded from them.
+    pub(crate) contradictions: Vec<String>,
+    /// A fair task that has been waiting in its CPU's queue, and for how long: the scheduler asks for the CPU then.
+    pub(crate) kept_waiting: Option<(i32, u64)>,
     /// It was scheduled in not long before, and nothing shows for how long it has been spinning with breaks.
     pub(crate) may_have_just_come: bool,
 }
@@ -55,15 +68,23 @@ impl Candidate {
         self.waited.as_ref()?.is_locked()
     }
 
-    /// Whether it is proven that this task keeps its CPU: long enough, at an entry that it waits for, of a locked page.
+    /// Whether it is proven that this task keeps its CPU: long enough, at an entry that it waits for, of a locked page,
+    /// faulting all the time, and nothing that is known of it contradicts that.
     pub(crate) fn certainly_spins(&self) -> bool {
-        self.waits_on_entry() && self.long_enough == Some(true) && self.page_locked() == Some(true)
+        let links = [Some(self.waits_on_entry()), self.long_enough, self.page_locked()];
+        let asked = self.need_resched != Some(false) || self.kept_waiting.is_none();
+        links == [Some(true); 3] && self.faults_all_the_time() && self.contradictions.is_empty() && asked
+    }
+
+    /// Whether its counters show that it has been faulting all the time.
+    fn faults_all_the_time(&self) -> bool {
+        self.counted.is_some() || self.faulting.result == CheckResult::Refuted
     }
 
     /// What could not be established about this CPU.
     pub(crate) fn doubts(&self) -> Vec<String> {
         let who = format!("CPU {}", self.spinner.cpu);
-        let mut doubts = Vec::new();
+        let mut doubts = self.contradictions.clone();
         if self.may_have_just_come {
             doubts.push(format!(
                 "{who}: pid {} waits in a page fault for a locked page; it was scheduled in not long before, but as a \
@@ -71,7 +92,7 @@ impl Candidate {
                  has been faulting is not known",
                 self.spinner.pid
             ));
-        } else if self.long_enough.is_none() {
+        } else if self.long_enough.is_none() && self.contradictions.is_empty() {
             doubts.push(format!("{who}: how long its task has been running is not known"));
         }
         match &self.waited {
@@ -102,11 +123,9 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     let time = time_on_cpu(facts, cpu);
     let short = time.as_ref().map(|time| time.ns).filter(|&running| running < threshold_ns);
     if let Some(running) = short {
-        if let Some(lag) = clock_lag(facts, cpu).filter(|&lag| lag > threshold_ns) {
+        if let Some(why) = lags(facts, cpu, threshold_ns) {
             return Assessment::Unknown(format!(
-                "CPU {number}: its clock stopped {} before the others', so its interrupts were off and how long its \
-                 task has been running is not known",
-                seconds(lag)
+                "CPU {number}: {why}, and how long its task has been running is not known"
             ));
         }
         if !task.is_above_fair() {
@@ -157,9 +176,15 @@ fn by_count(
             candidate.may_have_just_come = spins.is_none();
             candidate.spinner.kept_ns = None;
             candidate.counted = spins.as_ref().map(counted::Spins::words);
-            let evidence = spins.iter().flat_map(|spins| spins.evidence(task, reader));
-            candidate.spinner.evidence.extend(evidence.clone());
-            candidate.fault_evidence.extend(evidence);
+            let evidence: Vec<_> = spins.iter().flat_map(|spins| spins.evidence(task, reader)).collect();
+            for known in [&mut candidate.spinner.evidence, &mut candidate.fault_evidence] {
+                // The same count, of all the time that it ran.
+                known.retain(|fact| !evidence.iter().any(|new| new.what == fact.what));
+                known.extend(evidence.iter().cloned());
+            }
+            if let (Some(spins), Some(user)) = (&spins, task.accounting.user_ns) {
+                candidate.faulting.stays_in_kernel = Some(user <= spins.run_ns() / 10);
+            }
             Assessment::Candidate(candidate)
         }
         (Assessment::Unknown(why), Some(_)) => Assessment::Unknown(why),
@@ -186,7 +211,7 @@ fn assess_stack(
         ));
     }
     match fault::find(stack, cpu, reader) {
-        Some(fault) => assess_fault(cpu, task, stack, &fault, time, reader),
+        Some(fault) => assess_fault(facts, cpu, task, (stack, &fault), time, reader),
         None => match &stack.error {
             Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
             None => Assessment::No("no kernel-mode page fault on its stack".to_owned()),
@@ -194,19 +219,24 @@ fn assess_stack(
     }
 }
 
-/// How far a CPU's clock is behind the newest. The tick drives it, so it stops while interrupts are off; CPUs that were
-/// stopped by a panic are offline and do not count, but one without registers need not have been stopped by that.
-fn clock_lag(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
-    let clock = |cpu: &Cpu| cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
-    let newest = facts.snapshot.cpus.iter().filter_map(clock).max()?;
-    if cpu.online || cpu.is_unseen() { newest.checked_sub(clock(cpu)?) } else { None }
+/// Why a CPU's clock is far behind the others', in words; `None` where it is not.
+pub(crate) fn lags(facts: &Facts<'_>, cpu: &Cpu, threshold_ns: u64) -> Option<String> {
+    let lag = seconds(lag_ns(facts, cpu).filter(|&lag| lag > threshold_ns)?);
+    let why = match flags(facts, cpu.cpu) {
+        Some(_) if interrupts_off(facts, cpu.cpu) => ", so its interrupts were off",
+        Some(_) => {
+            " though its interrupts were on: it got no tick, as when the host does not run a virtual CPU (stolen time)"
+        }
+        None => ": its interrupts were off, or its host did not run it",
+    };
+    Some(format!("its clock stopped {lag} before the others'{why}"))
 }
 
 fn assess_fault(
+    all: &Facts<'_>,
     cpu: &Cpu,
     task: &Task,
-    stack: &Stack,
-    fault: &KernelFault,
+    (stack, fault): (&Stack, &KernelFault),
     time: Option<&TimeOnCpu<'_>>,
     reader: &dyn Reader,
 ) -> Assessment {
@@ -228,7 +258,12 @@ fn assess_fault(
             None => Assessment::No(format!("its fault does not wait for a page: {why}")),
         };
     }
-    let running_ns = cpu.run_queue.as_ref().and_then(|queue| queue.running_ns(task));
+    let contradictions = times::contradictions(all, cpu, task);
+    // A time that cannot be is none.
+    let time = time.filter(|_| contradictions.is_empty());
+    let running_ns = time.and_then(|_| cpu.run_queue.as_ref()?.running_ns(task));
+    let kept_ns = time.map(|time| time.ns);
+    let faulting = faulting::assess(task, kept_ns, reader);
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
     facts.extend(time.and_then(|time| witness_evidence(cpu, time, reader)));
@@ -236,6 +271,7 @@ fn assess_fault(
     facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
     facts.push(fault.evidence());
     facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
+    facts.extend(faulting.evidence.iter().cloned());
     let fault_evidence = facts.clone();
     if let Some((_, waited)) = &found {
         facts.extend(waited.walk_evidence.iter().chain(&waited.page_evidence).cloned());
@@ -247,7 +283,7 @@ fn assess_fault(
         comm: task.comm.clone(),
         address: found.as_ref().map(|(access, _)| access.address),
         running_ns,
-        kept_ns: time.map(|time| time.ns),
+        kept_ns,
         fault_function: fault.function.clone(),
         syscall_function: syscall_function(stack.frames.get(fault.frame..).unwrap_or_default()),
         entry: found.as_ref().and_then(|(_, waited)| waited.raw),
@@ -265,8 +301,20 @@ fn assess_fault(
         reaches_entry: stack.end == StackEnd::UserMode && stack.error.is_none(),
         fault_evidence,
         counted: None,
+        faulting,
+        kept_waiting: kept_waiting(all, cpu, task),
+        contradictions,
         may_have_just_come: false,
     }))
+}
+
+/// Who has been waiting longest in the queue of a CPU that a fair task has, of those that take turns with it.
+fn kept_waiting(facts: &Facts<'_>, cpu: &Cpu, current: &Task) -> Option<(i32, u64)> {
+    let queued = cpu.run_queue.as_ref()?.queued.iter().filter(|queued| queued.class != Class::Ext);
+    let queued = queued.filter_map(|queued| facts.snapshot.task(queued.task));
+    let waiting = queued.filter_map(|task| Some((task.pid, facts.waiting_ns(task)?)));
+    let longest = waiting.max_by_key(|(_, waited)| *waited).filter(|(_, waited)| *waited >= ASKS_NS);
+    longest.filter(|_| !current.is_above_fair())
 }
 
 /// Of the user addresses that the instruction touches, the one whose page is waited for, else the first.

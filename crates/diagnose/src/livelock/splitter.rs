@@ -1,9 +1,12 @@
 //! Which task is splitting the page that spinners wait for, and why it does not run.
 
-use vmcore_kernel::{Class, CpuGrants, Stack, Task};
+use vmcore_kernel::{CpuGrants, Stack, Task};
 use vmcore_memory::{VirtAddr, le_u64};
 
+use super::queued::{self, Place as QueuePlace, place};
+use super::refutations;
 use super::spinner::Candidate;
+use super::times;
 use super::waited_page::HUGE_PAGE;
 use crate::evidence::{self, decimal};
 use crate::names::split_function;
@@ -40,6 +43,8 @@ pub(crate) enum Starved {
     PreemptionUnknown,
     /// The CPU's current task may be a spinner: not every link of its own proof is there.
     OccupantUnproven(String),
+    /// Its CPU is offline, or it may not run there: then somebody should have moved it.
+    NotAllowed(String),
     /// None of these.
     NotExplained(String),
 }
@@ -48,7 +53,7 @@ impl Starved {
     pub(crate) fn evidence(&self) -> Option<&Evidence> {
         match self {
             Self::BySpinner(evidence) | Self::Outranked(evidence) | Self::Throttled(evidence) => Some(evidence),
-            Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotExplained(_) => None,
+            Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotAllowed(_) | Self::NotExplained(_) => None,
         }
     }
 
@@ -59,7 +64,7 @@ impl Starved {
             Self::PreemptionUnknown => Some(format!(
                 "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
             )),
-            Self::OccupantUnproven(why) | Self::NotExplained(why) => {
+            Self::OccupantUnproven(why) | Self::NotAllowed(why) | Self::NotExplained(why) => {
                 Some(format!("why pid {pid} does not run is not known: {why}"))
             }
         }
@@ -71,6 +76,10 @@ pub(crate) struct SplitCandidate<'a> {
     pub(crate) task: &'a Task,
     pub(crate) waiting_ns: Option<u64>,
     pub(crate) function: String,
+    /// In which queue it is.
+    pub(crate) place: QueuePlace,
+    /// What is wrong with its times: then nothing is concluded from them.
+    pub(crate) contradictions: Vec<String>,
     words: Vec<(VirtAddr, u64)>,
     stack: &'a Stack,
     frame: usize,
@@ -86,7 +95,11 @@ pub(crate) fn candidates<'a>(
         let task = facts.task(stack)?;
         let (frame, function) = split_function(&stack.frames)?;
         let words = stack_words(stack, frame, reader);
-        Some(SplitCandidate { task, waiting_ns: facts.waiting_ns(task), function, words, stack, frame })
+        let place = place(facts, task);
+        let cpu = facts.snapshot.cpu(place.cpu);
+        let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, task)).unwrap_or_default();
+        let waiting_ns = cpu.and_then(|cpu| facts.waiting_on_ns(cpu, task)).filter(|_| contradictions.is_empty());
+        Some(SplitCandidate { task, waiting_ns, function, place, contradictions, words, stack, frame })
     };
     stacks.iter().filter_map(candidate).collect()
 }
@@ -147,10 +160,13 @@ impl SplitCandidate<'_> {
         if let Some(throttled) = self.throttled(facts, reader) {
             return Starved::Throttled(throttled);
         }
+        if let Some(why) = self.may_not_run(facts) {
+            return Starved::NotAllowed(why);
+        }
         let Some((cpu, current)) =
-            facts.snapshot.cpu(self.task.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
+            facts.snapshot.cpu(self.place.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
         else {
-            return Starved::NotExplained(format!("what runs on CPU {} is not known", self.task.cpu));
+            return Starved::NotExplained(format!("what runs on CPU {} is not known", self.place.cpu));
         };
         let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
         let grants = facts.state.scheduler.cpu(cpu.cpu);
@@ -197,7 +213,10 @@ impl SplitCandidate<'_> {
             (_, KernelPreemption::Yes) => {
                 Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
             }
-            (false, _) => Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven")),
+            (false, _) => {
+                let why = refutations::first_doubt(occupant);
+                Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven{why}"))
+            }
             (true, KernelPreemption::No) => Starved::BySpinner(evidence(format!(
                 "{who} runs on its CPU: a spinner, in kernel code that is not preempted and never offers the CPU"
             ))),
@@ -207,7 +226,16 @@ impl SplitCandidate<'_> {
 
     /// That its group may not run, whoever has the CPU.
     fn throttled(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
-        let queue = facts.state.scheduler.task(self.task.address).throttled_queue?;
+        let counters = facts.state.scheduler.task(self.task.address);
+        if counters.deadline_throttled == Some(true) {
+            let meaning = format!(
+                "pid {} has used up its deadline budget, so it is in no queue before the next period",
+                self.task.pid
+            );
+            let member = ("task_struct", "dl.dl_throttled");
+            return Some(evidence::member(reader, self.task.address, member, Value::Decimal(1), meaning));
+        }
+        let queue = counters.throttled_queue?;
         let meaning = format!(
             "the cgroup of pid {} has used up its CPU bandwidth (cpu.max), so its tasks do not run before the next \
              period",
@@ -220,6 +248,34 @@ impl SplitCandidate<'_> {
             Value::Hex(queue.get()),
             meaning,
         ))
+    }
+
+    /// Why its CPU would not run it, whoever has that CPU.
+    fn may_not_run(&self, facts: &Facts<'_>) -> Option<String> {
+        let number = self.place.cpu;
+        let cpu = facts.snapshot.cpu(number)?;
+        // A panic takes all other CPUs offline.
+        if !cpu.online && facts.state.panic.message.is_none() {
+            return Some(format!("CPU {number} is offline, and its tasks should have been moved to others"));
+        }
+        let allowed = facts.state.scheduler.task(self.task.address).allowed?;
+        let elsewhere = !allowed.contains(number);
+        elsewhere.then(|| format!("it may not run on CPU {number} (cpus_mask), and should have been moved to another"))
+    }
+
+    /// Which CPUs it may run on, where that keeps it from being moved to another one.
+    fn pinned(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
+        let allowed = facts.state.scheduler.task(self.task.address).allowed?;
+        let cpus = || facts.snapshot.cpus.iter().map(|cpu| cpu.cpu);
+        let known: Vec<_> = cpus().filter(|&cpu| allowed.contains(cpu)).map(|cpu| cpu.to_string()).collect();
+        if known.is_empty() || known.len() == cpus().count() {
+            return None;
+        }
+        let plural = if known.len() == 1 { "CPU" } else { "CPUs" };
+        let meaning = format!("may run on {plural} {} only, so no other CPU takes it over", known.join(", "));
+        let path = evidence::path_of(reader, "task_struct", &["cpus_mask", "cpus_allowed"]);
+        let place = reader.member(self.task.address, "task_struct", path).map(Place::Kernel);
+        Some(Evidence { place, ..Evidence::new(format!("task_struct.{path}"), meaning) })
     }
 
     /// Its cookie and its core's, where cores are scheduled as one and the two differ.
@@ -254,7 +310,7 @@ impl SplitCandidate<'_> {
             task: task.address,
             pid: task.pid,
             comm: task.comm.clone(),
-            cpu: task.cpu,
+            cpu: self.place.cpu,
             state: task.state.letter(),
             on_rq: task.on_rq,
             on_cpu: task.on_cpu,
@@ -276,16 +332,17 @@ impl SplitCandidate<'_> {
         let state = Value::Hex(task.state.state);
         let running = "TASK_RUNNING: it wants a CPU";
         evidence.push(evidence::renamed(reader, task.address, "task_struct", &["__state", "state"], state, running));
-        evidence.push(fact("on_rq", decimal(task.on_rq), self.queue_name(facts)));
+        evidence.push(fact("on_rq", decimal(task.on_rq), self.queue_name()));
         evidence.push(fact("on_cpu", decimal(task.on_cpu.into()), "not on a CPU".to_owned()));
         if let (Some(waiting), Some(queued)) = (self.waiting_ns, task.last_queued_ns) {
-            let meaning = format!("waiting in the run queue of CPU {} for {}", task.cpu, seconds(waiting));
+            let meaning = format!("waiting in the run queue of CPU {} for {}", self.place.cpu, seconds(waiting));
             evidence.push(fact("sched_info.last_queued", decimal(queued), meaning));
         }
         if let (Some(ago), Some(ran)) = (self.ran_ago_ns(facts), task.exec_start_ns) {
             let meaning = format!("its run time was last accounted {} before", seconds(ago));
             evidence.push(fact("se.exec_start", decimal(ran), meaning));
         }
+        evidence.extend(self.pinned(facts, reader));
         evidence
     }
 
@@ -293,7 +350,7 @@ impl SplitCandidate<'_> {
     /// is behind that of the run queue by the time spent in interrupts, so that it was not longer ago than this. `None`
     /// where it is not kept, or was reset because the task was moved to another CPU.
     pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
-        let clock = facts.snapshot.cpu(self.task.cpu)?.run_queue.as_ref()?.clock_ns;
+        let clock = facts.snapshot.cpu(self.place.cpu)?.run_queue.as_ref()?.clock_ns;
         clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
     }
 
@@ -306,17 +363,11 @@ impl SplitCandidate<'_> {
         Some(if frame.exact { evidence } else { evidence.at(Place::Kernel(frame.sp.wrapping_sub(8))) })
     }
 
-    fn queue_name(&self, facts: &Facts<'_>) -> String {
-        let queue = facts.snapshot.cpu(self.task.cpu).and_then(|cpu| cpu.run_queue.as_ref());
-        let queued = queue.and_then(|queue| queue.queued.iter().find(|queued| queued.task == self.task.address));
-        let name = match queued.map(|queued| queued.class) {
-            Some(Class::Fair) => "fair queue",
-            Some(Class::RealTime) => "real-time queue",
-            Some(Class::Deadline) => "deadline queue",
-            Some(Class::Ext) => "queue of the extensible class (sched_ext)",
-            None => return "queued on a run queue".to_owned(),
-        };
-        format!("queued: found in the {name} of CPU {}", self.task.cpu)
+    fn queue_name(&self) -> String {
+        match self.place.class {
+            Some(class) => format!("queued: found in the {} of CPU {}", queued::name(class), self.place.cpu),
+            None => format!("queued, by its own word: {}", self.place.checked),
+        }
     }
 }
 

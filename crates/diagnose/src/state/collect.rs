@@ -50,5 +50,6 @@ pub(crate) fn collect(
         limits: Limits::read(kernel),
         followed: snapshot.stacks_followed(kernel),
         scheduler: kernel.scheduler_state(snapshot),
+        timekeeper_ns: kernel.timekeeper_ns(),
     }
 }

@@ -41,6 +41,8 @@ pub struct KernelState {
     pub followed: StacksFollowed,
     /// What the scheduler counts over time, and grants beside priorities.
     pub scheduler: SchedulerState,
+    /// How long the machine had been up by its timekeeper, in nanoseconds.
+    pub timekeeper_ns: Option<u64>,
 }
 
 impl KernelState {

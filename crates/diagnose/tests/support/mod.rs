@@ -11,7 +11,7 @@ use vmcore_diagnose::{
 };
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{
-    Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue, Segment,
+    Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue, Segment,
     Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
 };
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, Registers, VirtAddr};
@@ -43,6 +43,7 @@ pub struct World {
     pub log: Vec<LogLine>,
     pub blind_spots: Vec<String>,
     pub state: KernelState,
+    pub gaps: Vec<Gap>,
 }
 
 /// Page tables, pages, code and stack words.
@@ -165,7 +166,12 @@ pub fn task(pid: i32, cpu: u32) -> Task {
         last_arrival_ns: Some(CLOCK - 10_000_000_000),
         last_queued_ns: Some(0),
         exec_start_ns: None,
-        accounting: vmcore_kernel::Accounting::default(),
+        // As of real spinners: 50 000 faults in a second.
+        accounting: Accounting {
+            minor_faults: Some(500_000),
+            user_ns: Some(8_000_000),
+            system_ns: Some(9_900_000_000),
+        },
     }
 }
 
@@ -286,6 +292,7 @@ impl World {
             log: Vec::new(),
             blind_spots: Vec::new(),
             state: KernelState::default(),
+            gaps: Vec::new(),
         }
     }
 
@@ -314,7 +321,7 @@ impl World {
             preemption: (self.preemption, Evidence::new("preempt_dynamic_mode", "preempt=none")),
             reports: read_log(&self.log),
             log: self.log,
-            gaps: Vec::<Gap>::new(),
+            gaps: self.gaps,
             blind_spots: self.blind_spots,
             state: self.state,
         };

@@ -95,6 +95,8 @@ fn sleeper(number: i32) -> Task {
         policy: Policy::Fair,
         doing: Doing::Sleep,
         under: Under::Nothing,
+        faults: None,
+        allowed: None,
     }
 }
 

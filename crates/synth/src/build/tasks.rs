@@ -7,7 +7,7 @@ use super::{nanoseconds, sleeper};
 use crate::SynthError;
 use crate::machine::{Cpu, NewTask};
 use crate::plan::{self, Plan};
-use crate::scenario::{Policy, State, Task};
+use crate::scenario::{Doing, Policy, State, Task};
 use crate::stack::{Bounds, Layer, StackBuilder};
 
 /// `THREAD_SIZE`.
@@ -45,6 +45,7 @@ impl Builder<'_, '_> {
                 queued: true,
                 prio: 120,
                 last_arrival: if runs { self.clock_ns } else { 0 },
+                allowed: vec![cpu.number],
                 ..NewTask::default()
             };
             self.machine.write_task(at, &task)?;
@@ -93,6 +94,7 @@ impl Builder<'_, '_> {
         let size = self.machine.generation.size_of("task_struct")?;
         let at = self.machine.space.allocate_object(size);
         self.machine.write_task(at, &written)?;
+        self.written.insert(task.pid, at);
         self.tasks.add(&mut self.machine, at, (written.pid, written.tgid), None)?;
         self.enqueue(task, at);
         if self.scenario.missing.stacks.contains(&task.pid) {
@@ -142,6 +144,9 @@ impl Builder<'_, '_> {
             mm,
             last_arrival: since,
             last_queued: if task.state == State::Queued { since } else { 0 },
+            faults: task.faults.unwrap_or_else(|| faults(task)),
+            times: times(task),
+            allowed: task.allowed.clone().unwrap_or_else(|| (0..self.scenario.cpus).collect()),
         })
     }
 
@@ -171,5 +176,23 @@ impl Builder<'_, '_> {
             self.machine.space.physical.remove(physical.pfn());
         }
         Ok(())
+    }
+}
+
+/// How often a task has faulted that has been doing this for so long: real spinners do it 30 000 to 100 000 times a second.
+fn faults(task: &Task) -> u64 {
+    match task.doing {
+        Doing::Fault { .. } | Doing::BetweenFaults { .. } => 100 + nanoseconds(task.seconds) / 20_000,
+        _ => 100,
+    }
+}
+
+/// `utime` and `stime` of a task that has had its CPU for so long.
+fn times(task: &Task) -> (u64, u64) {
+    const STARTED: u64 = 8_000_000;
+    let spent = if task.state == State::Running { nanoseconds(task.seconds) } else { 0 };
+    match task.doing {
+        Doing::User | Doing::UserFault { .. } => (STARTED + spent, STARTED),
+        _ => (STARTED, STARTED + spent),
     }
 }

@@ -33,6 +33,12 @@ pub(crate) struct NewTask {
     pub(crate) mm: Option<VirtAddr>,
     pub(crate) last_arrival: u64,
     pub(crate) last_queued: u64,
+    /// `min_flt`.
+    pub(crate) faults: u64,
+    /// `utime` and `stime`, in nanoseconds.
+    pub(crate) times: (u64, u64),
+    /// The CPUs that it may run on.
+    pub(crate) allowed: Vec<u32>,
 }
 
 impl Machine<'_> {
@@ -60,6 +66,9 @@ impl Machine<'_> {
             ("parent", init.get()),
             ("group_leader", at.get()),
             ("se.exec_start", task.last_arrival),
+            ("min_flt", task.faults),
+            ("utime", task.times.0),
+            ("stime", task.times.1),
         ] {
             self.put(at, kind, path, value)?;
         }
@@ -68,6 +77,7 @@ impl Machine<'_> {
         self.put_if_there(at, kind, "sched_info.last_arrival", task.last_arrival)?;
         self.put_if_there(at, kind, "sched_info.last_queued", task.last_queued)?;
         self.put_if_there(at, kind, "usage.refs.counter", 2)?;
+        self.write_allowed(at, &task.allowed)?;
         let comm = self.member(at, kind, "comm")?;
         let name: Vec<u8> = task.comm.bytes().take(15).chain([0]).collect();
         self.space.write(comm, &name)?;
@@ -76,6 +86,22 @@ impl Machine<'_> {
             self.link(&[node])?;
         }
         Ok(())
+    }
+}
+
+impl Machine<'_> {
+    /// Writes the mask of the CPUs that a task may run on.
+    fn write_allowed(&mut self, at: VirtAddr, cpus: &[u32]) -> Result<(), SynthError> {
+        let name = if self.has("task_struct", "cpus_mask") { "cpus_mask" } else { "cpus_allowed" };
+        let mask = self.member(at, "task_struct", name)?;
+        let size = self.generation.size_of("cpumask")?;
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+        for cpu in cpus {
+            if let Some(byte) = bytes.get_mut((cpu / 8) as usize) {
+                *byte |= 1 << (cpu % 8);
+            }
+        }
+        self.space.write(mask, &bytes)
     }
 }
 

@@ -6,6 +6,6 @@ mod model;
 
 pub use catalog::{named, names};
 pub use model::{
-    Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Module, Policy, Process, Route, Scenario, SplitPoint,
+    Change, Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Module, Policy, Process, Route, Scenario, SplitPoint,
     State, Task, Under,
 };

@@ -62,6 +62,8 @@ pub struct Scenario {
     pub sleepers: u32,
     /// Lines of the kernel log.
     pub log: Vec<String>,
+    /// Words that are not as the rest of the machine says, changed last.
+    pub change: Vec<Change>,
     /// What is not in the dump.
     pub missing: Missing,
     /// What an analysis must say.
@@ -179,6 +181,28 @@ pub struct Task {
     /// What interrupted it.
     #[serde(default)]
     pub under: Under,
+    /// How often it has faulted in its life; 50 000 times a second where it faults all the time, else 100 times.
+    #[serde(default)]
+    pub faults: Option<u64>,
+    /// The CPUs that it may run on, if not all.
+    #[serde(default)]
+    pub allowed: Option<Vec<u32>>,
+}
+
+/// A member whose value is changed once everything else is written: damage, or a lie.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The task whose `struct task_struct` it is in, by thread id.
+    #[serde(default)]
+    pub task: Option<i32>,
+    /// The CPU whose `struct rq` it is in.
+    #[serde(default)]
+    pub cpu: Option<u32>,
+    /// The member's path; the first that the kernel has, where several names are given.
+    pub member: Vec<String>,
+    /// Its new value.
+    pub value: u64,
 }
 
 /// Whether a task runs.

@@ -1,0 +1,88 @@
+//! In which queue the splitter waits: where the scheduler's own trees and lists have it, not where its `task_struct` says.
+//!
+//! `on_rq` is 1 and `thread_info.cpu` names a CPU in every task that waits for one. That it is found in the queue of its
+//! class on that CPU shows that both are right. A task whose group or deadline budget is used up is in no queue, and
+//! rightly so.
+
+use vmcore_kernel::{Class, Queued, Task};
+
+use crate::{CheckResult, Facts};
+
+/// Where a task that waits for a CPU was found.
+pub(crate) struct Place {
+    /// The CPU whose queue has it, else the one that its `task_struct` names.
+    pub(crate) cpu: u32,
+    pub(crate) class: Option<Class>,
+    /// Of the claim that it is in no run queue.
+    pub(crate) result: CheckResult,
+    /// What was looked at.
+    pub(crate) checked: String,
+}
+
+/// Finds a task in the run queues of all CPUs.
+pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
+    let queues = || facts.snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
+    let at = |cpu, class, result, checked| Place { cpu, class, result, checked };
+    if let Some(queue) = queues().find(|queue| queue.current == task.address) {
+        let checked = format!("rq.curr of CPU {} is this task, though task_struct.on_cpu is 0", queue.cpu);
+        return at(queue.cpu, None, CheckResult::Holds, checked);
+    }
+    let has_it = |queued: &&Queued| queued.task == task.address;
+    let found: Vec<_> =
+        queues().filter_map(|queue| Some((queue.cpu, queue.queued.iter().find(has_it)?.class))).collect();
+    match found.as_slice() {
+        [] => missing(facts, task),
+        [(cpu, class)] => {
+            let doubt = doubt(task, *cpu, *class);
+            let result = if doubt.is_some() { CheckResult::Unknown } else { CheckResult::Refuted };
+            let checked = format!("found in the {} of CPU {cpu}{}", name(*class), doubt.unwrap_or_default());
+            at(*cpu, Some(*class), result, checked)
+        }
+        [(cpu, class), ..] => {
+            let cpus: Vec<_> = found.iter().map(|(cpu, _)| cpu.to_string()).collect();
+            let checked = format!("found in the queues of several CPUs ({})", cpus.join(", "));
+            at(*cpu, Some(*class), CheckResult::Unknown, checked)
+        }
+    }
+}
+
+/// What its `task_struct` says otherwise.
+fn doubt(task: &Task, cpu: u32, class: Class) -> Option<String> {
+    let expected = match task.prio {
+        ..0 => class == Class::Deadline,
+        0..100 => class == Class::RealTime,
+        _ => matches!(class, Class::Fair | Class::Ext),
+    };
+    if task.cpu != cpu {
+        return Some(format!(", though its task_struct says CPU {}", task.cpu));
+    }
+    (!expected).then(|| format!(", though its task_struct says prio {}", task.prio))
+}
+
+/// A task that is in no queue.
+fn missing(facts: &Facts<'_>, task: &Task) -> Place {
+    let counters = facts.state.scheduler.task(task.address);
+    let of_cpu = format!("queue of CPU {}", task.cpu);
+    let gap = facts.gaps.iter().chain(&facts.snapshot.gaps).find(|gap| gap.what.ends_with(&of_cpu));
+    let readable = facts.snapshot.cpu(task.cpu).is_some_and(|cpu| cpu.run_queue.is_some());
+    let (result, checked) = if counters.throttled_queue.is_some() || counters.deadline_throttled == Some(true) {
+        (CheckResult::Refuted, "taken off the queue of its CPU until its bandwidth is refilled".to_owned())
+    } else if let Some(gap) = gap {
+        (CheckResult::Unknown, format!("not found, and the {} cannot be read in full: {}", gap.what, gap.why))
+    } else if readable {
+        (CheckResult::Holds, format!("on_rq is 1, but neither CPU {} nor any other has it in a queue", task.cpu))
+    } else {
+        (CheckResult::Unknown, format!("the run {of_cpu} cannot be read"))
+    };
+    Place { cpu: task.cpu, class: None, result, checked }
+}
+
+/// A class's queue by its usual name.
+pub(crate) const fn name(class: Class) -> &'static str {
+    match class {
+        Class::Fair => "fair queue",
+        Class::RealTime => "real-time queue",
+        Class::Deadline => "deadline queue",
+        Class::Ext => "queue of the extensible class (sched_ext)",
+    }
+}

@@ -41,7 +41,11 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let verdict = verdict(&livelock, &found.findings, facts);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
-    let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
+    let behind_hog = behind_hog(&livelock, &found.findings).is_some();
+    let is_livelock = behind_hog || verdict.issue == Some(Issue::ThpLivelock);
+    // Whoever starves the splitter is to be dealt with first; the bug is there all the same.
+    let known = if behind_hog { Some(Issue::ThpLivelock) } else { verdict.issue };
+    let first = verdict.issue.filter(|_| behind_hog);
     let code = is_livelock.then(|| fix::examine(reader));
     let mut unknown: Vec<_> = cut_stacks::warning(facts).into_iter().collect();
     unknown.extend(livelock.unknown);
@@ -61,8 +65,12 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         findings: found.findings,
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
         unknown,
-        known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
-        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, code.as_ref())).unwrap_or_default(),
+        known_issue: known.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
+        remedy: first
+            .into_iter()
+            .chain(known)
+            .flat_map(|issue| known_issues::remedies(issue, release, code.as_ref()))
+            .collect(),
         stacks,
         verdict,
     }
@@ -103,6 +111,14 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
     let best = findings::best(facts, found);
     let blind = !facts.blind_spots.is_empty() || cut_stacks::warning(facts).is_some();
     let confidence = livelock.confidence;
+    if let Some(cause) = behind_hog(livelock, found) {
+        let summary = format!(
+            "{}. Behind it is the huge-page livelock, which ends once its splitter gets that CPU: {}",
+            capitalized(&cause.summary),
+            livelock_summary(livelock)
+        );
+        return Verdict { issue: Some(cause.issue), confidence: cause.confidence, summary };
+    }
     if confidence >= Confidence::Probable {
         return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
@@ -147,6 +163,13 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
             summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
         },
     }
+}
+
+/// What a task of a higher rank, which spins for nothing, does to the splitters of a livelock that is there as well.
+fn behind_hog<'f>(livelock: &Livelock, found: &'f [Finding]) -> Option<&'f Finding> {
+    let hog = livelock.hog.filter(|_| livelock.confidence >= Confidence::Probable)?;
+    let about = |finding: &&Finding| finding.issue == Issue::Starvation && finding.tasks.first() == Some(&hog);
+    found.iter().filter(about).find(|finding| finding.confidence >= Confidence::Probable)
 }
 
 /// The verdict where all that is known is that somebody asked for the crash, or that the kernel warned of itself.

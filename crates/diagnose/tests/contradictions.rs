@@ -200,14 +200,16 @@ fn other_reasons_why_a_task_does_not_run() {
 
 #[test]
 fn a_cpu_that_is_offline_runs_nobody() {
-    let diagnosis = changed(|world| world.cpus[1].online = false);
-    assert_eq!(confidence(&diagnosis), Confidence::Probable);
-    assert!(said(&diagnosis).contains("CPU 1 is offline"), "{}", said(&diagnosis));
-    // After a panic all but one are.
     let diagnosis = changed(|world| {
         world.cpus[1].online = false;
-        world.state.panic.message = Some("Kernel panic - not syncing: softlockup: hung tasks".to_owned());
+        let queue = world.cpus[1].run_queue.as_mut().unwrap();
+        queue.current = queue.idle;
+        world.tasks.push(vmcore_kernel::Task { address: queue.idle, ..task(0, 1) });
     });
+    assert_eq!(confidence(&diagnosis), Confidence::Probable);
+    assert!(said(&diagnosis).contains("CPU 1 is offline"), "{}", said(&diagnosis));
+    // After a panic all but one are, with what they ran.
+    let diagnosis = changed(|world| world.cpus[1].online = false);
     assert_eq!(confidence(&diagnosis), Confidence::Confirmed);
 }
 

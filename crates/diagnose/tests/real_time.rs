@@ -95,3 +95,25 @@ fn a_fair_task_has_no_rank_to_keep_its_cpu_by() {
     world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - SECOND / 10);
     assert!(world.judge().spinners.iter().all(|spinner| spinner.cpu == 0));
 }
+
+/// A real-time task in user code keeps the splitter's CPU: it is the first thing to name and to deal with.
+#[test]
+fn a_real_time_hog_that_starves_the_splitter_is_named_first() {
+    let mut world = World::livelock();
+    let hog = task(400, 1);
+    world.cpus[1].run_queue.as_mut().unwrap().current = hog.address;
+    world.running[1] = (1, stack(world.tasks.len(), 400, &[]));
+    world.tasks.push(Task { policy: Policy(1), prio: 79, ..hog });
+    world.task(SPINNER[1]).on_cpu = false;
+    world.task(SPLITTER).last_queued_ns = Some(CLOCK - 8 * SECOND);
+    world.task(SPLITTER).exec_start_ns = Some(CLOCK - 8 * SECOND);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    let summary = &diagnosis.verdict.summary;
+    for part in ["CPU 1 (pid 400 \"comm400\") keeps its CPU as SCHED_FIFO", "the huge-page livelock", "pid 100"] {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
+    assert_eq!(diagnosis.spinners.iter().map(|spinner| spinner.cpu).collect::<Vec<_>>(), [0]);
+    assert!(diagnosis.remedy[0].action.contains("real-time task"), "{:?}", diagnosis.remedy);
+    assert!(diagnosis.remedy.len() > 1 && diagnosis.known_issue.is_some(), "the bug is there all the same");
+}

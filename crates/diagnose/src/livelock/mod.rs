@@ -26,6 +26,7 @@ mod times;
 mod waited_page;
 
 use vmcore_kernel::{RunQueue, Stack};
+use vmcore_memory::VirtAddr;
 
 use crate::graph::Edge;
 use crate::interrupts::interrupts_off;
@@ -45,6 +46,9 @@ pub(crate) struct Livelock {
     pub(crate) refutations: Vec<Refutation>,
     pub(crate) unknown: Vec<String>,
     pub(crate) splitter_stacks: Vec<Stack>,
+    /// A task that does not spin, and has the CPU that every splitter waits for by its rank: it is the cause, and the
+    /// livelock goes on for as long as it does not let them.
+    pub(crate) hog: Option<VirtAddr>,
     /// Spinners and splitters have breaks and grants, and only counters show for how long it has been going on.
     pub(crate) granted: bool,
 }
@@ -116,6 +120,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
             refutations,
             unknown,
             splitter_stacks: Vec::new(),
+            hog: None,
             granted: false,
         };
     }
@@ -139,6 +144,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         edges: edges(facts, reader, &spinning, &pairs, threshold_ns),
         splitters,
         splitter_stacks: splitter_stacks(facts, &pairs),
+        hog: hog(facts, &pairs, &spinning),
         granted: pairs.iter().any(|pair| {
             pair.splitter.waits_shortly(threshold_ns) && pair.splitter.counted(facts, threshold_ns).is_some()
         }),
@@ -229,6 +235,18 @@ fn splitter_stacks(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Stack> {
         pairs.iter().any(|pair| Some(pair.splitter.task.address) == task)
     };
     facts.waiting.iter().filter(is_splitter).cloned().collect()
+}
+
+/// Who keeps the CPU of all splitters by its rank and spins for nothing itself.
+fn hog(facts: &Facts<'_>, pairs: &[Pair<'_>], spinning: &[Candidate]) -> Option<VirtAddr> {
+    let hog_of = |pair: &Pair<'_>| {
+        let cpu = facts.snapshot.cpu(pair.splitter.place.cpu)?;
+        let current = facts.snapshot.current(cpu)?;
+        let spins = spinning.iter().any(|spinner| spinner.spinner.task == current.address);
+        (matches!(pair.starved, Starved::Outranked(_)) && !spins).then_some(current.address)
+    };
+    let hogs: Option<Vec<_>> = pairs.iter().map(hog_of).collect();
+    hogs?.into_iter().next()
 }
 
 /// Busy CPUs without ticks though their interrupts were on, where that was not said.

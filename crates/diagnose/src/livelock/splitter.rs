@@ -254,8 +254,9 @@ impl SplitCandidate<'_> {
     fn may_not_run(&self, facts: &Facts<'_>) -> Option<String> {
         let number = self.place.cpu;
         let cpu = facts.snapshot.cpu(number)?;
-        // A panic takes all other CPUs offline.
-        if !cpu.online && facts.state.panic.message.is_none() {
+        // A panic takes CPUs offline that run something; who unplugs one leaves it idle.
+        let is_idle = cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
+        if !cpu.online && is_idle {
             return Some(format!("CPU {number} is offline, and its tasks should have been moved to others"));
         }
         let allowed = facts.state.scheduler.task(self.task.address).allowed?;

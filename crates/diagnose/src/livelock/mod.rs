@@ -29,7 +29,7 @@ use vmcore_kernel::{RunQueue, Stack};
 use vmcore_memory::VirtAddr;
 
 use crate::graph::Edge;
-use crate::interrupts::interrupts_off;
+use crate::interrupts::{flags, interrupts_off};
 use crate::names::split_function;
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
 use edges::edges;
@@ -253,7 +253,8 @@ fn hog(facts: &Facts<'_>, pairs: &[Pair<'_>], spinning: &[Candidate]) -> Option<
 fn stolen(facts: &Facts<'_>, said: &[String], threshold_ns: u64) -> Vec<String> {
     let busy = facts.snapshot.cpus.iter().filter(|cpu| {
         let runs = |queue: &RunQueue| queue.current != queue.idle;
-        cpu.run_queue.as_ref().is_some_and(runs) && !interrupts_off(facts, cpu.cpu)
+        let ticks = flags(facts, cpu.cpu).is_some() && !interrupts_off(facts, cpu.cpu);
+        cpu.run_queue.as_ref().is_some_and(runs) && ticks
     });
     let lines = busy.filter_map(|cpu| Some(format!("CPU {}: {}", cpu.cpu, lags(facts, cpu, threshold_ns)?)));
     lines.filter(|line| !said.iter().any(|known| known.starts_with(line))).collect()

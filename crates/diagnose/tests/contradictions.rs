@@ -74,7 +74,8 @@ fn a_splitter_in_the_queue_of_another_class_or_on_a_cpu() {
 fn a_scheduler_that_does_not_ask_for_a_cpu_that_a_task_waits_for() {
     let diagnosis = changed(|world| world.memory.preempt_count = Some(0x8001_0000));
     assert!(confidence(&diagnosis) < Confidence::Confirmed);
-    let words = "does not ask for the CPU (PREEMPT_NEED_RESCHED), though pid 100 is said to have waited in its queue for 4.0 s";
+    let words =
+        "does not ask for the CPU (PREEMPT_NEED_RESCHED), though pid 100 is said to have waited in its queue for 4.0 s";
     assert!(said(&diagnosis).contains(words), "{}", said(&diagnosis));
 }
 
@@ -166,7 +167,10 @@ fn a_task_that_has_hardly_ever_faulted() {
 fn the_proof_shows_what_is_counted() {
     let diagnosis = World::livelock().judge();
     for name in ["task_struct.min_flt", "task_struct.utime", "task_struct.stime"] {
-        assert!(diagnosis.spinners.iter().all(|spinner| spinner.evidence.iter().any(|fact| fact.what == name)), "{name}");
+        assert!(
+            diagnosis.spinners.iter().all(|spinner| spinner.evidence.iter().any(|fact| fact.what == name)),
+            "{name}"
+        );
     }
 }
 
@@ -228,7 +232,11 @@ fn a_cpu_without_ticks_was_not_run_by_its_host() {
         })
     };
     let on = lagging(0x246);
-    assert!(said(&on).contains("CPU 1: its clock stopped 3.0 s before the others' though its interrupts were on"), "{}", said(&on));
+    assert!(
+        said(&on).contains("CPU 1: its clock stopped 3.0 s before the others' though its interrupts were on"),
+        "{}",
+        said(&on)
+    );
     assert!(said(&on).contains("stolen"), "{}", said(&on));
     assert!(!said(&lagging(0x46)).contains("stolen"));
 }

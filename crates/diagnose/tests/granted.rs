@@ -26,11 +26,8 @@ fn granted() -> World {
         spinner.prio = 89;
         spinner.last_arrival_ns = Some(CLOCK - ago * MS);
         spinner.accounting.minor_faults = Some(1_474_633);
-        let counters = TaskCounters {
-            run_delay_ns: Some(75 * MS),
-            run_ns: Some(31 * SECOND),
-            ..TaskCounters::default()
-        };
+        let counters =
+            TaskCounters { run_delay_ns: Some(75 * MS), run_ns: Some(31 * SECOND), ..TaskCounters::default() };
         world.state.scheduler.tasks.insert(task_address(pid), counters);
     }
     let splitter = world.task(SPLITTER);

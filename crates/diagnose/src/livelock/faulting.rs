@@ -81,7 +81,12 @@ mod tests {
 
     const KEPT: u64 = 10_000_000_000;
 
-    fn check(minor_faults: Option<u64>, user_ns: Option<u64>, system_ns: Option<u64>, kept: Option<u64>) -> CheckResult {
+    fn check(
+        minor_faults: Option<u64>,
+        user_ns: Option<u64>,
+        system_ns: Option<u64>,
+        kept: Option<u64>,
+    ) -> CheckResult {
         let task = Task {
             address: VirtAddr::new(0xffff_8880_0000_1000),
             pid: 1,

@@ -78,7 +78,8 @@ impl Pair<'_> {
             return Confidence::Possible;
         }
         let proven = spinner.in_handler && spinner.certainly_spins();
-        let checked = all_refuted(&of_spinner(spinner)) && all_refuted(&of_splitter(facts, self.splitter, threshold_ns));
+        let checked =
+            all_refuted(&of_spinner(spinner)) && all_refuted(&of_splitter(facts, self.splitter, threshold_ns));
         if proven && checked && waits_long == Some(true) && strong_tie && starved {
             return Confidence::Confirmed;
         }
@@ -265,7 +266,8 @@ fn doubts_of_splitters(pairs: &[Pair<'_>]) -> Vec<String> {
     let mut doubts: Vec<String> = Vec::new();
     for splitter in pairs.iter().map(|pair| pair.splitter) {
         let place = &splitter.place;
-        let queue = (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.task.pid, place.checked));
+        let queue =
+            (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.task.pid, place.checked));
         for doubt in splitter.contradictions.iter().cloned().chain(queue) {
             if !doubts.contains(&doubt) {
                 doubts.push(doubt);

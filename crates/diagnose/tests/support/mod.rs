@@ -11,8 +11,8 @@ use vmcore_diagnose::{
 };
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{
-    Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue, Segment,
-    Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
+    Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue,
+    Segment, Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
 };
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, Registers, VirtAddr};
 

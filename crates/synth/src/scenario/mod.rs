@@ -6,6 +6,6 @@ mod model;
 
 pub use catalog::{named, names};
 pub use model::{
-    Change, Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Module, Policy, Process, Route, Scenario, SplitPoint,
-    State, Task, Under,
+    Change, Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Module, Policy, Process, Route, Scenario,
+    SplitPoint, State, Task, Under,
 };

@@ -6,7 +6,7 @@ use vmcore_kernel::{Lock, LockWait, Owner, WorkWait};
 use vmcore_memory::VirtAddr;
 
 use crate::describe::{self, lock, work};
-use crate::{Evidence, Facts, Reader};
+use crate::{Evidence, Facts, Reader, derived};
 
 /// Chains of owners are followed so far.
 const MAX_CHAIN: usize = 64;
@@ -80,12 +80,12 @@ pub(crate) fn circles<'f>(facts: &'f Facts<'_>) -> Vec<Vec<Step<'f>>> {
 
 /// From a waiter to who has what it waits for, where that is known.
 pub(crate) fn step<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<Step<'f>> {
-    let Some(wait) = facts.state.wait_of(task) else {
-        let wait = facts.state.work_of(task)?;
+    let Some(wait) = derived::lock_wait(facts, task) else {
+        let wait = derived::work_wait(facts, task)?;
         let owner = wait.work.worker()?;
         return Some(Step { task, waits_for: For::Work(wait), owner, by_hint: false });
     };
-    let lock = facts.state.lock_of(wait)?;
+    let lock = derived::lock(facts, wait)?;
     let (owner, by_hint) = match &lock.owner {
         Owner::Task(task) => (*task, false),
         Owner::Readers { last: Some(last), .. } => (*last, true),

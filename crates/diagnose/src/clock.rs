@@ -5,14 +5,7 @@ use vmcore_kernel::{Cpu, Task};
 
 use crate::evidence::{self, decimal};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Reader};
-
-/// When the machine stopped, in nanoseconds since boot: when it panicked, else the latest that any CPU's clock or the log
-/// says.
-pub(crate) fn now_ns(facts: &Facts<'_>) -> Option<u64> {
-    let queues = facts.snapshot.cpus.iter().filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns));
-    facts.panicked_ns().or_else(|| queues.chain(facts.log.iter().map(|line| line.timestamp_ns)).max())
-}
+use crate::{Confidence, Evidence, Facts, Reader, derived};
 
 /// More than clocks of one machine differ by while all of them run.
 const SLACK_NS: u64 = 5_000_000_000;
@@ -70,7 +63,7 @@ pub(crate) fn as_the_watchdog(facts: &Facts<'_>, waited_ns: u64, confidence: Con
 /// task leaves its CPU.
 pub(crate) fn off_cpu_ns(facts: &Facts<'_>, task: &Task) -> Option<u64> {
     let last = task.last_arrival_ns.into_iter().chain(task.exec_start_ns).max().filter(|&last| last != 0)?;
-    now_ns(facts)?.checked_sub(last)
+    derived::now_ns(facts)?.checked_sub(last)
 }
 
 /// The time of [`off_cpu_ns`] as evidence.

@@ -3,7 +3,7 @@
 use vmcore_console::Caller;
 use vmcore_kernel::{Detail, Kernel, LogRecord, Snapshot, Stack, Task};
 
-use crate::{Evidence, Facts, KernelPreemption, LogLine, Place, Value, read_log, state};
+use crate::{Derived, Evidence, Facts, KernelPreemption, LogLine, Place, Value, read_log, state};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -47,6 +47,7 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
         gaps,
         blind_spots,
         state,
+        derived: Derived::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use vmcore_console::{Caller, Kind, Log, Occurrence, PanicReason, Record};
 use vmcore_kernel::{Cpu, Gap, Snapshot, Stack, Task};
 use vmcore_memory::VirtAddr;
 
-use crate::{Evidence, KernelState, exception};
+use crate::{Derived, Evidence, KernelState, derived};
 
 /// Whether the scheduler takes the CPU away from a task in the middle of kernel code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Facts<'a> {
     pub blind_spots: Vec<String>,
     /// Locks, the panic, watchdogs.
     pub state: KernelState,
+    /// What follows from all this, worked out when it is first asked for.
+    pub derived: Derived,
 }
 
 impl Facts<'_> {
@@ -91,17 +93,13 @@ impl Facts<'_> {
     /// Why the kernel stopped itself; `None` where it did not, and the dump was taken from outside.
     #[must_use]
     pub fn death(&self) -> Option<PanicReason> {
-        let message = self.state.panic.message.as_ref()?;
-        // Without those words it is an oops that started the crash kernel.
-        let reason = vmcore_console::panic_message(message).map_or(PanicReason::Oops, PanicReason::of);
-        let by_sysrq = reason == PanicReason::Oops && exception::by_sysrq(self);
-        Some(if by_sysrq { PanicReason::Requested } else { reason })
+        derived::death(self)
     }
 
     /// When the kernel panicked, in nanoseconds since boot.
     #[must_use]
     pub fn panicked_ns(&self) -> Option<u64> {
-        self.reports.panic()?.timestamp_ns
+        derived::panicked_ns(self)
     }
 
     /// How long a CPU's clock went on after the panic: what a machine does that waits to be restarted says nothing of how
@@ -136,9 +134,6 @@ impl Facts<'_> {
     /// The stack of a task, if it is one of those that were looked at.
     #[must_use]
     pub fn stack_of(&self, task: VirtAddr) -> Option<&Stack> {
-        let index = self.snapshot.task_index(task)?;
-        let running = self.running.iter().map(|(_, stack)| stack);
-        let others = self.blocked.iter().chain(&self.waiting).chain(&self.state.owners);
-        running.chain(others).find(|stack| stack.task == index)
+        derived::stack(self, self.snapshot.task_index(task)?)
     }
 }

@@ -1,6 +1,6 @@
 //! The detectors run, and their answers become one verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::VirtAddr;
@@ -34,7 +34,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let mut livelock = livelock::detect(facts, reader, options);
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
-    let mut explained: Vec<_> = facts.state.spinning().collect();
+    let mut explained: BTreeSet<_> = facts.state.spinning().collect();
     explained.extend(faulting_cpus(facts, &livelock));
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
@@ -78,11 +78,13 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
 
 /// The CPUs that may be spinning in page faults: what they keep from running is for the livelock to explain.
 fn faulting_cpus(facts: &Facts<'_>, livelock: &Livelock) -> Vec<u32> {
-    let faults = |task: VirtAddr| {
-        let is_it = |edge: &Edge| matches!(edge.from, Node::Task { address, .. } if address == task);
-        livelock.edges.iter().any(|edge| edge.kind == EdgeKind::FaultsOn && is_it(edge))
-    };
-    let current = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| faults(queue.current));
+    let edges = livelock.edges.iter().filter(|edge| edge.kind == EdgeKind::FaultsOn);
+    let faulting = edges.filter_map(|edge| match edge.from {
+        Node::Task { address, .. } => Some(address),
+        _ => None,
+    });
+    let faulting: HashSet<VirtAddr> = faulting.collect();
+    let current = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| faulting.contains(&queue.current));
     facts.snapshot.cpus.iter().filter(|cpu| current(cpu)).map(|cpu| cpu.cpu).collect()
 }
 

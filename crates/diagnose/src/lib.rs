@@ -13,6 +13,7 @@ mod clock;
 mod collect;
 mod counted;
 mod cut_stacks;
+mod derived;
 mod describe;
 mod evidence;
 mod exception;
@@ -43,6 +44,7 @@ mod wait_edges;
 mod within_fault;
 
 pub use collect::collect;
+pub use derived::Derived;
 pub use facts::{Facts, KernelPreemption, LogLine, read_log};
 pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
 pub use issue::{Definition, Issue};

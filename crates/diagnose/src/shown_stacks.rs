@@ -1,6 +1,8 @@
 //! The stacks that a reader wants to see besides those of the CPUs: of the tasks in the graph of who waits for whom, and
 //! of those that findings name.
 
+use std::collections::HashSet;
+
 use vmcore_kernel::Stack;
 use vmcore_memory::VirtAddr;
 
@@ -16,15 +18,10 @@ pub(crate) fn stacks(facts: &Facts<'_>, graph: &Graph, findings: &[Finding], sho
     let shapes = graph.shapes();
     let in_shapes = shapes.iter().flat_map(|shape| &shape.edges).filter_map(|&edge| graph.edges().get(edge));
     let nodes = in_shapes.flat_map(|edge| [&edge.from, &edge.to]).chain(graph.nodes());
-    let mut stacks: Vec<Stack> = Vec::new();
     let named = findings.iter().flat_map(|finding| finding.tasks.iter().copied());
-    for stack in nodes.filter_map(task).chain(named).filter_map(|task| facts.stack_of(task)) {
-        let known = shown.iter().chain(&stacks).any(|known| known.task == stack.task);
-        if !known && stacks.len() < MAX_STACKS {
-            stacks.push(stack.clone());
-        }
-    }
-    stacks
+    let wanted = nodes.filter_map(task).chain(named).filter_map(|task| facts.stack_of(task));
+    let mut known: HashSet<usize> = shown.iter().map(|stack| stack.task).collect();
+    wanted.filter(|stack| known.insert(stack.task)).take(MAX_STACKS).cloned().collect()
 }
 
 fn task(node: &Node) -> Option<VirtAddr> {

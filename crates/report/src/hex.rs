@@ -9,7 +9,7 @@ use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 
 /// A number that is written in lower-case hexadecimal with `0x` and without leading zeroes. In JSON it is a string:
 /// numbers above 2^53 do not survive every JSON parser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hex(pub u64);
 
 impl fmt::Display for Hex {

@@ -6,10 +6,10 @@ pub(crate) mod work;
 use vmcore_kernel::Task;
 use vmcore_memory::VirtAddr;
 
-use crate::Facts;
 use crate::clock::off_cpu_ns;
 use crate::names::sleeps_in;
 use crate::text::seconds;
+use crate::{Facts, derived};
 
 /// How many tasks are named one by one.
 pub(crate) const MAX_NAMED: usize = 8;
@@ -41,13 +41,13 @@ pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
     if task.waits_for_cpu() {
         return format!("is runnable and waits for CPU {}", task.cpu);
     }
-    if let Some(wait) = facts.state.wait_of(task.address) {
+    if let Some(wait) = derived::lock_wait(facts, task.address) {
         return format!("itself waits for {}", lock::name(wait.kind, wait.lock));
     }
-    if let Some(wait) = facts.state.page_of(task.address) {
+    if let Some(wait) = derived::page_wait(facts, task.address) {
         return format!("itself waits for page {}", wait.page);
     }
-    if let Some(wait) = facts.state.work_of(task.address) {
+    if let Some(wait) = derived::work_wait(facts, task.address) {
         return format!("itself waits for {}", work::name(&wait.work));
     }
     let function = facts.stack_of(task.address).and_then(sleeps_in);

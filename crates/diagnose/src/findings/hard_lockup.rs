@@ -12,7 +12,7 @@ use vmcore_console::Kind;
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
-use crate::clock::now_ns;
+use crate::derived::now_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::interrupts::{flags, interrupts_off};

@@ -3,6 +3,8 @@
 //!
 //! Control: waits shorter than the kernel's own limit for hung tasks are ordinary contention.
 
+use std::collections::{HashMap, HashSet};
+
 use vmcore_kernel::{Lock, LockWait, Owner, Task};
 use vmcore_memory::VirtAddr;
 
@@ -12,7 +14,7 @@ use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
 use crate::describe::{self, lock as lock_text};
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
 use crate::text::seconds;
-use crate::{Confidence, Facts, Finding, Issue, Reader, wait_edges};
+use crate::{Confidence, Facts, Finding, Issue, Reader, derived, wait_edges};
 
 /// One finding for each lock that is held too long and is not part of a circle: first those at the ends of chains, of
 /// these first those with most waiters.
@@ -30,13 +32,18 @@ fn findings(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Finding> {
         For::Lock(_, lock) => Some((lock.address, lock.kind)),
         For::Work(_) => None,
     });
-    let in_circles: Vec<_> = in_circles.collect();
+    let in_circles: HashSet<_> = in_circles.collect();
     let locks = facts.state.locks.iter().filter(|lock| !in_circles.contains(&(lock.address, lock.kind)));
     let mut held: Vec<_> = locks.filter_map(|lock| Some((lock, longest_wait(facts, lock)?))).collect();
     held.retain(|(_, (_, waited))| *waited >= patience_ns(facts));
     let owner_waits_too = |lock: &Lock| owner_task(&lock.owner).is_some_and(|owner| step(facts, owner).is_some());
     held.sort_by_key(|(lock, _)| (owner_waits_too(lock), std::cmp::Reverse(lock.waiters.len()), lock.address));
-    held.into_iter().map(|(lock, (task, waited))| finding(facts, reader, lock, task, waited)).collect()
+    let mut waits: HashMap<_, Vec<&LockWait>> = HashMap::new();
+    for wait in &facts.state.lock_waits {
+        waits.entry((wait.lock, wait.kind)).or_default().push(wait);
+    }
+    let waits = |lock: &Lock| waits.get(&(lock.address, lock.kind)).map(Vec::as_slice).unwrap_or_default();
+    held.into_iter().map(|(lock, longest)| finding(facts, reader, lock, waits(lock), longest)).collect()
 }
 
 /// The waiter that has not run for longest.
@@ -48,7 +55,13 @@ fn longest_wait<'f>(facts: &'f Facts<'_>, lock: &Lock) -> Option<(&'f Task, u64)
     waits.max_by_key(|(task, waited)| (*waited, std::cmp::Reverse(task.pid)))
 }
 
-fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock, longest: &Task, waited: u64) -> Finding {
+fn finding(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    lock: &Lock,
+    waits: &[&LockWait],
+    (longest, waited): (&Task, u64),
+) -> Finding {
     let waiters: Vec<_> = lock.waiters.iter().filter_map(|waiter| facts.snapshot.task(waiter.task)).collect();
     let owner = owner_task(&lock.owner).and_then(|owner| facts.snapshot.task(owner));
     let doing = owner.map(|owner| format!(", which {}", describe::doing(facts, owner))).unwrap_or_default();
@@ -57,8 +70,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock, longest: &Task, 
         .map(|end| format!("; at the end of the chain, {end}"))
         .unwrap_or_default();
     let mut evidence = lock_text::lock_evidence(facts, reader, lock);
-    let waits = facts.state.lock_waits.iter().filter(|wait| wait.lock == lock.address && wait.kind == lock.kind);
-    evidence.extend(waits.take(describe::MAX_NAMED).map(|wait| lock_text::wait_evidence(facts, reader, wait)));
+    evidence.extend(waits.iter().take(describe::MAX_NAMED).map(|wait| lock_text::wait_evidence(facts, reader, wait)));
     evidence.extend(off_cpu_evidence(facts, reader, longest));
     let summary = format!(
         "{} is {}{doing}{end}; waiting for it, for up to {}: {}",
@@ -89,7 +101,7 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockWait) -> Vec<Edge> {
     let why = if wait.shared { "sleeps until it may read" } else { "sleeps until it gets it" };
     let shown = lock_text::wait_evidence(facts, reader, wait);
     let waits = Edge::new(wait_edges::task(facts, wait.task), EdgeKind::SleepsOn, lock.clone(), why).shown_by([shown]);
-    let owner = facts.state.lock_of(wait).map(|state| owned(facts, reader, lock, state));
+    let owner = derived::lock(facts, wait).map(|state| owned(facts, reader, lock, state));
     std::iter::once(waits).chain(owner).collect()
 }
 

@@ -23,7 +23,7 @@ use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
 use crate::describe::{self, lock, work};
 use crate::names::{is_frozen, sleeps_for_lock, sleeps_in, waits_for_vfork};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Value, evidence, reports};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Value, derived, evidence, reports};
 
 /// A task that sleeps for too long.
 struct Hung<'f> {
@@ -77,13 +77,13 @@ fn limit_ns(facts: &Facts<'_>, task: &Task) -> u64 {
 }
 
 fn why(facts: &Facts<'_>, task: &Task) -> String {
-    if let Some(wait) = facts.state.wait_of(task.address) {
+    if let Some(wait) = derived::lock_wait(facts, task.address) {
         return format!("for {}", lock::name(wait.kind, wait.lock));
     }
-    if let Some(wait) = facts.state.page_of(task.address) {
+    if let Some(wait) = derived::page_wait(facts, task.address) {
         return format!("for page {}", wait.page);
     }
-    if let Some(wait) = facts.state.work_of(task.address) {
+    if let Some(wait) = derived::work_wait(facts, task.address) {
         return format!("for {}", work::name(&wait.work));
     }
     let stack = facts.stack_of(task.address);

@@ -19,6 +19,8 @@ mod spinlock;
 mod starvation;
 mod work;
 
+use std::collections::BTreeSet;
+
 use vmcore_memory::VirtAddr;
 
 use crate::clock::off_cpu_ns;
@@ -31,11 +33,11 @@ pub(crate) struct Context<'c> {
     pub(crate) reader: &'c dyn Reader,
     pub(crate) options: &'c Options,
     /// CPUs of which it is known already what keeps them from running others.
-    pub(crate) explained: Vec<u32>,
+    pub(crate) explained: BTreeSet<u32>,
     /// How sure the livelock is.
     pub(crate) livelock: Confidence,
     /// Pages of which it is known already who has them.
-    pub(crate) held: Vec<Node>,
+    pub(crate) held: BTreeSet<Node>,
 }
 
 impl Context<'_> {

@@ -4,7 +4,7 @@
 //!
 //! Control: a page that was waited for shortly, and one whose flag is no longer set: then the waiters are about to wake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmcore_kernel::{Page, PageWait};
 use vmcore_memory::VirtAddr;
@@ -87,7 +87,7 @@ fn wait_evidence(facts: &Facts<'_>, reader: &dyn Reader, wait: &PageWait) -> Evi
 }
 
 /// The waiter to the page, and the page to who has it: nobody knows.
-fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &PageWait, held: &[Node]) -> Vec<Edge> {
+fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &PageWait, held: &BTreeSet<Node>) -> Vec<Edge> {
     let page = Node::Page { address: wait.page };
     let why = format!("sleeps until its {} is cleared", wait.flag.unwrap_or("flag"));
     let shown = wait_evidence(facts, reader, wait);

@@ -3,7 +3,6 @@
 use vmcore_kernel::{
     GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
 };
-use vmcore_memory::VirtAddr;
 
 mod collect;
 mod limits;
@@ -46,28 +45,8 @@ pub struct KernelState {
 }
 
 impl KernelState {
-    /// The lock that a task waits for, if it is known.
-    pub(crate) fn wait_of(&self, task: VirtAddr) -> Option<&LockWait> {
-        self.lock_waits.iter().find(|wait| wait.task == task)
-    }
-
     /// The CPUs that spin for a lock or for an answer: whatever they keep from running waits for that.
     pub(crate) fn spinning(&self) -> impl Iterator<Item = u32> {
         self.spins.iter().map(|spin| spin.cpu).chain(self.calls.iter().map(|call| call.from))
-    }
-
-    /// The page that a task waits for, if it is known.
-    pub(crate) fn page_of(&self, task: VirtAddr) -> Option<&PageWait> {
-        self.page_waits.iter().find(|wait| wait.task == task)
-    }
-
-    /// The work that a task waits for, if it is known.
-    pub(crate) fn work_of(&self, task: VirtAddr) -> Option<&WorkWait> {
-        self.work_waits.iter().find(|wait| wait.task == task)
-    }
-
-    /// The state of the lock that a wait is for.
-    pub(crate) fn lock_of(&self, wait: &LockWait) -> Option<&Lock> {
-        self.locks.iter().find(|lock| lock.address == wait.lock && lock.kind == wait.kind)
     }
 }

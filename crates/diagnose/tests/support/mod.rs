@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vmcore_diagnose::{
-    Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge, read_log,
+    Derived, Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge, read_log,
 };
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
 use vmcore_kernel::{
@@ -324,6 +324,7 @@ impl World {
             gaps: self.gaps,
             blind_spots: self.blind_spots,
             state: self.state,
+            derived: Derived::default(),
         };
         judge(&facts, &self.memory, &Options::default())
     }

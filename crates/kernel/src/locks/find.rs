@@ -1,7 +1,7 @@
 //! Which lock a sleeping task waits for: see the module above.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_u64};
 
@@ -41,6 +41,8 @@ pub(crate) struct Finder<'a, M: ?Sized> {
     blocker: Option<Field>,
     /// By the addresses of waiters: the locks whose queues were read.
     queued: RefCell<HashMap<VirtAddr, (LockKind, VirtAddr)>>,
+    /// The tasks in the queues of locks that were read.
+    waiting: RefCell<HashMap<(LockKind, VirtAddr), HashSet<VirtAddr>>>,
     /// How many elements of lists may still be followed: each of many damaged stacks may lead to the same long one.
     steps: Cell<usize>,
 }
@@ -54,6 +56,7 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
             blocked_on: types.optional("task_struct", "blocked_on"),
             blocker: types.optional("task_struct", "blocker"),
             queued: RefCell::default(),
+            waiting: RefCell::default(),
             steps: Cell::new(MAX_STEPS),
         }
     }
@@ -62,7 +65,16 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     #[cfg(test)]
     pub(crate) fn for_tests(memory: &'a M, layouts: &'a LockLayouts, tasks: &'a dyn KnownTasks) -> Self {
         let steps = Cell::new(MAX_STEPS);
-        Self { memory, layouts, tasks, blocked_on: None, blocker: None, queued: RefCell::default(), steps }
+        Self {
+            memory,
+            layouts,
+            tasks,
+            blocked_on: None,
+            blocker: None,
+            queued: RefCell::default(),
+            waiting: RefCell::default(),
+            steps,
+        }
     }
 
     /// The lock that this task sleeps for; `None` where it sleeps for something else or that cannot be shown.
@@ -72,8 +84,7 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
 
     fn by_rt_waiter(&self, task: &Task) -> Option<LockWait> {
         let found = self.layouts.rt_mutex.as_ref()?.waiter(self.memory, task.address)?;
-        let lock = self.layouts.read(self.memory, self.tasks, LockKind::RtMutex, found.lock)?;
-        lock.has_waiter(task.address).then(|| LockWait {
+        self.is_queued(task.address, LockKind::RtMutex, found.lock).then(|| LockWait {
             task: task.address,
             kind: LockKind::RtMutex,
             lock: found.lock,
@@ -113,10 +124,13 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
         self.is_queued(task.address, kind, lock).then_some(wait)
     }
 
-    /// Whether the lock says the same: it is one, and has the task in its queue.
+    /// Whether the lock says the same: it is one, and has the task in its queue. A queue is read once for all that are in it.
     fn is_queued(&self, task: VirtAddr, kind: LockKind, lock: VirtAddr) -> bool {
-        let state = self.layouts.read(self.memory, self.tasks, kind, lock);
-        state.is_some_and(|state| state.has_waiter(task))
+        let read = || {
+            let state = self.layouts.read(self.memory, self.tasks, kind, lock);
+            state.iter().flat_map(|state| &state.waiters).map(|waiter| waiter.task).collect()
+        };
+        self.waiting.borrow_mut().entry((kind, lock)).or_insert_with(read).contains(&task)
     }
 
     /// The lock in whose queue this waiter of `task` is. A queue is read once for all that are in it.

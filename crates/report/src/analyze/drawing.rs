@@ -9,7 +9,7 @@
 //!   run by      task 154 "fstat/3": the circle closes
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use super::text::heading;
@@ -19,6 +19,8 @@ use crate::{Painted, Sanitized, Theme};
 
 /// More shapes are only counted: the proof has all edges.
 const MAX_DRAWN: usize = 2;
+/// For more shapes it is not counted who waits besides: the same tasks wait for many.
+const MAX_COUNTED: usize = 8;
 /// The steps of a drawing that fits the screen together with the answer.
 const MAX_STEPS: usize = 16;
 
@@ -28,7 +30,8 @@ pub(super) struct Way<'r, 'a> {
     pub(super) title: String,
     /// Its steps, each beginning where the one before it ends.
     pub(super) edges: Vec<&'r Edge<'a>>,
-    /// How many tasks besides those on the way wait for something on it.
+    /// How many tasks besides those on the way wait for something on it; 0 too for a way below the first few, for which
+    /// they are not counted.
     pub(super) others: usize,
 }
 
@@ -42,8 +45,12 @@ impl Way<'_, '_> {
 /// The shapes of the graph, the gravest first; where there are none, as far as the edges lead.
 pub(super) fn ways<'r, 'a>(report: &'r Analyze<'a>) -> Vec<Way<'r, 'a>> {
     let edges = |shape: &Shape| shape.edges.iter().filter_map(|&index| report.edges.get(index)).collect();
-    let way = |shape| Way { title: title(shape), edges: edges(shape), others: others(report, shape) };
-    let shapes: Vec<_> = report.shapes.iter().map(way).collect();
+    let waiters = waiters(report);
+    let way = |(index, shape)| {
+        let others = if index < MAX_COUNTED { others(&waiters, shape) } else { 0 };
+        Way { title: title(shape), edges: edges(shape), others }
+    };
+    let shapes: Vec<_> = report.shapes.iter().enumerate().map(way).collect();
     let longest = longest(&report.edges);
     if !shapes.is_empty() || longest.is_empty() {
         return shapes;
@@ -105,13 +112,18 @@ fn clean(text: &str) -> String {
     Sanitized::new(text).to_string()
 }
 
-/// How many tasks besides those in the shape wait for something in it.
-fn others(report: &Analyze<'_>, shape: &Shape) -> usize {
-    let mut waiters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Who waits for each node.
+fn waiters<'r>(report: &'r Analyze<'_>) -> HashMap<&'r str, Vec<&'r str>> {
+    let mut waiters: HashMap<&str, Vec<&str>> = HashMap::new();
     for edge in &report.edges {
         waiters.entry(&edge.to).or_default().push(&edge.from);
     }
-    let own: BTreeSet<&str> = shape.nodes.iter().map(String::as_str).collect();
+    waiters
+}
+
+/// How many tasks besides those in the shape wait for something in it.
+fn others<'r>(waiters: &HashMap<&'r str, Vec<&'r str>>, shape: &'r Shape) -> usize {
+    let own: HashSet<&str> = shape.nodes.iter().map(String::as_str).collect();
     let mut waiting = own.clone();
     let mut open: Vec<&str> = own.iter().copied().collect();
     while let Some(node) = open.pop() {

@@ -69,7 +69,7 @@ pub struct Verdict<'a> {
 }
 
 /// One fact: enough to check it with another tool.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[schemars(rename = "Evidence")]
 pub struct Evidence<'a> {
     /// What was read, by its kernel name where it has one.

@@ -1,5 +1,6 @@
 //! The proof: every fact with its address, its raw value and its meaning, then what was tried to refute it.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use super::text::{Quoted, at, heading, paragraph};
@@ -8,7 +9,7 @@ use crate::{Painted, Sanitized, Theme};
 
 /// Writes what is below the answer and above the stacks.
 pub(super) fn write_proof(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let mut proof = Proof { shown: Vec::new(), out, theme };
+    let mut proof = Proof { shown: HashSet::new(), out, theme };
     proof.suspects(report)?;
     proof.edges(report)?;
     proof.known_issue(report)?;
@@ -19,7 +20,7 @@ pub(super) fn write_proof(report: &Analyze<'_>, out: &mut dyn Write, theme: &The
 
 /// What a fact means is said once, where it first belongs.
 struct Proof<'p, 'a> {
-    shown: Vec<&'p Evidence<'a>>,
+    shown: HashSet<&'p Evidence<'a>>,
     out: &'p mut dyn Write,
     theme: &'p Theme,
 }
@@ -87,8 +88,7 @@ impl<'p, 'a> Proof<'p, 'a> {
     /// Writes facts; those that were shown before only where they are to be repeated, and then without their meaning.
     fn evidence(&mut self, evidence: &'p [Evidence<'a>], repeat: bool) -> io::Result<()> {
         for fact in evidence {
-            if !self.shown.contains(&fact) {
-                self.shown.push(fact);
+            if self.shown.insert(fact) {
                 write_fact(fact, self.out)?;
                 paragraph(8, fact.meaning, self.out)?;
             } else if repeat {

@@ -1,0 +1,133 @@
+//! What follows from the facts and is asked for once for every task: worked out when it is first asked for, and kept.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::OnceLock;
+
+use vmcore_console::PanicReason;
+use vmcore_kernel::{Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
+use vmcore_memory::VirtAddr;
+
+use crate::{Facts, KernelState, exception};
+
+/// What follows from [`Facts`]; begins empty. The facts it was made from must not be changed afterwards.
+#[derive(Default)]
+pub struct Derived {
+    stacks: OnceLock<HashMap<usize, Whose>>,
+    death: OnceLock<Option<PanicReason>>,
+    panicked_ns: OnceLock<Option<u64>>,
+    now_ns: OnceLock<Option<u64>>,
+    waits: OnceLock<Waits>,
+}
+
+/// What tasks wait for: places in the lists of [`KernelState`], the first of several.
+struct Waits {
+    locks_of_tasks: HashMap<VirtAddr, usize>,
+    pages_of_tasks: HashMap<VirtAddr, usize>,
+    works_of_tasks: HashMap<VirtAddr, usize>,
+    locks: HashMap<(VirtAddr, LockKind), usize>,
+}
+
+impl Waits {
+    fn new(state: &KernelState) -> Self {
+        Self {
+            locks_of_tasks: places(state.lock_waits.iter().map(|wait| wait.task)),
+            pages_of_tasks: places(state.page_waits.iter().map(|wait| wait.task)),
+            works_of_tasks: places(state.work_waits.iter().map(|wait| wait.task)),
+            locks: places(state.locks.iter().map(|lock| (lock.address, lock.kind))),
+        }
+    }
+}
+
+fn places<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    let mut places = HashMap::new();
+    for (at, key) in keys.enumerate() {
+        places.entry(key).or_insert(at);
+    }
+    places
+}
+
+fn waits<'f>(facts: &'f Facts<'_>) -> &'f Waits {
+    facts.derived.waits.get_or_init(|| Waits::new(&facts.state))
+}
+
+/// The lock that a task waits for, if it is known.
+pub(crate) fn lock_wait<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<&'f LockWait> {
+    facts.state.lock_waits.get(*waits(facts).locks_of_tasks.get(&task)?)
+}
+
+/// The page that a task waits for, if it is known.
+pub(crate) fn page_wait<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<&'f PageWait> {
+    facts.state.page_waits.get(*waits(facts).pages_of_tasks.get(&task)?)
+}
+
+/// The work that a task waits for, if it is known.
+pub(crate) fn work_wait<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<&'f WorkWait> {
+    facts.state.work_waits.get(*waits(facts).works_of_tasks.get(&task)?)
+}
+
+/// The state of the lock that a wait is for.
+pub(crate) fn lock<'f>(facts: &'f Facts<'_>, wait: &LockWait) -> Option<&'f Lock> {
+    facts.state.locks.get(*waits(facts).locks.get(&(wait.lock, wait.kind))?)
+}
+
+/// Where among the facts the stack of a task is.
+#[derive(Clone, Copy)]
+enum Whose {
+    Running(usize),
+    Blocked(usize),
+    Waiting(usize),
+    Owner(usize),
+}
+
+/// The stack of the task with this index.
+pub(crate) fn stack<'f>(facts: &'f Facts<'_>, task: usize) -> Option<&'f Stack> {
+    let whose = facts.derived.stacks.get_or_init(|| index(facts)).get(&task)?;
+    match *whose {
+        Whose::Running(at) => facts.running.get(at).map(|(_, stack)| stack),
+        Whose::Blocked(at) => facts.blocked.get(at),
+        Whose::Waiting(at) => facts.waiting.get(at),
+        Whose::Owner(at) => facts.state.owners.get(at),
+    }
+}
+
+/// Of several stacks of one task the first counts: what it was doing on its CPU before what it did when it left that.
+fn index(facts: &Facts<'_>) -> HashMap<usize, Whose> {
+    let numbered = |stacks: &[Stack], whose: fn(usize) -> Whose| -> Vec<_> {
+        stacks.iter().enumerate().map(|(at, stack)| (stack.task, whose(at))).collect()
+    };
+    let running = facts.running.iter().enumerate().map(|(at, (_, stack))| (stack.task, Whose::Running(at)));
+    let blocked = numbered(&facts.blocked, Whose::Blocked);
+    let waiting = numbered(&facts.waiting, Whose::Waiting);
+    let owners = numbered(&facts.state.owners, Whose::Owner);
+    let mut index = HashMap::new();
+    for (task, whose) in running.chain(blocked).chain(waiting).chain(owners) {
+        index.entry(task).or_insert(whose);
+    }
+    index
+}
+
+/// Why the kernel stopped itself.
+pub(crate) fn death(facts: &Facts<'_>) -> Option<PanicReason> {
+    *facts.derived.death.get_or_init(|| {
+        let message = facts.state.panic.message.as_ref()?;
+        // Without those words it is an oops that started the crash kernel.
+        let reason = vmcore_console::panic_message(message).map_or(PanicReason::Oops, PanicReason::of);
+        let by_sysrq = reason == PanicReason::Oops && exception::by_sysrq(facts);
+        Some(if by_sysrq { PanicReason::Requested } else { reason })
+    })
+}
+
+/// When the kernel panicked.
+pub(crate) fn panicked_ns(facts: &Facts<'_>) -> Option<u64> {
+    *facts.derived.panicked_ns.get_or_init(|| facts.reports.panic()?.timestamp_ns)
+}
+
+/// When the machine stopped, in nanoseconds since boot: when it panicked, else the latest that any CPU's clock or the log
+/// says.
+pub(crate) fn now_ns(facts: &Facts<'_>) -> Option<u64> {
+    *facts.derived.now_ns.get_or_init(|| {
+        let queues = facts.snapshot.cpus.iter().filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns));
+        panicked_ns(facts).or_else(|| queues.chain(facts.log.iter().map(|line| line.timestamp_ns)).max())
+    })
+}

@@ -11,6 +11,7 @@
 // All of this is test code, which clippy does not see in helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod agreement;
 mod damage;
 mod debug_files;
 mod kernels_table;
@@ -33,7 +34,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -42,6 +43,7 @@ const CHECKS: [(&str, Check); 13] = [
     ("tasks", state::tasks),
     ("run_queues", state::run_queues),
     ("log", state::log),
+    ("log_and_dump", agreement::of_log_and_dump),
     ("info", state::info),
     ("without_debug_file", own_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod inspect;
+mod state;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use vmcore_kernel::KernelChoice;
 use vmcore_memory::PhysAddr;
 
 pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
+pub(crate) use state::{Files, Waitq};
 
 use crate::failure::Failure;
 use crate::values::{self, Nanoseconds};
@@ -125,6 +127,56 @@ pub(crate) enum Command {
     Tree(Tree),
     /// Look for a number or text in all memory: who holds a pointer to this lock, page or task?
     Search(Find),
+    /// List timers, those first that are overdue
+    ///
+    /// In a hang: an overdue timer says that its CPU has not served timers since then: interrupts are off there, or
+    /// something runs that does not let go.
+    Timer(Input),
+    /// List interrupt lines, and soft interrupts that wait
+    ///
+    /// In a hang: a line that is in progress has a CPU in its handler; soft interrupts that wait on a busy CPU hold up
+    /// the network, block devices and RCU.
+    Irq(Input),
+    /// Show who is in a wait queue, or in which queue each sleeping task is
+    ///
+    /// In a hang: who sleeps for the same event, and whose data structure has to wake them.
+    Waitq(Waitq),
+    /// List pools of workers: what each does, which works wait, which pools are stuck
+    ///
+    /// In a hang: a work that waits behind one that sleeps is why its flusher, or a whole subsystem, stands still.
+    Workqueue(Input),
+    /// List locks that somebody waits for: who has them, who waits, first to be served first
+    ///
+    /// In a hang: whose owner to look at next.
+    Locks(Input),
+    /// Show RCU's grace period: for how long it has been going on, and which CPUs and tasks it waits for
+    ///
+    /// In a hang: everybody in `synchronize_rcu()` waits for the CPU or the reader that is named here.
+    Rcu(Input),
+    /// List block devices with the requests that they have not completed, oldest first
+    ///
+    /// In a hang: whether tasks wait for a device that does not answer; a request older than its timeout is marked.
+    Dev(Input),
+    /// List open files of tasks, by default of those that sleep and cannot be woken
+    ///
+    /// In a hang: which file, on which file system, from which NFS server, a hung task is at.
+    Files(Files),
+    /// List mounts: where, of which type, from which device or server, and whether frozen
+    ///
+    /// In a hang: a frozen file system stops everybody who writes to it; an NFS server that is gone, everybody.
+    Mount(Input),
+    /// List network devices: which are up, have a link, and may send
+    ///
+    /// In a hang: whether the way to an NFS server or to network storage is there.
+    Net(Input),
+    /// Show memory by zone, the largest slab caches and processes
+    ///
+    /// In a hang: below its low mark a zone makes everybody who wants memory reclaim it first; below min, wait.
+    Kmem(Input),
+    /// List swap areas
+    ///
+    /// In a hang: swap that is full, or on a device that does not answer.
+    Swap(Input),
     /// Write a small dump that holds only what an analysis reads; give its name with --output
     Distill(Distill),
     /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
@@ -527,4 +579,30 @@ pub(crate) enum Document {
     Tree,
     /// Places in memory
     Search,
+    /// Timers
+    Timer,
+    /// Interrupts
+    Irq,
+    /// A wait queue, if its address is given
+    Waitq,
+    /// The queues that tasks are in, if none is given
+    Waiters,
+    /// Pools of workers
+    Workqueue,
+    /// Locks
+    Locks,
+    /// The grace period
+    Rcu,
+    /// Block devices
+    Dev,
+    /// Open files
+    Files,
+    /// Mounts
+    Mount,
+    /// Network devices
+    Net,
+    /// Memory
+    Kmem,
+    /// Swap areas
+    Swap,
 }

@@ -9,6 +9,7 @@ mod lists;
 mod log;
 mod machine;
 mod profile;
+mod state;
 mod synth;
 mod tasks;
 mod tooling;
@@ -16,6 +17,7 @@ mod triage;
 mod vtop;
 
 use clap::CommandFactory;
+use vmcore_inspect::state as lists_of_state;
 
 use crate::arguments::Parsed;
 use crate::bounds;
@@ -66,6 +68,18 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::List(arguments) => inspect::list(arguments, context, output),
         Command::Tree(arguments) => inspect::tree(arguments, context, output),
         Command::Search(arguments) => inspect::search(arguments, context, output),
+        Command::Timer(input) => state::of_kernel(lists_of_state::timers, input, context, output),
+        Command::Irq(input) => state::of_tasks(lists_of_state::interrupts, input, context, output),
+        Command::Waitq(arguments) => state::waitq(arguments, context, output),
+        Command::Workqueue(input) => state::of_tasks(lists_of_state::workqueues, input, context, output),
+        Command::Locks(input) => state::locks(input, context, output),
+        Command::Rcu(input) => state::of_tasks(lists_of_state::rcu, input, context, output),
+        Command::Dev(input) => state::of_kernel(lists_of_state::disks, input, context, output),
+        Command::Files(arguments) => state::files(arguments, context, output),
+        Command::Mount(input) => state::of_kernel(lists_of_state::mounts, input, context, output),
+        Command::Net(input) => state::of_kernel(lists_of_state::network, input, context, output),
+        Command::Kmem(input) => state::of_tasks(lists_of_state::memory, input, context, output),
+        Command::Swap(input) => state::of_kernel(lists_of_state::swap, input, context, output),
         Command::Distill(arguments) => distill::run(arguments, context, output),
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),

@@ -1,6 +1,7 @@
 //! Commands that need no dump: schemas, shell completions, the manual page.
 
 use clap_complete::Shell;
+use vmcore_inspect::state;
 use vmcore_report::{
     analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, inspect, json_schema, log::Log, modules::Mod,
     ps::Ps, runq::Runq, vtop::Vtop,
@@ -30,6 +31,19 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Dis => json_schema::<inspect::Dis<'static>>(),
         Document::List | Document::Tree => json_schema::<inspect::Objects<'static>>(),
         Document::Search => json_schema::<inspect::Search>(),
+        Document::Timer => json_schema::<state::Timers>(),
+        Document::Irq => json_schema::<state::Interrupts>(),
+        Document::Waitq => json_schema::<state::WaitQueue>(),
+        Document::Waiters => json_schema::<state::Waiters>(),
+        Document::Workqueue => json_schema::<state::Workqueues>(),
+        Document::Locks => json_schema::<state::Locks>(),
+        Document::Rcu => json_schema::<state::Rcu>(),
+        Document::Dev => json_schema::<state::Disks>(),
+        Document::Files => json_schema::<state::Files>(),
+        Document::Mount => json_schema::<state::Mounts>(),
+        Document::Net => json_schema::<state::Network>(),
+        Document::Kmem => json_schema::<state::Memory>(),
+        Document::Swap => json_schema::<state::Swap>(),
     };
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;
     Ok(Status::NothingFound)

@@ -42,10 +42,12 @@ impl Words {
         match before.first().copied().unwrap_or_default() {
             _ if is_first => starting(&self.commands, word),
             command if word.starts_with('-') => starting(&options(command), word),
-            "bt" | "ps" | "vtop" | "rd" if previous == "--pid" => self.pids(word),
+            "bt" | "ps" | "vtop" | "rd" | "files" if previous == "--pid" => self.pids(word),
             "struct" | "union" | "whatis" if before.len() <= 2 => self.types(word),
             "list" | "tree" if ["-s", "--show", "--offset"].contains(&previous) => self.types(word),
-            "struct" | "union" | "p" | "px" | "rd" | "sym" | "dis" | "list" | "tree" | "search" => self.symbols(word),
+            "struct" | "union" | "p" | "px" | "rd" | "sym" | "dis" | "list" | "tree" | "search" | "waitq" => {
+                self.symbols(word)
+            }
             _ => Vec::new(),
         }
     }

@@ -2,9 +2,37 @@
 
 use crate::run;
 
-const REPORTS: [&str; 17] = [
-    "analyze", "bt", "ps", "runq", "dmesg", "log", "info", "vtop", "struct", "p", "rd", "sym", "dis", "list", "tree",
-    "search", "mod",
+const REPORTS: [&str; 30] = [
+    "analyze",
+    "bt",
+    "ps",
+    "runq",
+    "dmesg",
+    "log",
+    "info",
+    "vtop",
+    "struct",
+    "p",
+    "rd",
+    "sym",
+    "dis",
+    "list",
+    "tree",
+    "search",
+    "mod",
+    "timer",
+    "irq",
+    "waitq",
+    "waiters",
+    "workqueue",
+    "locks",
+    "rcu",
+    "dev",
+    "files",
+    "mount",
+    "net",
+    "kmem",
+    "swap",
 ];
 
 #[test]
@@ -78,7 +106,8 @@ fn completions_know_the_commands() {
 fn manual_pages() {
     let page = run(["man"]).stdout;
     assert!(page.contains(".TH vmcore-thp 1") && page.contains("analyze"), "{page}");
-    for report in REPORTS {
+    // `waiters` is the other report of `waitq`.
+    for report in REPORTS.into_iter().filter(|report| *report != "waiters") {
         let page = run(["man", report]).stdout;
         assert!(page.contains(&format!(".TH vmcore-thp-{report} 1")), "{page}");
     }

@@ -10,19 +10,23 @@
 
 mod disassembly;
 mod expression;
+mod hex;
 mod layout;
 mod linked;
 mod machine;
 mod memory;
 mod modules;
 mod names;
+mod object;
 mod search;
+pub mod state;
 mod symbols;
 mod taint;
 mod value;
 
 pub use disassembly::{Disassembly, Instruction, Span, disassemble, function_address};
 pub use expression::{Evaluated, Expression, InspectError, PerCpuValue, evaluate, find_type};
+pub use hex::Hex;
 pub use layout::{Layout, LayoutMember, layout};
 pub use linked::{Linked, ListOptions, ListStart, TreeKind, list, tree};
 pub use machine::{Machine, machine};

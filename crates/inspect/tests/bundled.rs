@@ -191,3 +191,63 @@ proptest! {
         let _ = p(&parts.concat());
     }
 }
+
+/// The dump has only what its verdict rests on: of most lists it has nothing, and none may look as if that were all.
+#[test]
+fn lists_of_state_say_what_is_missing() {
+    use vmcore_inspect::state::{self, State};
+    use vmcore_kernel::{Detail, Snapshot};
+
+    let snapshot = Snapshot::read(&KERNEL);
+    let asleep: Vec<_> = (0..snapshot.tasks.len()).filter(|&index| !snapshot.tasks[index].on_cpu).collect();
+    let stacks = snapshot.stacks(&KERNEL, &asleep, Detail::Symbols);
+    let everybody = state::files(&KERNEL, &snapshot, &|_| true);
+    let lists: [(&str, &dyn State); 9] = [
+        ("timers", &state::timers(&KERNEL)),
+        ("interrupts", &state::interrupts(&KERNEL, &snapshot)),
+        ("workqueues", &state::workqueues(&KERNEL, &snapshot)),
+        ("disks", &state::disks(&KERNEL)),
+        ("mounts", &state::mounts(&KERNEL)),
+        ("network", &state::network(&KERNEL)),
+        ("memory", &state::memory(&KERNEL, &snapshot)),
+        ("swap", &state::swap(&KERNEL)),
+        ("files", &everybody),
+    ];
+    for (name, list) in lists {
+        assert!(!list.missing().is_empty(), "{name}: nothing is missing");
+        let twice: std::collections::BTreeSet<_> = list.missing().iter().map(|gap| (&gap.what, &gap.why)).collect();
+        assert_eq!(twice.len(), list.missing().len(), "{name}");
+    }
+    // What the dump does have, because the verdict rests on it: two tasks sleep for the page, in one wait queue.
+    let locks = state::locks(&KERNEL, &snapshot, &stacks);
+    let pages: Vec<_> = locks.pages.iter().map(|wait| (wait.waiter.pid, wait.page.0, wait.bit.as_str())).collect();
+    let page = 0xffb7_27ce_4013_0000;
+    assert_eq!(pages, [(149, page, "PG_locked"), (150, page, "PG_locked")]);
+    let waiters = state::waiters(&KERNEL, &snapshot, &stacks).waiters;
+    let of_pages = waiters.iter().filter(|waiter| waiter.wakes_by.as_deref() == Some("wake_page_function"));
+    let of_pages: Vec<_> = of_pages.map(|waiter| (waiter.waiter.as_ref().unwrap().pid, waiter.queue)).collect();
+    assert_eq!(of_pages.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [149, 150]);
+    assert_eq!(of_pages[0].1, of_pages[1].1);
+    let queue = VirtAddr::new(of_pages[0].1.unwrap().0);
+    let queue = state::wait_queue(&KERNEL, &snapshot, state::QueueKind::WaitQueue, queue);
+    let inside: Vec<_> = queue.entries.iter().map(|entry| entry.waiter.as_ref().unwrap().pid).collect();
+    assert_eq!((inside, queue.gaps.len()), (vec![149, 150], 0));
+    let rcu = state::rcu(&KERNEL, &snapshot);
+    let names: Vec<_> = rcu.cpus.iter().filter_map(|cpu| Some(cpu.current.as_ref()?.comm.as_str())).collect();
+    assert_eq!(names, ["fstat/0", "fstat/1", "fstat/2", "fstat/3"]);
+}
+
+/// Any memory may be asked for as a queue.
+#[test]
+fn what_is_no_wait_queue_is_not_an_empty_one() {
+    use vmcore_inspect::state::{QueueKind, State, wait_queue};
+    use vmcore_kernel::Snapshot;
+
+    let snapshot = Snapshot::read(&KERNEL);
+    for kind in [QueueKind::WaitQueue, QueueKind::Simple] {
+        for address in [TASK, VirtAddr::new(0), VirtAddr::new(u64::MAX - 7), VirtAddr::new(0x1234)] {
+            let queue = wait_queue(&KERNEL, &snapshot, kind, address);
+            assert!(!queue.missing().is_empty(), "{address}: {queue:?}");
+        }
+    }
+}

@@ -114,13 +114,16 @@ impl Kernel<'_> {
         (qsmask & mask != 0).then_some(GraceHoldout { cpu, node, qsmask })
     }
 
-    fn jiffies(&self) -> Option<u64> {
+    /// `jiffies`: ticks since boot, from a start that is not 0.
+    #[must_use]
+    pub fn jiffies(&self) -> Option<u64> {
         let at = self.symbol("jiffies_64").or_else(|| self.symbol("jiffies"))?;
         self.memory().read_u64(at).ok()
     }
 
-    /// `TICK_NSEC`: a variable, or in the clock source that counts jiffies, in units of 1/256 ns.
-    fn tick_ns(&self) -> Option<u64> {
+    /// `TICK_NSEC`, nanoseconds of a tick: a variable, or in the clock source that counts jiffies, in units of 1/256 ns.
+    #[must_use]
+    pub fn tick_ns(&self) -> Option<u64> {
         let variable = self.symbol("tick_nsec").and_then(|at| self.memory().read_u64(at).ok());
         let sane = |ns: &u64| (100_000..=100_000_000).contains(ns);
         variable.filter(sane).or_else(|| {

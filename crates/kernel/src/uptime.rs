@@ -80,8 +80,9 @@ impl Kernel<'_> {
         up.filter(|&time| time <= MAX_UPTIME_NS)
     }
 
-    /// The kernel's `struct timekeeper`.
-    fn timekeeper(&self) -> Option<VirtAddr> {
+    /// The address of the kernel's `struct timekeeper`.
+    #[must_use]
+    pub fn timekeeper(&self) -> Option<VirtAddr> {
         let types = Resolver::new(self.vmlinux().types());
         // `tk_core` became the first of `timekeeper_data` with the auxiliary clocks of 6.17.
         let data = self.symbol("timekeeper_data").or_else(|| self.symbol("tk_core"))?;

@@ -15,7 +15,6 @@ pub mod distill;
 pub mod dmesg;
 mod duration;
 mod gap;
-mod hex;
 mod html;
 pub mod info;
 pub mod inspect;
@@ -26,6 +25,8 @@ pub mod modules;
 pub mod ps;
 pub mod runq;
 mod sanitize;
+mod state;
+mod table;
 mod theme;
 pub mod vtop;
 mod wrap;
@@ -34,12 +35,12 @@ use std::io;
 
 pub use duration::Duration;
 pub use gap::Gap;
-pub use hex::Hex;
 pub use json::{SCHEMA_VERSION, json_schema, write_json};
 pub use sanitize::Sanitized;
 use schemars::JsonSchema;
 use serde::Serialize;
 pub use theme::{Painted, Theme};
+pub use vmcore_inspect::Hex;
 
 /// The result of one command.
 pub trait Report: Serialize + JsonSchema {

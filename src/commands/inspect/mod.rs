@@ -32,7 +32,7 @@ impl From<InspectError> for Failure {
 }
 
 /// An address as people write it: hexadecimal digits, a symbol, or an expression.
-fn address(kernel: &Kernel<'_>, word: &str) -> Result<VirtAddr, Failure> {
+pub(super) fn address(kernel: &Kernel<'_>, word: &str) -> Result<VirtAddr, Failure> {
     match crate::values::address(word) {
         // `add` is a number and may be a symbol; nobody means such a small number.
         Ok(raw) if kernel.symbol(word).is_none() => Ok(VirtAddr::new(raw)),

@@ -1,0 +1,146 @@
+//! Mounts: which file system is where, what it is mounted from (for NFS the server), and whether it is frozen.
+//!
+//! Source: `fs/mount.h`, `fs/d_path.c`, `include/linux/fs.h`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_kernel::{Kernel, rb_tree};
+use vmcore_memory::{ReadVirtual, VirtAddr};
+
+use super::{Collector, Missing, state};
+use crate::object::Object;
+use crate::{Hex, InspectError};
+
+/// Mounts of a namespace.
+const MAX_MOUNTS: usize = 1 << 16;
+/// Names of a path.
+const MAX_NAMES: usize = 256;
+/// `MNT_READONLY` and `SB_RDONLY`.
+const MNT_READONLY: u64 = 0x40;
+const SB_RDONLY: u64 = 1;
+
+/// The mounts that init sees.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Mounts")]
+pub struct Mounts {
+    /// The mounts.
+    pub mounts: Vec<Mount>,
+    /// What could not be read.
+    pub gaps: Vec<Missing>,
+}
+state!(Mounts, mounts);
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Mount")]
+pub struct Mount {
+    /// The address of its `struct mount`.
+    pub mount: Hex,
+    /// The address of its `struct super_block`.
+    pub super_block: Hex,
+    /// The file system's type.
+    pub fs_type: String,
+    /// What is mounted: a device, or for NFS `server:/path`.
+    pub source: String,
+    /// Where.
+    pub path: String,
+    /// Whether it may not be written to.
+    pub read_only: Option<bool>,
+    /// Whether, and how far, it is frozen (`fsfreeze`, snapshots): then all who write to it sleep.
+    pub frozen: Option<&'static str>,
+}
+
+/// Reads them.
+#[must_use]
+pub fn mounts<'k>(kernel: &'k Kernel<'k>) -> Mounts {
+    let mut missing = Collector::default();
+    let found = addresses(kernel, &mut missing);
+    let mut mounts = Vec::new();
+    for mount in missing.take("mounts", found).unwrap_or_default() {
+        mounts.extend(missing.take(format!("the mount at {}", mount.address()), read(mount)));
+    }
+    Mounts { mounts, gaps: missing.0 }
+}
+
+fn addresses<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Object<'k>>, InspectError> {
+    let namespace = Object::variable(kernel, "init_task", "struct task_struct")?.at("nsproxy.mnt_ns")?.pointee()?;
+    // A red-black tree since 6.8 (kernel commit 2eea9ce4310d); until then `mounts` was their number.
+    if namespace.has("mounts.rb_node") {
+        let root = namespace.at("mounts.rb_node")?.pointer()?;
+        let nodes = rb_tree(kernel.memory(), root, MAX_MOUNTS, "mounts");
+        missing.note_some("mounts", nodes.gap.map(|gap| gap.why));
+        return nodes.nodes.into_iter().map(|node| Object::around(kernel, "struct mount", "mnt_node", node)).collect();
+    }
+    let (mounts, gap) = namespace.at("list")?.list("struct mount", "mnt_list")?;
+    missing.note_some("mounts", gap);
+    // A reader of /proc/mounts leaves a mark in the list, which is no mount (5.8 to 6.7).
+    Ok(mounts.into_iter().filter(|mount| mount.pointer_at("mnt.mnt_sb").is_ok_and(|at| at.is_some())).collect())
+}
+
+fn read(mount: Object<'_>) -> Result<Mount, InspectError> {
+    let block = mount.at("mnt.mnt_sb")?.pointee()?;
+    let root = mount.at("mnt.mnt_root")?.pointer()?;
+    let flags = mount.number_at("mnt.mnt_flags").ok();
+    let read_only = flags.zip(block.number_at("s_flags").ok());
+    Ok(Mount {
+        mount: mount.address().into(),
+        super_block: block.address().into(),
+        fs_type: fs_type(block)?,
+        source: mount.text_at("mnt_devname")?,
+        path: path(mount.kernel(), mount.at("mnt")?.address(), root)?,
+        read_only: read_only.map(|(mount, block)| mount & MNT_READONLY != 0 || block & SB_RDONLY != 0),
+        // `SB_FREEZE_WRITE`, `_PAGEFAULT`, `_FS`, `_COMPLETE`.
+        frozen: match block.number_at("s_writers.frozen").unwrap_or_default() {
+            1 => Some("writes"),
+            2 => Some("page faults"),
+            3 => Some("internal threads"),
+            4 => Some("completely"),
+            _ => None,
+        },
+    })
+}
+
+/// The type of a super block, with its subtype (`fuse.sshfs`).
+pub(super) fn fs_type(block: Object<'_>) -> Result<String, InspectError> {
+    let name = block.text_at("s_type.name")?;
+    let subtype = block.text_at("s_subtype").unwrap_or_default();
+    Ok(if subtype.is_empty() { name } else { format!("{name}.{subtype}") })
+}
+
+/// The path of the dentry at `dentry` in the mount whose `struct vfsmount` is at `vfsmount`: from the root of its
+/// namespace, as far as it can be read.
+pub(super) fn path<'k>(kernel: &'k Kernel<'k>, vfsmount: VirtAddr, dentry: VirtAddr) -> Result<String, InspectError> {
+    let mut mount = Object::around(kernel, "struct mount", "mnt", vfsmount)?;
+    let mut dentry = Object::new(kernel, "struct dentry", dentry)?;
+    let mut names = Vec::new();
+    let mut in_mount = 0usize;
+    while names.len() < MAX_NAMES && in_mount < MAX_NAMES {
+        let root = mount.at("mnt.mnt_root")?.pointer()?;
+        if dentry.address() == root {
+            let parent = mount.at("mnt_parent")?.pointee()?;
+            if parent.address() == mount.address() {
+                break;
+            }
+            (dentry, mount) = (mount.at("mnt_mountpoint")?.pointee()?, parent);
+            in_mount += 1;
+            continue;
+        }
+        let parent = dentry.at("d_parent")?.pointee()?;
+        names.push(name(dentry)?);
+        if parent.address() == dentry.address() {
+            // Pipes, sockets and the like, which are in no directory.
+            break;
+        }
+        dentry = parent;
+    }
+    names.reverse();
+    Ok(format!("/{}", names.join("/")))
+}
+
+/// The name of a dentry.
+pub(super) fn name(dentry: Object<'_>) -> Result<String, InspectError> {
+    let name = dentry.first(&["d_name.name", "__d_name.name"])?.pointer()?;
+    let read = |error| InspectError::read(format!("the name at {name}"), error);
+    let bytes = dentry.kernel().memory().read_c_string(name, 256).map_err(read)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,104 @@
+//! Swap areas: where they are and how full.
+//!
+//! Source: `include/linux/swap.h`, `mm/swapfile.c`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_kernel::Kernel;
+use vmcore_memory::{PAGE_SIZE, ReadVirtual};
+
+use super::mounts::path;
+use super::{Collector, Missing};
+use crate::object::Object;
+use crate::{Hex, InspectError};
+
+/// `MAX_SWAPFILES` is less than this.
+const MAX_AREAS: u64 = 32;
+/// `SWP_USED` and `SWP_WRITEOK`.
+const USED: u64 = 1;
+const WRITE_OK: u64 = 2;
+
+/// Swap areas.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Swap")]
+pub struct Swap {
+    /// Those that are in use.
+    pub areas: Vec<SwapArea>,
+    /// What could not be read.
+    pub gaps: Vec<Missing>,
+}
+
+impl super::State for Swap {
+    fn missing(&self) -> &[Missing] {
+        &self.gaps
+    }
+
+    /// A machine may well have no swap.
+    fn is_empty(&self) -> bool {
+        self.areas.is_empty() && !self.gaps.is_empty()
+    }
+}
+
+/// A swap area.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SwapArea")]
+pub struct SwapArea {
+    /// The address of its `struct swap_info_struct`.
+    pub area: Hex,
+    /// Its file or device.
+    pub path: Option<String>,
+    /// Its priority.
+    pub priority: i64,
+    /// Its size.
+    pub bytes: u64,
+    /// How much of it is used.
+    pub used_bytes: u64,
+    /// Whether more may be written to it.
+    pub writable: bool,
+}
+
+/// Reads them.
+#[must_use]
+pub fn swap<'k>(kernel: &'k Kernel<'k>) -> Swap {
+    let mut missing = Collector::default();
+    let found = areas(kernel, &mut missing);
+    let areas = missing.take("swap areas", found).unwrap_or_default();
+    Swap { areas, gaps: missing.0 }
+}
+
+fn areas<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<SwapArea>, InspectError> {
+    let table = kernel.symbol("swap_info").ok_or_else(|| InspectError::NoSymbol("swap_info".to_owned()))?;
+    let count = Object::variable(kernel, "nr_swapfiles", "unsigned int")?.number()?.min(MAX_AREAS);
+    let mut areas = Vec::new();
+    for index in 0..count {
+        let at = table.wrapping_add(index * 8);
+        let read =
+            kernel.memory().read_pointer(at).map_err(|error| InspectError::read(format!("swap_info at {at}"), error));
+        let Some(at) = missing.take("swap areas", read).filter(|at| !at.is_null()) else { continue };
+        let area = Object::new(kernel, "struct swap_info_struct", at)?;
+        areas.extend(missing.take(format!("the swap_info_struct at {at}"), read_area(area)).flatten());
+    }
+    Ok(areas)
+}
+
+fn read_area(area: Object<'_>) -> Result<Option<SwapArea>, InspectError> {
+    let flags = area.number_at("flags")?;
+    if flags & USED == 0 {
+        return Ok(None);
+    }
+    let named = || {
+        let file = area.at("swap_file.f_path")?;
+        path(area.kernel(), file.at("mnt")?.pointer()?, file.at("dentry")?.pointer()?)
+    };
+    let bytes = |pages: u64| pages.saturating_mul(PAGE_SIZE);
+    // The count has had its highest bit for a full area since 6.13.
+    let used = area.number_at("inuse_pages")? & !(1 << 62);
+    Ok(Some(SwapArea {
+        area: area.address().into(),
+        path: named().ok(),
+        priority: area.at("prio")?.value()?,
+        bytes: bytes(area.number_at("pages")?),
+        used_bytes: bytes(used),
+        writable: flags & WRITE_OK != 0,
+    }))
+}

@@ -1,0 +1,212 @@
+//! Timers: which function is to be called when, and which of them are overdue.
+//!
+//! ```text
+//! timer_bases[]     per CPU: a wheel of 576 lists of struct timer_list, expires in jiffies
+//! hrtimer_bases     per CPU: eight clocks with a tree of struct hrtimer, expires in ns of that clock
+//! ```
+//!
+//! Source: `kernel/time/timer.c`, `kernel/time/hrtimer.c`.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmcore_kernel::{Kernel, rb_tree};
+use vmcore_memory::VirtAddr;
+
+use super::clock::Clock;
+use super::{Collector, Missing, state, symbol};
+use crate::object::Object;
+use crate::{Hex, InspectError};
+
+/// Timers of one base.
+const MAX_TIMERS: usize = 1 << 16;
+/// A timer that is late by less may be the one that the next tick calls.
+const LATE_NS: i64 = 100_000_000;
+/// Where the tree of a clock's timers begins: `timerqueue_linked_head` since 7.1; a bare root before 5.4 (kernel commit
+/// 511885d7061e).
+const ROOTS: [&str; 3] = ["active.rb_root.rb_root.rb_node", "active.rb_root.rb_node", "active.head.rb_node"];
+
+/// The timers of all CPUs.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Timers")]
+pub struct Timers {
+    /// `jiffies`.
+    pub jiffies: Option<u64>,
+    /// Monotonic time at the last tick.
+    pub monotonic_ns: Option<u64>,
+    /// For how long nobody had counted ticks, by the scheduler's clocks: every timer is late by that, too.
+    pub stalled_ns: u64,
+    /// The timers, by CPU; of each those first that should be called first.
+    pub timers: Vec<Timer>,
+    /// What could not be read.
+    pub gaps: Vec<Missing>,
+}
+state!(Timers, timers);
+
+/// Kinds of timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TimerKind")]
+pub enum TimerKind {
+    /// `struct timer_list`, called by the tick of its CPU.
+    Local,
+    /// `struct timer_list` that any CPU may call, for an idle one (since 6.9); on older kernels all but deferrable ones.
+    Global,
+    /// `struct timer_list` that does not wake an idle CPU: it may well be late.
+    Deferrable,
+    /// `struct hrtimer`.
+    HighResolution,
+}
+
+/// A timer.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Timer")]
+pub struct Timer {
+    /// The CPU whose it is.
+    pub cpu: u32,
+    /// Its kind.
+    pub kind: TimerKind,
+    /// The address of its `timer_list` or `hrtimer`.
+    pub timer: Hex,
+    /// The function that is to be called.
+    pub function: Option<String>,
+    /// `expires`: jiffies, or nanoseconds of its clock.
+    pub expires: Hex,
+    /// For how long it should have been called already; negative where its time is still to come. Null where the clocks
+    /// could not be read.
+    pub late_ns: Option<i64>,
+    /// Whether it is so late that its CPU cannot have been serving timers.
+    pub overdue: bool,
+}
+
+/// Reads all timers.
+#[must_use]
+pub fn timers<'k>(kernel: &'k Kernel<'k>) -> Timers {
+    let clock = Clock::read(kernel);
+    let mut missing = Collector::default();
+    if clock.jiffies.is_none() || clock.monotonic_ns.is_none() {
+        missing.note("the time", "jiffies or the timekeeper cannot be read");
+    }
+    let mut timers = Vec::new();
+    for cpu in kernel.percpu().cpus() {
+        let wheels = wheels(kernel, cpu, &clock, &mut timers, &mut missing);
+        missing.take(format!("timers of CPU {cpu}"), wheels);
+        let trees = trees(kernel, cpu, &clock, &mut timers, &mut missing);
+        missing.take(format!("high-resolution timers of CPU {cpu}"), trees);
+    }
+    timers.sort_by_key(|timer| (timer.cpu, timer.late_ns.map_or(i64::MAX, i64::wrapping_neg), timer.timer));
+    Timers {
+        jiffies: clock.jiffies,
+        monotonic_ns: clock.monotonic_ns,
+        stalled_ns: clock.stalled_ns,
+        timers,
+        gaps: missing.0,
+    }
+}
+
+fn wheels<'k>(
+    kernel: &'k Kernel<'k>,
+    cpu: u32,
+    clock: &Clock,
+    timers: &mut Vec<Timer>,
+    missing: &mut Collector,
+) -> Result<(), InspectError> {
+    let bases = Object::per_cpu(kernel, "timer_bases", "struct timer_base", cpu)?;
+    // `NR_BASES`: one without NO_HZ; standard and deferrable ones; since 6.9 local, global and deferrable ones.
+    let count = match bases.len() {
+        // BTF of 5.10 does not have the types of variables.
+        0 => kernel.vmlinux().symbols().size("timer_bases").and_then(|size| size.checked_div(bases.size())),
+        len => Some(len),
+    };
+    if count.is_none() {
+        missing.note(
+            format!("timers of CPU {cpu}"),
+            "how many timer_bases there are is not known: only the first is read",
+        );
+    }
+    let kinds: &[TimerKind] = match count.unwrap_or(1) {
+        3 => &[TimerKind::Local, TimerKind::Global, TimerKind::Deferrable],
+        2 => &[TimerKind::Global, TimerKind::Deferrable],
+        _ => &[TimerKind::Global],
+    };
+    for (index, kind) in (0..).zip(kinds) {
+        let base = if bases.len() == 0 { bases.behind(index) } else { bases.element(index)? };
+        let vectors = base.at("vectors")?;
+        let mut seen = HashSet::new();
+        for vector in 0..vectors.len() {
+            let mut next = vectors.element(vector)?.pointer()?;
+            while !next.is_null() {
+                if !seen.insert(next) || seen.len() > MAX_TIMERS {
+                    missing.note(format!("timers of CPU {cpu}"), format!("the list of slot {vector} loops at {next}"));
+                    break;
+                }
+                let what = format!("the timer at {next} of CPU {cpu}");
+                let timer = Object::new(kernel, "struct timer_list", next)?;
+                let Some(found) = missing.take(&what, wheel_timer(timer, cpu, *kind, clock)) else { break };
+                timers.push(found);
+                let after = missing.take(what, timer.at("entry.next").and_then(Object::pointer));
+                next = after.unwrap_or_default();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wheel_timer(timer: Object<'_>, cpu: u32, kind: TimerKind, clock: &Clock) -> Result<Timer, InspectError> {
+    let expires = timer.number_at("expires")?;
+    let late_ns = clock.since_jiffies(expires);
+    Ok(Timer {
+        cpu,
+        kind,
+        timer: timer.address().into(),
+        function: symbol(timer.kernel(), timer.at("function")?.pointer()?),
+        expires: expires.into(),
+        late_ns,
+        overdue: kind != TimerKind::Deferrable && late_ns.is_some_and(|late| late > LATE_NS),
+    })
+}
+
+fn trees<'k>(
+    kernel: &'k Kernel<'k>,
+    cpu: u32,
+    clock: &Clock,
+    timers: &mut Vec<Timer>,
+    missing: &mut Collector,
+) -> Result<(), InspectError> {
+    let bases = Object::per_cpu(kernel, "hrtimer_bases", "struct hrtimer_cpu_base", cpu)?.at("clock_base")?;
+    for index in 0..bases.len() {
+        let base = bases.element(index)?;
+        let root = base.first(&ROOTS)?.pointer()?;
+        let offset = base.at("offset")?.value()?;
+        let tree = rb_tree(kernel.memory(), root, MAX_TIMERS, "high-resolution timers");
+        missing.note_some(&format!("high-resolution timers of CPU {cpu}"), tree.gap.map(|gap| gap.why));
+        for node in tree.nodes {
+            let what = format!("the timer at {node} of CPU {cpu}");
+            timers.extend(missing.take(what, tree_timer(kernel, node, cpu, offset, clock)));
+        }
+    }
+    Ok(())
+}
+
+fn tree_timer<'k>(
+    kernel: &'k Kernel<'k>,
+    node: VirtAddr,
+    cpu: u32,
+    offset: i64,
+    clock: &Clock,
+) -> Result<Timer, InspectError> {
+    // The node is the first member, and its own first is that of the tree.
+    let timer = Object::new(kernel, "struct hrtimer", node)?;
+    let expires = timer.first(&["node.expires", "node.node.expires"])?.value()?;
+    let late_ns = expires.checked_sub(offset).and_then(|moment| clock.since_ns(moment));
+    Ok(Timer {
+        cpu,
+        kind: TimerKind::HighResolution,
+        timer: node.into(),
+        function: symbol(kernel, timer.at("function")?.pointer()?),
+        expires: expires.cast_unsigned().into(),
+        late_ns,
+        overdue: late_ns.is_some_and(|late| late > LATE_NS),
+    })
+}

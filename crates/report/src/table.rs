@@ -1,0 +1,79 @@
+//! Columns under headings, as wide as what is in them.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+use crate::{Painted, Sanitized, Theme};
+
+/// No column is padded to more than this: what is longer stands out.
+const MAX_WIDTH: usize = 48;
+
+/// A table. Text of its cells may come from a dump.
+pub(crate) struct Table<const N: usize> {
+    /// A heading that begins with `>` is that of a column of numbers.
+    heads: [&'static str; N],
+    rows: Vec<(Style, [String; N])>,
+}
+
+impl<const N: usize> Table<N> {
+    /// A table without rows.
+    pub(crate) const fn new(heads: [&'static str; N]) -> Self {
+        Self { heads, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, style: Style, cells: [String; N]) {
+        self.rows.push((style, cells));
+    }
+
+    /// Writes it, each line behind `indent` columns.
+    pub(crate) fn write(&self, indent: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        let shown = |cells: &[String; N]| cells.each_ref().map(|cell| Sanitized::new(cell).to_string());
+        let rows: Vec<_> = self.rows.iter().map(|(style, cells)| (style, shown(cells))).collect();
+        let mut widths = self.heads.map(|head| head.trim_start_matches('>').chars().count());
+        for (_, cells) in &rows {
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = (*width).max(cell.chars().count()).min(MAX_WIDTH);
+            }
+        }
+        let line = |cells: [&str; N]| {
+            let mut line = " ".repeat(indent);
+            for ((cell, width), head) in cells.iter().zip(widths).zip(self.heads) {
+                let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+                if head.starts_with('>') {
+                    line.push_str(&pad);
+                }
+                line.push_str(cell);
+                if !head.starts_with('>') {
+                    line.push_str(&pad);
+                }
+                line.push_str("  ");
+            }
+            line.trim_end().to_owned()
+        };
+        writeln!(out, "{}", Painted(theme.heading, line(self.heads.map(|head| head.trim_start_matches('>')))))?;
+        rows.iter().try_for_each(|(style, cells)| {
+            writeln!(out, "{}", Painted(**style, line(cells.each_ref().map(String::as_str))))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells_and_text_is_made_safe() {
+        let mut table = Table::new(["NAME", ">COUNT", "WHY"]);
+        table.row(Style::new(), ["a\x1b[2J".to_owned(), "7".to_owned(), String::new()]);
+        table.row(Style::new(), ["longer name".to_owned(), "1234567".to_owned(), "x".repeat(60)]);
+        let mut out = Vec::new();
+        table.write(2, &mut out, &Theme::plain()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "  NAME           COUNT  WHY");
+        assert!(lines[1].ends_with("        7") && !lines[1].contains('\x1b'), "{text}");
+        assert_eq!(lines[2], format!("  longer name  1234567  {}", "x".repeat(60)));
+    }
+}

@@ -68,12 +68,15 @@ pub(crate) struct Global {
 pub(crate) enum Format {
     /// For people
     Text,
-    /// For programs: one object, described by `vmcore-thp schema COMMAND`
+    /// For programs: one object, described by `vmcore-thp schema COMMAND`; of `triage` one a line
+    #[value(alias = "jsonl")]
     Json,
     /// A page to pass on, complete in one file; only of `analyze` and `triage`
     Html,
     /// For spreadsheets; only of `triage export`
     Csv,
+    /// Apache Parquet, for data frames and warehouses; only of `triage export`
+    Parquet,
 }
 
 /// When to use colours.
@@ -393,12 +396,22 @@ pub(crate) struct StoreOption {
     pub(crate) store: Option<PathBuf>,
 }
 
+/// How to show a store of rows.
+#[derive(Args, Debug)]
+pub(crate) struct TriageReport {
+    #[command(flatten)]
+    pub(crate) store: StoreOption,
+    /// With --format html: write a page of each dump to DIR, and link to them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pages: Option<PathBuf>,
+}
+
 /// What to do with a store of rows.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TriageAction {
     /// Show the groups of all dumps in the store: text, --format html or json (one line a dump)
-    Report(StoreOption),
-    /// Write all rows for other tools: --format csv, or json (one line a dump)
+    Report(TriageReport),
+    /// Write all rows for other tools: --format csv, json (one line a dump), or parquet
     Export(StoreOption),
 }
 

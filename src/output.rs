@@ -102,6 +102,7 @@ impl Output {
                 self.write_with(|out| out.write_all(page.as_bytes()))
             }
             Format::Csv => Err(no_form("CSV")),
+            Format::Parquet => Err(no_form("Parquet")),
         }
     }
 
@@ -147,8 +148,9 @@ fn format(options: &Global) -> Format {
         let extension = options.output.as_deref()?.extension()?.to_str()?;
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Format::Html),
-            "json" => Some(Format::Json),
+            "json" | "jsonl" | "ndjson" => Some(Format::Json),
             "csv" => Some(Format::Csv),
+            "parquet" => Some(Format::Parquet),
             _ => None,
         }
     };

@@ -213,6 +213,62 @@ fn killed_at_any_moment_a_run_goes_on_where_it_was() {
 }
 
 #[test]
+fn interrupted_a_run_says_so_and_keeps_what_is_done() {
+    let pile = Pile::new();
+    for number in 0..20 {
+        let mut contents = bundled("sysrq.vmcore");
+        contents.extend([number; 9]);
+        pile.add(&format!("h{number}/vmcore"), &contents);
+    }
+    let program = assert_cmd::cargo::cargo_bin("vmcore-thp");
+    let mut command = Command::new(program);
+    command.args(pile.arguments(&["--jobs", "2"])).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while pile.stored().is_empty() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{text}");
+    assert!(text.contains("error: interrupted: ") && text.contains(" of 20 are done, and kept in "), "{text}");
+    let done = pile.stored();
+    assert!((1..20).contains(&done.len()) && done.iter().all(|verdict| verdict.contains(" none ")), "{done:?}");
+    assert_eq!(pile.judge(&[]).1.len(), 20);
+    assert_eq!(pile.stored().len(), 20);
+}
+
+#[test]
+fn a_store_is_exported_and_has_pages() {
+    let pile = Pile::new();
+    pile.add("a-2026-11-01-03:00:00/vmcore", &bundled("thp-livelock.vmcore"));
+    pile.add("b/vmcore", b"");
+    pile.judge(&[]);
+    let at = |name: &str| pile.0.path(name).display().to_string();
+    let run = |words: &[&str]| {
+        let ended = run([&["triage"], words, &["--store", &at("s.db")]].concat());
+        assert_eq!(ended.status, 0, "{}", ended.stderr);
+        ended.stdout
+    };
+    assert_eq!(run(&["export", "--format", "csv"]).lines().count(), 3);
+    assert_eq!(run(&["export", "--format", "jsonl"]), run(&["report", "--format", "json"]));
+    run(&["report", "-o", &at("all.html"), "--pages", &at("of dumps")]);
+    let pages: Vec<_> = fs::read_dir(at("of dumps")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(pages.len(), 2);
+    let all = fs::read_to_string(at("all.html")).unwrap();
+    for page in pages {
+        let link = format!("of%20dumps/{}", page.file_name().unwrap().to_str().unwrap());
+        assert!(all.contains(&link), "{link}");
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(text.contains("href=\"../all.html\"") && text.contains("script-src 'none'"));
+        assert!(text.contains("/b/vmcore") || text.contains("Who spins") && text.contains("fstat/0"), "{text}");
+    }
+    let refused = crate::run(["triage", "report", "--pages", "x", "--store", &at("s.db")].map(str::to_owned));
+    assert_eq!(refused.status, 2);
+}
+
+#[test]
 fn what_takes_too_long_or_too_much_is_a_row() {
     let pile = Pile::new();
     pile.add("a/vmcore", &bundled("soft-lockup.vmcore"));

@@ -1,14 +1,15 @@
 //! What this project asks of the operating system that the compiler cannot check: all of its unsafe code.
 //!
-//! [`Mapping`] is a file in memory, [`UnfinishedFile`] one that is being written. A file that is mapped can shrink, or its disk or network can fail, and memory can run
-//! out: then a thread cannot go on, nor can it return an error. By default the kernel ends the process with a signal and
-//! without a word. A program that wants an explanation asks for it, once: [`explain_lost_mappings`],
-//! [`BoundedHeap::limit`],
-//! [`remove_unfinished_on_signals`]. Until it does, nothing here ends a process; that is the program's to decide, not a library's.
+//! [`Mapping`] is a file in memory, [`UnfinishedFile`] one that is being written. A file that is mapped can shrink, or its
+//! disk or network can fail, and memory can run out: then a thread cannot go on, nor can it return an error. By default the
+//! kernel ends the process with a signal and without a word. A program that wants an explanation asks for it, once:
+//! [`explain_lost_mappings`], [`BoundedHeap::limit`], [`remove_unfinished_on_signals`], [`note_interrupts`]. Until it does,
+//! nothing here ends a process; that is the program's to decide, not a library's.
 
 mod bus;
 mod ending;
 mod heap;
+mod interrupt;
 mod mapping;
 mod memory;
 mod unfinished;
@@ -16,6 +17,7 @@ mod unfinished;
 pub use bus::explain_lost_mappings;
 pub use ending::end;
 pub use heap::BoundedHeap;
+pub use interrupt::{is_interrupted, note_interrupts};
 pub use mapping::{Access, FileKind, Mapping};
 pub use memory::physical_memory;
 pub use unfinished::{UnfinishedFile, remove_unfinished_on_signals};

@@ -174,7 +174,7 @@ pub fn remove_unfinished_on_signals() -> io::Result<()> {
     set_action(libc::SIGXFSZ, libc::SIG_IGN)
 }
 
-extern "C" fn remove_and_end(signal: libc::c_int) {
+pub(crate) extern "C" fn remove_and_end(signal: libc::c_int) {
     remove_all();
     // SAFETY: both are safe in a handler. The signal is blocked until it returns, and then ends the process as it would
     // have without a handler: whoever waits for it must see that it was a signal.
@@ -184,7 +184,7 @@ extern "C" fn remove_and_end(signal: libc::c_int) {
     }
 }
 
-fn action_of(signal: libc::c_int) -> io::Result<libc::sighandler_t> {
+pub(crate) fn action_of(signal: libc::c_int) -> io::Result<libc::sighandler_t> {
     // SAFETY: `sigaction` is a C structure of integers, for which zeroes are valid.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: a null pointer asks only for what is there, which is written to `action`.
@@ -194,7 +194,7 @@ fn action_of(signal: libc::c_int) -> io::Result<libc::sighandler_t> {
     }
 }
 
-fn set_action(signal: libc::c_int, handler: libc::sighandler_t) -> io::Result<()> {
+pub(crate) fn set_action(signal: libc::c_int, handler: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: as above: an empty mask, and no flags but the alternative stack that the runtime gives every thread.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = handler;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -36,6 +36,8 @@ pub struct Analyzer {
     pub timeout: Duration,
     /// How much memory one dump may need, in bytes.
     pub max_memory: u64,
+    /// Whether to give up what is being analyzed.
+    pub give_up: fn() -> bool,
 }
 
 /// How the analysis of one dump or log ended.
@@ -50,6 +52,8 @@ pub enum Ended {
     },
     /// Without.
     Failed(Failure),
+    /// Not at all: somebody asked for an end of the run.
+    GivenUp,
 }
 
 impl Analyzer {
@@ -79,6 +83,8 @@ impl Analyzer {
     }
 
     fn end(&self, mut command: Command) -> Ended {
+        // Ctrl-C on a terminal is for this process, which then ends the other: else its end would be taken for the dump's fault.
+        command.process_group(0);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = match child {
             Ok(child) => child,
@@ -90,7 +96,7 @@ impl Analyzer {
         let (status, document, messages) = thread::scope(|scope| {
             let document = scope.spawn(|| read(document, MAX_DOCUMENT));
             let messages = scope.spawn(|| read(messages, MAX_MESSAGES));
-            let status = wait(&mut child, self.timeout + GRACE);
+            let status = wait(&mut child, self.timeout + GRACE, self.give_up);
             (status, document.join().unwrap_or_default(), messages.join().unwrap_or_default())
         });
         let messages = String::from_utf8_lossy(&messages).into_owned();
@@ -100,6 +106,7 @@ impl Analyzer {
                 FailureKind::Timeout,
                 format!("it was killed: it did not end within {} s", (self.timeout + GRACE).as_secs_f64()),
             ),
+            Waited::GivenUp => Ended::GivenUp,
             Waited::Lost(error) => failed(FailureKind::Broken, format!("cannot wait for the process: {error}")),
         }
     }
@@ -188,20 +195,21 @@ fn read(pipe: Option<impl Read>, limit: u64) -> Vec<u8> {
 pub(crate) enum Waited {
     Ended(ExitStatus),
     Killed,
+    GivenUp,
     Lost(io::Error),
 }
 
-/// Waits for a process, and kills it when its time is up.
-pub(crate) fn wait(child: &mut Child, limit: Duration) -> Waited {
+/// Waits for a process, and kills it when its time is up or it is given up.
+pub(crate) fn wait(child: &mut Child, limit: Duration, give_up: fn() -> bool) -> Waited {
     let start = Instant::now();
     let [mut pause, longest] = POLL;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Waited::Ended(status),
-            Ok(None) if start.elapsed() >= limit => {
+            Ok(None) if give_up() || start.elapsed() >= limit => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Waited::Killed;
+                return if give_up() { Waited::GivenUp } else { Waited::Killed };
             }
             Ok(None) => thread::sleep(pause),
             Err(error) => return Waited::Lost(error),
@@ -215,7 +223,7 @@ mod tests {
     use super::*;
 
     fn analyzer(timeout: Duration) -> Analyzer {
-        Analyzer { program: "/bin/sh".into(), arguments: Vec::new(), timeout, max_memory: 1 << 30 }
+        Analyzer { program: "/bin/sh".into(), arguments: Vec::new(), timeout, max_memory: 1 << 30, give_up: || false }
     }
 
     /// What comes of a process that runs this script.
@@ -225,7 +233,16 @@ mod tests {
         match analyzer(Duration::from_millis(50)).end(command) {
             Ended::Document { text, .. } => Ok(text),
             Ended::Failed(failure) => Err((failure.kind, failure.message)),
+            Ended::GivenUp => panic!("nobody asked for that"),
         }
+    }
+
+    #[test]
+    fn what_is_given_up_is_no_failure() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "exec sleep 60"]);
+        let given_up = Analyzer { give_up: || true, ..analyzer(Duration::from_secs(60)) };
+        assert!(matches!(given_up.end(command), Ended::GivenUp));
     }
 
     #[test]

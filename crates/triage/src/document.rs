@@ -54,6 +54,13 @@ pub(crate) struct Frame<'d> {
     pub(crate) symbol: &'d str,
 }
 
+/// Something that a document claims, with what it rests on, in words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) title: String,
+    pub(crate) evidence: Vec<String>,
+}
+
 impl<'d> Document<'d> {
     fn at(self, pointer: &str) -> Option<&'d Value> {
         self.0.pointer(pointer).filter(|value| !value.is_null())
@@ -140,6 +147,46 @@ impl<'d> Document<'d> {
         let reports: Vec<_> = self.array("/cpus").filter(|report| report.array("/frames").next().is_some()).collect();
         let of_cpu = reports.iter().find(|report| cpu.is_some() && report.0.get("cpu").and_then(Value::as_u64) == cpu);
         of_cpu.or_else(|| reports.first()).map(|report| report.frames()).unwrap_or_default()
+    }
+
+    /// The elements of an array, each as what it says in one sentence and the evidence for it.
+    pub(crate) fn claims(self, pointer: &str) -> Vec<Claim> {
+        self.array(pointer).map(Document::claim).collect()
+    }
+
+    fn claim(self) -> Claim {
+        if let Some(text) = self.0.as_str() {
+            return Claim { title: text.chars().take(MAX_TEXT).collect(), evidence: Vec::new() };
+        }
+        let word = |name: &str| match self.0.get(name)? {
+            Value::String(text) => Some(text.chars().take(MAX_TEXT).collect::<String>()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let words = |names: &[&str]| names.iter().filter_map(|name| word(name)).collect::<Vec<_>>().join(", ");
+        let task = || Some(format!("pid {} \"{}\" on CPU {}", word("pid")?, word("comm")?, word("cpu")?));
+        let edge = || Some(format!("{}: {}; {}", word("from")?, word("why")?, word("to")?));
+        let title = edge()
+            .or_else(task)
+            .unwrap_or_else(|| words(&["claim", "what", "id", "severity", "summary", "checked", "result"]));
+        let line = |evidence: Document<'d>| {
+            let at = evidence.text("/address").map(|address| format!(" at {address}")).unwrap_or_default();
+            let text = |pointer| evidence.text(pointer).unwrap_or_default();
+            format!("{}{at} = {}: {}", text("/what"), text("/value"), text("/meaning"))
+        };
+        Claim { title, evidence: self.array("/evidence").map(line).collect() }
+    }
+
+    /// All stacks, each with whose it is: of a dump by task, of a log by CPU.
+    pub(crate) fn stacks(self) -> Vec<(String, Vec<Frame<'d>>)> {
+        let number = |of: Document<'d>, name: &str| of.0.get(name).filter(|it| it.is_number()).map(ToString::to_string);
+        let title = |of: Document<'d>| {
+            let parts = [("CPU", number(of, "cpu")), ("pid", number(of, "pid")), ("", of.text("/comm"))];
+            let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+            parts.collect::<Vec<_>>().join(" ")
+        };
+        let all = self.array("/stacks").chain(self.array("/cpus"));
+        all.map(|of| (title(of), of.frames())).filter(|(_, frames)| !frames.is_empty()).collect()
     }
 
     fn frames(self) -> Vec<Frame<'d>> {

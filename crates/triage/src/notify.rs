@@ -36,10 +36,10 @@ pub fn notify(command: &str, outcome: &Outcome) -> Result<(), String> {
         shell.env(format!("VMCORE_THP_{name}"), value);
     }
     let mut child = shell.spawn().map_err(|error| format!("cannot start it: {error}"))?;
-    match wait(&mut child, LIMIT) {
+    match wait(&mut child, LIMIT, || false) {
         Waited::Ended(status) if status.success() => Ok(()),
         Waited::Ended(status) => Err(status.to_string()),
-        Waited::Killed => Err(format!("it was killed after {} s", LIMIT.as_secs())),
+        Waited::Killed | Waited::GivenUp => Err(format!("it was killed after {} s", LIMIT.as_secs())),
         Waited::Lost(error) => Err(error.to_string()),
     }
 }

@@ -62,7 +62,8 @@ enum Message {
 }
 
 /// Analyzes the items and keeps each in the store as soon as it is done. `watch` is called in this thread, and ends the
-/// run early by returning `false`: what is being analyzed then is still waited for and kept.
+/// run early by returning `false`: what is being analyzed then is still waited for and kept. [`Analyzer::give_up`] ends it
+/// at once, and what is being analyzed then is lost.
 ///
 /// # Errors
 ///
@@ -117,7 +118,7 @@ impl Work<'_> {
     fn all(&self, mut store: Store) {
         // What was taken by others when this worker last asked: there may be nothing else left to do.
         let mut taken = BTreeSet::new();
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) && !(self.options.analyzer.give_up)() {
             let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(index) = next else { return };
             let Some(item) = self.items.get(index) else { return };
@@ -163,7 +164,7 @@ impl Work<'_> {
         }
         let _ = self.send.send(Message::Started(index));
         let start = Instant::now();
-        let analyzed = self.analyze(item);
+        let Some(analyzed) = self.analyze(item) else { return Ok(None) };
         let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let outcome = finished(item, analyzed, Row { size, elapsed_ns, ..empty(item, key, tool) });
         self.keep(outcome, store).map(Some)
@@ -174,21 +175,27 @@ impl Work<'_> {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
-    fn analyze(&self, item: &Item) -> (Ended, Option<Ended>) {
+    /// What comes of the dump and, failing that, of the log beside it; `None` where it was given up.
+    fn analyze(&self, item: &Item) -> Option<Analyzed> {
         let analyzer = &self.options.analyzer;
-        let ended = analyzer.run(item);
-        let log = match &ended {
-            Ended::Failed(_) => item.log.as_ref().map(|log| analyzer.run(&Item::log(log.clone()))),
-            Ended::Document { .. } => None,
+        let failure = match analyzer.run(item) {
+            Ended::Document { text, value } => return Some(Analyzed { failure: None, document: Some((text, value)) }),
+            Ended::Failed(failure) => failure,
+            Ended::GivenUp => return None,
         };
-        (ended, log)
+        let document = match item.log.as_ref().map(|log| analyzer.run(&Item::log(log.clone()))) {
+            Some(Ended::Document { text, value }) => Some((text, value)),
+            Some(Ended::GivenUp) => return None,
+            Some(Ended::Failed(_)) | None => None,
+        };
+        Some(Analyzed { failure: Some(failure), document })
     }
 
     fn unreadable(&self, item: &Item, message: &str, store: &mut Store) -> Result<Outcome, TriageError> {
         let key = fingerprint::hex(item.path.as_os_str().as_encoded_bytes());
         let failure = Failure { kind: FailureKind::Unreadable, message: message.to_owned() };
         let row = empty(item, key, &self.options.tool);
-        self.keep(finished(item, (Ended::Failed(failure), None), row), store)
+        self.keep(finished(item, Analyzed { failure: Some(failure), document: None }, row), store)
     }
 
     fn keep(&self, (row, document): (Row, Option<String>), store: &mut Store) -> Result<Outcome, TriageError> {
@@ -229,21 +236,29 @@ fn changed(path: &Path) -> Option<i64> {
     path.metadata().and_then(|metadata| metadata.modified()).ok().map(clock::seconds)
 }
 
+/// What came of one item.
+struct Analyzed {
+    /// Why there is no document of it.
+    failure: Option<Failure>,
+    /// That of it or, where it failed, of the log beside it.
+    document: Option<(String, serde_json::Value)>,
+}
+
 /// Fills the row with what the analysis came to.
-fn finished(item: &Item, (ended, log): (Ended, Option<Ended>), row: Row) -> (Row, Option<String>) {
-    let failure = match ended {
-        Ended::Document { text, value } => return (judged(&value, row), Some(text)),
-        Ended::Failed(failure) => failure,
-    };
-    if let Some(Ended::Document { text, value }) = log {
-        let row = Row { failure: Some(failure), from_log: true, ..judged(&value, row) };
-        return (row, Some(text));
+fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> (Row, Option<String>) {
+    match (failure, document) {
+        (failure, Some((text, value))) => {
+            (Row { from_log: failure.is_some(), failure, ..judged(&value, row) }, Some(text))
+        }
+        (None, None) => (row, None),
+        (Some(failure), None) => {
+            // The message names the file, whose name is in the row already, and differs for each.
+            let own = item.path.display().to_string();
+            let message = failure.message.replace(&own, "the file");
+            let signature = Signature::of_failure(failure.kind.name(), &message);
+            (Row { signature, failure: Some(Failure { message, ..failure }), ..row }, None)
+        }
     }
-    // The message names the file, whose name is in the row already, and differs for each.
-    let own = item.path.display().to_string();
-    let message = failure.message.replace(&own, "the file");
-    let signature = Signature::of_failure(failure.kind.name(), &message);
-    (Row { signature, failure: Some(Failure { message, ..failure }), ..row }, None)
 }
 
 fn judged(value: &serde_json::Value, row: Row) -> Row {

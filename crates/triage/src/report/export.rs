@@ -6,7 +6,7 @@ use super::Record;
 use crate::row::Row;
 use crate::{Confidence, clock};
 
-const COLUMNS: [&str; 22] = [
+pub(super) const COLUMNS: [&str; 22] = [
     "path",
     "key",
     "tool",
@@ -63,7 +63,8 @@ pub fn write_csv_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{}\r\n", fields.join(","))
 }
 
-fn fields(row: &Row) -> [String; COLUMNS.len()] {
+/// The texts of a row's columns; nothing for what is not known.
+pub(super) fn fields(row: &Row) -> [String; COLUMNS.len()] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let summary = &row.summary;
     [

@@ -3,11 +3,15 @@
 mod export;
 mod html;
 mod metrics;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod record;
 mod text;
 
 pub use export::{write_csv, write_csv_row, write_json_lines};
-pub use html::page;
+pub use html::{dump_page, page, shown_rows};
 pub use metrics::write_metrics;
+#[cfg(feature = "parquet")]
+pub use parquet::ParquetWriter;
 pub use record::Record;
 pub use text::{write_row, write_text};

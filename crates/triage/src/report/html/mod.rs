@@ -4,6 +4,7 @@
 //! lets only the one script run that belongs to it, known by its hash. Without a script everything but the table is
 //! there. What came from dumps is text everywhere: here through [`Shown`], in the script by `textContent`.
 
+mod dump_page;
 mod timeline;
 
 use std::fmt::Display;
@@ -19,6 +20,7 @@ use crate::clock;
 use crate::document::Document;
 use crate::pile::{Confidence, Group, Pile};
 use crate::row::Row;
+pub use dump_page::dump_page;
 
 /// Rows of the table. A page with more would be slow to load; the newest are kept, and the page says so.
 const MAX_ROWS: usize = 10_000;
@@ -61,11 +63,29 @@ pub fn page(
             h2 #unjudged { "Could not be judged" }
             @for group in &pile.unjudged { (unjudged(pile, group)) }
         }
-        (table(pile))
+        (table(pile, link))
+    };
+    frame(&format!("Crashes: {} groups", pile.groups.len()), &body, true)
+}
+
+/// The newest rows: those that the table shows, and that have pages of their own where there are such.
+#[must_use]
+pub fn shown_rows(pile: &Pile) -> Vec<&Row> {
+    let mut rows: Vec<_> = pile.rows.iter().collect();
+    rows.sort_by_key(|row| (std::cmp::Reverse(row.crashed), &row.key));
+    rows.truncate(MAX_ROWS);
+    rows
+}
+
+/// A whole page around a body; with the script of the table, if it has one.
+fn frame(title: &str, body: &Markup, has_table: bool) -> String {
+    let script = if has_table {
+        format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(SCRIPT)))
+    } else {
+        "'none'".to_owned()
     };
     let policy = format!(
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        BASE64_STANDARD.encode(Sha256::digest(SCRIPT))
+        "default-src 'none'; style-src 'unsafe-inline'; script-src {script}; base-uri 'none'; form-action 'none'"
     );
     let page = html! {
         (DOCTYPE)
@@ -75,10 +95,10 @@ pub fn page(
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content="vmcore-thp";
-                title { "Crashes: " (pile.groups.len()) " groups" }
+                title { (Shown(title)) }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { (body) } script { (PreEscaped(SCRIPT)) } }
+            body { main { (body) } @if has_table { script { (PreEscaped(SCRIPT)) } } }
         }
     };
     page.into_string()
@@ -160,7 +180,9 @@ fn section(
                     dt { "Similar" } dd { @for id in &group.like { a href=(format!("#g-{id}")) { (id) } " " } }
                 }
             }
-            (proof(row, document))
+            @if let Some(value) = document(row).and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok()) {
+                (proof(Document(&value)))
+            }
             details {
                 summary { "Dumps" }
                 ul { @for &at in group.rows.iter().chain(&group.duplicates).take(LISTED) {
@@ -183,11 +205,9 @@ fn dump(row: &Row, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
     }
 }
 
-/// Who waits for whom in the exemplar.
-fn proof(row: &Row, document: &dyn Fn(&Row) -> Option<String>) -> Markup {
-    let value = document(row).and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
-    let Some(value) = value else { return html! {} };
-    let (shape, edges) = Document(&value).edges();
+/// Who waits for whom.
+fn proof(document: Document<'_>) -> Markup {
+    let (shape, edges) = document.edges();
     if edges.is_empty() {
         return html! {};
     }
@@ -228,14 +248,16 @@ fn names(names: impl Iterator<Item = String>) -> String {
 #[derive(Serialize)]
 struct Line<'r>(&'r str, &'static str, &'r str, &'r str, String, String, &'r str);
 
-fn table(pile: &Pile) -> Markup {
-    let mut rows: Vec<_> = pile.rows.iter().collect();
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.crashed), &row.key));
-    let left_out = rows.len().saturating_sub(MAX_ROWS);
-    let line = |row: &&Row| {
-        let what = row.failure.as_ref().filter(|_| !row.from_log).map(|failure| failure.message.clone());
+/// With why it could not be judged, and the address of its own page.
+#[derive(Serialize)]
+struct TableRow<'r>(Line<'r>, Option<&'r str>, Option<String>);
+
+fn table(pile: &Pile, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
+    let rows = shown_rows(pile);
+    let left_out = pile.rows.len() - rows.len();
+    let line = |row: &&'_ Row| {
         let summary = &row.summary;
-        serde_json::to_value(Line(
+        let line = Line(
             row.paths.first().map_or("", String::as_str),
             Confidence::of(row).name(),
             summary.issue.as_deref().unwrap_or_default(),
@@ -243,11 +265,11 @@ fn table(pile: &Pile) -> Markup {
             row.crashed.map(clock::utc).unwrap_or_default(),
             row.signature.group(),
             row.host.as_deref().unwrap_or_default(),
-        ))
-        .ok()
-        .map(|line| (line, what))
+        );
+        let why = row.failure.as_ref().filter(|_| !row.from_log).map(|failure| failure.message.as_str());
+        serde_json::to_value(TableRow(line, why, link(row))).ok()
     };
-    let lines: Vec<_> = rows.iter().take(MAX_ROWS).filter_map(line).collect();
+    let lines: Vec<_> = rows.iter().filter_map(line).collect();
     // Inside a script element only `<` can end it; in JSON it stands in texts alone, where the escape means the same.
     let data = serde_json::to_string(&lines).unwrap_or_default().replace('<', "\\u003c");
     html! {

@@ -5,7 +5,7 @@
   const page = 200;
   const byId = (id) => document.getElementById(id);
   const lines = JSON.parse(byId("data").textContent)
-    .map(([cells, why]) => ({ cells, why, text: [...cells, why || ""].join("\n").toLowerCase() }));
+    .map(([cells, why, page]) => ({ cells, why, page, text: [...cells, why || ""].join("\n").toLowerCase() }));
   const head = byId("rows").tHead.insertRow();
   const body = byId("rows").tBodies[0];
   let limit = page, sorted = 4, down = true, found = lines;
@@ -16,16 +16,17 @@
     if (kind) made.className = kind;
     return made;
   };
-  const row = ({ cells, why }) => {
+  const row = ({ cells, why, page }) => {
     const line = document.createElement("tr");
     cells.forEach((text, column) => {
       const cell = document.createElement("td");
       if (column === 0) cell.className = "path";
       if (column === 1) cell.className = classes[text] || "doubtful";
       if (column > 2) cell.classList.add("number");
-      if (column === 5 && byId("g-" + text)) {
+      const address = column === 0 ? page : column === 5 && byId("g-" + text) ? "#g-" + text : null;
+      if (address) {
         const link = element("a", text);
-        link.href = "#g-" + text;
+        link.href = address;
         cell.append(link);
       } else {
         cell.textContent = text;

@@ -1,5 +1,8 @@
 //! `triage`: many dumps, each judged in a process of its own.
 
+mod export;
+mod pages;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -9,22 +12,20 @@ use std::thread;
 use std::time::Duration;
 
 use vmcore_diagnose::release_has_bug;
-use vmcore_os::physical_memory;
+use vmcore_os::{is_interrupted, note_interrupts, physical_memory};
 use vmcore_report::Theme;
-use vmcore_triage::report::{
-    Record, page, write_csv, write_csv_row, write_json_lines, write_metrics, write_row, write_text,
-};
-use vmcore_triage::{
-    Analyzer, Confidence, Event, Inputs, Item, Options, Outcome, Pile, Row, Store, TriageError, find, notify, now,
-};
+use vmcore_triage::report::{Record, page, write_csv, write_json_lines, write_metrics, write_row, write_text};
+use vmcore_triage::{Analyzer, Confidence, Event, Inputs, Item, Options, Outcome, Pile, Row, Store, find, notify, now};
 
 use crate::cli::{self, Format, Global, TriageAction};
 use crate::failure::Failure;
-use crate::output::{Output, no_form, write_file};
+use crate::output::{Output, write_file};
 use crate::pile_view::PileView;
 use crate::profiles;
 use crate::session::Context;
 use crate::status::Status;
+use export::{export, only_export};
+use pages::Pages;
 
 /// For how long one dump may be worked on where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -39,7 +40,7 @@ pub(crate) fn run(
 ) -> Result<Status, Failure> {
     match &arguments.action {
         None => judge(arguments, global, context, output),
-        Some(TriageAction::Report(store)) => report(&open(store)?, context, output),
+        Some(TriageAction::Report(arguments)) => report(arguments, global, context, output),
         Some(TriageAction::Export(store)) => export(&open(store)?, output),
     }
 }
@@ -73,8 +74,12 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     }
     let options = options(arguments, global)?;
     let store = open(&arguments.store)?;
+    note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
     let run = Run { items: &items, store: &store, options: &options, arguments, context };
     let keys = run.all(&output)?;
+    if is_interrupted() {
+        return Err(interrupted(keys.len(), items.len(), &arguments.store));
+    }
     let pile = read(&store, |row| keys.contains(&row.key))?;
     if let Some(path) = &arguments.metrics {
         let all = read(&store, |_| true)?;
@@ -83,6 +88,13 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     let status = status(&pile);
     write(&pile, &store, output)?;
     Ok(status)
+}
+
+/// All of a run's items are counted, also those that had a row before.
+fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
+    let store = option.store.clone().or_else(|| default_store().ok()).unwrap_or_default();
+    Failure::new(format_args!("interrupted: {done} of {all} are done, and kept in {}", store.display()))
+        .hint("the same command goes on from there; `vmcore-thp triage report` shows what there is")
 }
 
 fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure> {
@@ -95,7 +107,13 @@ fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure>
     let jobs = arguments.jobs.map_or(by_cpus, usize::from).min(by_memory).max(1);
     let timeout = global.timeout.map_or(TIMEOUT, |timeout| Duration::from_nanos(timeout.0));
     Ok(Options {
-        analyzer: Analyzer { program, arguments: of_search(&arguments.search), timeout, max_memory },
+        analyzer: Analyzer {
+            program,
+            arguments: of_search(&arguments.search),
+            timeout,
+            max_memory,
+            give_up: is_interrupted,
+        },
         jobs,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         again: global.force,
@@ -216,59 +234,49 @@ fn write(pile: &Pile, store: &Store, output: Output) -> Result<(), Failure> {
         Format::Text => output.write_with(|out| write_text(pile, out, &theme)),
         Format::Json if output.is_stdout() => Ok(()),
         Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out)),
-        Format::Html => html(pile, store, output),
+        Format::Html => html(pile, store, output, None),
         Format::Csv => output.write_with(|out| write_csv(&pile.rows, out)),
+        Format::Parquet => Err(only_export("Parquet")),
     }
 }
 
-fn html(pile: &Pile, store: &Store, output: Output) -> Result<(), Failure> {
+fn html(pile: &Pile, store: &Store, output: Output, pages: Option<&Pages>) -> Result<(), Failure> {
     let document = |row: &Row| store.document(&row.key, &row.tool).ok().flatten();
-    let page = page(pile, now(), &document, &|_| None);
+    let page = page(pile, now(), &document, &|row| pages.map(|pages| pages.link(row)));
     output.write_with(|out| out.write_all(page.as_bytes()))
 }
 
-fn report(store: &Store, context: &Context, output: Output) -> Result<Status, Failure> {
-    let pile = context.step("reading the store", || read(store, |_| true))?;
+fn report(
+    arguments: &cli::TriageReport,
+    global: &Global,
+    context: &Context,
+    output: Output,
+) -> Result<Status, Failure> {
+    let pages = match (&arguments.pages, &global.output) {
+        (None, _) => None,
+        (Some(_), _) if output.format() != Format::Html => {
+            return Err(
+                Failure::new("--pages is for --format html").hint("name a page with --output, such as crashes.html")
+            );
+        }
+        (Some(directory), Some(page)) => Some(Pages::new(directory, page)?),
+        (Some(_), None) => {
+            return Err(Failure::new("the page that links to --pages needs a name").hint("name it with --output"));
+        }
+    };
+    let store = open(&arguments.store)?;
+    let pile = context.step("reading the store", || read(&store, |_| true))?;
     match output.format() {
         Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out))?,
-        Format::Csv => return Err(no_form("CSV").hint("`vmcore-thp triage export` has one")),
-        Format::Text | Format::Html => write(&pile, store, output)?,
+        Format::Csv => return Err(only_export("CSV")),
+        Format::Parquet => return Err(only_export("Parquet")),
+        Format::Text => write(&pile, &store, output)?,
+        Format::Html => {
+            if let Some(pages) = &pages {
+                context.step("writing the pages of dumps", || pages.write(&pile, &store))?;
+            }
+            html(&pile, &store, output, pages.as_ref())?;
+        }
     }
     Ok(Status::NothingFound)
-}
-
-/// Rows as they are read, so that a large store needs no memory.
-fn export(store: &Store, output: Output) -> Result<Status, Failure> {
-    let format = output.format();
-    if format == Format::Html {
-        return Err(no_form("HTML").hint("`vmcore-thp triage report` has one"));
-    }
-    let mut failure = None;
-    output.write_with(|out| {
-        if format != Format::Json {
-            write_csv([], out)?;
-        }
-        let each = store.each_row(|row| match format {
-            Format::Json => Record::of(&row).write_line(out).map_err(Stopped::Output),
-            _ => write_csv_row(&row, out).map_err(Stopped::Output),
-        });
-        match each {
-            Err(Stopped::Output(error)) => return Err(error),
-            Err(Stopped::Store(error)) => failure = Some(error),
-            Ok(()) => {}
-        }
-        Ok(())
-    })?;
-    failure.map_or(Ok(Status::NothingFound), |error| Err(error.into()))
-}
-
-enum Stopped {
-    Store(TriageError),
-    Output(io::Error),
-}
-
-impl From<TriageError> for Stopped {
-    fn from(error: TriageError) -> Self {
-        Self::Store(error)
-    }
 }

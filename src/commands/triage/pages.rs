@@ -1,0 +1,78 @@
+//! Pages of single dumps, beside the page of the pile.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use vmcore_triage::report::{dump_page, shown_rows};
+use vmcore_triage::{Pile, Row, Store, now};
+
+use crate::failure::Failure;
+
+/// The directory of the pages of single dumps.
+pub(super) struct Pages {
+    directory: PathBuf,
+    /// As the page of the pile names it.
+    address: String,
+    /// The page of the pile, as these name it.
+    back: String,
+}
+
+impl Pages {
+    /// In `directory`, which is made; `of_pile` is the page that links to them.
+    pub(super) fn new(directory: &Path, of_pile: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::new(format_args!("cannot make {}: {error}", directory.display()));
+        fs::create_dir_all(directory).map_err(failed)?;
+        let full = directory.canonicalize().map_err(failed)?;
+        let name = of_pile.file_name().unwrap_or_default();
+        let parent = of_pile.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent.canonicalize().map_err(failed)?;
+        // Together they can be moved or served; apart they are only for this machine.
+        let (address, back) = match full.strip_prefix(&parent) {
+            Ok(below) => (below.to_owned(), below.iter().map(|_| "..").collect::<PathBuf>().join(name)),
+            Err(_) => (full.clone(), parent.join(name)),
+        };
+        Ok(Self { directory: full, address: as_address(&address), back: as_address(&back) })
+    }
+
+    fn file(row: &Row) -> String {
+        format!("{}.html", row.key)
+    }
+
+    /// The address of a row's page.
+    pub(super) fn link(&self, row: &Row) -> String {
+        if self.address.is_empty() { Self::file(row) } else { format!("{}/{}", self.address, Self::file(row)) }
+    }
+
+    /// Writes a page for each row that the page of the pile shows.
+    pub(super) fn write(&self, pile: &Pile, store: &Store) -> Result<(), Failure> {
+        for row in shown_rows(pile) {
+            let document = store.document(&row.key, &row.tool)?;
+            let page = dump_page(row, document.as_deref(), &self.back, now());
+            let path = self.directory.join(Self::file(row));
+            // Readable by the owner alone, as whatever comes from a dump.
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(page.as_bytes()))
+                .map_err(|error| Failure::new(format_args!("cannot write {}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+}
+
+/// A path as a browser takes it: what means something in an address is written as its number.
+fn as_address(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte);
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_nothing_in_them_that_means_something_else() {
+        assert_eq!(as_address(Path::new("a b/c#d?e%\"<.html")), "a%20b/c%23d%3Fe%25%22%3C.html");
+    }
+}

@@ -1,5 +1,6 @@
 //! Commands that need no dump: schemas, shell completions, the manual page.
 
+use clap::ValueEnum;
 use clap_complete::Shell;
 use vmcore_inspect::state;
 use vmcore_report::{
@@ -13,7 +14,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failure> {
-    let schema = match document {
+    let mut schema = match document {
         Document::Analyze => json_schema::<Analyze<'static>>(),
         Document::Bt => json_schema::<Bt<'static>>(),
         Document::Ps => json_schema::<Ps<'static>>(),
@@ -45,6 +46,8 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Kmem => json_schema::<state::Memory>(),
         Document::Swap => json_schema::<state::Swap>(),
     };
+    let name = document.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    schema.insert("title".to_owned(), format!("vmcore-thp {name}").into());
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;
     Ok(Status::NothingFound)
 }

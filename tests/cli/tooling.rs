@@ -90,6 +90,10 @@ fn every_report_has_a_schema() {
         let schema: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
         let fields = schema.pointer("/properties").and_then(|fields| fields.as_object()).unwrap();
         assert!(fields.contains_key("schema_version") && fields.len() > 1, "{report}: {fields:?}");
+        assert_eq!(schema["title"], format!("vmcore-thp {report}"));
+        // Whatever cannot be known is null, and its field is there all the same.
+        let required: Vec<_> = schema["required"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        assert!(fields.keys().all(|field| required.contains(&field.as_str())), "{report}: {required:?}");
     }
 }
 

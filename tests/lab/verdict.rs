@@ -15,7 +15,7 @@ const PG_LOCKED: u64 = 1;
 
 pub(crate) fn is_the_truth(dump: &LabDump) {
     let (status, analysis) = dump.analysis();
-    assert_eq!(analysis["schema_version"], 1);
+    assert_eq!(analysis["schema_version"], 2);
     assert_eq!(text(&analysis["kernel"], "release"), dump.truth.release);
     expect_verdict(dump, status, &analysis);
     match dump.truth.scenario {

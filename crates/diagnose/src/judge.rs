@@ -1,12 +1,12 @@
 //! The detectors run, and their answers become one verdict.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use vmcore_kernel::{Cpu, Gap};
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{Pfn, VirtAddr};
 
 use crate::findings::{self, Context};
-use crate::graph::{Edge, EdgeKind, GraphBuilder, Node};
+use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{
@@ -61,6 +61,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     Diagnosis {
         spinners: livelock.spinners,
         splitters: livelock.splitters,
+        page_frames: page_frames(&graph, reader),
         graph,
         findings: found.findings,
         refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
@@ -74,6 +75,14 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         stacks,
         verdict,
     }
+}
+
+fn page_frames(graph: &Graph, reader: &dyn Reader) -> BTreeMap<VirtAddr, Pfn> {
+    let frame = |node: &Node| match node {
+        Node::Page { address } => Some((*address, reader.page(*address).ok()?.pfn?)),
+        _ => None,
+    };
+    graph.nodes().iter().filter_map(frame).collect()
 }
 
 /// The CPUs that may be spinning in page faults: what they keep from running is for the livelock to explain.

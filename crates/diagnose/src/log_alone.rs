@@ -3,6 +3,7 @@
 //! The log is judged as `log` judges one. What makes the difference to a healthy machine is that nothing else was looked
 //! at: a log without a word of trouble is no answer here.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use vmcore_console as console;
@@ -24,6 +25,7 @@ pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], why: &str) -> Diagnosis {
         spinners: Vec::new(),
         splitters: Vec::new(),
         graph: Graph::default(),
+        page_frames: BTreeMap::new(),
         findings: Vec::new(),
         refutations: Vec::new(),
         unknown,

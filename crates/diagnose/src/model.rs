@@ -1,7 +1,9 @@
 //! The verdict and its proof, as plain data: what a report renders.
 
+use std::collections::BTreeMap;
+
 use vmcore_kernel::Stack;
-use vmcore_memory::{PhysAddr, VirtAddr};
+use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 
 use crate::Issue;
 use crate::graph::Graph;
@@ -76,6 +78,9 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// All of them, from little to much.
+    pub const ALL: [Self; 5] = [Self::None, Self::Insufficient, Self::Possible, Self::Probable, Self::Confirmed];
+
     /// The name used in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -171,6 +176,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, from little to much.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
     /// The name used in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -251,6 +259,9 @@ pub enum CheckResult {
 }
 
 impl CheckResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refuted, Self::Holds, Self::Unknown];
+
     /// The name used in output: `refuted`, `holds` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -314,6 +325,8 @@ pub struct Diagnosis {
     pub splitters: Vec<Splitter>,
     /// Who waits for whom, by all detectors together.
     pub graph: Graph,
+    /// The frames of the graph's pages, by the addresses of their `struct page`. Those that cannot be read are missing.
+    pub page_frames: BTreeMap<VirtAddr, Pfn>,
     /// What else was found.
     pub findings: Vec<Finding>,
     /// What would have made the verdict false.

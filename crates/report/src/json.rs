@@ -10,7 +10,7 @@ use serde_json::ser::Formatter;
 use crate::sanitize::is_unsafe;
 
 /// Raised when a field is removed or changes its meaning; new fields do not raise it.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A report with its schema version.
 #[derive(Serialize, JsonSchema)]
@@ -76,7 +76,7 @@ mod tests {
         let mut out = Vec::new();
         write_json(&Name { comm }, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let expected = "{\"schema_version\":1,\"comm\":\"a\\u001b[2J\\u007f\\u009b\\u202e\\udb40\\udc41\u{e9}\\\"\"}\n";
+        let expected = "{\"schema_version\":2,\"comm\":\"a\\u001b[2J\\u007f\\u009b\\u202e\\udb40\\udc41\u{e9}\\\"\"}\n";
         assert_eq!(text, expected);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["comm"], comm);

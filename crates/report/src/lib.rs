@@ -22,6 +22,7 @@ mod json;
 pub mod log;
 pub mod machine;
 pub mod modules;
+mod names;
 pub mod ps;
 pub mod runq;
 mod sanitize;

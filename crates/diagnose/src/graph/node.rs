@@ -98,6 +98,26 @@ pub enum Node {
 }
 
 impl Node {
+    /// What [`Node::kind`] can be.
+    pub const KINDS: [&'static str; 9] =
+        ["task", "user_address", "page", "lock", "run_queue", "cpu", "grace_period", "work", "unknown"];
+
+    /// The name that its kind has in output. Stable: other programs compare it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Task { .. } => "task",
+            Self::UserAddress { .. } => "user_address",
+            Self::Page { .. } => "page",
+            Self::Lock { .. } => "lock",
+            Self::RunQueue { .. } => "run_queue",
+            Self::Cpu { .. } => "cpu",
+            Self::GracePeriod { .. } => "grace_period",
+            Self::Work { .. } => "work",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
     /// The node of a task.
     #[must_use]
     pub fn task(task: &Task) -> Self {

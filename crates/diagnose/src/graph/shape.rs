@@ -33,6 +33,9 @@ pub enum ShapeKind {
 }
 
 impl ShapeKind {
+    /// All of them, the gravest first.
+    pub const ALL: [Self; 3] = [Self::Livelock, Self::Deadlock, Self::Starvation];
+
     /// The name used in output. Stable: other programs compare it.
     #[must_use]
     pub const fn name(self) -> &'static str {

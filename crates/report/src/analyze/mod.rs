@@ -1,6 +1,7 @@
 //! `analyze`: the verdict with its proof.
 
 mod drawing;
+mod node;
 mod page;
 mod proof;
 pub(crate) mod text;
@@ -11,9 +12,10 @@ use vmcore_diagnose as diagnose;
 use vmcore_diagnose::{Diagnosis, Place, Value, graph};
 use vmcore_kernel::Snapshot;
 
-use crate::Hex;
 use crate::bt::{self, Stack};
 use crate::machine::{Dump, Kernel, Panic};
+use crate::{Hex, names};
+pub use node::Node;
 
 /// The verdict with its proof.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -33,6 +35,8 @@ pub struct Analyze<'a> {
     pub spinners: Vec<Spinner<'a>>,
     /// The tasks that should run instead, by thread id.
     pub splitters: Vec<Splitter<'a>>,
+    /// What waits or is waited for, each once, in the order of `edges`' names.
+    pub nodes: Vec<Node<'a>>,
     /// Who waits for whom, by all detectors together.
     pub edges: Vec<Edge<'a>>,
     /// What the edges amount to: circles and starvation, the gravest first.
@@ -58,11 +62,14 @@ pub struct Analyze<'a> {
 pub struct Verdict<'a> {
     /// The problem's stable name, such as `thp-split-page-fault-livelock`; null where none was found or it cannot be
     /// told which.
+    #[schemars(schema_with = "names::issue_or_null")]
     pub issue: Option<&'static str>,
     /// `confirmed`, `probable`, `possible`, `none` (nothing was found and everything could be read) or `insufficient`
     /// (what would be needed to tell is not in the dump).
+    #[schemars(schema_with = "names::confidence")]
     pub confidence: &'static str,
     /// What the gravest of `shapes` is; null where none is shown.
+    #[schemars(schema_with = "names::shape_kind_or_null")]
     pub shape: Option<&'static str>,
     /// One sentence.
     pub summary: &'a str,
@@ -77,6 +84,7 @@ pub struct Evidence<'a> {
     /// Where; null for what was computed.
     pub address: Option<Hex>,
     /// Whose address it is: `kernel`, `user` or `physical`.
+    #[schemars(schema_with = "names::space_or_null")]
     pub space: Option<&'static str>,
     /// The raw value: hexadecimal for addresses, flags and entries, decimal for counts and times, or a name.
     pub value: Option<String>,
@@ -147,13 +155,12 @@ pub struct Splitter<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Edge")]
 pub struct Edge<'a> {
-    /// Who waits, or what is held up. The same name is the same node.
+    /// Who waits, or what is held up: the `name` of one of `nodes`.
     pub from: String,
-    /// For what. Begins with `unknown ` where it has to be there and could not be told.
+    /// For what: the `name` of one of `nodes`.
     pub to: String,
-    /// How: `faults_on`, `entry_of`, `locked_by`, `queued_on`, `run_by`, `waits_for_page`, `sleeps_on`, `spins_on`,
-    /// `queued_behind`, `owned_by`, `read_by`, `waits_for_ipi`, `runs`, `waits_for_grace_period`, `held_up_by`,
-    /// `waits_for_work` or `done_by`.
+    /// How.
+    #[schemars(schema_with = "names::edge_kind")]
     pub kind: &'static str,
     /// Why.
     pub why: &'a str,
@@ -167,6 +174,7 @@ pub struct Edge<'a> {
 pub struct Shape {
     /// `livelock` (a circle of one that spins and one that waits for a CPU), `deadlock` (a circle in which nobody waits
     /// for a CPU) or `starvation` (a runnable task that gets no CPU).
+    #[schemars(schema_with = "names::shape_kind")]
     pub kind: &'static str,
     /// Whether the last of `edges` ends where the first begins.
     pub is_cycle: bool,
@@ -180,9 +188,14 @@ pub struct Shape {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Finding")]
 pub struct Finding<'a> {
-    /// A stable name.
+    /// The issue's stable name.
+    #[schemars(schema_with = "names::issue")]
     pub id: &'static str,
-    /// `info`, `warning` or `critical`.
+    /// How sure it is: as that of the verdict.
+    #[schemars(schema_with = "names::confidence")]
+    pub confidence: &'static str,
+    /// `info` (worth knowing), `warning` (wrong, but not what stopped the machine) or `critical` (may be what stopped it).
+    #[schemars(schema_with = "names::severity")]
     pub severity: &'static str,
     /// One sentence.
     pub summary: &'a str,
@@ -199,6 +212,7 @@ pub struct Refutation<'a> {
     /// What was looked at, with values.
     pub checked: &'a str,
     /// `refuted` (the claim is false: the verdict stands), `holds` (the claim is true) or `unknown`.
+    #[schemars(schema_with = "names::check_result")]
     pub result: &'static str,
 }
 
@@ -215,6 +229,7 @@ pub struct KnownIssue<'a> {
     /// What fixes it.
     pub fixed_by: &'a str,
     /// Whether this kernel has it: `yes`, `no` or `unknown`.
+    #[schemars(schema_with = "names::yes_no_unknown")]
     pub in_this_kernel: &'static str,
     /// How that is known, or why not.
     pub why: &'a str,
@@ -261,6 +276,7 @@ impl<'a> Analyze<'a> {
             verdict: Verdict::new(&diagnosis.verdict, shapes.first()),
             spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
             splitters: diagnosis.splitters.iter().map(Splitter::new).collect(),
+            nodes: graph.nodes().iter().map(|node| Node::new(node, diagnosis)).collect(),
             edges: graph.edges().iter().map(Edge::new).collect(),
             shapes,
             findings: diagnosis.findings.iter().map(Finding::new).collect(),
@@ -392,6 +408,7 @@ impl<'a> Finding<'a> {
     fn new(finding: &'a diagnose::Finding) -> Self {
         Self {
             id: finding.issue.id(),
+            confidence: finding.confidence.name(),
             severity: finding.severity.name(),
             summary: &finding.summary,
             evidence: evidence(&finding.evidence),

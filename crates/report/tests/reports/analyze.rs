@@ -1,11 +1,13 @@
 //! `analyze`.
 
+use std::collections::BTreeMap;
+
 use vmcore_diagnose::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use vmcore_diagnose::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, Issue, KnownIssue, Place, Refutation, Remedy, Spinner,
     Splitter, Value, Verdict,
 };
-use vmcore_memory::{PhysAddr, VirtAddr};
+use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, Subject};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report};
@@ -132,6 +134,7 @@ fn livelock() -> Diagnosis {
             edge(splitting, EdgeKind::QueuedOn, queue.clone(), Vec::new()),
             edge(queue, EdgeKind::RunBy, spinning, vec![model]),
         ]),
+        page_frames: BTreeMap::from([(HEAD, Pfn::new(0x39a36))]),
         spinners: vec![spinner],
         splitters: vec![splitter],
         findings: vec![Finding::new(
@@ -184,6 +187,7 @@ fn nothing(confidence: Confidence, summary: &str) -> Diagnosis {
         spinners: Vec::new(),
         splitters: Vec::new(),
         graph: Graph::default(),
+        page_frames: BTreeMap::new(),
         findings: Vec::new(),
         refutations: Vec::new(),
         unknown: Vec::new(),

@@ -35,7 +35,7 @@ fn written_json(report: &impl Report) -> String {
 /// schema says.
 fn json<R: Report + JsonSchema>(report: &R) -> String {
     let written = written_json(report);
-    assert!(written.starts_with("{\"schema_version\":1,"), "{written}");
+    assert!(written.starts_with("{\"schema_version\":2,"), "{written}");
     assert!(written.ends_with("}\n") && written.lines().count() == 1);
     let mut value: serde_json::Value = serde_json::from_str(&written).unwrap();
     schema::check(json_schema::<R>().as_value(), &value);

@@ -46,6 +46,7 @@ impl Validator<'_> {
                 Value::Array(types) => types.iter().any(|kind| is_of(kind, value)),
                 kind => is_of(kind, value),
             },
+            "enum" => argument.as_array().unwrap().contains(value),
             "minimum" => value.as_f64().is_none_or(|number| number >= argument.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|number| number <= argument.as_f64().unwrap()),
             "minLength" | "maxLength" => value.as_str().is_none_or(|text| text.chars().count() == 1),

@@ -97,8 +97,18 @@ impl Context {
 
     /// Runs one step of the work, with progress for who watches and its time for `-v`.
     pub(crate) fn step<T>(&self, message: &'static str, work: impl FnOnce() -> T) -> T {
+        self.step_of(message, None, work)
+    }
+
+    /// The same of a step of which the length may be known.
+    pub(crate) fn step_of<T>(
+        &self,
+        message: &'static str,
+        extent: Option<&progress::Extent>,
+        work: impl FnOnce() -> T,
+    ) -> T {
         let start = Instant::now();
-        let result = progress::during(message, self.quiet, work);
+        let result = progress::during(message, self.quiet, extent, work);
         tracing::info!("{message}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
         result
     }

@@ -1,7 +1,7 @@
 //! `log`: what a kernel log alone tells.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
 use vmcore_console as console;
@@ -11,14 +11,16 @@ use vmcore_report::log::Log;
 use crate::cli;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::progress::Extent;
 use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
     let path = arguments.file.as_path();
-    let reader = open(path)?;
+    let extent = length(path).map(Extent::of_bytes);
+    let reader = open(path, extent.as_ref())?;
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
-    let log = context.step("reading the log", || console::Log::read(reader)).map_err(failed)?;
+    let log = context.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
     output.write(&Log::new(path.display().to_string(), &log, &found))?;
     Ok(match found.verdict.confidence {
@@ -31,7 +33,12 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+/// The bytes of a file; `None` of a pipe.
+fn length(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().filter(Metadata::is_file).as_ref().map(Metadata::len)
+}
+
+fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failure> {
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
     let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
         let input = io::stdin();
@@ -43,6 +50,10 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     } else {
         let file =
             File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
+        let file: Box<dyn Read> = match extent {
+            Some(extent) => Box::new(extent.read(file)),
+            None => Box::new(file),
+        };
         vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
     };
     if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {

@@ -40,6 +40,26 @@ pub(crate) fn by_cfi<M: Machine + ?Sized>(
     (cfa > sp && returns_to(machine, pc)).then_some(Caller { pc, sp: cfa, bp: caller_bp, trust: Trust::Cfi })
 }
 
+/// The stack that an interrupt was taken on, for a frame that called onto the interrupt stack: its own stack pointer is
+/// in the top word of that stack, from which it is taken back after the call. Call-frame information does not say so.
+///
+/// Source: `arch/x86/include/asm/irq_stack.h`, `call_on_stack()`, since 5.12 (kernel commits a0cfc74d0b00, 951c2a51ae75);
+/// `arch/x86/kernel/dumpstack_64.c`, `in_irq_stack()`.
+pub(crate) fn below_irq_stack<M: Machine + ?Sized>(
+    machine: &M,
+    memory: &mut StackMemory<'_, M>,
+    stack: Option<StackRange>,
+    sp: VirtAddr,
+) -> Option<(VirtAddr, StackRange)> {
+    let top = stack.filter(|stack| stack.segment == Segment::Irq)?.high.wrapping_sub(8);
+    if sp != top {
+        return None;
+    }
+    let below = VirtAddr::new(memory.word(top).ok()?);
+    let stack = machine.stack(below).filter(|stack| stack.segment != Segment::Irq)?;
+    Some((below, stack))
+}
+
 /// Follows RBP: `[bp]` is the caller's RBP, `[bp + 8]` the return address. RBP is a general register in most kernels,
 /// so it must lie on the same stack above `sp`.
 pub(crate) fn by_frame_pointer<M: Machine + ?Sized>(

@@ -236,18 +236,22 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             return Ok(step);
         }
         let Self { machine, memory } = self;
+        let (sp, stack) = match fallback::below_irq_stack(*machine, memory, stack, from.sp) {
+            Some((sp, below)) => (sp, Some(below)),
+            None => (from.sp, stack),
+        };
         let by_cfi = machine.cfi(lookup_pc(from.pc, from.exact)).and_then(|row| {
-            let caller = fallback::by_cfi(*machine, memory, row, from.sp, from.bp)?;
+            let caller = fallback::by_cfi(*machine, memory, row, sp, from.bp)?;
             stack.is_none_or(|stack| stack.contains(caller.sp)).then_some(caller)
         });
         let caller = by_cfi
-            .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, from.sp, from.bp?))
-            .or_else(|| fallback::by_scan(*machine, memory, stack, from.sp, from.bp));
+            .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, sp, from.bp?))
+            .or_else(|| fallback::by_scan(*machine, memory, stack, sp, from.bp));
         let Some(caller) = caller else {
-            return if fallback::is_at_the_top(stack, from.sp) {
+            return if fallback::is_at_the_top(stack, sp) {
                 Ok(Step::Outermost)
             } else {
-                Err(Problem::NoCaller { pc: from.pc, sp: from.sp })
+                Err(Problem::NoCaller { pc: from.pc, sp })
             };
         };
         Ok(Step::Caller(Cursor {

@@ -64,7 +64,7 @@ impl StackLayout {
             value.is_kernel_half().then_some(value)
         };
         let mut stacks = Vec::new();
-        // The variable holds the top less one word since 5.8 (kernel commit 951c2a51ae75), the top before.
+        // The variable holds the top less one word since 5.12 (kernel commit 951c2a51ae75), the top before.
         let irq_top = variable(self.irq_stack).and_then(|top| top.get().checked_next_multiple_of(PAGE_SIZE));
         if let Some(high) = irq_top.map(VirtAddr::new) {
             stacks.push(StackRange { segment: Segment::Irq, low: high.wrapping_sub(IRQ_STACK_SIZE), high });

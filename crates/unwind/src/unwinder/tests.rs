@@ -129,6 +129,22 @@ fn a_return_address_just_past_a_function_is_looked_up_inside_it() {
 }
 
 #[test]
+fn without_orc_the_interrupt_stack_leads_back_to_the_one_below() {
+    let cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: -8, saved_bp: None });
+    let top = IRQ + STACK_SIZE - 8;
+    let fake = Fake { cfi, ..Fake::default() }
+        .word(top - 8, TEXT + 0x150)
+        .word(top, TASK + 0x800)
+        .word(TASK + 0x808, TEXT + 0x250);
+    assert_eq!(pcs(&fake.unwind(TEXT + 0x10, top - 16))[..3], [0x10, 0x150, 0x250]);
+    // A word that leads nowhere else, or back to the same stack, is not followed.
+    for wild in [0, IRQ + 0x100, top] {
+        let fake = Fake { cfi, ..Fake::default() }.word(top - 8, TEXT + 0x150).word(top, wild);
+        assert_eq!(pcs(&fake.unwind(TEXT + 0x10, top - 16)), [0x10, 0x150]);
+    }
+}
+
+#[test]
 fn an_interrupt_leads_from_its_stack_to_the_task_and_to_user_mode() {
     let regs = IRQ + 0x800;
     let fake = Fake::default()

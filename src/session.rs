@@ -142,7 +142,12 @@ impl Context {
     /// Sets the thread pool up; left to itself it has one thread for each CPU.
     fn start_threads(&self) -> Result<(), Failure> {
         let Some(threads) = self.threads else { return Ok(()) };
-        ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(|error| {
+        let mut pool = ThreadPoolBuilder::new().num_threads(threads.into());
+        if threads == 1 {
+            // This thread is the one: it does all the work itself.
+            pool = pool.use_current_thread();
+        }
+        pool.build_global().map_err(|error| {
             Failure::new(format_args!("cannot start {threads} threads: {error}"))
                 .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
         })

@@ -3,6 +3,9 @@
 // Helpers of tests, which clippy does not see as such.
 #![allow(clippy::expect_used)]
 
+#[path = "support/agreement.rs"]
+mod agreement;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -66,6 +69,14 @@ fn controls_are_not_flagged() {
         assert_eq!(found["verdict"]["issue"], "crash-requested", "{scenario}");
         assert_eq!(found["verdict"]["confidence"], "none", "{scenario}");
         assert_eq!(run("analyze", &[], scenario).status.code(), Some(0), "{scenario}");
+    }
+}
+
+#[test]
+fn the_log_says_nothing_that_the_dump_does_not() {
+    for scenario in ["thp-livelock", "soft-lockup", "sysrq", "thp-busy"] {
+        let files = [testdata(&format!("{scenario}.vmcore")), testdata("vmlinux.profile")];
+        assert_eq!(agreement::disagreement(&files), None, "{scenario}");
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
+        machine: vmcore_inspect::machine(session.kernel).into(),
     };
     output.write(&Analyze::new(subject, snapshot, &diagnosis))?;
     Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
@@ -43,6 +44,7 @@ fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<St
         kernel: machine::minimal_kernel(minimal),
         panic: minimal.kernel.panic(&log).into(),
         uptime_ns: minimal.kernel.uptime_ns(&log),
+        machine: vmcore_inspect::Machine::default().into(),
     };
     output.write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
     Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))

@@ -110,3 +110,20 @@ fn a_dump_that_is_cut_short_meanwhile_is_explained() {
     assert_eq!(child.wait().unwrap().code(), Some(2), "{text}");
     assert!(text.contains("error: the dump file was cut short"), "{text}");
 }
+
+/// The most threads that a run has at once, looked at all the time that it takes.
+fn threads(number: &str) -> usize {
+    let mut child = start(&arguments("analyze", &["--threads", number]));
+    let tasks = format!("/proc/{}/task", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        most = most.max(std::fs::read_dir(&tasks).map_or(0, Iterator::count));
+    }
+    most
+}
+
+#[test]
+fn one_thread_is_one_and_more_are_more() {
+    assert_eq!(threads("1"), 1);
+    assert!(threads("3") > 1);
+}

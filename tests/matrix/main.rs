@@ -1,6 +1,7 @@
 //! Every scenario on every generation of kernels: the program must come to the verdict that the scenario says.
 //!
-//! One test for each row, `SCENARIO on KERNEL`, and one for each form of dump; `--list` prints them. As a table, with what
+//! One test for each row, `SCENARIO on KERNEL`, and one for each form of dump; `--list` prints them. Where the log of a row
+//! says something, `dmesg | log` must not say more than `analyze`. As a table, with what
 //! was expected and what was found:
 //!
 //! ```text
@@ -10,7 +11,10 @@
 // All of this is test code, which clippy does not see in helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "../support/agreement.rs"]
+mod agreement;
 mod guide;
+mod logs;
 mod row;
 mod table;
 
@@ -26,12 +30,16 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<_> =
         Row::all().into_iter().map(|row| Trial::test(row.to_string(), move || check(&row))).collect();
+    trials.extend(logs::trials());
     trials.push(Trial::test("the user guide has every scenario", guide::check));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn check(row: &Row) -> Result<(), Failed> {
     let outcome = row.run()?;
+    if let Some(why) = outcome.disagreement {
+        return Err(format!("the log says what the dump does not: {why}").into());
+    }
     if outcome.is_as_expected() {
         return Ok(());
     }

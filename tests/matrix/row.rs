@@ -11,6 +11,8 @@ use serde_json::Value;
 use vmcore_synth::scenario::{self, Expected};
 use vmcore_synth::{DumpForm, Generation, build};
 
+use crate::agreement::disagreement;
+
 /// A dump to be made and analyzed.
 pub(crate) struct Row {
     pub(crate) scenario: &'static str,
@@ -34,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) found: Verdict,
     /// What the program says about its doubts.
     pub(crate) why: String,
+    /// What `dmesg | log` says that `analyze` does not.
+    pub(crate) disagreement: Option<String>,
 }
 
 impl Row {
@@ -61,7 +65,9 @@ impl Row {
         let vmlinux = directory.path().join("vmlinux");
         std::fs::write(&vmlinux, &machine.vmlinux)?;
         let (found, why) = analyze(&files, &vmlinux)?;
-        Ok(Outcome { expected: Verdict::expected(&scenario.expect), found, why })
+        let says_something = self.form == "elf" && !scenario.log.is_empty();
+        let disagreement = if says_something { disagreement(&[files[0].clone(), vmlinux]) } else { None };
+        Ok(Outcome { disagreement, expected: Verdict::expected(&scenario.expect), found, why })
     }
 }
 

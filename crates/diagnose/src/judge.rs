@@ -10,7 +10,7 @@ use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Reader, Refutation, Severity, Verdict, cut_stacks, fix,
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Reader, Refutation, Severity, Verdict, against, cut_stacks, fix,
     known_issues, shown_stacks,
 };
 
@@ -48,6 +48,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let first = verdict.issue.filter(|_| behind_hog);
     let code = is_livelock.then(|| fix::examine(reader));
     let mut unknown: Vec<_> = cut_stacks::warning(facts).into_iter().collect();
+    let livelock_unknown = livelock.unknown.clone();
     unknown.extend(livelock.unknown);
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
@@ -58,13 +59,18 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     stacks.extend(livelock.splitter_stacks);
     let graph = graph.finish();
     stacks.extend(shown_stacks::stacks(facts, &graph, &found.findings, &stacks));
+    let refutations = if is_livelock || !verdict_is_sure {
+        livelock.refutations
+    } else {
+        against_others(facts, &found.findings, livelock.refutations, &livelock_unknown)
+    };
     Diagnosis {
         spinners: livelock.spinners,
         splitters: livelock.splitters,
         page_frames: page_frames(&graph, reader),
         graph,
         findings: found.findings,
-        refutations: about(is_livelock || !verdict_is_sure, livelock.refutations),
+        refutations,
         unknown,
         known_issue: known.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
         remedy: first
@@ -103,17 +109,38 @@ fn upheld(confidence: Confidence, refutations: &[Refutation]) -> Confidence {
     if holds { confidence.min(Confidence::Possible) } else { confidence }
 }
 
-/// The livelock's refutations. Where the verdict is something else, what speaks against the livelock speaks for that.
-fn about(livelock: bool, refutations: Vec<Refutation>) -> Vec<Refutation> {
-    let turned = |refutation: Refutation| match refutation.result {
-        CheckResult::Holds if !livelock => Refutation {
-            claim: "it is the huge-page livelock".to_owned(),
-            checked: format!("{}: {}", refutation.claim, refutation.checked),
-            result: CheckResult::Refuted,
-        },
-        _ => refutation,
-    };
-    refutations.into_iter().map(turned).collect()
+/// What would make another verdict false: its own checks, and that it is the livelock after all.
+fn against_others(
+    facts: &Facts<'_>,
+    found: &[Finding],
+    livelock: Vec<Refutation>,
+    unknown: &[String],
+) -> Vec<Refutation> {
+    let mut checks = findings::best(facts, found).map(|finding| against::checks(facts, finding)).unwrap_or_default();
+    checks.push(is_the_livelock(livelock, unknown));
+    checks
+}
+
+/// That it is the livelock, with why it is not: the claim about it that fails, else what each CPU does.
+fn is_the_livelock(refutations: Vec<Refutation>, unknown: &[String]) -> Refutation {
+    let claim = "it is the huge-page livelock".to_owned();
+    if let Some(against) = refutations.iter().find(|check| check.result == CheckResult::Holds) {
+        let checked = format!("{}: {}", against.claim, against.checked);
+        return Refutation { claim, checked, result: CheckResult::Refuted };
+    }
+    if let Some(why) = unknown.first() {
+        return Refutation { claim, checked: why.clone(), result: CheckResult::Unknown };
+    }
+    /// More CPUs say no more.
+    const MAX_CPUS: usize = 4;
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in refutations.into_iter().map(|check| check.checked) {
+        if !reasons.contains(&reason) && reasons.len() < MAX_CPUS {
+            reasons.push(reason);
+        }
+    }
+    let checked = format!("no CPU faults again and again on a page that is being split: {}", reasons.join("; "));
+    Refutation { claim, checked, result: CheckResult::Refuted }
 }
 
 /// The livelock where it is at least probable; else the finding that says best what stopped the machine; else the
@@ -260,7 +287,14 @@ mod tests {
             let stands = [refutation(CheckResult::Refuted), refutation(CheckResult::Unknown)];
             assert_eq!(upheld(confidence, &stands), confidence);
         }
-        let turned = about(false, vec![refutation(CheckResult::Holds)]);
-        assert_eq!(turned.first().map(|refutation| refutation.result), Some(CheckResult::Refuted));
+    }
+
+    #[test]
+    fn what_speaks_against_the_livelock_speaks_for_another_verdict() {
+        let check = |result| Refutation { claim: "CPU 0 spins".to_owned(), checked: "idle".to_owned(), result };
+        let result = |checks: Vec<Refutation>, unknown: &[String]| is_the_livelock(checks, unknown).result;
+        assert_eq!(result(vec![check(CheckResult::Holds)], &[]), CheckResult::Refuted);
+        assert_eq!(result(vec![check(CheckResult::Refuted)], &[]), CheckResult::Refuted);
+        assert_eq!(result(vec![check(CheckResult::Refuted)], &["CPU 1: no registers".to_owned()]), CheckResult::Unknown);
     }
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod against;
 mod chain;
 mod clock;
 mod collect;

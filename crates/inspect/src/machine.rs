@@ -1,6 +1,6 @@
 //! What the machine was: command line, load, memory, taint, hardware; the part of `crash`'s `sys` that is in memory.
 
-use vmcore_kernel::Kernel;
+use vmcore_kernel::{Kernel, Module, Resolver};
 use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr};
 
 use crate::taint;
@@ -27,6 +27,8 @@ pub struct Machine {
     pub taint: Option<u64>,
     /// Its letters; empty where the kernel is not tainted.
     pub taint_letters: Option<String>,
+    /// The loaded modules that taint the kernel, with their letters, as `O` for out of tree. From the dump: untrusted.
+    pub tainting_modules: Vec<(String, String)>,
     /// Vendor and product by DMI.
     pub hardware: Option<String>,
     /// The firmware's version and date by DMI.
@@ -49,10 +51,18 @@ pub fn machine(kernel: &Kernel<'_>) -> Machine {
         memory_free: free_pages(kernel).and_then(bytes),
         taint,
         taint_letters: taint.map(taint::letters),
+        tainting_modules: tainting_modules(kernel),
         hardware: joined(kernel, &["DMI_SYS_VENDOR", "DMI_PRODUCT_NAME"]),
         firmware: joined(kernel, &["DMI_BIOS_VENDOR", "DMI_BIOS_VERSION", "DMI_BIOS_DATE"]),
         processor: processor(kernel),
     }
+}
+
+fn tainting_modules(kernel: &Kernel<'_>) -> Vec<(String, String)> {
+    let Some(taints) = Resolver::new(kernel.vmlinux().types()).optional("module", "taints") else { return Vec::new() };
+    let letters = |module: &Module| taints.read(kernel.memory(), module.address).ok().map(taint::letters);
+    let tainting = |module: &Module| Some((module.name.clone(), letters(module).filter(|letters| !letters.is_empty())?));
+    kernel.modules().iter().filter_map(tainting).collect()
 }
 
 fn bytes(pages: u64) -> Option<u64> {

@@ -79,6 +79,8 @@ impl RunQueueLayout {
 /// The scheduling class a queued task is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// The stop class, above all others: `migration/N`.
+    Stop,
     /// Deadline.
     Deadline,
     /// Real-time.
@@ -90,10 +92,11 @@ pub enum Class {
 }
 
 impl Class {
-    /// The name used in output: `dl`, `rt`, `fair` or `ext`.
+    /// The name used in output: `stop`, `dl`, `rt`, `fair` or `ext`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Stop => "stop",
             Self::Deadline => "dl",
             Self::RealTime => "rt",
             Self::Fair => "fair",
@@ -240,14 +243,14 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         }
     }
 
-    /// The stop class above all others has one task, `migration/N`, and no queue. To the user it is real-time.
+    /// The stop class above all others has one task, `migration/N`, and no queue.
     fn stopper(&self, rq: VirtAddr, queued: &mut Vec<Queued>) {
         let stop = self.layout.stop.and_then(|stop| stop.read_pointer(self.memory, rq).ok());
         let waits = |task: &VirtAddr| {
             self.tasks.contains_key(task)
                 && self.task_layout.on_rq.read(self.memory, *task).is_ok_and(|on_rq| on_rq == 1)
         };
-        queued.extend(stop.filter(waits).map(|task| Queued { task, class: Class::RealTime }));
+        queued.extend(stop.filter(waits).map(|task| Queued { task, class: Class::Stop }));
     }
 
     fn deadline(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {

@@ -35,7 +35,7 @@ pub struct Info<'a> {
 }
 
 /// The machine as its kernel knew it. What could not be read is null.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Machine {
     /// The kernel's command line.
     pub command_line: Option<String>,
@@ -50,12 +50,23 @@ pub struct Machine {
     /// Its letters: `O` a module out of tree, `D` an oops before, `L` a soft lockup before, and so on; empty where the
     /// kernel is not tainted.
     pub taint_letters: Option<String>,
+    /// The loaded modules that taint the kernel.
+    pub tainting_modules: Vec<TaintingModule>,
     /// Vendor and product.
     pub hardware: Option<String>,
     /// The firmware's vendor, version and date.
     pub firmware: Option<String>,
     /// The model of the boot CPU.
     pub processor: Option<String>,
+}
+
+/// A module that taints the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TaintingModule {
+    /// Its name.
+    pub name: String,
+    /// Why, by letter: `P` proprietary, `O` out of tree, `E` unsigned and so on.
+    pub taints: String,
 }
 
 impl From<vmcore_inspect::Machine> for Machine {
@@ -69,6 +80,11 @@ impl From<vmcore_inspect::Machine> for Machine {
             memory_free: machine.memory_free,
             taint: machine.taint.map(Hex),
             taint_letters: machine.taint_letters,
+            tainting_modules: machine
+                .tainting_modules
+                .into_iter()
+                .map(|(name, taints)| TaintingModule { name, taints })
+                .collect(),
             hardware: machine.hardware,
             firmware: machine.firmware,
             processor: machine.processor,
@@ -76,24 +92,41 @@ impl From<vmcore_inspect::Machine> for Machine {
     }
 }
 
+/// More modules than anybody reads in a row.
+const MAX_MODULES: usize = 8;
+
 impl Machine {
+    /// The load average.
+    pub(crate) fn load_text(&self) -> Option<String> {
+        self.load.as_ref().map(|load| load.iter().map(|one| format!("{one:.2}")).collect::<Vec<_>>().join(", "))
+    }
+
+    /// How much memory there is, and how much of it was free.
+    pub(crate) fn memory_text(&self) -> Option<String> {
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let free = self.memory_free.map(|free| format!(", {} free", mib(free))).unwrap_or_default();
+        self.memory_total.map(|total| format!("{}{free}", mib(total)))
+    }
+
+    /// The taint's letters and the modules that are the reason.
+    pub(crate) fn taint_text(&self) -> Option<String> {
+        let modules: Vec<_> =
+            self.tainting_modules.iter().take(MAX_MODULES).map(|one| format!("{} [{}]", one.name, one.taints)).collect();
+        let more = self.tainting_modules.len().saturating_sub(modules.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let by = if modules.is_empty() { String::new() } else { format!(", by {}{more}", modules.join(", ")) };
+        self.taint_letters.as_ref().map(|letters| match (letters.as_str(), self.taint) {
+            ("", _) | (_, None) => "none".to_owned(),
+            (letters, Some(mask)) => format!("{letters} ({mask}){by}"),
+        })
+    }
+
     /// Its rows: what cannot be read is said to be missing, not left out as if there were none.
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
-        let memory = self.memory_total.map(|total| {
-            let free = self.memory_free.map(|free| format!(", {} free", mib(free))).unwrap_or_default();
-            format!("{}{free}", mib(total))
-        });
-        let taint = self.taint_letters.as_ref().map(|letters| match (letters.as_str(), self.taint) {
-            ("", _) | (_, None) => "none".to_owned(),
-            (letters, Some(mask)) => format!("{letters} ({mask})"),
-        });
-        let load =
-            self.load.as_ref().map(|load| load.iter().map(|one| format!("{one:.2}")).collect::<Vec<_>>().join(", "));
         let rows = [
-            ("LOAD AVERAGE", load),
-            ("MEMORY", memory),
-            ("TAINT", taint),
+            ("LOAD AVERAGE", self.load_text()),
+            ("MEMORY", self.memory_text()),
+            ("TAINT", self.taint_text()),
             ("HARDWARE", self.hardware.clone()),
             ("FIRMWARE", self.firmware.clone()),
             ("PROCESSOR", self.processor.clone()),

@@ -64,7 +64,7 @@ pub struct Queued<'a> {
     pub comm: &'a str,
     /// The address of its `struct task_struct`.
     pub task: Hex,
-    /// The scheduling class: `dl`, `rt` or `fair`.
+    /// The scheduling class: `stop`, `dl`, `rt`, `fair` or `ext`.
     pub class: &'static str,
     /// The effective priority: below 0 deadline, 0 to 99 real-time, 100 to 139 fair.
     pub prio: i32,
@@ -156,14 +156,14 @@ fn write_cpu(cpu: &Cpu<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()
     }
     let queued = cpu.queued.as_deref().unwrap_or_default();
     if queued.is_empty() {
-        return writeln!(out, "  QUEUED:    (none)");
+        return writeln!(out, "  QUEUED: (none)");
     }
     for Queued { pid, task: Hex(task), comm, class, prio, waiting_ns } in queued {
         let waiting = or_unknown(*waiting_ns);
         let comm = Sanitized::new(comm);
         writeln!(
             out,
-            "  QUEUED:{class:>4} [{prio:3}] PID: {pid:<8} TASK: {task:016x}  WAITING: {waiting:>10}  COMMAND: \"{comm}\""
+            "  QUEUED: {class:>4} [{prio:3}] PID: {pid:<8} TASK: {task:016x}  WAITING: {waiting:>10}  COMMAND: \"{comm}\""
         )?;
     }
     Ok(())

@@ -19,7 +19,10 @@ pub struct Vtop<'a> {
     pub pid: Option<i32>,
     /// The entries that were read, from the top.
     pub levels: Vec<Level>,
-    /// Where the address is in physical memory; null where it is not mapped.
+    /// What the walk came to: `mapped`, `not_mapped` (an entry says so), `unreadable` (whether it is mapped is not known)
+    /// or `not_canonical`.
+    pub outcome: &'static str,
+    /// Where the address is in physical memory; null where it is not mapped, or that is not known: see `outcome`.
     pub physical: Option<Hex>,
     /// The page that is mapped there, or under migration, or being split.
     pub page: Option<Page<'a>>,
@@ -75,16 +78,19 @@ impl<'a> Vtop<'a> {
         head: Option<&'a KernelPage>,
         gaps: &'a [vmcore_kernel::Gap],
     ) -> Self {
-        let (physical, error) = match &walk.outcome {
-            Outcome::Mapped(physical) => (Some(Hex::from(*physical)), None),
-            Outcome::NotMapped => (None, None),
-            Outcome::Unreadable(level, error) => (None, Some(format!("the {level} entry cannot be read: {error}"))),
-            Outcome::NonCanonical => (None, Some("not a canonical address".to_owned())),
+        let (outcome, physical, error) = match &walk.outcome {
+            Outcome::Mapped(physical) => ("mapped", Some(Hex::from(*physical)), None),
+            Outcome::NotMapped => ("not_mapped", None, None),
+            Outcome::Unreadable(level, error) => {
+                ("unreadable", None, Some(format!("the {level} entry cannot be read: {error}")))
+            }
+            Outcome::NonCanonical => ("not_canonical", None, Some("not a canonical address".to_owned())),
         };
         Self {
             address: walk.address.into(),
             pid,
             levels: walk.steps.iter().map(Level::new).collect(),
+            outcome,
             physical,
             page: page.map(|page| Page { head: head.map(|head| Box::new(Page::new(head))), ..Page::new(page) }),
             error,
@@ -130,7 +136,12 @@ impl<'a> Page<'a> {
 
 impl Report for Vtop<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        let physical = self.physical.map_or_else(|| "(not mapped)".to_owned(), |Hex(physical)| format!("{physical:x}"));
+        let physical = match (self.physical, self.outcome) {
+            (Some(Hex(physical)), _) => format!("{physical:x}"),
+            (None, "not_mapped") => "(not mapped)".to_owned(),
+            (None, "not_canonical") => "(no address)".to_owned(),
+            (None, _) => "(unreadable)".to_owned(),
+        };
         writeln!(out, "{}", Painted(theme.heading, format_args!("{:16}  PHYSICAL", "VIRTUAL")))?;
         writeln!(out, "{:<16x}  {physical}\n", self.address.0)?;
         for level in &self.levels {

@@ -62,11 +62,14 @@ pub(crate) fn on_cpu(facts: &Facts<'_>, number: u32) -> String {
     task.map_or_else(|| format!("CPU {number}"), |task| format!("CPU {number} ({})", pid(task)))
 }
 
-/// ` in FUNCTION`: the outermost kernel code that an interrupt found running.
+/// ` in FUNCTION [MODULE]`: the outermost kernel code that an interrupt found running.
 pub(crate) fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
     let function = facts.running_on(cpu).and_then(|stack| {
         let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
-        stack.frames.get(interrupt.frame)?.function()
+        let frame = stack.frames.get(interrupt.frame)?;
+        let module = frame.location.symbol.as_ref().and_then(|symbol| symbol.module.as_ref());
+        let module = module.map(|module| format!(" [{module}]")).unwrap_or_default();
+        Some(format!("{}{module}", frame.function()?))
     });
     function.map(|function| format!(" in {function}")).unwrap_or_default()
 }

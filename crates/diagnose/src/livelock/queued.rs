@@ -49,8 +49,8 @@ pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
 /// What its `task_struct` says otherwise.
 fn doubt(task: &Task, cpu: u32, class: Class) -> Option<String> {
     let expected = match task.prio {
-        ..0 => class == Class::Deadline,
-        0..100 => class == Class::RealTime,
+        ..0 => matches!(class, Class::Deadline | Class::Stop),
+        0..100 => matches!(class, Class::RealTime | Class::Stop),
         _ => matches!(class, Class::Fair | Class::Ext),
     };
     if task.cpu != cpu {
@@ -80,6 +80,7 @@ fn missing(facts: &Facts<'_>, task: &Task) -> Place {
 /// A class's queue by its usual name.
 pub(crate) const fn name(class: Class) -> &'static str {
     match class {
+        Class::Stop => "stop class",
         Class::Fair => "fair queue",
         Class::RealTime => "real-time queue",
         Class::Deadline => "deadline queue",

@@ -161,3 +161,22 @@ fn unwind_tables_that_were_not_understood_are_said_once_and_nothing_is_healthy()
     assert!(warnings[0].starts_with("only 4 of 90 stacks"), "{}", warnings[0]);
     assert_eq!(verdict(&judge(80)), (None, Confidence::None));
 }
+
+/// What is checked against a verdict fits it: nothing of page faults but that it is not the livelock.
+#[test]
+fn the_checks_of_a_verdict_are_about_that_verdict() {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["driver_loop", "driver_write"], 12 * SECOND);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis).0, Some(Issue::SoftLockup));
+    let claims: Vec<_> = diagnosis.refutations.iter().map(|check| check.claim.as_str()).collect();
+    let expected = [
+        "pid 30 \"comm30\" has lost its CPU meanwhile",
+        "pid 30 \"comm30\" was in user code, where others get their turn",
+        "the report was written to the log by a program",
+        "it is the huge-page livelock",
+    ];
+    assert_eq!(claims, expected);
+    assert!(diagnosis.refutations.iter().all(|check| check.result == vmcore_diagnose::CheckResult::Refuted));
+}

@@ -4,10 +4,9 @@
 //! make every read cost as much as the machine is large, so counts are kept for every 1024 frames: 4 bytes each, next
 //! to 8 bytes for every million, which is 13 MiB for 12 TiB of memory. What is left to count is 128 bytes.
 //!
-//! The counts are made when the first page is wanted, by as many threads as there are CPUs, each reading its part in
+//! The counts are made when the first page is wanted, by as many threads as the pool has, each reading its part in
 //! larger pieces outside the mapping.
 
-use std::num::NonZero;
 use std::thread;
 
 use crate::bytes::FileBytes;
@@ -174,8 +173,9 @@ impl Ranks {
 
 /// Counts the bits of each block of the first `present` bytes of the bitmap; returns how many bytes could be read.
 fn count_blocks(file: &FileBytes, bitmap: Bitmap, present: u64, blocks: &mut [u32]) -> u64 {
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS) as u64;
-    let threads = (present / MIN_BYTES_PER_THREAD).clamp(1, cpus);
+    // As many as the pool has, which the user may have asked to be one.
+    let allowed = rayon::current_num_threads().clamp(1, MAX_THREADS) as u64;
+    let threads = (present / MIN_BYTES_PER_THREAD).clamp(1, allowed);
     // Each thread has a whole number of blocks.
     let share = usize::try_from((blocks.len() as u64).div_ceil(threads).max(1)).unwrap_or(usize::MAX);
     let count_share = |index: usize, blocks: &mut [u32]| {

@@ -142,7 +142,7 @@ fn classes_in_the_order_in_which_they_run() {
     let root = node(&mut memory, TASKS[6] + FAIR_NODE, left, 0);
     memory.put_u64(RQ + 0x28, root);
     let expected = [
-        (1, Class::RealTime),
+        (1, Class::Stop),
         (2, Class::Deadline),
         (4, Class::RealTime),
         (3, Class::RealTime),

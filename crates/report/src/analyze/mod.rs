@@ -1,5 +1,6 @@
 //! `analyze`: the verdict with its proof.
 
+mod circumstances;
 mod drawing;
 mod node;
 mod page;
@@ -13,6 +14,7 @@ use vmcore_diagnose::{Diagnosis, Place, Value, graph};
 use vmcore_kernel::Snapshot;
 
 use crate::bt::{self, Stack};
+use crate::info::Machine;
 use crate::machine::{Dump, Kernel, Panic};
 use crate::{Hex, names};
 pub use node::Node;
@@ -29,6 +31,8 @@ pub struct Analyze<'a> {
     pub panic: Panic,
     /// How long the machine had been up.
     pub uptime_ns: Option<u64>,
+    /// What else the machine was: command line, load, memory, taint, hardware.
+    pub machine: Machine,
     /// The answer.
     pub verdict: Verdict<'a>,
     /// The CPUs that spin in the page-fault path, by number.
@@ -259,13 +263,15 @@ pub struct Subject {
     pub panic: Panic,
     /// How long the machine had been up.
     pub uptime_ns: Option<u64>,
+    /// What else the machine was.
+    pub machine: Machine,
 }
 
 impl<'a> Analyze<'a> {
     /// The report of a diagnosis that was made from `snapshot`.
     #[must_use]
     pub fn new(subject: Subject, snapshot: &'a Snapshot, diagnosis: &'a Diagnosis) -> Self {
-        let Subject { dump, kernel, panic, uptime_ns } = subject;
+        let Subject { dump, kernel, panic, uptime_ns, machine } = subject;
         let graph = &diagnosis.graph;
         let shapes: Vec<_> = graph.shapes().into_iter().map(|shape| Shape::new(shape, graph)).collect();
         Self {
@@ -273,6 +279,7 @@ impl<'a> Analyze<'a> {
             kernel,
             panic,
             uptime_ns,
+            machine,
             verdict: Verdict::new(&diagnosis.verdict, shapes.first()),
             spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
             splitters: diagnosis.splitters.iter().map(Splitter::new).collect(),

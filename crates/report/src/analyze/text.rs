@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
+use super::circumstances;
 use super::drawing::draw;
 use super::proof::write_proof;
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter, Verdict};
@@ -15,7 +16,7 @@ use crate::wrap::{Lines, SCREEN};
 use crate::{Duration, Hex, Painted, Report, Sanitized, Theme};
 
 /// More CPUs or tasks than this are only counted in the answer; the proof has all.
-const MAX_ROWS: usize = 6;
+const MAX_ROWS: usize = 5;
 
 impl Report for Analyze<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
@@ -66,6 +67,9 @@ fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io
     row("kernel", &kernel_line(report), out, theme)?;
     if let Some(message) = &report.panic.message {
         row("panic", &panic_line(report, message), out, theme)?;
+    }
+    for (label, text) in circumstances::rows(report) {
+        row(label, &text, out, theme)?;
     }
     write_unknown_count(report.unknown.len(), out, theme)
 }

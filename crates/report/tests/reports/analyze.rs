@@ -9,6 +9,7 @@ use vmcore_diagnose::{
 };
 use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, Subject};
+use vmcore_report::info::{Machine, TaintingModule};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report};
 
@@ -51,6 +52,17 @@ fn subject() -> Subject {
             pid: Some(146),
         },
         uptime_ns: Some(14_958_232_208),
+        machine: Machine {
+            command_line: Some("root=/dev/vda ro preempt=none quiet".to_owned()),
+            load: Some(vec![4.25, 1.5, 0.5]),
+            memory_total: Some(1 << 30),
+            memory_free: Some(800 << 20),
+            taint: Some(Hex(0x1000)),
+            taint_letters: Some("O".to_owned()),
+            tainting_modules: vec![TaintingModule { name: "driver".to_owned(), taints: "O".to_owned() }],
+            hardware: Some("QEMU Standard PC".to_owned()),
+            ..Machine::default()
+        },
     }
 }
 
@@ -212,7 +224,7 @@ fn nothing_found_and_nothing_known() {
     insta::assert_snapshot!("healthy_text", text(&Analyze::new(subject(), &snapshot, &healthy)));
     let mut blind = nothing(Confidence::Insufficient, "It cannot be told whether a CPU was spinning.");
     blind.unknown.push("CPU 0: its run queue cannot be read".to_owned());
-    let subject = Subject { panic: Panic::default(), uptime_ns: None, ..subject() };
+    let subject = Subject { panic: Panic::default(), uptime_ns: None, machine: Machine::default(), ..subject() };
     insta::assert_snapshot!("blind_text", text(&Analyze::new(subject, &snapshot, &blind)));
 }
 
@@ -231,7 +243,7 @@ fn the_answer_fits_one_screen() {
         assert!(line.chars().count() <= 100, "{line}");
     }
     assert!(
-        answer.contains("... and 186 more CPUs spin") && answer.contains("... and 14 more tasks starve"),
+        answer.contains("... and 187 more CPUs spin") && answer.contains("... and 15 more tasks starve"),
         "{answer}"
     );
     assert_eq!(proof.matches(" spins: pid 146 ").count(), 192);

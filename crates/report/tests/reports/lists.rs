@@ -124,6 +124,7 @@ fn info() -> Info<'static> {
             memory_free: Some(700 << 20),
             taint: Some(Hex(0x4200)),
             taint_letters: Some("WL".to_owned()),
+            tainting_modules: Vec::new(),
             hardware: Some("QEMU, Standard PC".to_owned()),
             firmware: None,
             processor: Some("AMD EPYC Processor".to_owned()),

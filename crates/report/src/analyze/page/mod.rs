@@ -5,6 +5,7 @@ mod proof;
 use maud::{Markup, html};
 
 use self::proof::proof;
+use super::circumstances;
 use super::drawing::{Way, others_text, ways};
 use super::text::{Quoted, kernel_line, panic_line};
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
@@ -45,8 +46,10 @@ fn head(report: &Analyze<'_>) -> Markup {
             p { (Shown(report.verdict.summary)) }
             dl {
                 dt { "kernel" } dd { (Shown(kernel_line(report))) }
-                @if let Some(node) = &report.kernel.nodename { dt { "machine" } dd { (Shown(node)) } }
+                @if let Some(node) = &report.kernel.nodename { dt { "host" } dd { (Shown(node)) } }
                 @if let Some(message) = &report.panic.message { dt { "panic" } dd { (Shown(panic_line(report, message))) } }
+                @for (label, text) in circumstances::rows(report) { dt { (label) } dd { (Shown(text)) } }
+                @if let Some(line) = &report.machine.command_line { dt { "command line" } dd { code { (Shown(line)) } } }
                 @if let Some(missing) = &report.dump.incomplete_reason { dt.doubtful { "incomplete" } dd { (Shown(missing)) } }
                 @if !report.unknown.is_empty() { dt.doubtful { "unknown" } dd { (report.unknown.len()) " could not be told: see below" } }
             }

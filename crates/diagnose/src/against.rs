@@ -39,7 +39,11 @@ pub(crate) fn checks(facts: &Facts<'_>, finding: &Finding) -> Vec<Refutation> {
             /// `CSD_FLAG_LOCK`.
             const LOCKED: u64 = 1;
             let claim = format!("CPU {} has answered CPU {}", call.to, call.from);
-            claimed(claim, format!("flags of the call at {}: {:#x}", call.flags_at, call.flags), Some(call.flags & LOCKED == 0))
+            claimed(
+                claim,
+                format!("flags of the call at {}: {:#x}", call.flags_at, call.flags),
+                Some(call.flags & LOCKED == 0),
+            )
         })),
         Issue::RcuStall => checks.extend(facts.state.grace_period.as_ref().map(|period| {
             let claim = "the grace period has ended".to_owned();
@@ -115,7 +119,9 @@ fn got_a_cpu(facts: &Facts<'_>, task: &Task) -> Refutation {
     let waited = facts.waiting_ns(task);
     let in_all = facts.state.scheduler.task(task.address).run_delay_ns;
     let checked = match (waited, in_all) {
-        (Some(waited), Some(all)) => format!("queued since {}, and for {} in all its life", seconds(waited), seconds(all)),
+        (Some(waited), Some(all)) => {
+            format!("queued since {}, and for {} in all its life", seconds(waited), seconds(all))
+        }
         (Some(waited), None) => format!("queued since {}", seconds(waited)),
         (None, _) => "since when it waits is not kept".to_owned(),
     };

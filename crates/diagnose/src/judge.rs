@@ -10,8 +10,8 @@ use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Reader, Refutation, Severity, Verdict, against, cut_stacks, fix,
-    known_issues, shown_stacks,
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Reader, Refutation, Severity, Verdict, against,
+    cut_stacks, fix, known_issues, shown_stacks,
 };
 
 /// What a user can choose.
@@ -295,6 +295,9 @@ mod tests {
         let result = |checks: Vec<Refutation>, unknown: &[String]| is_the_livelock(checks, unknown).result;
         assert_eq!(result(vec![check(CheckResult::Holds)], &[]), CheckResult::Refuted);
         assert_eq!(result(vec![check(CheckResult::Refuted)], &[]), CheckResult::Refuted);
-        assert_eq!(result(vec![check(CheckResult::Refuted)], &["CPU 1: no registers".to_owned()]), CheckResult::Unknown);
+        assert_eq!(
+            result(vec![check(CheckResult::Refuted)], &["CPU 1: no registers".to_owned()]),
+            CheckResult::Unknown
+        );
     }
 }

@@ -61,7 +61,8 @@ pub fn machine(kernel: &Kernel<'_>) -> Machine {
 fn tainting_modules(kernel: &Kernel<'_>) -> Vec<(String, String)> {
     let Some(taints) = Resolver::new(kernel.vmlinux().types()).optional("module", "taints") else { return Vec::new() };
     let letters = |module: &Module| taints.read(kernel.memory(), module.address).ok().map(taint::letters);
-    let tainting = |module: &Module| Some((module.name.clone(), letters(module).filter(|letters| !letters.is_empty())?));
+    let tainting =
+        |module: &Module| Some((module.name.clone(), letters(module).filter(|letters| !letters.is_empty())?));
     kernel.modules().iter().filter_map(tainting).collect()
 }
 

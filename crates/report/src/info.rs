@@ -110,8 +110,12 @@ impl Machine {
 
     /// The taint's letters and the modules that are the reason.
     pub(crate) fn taint_text(&self) -> Option<String> {
-        let modules: Vec<_> =
-            self.tainting_modules.iter().take(MAX_MODULES).map(|one| format!("{} [{}]", one.name, one.taints)).collect();
+        let modules: Vec<_> = self
+            .tainting_modules
+            .iter()
+            .take(MAX_MODULES)
+            .map(|one| format!("{} [{}]", one.name, one.taints))
+            .collect();
         let more = self.tainting_modules.len().saturating_sub(modules.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let by = if modules.is_empty() { String::new() } else { format!(", by {}{more}", modules.join(", ")) };

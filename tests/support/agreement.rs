@@ -1,5 +1,8 @@
 //! Whether `dmesg | log` and `analyze` say the same of one dump, or `analyze` what is more specific: never less.
 
+// Helpers of tests, which clippy does not see as such.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

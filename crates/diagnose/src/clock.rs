@@ -14,9 +14,7 @@ const SLACK_NS: u64 = 5_000_000_000;
 /// counted by it is one. The other CPUs' clocks and the log go by the same clock; the timekeeper's is disciplined.
 pub(crate) fn runs_ahead(facts: &Facts<'_>, cpu: &Cpu) -> Option<String> {
     let clock = cpu.run_queue.as_ref()?.clock_ns;
-    let others = facts.snapshot.cpus.iter().filter(|other| other.cpu != cpu.cpu);
-    let others = others.filter_map(|other| Some(other.run_queue.as_ref()?.clock_ns));
-    let seen = others.chain(facts.log.iter().map(|line| line.timestamp_ns)).max();
+    let seen = derived::latest_beside(facts, cpu.cpu);
     let up = facts.state.timekeeper_ns.map(|up| up.saturating_add(up / 2000));
     let latest = seen.into_iter().chain(up).max()?;
     let ahead = clock.checked_sub(latest).filter(|&ahead| ahead > SLACK_NS)?;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::OnceLock;
 
 use vmcore_console::PanicReason;
-use vmcore_kernel::{Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
+use vmcore_kernel::{Class, Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
 use vmcore_memory::VirtAddr;
 
 use crate::{Facts, KernelState, exception};
@@ -18,6 +18,9 @@ pub struct Derived {
     panicked_ns: OnceLock<Option<u64>>,
     now_ns: OnceLock<Option<u64>>,
     waits: OnceLock<Waits>,
+    clocks: OnceLock<Clocks>,
+    queued: OnceLock<HashMap<VirtAddr, Vec<(u32, Class)>>>,
+    running: OnceLock<HashMap<u32, usize>>,
 }
 
 /// What tasks wait for: places in the lists of [`KernelState`], the first of several.
@@ -69,6 +72,60 @@ pub(crate) fn work_wait<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<&'f 
 /// The state of the lock that a wait is for.
 pub(crate) fn lock<'f>(facts: &'f Facts<'_>, wait: &LockWait) -> Option<&'f Lock> {
     facts.state.locks.get(*waits(facts).locks.get(&(wait.lock, wait.kind))?)
+}
+
+/// What the machine's clocks say.
+#[derive(Default)]
+struct Clocks {
+    /// The latest of all CPUs, and whose it is.
+    latest: Option<(u64, u32)>,
+    /// The latest of the others.
+    second: Option<u64>,
+    /// When the last line was logged.
+    logged: Option<u64>,
+}
+
+/// The latest time that anything but the clock of this CPU has seen.
+pub(crate) fn latest_beside(facts: &Facts<'_>, cpu: u32) -> Option<u64> {
+    let clocks = facts.derived.clocks.get_or_init(|| {
+        let queues = facts.snapshot.cpus.iter().filter_map(|cpu| Some((cpu.run_queue.as_ref()?.clock_ns, cpu.cpu)));
+        let mut clocks = Clocks { logged: facts.log.iter().map(|line| line.timestamp_ns).max(), ..Clocks::default() };
+        for clock in queues {
+            if clocks.latest.is_none_or(|latest| clock > latest) {
+                clocks.second = clocks.latest.map(|(clock, _)| clock);
+                clocks.latest = Some(clock);
+            } else {
+                clocks.second = clocks.second.max(Some(clock.0));
+            }
+        }
+        clocks
+    });
+    let others = clocks.latest.filter(|(_, whose)| *whose != cpu).map(|(clock, _)| clock).or(clocks.second);
+    others.max(clocks.logged)
+}
+
+/// The CPUs in whose run queues a task waits, with its class there.
+pub(crate) fn queued<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> &'f [(u32, Class)] {
+    let queued = facts.derived.queued.get_or_init(|| {
+        let mut queued: HashMap<VirtAddr, Vec<(u32, Class)>> = HashMap::new();
+        for queue in facts.snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref()) {
+            for entry in &queue.queued {
+                let places = queued.entry(entry.task).or_default();
+                // Of several places in the queue of one CPU the first.
+                if places.last().is_none_or(|(cpu, _)| *cpu != queue.cpu) {
+                    places.push((queue.cpu, entry.class));
+                }
+            }
+        }
+        queued
+    });
+    queued.get(&task).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The stack of the task that runs on a CPU.
+pub(crate) fn running_on<'f>(facts: &'f Facts<'_>, cpu: u32) -> Option<&'f Stack> {
+    let running = facts.derived.running.get_or_init(|| places(facts.running.iter().map(|(cpu, _)| *cpu)));
+    facts.running.get(*running.get(&cpu)?).map(|(_, stack)| stack)
 }
 
 /// Where among the facts the stack of a task is.

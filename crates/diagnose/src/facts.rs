@@ -76,7 +76,7 @@ impl Facts<'_> {
     /// The stack of the task that runs on a CPU.
     #[must_use]
     pub fn running_on(&self, cpu: u32) -> Option<&Stack> {
-        self.running.iter().find(|(number, _)| *number == cpu).map(|(_, stack)| stack)
+        derived::running_on(self, cpu)
     }
 
     /// The reports of a kind, in the order of the log.

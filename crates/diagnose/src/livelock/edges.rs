@@ -2,32 +2,41 @@
 //!
 //! A step that could not be shown leads to an unknown node that says why: a chain that breaks off is not one that ends.
 
-use super::Pair;
-use super::spinner::Candidate;
-use super::splitter::{SplitCandidate, Starved, Tie};
-use super::waited_page::{Entry, WaitedPage};
-use crate::graph::{Edge, EdgeKind, Node};
-use crate::{Evidence, Facts, Reader};
+use std::collections::HashSet;
+
 use vmcore_memory::{PAGE_SIZE, VirtAddr};
 
-/// All edges that can be shown, and an unknown node for each step that cannot.
+use super::spinner::Candidate;
+use super::splitter::{SplitCandidate, Starved};
+use super::ties::{Tie, Tied, Ties};
+use super::waited_page::Entry;
+use crate::graph::{Edge, EdgeKind, Node};
+use crate::{Evidence, Facts, Reader};
+
+/// More tasks than these that may have a page locked, by an address in its range alone, tell no more.
+const MAX_HOLDERS: usize = 16;
+
+/// All edges that can be shown, and an unknown node for each step that cannot. `no_splitter` says why nobody splits.
 pub(super) fn edges(
     facts: &Facts<'_>,
     reader: &dyn Reader,
     spinning: &[Candidate],
-    pairs: &[Pair<'_>],
+    ties: &Ties<'_>,
+    no_splitter: &dyn Fn() -> String,
     threshold_ns: u64,
 ) -> Vec<Edge> {
     let mut edges = Vec::new();
+    let (mut known, mut pages) = (HashSet::new(), HashSet::new());
     for candidate in spinning {
         edges.extend(to_page(candidate));
-        if let Some(waited) = candidate.waited.as_ref().filter(|_| candidate.waits_on_entry()) {
-            let of_spinner: Vec<_> = pairs.iter().filter(|pair| std::ptr::eq(pair.spinner, candidate)).collect();
-            edges.extend(holders(facts, reader, waited, &of_spinner));
+        // What is known of who has a page is the same for all that wait for it in one process.
+        if candidate.waits_on_entry() && known.insert((Tie::by_head(candidate), Tie::by_range(candidate))) {
+            let first_of_page = pages.insert(Tie::by_head(candidate));
+            edges.extend(holders(candidate, ties, reader, first_of_page, no_splitter));
         }
     }
-    for pair in pairs {
-        edges.extend(to_cpu(facts, reader, pair, threshold_ns));
+    for tied in &ties.splitters {
+        edges.extend(to_cpu(facts, reader, tied, threshold_ns));
     }
     edges
 }
@@ -72,41 +81,54 @@ fn page_start(address: VirtAddr) -> VirtAddr {
     VirtAddr::new(address.get() & !(PAGE_SIZE - 1))
 }
 
-/// Page to who has it locked. An unlocked page is held by nobody.
-fn holders(facts: &Facts<'_>, reader: &dyn Reader, waited: &WaitedPage, pairs: &[&Pair<'_>]) -> Vec<Edge> {
-    let Some(head) = &waited.head else { return Vec::new() };
+/// Page to who has it locked. An unlocked page is held by nobody. Those that have its head on their stacks are there from
+/// the first spinner of the page on.
+fn holders(
+    candidate: &Candidate,
+    ties: &Ties<'_>,
+    reader: &dyn Reader,
+    first_of_page: bool,
+    no_splitter: &dyn Fn() -> String,
+) -> Vec<Edge> {
+    let Some((waited, head)) = candidate.waited.as_ref().and_then(|waited| Some((waited, waited.head.as_ref()?)))
+    else {
+        return Vec::new();
+    };
     if waited.is_locked() == Some(false) {
         return Vec::new();
     }
     let page = Node::Page { address: head.address };
     let locked = || waited.page_evidence.last().cloned();
-    let held = pairs.iter().filter(|pair| matches!(pair.tie, Tie::Head | Tie::Range) && waited.is_locked().is_some());
-    let edges: Vec<_> = held
-        .map(|pair| {
-            let why = format!("is locked and being split by it ({})", pair.splitter.function);
-            let evidence =
-                locked().into_iter().chain([pair.tie_evidence.clone()]).chain(pair.splitter.split_evidence());
-            Edge::new(page.clone(), EdgeKind::LockedBy, Node::task(pair.splitter.task), why).shown_by(evidence)
-        })
-        .collect();
-    if !edges.is_empty() {
-        return edges;
+    let (by_head, by_range) = (Tie::by_head(candidate), Tie::by_range(candidate));
+    let has_holder = ties.with(by_head).chain(ties.with(by_range)).next().is_some();
+    if has_holder && waited.is_locked().is_some() {
+        let holds = |tie: Option<Tie>, tied: &Tied<'_>| {
+            let why = format!("is locked and being split by it ({})", tied.splitter.function);
+            let tie = tie.and_then(|tie| tied.splitter.tie_evidence(tie, reader));
+            let evidence = locked().into_iter().chain(tie).chain(tied.splitter.split_evidence());
+            Edge::new(page.clone(), EdgeKind::LockedBy, Node::task(tied.splitter.task), why).shown_by(evidence)
+        };
+        let sure = ties.with(by_head).filter(|_| first_of_page).map(|tied| holds(by_head, tied));
+        // Who has the head on its stack, too, is shown by that.
+        let by_head_too = |tied: &&Tied<'_>| by_head.is_some_and(|tie| tied.tie == tie);
+        let others = ties.with(by_range).filter(|tied| !by_head_too(tied)).take(MAX_HOLDERS);
+        return sure.chain(others.map(|tied| holds(by_range, tied))).collect();
     }
-    let why = match (waited.is_locked(), pairs.first()) {
+    let why = match (waited.is_locked(), ties.with(Tie::by_mm(candidate)).next()) {
         (None, _) => "whether the page is locked cannot be told".to_owned(),
-        (_, Some(pair)) => format!(
+        (_, Some(tied)) => format!(
             "pid {} of the same process is splitting a huge page, but nothing ties it to this one",
-            pair.splitter.task.pid
+            tied.splitter.task.pid
         ),
-        (_, None) => super::no_splitter(facts, reader),
+        (_, None) => no_splitter(),
     };
     let unknown = Node::unknown(format!("holder of page {}", head.address), why);
     vec![Edge::new(page, EdgeKind::LockedBy, unknown, "somebody has to put it back").shown_by(locked())]
 }
 
 /// Splitter to run queue to who has the CPU.
-fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns: u64) -> Vec<Edge> {
-    let splitter = pair.splitter;
+fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, tied: &Tied<'_>, threshold_ns: u64) -> Vec<Edge> {
+    let splitter = tied.splitter;
     let task = Node::task(splitter.task);
     let mut queued = splitter.queue_evidence(facts, reader);
     let counted = splitter.counted(facts, threshold_ns);
@@ -125,14 +147,14 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, pair: &Pair<'_>, threshold_ns:
         }
     }
     let queue = Node::RunQueue { cpu: splitter.place.cpu };
-    if let Starved::Throttled(evidence) = &pair.starved {
+    if let Starved::Throttled(evidence) = &tied.starved {
         // Whoever has the CPU: it would not run on an idle one either.
         let why = "is runnable, but has used up the CPU time that it or its cgroup is granted";
         queued.push(evidence.clone());
         return vec![Edge::new(task, EdgeKind::QueuedOn, queue, why).shown_by(queued)];
     }
     let to_queue = Edge::new(task, EdgeKind::QueuedOn, queue.clone(), "is runnable and gets no CPU").shown_by(queued);
-    vec![to_queue, run_by(facts, splitter, &pair.starved, queue)]
+    vec![to_queue, run_by(facts, splitter, &tied.starved, queue)]
 }
 
 fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, queue: Node) -> Edge {

@@ -22,8 +22,12 @@ mod queued;
 mod refutations;
 mod spinner;
 mod splitter;
+mod ties;
 mod times;
 mod waited_page;
+
+use std::cell::LazyCell;
+use std::collections::HashSet;
 
 use vmcore_kernel::{RunQueue, Stack};
 use vmcore_memory::VirtAddr;
@@ -33,9 +37,10 @@ use crate::interrupts::{flags, interrupts_off};
 use crate::names::split_function;
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
 use edges::edges;
-use refutations::{all_refuted, any_holds, of_spinner, of_splitter, verdict_refutations};
+use refutations::{any_holds, of_spinner, verdict_refutations};
 use spinner::{Assessment, Candidate, assess, lags};
-use splitter::{SplitCandidate, Starved, Tie, candidates};
+use splitter::{Starved, candidates};
+use ties::{Tied, Ties};
 
 /// What the detector came to.
 pub(crate) struct Livelock {
@@ -51,43 +56,6 @@ pub(crate) struct Livelock {
     pub(crate) hog: Option<VirtAddr>,
     /// Spinners and splitters have breaks and grants, and only counters show for how long it has been going on.
     pub(crate) granted: bool,
-}
-
-/// A spinner and a splitter, and what ties them.
-struct Pair<'p> {
-    spinner: &'p Candidate,
-    splitter: &'p SplitCandidate<'p>,
-    tie: Tie,
-    tie_evidence: crate::Evidence,
-    starved: Starved,
-}
-
-impl Pair<'_> {
-    /// Whether something was found that makes this pair none.
-    fn is_refuted(&self, facts: &Facts<'_>, threshold_ns: u64) -> bool {
-        any_holds(&of_spinner(self.spinner)) || any_holds(&of_splitter(facts, self.splitter, threshold_ns))
-    }
-
-    fn confidence(&self, facts: &Facts<'_>, threshold_ns: u64) -> Confidence {
-        let spinner = self.spinner;
-        let counted = self.splitter.counted(facts, threshold_ns).map(|_| true);
-        let waits_long = counted.or_else(|| self.splitter.waiting_ns.map(|waiting| waiting >= threshold_ns));
-        let strong_tie = matches!(self.tie, Tie::Head | Tie::Range);
-        let starved = self.starved.evidence().is_some();
-        if !spinner.waits_on_entry() || spinner.may_have_just_come || self.is_refuted(facts, threshold_ns) {
-            return Confidence::Possible;
-        }
-        let proven = spinner.in_handler && spinner.certainly_spins();
-        let checked =
-            all_refuted(&of_spinner(spinner)) && all_refuted(&of_splitter(facts, self.splitter, threshold_ns));
-        if proven && checked && waits_long == Some(true) && strong_tie && starved {
-            return Confidence::Confirmed;
-        }
-        if matches!(self.starved, Starved::NotExplained(_)) {
-            return Confidence::Possible;
-        }
-        Confidence::Probable
-    }
 }
 
 /// Runs the detector.
@@ -110,8 +78,8 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
     unknown.extend(stolen(facts, &unknown, threshold_ns));
     let splitting = candidates(facts, &facts.waiting, reader);
-    let pairs = pair(facts, &spinning, &splitting, reader, threshold_ns);
-    let confidence = overall(facts, &pairs, &spinning, &unknown, threshold_ns);
+    let ties = Ties::new(facts, &spinning, &splitting, reader, threshold_ns);
+    let confidence = overall(&ties, &spinning, &unknown);
     if spinning.is_empty() {
         return Livelock {
             confidence,
@@ -125,15 +93,14 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
             granted: false,
         };
     }
-    refutations.extend(verdict_refutations(facts, &spinning, &pairs, confidence, threshold_ns));
-    if pairs.is_empty() {
-        unknown.push(no_splitter(facts, reader));
+    refutations.extend(verdict_refutations(facts, &spinning, &ties.splitters, confidence, threshold_ns));
+    let no_splitter = LazyCell::new(|| no_splitter(facts, reader));
+    if ties.splitters.is_empty() {
+        unknown.push(no_splitter.clone());
     }
-    let mut reasons: Vec<_> = pairs.iter().filter_map(|pair| pair.starved.doubt(pair.splitter.task.pid)).collect();
-    reasons.dedup();
-    unknown.extend(reasons);
-    unknown.extend(doubts_of_splitters(&pairs));
-    let splitters = splitters(facts, &pairs, reader, threshold_ns);
+    unknown.extend(ties.splitters.iter().filter_map(|tied| tied.starved.doubt(tied.splitter.task.pid)));
+    unknown.extend(doubts_of_splitters(&ties));
+    let splitters = splitters(facts, &ties, &spinning, reader, threshold_ns);
     unknown.extend(splitters.iter().filter(|splitter| !splitter.is_tied).map(|splitter| {
         format!(
             "which page pid {} splits is not known: nothing on its stack ties it to the one that a spinner waits for",
@@ -142,12 +109,12 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     }));
     Livelock {
         confidence,
-        edges: edges(facts, reader, &spinning, &pairs, threshold_ns),
+        edges: edges(facts, reader, &spinning, &ties, &|| no_splitter.clone(), threshold_ns),
         splitters,
-        splitter_stacks: splitter_stacks(facts, &pairs),
-        hog: hog(facts, &pairs, &spinning),
-        granted: pairs.iter().any(|pair| {
-            pair.splitter.waits_shortly(threshold_ns) && pair.splitter.counted(facts, threshold_ns).is_some()
+        splitter_stacks: splitter_stacks(facts, &ties),
+        hog: hog(facts, &ties, &spinning),
+        granted: ties.splitters.iter().any(|tied| {
+            tied.splitter.waits_shortly(threshold_ns) && tied.splitter.counted(facts, threshold_ns).is_some()
         }),
         // The others are among what is unknown.
         spinners: spinning.iter().filter(|one| is_in(one, confidence)).map(|one| one.spinner.clone()).collect(),
@@ -163,35 +130,8 @@ fn is_in(candidate: &Candidate, confidence: Confidence) -> bool {
         && (confidence < Confidence::Probable || !any_holds(&of_spinner(candidate)))
 }
 
-/// Every spinner with every splitter that is tied to it.
-fn pair<'p>(
-    facts: &Facts<'_>,
-    spinning: &'p [Candidate],
-    splitting: &'p [SplitCandidate<'p>],
-    reader: &dyn Reader,
-    threshold_ns: u64,
-) -> Vec<Pair<'p>> {
-    let mut pairs = Vec::new();
-    for splitter in splitting {
-        for spinner in spinning {
-            if let Some((tie, tie_evidence)) = splitter.tie(spinner, reader) {
-                let starved = splitter.starved(facts, spinning, reader, threshold_ns);
-                pairs.push(Pair { spinner, splitter, tie, tie_evidence, starved });
-            }
-        }
-    }
-    pairs
-}
-
-fn overall(
-    facts: &Facts<'_>,
-    pairs: &[Pair<'_>],
-    spinning: &[Candidate],
-    unknown: &[String],
-    threshold_ns: u64,
-) -> Confidence {
-    let best = pairs.iter().map(|pair| pair.confidence(facts, threshold_ns)).max();
-    match best {
+fn overall(ties: &Ties<'_>, spinning: &[Candidate], unknown: &[String]) -> Confidence {
+    match ties.confidence() {
         Some(confidence) => confidence,
         None if spinning.iter().any(|one| one.waits_on_entry() && !one.may_have_just_come) => Confidence::Possible,
         None if spinning.is_empty() && unknown.is_empty() => Confidence::None,
@@ -199,54 +139,47 @@ fn overall(
     }
 }
 
-/// Splitters of the pairs, each once, with what ties it to each head and why it does not run.
-fn splitters(facts: &Facts<'_>, pairs: &[Pair<'_>], reader: &dyn Reader, threshold_ns: u64) -> Vec<Splitter> {
-    let mut splitters: Vec<Splitter> = Vec::new();
-    for pair in pairs {
-        if splitters.iter().any(|known| known.task == pair.splitter.task.address) {
-            continue;
-        }
-        // Of several ties the strongest is shown.
-        let best = pairs
-            .iter()
-            .filter(|other| other.splitter.task.address == pair.splitter.task.address)
-            .min_by_key(|other| match other.tie {
-                Tie::Head => 0,
-                Tie::Range => 1,
-                Tie::SameMm => 2,
-            })
-            .unwrap_or(pair);
-        let mut evidence = vec![best.tie_evidence.clone()];
-        evidence.extend(best.starved.evidence().cloned());
-        if let Some(counted) = best.splitter.counted(facts, threshold_ns) {
-            evidence.extend(counted.evidence(best.splitter.task, reader));
+/// The tied splitters, with what ties each to a head and why it does not run.
+fn splitters(
+    facts: &Facts<'_>,
+    ties: &Ties<'_>,
+    spinning: &[Candidate],
+    reader: &dyn Reader,
+    threshold_ns: u64,
+) -> Vec<Splitter> {
+    let report = |tied: &Tied<'_>| {
+        let mut evidence: Vec<_> = tied.splitter.tie_evidence(tied.tie, reader).into_iter().collect();
+        evidence.extend(tied.starved.evidence().cloned());
+        if let Some(counted) = tied.splitter.counted(facts, threshold_ns) {
+            evidence.extend(counted.evidence(tied.splitter.task, reader));
         }
         evidence.push(facts.preemption.1.clone());
-        let is_tied = best.tie != Tie::SameMm;
-        let head_page = best.spinner.spinner.head_page.filter(|_| is_tied);
-        splitters.push(best.splitter.report(facts, reader, (is_tied, head_page), evidence));
-    }
+        let is_tied = tied.tie.is_strong();
+        let spinner = ties.first_spinner(tied.tie).and_then(|place| spinning.get(place));
+        let head_page = spinner.and_then(|spinner| spinner.spinner.head_page).filter(|_| is_tied);
+        tied.splitter.report(facts, reader, (is_tied, head_page), evidence)
+    };
+    let mut splitters: Vec<_> = ties.splitters.iter().map(report).collect();
     splitters.sort_by_key(|splitter| splitter.pid);
     splitters
 }
 
-fn splitter_stacks(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Vec<Stack> {
-    let is_splitter = |stack: &&Stack| {
-        let task = facts.task(stack).map(|task| task.address);
-        pairs.iter().any(|pair| Some(pair.splitter.task.address) == task)
-    };
+fn splitter_stacks(facts: &Facts<'_>, ties: &Ties<'_>) -> Vec<Stack> {
+    let tasks: HashSet<_> = ties.splitters.iter().map(|tied| tied.splitter.task.address).collect();
+    let is_splitter = |stack: &&Stack| facts.task(stack).is_some_and(|task| tasks.contains(&task.address));
     facts.waiting.iter().filter(is_splitter).cloned().collect()
 }
 
 /// Who keeps the CPU of all splitters by its rank and spins for nothing itself.
-fn hog(facts: &Facts<'_>, pairs: &[Pair<'_>], spinning: &[Candidate]) -> Option<VirtAddr> {
-    let hog_of = |pair: &Pair<'_>| {
-        let cpu = facts.snapshot.cpu(pair.splitter.place.cpu)?;
+fn hog(facts: &Facts<'_>, ties: &Ties<'_>, spinning: &[Candidate]) -> Option<VirtAddr> {
+    let spinning: HashSet<_> = spinning.iter().map(|spinner| spinner.spinner.task).collect();
+    let hog_of = |tied: &Tied<'_>| {
+        let cpu = facts.snapshot.cpu(tied.splitter.place.cpu)?;
         let current = facts.snapshot.current(cpu)?;
-        let spins = spinning.iter().any(|spinner| spinner.spinner.task == current.address);
-        (matches!(pair.starved, Starved::Outranked(_)) && !spins).then_some(current.address)
+        let spins = spinning.contains(&current.address);
+        (matches!(tied.starved, Starved::Outranked(_)) && !spins).then_some(current.address)
     };
-    let hogs: Option<Vec<_>> = pairs.iter().map(hog_of).collect();
+    let hogs: Option<Vec<_>> = ties.splitters.iter().map(hog_of).collect();
     hogs?.into_iter().next()
 }
 
@@ -262,14 +195,14 @@ fn stolen(facts: &Facts<'_>, said: &[String], threshold_ns: u64) -> Vec<String> 
 }
 
 /// What is contradictory about the splitters, each once.
-fn doubts_of_splitters(pairs: &[Pair<'_>]) -> Vec<String> {
-    let mut doubts: Vec<String> = Vec::new();
-    for splitter in pairs.iter().map(|pair| pair.splitter) {
+fn doubts_of_splitters(ties: &Ties<'_>) -> Vec<String> {
+    let (mut doubts, mut known) = (Vec::new(), HashSet::new());
+    for splitter in ties.splitters.iter().map(|tied| tied.splitter) {
         let place = &splitter.place;
         let queue =
             (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.task.pid, place.checked));
         for doubt in splitter.contradictions.iter().cloned().chain(queue) {
-            if !doubts.contains(&doubt) {
+            if known.insert(doubt.clone()) {
                 doubts.push(doubt);
             }
         }

@@ -4,8 +4,9 @@
 //! class on that CPU shows that both are right. A task whose group or deadline budget is used up is in no queue, and
 //! rightly so.
 
-use vmcore_kernel::{Class, Queued, Task};
+use vmcore_kernel::{Class, Task};
 
+use crate::derived::queued;
 use crate::{CheckResult, Facts};
 
 /// Where a task that waits for a CPU was found.
@@ -21,16 +22,14 @@ pub(crate) struct Place {
 
 /// Finds a task in the run queues of all CPUs.
 pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
-    let queues = || facts.snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
+    let mut queues = facts.snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
     let at = |cpu, class, result, checked| Place { cpu, class, result, checked };
-    if let Some(queue) = queues().find(|queue| queue.current == task.address) {
+    if let Some(queue) = queues.find(|queue| queue.current == task.address) {
         let checked = format!("rq.curr of CPU {} is this task, though task_struct.on_cpu is 0", queue.cpu);
         return at(queue.cpu, None, CheckResult::Holds, checked);
     }
-    let has_it = |queued: &&Queued| queued.task == task.address;
-    let found: Vec<_> =
-        queues().filter_map(|queue| Some((queue.cpu, queue.queued.iter().find(has_it)?.class))).collect();
-    match found.as_slice() {
+    let found = queued(facts, task.address);
+    match found {
         [] => missing(facts, task),
         [(cpu, class)] => {
             let doubt = doubt(task, *cpu, *class);

@@ -3,9 +3,9 @@
 //! Each check is a claim that speaks against the verdict. One that holds takes its spinner or splitter out of the
 //! verdict; what cannot be checked is said. No verdict is confirmed while a claim against it holds.
 
-use super::Pair;
 use super::spinner::Candidate;
 use super::splitter::{SplitCandidate, Starved};
+use super::ties::Tied;
 use super::waited_page::Entry;
 use crate::text::seconds;
 use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};
@@ -15,7 +15,7 @@ use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};
 pub(super) fn verdict_refutations(
     facts: &Facts<'_>,
     spinning: &[Candidate],
-    pairs: &[Pair<'_>],
+    tied: &[Tied<'_>],
     confidence: Confidence,
     threshold_ns: u64,
 ) -> Vec<Refutation> {
@@ -25,17 +25,11 @@ pub(super) fn verdict_refutations(
         let name = format!("CPU {} (pid {}) is part of it", candidate.spinner.cpu, candidate.spinner.pid);
         refutations.extend(or_left_out(of_spinner(candidate), stands, name));
     }
-    let mut seen = Vec::new();
-    for pair in pairs {
-        let task = pair.splitter.task;
-        if seen.contains(&task.address) {
-            continue;
-        }
-        seen.push(task.address);
-        let name = format!("pid {} is part of it", task.pid);
-        refutations.extend(or_left_out(of_splitter(facts, pair.splitter, threshold_ns), stands, name));
+    for splitter in tied.iter().map(|tied| tied.splitter) {
+        let name = format!("pid {} is part of it", splitter.task.pid);
+        refutations.extend(or_left_out(of_splitter(facts, splitter, threshold_ns), stands, name));
     }
-    refutations.push(of_preemption(facts, pairs));
+    refutations.push(of_preemption(facts, tied));
     refutations
 }
 
@@ -255,10 +249,10 @@ fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {
     }
 }
 
-fn of_preemption(facts: &Facts<'_>, pairs: &[Pair<'_>]) -> Refutation {
+fn of_preemption(facts: &Facts<'_>, tied: &[Tied<'_>]) -> Refutation {
     let (preemption, evidence) = &facts.preemption;
-    let outranked = pairs.iter().any(|pair| matches!(pair.starved, Starved::Outranked(_)));
-    let throttled = pairs.iter().any(|pair| matches!(pair.starved, Starved::Throttled(_)));
+    let outranked = tied.iter().any(|tied| matches!(tied.starved, Starved::Outranked(_)));
+    let throttled = tied.iter().any(|tied| matches!(tied.starved, Starved::Throttled(_)));
     let (checked, result) = match preemption {
         KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),
         // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.

@@ -1,11 +1,15 @@
 //! Which task is splitting the page that spinners wait for, and why it does not run.
 
-use vmcore_kernel::{CpuGrants, Stack, Task};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use vmcore_kernel::{Cpu, CpuGrants, Stack, Task};
 use vmcore_memory::{VirtAddr, le_u64};
 
 use super::queued::{self, Place as QueuePlace, place};
 use super::refutations;
 use super::spinner::Candidate;
+use super::ties::Tie;
 use super::times;
 use super::waited_page::HUGE_PAGE;
 use crate::evidence::{self, decimal};
@@ -18,17 +22,6 @@ use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value, c
 const MAX_STACK: u64 = 64 << 10;
 /// The registers that `__switch_to_asm` saved lie just below the first frame.
 const SAVED_BELOW: u64 = 64;
-
-/// How surely a splitter works on the page that a spinner waits for, from strong to weak.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Tie {
-    /// The head's `struct page` is in its stack frames.
-    Head,
-    /// It belongs to the same process, and an address in the spinner's huge page is in its stack frames.
-    Range,
-    /// It belongs to the same process.
-    SameMm,
-}
 
 /// Why a task that waits for a CPU does not get it.
 #[derive(Clone, Debug)]
@@ -85,6 +78,30 @@ pub(crate) struct SplitCandidate<'a> {
     frame: usize,
 }
 
+/// What runs on the CPUs that splitters wait for. Looked up once for all splitters of a CPU.
+pub(super) struct Occupants<'c> {
+    spinners: HashMap<VirtAddr, &'c Candidate>,
+    long: RefCell<HashMap<u32, bool>>,
+}
+
+impl<'c> Occupants<'c> {
+    pub(super) fn new(spinning: &'c [Candidate]) -> Self {
+        let spinners = spinning.iter().map(|spinner| (spinner.spinner.task, spinner)).collect();
+        Self { spinners, long: RefCell::default() }
+    }
+
+    /// The spinner that a task is.
+    fn spinner(&self, task: VirtAddr) -> Option<&'c Candidate> {
+        self.spinners.get(&task).copied()
+    }
+
+    /// Whether a CPU's current task has kept it for long.
+    fn is_long(&self, facts: &Facts<'_>, cpu: &Cpu, threshold_ns: u64) -> bool {
+        let long = || time_on_cpu(facts, cpu).is_some_and(|time| time.ns >= threshold_ns);
+        *self.long.borrow_mut().entry(cpu.cpu).or_insert_with(long)
+    }
+}
+
 /// All waiting tasks that are splitting something.
 pub(crate) fn candidates<'a>(
     facts: &'a Facts<'_>,
@@ -105,30 +122,30 @@ pub(crate) fn candidates<'a>(
 }
 
 impl SplitCandidate<'_> {
-    /// How this task is tied to what `spinner` waits for, with the evidence.
-    pub(crate) fn tie(&self, spinner: &Candidate, reader: &dyn Reader) -> Option<(Tie, Evidence)> {
-        let head = spinner.spinner.head_page.and_then(|head| Some((head, self.on_stack(|word| word == head.get())?.0)));
-        if let Some((head, at)) = head {
-            return Some((Tie::Head, self.tie_evidence(at, head.get(), "the head's struct page is on its stack")));
-        }
-        let same_mm = self.task.mm.is_some() && self.task.mm == spinner.mm;
-        if !same_mm {
-            return None;
-        }
-        if let Some(address) = spinner.spinner.address {
-            let start = address.get() & !(HUGE_PAGE - 1);
-            let in_range = |word: u64| word >= start && word - start < HUGE_PAGE;
-            if let Some((at, word)) = self.on_stack(in_range) {
+    /// The words of its stack that may tell what it splits.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+        self.words.iter().map(|(_, word)| *word)
+    }
+
+    /// What shows a tie.
+    pub(super) fn tie_evidence(&self, tie: Tie, reader: &dyn Reader) -> Option<Evidence> {
+        match tie {
+            Tie::Head(head) => {
+                let (at, word) = self.on_stack(|word| word == head.get())?;
+                Some(self.word_evidence(at, word, "the head's struct page is on its stack"))
+            }
+            Tie::Range(_, start) => {
+                let (at, word) = self.on_stack(|word| word >= start && word - start < HUGE_PAGE)?;
                 let meaning =
                     "same process, and an address in the huge page that the spinner faults on is on its stack";
-                return Some((Tie::Range, self.tie_evidence(at, word, meaning)));
+                Some(self.word_evidence(at, word, meaning))
+            }
+            Tie::SameMm(mm) => {
+                let meaning = "the splitter belongs to the same process as the spinner";
+                let member = ("task_struct", "mm");
+                Some(evidence::member(reader, self.task.address, member, Value::Hex(mm.get()), meaning))
             }
         }
-        let mm = self.task.mm.unwrap_or_default();
-        let meaning = "the splitter belongs to the same process as the spinner";
-        let evidence =
-            evidence::member(reader, self.task.address, ("task_struct", "mm"), Value::Hex(mm.get()), meaning);
-        Some((Tie::SameMm, evidence))
     }
 
     /// A stack word for which this holds: best one in the frame of the split itself, else the innermost.
@@ -140,7 +157,7 @@ impl SplitCandidate<'_> {
         wanted().find(|(at, _)| in_split(*at)).or_else(|| wanted().next()).copied()
     }
 
-    fn tie_evidence(&self, at: VirtAddr, word: u64, meaning: &str) -> Evidence {
+    fn word_evidence(&self, at: VirtAddr, word: u64, meaning: &str) -> Evidence {
         let frame = self.stack.frames.iter().rev().find(|frame| frame.sp <= at).and_then(|frame| frame.function());
         let meaning = match frame {
             Some(function) => format!("{meaning}, in the frame of {function}"),
@@ -153,7 +170,7 @@ impl SplitCandidate<'_> {
     pub(crate) fn starved(
         &self,
         facts: &Facts<'_>,
-        spinners: &[Candidate],
+        occupants: &Occupants<'_>,
         reader: &dyn Reader,
         threshold_ns: u64,
     ) -> Starved {
@@ -174,8 +191,8 @@ impl SplitCandidate<'_> {
         let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
         let ranked = donor.unwrap_or(current);
         let outranks = ranked.prio < self.task.prio && ranked.is_above_fair();
-        let occupant = spinners.iter().find(|spinner| spinner.spinner.task == current.address);
-        let long = time_on_cpu(facts, cpu).is_some_and(|time| time.ns >= threshold_ns)
+        let occupant = occupants.spinner(current.address);
+        let long = occupants.is_long(facts, cpu, threshold_ns)
             || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
             || self.counted(facts, threshold_ns).is_some();
         let who = format!("pid {} \"{}\"", current.pid, current.comm);

@@ -116,6 +116,8 @@ pub(crate) struct SpecialFunctions {
     pub(crate) switch_by_bp: Vec<String>,
     /// Functions that copy to or from user space with `rep movsb`.
     pub(crate) copy: Vec<String>,
+    /// Functions that read the word at RDI again and again.
+    pub(crate) poll: Vec<String>,
     /// Functions that the kernel has although no stack goes through them.
     pub(crate) present: Vec<String>,
 }

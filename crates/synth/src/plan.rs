@@ -58,6 +58,10 @@ impl Planner<'_> {
                 self.system_call(task, &[chain])?;
             }
             Doing::Loop => self.system_call(task, &["loop"])?,
+            Doing::Spin { .. } => {
+                self.system_call(task, &["spin"])?;
+                return Ok(Some(Registers::default()));
+            }
             Doing::Stack { calls, page } => {
                 self.system_call(task, &[])?;
                 for function in calls {

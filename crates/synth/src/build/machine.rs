@@ -9,7 +9,7 @@ use super::nanoseconds;
 use crate::SynthError;
 use crate::generation::PreemptionForm;
 use crate::machine::{Cpu, Line, Machine, Queue, TaskList, prstatus_note, qemu_note};
-use crate::scenario::{Change, Route, Scenario};
+use crate::scenario::{Route, Scenario};
 
 /// A machine as it grows from its scenario.
 pub(super) struct Builder<'s, 'g> {
@@ -26,6 +26,8 @@ pub(super) struct Builder<'s, 'g> {
     pub(super) tasks: TaskList,
     /// The tasks that were written, by thread id.
     pub(super) written: HashMap<i32, VirtAddr>,
+    /// Objects by their names.
+    pub(super) objects: HashMap<String, VirtAddr>,
     pub(super) clock_ns: u64,
 }
 
@@ -35,8 +37,21 @@ impl<'s, 'g> Builder<'s, 'g> {
         let queues = vec![Queue::default(); cpus.len()];
         let clock_ns = nanoseconds(scenario.uptime);
         let (registers, pages, heads, processes) = Default::default();
-        let (tasks, written) = Default::default();
-        Ok(Self { scenario, machine, cpus, queues, registers, pages, heads, processes, tasks, written, clock_ns })
+        let (tasks, written, objects) = Default::default();
+        Ok(Self {
+            scenario,
+            machine,
+            cpus,
+            queues,
+            registers,
+            pages,
+            heads,
+            processes,
+            tasks,
+            written,
+            objects,
+            clock_ns,
+        })
     }
 
     pub(super) fn add_pages(&mut self) -> Result<(), SynthError> {
@@ -82,26 +97,10 @@ impl<'s, 'g> Builder<'s, 'g> {
                 self.machine.forget_page_structs(*head)?;
             }
         }
-        for change in &self.scenario.change {
-            self.change(change)?;
-        }
+        self.write_objects()?;
         let mut notes = self.cpu_notes()?;
         notes.push(self.machine.vmcoreinfo(build_id, self.scenario.route)?);
         Ok(notes)
-    }
-
-    fn change(&mut self, change: &Change) -> Result<(), SynthError> {
-        let nothing = || SynthError::scenario("a change is of no task and no CPU of the scenario");
-        let (object, kind) = match (change.task, change.cpu) {
-            (Some(pid), None) => (self.written.get(&pid).copied().ok_or_else(nothing)?, "task_struct"),
-            (None, Some(number)) => {
-                let cpu = self.cpus.get(number as usize).copied().ok_or_else(nothing)?;
-                (self.machine.percpu_variable("runqueues", cpu.offset)?, "rq")
-            }
-            _ => return Err(nothing()),
-        };
-        let paths: Vec<&str> = change.member.iter().map(String::as_str).collect();
-        self.machine.put_first(object, kind, &paths, change.value)
     }
 
     fn write_masks(&mut self) -> Result<(), SynthError> {

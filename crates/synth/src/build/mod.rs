@@ -1,6 +1,7 @@
 //! From a scenario and a kernel generation to a machine's memory, its vmlinux and its notes.
 
 mod machine;
+mod objects;
 mod tasks;
 
 use vmcore_dump::RawNote;
@@ -12,7 +13,7 @@ use crate::machine::Machine;
 use crate::memory::physical::Physical;
 use crate::plan;
 use crate::random::Random;
-use crate::scenario::{Doing, Policy, Scenario, State, Task, Under};
+use crate::scenario::{Doing, Policy, Reference, Scenario, State, Task, Under, Word};
 use crate::stack::Bounds;
 use crate::vmlinux::code::{CallGraph, Code};
 use crate::vmlinux::elf;
@@ -54,6 +55,7 @@ pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<
     let mut builder = Builder::new(scenario, machine)?;
     builder.add_pages()?;
     builder.add_processes()?;
+    builder.add_objects()?;
     builder.add_idle_tasks()?;
     builder.add_tasks()?;
     let notes = builder.finish(&build_id)?;
@@ -69,6 +71,17 @@ fn calls(scenario: &Scenario, generation: &Generation) -> Result<CallGraph, Synt
         plan::chains(&planned.layers).iter().for_each(|chain| graph.add_chain(chain));
     }
     scenario.module.iter().flat_map(|module| &module.functions).for_each(|name| graph.add(name));
+    for object in &scenario.object {
+        if let Some(frame) = &object.on {
+            graph.add_frame(&frame.function, generation.size_of(&object.type_name)?);
+        }
+    }
+    let words = scenario.object.iter().flat_map(|object| object.set.values());
+    for word in words.chain(scenario.change.iter().map(|change| &change.value)) {
+        if let Word::Address(Reference { function: Some(function), .. }) = word {
+            graph.add(function);
+        }
+    }
     let idle = [generation.chain("idle")?, generation.chain("schedule")?].concat();
     graph.add_chain(&idle);
     Ok(graph)

@@ -8,7 +8,7 @@ use crate::SynthError;
 use crate::machine::{Cpu, NewTask};
 use crate::plan::{self, Plan};
 use crate::scenario::{Doing, Policy, State, Task};
-use crate::stack::{Bounds, Layer, StackBuilder};
+use crate::stack::{Bounds, Layer, Placing, StackBuilder};
 
 /// `THREAD_SIZE`.
 const THREAD_SIZE: u64 = 16 << 10;
@@ -30,11 +30,12 @@ impl Builder<'_, '_> {
             }
             let layers = [Layer::Calls(functions)];
             let saved_sp = if runs {
-                let registers = self.stack_builder(stack, None).write(&layers)?;
+                let registers = self.stack_builder(stack, None, &mut Placing::default()).write(&layers)?;
                 self.registers.insert(cpu.number, (0, registers));
                 VirtAddr::default()
             } else {
-                self.stack_builder(stack, None).write_switched_out(&layers, frame_size)?
+                let mut placing = Placing::default();
+                self.stack_builder(stack, None, &mut placing).write_switched_out(&layers, frame_size)?
             };
             let task = NewTask {
                 comm: format!("swapper/{}", cpu.number),
@@ -79,18 +80,25 @@ impl Builder<'_, '_> {
     fn add_task(&mut self, task: &Task) -> Result<(), SynthError> {
         let cpu = self.cpus.get(task.cpu as usize).copied();
         let cpu = cpu.ok_or_else(|| SynthError::scenario(format!("pid {} is on CPU {}", task.pid, task.cpu)))?;
-        let planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
+        let mut planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
+        if let (Doing::Spin { lock }, Some(general)) = (&task.doing, &mut planned.general) {
+            let unknown = || SynthError::scenario(format!("there is no object '{lock}'"));
+            general.rdi = self.objects.get(lock).ok_or_else(unknown)?.get();
+        }
+        let mut placing = self.objects_of(task.pid);
         let frame_size = self.machine.generation.size_of("inactive_task_frame")?;
         let stack = self.new_stack();
         let mut written = self.describe(task, stack)?;
         if task.state == State::Running {
-            let registers = self.running_registers(&planned, stack, &cpu)?;
+            let registers = self.running_registers(&planned, stack, &cpu, &mut placing)?;
             if self.registers.insert(task.cpu, (task.pid, registers)).is_some() {
                 return Err(SynthError::scenario(format!("two tasks run on CPU {}", task.cpu)));
             }
         } else {
-            written.saved_sp = self.stack_builder(stack, None).write_switched_out(&planned.layers, frame_size)?;
+            let builder = self.stack_builder(stack, None, &mut placing);
+            written.saved_sp = builder.write_switched_out(&planned.layers, frame_size)?;
         }
+        self.keep_objects(placing)?;
         let size = self.machine.generation.size_of("task_struct")?;
         let at = self.machine.space.allocate_object(size);
         self.machine.write_task(at, &written)?;
@@ -103,11 +111,17 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn running_registers(&mut self, planned: &Plan, stack: Bounds, cpu: &Cpu) -> Result<Registers, SynthError> {
+    fn running_registers(
+        &mut self,
+        planned: &Plan,
+        stack: Bounds,
+        cpu: &Cpu,
+        placing: &mut Placing,
+    ) -> Result<Registers, SynthError> {
         if let (true, Some(user)) = (planned.user_mode, planned.general) {
             return Ok(user);
         }
-        let registers = self.stack_builder(stack, Some(cpu.irq_stack)).write(&planned.layers)?;
+        let registers = self.stack_builder(stack, Some(cpu.irq_stack), placing).write(&planned.layers)?;
         let place = registers;
         Ok(planned.general.map_or(registers, |general| general.with_return_frame(&place)))
     }
@@ -135,6 +149,7 @@ impl Builder<'_, '_> {
                 State::Running | State::Queued => 0,
                 State::Sleeping => 1,
                 State::Blocked => 2,
+                State::Killable => 0x102,
             },
             cpu: task.cpu,
             on_cpu: task.state == State::Running,
@@ -166,8 +181,13 @@ impl Builder<'_, '_> {
         Bounds { low, high: low.wrapping_add(THREAD_SIZE) }
     }
 
-    fn stack_builder(&mut self, stack: Bounds, irq_stack: Option<Bounds>) -> StackBuilder<'_> {
-        StackBuilder::new(&mut self.machine.space, &self.machine.image.code, &self.heads, (stack, irq_stack))
+    fn stack_builder<'b>(
+        &'b mut self,
+        stack: Bounds,
+        irq_stack: Option<Bounds>,
+        placing: &'b mut Placing,
+    ) -> StackBuilder<'b> {
+        StackBuilder::new(&mut self.machine.space, &self.machine.image.code, &self.heads, (stack, irq_stack), placing)
     }
 
     fn forget(&mut self, stack: Bounds) -> Result<(), SynthError> {

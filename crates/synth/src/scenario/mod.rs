@@ -6,6 +6,6 @@ mod model;
 
 pub use catalog::{named, names};
 pub use model::{
-    Change, Confidence, Doing, Entry, Expected, Huge, Mapping, Missing, Module, Policy, Process, Route, Scenario,
-    SplitPoint, State, Task, Under,
+    Change, Circle, Confidence, Doing, Entry, Expected, Frame, Huge, Mapping, Missing, Module, Object, Policy, Process,
+    Reference, Route, Scenario, SplitPoint, State, Task, Under, Word,
 };

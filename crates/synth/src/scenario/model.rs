@@ -22,6 +22,8 @@
 //! spinners = [201]
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::SynthError;
@@ -62,6 +64,10 @@ pub struct Scenario {
     pub sleepers: u32,
     /// Lines of the kernel log.
     pub log: Vec<String>,
+    /// Objects that tasks have on their stacks or elsewhere: locks, waiters, works, calls.
+    pub object: Vec<Object>,
+    /// Lists that go through objects, each a circle.
+    pub circle: Vec<Circle>,
     /// Words that are not as the rest of the machine says, changed last.
     pub change: Vec<Change>,
     /// What is not in the dump.
@@ -189,7 +195,68 @@ pub struct Task {
     pub allowed: Option<Vec<u32>>,
 }
 
-/// A member whose value is changed once everything else is written: damage, or a lie.
+/// A structure of the kernel. What is not set is zero.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object {
+    /// Its name in the scenario. A task may have it among its local variables as it may have a page.
+    pub name: String,
+    /// The name of its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Whose local variable it is; none for one that is somewhere in memory.
+    #[serde(default)]
+    pub on: Option<Frame>,
+    /// Values by member; of several names with `|` between them the first that the kernel has.
+    #[serde(default)]
+    pub set: BTreeMap<String, Word>,
+}
+
+/// A function on a task's stack.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frame {
+    /// The task's thread id.
+    pub task: i32,
+    /// The function's name.
+    pub function: String,
+}
+
+/// A list through these members, each `OBJECT.PATH` of a `struct list_head`, in their order.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Circle {
+    /// The members.
+    pub nodes: Vec<String>,
+}
+
+/// A value.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Word {
+    /// Itself.
+    Number(u64),
+    /// The address of something in the scenario.
+    Address(Reference),
+}
+
+/// The address of one thing in a scenario, and what is added to it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reference {
+    /// The `struct task_struct` of the task with this thread id.
+    pub task: Option<i32>,
+    /// An object.
+    pub object: Option<String>,
+    /// The `struct page` of a huge page's head.
+    pub page: Option<String>,
+    /// A function of the kernel.
+    pub function: Option<String>,
+    /// Flags in the low bits.
+    pub plus: u64,
+}
+
+/// A word whose value is changed once everything else is written: damage, a lie, or what nothing else here writes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -199,10 +266,14 @@ pub struct Change {
     /// The CPU whose `struct rq` it is in.
     #[serde(default)]
     pub cpu: Option<u32>,
+    /// That CPU's own variable, instead of its `struct rq`.
+    #[serde(default)]
+    pub variable: Option<String>,
     /// The member's path; the first that the kernel has, where several names are given.
+    #[serde(default)]
     pub member: Vec<String>,
     /// Its new value.
-    pub value: u64,
+    pub value: Word,
 }
 
 /// Whether a task runs.
@@ -215,6 +286,8 @@ pub enum State {
     Queued,
     /// Asleep, in state D.
     Blocked,
+    /// The same, but a deadly signal ends it (`TASK_KILLABLE`).
+    Killable,
     /// Asleep, in state S.
     Sleeping,
 }
@@ -272,6 +345,11 @@ pub enum Doing {
     Sleep,
     /// A loop in the kernel that has nothing to do with memory.
     Loop,
+    /// A wait for a spin lock, in its slow path.
+    Spin {
+        /// The object that is the lock.
+        lock: String,
+    },
     /// These functions, outermost first, below the entry of a system call.
     Stack {
         /// Their names.

@@ -25,8 +25,18 @@ pub(crate) struct StackBuilder<'m> {
     bp: u64,
     /// The words that [`Layer::Local`] names.
     words: &'m HashMap<String, VirtAddr>,
+    placing: &'m mut Placing,
     /// The innermost function so far.
     inside: Option<String>,
+}
+
+/// Objects that are local variables.
+#[derive(Debug, Default)]
+pub(crate) struct Placing {
+    /// Their names, and those of the functions that they are to be in.
+    pub(crate) wanted: Vec<(String, String)>,
+    /// Their names, and where they are.
+    pub(crate) placed: Vec<(String, VirtAddr)>,
 }
 
 impl<'m> StackBuilder<'m> {
@@ -36,8 +46,9 @@ impl<'m> StackBuilder<'m> {
         code: &'m Code,
         words: &'m HashMap<String, VirtAddr>,
         (stack, irq_stack): (Bounds, Option<Bounds>),
+        placing: &'m mut Placing,
     ) -> Self {
-        Self { space, code, irq_stack, sp: stack.high, bp: 0, words, inside: None }
+        Self { space, code, irq_stack, sp: stack.high, bp: 0, words, placing, inside: None }
     }
 
     /// Writes all layers; the registers are those of the innermost function.
@@ -98,9 +109,13 @@ impl<'m> StackBuilder<'m> {
                 self.push(self.bp)?;
                 self.bp = self.sp.get();
             }
-            Kind::Copy | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => {}
+            Kind::Copy | Kind::Poll | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => {}
         }
         self.inside = Some(callee.name.clone());
+        if let Some(index) = self.placing.wanted.iter().position(|(_, function)| function == name) {
+            let (object, _) = self.placing.wanted.swap_remove(index);
+            self.placing.placed.push((object, self.sp.wrapping_add(8)));
+        }
         self.check_depth()
     }
 

@@ -4,7 +4,7 @@
 
 mod builder;
 
-pub(crate) use builder::{StackBuilder, pt_regs};
+pub(crate) use builder::{Placing, StackBuilder, pt_regs};
 
 use vmcore_memory::{Registers, VirtAddr};
 

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     SwitchBySp,
     SwitchByBp,
     Copy,
+    /// A loop that reads the word at RDI.
+    Poll,
 }
 
 /// Whose code something is.
@@ -69,6 +71,7 @@ impl Function {
     pub(crate) fn body(&self) -> u64 {
         match self.kind {
             Kind::Copy => 3,
+            Kind::Poll => 0,
             kind => prologue(kind).len() as u64 + self.returns.len() as u64 * CALL_LEN,
         }
     }
@@ -81,7 +84,7 @@ impl Function {
     /// Bytes from the stack pointer in the body to where the caller's was before the call.
     pub(crate) fn depth(&self) -> u64 {
         match self.kind {
-            Kind::Copy | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => 8,
+            Kind::Copy | Kind::Poll | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => 8,
             Kind::SwitchByBp => 16,
             Kind::Ordinary | Kind::SwitchBySp => 8 + self.frame,
         }
@@ -92,6 +95,8 @@ impl Function {
 #[derive(Debug, Default)]
 pub(crate) struct CallGraph {
     calls: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Bytes of local variables that functions must have room for.
+    frames: BTreeMap<String, u64>,
 }
 
 impl CallGraph {
@@ -105,6 +110,13 @@ impl CallGraph {
 
     pub(crate) fn add(&mut self, function: &str) {
         self.calls.entry(function.to_owned()).or_default();
+    }
+
+    /// A function with room for a local variable of this size.
+    pub(crate) fn add_frame(&mut self, function: &str, size: u64) {
+        self.add(function);
+        let room = self.frames.entry(function.to_owned()).or_default();
+        *room = (*room).max(size.next_multiple_of(8) + 16);
     }
 
     /// Functions that call one another, outermost first.
@@ -149,7 +161,8 @@ impl Code {
             let owner = owner_of(&name, modules);
             let text = code.text_mut(owner);
             let offset = text.offset + (text.bytes.len() as u64).max(ALIGN);
-            let function = place(generation, name, callees, (owner, offset));
+            let room = graph.frames.get(&name).copied().unwrap_or_default();
+            let function = place(generation, name, callees, (owner, offset), room);
             let end = (offset + function.size).next_multiple_of(ALIGN) - text.offset;
             text.bytes.resize(usize::try_from(end).unwrap_or_default(), 0xcc);
             code.by_name.insert(function.name.clone(), code.functions.len());
@@ -187,7 +200,7 @@ impl Code {
         {
             [*a, *b, *c, *d] = (function.frame as u32).to_le_bytes();
         }
-        if function.kind != Kind::Copy {
+        if !matches!(function.kind, Kind::Copy | Kind::Poll) {
             for (callee, returns) in &function.returns {
                 let target = self.function(callee).map_or(0, |callee| callee.offset);
                 let distance = target.wrapping_sub(function.offset + returns) as u32;
@@ -211,7 +224,7 @@ impl Code {
             let at = |offset: u64, orc| OrcRow { offset: function.offset + offset, orc };
             let entry = at(0, Orc::call(Base::Sp, 8));
             match function.kind {
-                Kind::Copy => vec![entry],
+                Kind::Copy | Kind::Poll => vec![entry],
                 Kind::Outermost => vec![at(0, Orc::Outermost)],
                 Kind::Exception => vec![at(0, Orc::Registers { indirect: false })],
                 Kind::SwitchInEntry => vec![at(0, Orc::Registers { indirect: true })],
@@ -238,15 +251,16 @@ fn place(
     name: String,
     callees: BTreeMap<String, u64>,
     (owner, offset): (Owner, u64),
+    room: u64,
 ) -> Function {
     let kind = kind_of(generation, &name);
     // Any sum of its letters will do: frames differ in size, each kernel has the same.
     let letters: u64 = name.bytes().map(u64::from).sum();
-    let frame = 32 + letters % 8 * 8;
+    let frame = (32 + letters % 8 * 8).max(room);
     let first = prologue(kind).len() as u64 + CALL_LEN;
     let returns = callees.into_keys().zip((first..).step_by(CALL_LEN as usize)).collect();
     let mut function = Function { name, kind, owner, frame, offset, size: 0, returns };
-    let calls = if kind == Kind::Copy { 0 } else { function.returns.len() as u64 * CALL_LEN };
+    let calls = if matches!(kind, Kind::Copy | Kind::Poll) { 0 } else { function.returns.len() as u64 * CALL_LEN };
     function.size = prologue(kind).len() as u64 + calls + epilogue(&function).len() as u64;
     function
 }
@@ -260,6 +274,7 @@ fn kind_of(generation: &Generation, name: &str) -> Kind {
         (&special.switch_by_sp, Kind::SwitchBySp),
         (&special.switch_by_bp, Kind::SwitchByBp),
         (&special.copy, Kind::Copy),
+        (&special.poll, Kind::Poll),
     ];
     lists
         .into_iter()
@@ -278,6 +293,8 @@ fn prologue(kind: Kind) -> Vec<u8> {
         Kind::Outermost => vec![0x90],
         // stac; rep movsb
         Kind::Copy => vec![0x0f, 0x01, 0xcb, 0xf3, 0xa4],
+        // pause; mov (%rdi),%eax
+        Kind::Poll => vec![0xf3, 0x90, 0x8b, 0x07],
     }
 }
 
@@ -296,6 +313,7 @@ fn epilogue(function: &Function) -> Vec<u8> {
         Kind::Exception | Kind::SwitchInEntry | Kind::Outermost => bytes.extend([0xeb, 0xfe]),
         // clac; ret
         Kind::Copy => bytes.extend([0x0f, 0x01, 0xca, 0xc3]),
+        Kind::Poll => bytes.push(0xc3),
     }
     bytes
 }

@@ -164,7 +164,7 @@ impl Image {
     }
 
     fn declare_percpu(&mut self, generation: &Generation) -> Result<(), SynthError> {
-        for name in ["current_task", "this_cpu_off"] {
+        for name in ["current_task", "this_cpu_off", "call_single_queue"] {
             self.declare_percpu_variable(name, 8);
         }
         // Since 5.2 (kernel commit 7623f37e4111).

@@ -31,6 +31,13 @@ impl Extent {
     fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
+
+    /// How much is done, from 0 to 1. A file that grows is longer than it was.
+    pub(crate) fn share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "it is shown in percent")]
+        let share = self.done().min(self.len) as f64 / self.len.max(1) as f64;
+        share
+    }
 }
 
 struct Counted<R> {
@@ -46,9 +53,12 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Says how much of a step is done, from 0 to 1; `None` where that is not known yet.
+pub(crate) type Share<'a> = &'a (dyn Fn() -> Option<f64> + Sync);
+
 /// Shows `message` while `work` runs, from [`DELAY`] on, where standard error is a terminal: with how far it is where
 /// that is known, else with a spinner.
-pub(crate) fn during<T>(message: &'static str, quiet: bool, extent: Option<&Extent>, work: impl FnOnce() -> T) -> T {
+pub(crate) fn during<T>(message: &'static str, quiet: bool, share: Option<Share<'_>>, work: impl FnOnce() -> T) -> T {
     if quiet || !io::stderr().is_terminal() {
         return work();
     }
@@ -57,7 +67,7 @@ pub(crate) fn during<T>(message: &'static str, quiet: bool, extent: Option<&Exte
         scope.spawn(move || {
             // Disconnected when the work is done.
             if is_done.recv_timeout(DELAY) == Err(RecvTimeoutError::Timeout) {
-                show(message, extent, &is_done);
+                show(message, share, &is_done);
             }
         });
         let result = work();
@@ -66,21 +76,23 @@ pub(crate) fn during<T>(message: &'static str, quiet: bool, extent: Option<&Exte
     })
 }
 
-fn show(message: &'static str, extent: Option<&Extent>, is_done: &Receiver<()>) {
-    let template = match extent {
+fn show(message: &'static str, share: Option<Share<'_>>, is_done: &Receiver<()>) {
+    /// Steps of the bar.
+    const STEPS: u64 = 1000;
+    let template = match share {
         Some(_) => "{bar:30} {percent}% {msg} ({elapsed}, {eta} to go)",
         None => "{spinner} {msg} ({elapsed})",
     };
-    let bar = ProgressBar::with_draw_target(extent.map(|extent| extent.len), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(share.map(|_| STEPS), ProgressDrawTarget::stderr());
     let bar = match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     };
     bar.set_message(message);
     while is_done.recv_timeout(DELAY / 2) == Err(RecvTimeoutError::Timeout) {
-        match extent {
-            // A file that grows is longer than it was.
-            Some(extent) => bar.set_position(extent.done().min(extent.len)),
+        match share.and_then(|share| share()) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1")]
+            Some(share) => bar.set_position((share.clamp(0.0, 1.0) * STEPS as f64) as u64),
             None => bar.tick(),
         }
     }
@@ -97,6 +109,7 @@ mod tests {
         let mut text = String::new();
         extent.read("three".as_bytes()).read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), extent.done()), ("three", 5));
-        assert_eq!(during("counting", true, Some(&extent), || 7), 7);
+        assert_eq!(during("counting", true, Some(&|| Some(extent.share())), || 7), 7);
+        assert!((extent.share() - 1.0).abs() < f64::EPSILON);
     }
 }

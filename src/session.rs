@@ -10,7 +10,7 @@ use rayon::ThreadPoolBuilder;
 use vmcore_debuginfo::{ModuleFiles, OpenError, Vmlinux};
 use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
 use vmcore_kernel::{
-    FoundBy, Gap, Kernel, KernelChoice, KernelInMemory, Role, Snapshot, sections_from_dump, vmlinux_from_dump,
+    FoundBy, Gap, Kernel, KernelChoice, KernelInMemory, Role, Snapshot, Sweep, sections_from_dump, vmlinux_from_dump,
 };
 use vmcore_report::Sanitized;
 
@@ -108,7 +108,17 @@ impl Context {
         work: impl FnOnce() -> T,
     ) -> T {
         let start = Instant::now();
-        let result = progress::during(message, self.quiet, extent, work);
+        let share = || extent.map(progress::Extent::share);
+        let share: progress::Share<'_> = &share;
+        let result = progress::during(message, self.quiet, extent.map(|_| share), work);
+        tracing::info!("{message}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        result
+    }
+
+    /// The same of a search through all memory.
+    pub(crate) fn sweep<T>(&self, message: &'static str, sweep: &Sweep, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = progress::during(message, self.quiet, Some(&|| sweep.share()), work);
         tracing::info!("{message}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
         result
     }
@@ -193,6 +203,9 @@ fn open_and_warn(input: &Input, context: &Context) -> Result<(&'static Dump, Inp
     if let Some(incomplete) = dump.incomplete() {
         let others = if incomplete.missing_frames.is_empty() { "" } else { "; name the other files with --part" };
         context.warn(format_args!("the dump is incomplete: {incomplete}{others}"));
+    }
+    if dump.has_grown() {
+        context.warn("the dump is still being written: this is about what it had when it was opened");
     }
     Ok((dump, input))
 }
@@ -422,8 +435,9 @@ fn tell_kernels(kernel: &Kernel<'_>, choice: KernelChoice, context: &Context) ->
 
 /// The vmlinux that the dump itself makes, for want of a file; or why it makes none.
 fn own_tables(dump: &Dump, input: &Input, context: &Context) -> Result<Vmlinux, String> {
+    let sweep = Sweep::default();
     context
-        .step("reading the kernel's own tables", || vmlinux_from_dump(dump, input.more.kernel()))
+        .sweep("reading the kernel's own tables", &sweep, || vmlinux_from_dump(dump, input.more.kernel(), &sweep))
         .map_err(|why| format!("the dump's own tables cannot stand in for it: {why}"))
 }
 

@@ -2,7 +2,7 @@
 
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_kernel::{find_vmcoreinfo, fit_memory_hole};
+use vmcore_kernel::{Sweep, find_vmcoreinfo, fit_memory_hole, vmcoreinfo_of};
 
 use crate::cli::Input;
 use crate::failure::Failure;
@@ -13,9 +13,16 @@ pub(crate) fn complete(dump: &mut Dump, input: &Input, context: &Context) -> Res
     if let Some(file) = &input.more.vmcoreinfo {
         dump.set_vmcoreinfo(&Vmcoreinfo::read_text(file)?);
     } else if dump.vmcoreinfo().is_none() {
-        // Another kernel's can be there too; what is wrong with the file is said when it is opened.
-        let build_id = input.vmlinux.as_deref().and_then(|path| Vmlinux::build_id_of(path).ok().flatten());
-        let found = context.step("searching all memory for VMCOREINFO", || find_vmcoreinfo(dump, build_id.as_deref()));
+        // What is wrong with the vmlinux is said when it is opened for good.
+        let vmlinux = input.vmlinux.as_deref().and_then(|path| Vmlinux::open(path).ok());
+        let by_kernel = |vmlinux: &Vmlinux| {
+            context.step("looking for VMCOREINFO", || vmcoreinfo_of(dump, vmlinux, input.more.kernel()))
+        };
+        let build_id = vmlinux.as_ref().and_then(Vmlinux::build_id);
+        let sweep = Sweep::default();
+        let search = || find_vmcoreinfo(dump, build_id, &sweep);
+        let scan = || context.sweep("searching all memory for VMCOREINFO", &sweep, search);
+        let found = vmlinux.as_ref().and_then(by_kernel).or_else(scan);
         match found {
             Some(found) => {
                 let address = found.address;

@@ -11,6 +11,7 @@ mod encrypted;
 mod machine;
 mod missing_registers;
 mod several_kernels;
+mod sparse;
 mod split;
 mod split_writer;
 mod vmcoreinfo;

@@ -38,7 +38,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     explained.extend(faulting_cpus(facts, &livelock));
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
-    let verdict = verdict(&livelock, &found.findings, facts);
+    let verdict = in_question(verdict(&livelock, &found.findings, facts), facts);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let behind_hog = behind_hog(&livelock, &found.findings).is_some();
@@ -208,6 +208,17 @@ fn behind_hog<'f>(livelock: &Livelock, found: &'f [Finding]) -> Option<&'f Findi
     let hog = livelock.hog.filter(|_| livelock.confidence >= Confidence::Probable)?;
     let about = |finding: &&Finding| finding.issue == Issue::Starvation && finding.tasks.first() == Some(&hog);
     found.iter().filter(about).find(|finding| finding.confidence >= Confidence::Probable)
+}
+
+/// Where every byte of the dump may be wrong, nothing is confirmed, nor is anything well.
+fn in_question(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
+    let Some(damage) = &facts.snapshot.damage else { return verdict };
+    let confidence = match verdict.confidence {
+        Confidence::Confirmed => Confidence::Probable,
+        Confidence::None => Confidence::Insufficient,
+        other => other,
+    };
+    Verdict { confidence, summary: format!("{} But {damage}.", verdict.summary), ..verdict }
 }
 
 /// The verdict where all that is known is that somebody asked for the crash, or that the kernel warned of itself.

@@ -1,6 +1,7 @@
 //! The bytes of a dump file at their offsets, however they are stored.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::flattened::Flattened;
 use crate::mmap::Mapping;
@@ -75,6 +76,30 @@ impl FileBytes {
         match self {
             Self::Mapped(map) => map.advise(pass),
             Self::Flattened(flattened) => flattened.advise(pass),
+        }
+    }
+
+    /// Whether the file has grown since it was opened.
+    pub(crate) fn has_grown(&self) -> bool {
+        match self {
+            Self::Mapped(map) => map.has_grown(),
+            Self::Flattened(flattened) => flattened.has_grown(),
+        }
+    }
+
+    /// Gives back the memory that the file takes in this process.
+    pub(crate) fn give_back(&self) {
+        match self {
+            Self::Mapped(map) => map.give_back(),
+            Self::Flattened(flattened) => flattened.give_back(),
+        }
+    }
+
+    /// The parts of `range` that are no holes of a sparse file.
+    pub(crate) fn data_ranges(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        match self {
+            Self::Mapped(map) => map.data_ranges(range),
+            Self::Flattened(_) => vec![range],
         }
     }
 

@@ -142,7 +142,10 @@ pub(crate) fn unpack(
         (unpacking.watch)(&progress);
     };
     report(0, false);
-    let damaged = |cause| OpenError::DamagedStream { path: path.to_owned(), compression: name, cause };
+    let damaged = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::OutOfMemory => OpenError::TooLarge { path: path.to_owned(), compression: name, cause },
+        _ => OpenError::DamagedStream { path: path.to_owned(), compression: name, cause },
+    };
     let stream = decoder::open(compression, BufReader::with_capacity(CHUNK, input));
     // What a compressed archive holds is taken from it on the way, without a copy of all of it.
     let mut stream = archive::member(stream, compression == Compression::Tar, warnings).map_err(damaged)?;
@@ -161,8 +164,7 @@ pub(crate) fn unpack(
             Ok(false) => {}
             Err(cause) if out.len() == 0 => return Err(damaged(cause)),
             Err(cause) => {
-                let len = out.len();
-                warnings.push(format!("the {name} stream is damaged or cut off after {len} unpacked bytes: {cause}"));
+                tell(name, out.len(), &cause, warnings);
                 break;
             }
         }
@@ -170,6 +172,33 @@ pub(crate) fn unpack(
     let len = out.len();
     report(len, true);
     Mapping::of(out.finish().map_err(|cause| cannot(len, cause))?, path)
+}
+
+/// Says why a stream was unpacked no farther than `len` bytes.
+fn tell(name: &str, len: u64, cause: &io::Error, warnings: &mut Warnings) {
+    if cause.kind() == io::ErrorKind::OutOfMemory {
+        warnings
+            .push(format!("the {name} stream needs more memory after {len} unpacked bytes than the limit: {cause}"));
+    } else if is_end(cause) {
+        warnings.push(format!("the {name} stream is cut off after {len} unpacked bytes: {cause}"));
+    } else {
+        // A decoder notices damage late, or not before the checksum at the end.
+        warnings.push_damage(format!(
+            "the {name} stream is damaged ({cause}, after {len} unpacked bytes): any byte of the dump may be wrong"
+        ));
+    }
+}
+
+/// Whether an error comes from the end of the file alone.
+fn is_end(error: &io::Error) -> bool {
+    let mut next = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    let inner = std::iter::from_fn(|| {
+        let this = next?;
+        next = this.source();
+        Some(this)
+    });
+    let ends = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    ends(error) || inner.filter_map(|inner| inner.downcast_ref()).any(ends)
 }
 
 /// Fills `chunk` as far as the stream goes: how many bytes, and whether it ended there or failed.

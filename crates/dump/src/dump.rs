@@ -341,6 +341,23 @@ impl Dump {
         }
     }
 
+    /// The ranges of physical memory that the file has data of, in ascending order as far as it has it so: no page that was
+    /// left out, and no hole of a sparse file, where all is zero.
+    #[must_use]
+    pub fn stored_ranges(&self) -> Vec<Range<PhysAddr>> {
+        let ranges = match &self.contents.memory {
+            Memory::Elf(memory) => memory.stored(),
+            Memory::Kdump(memory) => memory.stored(),
+        };
+        ranges.into_iter().map(|range| PhysAddr::new(range.start)..PhysAddr::new(range.end)).collect()
+    }
+
+    /// The same memory for passes over most of it: what is read so does not stay in the memory of this process.
+    #[must_use]
+    pub fn apart(&self) -> Apart<'_> {
+        Apart(self)
+    }
+
     /// Does `work`, which looks at most of the memory in ascending order: the file is read ahead meanwhile.
     ///
     /// An analysis touches a few thousand pages all over a dump, so that nothing else is.
@@ -349,6 +366,30 @@ impl Dump {
         let result = work();
         self.advise(false);
         result
+    }
+
+    /// What makes every byte of the dump doubtful: a checksum over all of it is wrong, or a stream that it was unpacked from
+    /// is damaged. It is among the warnings, too.
+    #[must_use]
+    pub fn damage(&self) -> Option<&str> {
+        self.contents.warnings.damage()
+    }
+
+    /// Whether the file has grown since it was opened: what it had then is used, and it is still being written.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.has_grown(),
+            Memory::Kdump(memory) => memory.has_grown(),
+        }
+    }
+
+    /// Gives the memory that was used for the file back to the system, in a pass over more of it than there may be memory.
+    pub fn give_back(&self) {
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.give_back(),
+            Memory::Kdump(memory) => memory.give_back(),
+        }
     }
 
     fn advise(&self, pass: bool) {
@@ -398,6 +439,26 @@ impl ReadPhysical for Dump {
     /// A distilled dump has what was needed and not what is around it.
     fn reads_around(&self) -> bool {
         self.contents.notes.kept.is_none()
+    }
+}
+
+/// A dump's memory, read without a trace: see [`Dump::apart`].
+#[derive(Clone, Copy, Debug)]
+pub struct Apart<'a>(&'a Dump);
+
+impl ReadPhysical for Apart<'_> {
+    fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        if let Some(kept) = &self.0.contents.notes.kept {
+            kept.check(address, buf.len())?;
+        }
+        match &self.0.contents.memory {
+            Memory::Elf(memory) => memory.read_apart(address, buf),
+            Memory::Kdump(memory) => memory.read(address, buf),
+        }
+    }
+
+    fn reads_around(&self) -> bool {
+        self.0.reads_around()
     }
 }
 

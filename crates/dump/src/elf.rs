@@ -118,8 +118,26 @@ impl ElfMemory {
         self.extents.read(&self.file, address, buf)
     }
 
+    /// As [`ElfMemory::read`], for passes over large parts of the file that should not stay in memory.
+    pub(crate) fn read_apart(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.extents.read_apart(&self.file, address, buf)
+    }
+
+    /// The ranges of physical memory that have data in the file.
+    pub(crate) fn stored(&self) -> Vec<std::ops::Range<u64>> {
+        self.extents.stored(&self.file)
+    }
+
     pub(crate) fn advise(&self, pass: bool) {
         self.file.advise(pass);
+    }
+
+    pub(crate) fn has_grown(&self) -> bool {
+        self.file.has_grown()
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.file.give_back();
     }
 }
 

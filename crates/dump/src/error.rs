@@ -69,6 +69,16 @@ pub enum OpenError {
         /// What its decoder says.
         cause: io::Error,
     },
+    /// A compressed file that needs more memory to unpack than is taken for that.
+    #[error("{} needs more memory to unpack with {compression} than the limit: {cause}", path.display())]
+    TooLarge {
+        /// The compressed file.
+        path: PathBuf,
+        /// The program that compressed it.
+        compression: &'static str,
+        /// What its decoder says.
+        cause: io::Error,
+    },
     /// An ELF file, but not a core file.
     #[error("{} is an ELF {kind}, not a core dump", path.display())]
     NotACore {
@@ -158,6 +168,10 @@ impl OpenError {
                 io::ErrorKind::FileTooLarge => Some("a file made to unpack without end? Unpack it by hand to be sure"),
                 _ => Some("the environment variable TMPDIR names the directory; it needs room for the unpacked dump"),
             },
+            Self::TooLarge { compression: "zstd", .. } => {
+                Some("unpack it by hand: zstd -d --long=31 FILE -o vmcore, with --memory=4096MB if it asks for that")
+            }
+            Self::TooLarge { .. } => Some("unpack it by hand: xz -dc FILE > vmcore"),
             Self::DamagedStream { .. } => Some("the copy was probably interrupted; copy the dump again"),
             Self::NotADump { looks_like, .. } => match looks_like {
                 Lookalike::Compressed("lzop") => Some("decompress it first: lzop -dc FILE > vmcore"),
@@ -169,6 +183,24 @@ impl OpenError {
                     "let the guest write its own dump (kdump), or convert it to an ELF core by address; crash reads it too",
                 ),
                 Lookalike::Sadump => Some("convert it: makedumpfile -c -x VMLINUX FILE vmcore"),
+                Lookalike::OtherDump("a QEMU disk image") => Some(
+                    "a disk holds no memory, but perhaps a dump: take that from /var/crash on it (guestmount, virt-copy-out)",
+                ),
+                Lookalike::OtherDump("a Proxmox backup") => {
+                    Some("a backup holds disks: restore it, and take the dump from /var/crash")
+                }
+                Lookalike::OtherDump("a saved Xen guest") => {
+                    Some("restore it, and let the guest write its own dump (xl trigger GUEST nmi, or sysrq)")
+                }
+                Lookalike::OtherDump("a Windows crash dump") => {
+                    Some("it is for WinDbg; this program is for Linux machines")
+                }
+                Lookalike::OtherDump("an EnCase image" | "an HPAK memory image") => {
+                    Some("export the memory from it (ewfexport, for one), and give that raw image")
+                }
+                Lookalike::OtherDump(
+                    "an LKCD dump" | "a diskdump of before 2008" | "a stand-alone dump of an s390 machine",
+                ) => Some("crash reads it, given the vmlinux"),
                 Lookalike::OtherDump("a saved QEMU machine state" | "a machine state saved by libvirt") => Some(
                     "start the machine from it, paused, and dump that: virsh dump --memory-only, or dump-guest-memory",
                 ),
@@ -197,7 +229,8 @@ impl OpenError {
                 "it has lines such as OSRELEASE=6.1.0 and SYMBOL(init_uts_ns)=...; makedumpfile -g writes one \
                  (/sys/kernel/vmcoreinfo only says where in memory the note is)",
             ),
-            Self::WrongMachine { .. } | Self::NoMemory { .. } => None,
+            Self::WrongMachine { .. } => Some("crash, built for that machine, and drgn read dumps of others"),
+            Self::NoMemory { .. } => None,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! will do, as long as it is one that is really in the file: a copy in the file wins over one past its end, and that
 //! over one that was left out.
 
+use std::ops::Range;
+
 use vmcore_memory::{FileOffset, PAGE_SIZE, PhysAddr, ReadError};
 
 use crate::PageCount;
@@ -90,18 +92,43 @@ impl Extents {
         {
             return read_within(extent, file, address.get(), buf);
         }
-        self.read_across(file, address.get(), buf)
+        self.read_across(address.get(), buf, |offset, buf| file.read(offset, buf), file)
+    }
+
+    /// As [`Extents::read`], for passes over large parts of the file that should not stay in memory.
+    pub(crate) fn read_apart(&self, file: &FileBytes, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let len = buf.len() as u64;
+        address.get().checked_add(len).ok_or(ReadError::BadRange { address: address.get(), len })?;
+        self.read_across(address.get(), buf, |offset, buf| file.read_apart(offset, buf), file)
+    }
+
+    /// The ranges of memory that have data in the file: neither left out nor a hole of it.
+    pub(crate) fn stored(&self, file: &FileBytes) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        for extent in &self.0 {
+            let Backing::File(offset) = extent.backing else { continue };
+            let in_file = file.data_ranges(offset..offset.saturating_add(extent.end - extent.start));
+            let at = |place: u64| extent.start + (place - offset);
+            ranges.extend(in_file.into_iter().map(|range| at(range.start)..at(range.end)));
+        }
+        ranges
     }
 
     /// As [`Extents::read`], where the range does not lie in one extent.
-    fn read_across(&self, file: &FileBytes, mut address: u64, mut buf: &mut [u8]) -> Result<(), ReadError> {
+    fn read_across(
+        &self,
+        mut address: u64,
+        mut buf: &mut [u8],
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+        file: &FileBytes,
+    ) -> Result<(), ReadError> {
         while !buf.is_empty() {
             let Some(extent) = self.find(address) else {
                 return Err(ReadError::NotInDump { address: PhysAddr::new(address) });
             };
             let here = usize::try_from(extent.end - address).unwrap_or(usize::MAX).min(buf.len());
             let (now, later) = buf.split_at_mut(here);
-            read_within(extent, file, address, now)?;
+            read_within_by(extent, file, address, now, &read)?;
             buf = later;
             address = address.wrapping_add(here as u64);
         }
@@ -130,11 +157,22 @@ impl Extents {
 
 #[inline]
 fn read_within(extent: &Extent, file: &FileBytes, address: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+    read_within_by(extent, file, address, buf, |offset, buf| file.read(offset, buf))
+}
+
+#[inline]
+fn read_within_by(
+    extent: &Extent,
+    file: &FileBytes,
+    address: u64,
+    buf: &mut [u8],
+    read: impl Fn(u64, &mut [u8]) -> Option<()>,
+) -> Result<(), ReadError> {
     let error_address = PhysAddr::new(address);
     let (Backing::File(offset) | Backing::PastEnd(offset)) = extent.part(address, extent.end).backing else {
         return Err(ReadError::Excluded { address: error_address, level: None });
     };
-    file.read(offset, buf).ok_or_else(|| {
+    read(offset, buf).ok_or_else(|| {
         let missing = file.missing_after(offset);
         ReadError::Truncated { address: error_address.wrapping_add(missing - offset), offset: FileOffset::new(missing) }
     })

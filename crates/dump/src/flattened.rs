@@ -168,6 +168,16 @@ impl Flattened {
         })
     }
 
+    /// As [`Mapping::has_grown`].
+    pub(crate) fn has_grown(&self) -> bool {
+        self.map.has_grown()
+    }
+
+    /// Gives back the memory that the file takes in this process.
+    pub(crate) fn give_back(&self) {
+        self.map.give_back();
+    }
+
     /// As [`Mapping::advise`].
     pub(crate) fn advise(&self, pass: bool) {
         self.map.advise(pass);

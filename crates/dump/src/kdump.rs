@@ -51,9 +51,13 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
                 if !same || header.memory.bits != first.memory.bits {
                     return Err(not_one());
                 }
+                // Every part has all notes, registers, build-id and the time of the crash included.
+                let own = read_notes(&file, &header, &mut Warnings::default());
+                if own.raw.iter().zip(&notes.raw).any(|(own, first)| own != first) {
+                    return Err(not_one());
+                }
                 if header.written != first.written {
-                    // Then the notes tell: every part has all of them, registers and the time of the crash included.
-                    let own = read_notes(&file, &header, &mut Warnings::default());
+                    // Then all of them have to be there.
                     if own.raw.is_empty() || own.raw != notes.raw {
                         return Err(not_one());
                     }

@@ -39,10 +39,14 @@ mod vmcoreinfo;
 mod warnings;
 
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
+mod growing;
+#[cfg(test)]
 mod test_support;
 
 pub use compressed::{UnpackProgress, Unpacking, unpacked};
-pub use dump::{Dump, Format, Incomplete, PageCount, Segment, Source};
+pub use dump::{Apart, Dump, Format, Incomplete, PageCount, Segment, Source};
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;
 pub use flattened::Flattener;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
@@ -66,10 +66,27 @@ impl Mapping {
         self.map.advise(if pass { Access::Sequential } else { Access::Random });
     }
 
+    /// Gives back the memory that the file takes in this process.
+    pub(crate) fn give_back(&self) {
+        self.map.give_back();
+    }
+
     /// Fills `buf` from `offset` on by a system call, so that the bytes do not count as memory of this process: for
-    /// passes over large parts of the file. `None` where the file does not have all of it.
+    /// passes over large parts of the file. `None` where the file does not have all of it, as it was when it was mapped: what
+    /// has been appended since is not looked at, whichever way it is read.
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
-        self.file.read_exact_at(buf, offset).ok()
+        let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.map.len() as u64);
+        end.and_then(|_| self.file.read_exact_at(buf, offset).ok())
+    }
+
+    /// Whether bytes have been appended since the file was mapped.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|now| now.is_file() && now.len() > self.map.len() as u64)
+    }
+
+    /// The parts of `range` that are no holes of a sparse file.
+    pub(crate) fn data_ranges(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        vmcore_os::data_ranges(&self.file, range)
     }
 
     /// The file itself, to be read from its start to its end. [`Mapping::position`] says how far that is.

@@ -58,7 +58,9 @@ pub(crate) enum Detected {
 }
 
 /// How many bytes of the file [`detect`] wants to see.
-pub(crate) const SNIFF_LEN: usize = 1024;
+pub(crate) const SNIFF_LEN: usize = SADUMP_AT + 8;
+/// Where the second block of a SADUMP dump is.
+const SADUMP_AT: usize = 4096;
 
 /// Signatures at offset 0 of what people hand to a dump reader by mistake.
 const SIGNATURES: &[(&[u8], Lookalike)] = &[
@@ -69,7 +71,13 @@ const SIGNATURES: &[(&[u8], Lookalike)] = &[
     (b"Rar!", Lookalike::Compressed("rar")),
     (b"DISKDUMP", Lookalike::OtherDump("a diskdump of before 2008")),
     (b"\xed\x23\x8f\x61\x73\x01\x19\xa8", Lookalike::OtherDump("an LKCD dump")),
+    // The same in the other byte order, as machines of s390 and ppc64 write it.
+    (b"\xa8\x19\x01\x73\x61\x8f\x23\xed", Lookalike::OtherDump("an LKCD dump")),
+    (b"\xa8\x19\x01\x73\x61\x8f\x23\xfd", Lookalike::OtherDump("a stand-alone dump of an s390 machine")),
     (b"sadump\0\0", Lookalike::Sadump),
+    // Of a paravirtual guest, and of another.
+    (b"\xed\xeb\x0f\xf0", Lookalike::XenCore),
+    (b"\xee\xeb\x0f\xf0", Lookalike::XenCore),
     (b"PAGEDU", Lookalike::OtherDump("a Windows crash dump")),
     (b"HPAK", Lookalike::OtherDump("an HPAK memory image")),
     (b"EVF\x09", Lookalike::OtherDump("an EnCase image")),
@@ -103,6 +111,10 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
     if head.starts_with(lime::SIGNATURE) {
         return Detected::Lime;
     }
+    // Of a dump in a file, the second block is the first with a signature.
+    if head.get(SADUMP_AT..).is_some_and(|block| block.starts_with(b"sadump\0\0")) {
+        return Detected::Other(Lookalike::Sadump);
+    }
     if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Detected::Other(*what);
     }
@@ -122,7 +134,12 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
 /// Whether a file that starts with `head` is meant to be a dump or another ELF file, not a text.
 #[must_use]
 pub fn starts_like_a_dump(head: &[u8]) -> bool {
-    !matches!(detect(head), Detected::Other(what) if !matches!(what, Lookalike::OtherDump(_)))
+    match detect(head) {
+        Detected::Elf | Detected::Kdump | Detected::Flattened | Detected::Lime => true,
+        Detected::Other(what) => {
+            matches!(what, Lookalike::OtherDump(_) | Lookalike::Vmware | Lookalike::XenCore | Lookalike::Sadump)
+        }
+    }
 }
 
 fn looks_like_text(head: &[u8]) -> bool {

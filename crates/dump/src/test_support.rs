@@ -1,6 +1,7 @@
 //! Builds small dumps, right and wrong ones, for the tests.
 
 mod kdump;
+pub(crate) mod pack;
 
 use std::io::Write;
 use std::path::Path;

@@ -128,6 +128,8 @@ pub struct Snapshot {
     pub cpus: Vec<Cpu>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
+    /// What makes every byte of the dump doubtful, such as a wrong checksum over all of it: it is among the gaps, too.
+    pub damage: Option<String>,
     by_address: HashMap<VirtAddr, usize>,
 }
 
@@ -155,14 +157,16 @@ impl Snapshot {
         });
         let cpus: Vec<_> = cpus.collect();
         gaps.extend(unseen(&cpus).into_iter().chain(counted(&cpus)));
-        Self { cpus, tasks, gaps, by_address }
+        let damage = kernel.dump().damage().map(str::to_owned);
+        gaps.extend(damage.as_ref().map(|damage| Gap::new("the dump", damage)));
+        Self { cpus, tasks, gaps, damage, by_address }
     }
 
     /// A snapshot from parts, for tests of detectors. CPUs must be in the order of their numbers.
     #[must_use]
     pub fn from_parts(tasks: Vec<Task>, cpus: Vec<Cpu>) -> Self {
         let by_address = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
-        Self { tasks, cpus, gaps: Vec::new(), by_address }
+        Self { tasks, cpus, gaps: Vec::new(), damage: None, by_address }
     }
 
     /// The index of the task at `address`.

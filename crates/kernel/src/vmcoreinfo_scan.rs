@@ -7,11 +7,14 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, read_page};
+use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
 
 use crate::address_space::IMAGE_BASE;
-use crate::frames;
+use crate::boot::boot;
+use crate::frames::{self, Sweep};
+use crate::location::{self, KernelChoice, Located};
 
 /// What the text begins with.
 const START: &[u8] = b"OSRELEASE=";
@@ -22,6 +25,8 @@ const RELEASE_AT: u64 = 2 * UTS_LEN as u64;
 const MAX_PAGES: u64 = 1 << 26;
 /// Texts that are compared with each other; a machine has one for each kernel in memory, and some copies.
 const MAX_FOUND: usize = 256;
+/// Chunks between two looks at what was found.
+const BATCH: usize = 64;
 
 /// A VMCOREINFO that was found in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,34 +39,65 @@ pub struct FoundVmcoreinfo {
 
 /// Looks at the start of every page in the dump, in parallel, for the VMCOREINFO of the kernel that is meant: of the
 /// build `build_id` where that is known, of a kernel that is in memory, of one that crashed (`CRASHTIME` was added to it
-/// when it did), and last at the lowest address.
+/// when it did), and last at the lowest address. `sweep` says how far that has come.
 ///
 /// It can be that of another kernel, such as one that booted this one by kexec: the build-id in it tells.
 #[must_use]
-pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>) -> Option<FoundVmcoreinfo> {
+pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>, sweep: &Sweep) -> Option<FoundVmcoreinfo> {
     let chunks = frames::chunks(dump, MAX_PAGES);
-    let in_chunk =
-        |frames: &Range<u64>| frames.clone().map(Pfn::new).filter(|&frame| vmcoreinfo_at(dump, frame).is_some());
-    let frames: Vec<Pfn> = dump.pass(|| chunks.par_iter().flat_map_iter(in_chunk).collect());
-    let found: Vec<FoundVmcoreinfo> =
-        frames.iter().take(MAX_FOUND).filter_map(|&frame| vmcoreinfo_at(dump, frame)).collect();
+    let memory = dump.apart();
+    let in_chunk = |frames: &Range<u64>| -> Vec<Pfn> {
+        let is_one = |frame: &Pfn| vmcoreinfo_at(&memory, *frame).is_some();
+        frames.clone().map(Pfn::new).filter(is_one).take(MAX_FOUND).collect()
+    };
     let rank = |found: &FoundVmcoreinfo| {
         let info = Vmcoreinfo::parse(&found.text);
-        let wanted = build_id.is_some_and(|wanted| info.build_id().as_deref() == Some(wanted));
+        let wanted = build_id.is_none_or(|wanted| info.build_id().as_deref() == Some(wanted));
         (wanted, is_of_this_memory(dump, &info), info.crash_time().is_some())
     };
-    let best = found.iter().map(rank).max()?;
-    found.into_iter().find(|found| rank(found) == best)
+    sweep.begin(&chunks);
+    let mut best: Option<((bool, bool, bool), FoundVmcoreinfo)> = None;
+    let mut number = 0;
+    dump.pass(|| {
+        for batch in chunks.chunks(BATCH) {
+            let frames: Vec<Vec<Pfn>> = batch.par_iter().map(in_chunk).collect();
+            sweep.done(batch, dump);
+            let left = MAX_FOUND.saturating_sub(number);
+            for found in frames.into_iter().flatten().take(left).filter_map(|frame| vmcoreinfo_at(&memory, frame)) {
+                number += 1;
+                let rank = rank(&found);
+                if best.as_ref().is_none_or(|(best, _)| rank > *best) {
+                    best = Some((rank, found));
+                }
+            }
+            // There is none better.
+            if number >= MAX_FOUND || best.as_ref().is_some_and(|(rank, _)| *rank == (true, true, true)) {
+                break;
+            }
+        }
+    });
+    best.map(|(_, found)| found)
 }
 
-fn vmcoreinfo_at(dump: &Dump, frame: Pfn) -> Option<FoundVmcoreinfo> {
+/// The VMCOREINFO of the kernel of `vmlinux`, without a scan of all memory: the kernel is found by its registers or its
+/// banner, and its variable `vmcoreinfo_data` leads to the text. Up to 4.13 it is the text, and not found here.
+#[must_use]
+pub fn vmcoreinfo_of(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Option<FoundVmcoreinfo> {
+    let Located { location, .. } = location::locate(dump, vmlinux, dump, choice, &mut Vec::new()).ok()?;
+    let (memory, _) = boot(dump, &location, vmlinux);
+    let variable = vmlinux.symbols().address("vmcoreinfo_data")?.wrapping_add(location.kaslr_offset);
+    let text = memory.translate(memory.read_pointer(variable).ok()?).ok()?;
+    vmcoreinfo_at(dump, text.pfn()).filter(|found| found.address == text)
+}
+
+fn vmcoreinfo_at(memory: &dyn ReadPhysical, frame: Pfn) -> Option<FoundVmcoreinfo> {
     let address = frame.phys_addr()?;
     let mut start = [0; START.len()];
-    dump.read_physical(address, &mut start).ok()?;
+    memory.read_physical(address, &mut start).ok()?;
     if start != START {
         return None;
     }
-    let text = read_page(dump, frame)?;
+    let text = read_page(memory, frame)?;
     Vmcoreinfo::parse(&text).is_plausible().then_some(FoundVmcoreinfo { address, text })
 }
 

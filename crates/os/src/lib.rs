@@ -9,6 +9,7 @@
 mod bus;
 mod ending;
 mod heap;
+mod holes;
 mod interrupt;
 mod mapping;
 mod memory;
@@ -17,6 +18,7 @@ mod unfinished;
 pub use bus::explain_lost_mappings;
 pub use ending::end;
 pub use heap::BoundedHeap;
+pub use holes::data_ranges;
 pub use interrupt::{is_interrupted, note_interrupts};
 pub use mapping::{Access, FileKind, Mapping};
 pub use memory::physical_memory;

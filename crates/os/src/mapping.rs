@@ -54,6 +54,14 @@ impl Mapping {
         Ok(Self { _watched: Watched::new(start..start.saturating_add(map.len()), kind), map })
     }
 
+    /// Lets the system take back the memory that the bytes take here. They are read from the file again when they are
+    /// asked for.
+    pub fn give_back(&self) {
+        // SAFETY: what MADV_DONTNEED drops of a mapping that nobody can write to comes back from the file with the same
+        // bytes.
+        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+
     /// Says how the bytes are going to be read. It is only advice.
     pub fn advise(&self, access: Access) {
         let _ = self.map.advise(match access {

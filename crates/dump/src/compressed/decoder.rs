@@ -110,6 +110,10 @@ impl ZstdFrames {
                 io::copy(&mut self.input.by_ref().take(length.into()), &mut io::sink())?;
                 Ok(None)
             }
+            Err(FrameDecoderError::WindowSizeTooBig { requested, max }) => {
+                let why = format!("it refers back over {requested} bytes, and {max} are the most");
+                Err(io::Error::new(io::ErrorKind::OutOfMemory, why))
+            }
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }

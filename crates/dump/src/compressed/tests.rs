@@ -1,7 +1,7 @@
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
 use super::{UnpackProgress, Unpacking};
+use crate::test_support::pack::{bzip2, gzip, lz4, lzma, tar, xz, zstd};
 use crate::test_support::{ElfBuilder, assert_bytes, exercise, file, page, read, vmcoreinfo};
 use crate::{Dump, Lookalike, OpenError};
 
@@ -9,62 +9,6 @@ use crate::{Dump, Lookalike, OpenError};
 fn sample() -> Vec<u8> {
     let memory = (0..300).flat_map(|pfn| if pfn % 7 < 3 { page(pfn) } else { vec![0; 4096] }).collect();
     ElfBuilder::new().note(&vmcoreinfo("OSRELEASE=6.1.0\n")).load(0x10_0000, memory).build()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut out = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(0)).unwrap();
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-}
-
-fn lzma(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::LzmaOptions::with_preset(0);
-    let mut out = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn lz4(bytes: &[u8]) -> Vec<u8> {
-    // As the program does.
-    let info = lz4_flex::frame::FrameInfo::new().content_checksum(true).block_size(lz4_flex::frame::BlockSize::Max64KB);
-    let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-/// An archive as somebody makes of a directory of kdump.
-fn tar(bytes: &[u8]) -> Vec<u8> {
-    let mut out = tar::Builder::new(Vec::new());
-    let mut add = |name: &str, kind: tar::EntryType, contents: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(contents.len() as u64);
-        header.set_entry_type(kind);
-        header.set_mode(0o600);
-        header.set_cksum();
-        out.append_data(&mut header, name, contents).unwrap();
-    };
-    add("127.0.0.1/", tar::EntryType::Directory, &[]);
-    add("127.0.0.1/vmcore-dmesg.txt", tar::EntryType::Regular, b"[    0.000000] Linux version 6.1.0\n");
-    add("127.0.0.1/empty", tar::EntryType::Regular, b"");
-    add("127.0.0.1/vmcore", tar::EntryType::Regular, bytes);
-    add("127.0.0.1/kexec-dmesg.log", tar::EntryType::Regular, b"more text\n");
-    out.into_inner().unwrap()
 }
 
 type Pack = fn(&[u8]) -> Vec<u8>;
@@ -145,7 +89,9 @@ fn a_stream_that_ends_early_is_used_as_far_as_it_goes() {
         let packed = pack(&sample());
         let dump = open(&packed[..packed.len() / 2]).unwrap();
         assert!(dump.incomplete().unwrap().truncated, "{name}");
-        assert!(dump.warnings()[0].starts_with(&format!("the {name} stream is damaged or cut off")), "{name}");
+        let said = dump.warnings()[0].starts_with(&format!("the {name} stream is cut off after"));
+        assert!(said, "{name}: {:?}", dump.warnings());
+        assert_eq!(dump.damage(), None, "{name}");
         assert_bytes(read(&dump, 0x10_0000, 4096), page(0));
         let nothing = open(&packed[..7]);
         assert!(matches!(nothing, Err(OpenError::DamagedStream { .. } | OpenError::Empty { .. })), "{name}");
@@ -160,10 +106,52 @@ fn damage_is_told() {
         let middle = packed.len() / 2;
         packed[middle..middle + 8].copy_from_slice(b"damaged!");
         let dump = open(&packed).unwrap();
-        let told = dump.warnings().first().is_some_and(|warning| warning.contains("damaged or cut off"));
+        let told = dump.warnings().first().is_some_and(|warning| warning.contains("any byte of the dump may be wrong"));
         assert!(told, "{name}: {:?}", dump.warnings());
+        assert_eq!(dump.damage(), dump.warnings().first().map(String::as_str), "{name}");
         exercise(file(&packed).path());
     }
+}
+
+/// All of the contents are there, and nothing but the sum says that they are wrong.
+#[test]
+fn a_wrong_checksum_puts_all_in_doubt() {
+    type Sum = (&'static str, Pack, usize);
+    // How far from the end a byte of the sum is.
+    let sums: [Sum; 2] = [("gzip", gzip, 6), ("lz4", lz4, 2)];
+    for (name, pack, from_end) in sums {
+        let mut packed = pack(&sample());
+        let at = packed.len() - from_end;
+        packed[at] ^= 1;
+        let dump = open(&packed).unwrap();
+        assert_eq!(dump.incomplete(), None, "{name}");
+        assert!(dump.damage().is_some_and(|why| why.contains("any byte of the dump may be wrong")), "{name}");
+        assert_bytes(read(&dump, 0x10_0000, 4096), page(0));
+    }
+}
+
+#[test]
+fn what_needs_too_much_memory_is_not_damaged() {
+    // Windows of 4 GiB and of 1 TiB; a dictionary of 1 GiB.
+    let mut wide = zstd(&sample());
+    wide.splice(4..6, [0, 22 << 3]);
+    let mut widest = zstd(&sample());
+    widest.splice(4..6, [0, 30 << 3]);
+    let mut dictionary = lzma(&sample());
+    dictionary[1..5].copy_from_slice(&(1u32 << 30).to_le_bytes());
+    for (name, packed) in [("zstd", wide), ("zstd", widest), ("lzma", dictionary)] {
+        let error = open(&packed).unwrap_err();
+        assert!(matches!(error, OpenError::TooLarge { .. }), "{name}: {error}");
+        assert!(error.to_string().contains("needs more memory to unpack with"), "{error}");
+        assert!(error.hint().unwrap().starts_with("unpack it by hand"), "{name}");
+    }
+    // Behind a frame that could be unpacked.
+    let whole = sample();
+    let mut second = zstd(&whole[600_000..]);
+    second.splice(4..6, [0, 22 << 3]);
+    let dump = open(&[zstd(&whole[..600_000]), second].concat()).unwrap();
+    assert!(dump.warnings()[0].contains("than the limit"), "{:?}", dump.warnings());
+    assert!(dump.incomplete().is_some() && dump.damage().is_none());
 }
 
 #[test]

@@ -117,6 +117,14 @@ impl Part {
 }
 
 impl KdumpMemory {
+    pub(crate) fn has_grown(&self) -> bool {
+        self.parts.iter().any(|part| part.file.has_grown())
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.parts.iter().for_each(|part| part.file.give_back());
+    }
+
     pub(crate) fn advise(&self, pass: bool) {
         self.parts.iter().for_each(|part| part.file.advise(pass));
     }
@@ -226,6 +234,22 @@ impl KdumpMemory {
             });
             PageCount { present, excluded }
         })
+    }
+
+    /// The ranges of physical memory whose pages are in the files.
+    pub(crate) fn stored(&self) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        for part in &self.parts {
+            let frames = part.header.frames();
+            part.header.dumped.runs(&part.file, |start, end| {
+                let (start, end) = (start.max(frames.start), end.min(frames.end));
+                if start < end {
+                    ranges.push(start * PAGE_SIZE..end * PAGE_SIZE);
+                }
+                ranges.len() < MAX_SEGMENTS
+            });
+        }
+        ranges
     }
 
     /// One past the last frame that the bitmap has room for.

@@ -249,6 +249,22 @@ fn parts_of_a_split_dump_in_any_order() {
     std::fs::write(&second, &notes).unwrap();
     assert!(matches!(Dump::open_parts(&first, &[second]), Err(OpenError::NotOneDump { .. })));
 
+    // The same names and time, and another build, or another crash of it.
+    for (text, with) in [("OSRELEASE=6.1.0", "OSRELEASE=6.1.1"), ("BUILD-ID=aa", "BUILD-ID=ab")] {
+        let build = |info: &str, frames| KdumpBuilder {
+            vmcoreinfo: format!("{info}\nPAGESIZE=4096\n").into_bytes(),
+            split: Some(frames),
+            notes: Vec::new(),
+            ..sample()
+        };
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        std::fs::write(&one, build(text, 0..30).build()).unwrap();
+        std::fs::write(&two, build(with, 30..50).build()).unwrap();
+        assert!(matches!(Dump::open_parts(&one, std::slice::from_ref(&two)), Err(OpenError::NotOneDump { .. })));
+        std::fs::write(&two, build(text, 30..50).build()).unwrap();
+        assert!(Dump::open_parts(&one, &[two]).is_ok());
+    }
+
     let other = directory.path().join("other");
     std::fs::write(&other, KdumpBuilder { system: "Other", split: Some(30..50), ..sample() }.build()).unwrap();
     assert!(matches!(Dump::open_parts(&first, &[other]), Err(OpenError::NotOneDump { .. })));

@@ -11,7 +11,7 @@ pub fn kallsyms(memory: &[u8]) {
     let mut memory = memory.to_vec();
     memory.resize(pages * PAGE_SIZE as usize, 0);
     let (chunk, memory) = (0..pages as u64, Flat(&memory));
-    for found in scan::find(&memory, &[chunk]) {
+    for found in scan::find(&memory, &[chunk], &|_| ()) {
         if let Ok(symbols) = found.tables.decode(0) {
             let _ = (symbols.iter().count(), symbols.address("_text"));
         }

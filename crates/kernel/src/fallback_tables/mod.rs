@@ -25,6 +25,7 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr, le_u32, le_u64};
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
+use crate::frames::Sweep;
 use crate::identity::build_id_in_memory;
 use crate::location::{KernelChoice, Role};
 use crate::{frames, location};
@@ -100,24 +101,24 @@ pub enum FallbackTablesError {
 
 /// The vmlinux that the kernel in `dump` is able to describe.
 ///
-/// Where VMCOREINFO does not lead to it, all memory is searched for it; of several kernels in memory `choice` says which
+/// Where VMCOREINFO does not lead to it, all memory is searched for it, and `sweep` says how far that has come; of several kernels in memory `choice` says which
 /// is meant, as far as they are of different builds.
 ///
 /// # Errors
 ///
 /// [`FallbackTablesError`] where it does not describe enough to analyze it.
-pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice) -> Result<Vmlinux, FallbackTablesError> {
+pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Result<Vmlinux, FallbackTablesError> {
     let Some(info) = dump.vmcoreinfo() else {
-        return by_search(dump, choice).ok_or(FallbackTablesError::NotFound)?;
+        return by_search(dump, choice, sweep).ok_or(FallbackTablesError::NotFound)?;
     };
     // An earlier kernel's VMCOREINFO leads to anything.
-    by_vmcoreinfo(dump, info).or_else(|why| by_search(dump, choice).unwrap_or(Err(why)))
+    by_vmcoreinfo(dump, info).or_else(|why| by_search(dump, choice, sweep).unwrap_or(Err(why)))
 }
 
 /// The kernel's own symbols, at link-time addresses: by what VMCOREINFO says of the image, else by their shape.
 fn symbols_of(dump: &Dump) -> Option<Kallsyms> {
     let described = dump.vmcoreinfo().and_then(|info| described(dump, info).ok());
-    described.or_else(|| found(dump, KernelChoice::Best)).map(|(_, symbols)| symbols)
+    described.or_else(|| found(dump, KernelChoice::Best, &Sweep::default())).map(|(_, symbols)| symbols)
 }
 
 /// By what VMCOREINFO says of the image.
@@ -145,14 +146,15 @@ fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsy
 }
 
 /// By the shape of the tables alone; `None` where there are none, or none as `choice` has it.
-fn by_search(dump: &Dump, choice: KernelChoice) -> Option<Result<Vmlinux, FallbackTablesError>> {
-    let (image, symbols) = found(dump, choice)?;
+fn by_search(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Option<Result<Vmlinux, FallbackTablesError>> {
+    let (image, symbols) = found(dump, choice, sweep)?;
     let own = Own { image, symbols: &symbols, build_id: None };
     Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
 }
 
-fn found(dump: &Dump, choice: KernelChoice) -> Option<(Image<'_>, Kallsyms)> {
+fn found<'a>(dump: &'a Dump, choice: KernelChoice, sweep: &Sweep) -> Option<(Image<'a>, Kallsyms)> {
     let chunks = frames::chunks(dump, MAX_PAGES);
+    sweep.begin(&chunks);
     let image_and_symbols = |found: Found| {
         if let ValueKind::PlaceRelative { place } = found.tables.kind {
             return Image::at_place(dump, PhysAddr::new(place), &found.tables);
@@ -160,7 +162,10 @@ fn found(dump: &Dump, choice: KernelChoice) -> Option<(Image<'_>, Kallsyms)> {
         let symbols = found.tables.decode(0).ok()?;
         Some((Image::around(dump, found.index, &symbols)?, symbols))
     };
-    let found = dump.pass(|| best(scan::find(dump, &chunks).filter_map(image_and_symbols), choice))?;
+    let memory = dump.apart();
+    let found = dump.pass(|| {
+        best(scan::find(&memory, &chunks, &|chunks| sweep.done(chunks, dump)).filter_map(image_and_symbols), choice)
+    })?;
     let (image, symbols) = found;
     let symbols = symbols.moved_back(image.kaslr_offset);
     Some((image, symbols))
@@ -258,7 +263,7 @@ impl<'a> Image<'a> {
         let chunks = frames::chunks(dump, MAX_PAGES).into_iter();
         let within = |frames: Range<u64>| frames.start.max(start)..frames.end.min(end);
         let chunks: Vec<_> = chunks.map(within).filter(|frames| !frames.is_empty()).collect();
-        let tables = dump.pass(|| scan::find(dump, &chunks).next())?.tables;
+        let tables = dump.pass(|| scan::find(&dump.apart(), &chunks, &|_| ()).next())?.tables;
         let kind = match tables.kind {
             ValueKind::PlaceRelative { place } => {
                 let first = PhysAddr::new(start.checked_mul(PAGE_SIZE)?);

@@ -24,10 +24,11 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadPhysical, le_u16, le_u32, le_u64};
+use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, le_u16, le_u32, le_u64};
 
 use super::kallsyms::{MAX_SYMBOLS, RawTables, ValueKind, take_codes};
 use crate::address_space::{IMAGE_BASE, MAX_IMAGE_SIZE};
+use crate::frames::each_page;
 
 /// `kallsyms_token_index` in bytes.
 pub(super) const INDEX_LEN: usize = 512;
@@ -54,11 +55,22 @@ pub(super) struct Found {
     pub(super) index: PhysAddr,
 }
 
-/// The tables in these frames, in the order of their addresses, searched for as they are asked for.
-pub(super) fn find<'a>(physical: &'a dyn ReadPhysical, chunks: &'a [Range<u64>]) -> impl Iterator<Item = Found> + 'a {
+/// The tables in these frames, in the order of their addresses, searched for as they are asked for. `done` is told which
+/// chunks were looked through.
+pub(super) fn find<'a>(
+    physical: &'a dyn ReadPhysical,
+    chunks: &'a [Range<u64>],
+    done: &'a dyn Fn(&[Range<u64>]),
+) -> impl Iterator<Item = Found> + 'a {
     let tokens = move |chunks: &[Range<u64>]| -> Vec<Tokens> {
-        let in_chunk = |frames: &Range<u64>| frames.clone().flat_map(|frame| tokens_in(physical, Pfn::new(frame)));
-        chunks.par_iter().flat_map_iter(in_chunk).collect()
+        let in_chunk = |frames: &Range<u64>| {
+            let mut found = Vec::new();
+            each_page(physical, frames.clone(), |start, page| found.extend(tokens_in(physical, start, page)));
+            found
+        };
+        let found = chunks.par_iter().flat_map_iter(in_chunk).collect();
+        done(chunks);
+        found
     };
     let places = chunks.chunks(AT_ONCE).flat_map(tokens).take(MAX_PLACES);
     places.filter_map(|tokens| tables(physical, tokens))
@@ -72,13 +84,8 @@ struct Tokens {
     index: Vec<u8>,
 }
 
-/// The tokens whose index begins in this frame.
-fn tokens_in(physical: &dyn ReadPhysical, frame: Pfn) -> Vec<Tokens> {
-    let mut page = [0; PAGE_SIZE as usize];
-    let Some(start) = frame.phys_addr() else { return Vec::new() };
-    if physical.read_physical(start, &mut page).is_err() {
-        return Vec::new();
-    }
+/// The tokens whose index begins in this page.
+fn tokens_in(physical: &dyn ReadPhysical, start: PhysAddr, page: &[u8]) -> Vec<Tokens> {
     let words = page.as_chunks::<4>().0;
     let following = words.iter().skip(1).map(Some).chain([None]);
     words

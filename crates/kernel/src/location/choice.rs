@@ -130,7 +130,8 @@ impl Variables<'_> {
     }
 
     fn role(&self) -> Role {
-        if self.word("elfcorehdr_addr", 0).is_some_and(|address| address != NO_ELF_HEADERS) {
+        // Headers are never at address 0: zeroes are what a page that was left out reads as in some forms of dump.
+        if self.word("elfcorehdr_addr", 0).is_some_and(|address| address != NO_ELF_HEADERS && address != 0) {
             return Role::Capture;
         }
         let crashed = self.cpu("panic_cpu").or_else(|| self.cpu("crashing_cpu")).is_some();

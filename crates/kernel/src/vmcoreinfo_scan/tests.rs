@@ -1,9 +1,14 @@
 use vmcore_dump::{Dump, write_elf_core};
 use vmcore_memory::PhysAddr;
 
-use super::find_vmcoreinfo;
+use super::FoundVmcoreinfo;
+use crate::Sweep;
 
 const REAL: &str = "OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=ffffffff82a1aa40\n";
+
+fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>) -> Option<FoundVmcoreinfo> {
+    super::find_vmcoreinfo(dump, build_id, &Sweep::default())
+}
 
 /// A dump of these pages, by frame.
 fn dump(pages: &[(u64, &str)]) -> Dump {

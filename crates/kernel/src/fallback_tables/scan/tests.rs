@@ -107,7 +107,7 @@ fn image(order: Order) -> (Vec<u8>, u64) {
 
 fn search(memory: &TestMemory) -> Vec<Found> {
     let frames = START / PAGE_SIZE..START / PAGE_SIZE + 64;
-    find(memory, &[frames.start..frames.start + 2, frames.start + 2..frames.end]).collect()
+    find(memory, &[frames.start..frames.start + 2, frames.start + 2..frames.end], &|_| ()).collect()
 }
 
 fn memory(bytes: &[u8]) -> TestMemory {

@@ -8,6 +8,8 @@
 //!
 //! Sources: DWARF 5 and DWARF 4 standards; `gimli` decodes entries, line programs and range lists.
 
+#[cfg(test)]
+mod deep;
 mod directory;
 mod functions;
 mod lines;

@@ -12,7 +12,7 @@ use gimli::{AttributeValue, UnitOffset};
 use super::{Dwarf, Unit, unit::Entry};
 
 /// How deep blocks and inlined calls may nest; the deepest in a kernel have some twenty levels.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 /// How many references may lead to an entry's name.
 const MAX_REFERENCES: usize = 8;
 

@@ -6,6 +6,9 @@
 //! An entry whose abbreviation says so is followed by its children and a null entry. Producers add `DW_AT_sibling` to
 //! entries with many children; following it is what makes it cheap to look only at the functions of a unit.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use gimli::{
     Abbreviation, Abbreviations, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugInfo, EndianSlice, EntriesRaw,
     LittleEndian, UnitOffset,
@@ -32,6 +35,19 @@ pub(crate) struct Unit {
     abbreviations: Abbreviations,
     root: usize,
     pub(crate) bases: Bases,
+    siblings: Siblings,
+}
+
+/// Where the next entry of the same list is, of entries that do not say it themselves. Found once for an entry and all that is in
+/// it: every lookup would pass over the same entries again, which may be nested as deep as somebody likes.
+#[derive(Debug, Default)]
+struct Siblings(Mutex<HashMap<usize, Option<usize>>>);
+
+impl Siblings {
+    fn known(&self) -> MutexGuard<'_, HashMap<usize, Option<usize>>> {
+        // Nothing that holds the lock can leave the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the root entry says about the whole unit.
@@ -78,7 +94,15 @@ impl Unit {
         let root = header.root_offset().0;
         let DebugAbbrevOffset(at) = header.debug_abbrev_offset();
         let abbreviations = DebugAbbrev::from(Dwarf::slice(&dwarf.abbrev)).abbreviations(DebugAbbrevOffset(at)).ok()?;
-        let mut unit = Self { offset, bytes, encoding, abbreviations, root, bases: Bases::default() };
+        let mut unit = Self {
+            offset,
+            bytes,
+            encoding,
+            abbreviations,
+            root,
+            bases: Bases::default(),
+            siblings: Siblings::default(),
+        };
         unit.bases = unit.read_bases(dwarf)?;
         Some(unit)
     }
@@ -189,15 +213,30 @@ impl<'unit> Entry<'unit> {
         {
             return Some(sibling);
         }
+        if let Some(known) = self.unit.siblings.known().get(&self.offset) {
+            return *known;
+        }
+        let mut open = vec![self.offset];
+        let next = self.pass_over(&mut open);
+        // Those that are still open have no end.
+        self.unit.siblings.known().extend(open.into_iter().map(|entry| (entry, None)));
+        next
+    }
+
+    /// The place behind all descendants, which is noted for each of them; `open` has the entries whose ends are not found
+    /// yet, and at first this one alone.
+    fn pass_over(&self, open: &mut Vec<usize>) -> Option<usize> {
         let mut at = self.end()?;
-        let mut depth = 1u32;
         // Every turn moves `at` forward, so the end of the unit bounds this.
-        while depth > 0 {
+        loop {
             let mut raw = self.unit.raw(at)?;
             match raw.read_abbreviation().ok()? {
                 None => {
-                    depth -= 1;
                     at = raw.next_offset().0;
+                    self.unit.siblings.known().insert(open.pop()?, Some(at));
+                    if open.is_empty() {
+                        return Some(at);
+                    }
                 }
                 Some(abbreviation) => {
                     let attributes = raw.next_offset().0;
@@ -209,14 +248,15 @@ impl<'unit> Entry<'unit> {
                     match sibling.filter(|_| abbreviation.has_children()) {
                         Some(sibling) => at = sibling,
                         None => {
+                            if abbreviation.has_children() {
+                                open.push(at);
+                            }
                             at = entry.end()?;
-                            depth = depth.checked_add(u32::from(abbreviation.has_children()))?;
                         }
                     }
                 }
             }
         }
-        Some(at)
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use vmcore_diagnose::Issue;
 use vmcore_kernel::KernelChoice;
 use vmcore_memory::PhysAddr;
 
@@ -188,6 +189,14 @@ pub(crate) enum Command {
     Synth(Synth),
     /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
     Shell(Shell),
+    /// Say what an issue is, what is looked for, and what to do; without a name, list all issues
+    Explain {
+        /// The issue, by the name that `analyze` gives it
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(Issue::ALL.map(Issue::id)), hide_possible_values = true)]
+        issue: Option<String>,
+    },
+    /// Write a script with which drgn reads again, on the same dump, every value that the verdict rests on
+    DrgnScript(Analyze),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -592,6 +601,10 @@ pub(crate) enum Document {
     Tree,
     /// Places in memory
     Search,
+    /// Issues
+    Explain,
+    /// A script for drgn
+    DrgnScript,
     /// Timers
     Timer,
     /// Interrupts

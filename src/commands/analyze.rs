@@ -3,20 +3,42 @@
 use vmcore_diagnose::{Confidence, Diagnosis, Options, collect, judge};
 use vmcore_kernel::Snapshot;
 use vmcore_report::analyze::{Analyze, Subject};
+use vmcore_report::drgn_script::DrgnScript;
 
 use super::machine;
 use crate::cli;
 use crate::failure::Failure;
 use crate::minimal::{Minimal, Opened};
 use crate::output::Output;
-use crate::session::Context;
+use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = match context.session_or_minimal(&arguments.input)? {
-        Opened::Whole(session) => session,
-        Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
-    };
+    match context.session_or_minimal(&arguments.input)? {
+        Opened::Whole(session) => of_session(arguments, session, context, |analyze| output.write(analyze)),
+        Opened::Minimal(minimal) => of_minimal(&minimal, context, output),
+    }
+}
+
+/// The verdict as a script for drgn, which needs a vmlinux as well.
+pub(crate) fn drgn_script(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = context.session(&arguments.input)?;
+    let mut checks = 0;
+    of_session(arguments, session, context, |analyze| {
+        let script = DrgnScript::new(analyze);
+        checks = script.checks;
+        output.write(&script)
+    })?;
+    // A script that reads nothing answers nothing.
+    Ok(if checks == 0 { Status::Inconclusive } else { Status::NothingFound })
+}
+
+fn of_session(
+    arguments: &cli::Analyze,
+    session: &Session,
+    context: &Context,
+    write: impl FnOnce(&Analyze<'_>) -> Result<(), Failure>,
+) -> Result<Status, Failure> {
     let snapshot = session.snapshot(context);
     let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
     let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
@@ -31,7 +53,7 @@ pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -
         uptime_ns: session.kernel.uptime_ns(&log),
         machine: vmcore_inspect::machine(session.kernel).into(),
     };
-    output.write(&Analyze::new(subject, snapshot, &diagnosis))?;
+    write(&Analyze::new(subject, snapshot, &diagnosis))?;
     Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
 }
 

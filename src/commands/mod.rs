@@ -84,6 +84,8 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
         Command::Shell(arguments) => shell::run(arguments, context),
+        Command::Explain { issue } => tooling::explain(issue.as_deref(), output),
+        Command::DrgnScript(arguments) => analyze::drgn_script(arguments, context, output),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
         Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),

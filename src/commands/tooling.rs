@@ -2,10 +2,11 @@
 
 use clap::ValueEnum;
 use clap_complete::Shell;
+use vmcore_diagnose::Issue;
 use vmcore_inspect::state;
 use vmcore_report::{
-    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, info::Info, inspect, json_schema, log::Log, modules::Mod,
-    ps::Ps, runq::Runq, vtop::Vtop,
+    analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, drgn_script::DrgnScript, explain::Explain, info::Info,
+    inspect, json_schema, log::Log, modules::Mod, ps::Ps, runq::Runq, vtop::Vtop,
 };
 
 use crate::cli::Document;
@@ -32,6 +33,8 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Dis => json_schema::<inspect::Dis<'static>>(),
         Document::List | Document::Tree => json_schema::<inspect::Objects<'static>>(),
         Document::Search => json_schema::<inspect::Search>(),
+        Document::Explain => json_schema::<Explain>(),
+        Document::DrgnScript => json_schema::<DrgnScript>(),
         Document::Timer => json_schema::<state::Timers>(),
         Document::Irq => json_schema::<state::Interrupts>(),
         Document::Waitq => json_schema::<state::WaitQueue>(),
@@ -49,6 +52,21 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
     let name = document.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     schema.insert("title".to_owned(), format!("vmcore-thp {name}").into());
     output.write_with(|out| writeln!(out, "{:#}", schema.as_value()))?;
+    Ok(Status::NothingFound)
+}
+
+/// What is known of an issue, or all of them in one line each.
+pub(crate) fn explain(name: Option<&str>, output: Output) -> Result<Status, Failure> {
+    let explain = match name {
+        None => Explain::all(),
+        Some(name) => {
+            let issue = Issue::by_id(name).ok_or_else(|| {
+                Failure::new(format_args!("there is no issue '{name}'")).hint("`vmcore-thp explain` lists all of them")
+            })?;
+            Explain::one(issue, include_str!("../../docs/verdicts.md"))
+        }
+    };
+    output.write(&explain)?;
     Ok(Status::NothingFound)
 }
 

@@ -47,6 +47,9 @@ pub(crate) struct Global {
     /// When to use colours; `auto` asks whether standard output is a terminal and `NO_COLOR` is not set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(crate) color: Color,
+    /// Show text on a terminal all at once, not by `VMCORE_THP_PAGER`, `PAGER` or `less`
+    #[arg(long, global = true)]
+    pub(crate) no_pager: bool,
     /// Number of worker threads; the output does not depend on it [default: one for each CPU]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -196,7 +199,7 @@ pub(crate) enum Command {
         issue: Option<String>,
     },
     /// Write a script with which drgn reads again, on the same dump, every value that the verdict rests on
-    DrgnScript(Analyze),
+    DrgnScript(Judge),
     /// Print the JSON Schema of a command's output
     Schema {
         /// The command
@@ -349,9 +352,22 @@ pub(crate) struct Synth {
     pub(crate) form: String,
 }
 
-/// How to judge.
+/// How to judge, and how much to tell.
 #[derive(Args, Debug)]
 pub(crate) struct Analyze {
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+    /// Text of one line: the verdict, and of which kernel
+    #[arg(long)]
+    pub(crate) brief: bool,
+    /// Text with one fact a line, however long the line, for grep
+    #[arg(long, conflicts_with = "brief")]
+    pub(crate) wide: bool,
+}
+
+/// How to judge.
+#[derive(Args, Debug)]
+pub(crate) struct Judge {
     #[command(flatten)]
     pub(crate) input: Input,
     /// How long a task must have had its CPU to count as spinning, and another must have waited to count as starved

@@ -14,6 +14,7 @@ mod output;
 mod pile_view;
 mod profiles;
 mod progress;
+mod screen;
 mod session;
 mod shell;
 mod status;

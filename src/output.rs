@@ -10,6 +10,7 @@ use vmcore_report::{Report, Theme, write_json};
 use crate::bounds;
 use crate::cli::{Color, Format, Global};
 use crate::failure::Failure;
+use crate::screen;
 
 /// A pipe takes 64 KiB at once.
 const BUFFER: usize = 64 << 10;
@@ -19,6 +20,8 @@ pub(crate) struct Output {
     format: Format,
     theme: Theme,
     target: Target,
+    /// The program that shows text page by page.
+    pager: Option<String>,
 }
 
 enum Target {
@@ -47,7 +50,9 @@ impl Output {
             }
         };
         let theme = if wants_color(options) { Theme::color() } else { Theme::plain() };
-        Ok(Self { format: format(options), theme, target })
+        let theme = theme.within(screen::width());
+        let paged = matches!(target, Target::Stdout) && !options.no_pager && io::stdout().is_terminal();
+        Ok(Self { format: format(options), theme, target, pager: paged.then(screen::pager).flatten() })
     }
 
     /// The form that was asked for.
@@ -69,8 +74,8 @@ impl Output {
     pub(crate) fn with_writer(self, writer: Box<dyn Write>, colored: bool) -> Self {
         match self.target {
             Target::Stdout => {
-                let theme = if colored { self.theme } else { Theme::plain() };
-                Self { target: Target::Writer(writer), theme, ..self }
+                let theme = if colored { self.theme } else { Theme::plain().within(self.theme.width) };
+                Self { target: Target::Writer(writer), theme, pager: None, ..self }
             }
             _ => self,
         }
@@ -87,15 +92,16 @@ impl Output {
 
     /// Standard output, for a report beside what goes to a file; `None` where that goes to standard output itself.
     pub(crate) fn beside_the_file(&self) -> Option<Self> {
-        let Self { format, theme, target } = self;
-        matches!(target, Target::File { .. }).then(|| Self { format: *format, theme: *theme, target: Target::Stdout })
+        let Self { format, theme, target, .. } = self;
+        let stdout = || Self { format: *format, theme: *theme, target: Target::Stdout, pager: None };
+        matches!(target, Target::File { .. }).then(stdout)
     }
 
     /// Writes a report in the form that was asked for.
     pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
         let Self { format, theme, .. } = self;
         match format {
-            Format::Text => self.write_with(|out| report.write_text(out, &theme)),
+            Format::Text => self.write_paged(|out| report.write_text(out, &theme)),
             Format::Json => self.write_with(|out| write_json(report, out)),
             Format::Html => {
                 let page = report.page().ok_or_else(|| no_form("HTML"))?;
@@ -104,6 +110,18 @@ impl Output {
             Format::Csv => Err(no_form("CSV")),
             Format::Parquet => Err(no_form("Parquet")),
         }
+    }
+
+    /// As [`Output::write_with`], on a terminal page by page.
+    fn write_paged(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let Some(mut pager) = self.pager.as_deref().and_then(screen::start) else { return self.write_with(write) };
+        let written = match pager.stdin.take() {
+            Some(pipe) => self.with_writer(Box::new(pipe), true).write_with(write),
+            None => Ok(()),
+        };
+        // It has the terminal until it ends; how it ends says nothing of the report.
+        let _ = pager.wait();
+        written
     }
 
     /// Writes what `write` writes. A reader that went away is not an error.

@@ -279,3 +279,121 @@ fn lists_of_state_are_not_empty_for_want_of_memory() {
         assert!(status == 0 || gaps > 0, "{command}");
     }
 }
+
+#[test]
+fn the_verdict_in_one_line_and_one_fact_a_line() {
+    let brief = text("analyze", &["--brief"], "thp-livelock");
+    assert_eq!(brief.lines().count(), 1, "{brief}");
+    assert!(brief.contains("thp-livelock.vmcore: thp-split-page-fault-livelock (confirmed): 4 CPUs"), "{brief}");
+    let wide = text("analyze", &["--wide"], "thp-livelock");
+    let report = json("analyze", &["--wide"], "thp-livelock");
+    let of_third = report["spinners"][3]["evidence"].as_array().unwrap().len();
+    assert_eq!(wide.lines().filter(|line| line.starts_with("spinner CPU 3 pid 154 \"fstat/3\": ")).count(), of_third);
+    assert!(wide.lines().all(|line| line.contains(": ")), "{wide}");
+}
+
+#[test]
+fn a_drgn_script_has_every_value_that_has_an_address() {
+    let script = json("drgn-script", &[], "thp-livelock");
+    let report = json("analyze", &[], "thp-livelock");
+    let of = |part: &str| report[part].as_array().unwrap().iter().flat_map(|one| one["evidence"].as_array().unwrap());
+    let is_read = |fact: &&Value| {
+        let number =
+            fact["value"].as_str().is_some_and(|value| value.starts_with("0x") || value.parse::<i64>().is_ok());
+        number && ["kernel", "physical"].contains(&fact["space"].as_str().unwrap_or_default())
+    };
+    let script_text = script["script"].as_str().unwrap();
+    for part in ["spinners", "splitters", "edges", "findings"] {
+        for fact in of(part).filter(is_read) {
+            let address = format!(", {}, ", fact["address"].as_str().unwrap());
+            assert!(script_text.contains(&address), "{fact}");
+        }
+    }
+    assert!(script["checks"].as_u64().unwrap() > 50 && script_text.is_ascii());
+}
+
+/// A program on a terminal of its own, which `script` of util-linux gives it; what was shown there.
+#[allow(clippy::unwrap_used)] // A helper of tests.
+fn on_terminal(command: &str) -> String {
+    let data = testdata("");
+    let line = format!("cd {} && {} {command}", data.display(), env!("CARGO_BIN_EXE_vmcore-thp"));
+    let shown = Command::new("script")
+        .args(["-qefc", &line, "/dev/null"])
+        .env("PAGER", "sed s/^/PAGED:/")
+        .env("TERM", "xterm")
+        .env("COLUMNS", "80")
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env_remove("VMCORE_THP_PAGER")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&shown.stdout).into_owned()
+}
+
+#[test]
+fn a_terminal_gets_long_text_by_a_pager() {
+    let paged = on_terminal("runq -q thp-livelock.vmcore vmlinux.profile");
+    assert!(paged.lines().count() > 10 && paged.lines().all(|line| line.starts_with("PAGED:")), "{paged}");
+    let whole = on_terminal("runq -q --no-pager thp-livelock.vmcore vmlinux.profile");
+    assert!(whole.contains("splitter") && !whole.contains("PAGED:"), "{whole}");
+    let json = on_terminal("runq -q --format json thp-livelock.vmcore vmlinux.profile");
+    assert!(json.starts_with('{'), "{json}");
+}
+
+/// Each line is typed when there is a prompt; Tab completes an option.
+#[test]
+fn a_person_talks_to_the_shell() {
+    use std::io::{Read, Write};
+    use std::time::{Duration, Instant};
+
+    let line = format!(
+        "cd {} && {} shell -q thp-livelock.vmcore vmlinux.profile",
+        testdata("").display(),
+        env!("CARGO_BIN_EXE_vmcore-thp")
+    );
+    let mut child = Command::new("script")
+        .args(["-qefc", &line, "/dev/null"])
+        .envs([("PAGER", "cat"), ("TERM", "xterm"), ("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (send, received) = std::sync::mpsc::channel();
+    let mut screen = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = screen.read(&mut buffer) {
+            if send.send(buffer[..len].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut shown = String::new();
+    let start = Instant::now();
+    let lines =
+        ["p init_task.comm\r", "nonsense\r", "ps --pi\t 147 | grep -c splitter\r", "p 3*\x03", "p 40 + 2\r", "\x04"];
+    for (typed, line) in lines.iter().enumerate() {
+        while shown.matches("vmcore-thp> ").count() <= typed && start.elapsed() < Duration::from_secs(60) {
+            let Ok(more) = received.recv_timeout(Duration::from_secs(60)) else { break };
+            shown.push_str(&String::from_utf8_lossy(&more));
+        }
+        // The prompt is there a moment before the terminal is ready for keys.
+        std::thread::sleep(Duration::from_millis(200));
+        keyboard.write_all(line.as_bytes()).unwrap();
+    }
+    while let Ok(more) = received.recv_timeout(Duration::from_secs(5)) {
+        shown.push_str(&String::from_utf8_lossy(&more));
+    }
+    drop(keyboard);
+    // It has ended by itself, or the test has failed.
+    let ended = child.try_wait().unwrap();
+    let _ = child.kill();
+    for expected in
+        ["6.1.0-56-cloud-amd64, 4 CPUs", "init_task.comm = \"swapper/0\"", "unrecognized subcommand", "= 42"]
+    {
+        assert!(shown.contains(expected), "no {expected:?} in {shown}");
+    }
+    assert!(shown.lines().any(|line| line.trim() == "1"), "{shown}");
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?} {shown}");
+}

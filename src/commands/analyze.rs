@@ -2,7 +2,7 @@
 
 use vmcore_diagnose::{Confidence, Diagnosis, Options, collect, judge};
 use vmcore_kernel::Snapshot;
-use vmcore_report::analyze::{Analyze, Subject};
+use vmcore_report::analyze::{Analyze, Brief, Subject, Wide};
 use vmcore_report::drgn_script::DrgnScript;
 
 use super::machine;
@@ -14,14 +14,19 @@ use crate::session::{Context, Session};
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
-    match context.session_or_minimal(&arguments.input)? {
-        Opened::Whole(session) => of_session(arguments, session, context, |analyze| output.write(analyze)),
-        Opened::Minimal(minimal) => of_minimal(&minimal, context, output),
+    let write = |analyze: &Analyze<'_>| match (arguments.brief, arguments.wide) {
+        (true, _) => output.write(&Brief(analyze)),
+        (_, true) => output.write(&Wide(analyze)),
+        _ => output.write(analyze),
+    };
+    match context.session_or_minimal(&arguments.judge.input)? {
+        Opened::Whole(session) => of_session(&arguments.judge, session, context, write),
+        Opened::Minimal(minimal) => of_minimal(&minimal, context, write),
     }
 }
 
 /// The verdict as a script for drgn, which needs a vmlinux as well.
-pub(crate) fn drgn_script(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
+pub(crate) fn drgn_script(arguments: &cli::Judge, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(&arguments.input)?;
     let mut checks = 0;
     of_session(arguments, session, context, |analyze| {
@@ -34,7 +39,7 @@ pub(crate) fn drgn_script(arguments: &cli::Analyze, context: &Context, output: O
 }
 
 fn of_session(
-    arguments: &cli::Analyze,
+    arguments: &cli::Judge,
     session: &Session,
     context: &Context,
     write: impl FnOnce(&Analyze<'_>) -> Result<(), Failure>,
@@ -58,7 +63,11 @@ fn of_session(
 }
 
 /// By the log alone: see [`Minimal`].
-fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<Status, Failure> {
+fn of_minimal(
+    minimal: &Minimal,
+    context: &Context,
+    write: impl FnOnce(&Analyze<'_>) -> Result<(), Failure>,
+) -> Result<Status, Failure> {
     let (log, gaps) = minimal.log(context);
     let diagnosis = context.step("judging", || minimal.judge(&log, &gaps));
     let subject = Subject {
@@ -68,7 +77,7 @@ fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<St
         uptime_ns: minimal.kernel.uptime_ns(&log),
         machine: vmcore_inspect::Machine::default().into(),
     };
-    output.write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
+    write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
     Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))
 }
 

@@ -22,6 +22,7 @@ use crate::arguments;
 use crate::cli::{self, Cli};
 use crate::commands;
 use crate::failure::Failure;
+use crate::screen;
 use crate::session::Context;
 use crate::status::Status;
 use line::{Line, Sink};
@@ -127,7 +128,7 @@ impl Shell<'_> {
             Ok(cli) => cli,
             Err(usage) => return Ok(arguments::explain(&usage)),
         };
-        let pager = (paged && *sink == Sink::Print && cli.global.output.is_none()).then(pager).flatten();
+        let pager = (paged && *sink == Sink::Print && cli.global.output.is_none()).then(screen::pager).flatten();
         let (program, colored) = match (sink, pager) {
             (Sink::Pipe(program), _) => (Some(program.clone()), false),
             (_, Some(pager)) => (Some(pager), true),
@@ -170,17 +171,6 @@ fn needs_dump(command: &str) -> bool {
 fn through(program: &str) -> Result<Child, Failure> {
     let spawned = Process::new("sh").arg("-c").arg(program).stdin(Stdio::piped()).spawn();
     spawned.map_err(|error| Failure::new(format_args!("cannot run '{program}': {error}")))
-}
-
-/// The program that shows long output page by page, as git chooses it: one that ends at once where all fits the screen.
-fn pager() -> Option<String> {
-    let named = ["VMCORE_THP_PAGER", "PAGER"].iter().find_map(std::env::var_os);
-    let named = named.map_or_else(|| "less".to_owned(), |pager| pager.to_string_lossy().into_owned());
-    match named.as_str() {
-        "" | "cat" => None,
-        "less" if std::env::var_os("LESS").is_none() => Some("less -FRX".to_owned()),
-        _ => Some(named),
-    }
 }
 
 /// What a person may type.

@@ -2,7 +2,7 @@
 
 use crate::run;
 
-const REPORTS: [&str; 30] = [
+const REPORTS: [&str; 32] = [
     "analyze",
     "bt",
     "ps",
@@ -33,6 +33,8 @@ const REPORTS: [&str; 30] = [
     "net",
     "kmem",
     "swap",
+    "explain",
+    "drgn-script",
 ];
 
 #[test]
@@ -115,4 +117,17 @@ fn manual_pages() {
         let page = run(["man", report]).stdout;
         assert!(page.contains(&format!(".TH vmcore-thp-{report} 1")), "{page}");
     }
+}
+
+#[test]
+fn issues_are_explained() {
+    let all = run(["explain"]);
+    assert_eq!((all.status, all.stdout.lines().count()), (0, 23), "{}", all.stdout);
+    let one = run(["explain", "deadlock"]).stdout;
+    assert!(
+        one.starts_with("deadlock (critical)") && one.contains("only a restart ends it") && one.contains("What to do"),
+        "{one}"
+    );
+    let wrong = run(["explain", "deadlok"]);
+    assert!(wrong.status == 2 && wrong.stderr.contains("'deadlock'"), "{}", wrong.stderr);
 }

@@ -38,16 +38,17 @@ def read_again(what, physical, address, value):
     if not physical:
         found = number(what, address)
         if found is not None and found % 2**64 == value % 2**64:
-            return "by its type", found
+            return "by its type", None
     there = None
     for width in (8, 4, 2, 1):
         try:
-            there = int.from_bytes(prog.read(address, width, physical), "little")
+            found = int.from_bytes(prog.read(address, width, physical), "little")
         except FaultError as fault:
-            there = there if there is not None else fault
+            there = there or fault
             continue
-        if there == value % 2 ** (8 * width) and (value >= 0 or width > 1) and abs(value) < 2 ** (8 * width):
-            return f"in {width} bytes", there
+        there = there or f"{found:#x} in {width} bytes"
+        if found == value % 2 ** (8 * width) and (value >= 0 or width > 1) and abs(value) < 2 ** (8 * width):
+            return f"in {width} bytes", None
     return None, there
 
 

@@ -81,20 +81,20 @@ impl Report for Explain {
             });
         };
         writeln!(out, "{} ({})", Painted(theme.heading, issue.id), issue.severity)?;
-        write!(out, "{}", Lines::new(2, issue.summary))?;
+        write!(out, "{}", Lines::new(2, issue.summary).within(theme.width))?;
         if let Some(guide) = &issue.guide {
             writeln!(out)?;
             for paragraph in paragraphs(guide) {
                 if paragraph.is_empty() {
                     writeln!(out)?;
                 } else {
-                    write!(out, "{}", Lines::new(2, &paragraph))?;
+                    write!(out, "{}", Lines::new(2, &paragraph).within(theme.width))?;
                 }
             }
         }
         if let (Some(remedy), Some(why)) = (issue.remedy, issue.why) {
             writeln!(out, "\n{}", Painted(theme.heading, "What to do"))?;
-            write!(out, "{}{}", Lines::new(2, remedy), Lines::new(4, why))?;
+            write!(out, "{}{}", Lines::new(2, remedy).within(theme.width), Lines::new(4, why).within(theme.width))?;
         }
         Ok(())
     }

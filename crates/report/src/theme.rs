@@ -1,11 +1,13 @@
-//! Colours: few, and only where the caller asked for them.
+//! Colours: few, and only where the caller asked for them; and how wide the screen is.
 
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::wrap::SCREEN;
+
 /// The style of each role that text can have. Without colour every style is empty and writes nothing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Theme {
     /// Headings.
     pub heading: Style,
@@ -17,6 +19,15 @@ pub struct Theme {
     pub good: Style,
     /// What is there to be looked up, not read.
     pub dim: Style,
+    /// Columns of the screen.
+    pub width: usize,
+}
+
+impl Default for Theme {
+    fn default() -> Self {
+        let none = Style::new();
+        Self { heading: none, bad: none, doubtful: none, good: none, dim: none, width: SCREEN }
+    }
 }
 
 impl Theme {
@@ -24,6 +35,12 @@ impl Theme {
     #[must_use]
     pub fn plain() -> Self {
         Self::default()
+    }
+
+    /// The same for a screen of `width` columns.
+    #[must_use]
+    pub const fn within(self, width: usize) -> Self {
+        Self { width, ..self }
     }
 
     /// The sixteen colours that every terminal has and its user can choose.
@@ -36,6 +53,7 @@ impl Theme {
             doubtful: color(AnsiColor::Yellow),
             good: color(AnsiColor::Green),
             dim: Style::new().dimmed(),
+            width: SCREEN,
         }
     }
 }

@@ -2,32 +2,38 @@
 
 use std::fmt;
 
-/// Columns of the screen that reports are made for.
+/// Columns of the screen that reports are made for where nobody says how wide it is.
 pub(crate) const SCREEN: usize = 100;
 
-/// A text in lines of at most [`SCREEN`] columns where its words allow it, each indented and ended with a newline.
+/// A text in lines of at most as many columns as the screen has where its words allow it, each indented and ended with a newline.
 /// Counts characters: the few that take two columns make a line longer, not wrong.
 pub(crate) struct Lines<'a> {
     indent: usize,
     text: &'a str,
     hanging: bool,
+    width: usize,
 }
 
 impl<'a> Lines<'a> {
     /// Every line indented by `indent` columns.
     pub(crate) const fn new(indent: usize, text: &'a str) -> Self {
-        Self { indent, text, hanging: false }
+        Self { indent, text, hanging: false, width: SCREEN }
     }
 
     /// Every line but the first indented: the caller has written `indent` columns before it.
     pub(crate) const fn hanging(indent: usize, text: &'a str) -> Self {
-        Self { indent, text, hanging: true }
+        Self { indent, text, hanging: true, width: SCREEN }
+    }
+
+    /// The same for a screen of `width` columns.
+    pub(crate) const fn within(self, width: usize) -> Self {
+        Self { width, ..self }
     }
 }
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { indent, text, hanging } = *self;
+        let Self { indent, text, hanging, width: screen } = *self;
         if !hanging {
             write!(f, "{:indent$}", "")?;
         }
@@ -36,7 +42,7 @@ impl fmt::Display for Lines<'_> {
             let width = word.chars().count();
             if column == indent {
                 column += width;
-            } else if column + 1 + width > SCREEN {
+            } else if column + 1 + width > screen {
                 write!(f, "\n{:indent$}", "")?;
                 column = indent + width;
             } else {
@@ -59,6 +65,19 @@ mod tests {
         let lines = Lines::new(4, &text).to_string();
         assert!(lines.lines().all(|line| line.len() <= SCREEN && line.starts_with("    word")), "{lines}");
         assert_eq!(lines.split_whitespace().count(), 40);
+    }
+
+    #[test]
+    fn a_screen_may_be_narrow_or_wide() {
+        let text = "word ".repeat(100);
+        for width in [60, 80, 200] {
+            let lines = Lines::new(2, &text).within(width).to_string();
+            assert!(
+                lines.lines().all(|line| line.len() <= width && line.len() + 6 > width || line.len() < width),
+                "{lines}"
+            );
+            assert!(lines.lines().next().unwrap().len() > width - 5);
+        }
     }
 
     #[test]

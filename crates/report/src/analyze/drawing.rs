@@ -88,7 +88,7 @@ fn steps(way: &Way<'_, '_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()
     let edges = way.edges.as_slice();
     let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return Ok(()) };
     let closes = if way.closes() { ": the circle closes" } else { "" };
-    write!(out, "{}", Lines::new(2, &clean(&first.from)))?;
+    write!(out, "{}", Lines::new(2, &clean(&first.from)).within(theme.width))?;
     let width = edges.iter().map(|edge| edge.kind.len()).max().unwrap_or_default();
     let (head, tail) = match edges.len().checked_sub(MAX_STEPS) {
         None | Some(0) => edges.split_at(edges.len()),
@@ -99,7 +99,7 @@ fn steps(way: &Way<'_, '_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()
         let end = if std::ptr::eq(edge, *last) { closes } else { "" };
         let words = edge.kind.replace('_', " ");
         write!(out, "    {}  ", Painted(theme.dim, format_args!("{words:<width$}")))?;
-        write!(out, "{}", Lines::hanging(6 + width, &format!("{}{end}", clean(&edge.to))))
+        write!(out, "{}", Lines::hanging(6 + width, &format!("{}{end}", clean(&edge.to))).within(theme.width))
     };
     head.iter().try_for_each(|edge| step(edge))?;
     if !tail.is_empty() {

@@ -2,11 +2,13 @@
 
 mod circumstances;
 mod drawing;
+mod lines;
 mod node;
 mod page;
 mod proof;
 pub(crate) mod text;
 
+pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose as diagnose;

@@ -58,6 +58,7 @@ impl<'p, 'a> Proof<'p, 'a> {
                 4,
                 &format!("{} -> {} ({}): {}", edge.from, edge.to, edge.kind.replace('_', " "), edge.why),
                 self.out,
+                self.theme,
             )?;
             self.evidence(&edge.evidence, false)?;
         }
@@ -67,7 +68,7 @@ impl<'p, 'a> Proof<'p, 'a> {
     fn known_issue(&mut self, report: &'p Analyze<'a>) -> io::Result<()> {
         let Some(known) = report.known_issue.as_ref().filter(|known| !known.evidence.is_empty()) else { return Ok(()) };
         writeln!(self.out, "\n  Known issue {} in this kernel: {}", Sanitized::new(known.id), known.in_this_kernel)?;
-        paragraph(4, known.mechanism, self.out)?;
+        paragraph(4, known.mechanism, self.out, self.theme)?;
         self.evidence(&known.evidence, true)
     }
 
@@ -79,7 +80,7 @@ impl<'p, 'a> Proof<'p, 'a> {
         for finding in &report.findings {
             let head = format_args!("{} ({})", finding.id, finding.severity);
             writeln!(self.out, "\n  {}", Painted(self.theme.doubtful, head))?;
-            paragraph(4, finding.summary, self.out)?;
+            paragraph(4, finding.summary, self.out, self.theme)?;
             self.evidence(&finding.evidence, true)?;
         }
         Ok(())
@@ -90,7 +91,7 @@ impl<'p, 'a> Proof<'p, 'a> {
         for fact in evidence {
             if self.shown.insert(fact) {
                 write_fact(fact, self.out)?;
-                paragraph(8, fact.meaning, self.out)?;
+                paragraph(8, fact.meaning, self.out, self.theme)?;
             } else if repeat {
                 write_fact(fact, self.out)?;
             }
@@ -121,7 +122,7 @@ fn write_refutations(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -
         };
         let result = Painted(style, format_args!("{:<8}", refutation.result));
         writeln!(out, "  {result} {}", Sanitized::new(refutation.claim))?;
-        paragraph(11, refutation.checked, out)?;
+        paragraph(11, refutation.checked, out, theme)?;
     }
     Ok(())
 }
@@ -131,5 +132,5 @@ fn write_unknown(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io
         return Ok(());
     }
     heading("Unknown", out, theme)?;
-    report.unknown.iter().try_for_each(|unknown| paragraph(2, unknown, out))
+    report.unknown.iter().try_for_each(|unknown| paragraph(2, unknown, out, theme))
 }

@@ -12,7 +12,7 @@ use super::proof::write_proof;
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter, Verdict};
 use crate::bt::write_stacks;
 use crate::duration::or_unknown;
-use crate::wrap::{Lines, SCREEN};
+use crate::wrap::Lines;
 use crate::{Duration, Hex, Painted, Report, Sanitized, Theme};
 
 /// More CPUs or tasks than this are only counted in the answer; the proof has all.
@@ -27,7 +27,7 @@ impl Report for Analyze<'_> {
         if !self.has_details() {
             return Ok(());
         }
-        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))?;
+        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(theme.width)))?;
         write_proof(self, out, theme)?;
         if self.stacks.is_empty() {
             return Ok(());
@@ -57,8 +57,8 @@ pub(crate) fn heading(text: &str, out: &mut dyn Write, theme: &Theme) -> io::Res
 }
 
 /// Untrusted text, wrapped and indented.
-pub(crate) fn paragraph(indent: usize, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{}", Lines::new(indent, &Sanitized::new(text).to_string()))
+pub(crate) fn paragraph(indent: usize, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    write!(out, "{}", Lines::new(indent, &Sanitized::new(text).to_string()).within(theme.width))
 }
 
 fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
@@ -92,13 +92,13 @@ pub(crate) fn write_answer(verdict: &Verdict<'_>, out: &mut dyn Write, theme: &T
         Gravity::Good => theme.good,
     };
     writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, answer))?;
-    paragraph(2, verdict.summary, out)
+    paragraph(2, verdict.summary, out, theme)
 }
 
 /// A label and its text, aligned.
 pub(crate) fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     write!(out, "  {} ", Painted(theme.dim, format_args!("{label:<9}")))?;
-    write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()))
+    write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()).within(theme.width))
 }
 
 pub(super) fn kernel_line(report: &Analyze<'_>) -> String {
@@ -211,8 +211,8 @@ pub(crate) fn write_remedies(remedies: &[Remedy<'_>], out: &mut dyn Write, theme
     heading("What to do", out, theme)?;
     for (index, Remedy { action, command, why }) in remedies.iter().enumerate() {
         write!(out, "  {}. ", index + 1)?;
-        write!(out, "{}", Lines::hanging(5, &Sanitized::new(action).to_string()))?;
-        paragraph(5, why, out)?;
+        write!(out, "{}", Lines::hanging(5, &Sanitized::new(action).to_string()).within(theme.width))?;
+        paragraph(5, why, out, theme)?;
         if let Some(command) = command {
             writeln!(out, "     $ {}", Painted(theme.heading, Sanitized::new(command)))?;
         }

@@ -6,7 +6,6 @@ use super::{Copy, CpuReport, Frame, Lockup, Log, Registers, TimelineEntry};
 use crate::analyze::text::{
     Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count,
 };
-use crate::wrap::SCREEN;
 use crate::{Painted, Report, Sanitized, Theme};
 
 /// More CPUs than this are only counted in the answer.
@@ -33,7 +32,7 @@ impl Report for Log<'_> {
         if reports.is_empty() && self.unknown.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(SCREEN)))?;
+        writeln!(out, "\n{}", Painted(theme.dim, "-".repeat(theme.width)))?;
         reports.iter().try_for_each(|report| write_report(report, out, theme))?;
         if self.unknown.is_empty() {
             return Ok(());
@@ -41,7 +40,7 @@ impl Report for Log<'_> {
         heading("Not known", out, theme)?;
         self.unknown.iter().try_for_each(|what| {
             write!(out, "  - ")?;
-            write!(out, "{}", crate::wrap::Lines::hanging(4, &Sanitized::new(what).to_string()))
+            write!(out, "{}", crate::wrap::Lines::hanging(4, &Sanitized::new(what).to_string()).within(theme.width))
         })
     }
 }
@@ -138,7 +137,7 @@ fn write_entry(entry: &TimelineEntry<'_>, out: &mut dyn Write, theme: &Theme) ->
     let times = if entry.count > 1 { format!(", {} times", entry.count) } else { String::new() };
     let text = format!("{}{times}", Sanitized::new(entry.summary));
     write!(out, "  {time}  {:<16}", Painted(style, entry.kind))?;
-    write!(out, "{}", crate::wrap::Lines::hanging(31, &text))
+    write!(out, "{}", crate::wrap::Lines::hanging(31, &text).within(theme.width))
 }
 
 fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vmcore_report::Sanitized;
-use vmcore_triage::{Item, Outcome};
+use vmcore_triage::{Item, Row};
 
 const BAR: &str = "{bar:30} {pos}/{len} ({per_sec}, {eta} to go) {msg}";
 /// Between two lines where there is no terminal.
@@ -45,19 +45,28 @@ impl PileView {
     }
 
     /// With one line about it, for the terminal.
-    pub(crate) fn done(&mut self, item: &Item, outcome: &Outcome, line: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+    pub(crate) fn done(&mut self, item: &Item, row: &Row, line: Option<impl FnOnce(&mut dyn Write) -> io::Result<()>>) {
         let name = name(item);
         if let Some(at) = self.running.iter().position(|running| *running == name) {
             self.running.swap_remove(at);
         }
         self.done += 1;
-        self.failed += usize::from(outcome.row.failure.is_some() && !outcome.row.from_log);
+        self.failed += usize::from(row.failure.is_some() && !row.from_log);
         if let Some(bar) = &self.bar {
             bar.set_position(self.done as u64);
             let mut text = Vec::new();
-            if outcome.fresh && line(&mut text).is_ok() {
+            if line.is_some_and(|line| line(&mut text).is_ok()) {
                 bar.println(String::from_utf8_lossy(&text).trim_end());
             }
+        }
+        self.show();
+    }
+
+    /// Passed over: it was done before.
+    pub(crate) fn skipped(&mut self) {
+        self.done += 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done as u64);
         }
         self.show();
     }

@@ -54,6 +54,17 @@ pub(crate) fn address(text: &str) -> Result<u64, String> {
     u64::from_str_radix(digits, 16).map_err(|_| "expected a hexadecimal address of at most 64 bits".to_owned())
 }
 
+/// A share `I/N`, counted from 1.
+pub(crate) fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parse = || {
+        let (number, of) = text.split_once('/')?;
+        Some((number.parse().ok()?, of.parse().ok()?))
+    };
+    parse()
+        .filter(|&(number, of)| number >= 1 && number <= of)
+        .ok_or_else(|| "it is I/N, such as 1/8 to 8/8".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -269,6 +269,61 @@ fn a_store_is_exported_and_has_pages() {
 }
 
 #[test]
+fn shares_of_a_plan_make_one_store() {
+    let pile = Pile::new();
+    for number in 0..8 {
+        let mut contents = bundled(if number % 2 == 0 { "sysrq.vmcore" } else { "soft-lockup.vmcore" });
+        contents.extend([number; 9]);
+        pile.add(&format!("h{number}/vmcore"), &contents);
+    }
+    pile.add("poison/vmcore", &bundled("sysrq.vmcore")[..5000]);
+    let at = |name: &str| pile.0.path(name).display().to_string();
+    let (plan, store) = (at("plan.jsonl"), at("store"));
+    let planned = run(["triage", "plan", &at("pile"), "-o", &plan].map(str::to_owned));
+    assert_eq!(planned.status, 0, "{}", planned.stderr);
+    let work = |more: &[&str]| {
+        let program = assert_cmd::cargo::cargo_bin("vmcore-thp");
+        let mut command = Command::new(program);
+        command.args(["triage", "work", "--plan", &plan, "--store", &store, "--debug-dir", &at("debug"), "--cache"]);
+        command.arg(at("cache")).args(more).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    // A node that is lost in the middle of its share.
+    let mut lost = work(&["--shard", "1/2"]).spawn().unwrap();
+    let rows = pile.0.path("store/rows");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_dir(&rows).map_or(0, Iterator::count) == 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    lost.kill().unwrap();
+    lost.wait().unwrap();
+    let merge = || run(["triage", "merge", &store, "--plan", &plan].map(str::to_owned));
+    let incomplete = merge();
+    assert_eq!(incomplete.status, 3, "{}", incomplete.stderr);
+    assert!(incomplete.stderr.contains("warning: there is no row of "), "{}", incomplete.stderr);
+    for share in ["0", "1"] {
+        let status = work(&["--shards", "2"]).env("JOB_COMPLETION_INDEX", share).status().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+    assert_eq!(merge().status, 0);
+    pile.judge(&[]);
+    let export = |store: &str| {
+        let exported = run(["triage", "export", "--format", "json", "--store", store].map(str::to_owned)).stdout;
+        let rows = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.map(|mut row| {
+            row["elapsed_ns"].take();
+            row
+        })
+        .collect::<Vec<_>>()
+    };
+    let merged = export(&format!("{store}/triage.db"));
+    assert_eq!(merged.len(), 9);
+    assert_eq!(merged, export(&at("s.db")));
+    assert_eq!(work(&["--shard", "3/2"]).status().unwrap().code(), Some(2));
+    assert_eq!(work(&[]).status().unwrap().code(), Some(2));
+}
+
+#[test]
 fn what_takes_too_long_or_too_much_is_a_row() {
     let pile = Pile::new();
     pile.add("a/vmcore", &bundled("soft-lockup.vmcore"));

@@ -3,14 +3,14 @@
 //! It takes a document as it comes. A field that is missing, null or of another type is unknown, so that rows of older
 //! and newer versions of the program can be read with one reader.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Longest text that is taken over into a row, in bytes.
 const MAX_TEXT: usize = 2000;
 
 /// What a document says, in short. All texts may come from the dump: untrusted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// `uname -r`.
     pub release: Option<String>,

@@ -25,6 +25,16 @@ pub enum TriageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A plan that cannot be followed.
+    #[error("the plan {}, line {line}: {reason}", path.display())]
+    Plan {
+        /// The plan.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A pattern makes no sense.
     #[error("the pattern {pattern} makes no sense: {reason}")]
     Pattern {
@@ -72,6 +82,7 @@ impl TriageError {
             Self::Pattern { .. } => Some("`*`, `?`, `**` and `[...]` are understood; quote the pattern for the shell"),
             Self::Store { .. } => Some("name another one with --store; a store must be on a local file system"),
             Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
+            Self::Plan { .. } => Some("make it anew with `vmcore-thp triage plan`"),
             Self::Input { .. } | Self::Output { .. } => None,
         }
     }

@@ -7,6 +7,8 @@
 //! paths ── find ── Item ── run: one process each ── Row ── Store ── Pile ── text, HTML, JSON lines, CSV, metrics
 //! ```
 //!
+//! Where one machine is not enough, [`write_plan`], [`work`] and [`merge`] do the same in shares.
+//!
 //! Nothing of a dump is read here beyond its first bytes and those that tell it from other files: what one does to its
 //! reader happens to that process alone.
 
@@ -20,11 +22,13 @@ mod fingerprint;
 mod identity;
 mod input;
 mod notify;
+mod one;
 mod pile;
 mod place;
 pub mod report;
 mod row;
 mod run;
+mod shards;
 mod signature;
 mod store;
 
@@ -37,5 +41,6 @@ pub use notify::notify;
 pub use pile::{Affected, Confidence, Group, Pile};
 pub use row::{Failure, FailureKind, Row};
 pub use run::{Event, Options, Outcome, run};
+pub use shards::{Merged, Plan, Planned, Shard, ShardDone, Share, merge, work, write_plan};
 pub use signature::Signature;
 pub use store::Store;

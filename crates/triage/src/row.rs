@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::document::Summary;
 use crate::input::ItemKind;
 use crate::signature::Signature;
 
 /// Why there is no verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// The analyzer said that it cannot: the file is no dump, damaged, or of another kernel than its vmlinux.
@@ -47,7 +47,7 @@ impl FailureKind {
 }
 
 /// Why there is no verdict, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of failure it is.
     pub kind: FailureKind,
@@ -62,7 +62,7 @@ impl fmt::Display for Failure {
 }
 
 /// What is kept of one dump, but for the analyzer's whole document. Texts may come from the dump: untrusted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// What its content is known by.
     pub key: String,

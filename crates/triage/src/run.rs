@@ -1,19 +1,16 @@
 //! The work: workers take items from one queue, each analyzes one dump after the other in a process of its own.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::child::{Analyzer, Ended};
-use crate::document::{Document, Summary};
-use crate::input::{Item, ItemKind};
-use crate::row::{Failure, FailureKind, Row};
-use crate::signature::Signature;
+use crate::child::Analyzer;
+use crate::input::Item;
+use crate::row::Row;
 use crate::store::{Claim, Store};
-use crate::{TriageError, clock, fingerprint, identity, place};
+use crate::{TriageError, one};
 
 /// How often it is looked whether somebody else is done with what they analyze.
 const WAIT: Duration = Duration::from_millis(50);
@@ -145,11 +142,9 @@ impl Work<'_> {
     fn one(&self, index: usize, item: &Item, store: &mut Store) -> Result<Option<Outcome>, TriageError> {
         let Options { tool, .. } = self.options;
         let path = item.path.display().to_string();
-        let (key, size) = match fingerprint::of_files(item.files()) {
-            // All empty files have the same content, and nothing else in common.
-            Ok((_, 0)) => return self.unreadable(item, "the file is empty", store).map(Some),
+        let (key, size) = match one::content(item, tool) {
             Ok(known) => known,
-            Err(error) => return self.unreadable(item, &error.to_string(), store).map(Some),
+            Err(row) => return self.keep(*row, None, store).map(Some),
         };
         let old = store.row(&key, tool)?;
         let again = self.options.again || self.options.retry && old.as_ref().is_some_and(is_unjudged);
@@ -163,11 +158,8 @@ impl Work<'_> {
             Claim::Mine => {}
         }
         let _ = self.send.send(Message::Started(index));
-        let start = Instant::now();
-        let Some(analyzed) = self.analyze(item) else { return Ok(None) };
-        let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let outcome = finished(item, analyzed, Row { size, elapsed_ns, ..empty(item, key, tool) });
-        self.keep(outcome, store).map(Some)
+        let judged = one::judge(item, (key, size), &self.options.analyzer, tool);
+        judged.map(|(row, document)| self.keep(row, document, store)).transpose()
     }
 
     /// Whether this run has judged it already: two names of one content are judged once.
@@ -175,30 +167,7 @@ impl Work<'_> {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
-    /// What comes of the dump and, failing that, of the log beside it; `None` where it was given up.
-    fn analyze(&self, item: &Item) -> Option<Analyzed> {
-        let analyzer = &self.options.analyzer;
-        let failure = match analyzer.run(item) {
-            Ended::Document { text, value } => return Some(Analyzed { failure: None, document: Some((text, value)) }),
-            Ended::Failed(failure) => failure,
-            Ended::GivenUp => return None,
-        };
-        let document = match item.log.as_ref().map(|log| analyzer.run(&Item::log(log.clone()))) {
-            Some(Ended::Document { text, value }) => Some((text, value)),
-            Some(Ended::GivenUp) => return None,
-            Some(Ended::Failed(_)) | None => None,
-        };
-        Some(Analyzed { failure: Some(failure), document })
-    }
-
-    fn unreadable(&self, item: &Item, message: &str, store: &mut Store) -> Result<Outcome, TriageError> {
-        let key = fingerprint::hex(item.path.as_os_str().as_encoded_bytes());
-        let failure = Failure { kind: FailureKind::Unreadable, message: message.to_owned() };
-        let row = empty(item, key, &self.options.tool);
-        self.keep(finished(item, Analyzed { failure: Some(failure), document: None }, row), store)
-    }
-
-    fn keep(&self, (row, document): (Row, Option<String>), store: &mut Store) -> Result<Outcome, TriageError> {
+    fn keep(&self, row: Row, document: Option<String>, store: &mut Store) -> Result<Outcome, TriageError> {
         let new_group = !store.has_group(&row.signature.group())?;
         store.put(&row, document.as_deref())?;
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key.clone());
@@ -210,73 +179,4 @@ impl Work<'_> {
 /// Without a verdict that anybody could act on.
 fn is_unjudged(row: &Row) -> bool {
     row.failure.is_some() || row.summary.confidence.as_deref() == Some("insufficient")
-}
-
-fn empty(item: &Item, key: String, tool: &str) -> Row {
-    let (host, time) = place::of(&item.path);
-    Row {
-        key,
-        tool: tool.to_owned(),
-        kind: item.kind,
-        paths: vec![item.path.display().to_string()],
-        size: 0,
-        host,
-        crashed: time.or_else(|| changed(&item.path)),
-        finished: clock::now(),
-        elapsed_ns: 0,
-        failure: None,
-        from_log: false,
-        summary: Summary::default(),
-        signature: Signature::default(),
-        crash: None,
-    }
-}
-
-fn changed(path: &Path) -> Option<i64> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok().map(clock::seconds)
-}
-
-/// What came of one item.
-struct Analyzed {
-    /// Why there is no document of it.
-    failure: Option<Failure>,
-    /// That of it or, where it failed, of the log beside it.
-    document: Option<(String, serde_json::Value)>,
-}
-
-/// Fills the row with what the analysis came to.
-fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> (Row, Option<String>) {
-    match (failure, document) {
-        (failure, Some((text, value))) => {
-            (Row { from_log: failure.is_some(), failure, ..judged(&value, row) }, Some(text))
-        }
-        (None, None) => (row, None),
-        (Some(failure), None) => {
-            // The message names the file, whose name is in the row already, and differs for each.
-            let own = item.path.display().to_string();
-            let message = failure.message.replace(&own, "the file");
-            let signature = Signature::of_failure(failure.kind.name(), &message);
-            (Row { signature, failure: Some(Failure { message, ..failure }), ..row }, None)
-        }
-    }
-}
-
-fn judged(value: &serde_json::Value, row: Row) -> Row {
-    let document = Document(value);
-    let summary = document.summary();
-    Row {
-        host: summary.nodename.clone().or(row.host.clone()),
-        crashed: document.crashed().or(row.crashed),
-        signature: Signature::of(document),
-        crash: identity::crash(document),
-        summary,
-        ..row
-    }
-}
-
-impl ItemKind {
-    /// Whether it is one of many forms of the same crash that count more: a dump tells more than a log.
-    pub(crate) const fn is_dump(self) -> bool {
-        matches!(self, Self::Dump)
-    }
 }

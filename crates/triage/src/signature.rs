@@ -19,6 +19,8 @@
 
 mod skip;
 
+use serde::{Deserialize, Serialize};
+
 use crate::document::{Document, Frame, Summary};
 use crate::fingerprint;
 
@@ -30,7 +32,7 @@ const ROLES: usize = 4;
 const DIGITS: usize = 12;
 
 /// What is the same in dumps of the same problem.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// In words, exact. Names functions, which are of the dump: untrusted.
     pub exact: String,

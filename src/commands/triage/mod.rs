@@ -2,6 +2,7 @@
 
 mod export;
 mod pages;
+mod shards;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -41,6 +42,9 @@ pub(crate) fn run(
     match &arguments.action {
         None => judge(arguments, global, context, output),
         Some(TriageAction::Report(arguments)) => report(arguments, global, context, output),
+        Some(TriageAction::Plan(arguments)) => shards::plan(arguments, context, output),
+        Some(TriageAction::Work(arguments)) => shards::work(arguments, global, context),
+        Some(TriageAction::Merge(arguments)) => shards::merge(arguments, context),
         Some(TriageAction::Export(store)) => export(&open(store)?, output),
     }
 }
@@ -63,16 +67,8 @@ fn default_store() -> Result<PathBuf, Failure> {
 }
 
 fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Output) -> Result<Status, Failure> {
-    let inputs = Inputs { paths: arguments.paths.clone(), manifests: arguments.manifest.clone() };
-    let (items, skipped) = find(&inputs)?;
-    for skipped in &skipped {
-        context.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
-    }
-    if items.is_empty() {
-        return Err(Failure::new("there is no dump and no kernel log to judge")
-            .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
-    }
-    let options = options(arguments, global)?;
+    let items = items(&arguments.paths, &arguments.manifest, context)?;
+    let options = options(&arguments.workers, arguments.retry, global)?;
     let store = open(&arguments.store)?;
     note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
     let run = Run { items: &items, store: &store, options: &options, arguments, context };
@@ -90,6 +86,19 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     Ok(status)
 }
 
+/// What there is to judge.
+fn items(paths: &[PathBuf], manifests: &[PathBuf], context: &Context) -> Result<Vec<Item>, Failure> {
+    let (items, skipped) = find(&Inputs { paths: paths.to_vec(), manifests: manifests.to_vec() })?;
+    for skipped in &skipped {
+        context.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
+    }
+    if items.is_empty() {
+        return Err(Failure::new("there is no dump and no kernel log to judge")
+            .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
+    }
+    Ok(items)
+}
+
 /// All of a run's items are counted, also those that had a row before.
 fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
     let store = option.store.clone().or_else(|| default_store().ok()).unwrap_or_default();
@@ -97,7 +106,7 @@ fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
         .hint("the same command goes on from there; `vmcore-thp triage report` shows what there is")
 }
 
-fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure> {
+fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Options, Failure> {
     let program =
         env::current_exe().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
     let max_memory = global.max_memory.unwrap_or(MAX_MEMORY);
@@ -117,7 +126,7 @@ fn options(arguments: &cli::Triage, global: &Global) -> Result<Options, Failure>
         jobs,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         again: global.force,
-        retry: arguments.retry,
+        retry,
     })
 }
 
@@ -161,7 +170,8 @@ impl Run<'_> {
                 true
             }
             Event::Done(item, outcome) => {
-                view.done(item, outcome, |out| write_row(outcome, out, &Theme::plain()));
+                let line = |out: &mut dyn Write| write_row(outcome, out, &Theme::plain());
+                view.done(item, &outcome.row, outcome.fresh.then_some(line));
                 keys.insert(outcome.row.key.clone());
                 if outcome.new_group && is_problem(&outcome.row) && told.insert(outcome.row.signature.group()) {
                     self.tell(outcome);

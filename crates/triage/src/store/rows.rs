@@ -1,7 +1,7 @@
 //! Rows written and read.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::Store;
 use crate::document::Summary;
@@ -14,6 +14,9 @@ const COLUMNS: &str = "key, tool, kind, size, host, crashed, finished, elapsed_n
     release, version, build_id, panic, panic_cpu, panic_pid, issue, confidence, summary, known_issue, in_this_kernel, \
     remedy, unknown, incomplete, signature, similar, group_id, crash";
 
+/// Rows that one transaction of a merge writes.
+const TOGETHER: usize = 500;
+
 impl Store {
     /// Keeps a row with its document, in place of one that is there, and gives back the claim to it.
     ///
@@ -23,23 +26,23 @@ impl Store {
     pub fn put(&mut self, row: &Row, document: Option<&str>) -> Result<(), TriageError> {
         let failed = self.failed();
         let transaction = self.connection.transaction().map_err(&failed)?;
-        let places = vec!["?"; COLUMNS.split(',').count()].join(", ");
-        transaction
-            .prepare_cached(&format!("INSERT OR REPLACE INTO dumps ({COLUMNS}) VALUES ({places})"))
-            .and_then(|mut statement| statement.execute(params_from_iter(values(row))))
-            .map_err(&failed)?;
+        insert(&transaction, row, document).map_err(&failed)?;
         let of_row = params![row.key, row.tool];
-        transaction.execute("DELETE FROM documents WHERE key = ? AND tool = ?", of_row).map_err(&failed)?;
-        if let Some(json) = document {
-            let sql = "INSERT INTO documents (key, tool, json) VALUES (?, ?, ?)";
-            transaction.execute(sql, params![row.key, row.tool, json]).map_err(&failed)?;
-        }
-        for path in &row.paths {
-            let sql = "INSERT OR REPLACE INTO files (path, key, seen) VALUES (?, ?, ?)";
-            transaction.execute(sql, params![path, row.key, clock::now()]).map_err(&failed)?;
-        }
         transaction.execute("DELETE FROM claims WHERE key = ? AND tool = ?", of_row).map_err(&failed)?;
         transaction.commit().map_err(failed)
+    }
+
+    /// Runs `work`, which adds many rows; they are written together, some hundred at a time.
+    pub(crate) fn many(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<(), TriageError>,
+    ) -> Result<(), TriageError> {
+        let failed = self.failed();
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed)?;
+        let worked = work(&mut Batch { store: self, added: 0 });
+        let end = if worked.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.connection.execute_batch(end).map_err(failed);
+        worked.and(ended)
     }
 
     /// Remembers one more path of content.
@@ -119,6 +122,54 @@ impl Store {
             self.connection.query_row(sql, [group], |row| row.get(0)).optional().map_err(failed)?;
         Ok(found.is_some())
     }
+}
+
+/// Rows that are being added together.
+pub(crate) struct Batch<'s> {
+    store: &'s Store,
+    added: usize,
+}
+
+impl Batch<'_> {
+    /// Adds a row, or only its paths where its content has one by the same version of the program.
+    pub(crate) fn add(&mut self, row: &Row, document: Option<&str>) -> Result<(), TriageError> {
+        let connection = &self.store.connection;
+        let add = || {
+            let sql = "SELECT 1 FROM dumps WHERE key = ? AND tool = ?";
+            if connection.prepare_cached(sql)?.exists(params![row.key, row.tool])? {
+                insert_paths(connection, row)
+            } else {
+                insert(connection, row, document)
+            }
+        };
+        add().map_err(self.store.failed())?;
+        self.added += 1;
+        if self.added.is_multiple_of(TOGETHER) {
+            connection.execute_batch("COMMIT; BEGIN IMMEDIATE").map_err(self.store.failed())?;
+        }
+        Ok(())
+    }
+}
+
+fn insert(connection: &Connection, row: &Row, document: Option<&str>) -> rusqlite::Result<()> {
+    let places = vec!["?"; COLUMNS.split(',').count()].join(", ");
+    connection
+        .prepare_cached(&format!("INSERT OR REPLACE INTO dumps ({COLUMNS}) VALUES ({places})"))?
+        .execute(params_from_iter(values(row)))?;
+    let of_row = params![row.key, row.tool];
+    connection.prepare_cached("DELETE FROM documents WHERE key = ? AND tool = ?")?.execute(of_row)?;
+    if let Some(json) = document {
+        let sql = "INSERT INTO documents (key, tool, json) VALUES (?, ?, ?)";
+        connection.prepare_cached(sql)?.execute(params![row.key, row.tool, json])?;
+    }
+    insert_paths(connection, row)
+}
+
+fn insert_paths(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
+    row.paths.iter().try_for_each(|path| {
+        let sql = "INSERT OR REPLACE INTO files (path, key, seen) VALUES (?, ?, ?)";
+        connection.prepare_cached(sql)?.execute(params![path, row.key, clock::now()]).map(drop)
+    })
 }
 
 fn values(row: &Row) -> Vec<Value> {

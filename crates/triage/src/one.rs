@@ -1,0 +1,124 @@
+//! One item judged: in a process of its own, and what comes of it as a row.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::child::{Analyzer, Ended};
+use crate::document::{Document, Summary};
+use crate::input::{Item, ItemKind};
+use crate::row::{Failure, FailureKind, Row};
+use crate::signature::Signature;
+use crate::{clock, fingerprint, identity, place};
+
+/// The key of an item's content and its bytes, or the row of one that has no content to judge.
+pub(crate) fn content(item: &Item, tool: &str) -> Result<(String, u64), Box<Row>> {
+    match fingerprint::of_files(item.files()) {
+        // All empty files have the same content, and nothing else in common.
+        Ok((_, 0)) => Err(Box::new(unreadable(item, "the file is empty", tool))),
+        Ok(known) => Ok(known),
+        Err(error) => Err(Box::new(unreadable(item, &error.to_string(), tool))),
+    }
+}
+
+fn unreadable(item: &Item, message: &str, tool: &str) -> Row {
+    let key = fingerprint::hex(item.path.as_os_str().as_encoded_bytes());
+    let failure = Failure { kind: FailureKind::Unreadable, message: message.to_owned() };
+    finished(item, Analyzed { failure: Some(failure), document: None }, empty(item, key, tool)).0
+}
+
+/// The row of an item with its document; `None` where it was given up.
+pub(crate) fn judge(
+    item: &Item,
+    (key, size): (String, u64),
+    analyzer: &Analyzer,
+    tool: &str,
+) -> Option<(Row, Option<String>)> {
+    let start = Instant::now();
+    let analyzed = analyze(item, analyzer)?;
+    let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Some(finished(item, analyzed, Row { size, elapsed_ns, ..empty(item, key, tool) }))
+}
+
+/// What came of one item.
+struct Analyzed {
+    /// Why there is no document of it.
+    failure: Option<Failure>,
+    /// That of it or, where it failed, of the log beside it.
+    document: Option<(String, serde_json::Value)>,
+}
+
+/// What comes of the dump and, failing that, of the log beside it.
+fn analyze(item: &Item, analyzer: &Analyzer) -> Option<Analyzed> {
+    let failure = match analyzer.run(item) {
+        Ended::Document { text, value } => return Some(Analyzed { failure: None, document: Some((text, value)) }),
+        Ended::Failed(failure) => failure,
+        Ended::GivenUp => return None,
+    };
+    let document = match item.log.as_ref().map(|log| analyzer.run(&Item::log(log.clone()))) {
+        Some(Ended::Document { text, value }) => Some((text, value)),
+        Some(Ended::GivenUp) => return None,
+        Some(Ended::Failed(_)) | None => None,
+    };
+    Some(Analyzed { failure: Some(failure), document })
+}
+
+fn empty(item: &Item, key: String, tool: &str) -> Row {
+    let (host, time) = place::of(&item.path);
+    Row {
+        key,
+        tool: tool.to_owned(),
+        kind: item.kind,
+        paths: vec![item.path.display().to_string()],
+        size: 0,
+        host,
+        crashed: time.or_else(|| changed(&item.path)),
+        finished: clock::now(),
+        elapsed_ns: 0,
+        failure: None,
+        from_log: false,
+        summary: Summary::default(),
+        signature: Signature::default(),
+        crash: None,
+    }
+}
+
+fn changed(path: &Path) -> Option<i64> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok().map(clock::seconds)
+}
+
+/// Fills the row with what the analysis came to.
+fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> (Row, Option<String>) {
+    match (failure, document) {
+        (failure, Some((text, value))) => {
+            (Row { from_log: failure.is_some(), failure, ..judged(&value, row) }, Some(text))
+        }
+        (None, None) => (row, None),
+        (Some(failure), None) => {
+            // The message names the file, whose name is in the row already, and differs for each.
+            let own = item.path.display().to_string();
+            let message = failure.message.replace(&own, "the file");
+            let signature = Signature::of_failure(failure.kind.name(), &message);
+            (Row { signature, failure: Some(Failure { message, ..failure }), ..row }, None)
+        }
+    }
+}
+
+fn judged(value: &serde_json::Value, row: Row) -> Row {
+    let document = Document(value);
+    let summary = document.summary();
+    Row {
+        host: summary.nodename.clone().or(row.host.clone()),
+        crashed: document.crashed().or(row.crashed),
+        signature: Signature::of(document),
+        crash: identity::crash(document),
+        summary,
+        ..row
+    }
+}
+
+impl ItemKind {
+    /// Whether it is one of many forms of the same crash that count more: a dump tells more than a log.
+    pub(crate) const fn is_dump(self) -> bool {
+        matches!(self, Self::Dump)
+    }
+}

@@ -1,0 +1,56 @@
+//! One store of all rows.
+
+use std::path::{Path, PathBuf};
+
+use super::plan::Plan;
+use super::row_file::Rows;
+use crate::{Store, TriageError};
+
+/// Missing items that are named; the rest is only counted.
+const NAMED: usize = 20;
+
+/// How far a pile is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Items of the plan.
+    pub planned: usize,
+    /// Those without a row.
+    pub missing: usize,
+    /// The first of them.
+    pub named: Vec<PathBuf>,
+}
+
+/// Puts the rows of all items of a plan into a store, in the order of the plan; those that are there already stay. One
+/// after the other: whatever the plan's length, no more than one row is in memory.
+///
+/// # Errors
+///
+/// [`TriageError`] where the plan cannot be read, or the store fails.
+pub fn merge(
+    plan: &Path,
+    directory: &Path,
+    store: &mut Store,
+    mut watch: impl FnMut(usize),
+) -> Result<Merged, TriageError> {
+    let rows = Rows::of(directory);
+    let mut merged = Merged::default();
+    store.many(|store| {
+        for planned in Plan::open(plan)? {
+            let planned = planned?;
+            merged.planned += 1;
+            match rows.get(&planned.key) {
+                Some((row, document)) => store.add(&row, document.as_deref())?,
+                None => {
+                    merged.missing += 1;
+                    if merged.named.len() < NAMED {
+                        merged.named.push(planned.item().path);
+                    }
+                }
+            }
+            watch(merged.planned);
+        }
+        Ok(())
+    })?;
+    rows.remove_stale();
+    Ok(merged)
+}

@@ -1,0 +1,199 @@
+//! Plans, shares and what is made of them, with `/bin/sh` for an analyzer.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::row_file::Rows;
+use super::*;
+use crate::{Analyzer, Inputs, Options, Row, Store, TriageError, find, run};
+
+const ANALYZER: &str = r#"#!/bin/sh
+for last; do :; done
+case $(cat "$last") in
+    *poison*) kill -SEGV $$ ;;
+    *) echo '{"verdict":{"issue":"oops","confidence":"confirmed"},"kernel":{"release":"6.1"}}'; exit 1 ;;
+esac
+"#;
+
+struct Pile {
+    root: tempfile::TempDir,
+}
+
+impl Pile {
+    fn new(dumps: usize) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("analyzer");
+        // By another process: a file that this one has had open for writing may not be run as long as some child that
+        // another test forked meanwhile has not closed it.
+        let script = "printf %s \"$1\" >\"$2\" && chmod +x \"$2\"";
+        let written = Command::new("/bin/sh").args(["-c", script, "sh", ANALYZER]).arg(&program).status().unwrap();
+        assert!(written.success());
+        for number in 0..dumps {
+            let directory = root.path().join(format!("pile/h{number}-2026-11-28-03:12:45"));
+            fs::create_dir_all(&directory).unwrap();
+            let kind = if number % 7 == 3 { "poison" } else { "dump" };
+            fs::write(directory.join("vmcore"), format!("{kind} {number}{}", "x".repeat(number * 1000))).unwrap();
+        }
+        let pile = Self { root };
+        let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+        assert_eq!(items.len(), dumps);
+        write_plan(&items, &mut fs::File::create(pile.path("plan")).unwrap()).unwrap();
+        pile
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn analyzer(&self) -> Analyzer {
+        Analyzer {
+            program: self.path("analyzer"),
+            arguments: Vec::new(),
+            timeout: Duration::from_secs(60),
+            max_memory: 1 << 30,
+            give_up: || false,
+        }
+    }
+
+    /// Does a share; how many of its items were judged, and how many skipped.
+    fn work(&self, number: u64, of: u64) -> (usize, usize) {
+        let share = Share {
+            plan: self.path("plan"),
+            directory: self.path("store"),
+            shard: Shard { number, of },
+            analyzer: self.analyzer(),
+            jobs: 2,
+            tool: "1".to_owned(),
+            again: false,
+        };
+        let mut counts = (0, 0);
+        let all = work(&share, |done| match done {
+            ShardDone::Begins(_) => {}
+            ShardDone::Judged(..) => counts.0 += 1,
+            ShardDone::Skipped(_) => counts.1 += 1,
+        });
+        assert!(all.unwrap());
+        counts
+    }
+
+    fn merge(&self) -> Merged {
+        let mut store = Store::open(&self.path("merged.db")).unwrap();
+        merge(&self.path("plan"), &self.path("store"), &mut store, |_| ()).unwrap()
+    }
+}
+
+/// The rows of a store, without times.
+fn rows(store: &Path) -> Vec<(Row, Option<String>)> {
+    let store = Store::open(store).unwrap();
+    let mut rows = Vec::new();
+    store
+        .each_row(|row| {
+            let document = store.document(&row.key, &row.tool)?;
+            rows.push((Row { finished: 0, elapsed_ns: 0, ..row }, document));
+            Ok::<_, TriageError>(())
+        })
+        .unwrap();
+    rows
+}
+
+#[test]
+fn shares_make_the_store_that_one_machine_makes() {
+    let pile = Pile::new(20);
+    let mut judged = 0;
+    for number in 1..=3 {
+        judged += pile.work(number, 3).0;
+    }
+    assert_eq!(judged, 20);
+    assert_eq!(pile.work(2, 3).0, 0, "what is there is not done again");
+    let merged = pile.merge();
+    assert_eq!((merged.planned, merged.missing), (20, 0));
+    let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+    let (analyzer, tool) = (pile.analyzer(), "1".to_owned());
+    let options = Options { analyzer, jobs: 1, tool, again: false, retry: false };
+    let one = pile.path("one.db");
+    run(&items, &Store::open(&one).unwrap(), &options, |_| true).unwrap();
+    let ours = rows(&pile.path("merged.db"));
+    assert_eq!(ours.len(), 20);
+    assert_eq!(ours, rows(&one));
+    assert_eq!(pile.merge().missing, 0, "a second merge changes nothing");
+    assert_eq!(rows(&pile.path("merged.db")), ours);
+}
+
+#[test]
+fn what_is_missing_or_damaged_is_named_and_made_again() {
+    let pile = Pile::new(9);
+    pile.work(1, 2);
+    let missing = pile.merge();
+    assert!(missing.missing > 0 && missing.missing < 9 && missing.named.len() == missing.missing, "{missing:?}");
+    pile.work(2, 2);
+    assert_eq!(pile.merge().missing, 0);
+    // A row that a failing disk has cut short, one that was emptied, and one of another version of the program.
+    let planned: Vec<_> = Plan::open(&pile.path("plan")).unwrap().map(Result::unwrap).collect();
+    let file = |at: usize| {
+        let key = &planned[at].key;
+        pile.path(&format!("store/rows/{}/{key}.json", key.get(..2).unwrap()))
+    };
+    let text = fs::read(file(0)).unwrap();
+    fs::write(file(0), &text[..text.len() / 2]).unwrap();
+    fs::write(file(1), "").unwrap();
+    fs::write(file(2), fs::read_to_string(file(2)).unwrap().replace("\"tool\":\"1\"", "\"tool\":\"0\"")).unwrap();
+    let _ = fs::remove_file(pile.path("merged.db"));
+    assert_eq!(pile.merge().missing, 2);
+    assert_eq!(pile.work(1, 1), (3, 6));
+    assert_eq!(pile.merge().missing, 0);
+}
+
+#[test]
+fn a_plan_depends_on_the_pile_alone_and_its_shares_are_even() {
+    let pile = Pile::new(40);
+    let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+    let mut again = Vec::new();
+    write_plan(&items, &mut again).unwrap();
+    assert_eq!(fs::read(pile.path("plan")).unwrap(), again);
+    let mut seen = BTreeSet::new();
+    for number in 1..=7 {
+        let share = Plan::open(&pile.path("plan")).unwrap().share(number, 7).unwrap();
+        assert!((5..=6).contains(&share.len()));
+        assert!(share.into_iter().all(|item| seen.insert(item.key)), "no item is in two shares");
+    }
+    assert_eq!(seen.len(), 40);
+    assert_eq!(Plan::open(&pile.path("plan")).unwrap().share(50, 100).unwrap().len(), 0);
+}
+
+#[test]
+fn plans_that_make_no_sense_say_so() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("plan");
+    let line = "{\"key\":\"../../evil\",\"path\":\"/x\",\"kind\":\"dump\",\"size\":1,\"changed\":null}\n";
+    for text in
+        ["", "{\"plan\":2}\n", "nonsense\n", "{\"plan\":1}", "{\"plan\":1}\n{\"key\":\"a\"}\n", "{\"plan\":1}\n{"]
+    {
+        fs::write(&path, text).unwrap();
+        let all = Plan::open(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        assert!(matches!(all, Err(TriageError::Plan { .. })), "{text}");
+    }
+    fs::write(&path, format!("{{\"plan\":1}}\n{line}")).unwrap();
+    let item = Plan::open(&path).unwrap().next().unwrap().unwrap();
+    assert!(Rows::of(root.path()).get(&item.key).is_none());
+    let row = super::super::one::content(&item.item(), "1").unwrap_err();
+    assert!(Rows::of(root.path()).put(&item.key, *row, None).is_err(), "a key cannot leave the directory");
+}
+
+#[test]
+fn old_temporaries_go_and_new_ones_stay() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("rows/ab");
+    fs::create_dir_all(&directory).unwrap();
+    for name in [".old.tmp", ".new.tmp", "old.json"] {
+        fs::write(directory.join(name), "").unwrap();
+    }
+    for name in [".old.tmp", "old.json"] {
+        fs::File::open(directory.join(name)).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    Rows::of(root.path()).remove_stale();
+    assert!(!directory.join(".old.tmp").exists());
+    assert!(directory.join(".new.tmp").exists() && directory.join("old.json").exists());
+}

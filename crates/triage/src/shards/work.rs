@@ -1,0 +1,142 @@
+//! A share of a plan, done.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use super::plan::{self, Plan, Planned};
+use super::row_file::Rows;
+use crate::{Analyzer, Item, Row, TriageError, one};
+
+/// Which share of how many, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which.
+    pub number: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The plan.
+    pub plan: PathBuf,
+    /// Where rows are written.
+    pub directory: PathBuf,
+    /// Which part of the plan.
+    pub shard: Shard,
+    /// How one item is analyzed.
+    pub analyzer: Analyzer,
+    /// How many at a time, at least 1.
+    pub jobs: usize,
+    /// The version of the program.
+    pub tool: String,
+    /// Analyze what has a row again.
+    pub again: bool,
+}
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum ShardDone<'s> {
+    /// The share has so many items.
+    Begins(usize),
+    /// One of them has its row now.
+    Judged(&'s Item, &'s Row),
+    /// One of them had its row before.
+    Skipped(&'s Item),
+}
+
+enum Message {
+    Judged(usize, Box<Row>),
+    Skipped(usize),
+    Failed(TriageError),
+}
+
+/// Does a share: every item that has no row by this version of the program gets one. Whether all have one now.
+///
+/// # Errors
+///
+/// [`TriageError`] where the plan cannot be read or a row not be written. What is wrong with an item is in its row.
+pub fn work(share: &Share, mut watch: impl FnMut(ShardDone<'_>)) -> Result<bool, TriageError> {
+    let Shard { number, of } = share.shard;
+    let items = Plan::open(&share.plan)?.share(number, of)?;
+    plan::keep(&share.plan, &share.directory).map_err(|cause| output(&share.directory, cause))?;
+    watch(ShardDone::Begins(items.len()));
+    let next = AtomicUsize::new(0);
+    let (send, receive) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..share.jobs.clamp(1, items.len().max(1)) {
+            let worker =
+                Worker { share, rows: Rows::of(&share.directory), items: &items, next: &next, send: send.clone() };
+            scope.spawn(move || worker.all());
+        }
+        drop(send);
+        let (mut failure, mut done) = (None, 0);
+        for message in receive {
+            let item = |at: usize| items.get(at).map(Planned::item);
+            match message {
+                Message::Judged(at, row) => item(at).iter().for_each(|item| watch(ShardDone::Judged(item, &row))),
+                Message::Skipped(at) => item(at).iter().for_each(|item| watch(ShardDone::Skipped(item))),
+                Message::Failed(error) => {
+                    failure.get_or_insert(error);
+                    next.store(items.len(), Ordering::Relaxed);
+                    continue;
+                }
+            }
+            done += 1;
+        }
+        failure.map_or(Ok(done == items.len()), Err)
+    })
+}
+
+struct Worker<'w> {
+    share: &'w Share,
+    rows: Rows,
+    items: &'w [Planned],
+    next: &'w AtomicUsize,
+    send: mpsc::Sender<Message>,
+}
+
+impl Worker<'_> {
+    fn all(&self) {
+        while !(self.share.analyzer.give_up)() {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(planned) = self.items.get(at) else { return };
+            let message = match self.one(at, planned) {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(error) => Message::Failed(error),
+            };
+            // Nobody to tell: the run is over.
+            if self.send.send(message).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One item; `None` where it was given up.
+    fn one(&self, at: usize, planned: &Planned) -> Result<Option<Message>, TriageError> {
+        let Share { tool, analyzer, again, .. } = self.share;
+        let is_there = || self.rows.get(&planned.key).is_some_and(|(row, _)| row.tool == *tool);
+        if !again && is_there() {
+            return Ok(Some(Message::Skipped(at)));
+        }
+        let item = planned.item();
+        let (row, document) = match one::content(&item, tool) {
+            Ok(content) => match one::judge(&item, content, analyzer, tool) {
+                Some(judged) => judged,
+                None => return Ok(None),
+            },
+            Err(row) => (*row, None),
+        };
+        let put = self.rows.put(&planned.key, row.clone(), document);
+        put.map_err(|cause| output(&self.share.directory, cause))?;
+        Ok(Some(Message::Judged(at, Box::new(row))))
+    }
+}
+
+pub(super) fn output(path: &Path, cause: std::io::Error) -> TriageError {
+    TriageError::Output { path: path.to_owned(), cause }
+}

@@ -1,0 +1,117 @@
+//! `triage plan`, `work` and `merge`: one pile on many machines.
+
+use std::env;
+
+use vmcore_os::{is_interrupted, note_interrupts};
+use vmcore_triage::{Shard, ShardDone, Share, Store, write_plan};
+
+use super::{items, options};
+use crate::cli::{self, Global};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::pile_view::PileView;
+use crate::session::Context;
+use crate::status::Status;
+
+pub(super) fn plan(arguments: &cli::TriagePlan, context: &Context, output: Output) -> Result<Status, Failure> {
+    let items = items(&arguments.paths, &arguments.manifest, context)?;
+    output.write_with(|out| write_plan(&items, out))?;
+    context.note(format_args!("{} dumps and logs are planned", items.len()));
+    Ok(Status::NothingFound)
+}
+
+pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Context) -> Result<Status, Failure> {
+    let options = options(&arguments.workers, false, global)?;
+    let share = Share {
+        plan: arguments.plan.clone(),
+        directory: arguments.store.clone(),
+        shard: shard(arguments)?,
+        analyzer: options.analyzer,
+        jobs: options.jobs,
+        tool: options.tool,
+        again: options.again,
+    };
+    note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
+    let mut view = None;
+    let done = vmcore_triage::work(&share, |event| match (event, &mut view) {
+        (ShardDone::Begins(items), _) => view = Some(PileView::new(items, context.is_quiet())),
+        (ShardDone::Judged(item, row), Some(view)) => view.done(item, row, None::<fn(&mut dyn std::io::Write) -> _>),
+        (ShardDone::Skipped(_), Some(view)) => view.skipped(),
+        (_, None) => {}
+    });
+    view.iter().for_each(PileView::end);
+    if !done? && is_interrupted() {
+        return Err(Failure::new("interrupted: what is done has its rows").hint("the same command goes on from there"));
+    }
+    Ok(Status::NothingFound)
+}
+
+/// Which share, by the options or by what an engine says.
+fn shard(arguments: &cli::TriageWork) -> Result<Shard, Failure> {
+    if let Some((number, of)) = arguments.shard {
+        return Ok(Shard { number, of });
+    }
+    let found = match arguments.shards {
+        Some(of) => of_index(number("JOB_COMPLETION_INDEX")?, of),
+        None => of_array(
+            number("SLURM_ARRAY_TASK_ID")?,
+            number("SLURM_ARRAY_TASK_MIN").unwrap_or(0),
+            number("SLURM_ARRAY_TASK_STEP").unwrap_or(1),
+            number("SLURM_ARRAY_TASK_COUNT")?,
+        ),
+    };
+    found.ok_or_else(|| {
+        Failure::new("what the engine says of its tasks makes no share").hint("say which with --shard I/N")
+    })
+}
+
+/// Task `index` of `of`, counted from 0.
+fn of_index(index: u64, of: u64) -> Option<Shard> {
+    let number = index.checked_add(1).filter(|&number| number <= of)?;
+    Some(Shard { number, of })
+}
+
+/// The task `id` of an array of `of` that begins at `first` and goes on in steps.
+fn of_array(id: u64, first: u64, step: u64, of: u64) -> Option<Shard> {
+    of_index(id.checked_sub(first)?.checked_div(step)?, of)
+}
+
+fn number(variable: &str) -> Result<u64, Failure> {
+    let value = env::var(variable).ok().and_then(|value| value.parse().ok());
+    value.ok_or_else(|| {
+        Failure::new(format_args!("{variable} does not say which share this is"))
+            .hint("say it with --shard I/N, such as --shard 1/8 to --shard 8/8")
+    })
+}
+
+pub(super) fn merge(arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
+    let in_directory = |name: &str| arguments.directory.join(name);
+    let plan = arguments.plan.clone().unwrap_or_else(|| in_directory("plan.jsonl"));
+    let path = arguments.store.clone().unwrap_or_else(|| in_directory("triage.db"));
+    let mut store = Store::open(&path)?;
+    let merged =
+        context.step("merging rows", || vmcore_triage::merge(&plan, &arguments.directory, &mut store, |_| ()))?;
+    let there = merged.planned - merged.missing;
+    context.note(format_args!("{there} of {} rows are in {}", merged.planned, path.display()));
+    for path in &merged.named {
+        context.warn(format_args!("there is no row of {}", path.display()));
+    }
+    if let Some(more @ 1..) = merged.missing.checked_sub(merged.named.len()) {
+        context.warn(format_args!("nor of {more} more"));
+    }
+    Ok(if merged.missing == 0 { Status::NothingFound } else { Status::Inconclusive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_count_in_their_own_ways() {
+        let shard = |number, of| Some(Shard { number, of });
+        assert_eq!((of_index(0, 3), of_index(2, 3), of_index(3, 3)), (shard(1, 3), shard(3, 3), None));
+        assert_eq!((of_array(1, 1, 1, 8), of_array(8, 1, 1, 8)), (shard(1, 8), shard(8, 8)));
+        assert_eq!((of_array(10, 4, 2, 4), of_array(3, 4, 2, 4), of_array(3, 0, 0, 4)), (shard(4, 4), None, None));
+        assert_eq!(of_index(u64::MAX, u64::MAX), None);
+    }
+}

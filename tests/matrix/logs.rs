@@ -98,6 +98,9 @@ const LOGS: &[(&str, &str, &[&str])] = &[
         "hard-lockup",
         &["watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1", "Kernel panic - not syncing: Hard LOCKUP"],
     ),
+    ("a panic by an RCU stall alone", "rcu-stall", &["Kernel panic - not syncing: RCU Stall"]),
+    ("a panic by the NMI watchdog alone", "hard-lockup", &["Kernel panic - not syncing: Hard LOCKUP"]),
+    ("a panic by an oops alone", "kernel-oops", &["Kernel panic - not syncing: Fatal exception in interrupt"]),
     ("hung tasks", "hung-task", &["INFO: task worker:812 blocked for more than 120 seconds."]),
     ("a panic by hung tasks alone", "hung-task", &["Kernel panic - not syncing: hung_task: blocked tasks"]),
     (

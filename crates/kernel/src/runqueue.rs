@@ -39,6 +39,8 @@ pub(crate) struct RunQueueLayout {
     online: Option<Field>,
     fair_root: Field,
     group_root: Field,
+    /// `cfs_rq.curr`: the entity that runs, which is in no tree.
+    group_current: Option<Field>,
     rt_queue: Option<Field>,
     dl_root: Option<Field>,
     ext_list: Option<Field>,
@@ -59,6 +61,7 @@ impl RunQueueLayout {
             online: types.optional("rq", "online"),
             fair_root: types.first(&[("rq", &new), ("rq", &old)])?,
             group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
+            group_current: types.optional("cfs_rq", "curr"),
             rt_queue: types.optional("rq", "rt.active.queue"),
             dl_root: types
                 .optional("rq", "dl.root.rb_root.rb_node")
@@ -308,6 +311,18 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
                 queued.push(Queued { task, class: Class::Fair });
             }
         }
+        if let Some(group) = self.current_group(root) {
+            self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
+        }
+    }
+
+    /// The queue of the group that the current task is in: its entity is taken out of the tree for as long as one of its
+    /// tasks runs, and the others wait in that queue (`set_next_entity()` in `kernel/sched/fair.c`).
+    fn current_group(&self, root: VirtAddr) -> Option<VirtAddr> {
+        let (_, run_node) = self.task_layout.fair_group?;
+        let queue = self.layout.group_root.container(root);
+        let entity = self.layout.group_current?.read_pointer(self.memory, queue).ok()?;
+        (!entity.is_null()).then(|| self.group(run_node.address(entity)))?
     }
 
     /// The task of an entity that owns no queue, though it is on no task list: one that exits leaves the list some time

@@ -68,12 +68,21 @@ fn missing(facts: &Facts<'_>, task: &Task) -> Place {
         (CheckResult::Refuted, "taken off the queue of its CPU until its bandwidth is refilled".to_owned())
     } else if let Some(gap) = gap {
         (CheckResult::Unknown, format!("not found, and the {} cannot be read in full: {}", gap.what, gap.why))
+    } else if let Some(more) = counted(facts, task.cpu) {
+        (CheckResult::Unknown, format!("not found, and rq.nr_running of CPU {} counts {more} more than were", task.cpu))
     } else if readable {
         (CheckResult::Holds, format!("on_rq is 1, but neither CPU {} nor any other has it in a queue", task.cpu))
     } else {
         (CheckResult::Unknown, format!("the run {of_cpu} cannot be read"))
     };
     Place { cpu: task.cpu, class: None, result, checked }
+}
+
+/// How many more tasks a CPU counts as runnable than its queues and the current one are.
+fn counted(facts: &Facts<'_>, cpu: u32) -> Option<u64> {
+    let queue = facts.snapshot.cpu(cpu)?.run_queue.as_ref()?;
+    let known = queue.queued.len() as u64 + u64::from(queue.current != queue.idle);
+    queue.nr_running.checked_sub(known).filter(|&more| more > 0)
 }
 
 /// A class's queue by its usual name.

@@ -28,6 +28,7 @@ fn layout() -> RunQueueLayout {
         online: None,
         fair_root: word(0x28),
         group_root: word(0x8),
+        group_current: Some(word(0x20)),
         rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),
         dl_root: Some(word(0x30)),
         ext_list: Some(Field { offset: EXT_LIST, size: 16 }),
@@ -190,6 +191,26 @@ fn a_task_that_exits_is_on_no_list_but_in_the_queue() {
     // What does not say that it waits here is no task.
     memory.put_u32(EXITING + 0x54, 2);
     assert_eq!(found(&memory), []);
+}
+
+/// While a task of a group runs, the group's entity is in no tree: the others of the group are behind `cfs_rq.curr`.
+#[test]
+fn tasks_of_the_current_tasks_group_are_found() {
+    let mut memory = empty();
+    let (inner, inner_queue) = (GROUP + 0x1000, GROUP_QUEUE + 0x1000);
+    // The task that runs is in a group within a group.
+    memory.put_u64(RQ + 0x40, GROUP);
+    memory.put_u64(GROUP + 0x40, GROUP_QUEUE);
+    memory.put_u64(GROUP_QUEUE + 0x8, 0);
+    memory.put_u64(GROUP_QUEUE + 0x20, inner);
+    memory.put_u64(inner + 0x40, inner_queue);
+    let waits = node(&mut memory, TASKS[2] + FAIR_NODE, 0, 0);
+    memory.put_u64(inner_queue + 0x8, waits);
+    memory.put_u64(inner_queue + 0x20, TASKS[0] + FAIR_NODE);
+    memory.put_u64(RQ + 0x28, 0);
+    let (queue, gaps) = read(&memory);
+    assert_eq!(queue.queued, [Queued { task: VirtAddr::new(TASKS[2]), class: Class::Fair }]);
+    assert_eq!(gaps, []);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) fn checks(facts: &Facts<'_>, finding: &Finding) -> Vec<Refutation> {
             let claim = format!("CPU {} has answered CPU {}", call.to, call.from);
             claimed(
                 claim,
-                format!("flags of the call at {}: {:#x}", call.flags_at, call.flags),
+                format!("flags of the call at {}: {:#x}", call.flags_at.address, call.flags),
                 Some(call.flags & LOCKED == 0),
             )
         })),

@@ -1,9 +1,15 @@
 //! Evidence about members of kernel structures: the address is that of the member itself, so that reading there with
 //! any other tool gives the value shown.
 
+use vmcore_kernel::Source;
 use vmcore_memory::VirtAddr;
 
 use crate::{Evidence, Place, Reader, Value};
+
+/// What was read there: name and place come from the look-up that it was read by.
+pub(crate) fn read_from(source: &Source, value: u64, meaning: impl Into<String>) -> Evidence {
+    Evidence::new(source.to_string(), meaning).at(Place::Kernel(source.address)).value(Value::Hex(value))
+}
 
 /// A member whose value was read: its name is `type.path`, its place the member's own address.
 pub(crate) fn member(

@@ -7,8 +7,9 @@
 use vmcore_kernel::{Stack, StackFrame};
 use vmcore_memory::{Registers, VirtAddr};
 
-use crate::fault::{PT_REGS_IP, read_code};
+use crate::fault::PT_REGS_IP;
 use crate::names::base_name;
+use crate::operand::read_code;
 use crate::operand::{disassemble, memory_accesses};
 use crate::{Evidence, Facts, Place, Reader, Value};
 

@@ -1,10 +1,13 @@
 //! What a judgement is made from.
 
+pub(crate) mod derived;
+
 use vmcore_console::{Caller, Kind, Log, Occurrence, PanicReason, Record};
 use vmcore_kernel::{Cpu, Gap, Snapshot, Stack, Task};
 use vmcore_memory::VirtAddr;
 
-use crate::{Derived, Evidence, KernelState, derived};
+use crate::{Evidence, KernelState};
+pub use derived::Derived;
 
 /// Whether the scheduler takes the CPU away from a task in the middle of kernel code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

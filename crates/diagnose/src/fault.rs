@@ -7,7 +7,7 @@ use vmcore_kernel::{Cpu, Interrupt, Stack};
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::names::is_page_fault_entry;
-use crate::operand::{MAX_INSTRUCTION, UserAccess, disassemble, user_accesses};
+use crate::operand::{UserAccess, disassemble, read_code, user_accesses};
 use crate::{Evidence, Place, Reader, Value, within_fault};
 
 /// `offsetof(struct pt_regs, ip)`: 16 words are before it.
@@ -82,18 +82,6 @@ fn fault(
         registers,
         registers_at,
     }
-}
-
-/// As many bytes of an instruction as can be read: the next page may be missing.
-pub(crate) fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
-    let to_page_end = usize::try_from(4096 - pc.page_offset()).unwrap_or(MAX_INSTRUCTION);
-    for length in [MAX_INSTRUCTION, to_page_end.min(MAX_INSTRUCTION)] {
-        let mut code = vec![0; length];
-        if reader.read(pc, &mut code).is_ok() {
-            return code;
-        }
-    }
-    Vec::new()
 }
 
 impl KernelFault {

@@ -5,6 +5,19 @@
 //!
 //! A detector never keys on names of processes, pids or addresses, only on what the kernel's own structures say. What
 //! cannot be read is unknown: it is reported as such and never taken as a sign of health.
+//!
+//! A log alone can be judged, too, but never proves:
+//!
+//! ```
+//! use vmcore_console::Log;
+//! use vmcore_diagnose::{Confidence, Issue, from_log};
+//!
+//! let text = "[  242.1] INFO: task dd:812 blocked for more than 120 seconds.\n\
+//!             [  242.2] Kernel panic - not syncing: hung_task: blocked tasks\n";
+//! let verdict = from_log(&Log::read(text.as_bytes())?).verdict;
+//! assert_eq!((verdict.issue, verdict.confidence), (Some(Issue::HungTask), Confidence::Probable));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -14,17 +27,17 @@ mod clock;
 mod collect;
 mod counted;
 mod cut_stacks;
-mod derived;
 mod describe;
 mod evidence;
 mod exception;
+mod fact;
 mod facts;
 mod fault;
 mod findings;
 mod fix;
 mod from_log;
+mod grade;
 pub mod graph;
-mod harmless;
 mod interrupts;
 mod issue;
 mod judge;
@@ -35,6 +48,7 @@ mod log_alone;
 mod model;
 mod names;
 mod operand;
+mod options;
 mod reader;
 mod reports;
 mod shown_stacks;
@@ -45,16 +59,16 @@ mod wait_edges;
 mod within_fault;
 
 pub use collect::collect;
-pub use derived::Derived;
-pub use facts::{Facts, KernelPreemption, LogLine, read_log};
+pub use fact::{Evidence, Place, Value};
+use facts::derived;
+pub use facts::{Derived, Facts, KernelPreemption, LogLine, read_log};
 pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
+pub use grade::{CheckResult, Confidence, Severity};
 pub use issue::{Definition, Issue};
-pub use judge::{Options, judge};
+pub use judge::judge;
 pub use known_issues::release_has_bug;
 pub use log_alone::by_log_alone;
-pub use model::{
-    CheckResult, Confidence, Diagnosis, Evidence, Finding, KnownIssue, Place, Refutation, Remedy, Severity, Spinner,
-    Splitter, Value, Verdict,
-};
+pub use model::{Diagnosis, Finding, KnownIssue, Refutation, Remedy, Spinner, Splitter, Verdict};
+pub use options::Options;
 pub use reader::Reader;
 pub use state::{Holder, HolderFound, KernelState, Limits, Spin};

@@ -3,96 +3,12 @@
 use std::collections::BTreeMap;
 
 use vmcore_kernel::Stack;
-use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
+use vmcore_memory::{Pfn, VirtAddr};
 
-use crate::Issue;
+use crate::fact::Evidence;
+use crate::grade::{CheckResult, Confidence, Severity};
 use crate::graph::Graph;
-
-/// Where a piece of evidence was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A kernel virtual address.
-    Kernel(VirtAddr),
-    /// A virtual address of a process.
-    User(VirtAddr),
-    /// A physical address.
-    Physical(PhysAddr),
-}
-
-/// The raw value that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// An address, a flag word, a page-table entry.
-    Hex(u64),
-    /// A count or a time.
-    Decimal(i64),
-    /// A name. From the dump: untrusted.
-    Text(String),
-}
-
-/// One fact: enough to check it with another tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// What was read, by its kernel name where it has one.
-    pub what: String,
-    /// Where; `None` for what was computed.
-    pub place: Option<Place>,
-    /// What was found there.
-    pub value: Option<Value>,
-    /// What it means.
-    pub meaning: String,
-}
-
-impl Evidence {
-    /// A fact without a place or a value yet.
-    pub fn new(what: impl Into<String>, meaning: impl Into<String>) -> Self {
-        Self { what: what.into(), place: None, value: None, meaning: meaning.into() }
-    }
-
-    /// Adds where it was read.
-    #[must_use]
-    pub fn at(self, place: Place) -> Self {
-        Self { place: Some(place), ..self }
-    }
-
-    /// Adds the raw value.
-    #[must_use]
-    pub fn value(self, value: Value) -> Self {
-        Self { value: Some(value), ..self }
-    }
-}
-
-/// How sure a verdict is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Confidence {
-    /// Everything that could speak against it could be read, and nothing does.
-    None,
-    /// What would be needed to tell is not in the dump.
-    Insufficient,
-    /// Some links of the proof are there, others could not be established.
-    Possible,
-    /// All links but one or two are there; those that are missing could not be read or are weaker than proof.
-    Probable,
-    /// Every link of the proof is there.
-    Confirmed,
-}
-
-impl Confidence {
-    /// All of them, from little to much.
-    pub const ALL: [Self; 5] = [Self::None, Self::Insufficient, Self::Possible, Self::Probable, Self::Confirmed];
-
-    /// The name used in output.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Insufficient => "insufficient",
-            Self::Possible => "possible",
-            Self::Probable => "probable",
-            Self::Confirmed => "confirmed",
-        }
-    }
-}
+use crate::issue::Issue;
 
 /// The answer in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,32 +80,6 @@ pub struct Splitter {
     pub evidence: Vec<Evidence>,
 }
 
-/// How serious a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth knowing.
-    Info,
-    /// Wrong, but not what stopped the machine.
-    Warning,
-    /// May be what stopped the machine.
-    Critical,
-}
-
-impl Severity {
-    /// All of them, from little to much.
-    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
-
-    /// The name used in output.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -244,32 +134,6 @@ impl Finding {
     #[must_use]
     pub fn about(self, tasks: impl IntoIterator<Item = VirtAddr>) -> Self {
         Self { tasks: tasks.into_iter().collect(), ..self }
-    }
-}
-
-/// What a check against the verdict came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckResult {
-    /// The claim is false: the verdict stands.
-    Refuted,
-    /// The claim is true: the verdict cannot be.
-    Holds,
-    /// It could not be checked.
-    Unknown,
-}
-
-impl CheckResult {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Refuted, Self::Holds, Self::Unknown];
-
-    /// The name used in output: `refuted`, `holds` or `unknown`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refuted => "refuted",
-            Self::Holds => "holds",
-            Self::Unknown => "unknown",
-        }
     }
 }
 

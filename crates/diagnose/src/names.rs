@@ -1,6 +1,6 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
-use vmcore_kernel::{Stack, StackFrame};
+use vmcore_kernel::{LockKind, Stack, StackFrame};
 
 /// Entry code of the page-fault exception: `asm_exc_page_fault` since 5.8, before that `page_fault` and, in guests of
 /// KVM, `async_page_fault`.
@@ -37,26 +37,13 @@ const CALLING: [&str; 7] = [
     "__csd_lock_wait",
     "smp_call_function_any",
 ];
-/// Functions that only put a task to sleep: what it sleeps for is the first that is none of these. By the beginnings of
-/// their names.
-const SLEEPING: [&str; 24] = [
+/// Functions that only put a task to sleep, besides those that sleep for a lock: what it sleeps for is the first that is none
+/// of these. By the beginnings of their names.
+const SLEEPING: [&str; 11] = [
     "__schedule",
     "schedule",
     "io_schedule",
     "__switch_to",
-    "__mutex_lock",
-    "mutex_lock",
-    "__ww_mutex_lock",
-    "ww_mutex_lock",
-    "rwsem_down_",
-    "__rwsem_down_",
-    "call_rwsem_down_",
-    "down_",
-    "__down",
-    "___down",
-    "rt_mutex",
-    "__rt_mutex",
-    "rwbase_",
     "bit_wait",
     "__wait_on_bit",
     "do_wait_for_common",
@@ -64,23 +51,6 @@ const SLEEPING: [&str; 24] = [
     "__wait_for_common",
     "__flush_work",
     "flush_work",
-];
-
-/// Those of them that sleep for a lock.
-const LOCKING: [&str; 13] = [
-    "__mutex_lock",
-    "mutex_lock",
-    "__ww_mutex_lock",
-    "ww_mutex_lock",
-    "rwsem_down_",
-    "__rwsem_down_",
-    "call_rwsem_down_",
-    "down_",
-    "__down",
-    "___down",
-    "rt_mutex",
-    "__rt_mutex",
-    "rwbase_",
 ];
 
 /// A function's name without what compilers append to clones and split-off parts: `.isra.0`, `.constprop.0`, `.part.0`,
@@ -116,7 +86,8 @@ pub(crate) fn functions(frame: &StackFrame) -> impl Iterator<Item = &str> {
 }
 
 fn is_sleeping(name: &str) -> bool {
-    SLEEPING.iter().any(|begin| base_name(name).starts_with(begin))
+    let name = base_name(name);
+    SLEEPING.iter().any(|begin| name.starts_with(begin)) || LockKind::of_sleeper(name).is_some()
 }
 
 /// The innermost function that is not about sleeping itself.
@@ -126,7 +97,7 @@ pub(crate) fn sleeps_in(stack: &Stack) -> Option<&str> {
 
 /// Whether the task of this stack sleeps for a lock, by the functions on it.
 pub(crate) fn sleeps_for_lock(stack: &Stack) -> bool {
-    let is_lock = |name: &str| LOCKING.iter().any(|begin| base_name(name).starts_with(begin));
+    let is_lock = |name: &str| LockKind::of_sleeper(base_name(name)).is_some();
     let asleep = stack.frames.iter().filter_map(StackFrame::function).take_while(|name| is_sleeping(name));
     asleep.into_iter().any(is_lock)
 }

@@ -10,10 +10,21 @@ use iced_x86::{
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
-use crate::fault::read_code;
 
 /// The longest x86 instruction, in bytes.
 pub(crate) const MAX_INSTRUCTION: usize = 15;
+
+/// As many bytes of an instruction as can be read: the next page may be missing.
+pub(crate) fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
+    let to_page_end = usize::try_from(4096 - pc.page_offset()).unwrap_or(MAX_INSTRUCTION);
+    for length in [MAX_INSTRUCTION, to_page_end.min(MAX_INSTRUCTION)] {
+        let mut code = vec![0; length];
+        if reader.read(pc, &mut code).is_ok() {
+            return code;
+        }
+    }
+    Vec::new()
+}
 
 /// A user address that an instruction touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

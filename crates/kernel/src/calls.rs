@@ -15,7 +15,7 @@ use std::collections::HashSet;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Named, Resolver, Source};
 use crate::{Kernel, Snapshot};
 
 /// Calls that one CPU may have pending: a few from every other.
@@ -31,8 +31,8 @@ pub struct PendingCall {
     pub to: u32,
     /// The address of the call's data.
     pub call: VirtAddr,
-    /// The address of its flags.
-    pub flags_at: VirtAddr,
+    /// Where its flags are.
+    pub flags_at: Source,
     /// Its flags.
     pub flags: u64,
     /// Whether the target has not even taken it from its queue.
@@ -42,7 +42,7 @@ pub struct PendingCall {
 }
 
 struct Layout {
-    flags: Field,
+    flags: Named,
     function: Field,
     /// From the per-CPU `cfd_data` to a per-CPU pointer to the calls, and from what that points to to the call.
     to_many: Option<(Field, u64)>,
@@ -58,7 +58,7 @@ impl Layout {
             Some((field, types.optional("cfd_percpu", "csd")?.offset))
         };
         Some(Self {
-            flags: types.first(&[(data, "node.u_flags"), (data, "flags")]).ok()?,
+            flags: types.named(data, &["node.u_flags", "flags"])?,
             function: types.optional(data, "func")?,
             to_many: direct.or_else(through),
         })
@@ -85,13 +85,13 @@ impl Kernel<'_> {
     }
 
     fn pending(&self, layout: &Layout, ends: (u32, u32), call: VirtAddr, queue: &[VirtAddr]) -> Option<PendingCall> {
-        let flags = layout.flags.read(self.memory(), call).ok()?;
+        let flags = layout.flags.field.read(self.memory(), call).ok()?;
         let function = layout.function.read_pointer(self.memory(), call).ok()?;
         (flags & CSD_FLAG_LOCK != 0).then(|| PendingCall {
             from: ends.0,
             to: ends.1,
             call,
-            flags_at: layout.flags.address(call),
+            flags_at: layout.flags.of(call),
             flags,
             queued: queue.contains(&call),
             function: self.name_code(function, function).filter(|symbol| symbol.offset == 0).map(|symbol| symbol.name),

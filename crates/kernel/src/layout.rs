@@ -1,5 +1,7 @@
 //! Resolving structure members, newest name first, and reading them.
 
+use std::fmt;
+
 use vmcore_debuginfo::Types;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr, le_uint};
 
@@ -62,6 +64,45 @@ impl Field {
     }
 }
 
+/// Where a value was read: the member by the name that it has in this kernel, and its address. The two come from one look-up,
+/// so that the name cannot be that of another member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The structure.
+    pub type_name: &'static str,
+    /// The member's path in it.
+    pub path: &'static str,
+    /// The address of the member itself.
+    pub address: VirtAddr,
+}
+
+/// `type.path`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.type_name, self.path)
+    }
+}
+
+/// A member with the name by which it was found: what is read through it can be shown as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) field: Field,
+    type_name: &'static str,
+    path: &'static str,
+}
+
+impl Named {
+    /// The member of the object at `object`.
+    pub(crate) const fn of(self, object: VirtAddr) -> Source {
+        Source { type_name: self.type_name, path: self.path, address: self.field.address(object) }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn for_tests(type_name: &'static str, path: &'static str, offset: u64, size: u64) -> Self {
+        Self { field: Field { offset, size }, type_name, path }
+    }
+}
+
 /// Looks members up in the debug information.
 #[derive(Clone, Copy)]
 pub struct Resolver<'a> {
@@ -101,6 +142,11 @@ impl<'a> Resolver<'a> {
             let tried: Vec<_> = candidates.iter().map(|(type_name, path)| format!("{type_name}.{path}")).collect();
             LayoutError { wanted: tried.join(" or ") }
         })
+    }
+
+    /// The first of several paths in `type_name` that exists, with its name: newest kernel first.
+    pub(crate) fn named(self, type_name: &'static str, paths: &[&'static str]) -> Option<Named> {
+        paths.iter().find_map(|path| Some(Named { field: self.optional(type_name, path)?, type_name, path }))
     }
 
     /// `sizeof(type_name)` in bytes.

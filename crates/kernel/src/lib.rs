@@ -6,6 +6,28 @@
 //! Layouts are never chosen by a version number: types, members and symbols are probed, the newest kernel's name first,
 //! older ones as fall-backs with the commit that changed them. What cannot be read becomes a [`Gap`], and the rest goes
 //! on.
+//!
+//! A dump is opened, its tasks are listed, one is unwound (`examples/stacks.rs` is the same as a program):
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use vmcore_debuginfo::Vmlinux;
+//! use vmcore_dump::Dump;
+//! use vmcore_kernel::{Detail, Kernel, Snapshot, StackEnd};
+//!
+//! let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
+//! let dump = Dump::open(&files.join("thp-livelock.vmcore"))?;
+//! let vmlinux = Vmlinux::open(&files.join("vmlinux.profile"))?;
+//! let kernel = Kernel::open(&dump, &vmlinux)?;
+//!
+//! let snapshot = Snapshot::read(&kernel);
+//! let splitter = snapshot.tasks.iter().position(|task| task.comm == "splitter").ok_or("no such task")?;
+//! let stack = &snapshot.stacks(&kernel, &[splitter], Detail::Symbols)[0];
+//! assert!(stack.frames.iter().any(|frame| frame.function() == Some("split_huge_page_to_list")));
+//! assert_eq!(stack.end, StackEnd::UserMode);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +82,7 @@ pub use followed::{Followed, StacksFollowed};
 pub use frames::Sweep;
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;
-pub use layout::{Field, Resolver};
+pub use layout::{Field, Resolver, Source};
 pub use list::{Listed, list, rb_tree};
 pub use location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use locks::{
@@ -77,7 +99,7 @@ pub use rcu::{GraceHoldout, GracePeriod, GraceReader};
 pub use runqueue::{Class, Queued, RunQueue};
 pub use scheduler::{AllowedCpus, CpuGrants, FULL_LOAD, FairServer, SchedulerState, TaskCounters};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};
-pub use stacks::{CpuRegisters, RegisterSource};
+pub use stacks::{CpuRegisters, RegisterSource, saved_words_begin, words_between};
 pub use task::{Accounting, Policy, Task};
 pub use task_state::TaskState;
 pub use utsname::Utsname;

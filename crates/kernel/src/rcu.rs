@@ -15,7 +15,8 @@ use std::collections::HashSet;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::{Field, Kernel, Resolver};
+use crate::Kernel;
+use crate::layout::{Field, Named, Resolver, Source};
 
 /// `RCU_SEQ_STATE_MASK`.
 const RUNNING: u64 = 3;
@@ -50,8 +51,8 @@ pub struct GracePeriod {
 pub struct GraceReader {
     /// The address of its `struct task_struct`.
     pub task: VirtAddr,
-    /// Where the pointer to its `rcu_node_entry` was read: `rcu_node.gp_tasks` or the entry before it.
-    pub named_at: VirtAddr,
+    /// Where the pointer to its `rcu_node_entry` was read: `rcu_node.gp_tasks`, or the entry of the task before it.
+    pub named_at: Source,
     /// That pointer.
     pub entry: VirtAddr,
 }
@@ -144,8 +145,8 @@ fn gravest(periods: impl Iterator<Item = GracePeriod>) -> Option<GracePeriod> {
 struct ReaderLayout {
     my_node: Field,
     blocked: Field,
-    first: Field,
-    entry: Field,
+    first: Named,
+    entry: Named,
 }
 
 impl ReaderLayout {
@@ -153,24 +154,25 @@ impl ReaderLayout {
         Some(Self {
             my_node: types.optional("rcu_data", "mynode")?,
             blocked: types.optional("rcu_node", "blkd_tasks")?,
-            first: types.optional("rcu_node", "gp_tasks")?,
-            entry: types.optional("task_struct", "rcu_node_entry")?,
+            first: types.named("rcu_node", &["gp_tasks"])?,
+            entry: types.named("task_struct", &["rcu_node_entry"])?,
         })
     }
 
     /// From the first that the grace period waits for to the end of the list.
     fn readers<M: ReadVirtual + ?Sized>(&self, memory: &M, node: VirtAddr) -> Vec<GraceReader> {
         let head = self.blocked.address(node);
-        let mut named_at = self.first.address(node);
+        let mut named_at = self.first.of(node);
         let mut seen = HashSet::new();
         let mut readers = Vec::new();
-        while let Ok(entry) = memory.read_pointer(named_at) {
+        while let Ok(entry) = memory.read_pointer(named_at.address) {
             if entry == head || !entry.is_kernel_half() || readers.len() >= MAX_READERS || !seen.insert(entry) {
                 break;
             }
-            readers.push(GraceReader { task: self.entry.container(entry), named_at, entry });
+            let task = self.entry.field.container(entry);
+            readers.push(GraceReader { task, named_at, entry });
             // `next` is the first member of `struct list_head`.
-            named_at = entry;
+            named_at = self.entry.of(task);
         }
         readers
     }
@@ -190,8 +192,8 @@ mod tests {
     const LAYOUT: ReaderLayout = ReaderLayout {
         my_node: Field { offset: 0, size: 8 },
         blocked: Field { offset: 0x40, size: 16 },
-        first: Field { offset: 0x50, size: 8 },
-        entry: Field { offset: ENTRY, size: 16 },
+        first: Named::for_tests("rcu_node", "gp_tasks", 0x50, 8),
+        entry: Named::for_tests("task_struct", "rcu_node_entry", ENTRY, 16),
     };
 
     /// Three tasks in the list, of which the grace period waits for the last two.
@@ -213,7 +215,7 @@ mod tests {
     fn readers_that_a_grace_period_waits_for() {
         assert_eq!(tasks(&memory()), TASKS[1..]);
         let first = LAYOUT.readers(&memory(), VirtAddr::new(NODE))[0];
-        assert_eq!((first.named_at.get(), first.entry.get()), (NODE + 0x50, TASKS[1] + ENTRY));
+        assert_eq!((first.named_at.address.get(), first.entry.get()), (NODE + 0x50, TASKS[1] + ENTRY));
     }
 
     #[test]

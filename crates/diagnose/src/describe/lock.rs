@@ -4,7 +4,8 @@ use vmcore_kernel::{Found, Lock, LockKind, LockWait, Owner};
 use vmcore_memory::VirtAddr;
 
 use super::pid_at;
-use crate::{Evidence, Facts, Place, Reader, Value};
+use crate::evidence::read_from;
+use crate::{Evidence, Facts, Reader, Value};
 
 /// `mutex 0xffff…`.
 pub(crate) fn name(kind: LockKind, address: VirtAddr) -> String {
@@ -17,18 +18,10 @@ pub(crate) fn wait_evidence(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockW
     let what = name(wait.kind, wait.lock);
     match &wait.found {
         Found::OnStack { function, names_task, .. } => {
-            let waiter = match wait.kind {
-                LockKind::Mutex => "mutex_waiter",
-                LockKind::RwSemaphore => "rwsem_waiter",
-                LockKind::Semaphore => "semaphore_waiter",
-                LockKind::RtMutex => "rt_mutex_waiter",
-            };
             let meaning = format!(
                 "the waiter of {who}, in the frame of {function} on its stack; it is linked into the queue of {what}"
             );
-            Evidence::new(format!("{waiter}.task"), meaning)
-                .at(Place::Kernel(*names_task))
-                .value(Value::Hex(wait.task.get()))
+            read_from(names_task, wait.task.get(), meaning)
         }
         Found::Member { name, value } => {
             let meaning = format!("{who} waits for {what}, which has it in its queue");

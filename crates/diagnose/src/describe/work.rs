@@ -3,7 +3,8 @@
 use vmcore_kernel::{AwaitedWork, WorkWait};
 
 use super::pid_at;
-use crate::{Evidence, Facts, Place, Value};
+use crate::evidence::read_from;
+use crate::{Evidence, Facts};
 
 /// `work 0xffff… (function)`.
 pub(crate) fn name(work: &AwaitedWork) -> String {
@@ -22,14 +23,12 @@ pub(crate) fn wait_evidence(facts: &Facts<'_>, wait: &WorkWait) -> Evidence {
         wait.function,
         name(&wait.work)
     );
-    Evidence::new("wq_barrier.task", meaning).at(Place::Kernel(wait.names_task)).value(Value::Hex(wait.task.get()))
+    read_from(&wait.names_task, wait.task.get(), meaning)
 }
 
 /// That a worker has begun with a work, or that the work is still on a list.
 pub(crate) fn worker_evidence(facts: &Facts<'_>, wait: &WorkWait) -> Option<Evidence> {
     let AwaitedWork::Doing { work, worker, current_work_at, .. } = &wait.work else { return None };
     let meaning = format!("{} has begun with it and not ended", pid_at(facts, *worker));
-    Some(
-        Evidence::new("worker.current_work", meaning).at(Place::Kernel(*current_work_at)).value(Value::Hex(work.get())),
-    )
+    Some(read_from(current_work_at, work.get(), meaning))
 }

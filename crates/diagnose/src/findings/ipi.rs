@@ -8,10 +8,11 @@ use vmcore_kernel::PendingCall;
 
 use super::{Context, Found};
 use crate::describe::{on_cpu, stuck_in};
+use crate::evidence::read_from;
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::reports::reported_stuck;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Value, interrupts, wait_edges};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, interrupts, wait_edges};
 
 /// One finding for each caller.
 pub(super) fn detect(context: &Context<'_>) -> Found {
@@ -61,7 +62,7 @@ fn why(facts: &Facts<'_>, call: &PendingCall) -> &'static str {
 fn evidence(call: &PendingCall) -> Evidence {
     let taken = if call.queued { "it is still in that CPU's queue" } else { "that CPU has taken it and not finished" };
     let meaning = format!("CSD_FLAG_LOCK: CPU {} has not run this call of CPU {}; {taken}", call.to, call.from);
-    Evidence::new("call_single_data.flags", meaning).at(Place::Kernel(call.flags_at)).value(Value::Hex(call.flags))
+    read_from(&call.flags_at, call.flags, meaning)
 }
 
 /// The caller to the CPU that does not answer, and that CPU to what it runs.

@@ -11,10 +11,10 @@ use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
-use crate::evidence::{path_of, renamed};
+use crate::evidence::{read_from, renamed};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Value, describe, wait_edges};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Value, describe, wait_edges};
 
 /// One finding for each page and flag.
 pub(super) fn detect(context: &Context<'_>) -> Found {
@@ -58,7 +58,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, page: VirtAddr, waits: &[&Pag
     if let Some(state) = state {
         evidence.push(flags_evidence(reader, &state));
     }
-    evidence.extend(waits.iter().take(describe::MAX_NAMED).map(|wait| wait_evidence(facts, reader, wait)));
+    evidence.extend(waits.iter().take(describe::MAX_NAMED).map(|wait| wait_evidence(facts, wait)));
     evidence.extend(off_cpu_evidence(facts, reader, task));
     let confidence = if is_set == Some(true) { Confidence::Confirmed } else { Confidence::Probable };
     let tasks = tasks.iter().map(|task| task.address);
@@ -72,25 +72,21 @@ fn flags_evidence(reader: &dyn Reader, page: &Page) -> Evidence {
 }
 
 /// How it is known that a task waits for a page.
-fn wait_evidence(facts: &Facts<'_>, reader: &dyn Reader, wait: &PageWait) -> Evidence {
+fn wait_evidence(facts: &Facts<'_>, wait: &PageWait) -> Evidence {
     let who = describe::pid_at(facts, wait.task);
     let flag = wait.flag.unwrap_or("a flag");
     let meaning = format!(
         "the page for whose {flag} {who} waits, in the wait_page_queue in the frame of {} on its stack",
         wait.function
     );
-    // `page` before 5.16 (kernel commit 6974d7c977d7).
-    let member = path_of(reader, "wait_page_queue", &["folio", "page"]);
-    Evidence::new(format!("wait_page_queue.{member}"), meaning)
-        .at(Place::Kernel(wait.names_page))
-        .value(Value::Hex(wait.page.get()))
+    read_from(&wait.names_page, wait.page.get(), meaning)
 }
 
 /// The waiter to the page, and the page to who has it: nobody knows.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &PageWait, held: &BTreeSet<Node>) -> Vec<Edge> {
     let page = Node::Page { address: wait.page };
     let why = format!("sleeps until its {} is cleared", wait.flag.unwrap_or("flag"));
-    let shown = wait_evidence(facts, reader, wait);
+    let shown = wait_evidence(facts, wait);
     let holder_known = held.contains(&page);
     let waits =
         Edge::new(wait_edges::task(facts, wait.task), EdgeKind::WaitsForPage, page.clone(), why).shown_by([shown]);

@@ -36,7 +36,11 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 /// Who asked for memory when none was left, and who had most of it.
 fn memory(facts: &Facts<'_>) -> (Vec<Evidence>, String) {
     let mut evidence = Vec::new();
-    evidence.extend(last_line(facts, " invoked oom-killer: ", "who asked for memory when none was left"));
+    // The last report is of who asked, and found nobody left to be killed.
+    let asked = facts.reports_of(Kind::OutOfMemory).next_back().and_then(|asked| facts.line(asked));
+    evidence.extend(
+        asked.map(|line| Evidence::new("kernel log", "when no memory was left").value(Value::Text(line.text.clone()))),
+    );
     let lines: Vec<_> = facts.log.iter().map(|line| line.text.as_str()).collect();
     let Some(row) = largest_process(&lines) else { return (evidence, String::new()) };
     let meaning = format!("pid {} had the most memory: {} pages", row.pid, row.pages);
@@ -55,9 +59,4 @@ pub(super) fn message_evidence(facts: &Facts<'_>, message: &str) -> Evidence {
         None => "the kernel's last words".to_owned(),
     };
     Evidence::new("kernel log", meaning).value(Value::Text(message.to_owned()))
-}
-
-fn last_line(facts: &Facts<'_>, holds: &str, meaning: &str) -> Option<Evidence> {
-    let line = facts.log.iter().rev().find(|line| line.text.contains(holds))?;
-    Some(Evidence::new("kernel log", meaning).value(Value::Text(line.text.clone())))
 }

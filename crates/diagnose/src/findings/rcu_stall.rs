@@ -12,7 +12,7 @@ use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::describe::{self, on_cpu, stuck_in};
-use crate::evidence::member;
+use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::names::base_name;
 use crate::reports::{self, stall};
@@ -127,7 +127,7 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
 fn reader_evidence(facts: &Facts<'_>, reader: &GraceReader) -> Evidence {
     let who = describe::pid_at(facts, reader.task);
     let meaning = format!("leads to the rcu_node_entry of {who}, which the grace period waits for");
-    Evidence::new("rcu_node.gp_tasks", meaning).at(Place::Kernel(reader.named_at)).value(Value::Hex(reader.entry.get()))
+    read_from(&reader.named_at, reader.entry.get(), meaning)
 }
 
 fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {

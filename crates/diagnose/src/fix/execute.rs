@@ -6,7 +6,7 @@ use iced_x86::{
 };
 
 use super::flow::{PageOffsets, Walk};
-use super::state::{State, TailTest};
+use super::state::{State, TailTest, tested};
 use super::value::{SUM, VARIABLE, Value, Which};
 
 impl Walk<'_> {
@@ -230,17 +230,6 @@ impl CmovLike for Instruction {
     fn is_cmov_like(&self) -> bool {
         self.condition_code() != ConditionCode::None && self.flow_control() == FlowControl::Next && self.op_count() == 2
     }
-}
-
-/// The test that a condition is about, and what bit 0 is where it holds.
-pub(super) fn tested(flags: Option<TailTest>, condition: ConditionCode) -> Option<(TailTest, bool)> {
-    let test = flags?;
-    let bit = match (condition, test.in_carry) {
-        (ConditionCode::ne, false) | (ConditionCode::b, true) => true,
-        (ConditionCode::e, false) | (ConditionCode::ae, true) => false,
-        _ => return None,
-    };
-    Some((test, bit))
 }
 
 /// Whatever an instruction writes is not known any more. `pop` is known again at once.

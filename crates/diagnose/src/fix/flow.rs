@@ -15,8 +15,7 @@ use std::collections::HashSet;
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use super::execute::tested;
-use super::state::State;
+use super::state::{State, tested};
 use super::value::{Value, Which};
 
 /// Instructions that are followed in all, over all ways.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::Register;
+use iced_x86::{ConditionCode, Register};
 
 use super::value::{Origin, Value, Which};
 
@@ -96,4 +96,15 @@ impl State {
         let is_head = is(tail, Which::Link) && (is(not_tail, Which::Itself) || is(not_tail, Which::Head));
         is_head.then_some(Value::Pointer { origin, which: Which::Head, offset: 0 })
     }
+}
+
+/// The test that a condition is about, and what bit 0 is where it holds.
+pub(super) fn tested(flags: Option<TailTest>, condition: ConditionCode) -> Option<(TailTest, bool)> {
+    let test = flags?;
+    let bit = match (condition, test.in_carry) {
+        (ConditionCode::ne, false) | (ConditionCode::b, true) => true,
+        (ConditionCode::e, false) | (ConditionCode::ae, true) => false,
+        _ => return None,
+    };
+    Some((test, bit))
 }

@@ -8,13 +8,14 @@ mod tests;
 
 mod cause;
 mod copies;
+mod harmless;
 mod timeline;
 mod words;
 
 use vmcore_console::{Event, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
-use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, harmless, known_issues};
+use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
 use cause::{Cause, before, cause, is_short_stall};
 pub use copies::FaultingCopy;
 use copies::{HUGE_PAGE, copies, most_on_one_page};

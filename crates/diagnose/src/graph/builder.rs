@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::{Edge, EdgeKind, Node, Shape, shape};
+use crate::graph::{Edge, EdgeKind, Node};
 
 /// More edges than the tasks of a large machine have; the graph of a hostile dump stays small.
 const MAX_EDGES: usize = 1 << 16;
@@ -80,12 +80,6 @@ impl Graph {
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out
-    }
-
-    /// What the graph amounts to, the gravest first. Empty where nothing in it is stuck for a reason that it shows.
-    #[must_use]
-    pub fn shapes(&self) -> Vec<Shape> {
-        shape::find(self)
     }
 
     /// The graph as numbers: for each node the edges that leave it, as `(node, edge)`.

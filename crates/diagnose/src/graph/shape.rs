@@ -69,7 +69,15 @@ impl Shape {
     }
 }
 
-pub(super) fn find(graph: &Graph) -> Vec<Shape> {
+impl Graph {
+    /// What the graph amounts to, the gravest first. Empty where nothing in it is stuck for a reason that it shows.
+    #[must_use]
+    pub fn shapes(&self) -> Vec<Shape> {
+        find(self)
+    }
+}
+
+fn find(graph: &Graph) -> Vec<Shape> {
     let search = Search::new(graph);
     let cycles = search.cycles();
     let mut shapes = search.starvation(&search.leads_to_cycle());

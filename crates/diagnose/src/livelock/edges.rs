@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use vmcore_memory::{PAGE_SIZE, VirtAddr};
 
 use super::spinner::Candidate;
-use super::splitter::{SplitCandidate, Starved};
-use super::ties::{Tie, Tied, Ties};
+use super::splitter::{SplitCandidate, Starved, Tied};
+use super::tie::Tie;
+use super::ties::Ties;
 use super::waited_page::Entry;
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::{Evidence, Facts, Reader};

@@ -22,6 +22,7 @@ mod queued;
 mod refutations;
 mod spinner;
 mod splitter;
+mod tie;
 mod ties;
 mod times;
 mod waited_page;
@@ -39,8 +40,8 @@ use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner
 use edges::edges;
 use refutations::{any_holds, of_spinner, verdict_refutations};
 use spinner::{Assessment, Candidate, assess, lags};
-use splitter::{Starved, candidates};
-use ties::{Tied, Ties};
+use splitter::{Starved, Tied, candidates};
+use ties::Ties;
 
 /// What the detector came to.
 pub(crate) struct Livelock {

@@ -4,8 +4,7 @@
 //! verdict; what cannot be checked is said. No verdict is confirmed while a claim against it holds.
 
 use super::spinner::Candidate;
-use super::splitter::{SplitCandidate, Starved};
-use super::ties::Tied;
+use super::splitter::{SplitCandidate, Starved, Tied};
 use super::waited_page::Entry;
 use crate::text::seconds;
 use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};

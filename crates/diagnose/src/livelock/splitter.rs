@@ -3,13 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use vmcore_kernel::{Cpu, CpuGrants, Stack, Task};
-use vmcore_memory::{VirtAddr, le_u64};
+use vmcore_kernel::{Cpu, CpuGrants, Stack, Task, saved_words_begin, words_between};
+use vmcore_memory::VirtAddr;
 
 use super::queued::{self, Place as QueuePlace, place};
-use super::refutations;
 use super::spinner::Candidate;
-use super::ties::Tie;
+use super::tie::Tie;
 use super::times;
 use super::waited_page::HUGE_PAGE;
 use crate::evidence::{self, decimal};
@@ -17,11 +16,6 @@ use crate::names::split_function;
 use crate::text::seconds;
 use crate::time_on_cpu::time_on_cpu;
 use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Splitter, Value, counted};
-
-/// How much of a stack is searched: no kernel stack is larger.
-const MAX_STACK: u64 = 64 << 10;
-/// The registers that `__switch_to_asm` saved lie just below the first frame.
-const SAVED_BELOW: u64 = 64;
 
 /// Why a task that waits for a CPU does not get it.
 #[derive(Clone, Debug)]
@@ -78,16 +72,26 @@ pub(crate) struct SplitCandidate<'a> {
     frame: usize,
 }
 
+/// A splitter that is tied to a spinner.
+pub(super) struct Tied<'p> {
+    pub(super) splitter: &'p SplitCandidate<'p>,
+    /// The strongest tie; of several such that to the first spinner.
+    pub(super) tie: Tie,
+    pub(super) starved: Starved,
+}
+
 /// What runs on the CPUs that splitters wait for. Looked up once for all splitters of a CPU.
 pub(super) struct Occupants<'c> {
     spinners: HashMap<VirtAddr, &'c Candidate>,
+    /// What speaks first against a spinner, behind a colon.
+    doubt: fn(&Candidate) -> String,
     long: RefCell<HashMap<u32, bool>>,
 }
 
 impl<'c> Occupants<'c> {
-    pub(super) fn new(spinning: &'c [Candidate]) -> Self {
+    pub(super) fn new(spinning: &'c [Candidate], doubt: fn(&Candidate) -> String) -> Self {
         let spinners = spinning.iter().map(|spinner| (spinner.spinner.task, spinner)).collect();
-        Self { spinners, long: RefCell::default() }
+        Self { spinners, doubt, long: RefCell::default() }
     }
 
     /// The spinner that a task is.
@@ -231,7 +235,7 @@ impl SplitCandidate<'_> {
                 Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
             }
             (false, _) => {
-                let why = refutations::first_doubt(occupant);
+                let why = (occupants.doubt)(occupant);
                 Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven{why}"))
             }
             (true, KernelPreemption::No) => Starved::BySpinner(evidence(format!(
@@ -405,20 +409,6 @@ fn granted(grants: &CpuGrants) -> String {
 /// lies above is older: callers' variables, the registers of user code.
 fn stack_words(stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<(VirtAddr, u64)> {
     let end = stack.frames.get(split + 1).map(|caller| caller.sp);
-    let (Some(first), Some(end)) = (stack.frames.first(), end) else { return Vec::new() };
-    let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
-    let high = end.get().min(low.saturating_add(MAX_STACK));
-    let mut words = Vec::new();
-    let mut at = low;
-    while at < high {
-        let mut chunk = vec![0; 4096];
-        let to_page_end = 4096 - (at & 4095);
-        chunk.truncate(usize::try_from(to_page_end.min(high - at)).unwrap_or_default());
-        if reader.read(VirtAddr::new(at), &mut chunk).is_ok() {
-            let word = |offset: usize| Some((VirtAddr::new(at.wrapping_add(offset as u64)), le_u64(&chunk, offset)?));
-            words.extend((0..chunk.len()).step_by(8).filter_map(word));
-        }
-        at = at.saturating_add(chunk.len() as u64);
-    }
-    words
+    let (Some(low), Some(end)) = (saved_words_begin(stack), end) else { return Vec::new() };
+    words_between(low, end, |at, chunk| reader.read(at, chunk).is_ok())
 }

@@ -10,49 +10,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use vmcore_memory::VirtAddr;
 
-use super::refutations::{all_refuted, any_holds, of_spinner, of_splitter};
+use super::refutations::{all_refuted, any_holds, first_doubt, of_spinner, of_splitter};
 use super::spinner::Candidate;
-use super::splitter::{Occupants, SplitCandidate, Starved};
-use super::waited_page::HUGE_PAGE;
+use super::splitter::{Occupants, SplitCandidate, Starved, Tied};
+use super::tie::Tie;
 use crate::{Confidence, Facts, Reader};
-
-/// How a splitter is tied to what a spinner waits for, from strong to weak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Tie {
-    /// The head's `struct page` is in its stack frames.
-    Head(VirtAddr),
-    /// It belongs to the same process, and an address in the spinner's huge page, which begins there, is in its stack
-    /// frames.
-    Range(VirtAddr, u64),
-    /// It belongs to the same process.
-    SameMm(VirtAddr),
-}
-
-impl Tie {
-    /// Whether it ties the two by the page, and not only by the process.
-    pub(super) const fn is_strong(self) -> bool {
-        matches!(self, Self::Head(_) | Self::Range(..))
-    }
-
-    /// The page that a spinner waits for, as a tie.
-    pub(super) fn by_head(spinner: &Candidate) -> Option<Self> {
-        spinner.spinner.head_page.map(Self::Head)
-    }
-
-    /// The range of its process.
-    pub(super) fn by_range(spinner: &Candidate) -> Option<Self> {
-        Some(Self::range(spinner.mm?, spinner.spinner.address?.get()))
-    }
-
-    /// Its process.
-    pub(super) fn by_mm(spinner: &Candidate) -> Option<Self> {
-        spinner.mm.map(Self::SameMm)
-    }
-
-    const fn range(mm: VirtAddr, address: u64) -> Self {
-        Self::Range(mm, address & !(HUGE_PAGE - 1))
-    }
-}
 
 /// How much of what a proof needs is known of one of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,14 +48,6 @@ impl Grade {
     }
 }
 
-/// A splitter that is tied to a spinner.
-pub(super) struct Tied<'p> {
-    pub(super) splitter: &'p SplitCandidate<'p>,
-    /// The strongest tie; of several such that to the first spinner.
-    pub(super) tie: Tie,
-    pub(super) starved: Starved,
-}
-
 /// Spinners and splitters that share a tie.
 #[derive(Default)]
 struct Group {
@@ -125,7 +79,7 @@ impl<'p> Ties<'p> {
                 groups.entry(tie).or_default().spinners.push(place);
             }
         }
-        let occupants = Occupants::new(spinning);
+        let occupants = Occupants::new(spinning, first_doubt);
         let mut splitters = Vec::new();
         for splitter in splitting {
             let ties = ties_of(splitter, &groups);

@@ -7,15 +7,12 @@
 //! Who has a spin lock is recorded only with `CONFIG_DEBUG_SPINLOCK`. Otherwise a CPU that works on something it locked
 //! mostly still has the lock's address in a register or on its stack, to unlock it: a strong hint, not a proof.
 
-use vmcore_kernel::{Cpu, Kernel, Snapshot, SpinLockWord, SpinNode, Stack};
-use vmcore_memory::{Registers, VirtAddr, le_u64};
+use vmcore_kernel::{Cpu, Kernel, Snapshot, SpinLockWord, SpinNode, Stack, words_between};
+use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
 use crate::names::is_spin_slow_path;
 use crate::operand::{general_registers, polled_address};
-
-/// How much of a stack is searched.
-const MAX_STACK: u64 = 16 << 10;
 
 /// A CPU that spins for a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +112,8 @@ fn queued_for(
 ) -> Option<VirtAddr> {
     let low = stack.frames.get(frame)?.sp;
     let high = stack.frames.get(frame.saturating_add(2)).map_or(low, |caller| caller.sp);
-    let words = words(kernel, low, high).into_iter().map(|(_, word)| word);
+    let words =
+        words_between(low, high, |at, chunk| Reader::read(kernel, at, chunk).is_ok()).into_iter().map(|(_, word)| word);
     let at_hand = general_registers(registers).into_iter().map(|(_, value)| value).chain(words);
     let ends_so = |lock: &VirtAddr| {
         let word = kernel.spin_lock_word(*lock);
@@ -166,18 +164,8 @@ fn has_address(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, lock: VirtAddr) ->
     let mut pointers = frames.map(|frame| frame.sp);
     let low = pointers.next()?;
     let high = pointers.next_back()?;
-    let found = words(kernel, low, high).into_iter().find(|(_, word)| *word == lock.get());
+    let found = words_between(low, high, |at, chunk| Reader::read(kernel, at, chunk).is_ok())
+        .into_iter()
+        .find(|(_, word)| *word == lock.get());
     found.map(|(at, _)| HolderFound::OnStack(at))
-}
-
-/// The words of a stack between two of its frames.
-fn words(reader: &dyn Reader, low: VirtAddr, high: VirtAddr) -> Vec<(VirtAddr, u64)> {
-    let low = VirtAddr::new(low.get() & !7);
-    let size = high.get().saturating_sub(low.get()).min(MAX_STACK) & !7;
-    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-    if reader.read(low, &mut bytes).is_err() {
-        return Vec::new();
-    }
-    let word = |offset: usize| Some((low.checked_add(offset as u64)?, le_u64(&bytes, offset)?));
-    (0..bytes.len()).step_by(8).filter_map(word).collect()
 }

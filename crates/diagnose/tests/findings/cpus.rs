@@ -1,5 +1,7 @@
 //! CPUs that spin for a lock, wait for an answer, or give none.
 
+use vmcore_kernel::Source;
+
 use crate::*;
 
 const SPINLOCK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);
@@ -61,7 +63,11 @@ fn unanswered(reported: bool) -> Diagnosis {
         from: 0,
         to: 1,
         call: VirtAddr::new(0xffff_8880_0b00_0000),
-        flags_at: VirtAddr::new(0xffff_8880_0b00_0008),
+        flags_at: Source {
+            type_name: "__call_single_data",
+            path: "node.u_flags",
+            address: VirtAddr::new(0xffff_8880_0b00_0008),
+        },
         flags: 0x11,
         queued: true,
         function: Some("answer".to_owned()),

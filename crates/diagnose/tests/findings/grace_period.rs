@@ -1,5 +1,7 @@
 //! Grace periods that do not end.
 
+use vmcore_kernel::Source;
+
 use crate::*;
 
 fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
@@ -53,7 +55,11 @@ fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
 #[test]
 fn a_reader_that_lost_its_cpu_holds_a_grace_period_up() {
     let entry = task_address(40).wrapping_add(0x500);
-    let reader = GraceReader { task: task_address(40), named_at: VirtAddr::new(0xffff_8880_0c00_0050), entry };
+    let reader = GraceReader {
+        task: task_address(40),
+        named_at: Source { type_name: "rcu_node", path: "gp_tasks", address: VirtAddr::new(0xffff_8880_0c00_0050) },
+        entry,
+    };
     let diagnosis = held_up_by_readers(vec![reader]);
     assert_eq!(verdict(&diagnosis), (Some(Issue::RcuStall), Confidence::Confirmed));
     let stall = finding(&diagnosis, Issue::RcuStall);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vmcore_diagnose::{Diagnosis, LogLine};
 use vmcore_kernel::{
     AwaitedWork, Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued,
-    SymbolName, TaskState, Waiter, WorkWait,
+    Source, SymbolName, TaskState, Waiter, WorkWait,
 };
 use vmcore_memory::{Registers, VirtAddr};
 
@@ -144,7 +144,7 @@ impl Machine {
             found: Found::OnStack {
                 function: "__mutex_lock".to_owned(),
                 waiter: waiter.address,
-                names_task: waiter.address,
+                names_task: Source { type_name: "mutex_waiter", path: "task", address: waiter.address },
             },
         });
         let known = self.0.state.locks.iter_mut().find(|known| known.address == lock);
@@ -165,7 +165,11 @@ impl Machine {
     pub fn waits_for_work(&mut self, pid: i32, work: AwaitedWork) -> &mut Self {
         self.0.state.work_waits.push(WorkWait {
             task: task_address(pid),
-            names_task: VirtAddr::new(0xffff_c900_0060_0000 + u64::from(pid.unsigned_abs()) * 0x4000),
+            names_task: Source {
+                type_name: "wq_barrier",
+                path: "task",
+                address: VirtAddr::new(0xffff_c900_0060_0000 + u64::from(pid.unsigned_abs()) * 0x4000),
+            },
             function: "__flush_work".to_owned(),
             work,
         });

@@ -1,5 +1,7 @@
 //! Pages that stay locked.
 
+use vmcore_kernel::Source;
+
 use crate::*;
 
 fn page_wait(flags: u64, waited: u64) -> Diagnosis {
@@ -11,7 +13,11 @@ fn page_wait(flags: u64, waited: u64) -> Diagnosis {
         page: page_address(0x77),
         bit: 0,
         flag: Some("PG_locked"),
-        names_page: VirtAddr::new(0xffff_c900_0000_2000),
+        names_page: Source {
+            type_name: "wait_page_queue",
+            path: "folio",
+            address: VirtAddr::new(0xffff_c900_0000_2000),
+        },
         function: "folio_wait_bit_common".to_owned(),
     });
     machine.judge()
@@ -40,7 +46,11 @@ fn the_holder_of_the_livelocks_page_is_the_splitter_and_not_unknown() {
         page: page_address(0x4200),
         bit: 0,
         flag: Some("PG_locked"),
-        names_page: VirtAddr::new(0xffff_c900_0000_2000),
+        names_page: Source {
+            type_name: "wait_page_queue",
+            path: "folio",
+            address: VirtAddr::new(0xffff_c900_0000_2000),
+        },
         function: "folio_wait_bit_common".to_owned(),
     });
     let diagnosis = machine.judge();

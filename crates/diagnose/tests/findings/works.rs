@@ -1,5 +1,7 @@
 //! Works that are flushed and not done.
 
+use vmcore_kernel::Source;
+
 use crate::*;
 
 const WORK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);
@@ -9,7 +11,11 @@ fn doing(worker: i32) -> AwaitedWork {
         work: WORK,
         function: Some("do_the_work".to_owned()),
         worker: task_address(worker),
-        current_work_at: VirtAddr::new(0xffff_8880_0a00_1000),
+        current_work_at: Source {
+            type_name: "worker",
+            path: "current_work",
+            address: VirtAddr::new(0xffff_8880_0a00_1000),
+        },
     }
 }
 

@@ -3,31 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_u64};
+use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::queue::{Anchor, KnownTasks, WaiterLayout};
 use super::{Found, LockKind, LockLayouts, LockWait, Waiter};
 use crate::layout::{Field, Resolver};
-use crate::{Stack, StackFrame, Task};
+use crate::{Stack, StackFrame, Task, saved_words_begin, words_between};
 
-/// How much of a stack is searched: no kernel stack is larger.
-const MAX_STACK: u64 = 64 << 10;
 /// List elements that are followed for all tasks together.
 const MAX_STEPS: usize = 1 << 20;
-/// The registers that `__switch_to_asm` saved lie just below the first frame.
-const SAVED_BELOW: u64 = 64;
 /// `BLOCKER_TYPE_MASK` of `include/linux/hung_task.h`, and the kinds by its values.
 const BLOCKER_TYPES: u64 = 3;
 const BLOCKER_READER: u64 = 2;
 const BLOCKER_KINDS: [LockKind; 4] =
     [LockKind::Mutex, LockKind::Semaphore, LockKind::RwSemaphore, LockKind::RwSemaphore];
-
-/// Functions that sleep for a lock, by the beginnings of their names. Symbols of the innermost frames are matched, so
-/// the function itself, its slow path, and the callers that the compiler may have merged it into are all here.
-const MUTEX: [&str; 4] = ["__mutex_lock", "mutex_lock", "__ww_mutex_lock", "ww_mutex_lock"];
-const RWSEM: [&str; 7] =
-    ["rwsem_down_", "__rwsem_down_", "down_read", "down_write", "__down_read", "__down_write", "call_rwsem_down_"];
-const SEMAPHORE: [&str; 5] = ["___down_common", "__down", "down_interruptible", "down_killable", "down_timeout"];
 
 /// Looks for the lock that a task waits for.
 pub(crate) struct Finder<'a, M: ?Sized> {
@@ -98,11 +87,11 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
         let (_, layout) = self.queue(kind)?;
         let words = stack_words(self.memory, stack);
         let named = words.iter().filter(|(_, word)| *word == task.address.get());
-        named.map(|(at, _)| layout.task.container(*at)).find_map(|waiter| {
+        named.map(|(at, _)| layout.task.field.container(*at)).find_map(|waiter| {
             let lock = self.lock_of(kind, Waiter { address: waiter, task: task.address }, &words)?;
             let shared = self.layouts.rwsem.as_ref().is_some_and(|rwsem| rwsem.is_reader(self.memory, waiter));
             let function = function_at(&stack.frames, waiter).unwrap_or(function).to_owned();
-            let found = Found::OnStack { function, waiter, names_task: layout.task.address(waiter) };
+            let found = Found::OnStack { function, waiter, names_task: layout.task.of(waiter) };
             let shared = shared && kind == LockKind::RwSemaphore;
             Some(LockWait { task: task.address, kind, lock, shared, found })
         })
@@ -157,18 +146,10 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     }
 }
 
-/// The kind of lock that a function sleeps for.
+/// The kind of lock that a function sleeps for, and the function.
 fn sleeps_for(function: &str) -> Option<(LockKind, &str)> {
-    let begins = |names: &[&str]| names.iter().any(|name| function.starts_with(name));
-    let kind = if begins(&MUTEX) {
-        LockKind::Mutex
-    } else if begins(&RWSEM) {
-        LockKind::RwSemaphore
-    } else if begins(&SEMAPHORE) || function == "down" {
-        LockKind::Semaphore
-    } else {
-        return None;
-    };
+    // Who waits for a real-time mutex is found by its own member.
+    let kind = LockKind::of_sleeper(function).filter(|kind| *kind != LockKind::RtMutex)?;
     Some((kind, function))
 }
 
@@ -179,19 +160,6 @@ pub(super) fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&s
 
 /// The words of a sleeping task's stack, from what was saved when it was scheduled out to its last frame.
 pub(super) fn stack_words<M: ReadVirtual + ?Sized>(memory: &M, stack: &Stack) -> Vec<(VirtAddr, u64)> {
-    let (Some(first), Some(last)) = (stack.frames.first(), stack.frames.last()) else { return Vec::new() };
-    let low = first.sp.wrapping_sub(SAVED_BELOW).get() & !7;
-    let high = last.sp.get().min(low.saturating_add(MAX_STACK));
-    let mut words = Vec::new();
-    let mut at = low;
-    while at < high {
-        let end = high.min((at & !(PAGE_SIZE - 1)).saturating_add(PAGE_SIZE));
-        let mut chunk = vec![0; usize::try_from(end - at).unwrap_or_default()];
-        if memory.read_virtual(VirtAddr::new(at), &mut chunk).is_ok() {
-            let word = |offset: usize| Some((VirtAddr::new(at.wrapping_add(offset as u64)), le_u64(&chunk, offset)?));
-            words.extend((0..chunk.len()).step_by(8).filter_map(word));
-        }
-        at = end;
-    }
-    words
+    let (Some(low), Some(last)) = (saved_words_begin(stack), stack.frames.last()) else { return Vec::new() };
+    words_between(low, last.sp, |at, chunk| memory.read_virtual(at, chunk).is_ok())
 }

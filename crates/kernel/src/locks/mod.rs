@@ -14,6 +14,7 @@
 
 mod find;
 mod mutex;
+mod names;
 mod page_wait;
 mod queue;
 mod rt_mutex;
@@ -26,7 +27,7 @@ mod work_wait;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::{Kernel, Resolver, Snapshot, Stack};
+use crate::{Kernel, Resolver, Snapshot, Source, Stack};
 
 pub use page_wait::PageWait;
 pub use spin::{SpinLockWord, SpinNode};
@@ -86,8 +87,8 @@ pub enum Found {
         function: String,
         /// The waiter's address.
         waiter: VirtAddr,
-        /// The address of its member `task`, which holds the task's own address.
-        names_task: VirtAddr,
+        /// Its member `task`, which holds the task's own address.
+        names_task: Source,
     },
     /// By a member of `struct task_struct`, which leads to a lock with a waiter of this task in its queue.
     Member {

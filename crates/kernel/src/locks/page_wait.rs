@@ -16,7 +16,7 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::find::{function_at, stack_words};
 use super::queue::is_linked_both_ways;
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Named, Resolver, Source};
 use crate::{Kernel, Snapshot, Stack};
 
 /// A task that sleeps for a page.
@@ -31,13 +31,13 @@ pub struct PageWait {
     /// The flag's name, such as `PG_locked`.
     pub flag: Option<&'static str>,
     /// Where on its stack the page's address is.
-    pub names_page: VirtAddr,
+    pub names_page: Source,
     /// The function in whose frame that is.
     pub function: String,
 }
 
 struct Layout {
-    page: Field,
+    page: Named,
     bit: Field,
     private: Field,
     func: Field,
@@ -48,7 +48,8 @@ impl Layout {
     fn resolve(types: Resolver<'_>) -> Option<Self> {
         let field = |path| types.optional("wait_page_queue", path);
         Some(Self {
-            page: field("folio").or_else(|| field("page"))?,
+            // `page` before 5.16 (kernel commit 6974d7c977d7).
+            page: types.named("wait_page_queue", &["folio", "page"])?,
             bit: field("bit_nr")?,
             private: field("wait.private")?,
             func: field("wait.func")?,
@@ -98,9 +99,9 @@ fn page_wait<M: ReadVirtual + ?Sized>(
         if !is_page_wait || !is_linked_both_ways(memory, layout.entry.address(queue)) {
             return None;
         }
-        let page = layout.page.read_pointer(memory, queue).ok().filter(|page| page.is_kernel_half())?;
-        let names_page = layout.page.address(queue);
-        let function = function_at(&stack.frames, names_page).unwrap_or_default().to_owned();
+        let page = layout.page.field.read_pointer(memory, queue).ok().filter(|page| page.is_kernel_half())?;
+        let names_page = layout.page.of(queue);
+        let function = function_at(&stack.frames, names_page.address).unwrap_or_default().to_owned();
         Some(PageWait { task, page, bit: layout.bit.read(memory, queue).ok()?, flag: None, names_page, function })
     })
 }
@@ -123,7 +124,7 @@ mod tests {
     const WAKE: u64 = 0xffff_ffff_8120_0000;
 
     const LAYOUT: Layout = Layout {
-        page: Field { offset: 0, size: 8 },
+        page: Named::for_tests("wait_page_queue", "folio", 0, 8),
         bit: Field { offset: 8, size: 4 },
         private: Field { offset: 24, size: 8 },
         func: Field { offset: 32, size: 8 },
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn the_wait_on_the_stack_names_the_page() {
         let wait = found(&memory()).unwrap();
-        assert_eq!((wait.page.get(), wait.bit, wait.names_page.get()), (PAGE, 0, QUEUE));
+        assert_eq!((wait.page.get(), wait.bit, wait.names_page.address.get()), (PAGE, 0, QUEUE));
         assert_eq!(wait.function, "folio_wait_bit_common");
     }
 

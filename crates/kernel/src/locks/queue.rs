@@ -14,7 +14,7 @@ use std::cell::Cell;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::Waiter;
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Named, Resolver};
 use crate::list::list;
 
 /// More waiters than one lock has: every one is a task.
@@ -33,12 +33,12 @@ pub(crate) trait KnownTasks: Sync {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaiterLayout {
     pub(crate) list: Field,
-    pub(crate) task: Field,
+    pub(crate) task: Named,
 }
 
 impl WaiterLayout {
-    pub(crate) fn resolve(types: Resolver<'_>, type_name: &str) -> Option<Self> {
-        Some(Self { list: types.optional(type_name, "list")?, task: types.optional(type_name, "task")? })
+    pub(crate) fn resolve(types: Resolver<'_>, type_name: &'static str) -> Option<Self> {
+        Some(Self { list: types.optional(type_name, "list")?, task: types.named(type_name, &["task"])? })
     }
 
     /// The task of the waiter at `waiter`, if it is one: it names a task and lies on that task's stack.
@@ -48,7 +48,7 @@ impl WaiterLayout {
         tasks: &dyn KnownTasks,
         waiter: VirtAddr,
     ) -> Option<VirtAddr> {
-        let task = self.task.read_pointer(memory, waiter).ok()?;
+        let task = self.task.field.read_pointer(memory, waiter).ok()?;
         (tasks.is_task(task) && tasks.on_stack_of(task, waiter)).then_some(task)
     }
 }
@@ -63,7 +63,7 @@ pub(crate) enum Anchor {
 }
 
 impl Anchor {
-    pub(crate) fn resolve(types: Resolver<'_>, type_name: &str) -> Option<Self> {
+    pub(crate) fn resolve(types: Resolver<'_>, type_name: &'static str) -> Option<Self> {
         let head = types.optional(type_name, "wait_list").map(Self::Head);
         head.or_else(|| types.optional(type_name, "first_waiter").map(Self::First))
     }
@@ -140,6 +140,6 @@ pub(super) fn is_linked_both_ways<M: ReadVirtual + ?Sized>(memory: &M, node: Vir
 impl WaiterLayout {
     /// As on all kernels: the list, then the task.
     pub(crate) fn for_tests() -> Self {
-        Self { list: Field { offset: 0, size: 16 }, task: Field { offset: 16, size: 8 } }
+        Self { list: Field { offset: 0, size: 16 }, task: Named::for_tests("mutex_waiter", "task", 16, 8) }
     }
 }

@@ -119,7 +119,7 @@ fn a_waiter_on_the_stack_leads_to_its_mutex_and_the_owner() {
     assert_eq!((wait.kind, wait.lock.get(), wait.shared), (LockKind::Mutex, LOCK, false));
     let Found::OnStack { function, waiter: at, names_task } = wait.found else { panic!("{:?}", wait.found) };
     assert_eq!(function, "__mutex_lock.constprop.0");
-    assert_eq!((at.get(), names_task.get()), (waiter(1), waiter(1) + 16));
+    assert_eq!((at.get(), names_task.address.get()), (waiter(1), waiter(1) + 16));
     let lock = read(&memory, &layouts, LockKind::Mutex).unwrap();
     assert_eq!(lock.owner, Owner::Task(VirtAddr::new(TASKS[2])));
     assert_eq!(names(&lock), TASKS[..2]);

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::find::{function_at, stack_words};
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Named, Resolver, Source};
 use crate::{Kernel, Snapshot, Stack, Task};
 
 /// Barriers that are passed on the way to a work: one for each task that flushes it.
@@ -35,8 +35,8 @@ const PREV: u64 = 8;
 pub struct WorkWait {
     /// The address of its `struct task_struct`.
     pub task: VirtAddr,
-    /// The address of `wq_barrier.task` on its stack, which holds the task's own address.
-    pub names_task: VirtAddr,
+    /// `wq_barrier.task` on its stack, which holds the task's own address.
+    pub names_task: Source,
     /// The function in whose frame that is.
     pub function: String,
     /// The work.
@@ -54,8 +54,8 @@ pub enum AwaitedWork {
         function: Option<String>,
         /// The `struct task_struct` of the worker.
         worker: VirtAddr,
-        /// The address of `worker.current_work`, which holds the work's.
-        current_work_at: VirtAddr,
+        /// `worker.current_work`, which holds the work's address.
+        current_work_at: Source,
     },
     /// No worker has begun with it.
     Queued {
@@ -98,12 +98,12 @@ impl AwaitedWork {
 }
 
 struct Layout {
-    barrier_task: Field,
+    barrier_task: Named,
     /// `wq_barrier.work`, from the barrier.
     barrier_work: Field,
     entry: Field,
     func: Field,
-    current_work: Field,
+    current_work: Named,
     current_func: Field,
     scheduled: Field,
     worker_task: Field,
@@ -115,11 +115,11 @@ struct Layout {
 impl Layout {
     fn resolve(types: Resolver<'_>) -> Option<Self> {
         Some(Self {
-            barrier_task: types.optional("wq_barrier", "task")?,
+            barrier_task: types.named("wq_barrier", &["task"])?,
             barrier_work: types.optional("wq_barrier", "work")?,
             entry: types.optional("work_struct", "entry")?,
             func: types.optional("work_struct", "func")?,
-            current_work: types.optional("worker", "current_work")?,
+            current_work: types.named("worker", &["current_work"])?,
             current_func: types.optional("worker", "current_func")?,
             scheduled: types.optional("worker", "scheduled")?,
             worker_task: types.optional("worker", "task")?,
@@ -184,13 +184,14 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     fn wait(&mut self, task: &Task, stack: &Stack, name: &impl Fn(VirtAddr) -> Option<String>) -> Option<WorkWait> {
         let words = stack_words(self.memory, stack);
         let named = words.iter().filter(|(_, word)| *word == task.address.get()).map(|(at, _)| *at);
-        let barriers = named.map(|at| (at, self.layout.barrier_task.container(at)));
-        let works = barriers.map(|(at, barrier)| (at, self.layout.barrier_work.address(barrier)));
-        let (names_task, work) = works.into_iter().find(|(_, work)| self.is_barrier(*work))?;
+        let barriers = named.map(|at| self.layout.barrier_task.field.container(at));
+        let mut works = barriers.map(|barrier| (barrier, self.layout.barrier_work.address(barrier)));
+        let (barrier, work) = works.find(|(_, work)| self.is_barrier(*work))?;
+        let names_task = self.layout.barrier_task.of(barrier);
         Some(WorkWait {
             task: task.address,
             names_task,
-            function: function_at(&stack.frames, names_task).unwrap_or_default().to_owned(),
+            function: function_at(&stack.frames, names_task.address).unwrap_or_default().to_owned(),
             work: self.behind(work, name),
         })
     }
@@ -224,13 +225,13 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     }
 
     fn doing(&self, worker: VirtAddr, task: VirtAddr, name: &impl Fn(VirtAddr) -> Option<String>) -> AwaitedWork {
-        let work = self.layout.current_work.read_pointer(self.memory, worker);
+        let work = self.layout.current_work.field.read_pointer(self.memory, worker);
         match work.ok().filter(|work| work.is_kernel_half()) {
             Some(work) => AwaitedWork::Doing {
                 work,
                 function: self.layout.current_func.read_pointer(self.memory, worker).ok().and_then(name),
                 worker: task,
-                current_work_at: self.layout.current_work.address(worker),
+                current_work_at: self.layout.current_work.of(worker),
             },
             None => AwaitedWork::Unknown("its worker is between two works".to_owned()),
         }
@@ -273,11 +274,11 @@ mod tests {
     }
 
     const LAYOUT: Layout = Layout {
-        barrier_task: field(64),
+        barrier_task: Named::for_tests("wq_barrier", "task", 64, 8),
         barrier_work: field(0),
         entry: field(8),
         func: field(24),
-        current_work: field(16),
+        current_work: Named::for_tests("worker", "current_work", 16, 8),
         current_func: field(24),
         scheduled: field(56),
         worker_task: field(72),
@@ -364,12 +365,12 @@ mod tests {
     #[test]
     fn a_barrier_leads_to_the_worker_that_has_the_work() {
         let wait = found(&doing()).unwrap();
-        assert_eq!((wait.names_task.get(), wait.function.as_str()), (BARRIER + 64, "__flush_work.isra.0"));
+        assert_eq!((wait.names_task.address.get(), wait.function.as_str()), (BARRIER + 64, "__flush_work.isra.0"));
         let work = AwaitedWork::Doing {
             work: VirtAddr::new(WORK),
             function: Some("do_the_work".to_owned()),
             worker: VirtAddr::new(WORKER_TASK),
-            current_work_at: VirtAddr::new(WORKER + 16),
+            current_work_at: LAYOUT.current_work.of(VirtAddr::new(WORKER)),
         };
         assert_eq!(wait.work, work);
     }

@@ -6,7 +6,8 @@
 
 use vmcore_console::{Event, Kind, Log, PanicReason};
 
-use crate::{Confidence, Verdict, from_log};
+use super::issue_of;
+use crate::{Confidence, Verdict};
 
 fn is_harmless(event: &Event) -> bool {
     match event.kind {
@@ -19,13 +20,13 @@ fn is_harmless(event: &Event) -> bool {
 }
 
 /// Nothing is wrong where all reports of what a verdict names are harmless.
-pub(crate) fn settle(verdict: Verdict, log: &Log) -> Verdict {
+pub(super) fn settle(verdict: Verdict, log: &Log) -> Verdict {
     let Some(issue) = verdict.issue else { return verdict };
     let mut about = log
         .events
         .iter()
         .map(|known| &known.event)
-        .filter(|event| event.kind.is_problem() && from_log::issue_of(event) == issue)
+        .filter(|event| event.kind.is_problem() && issue_of(event) == issue)
         .peekable();
     if about.peek().is_none() || !about.all(is_harmless) {
         return verdict;

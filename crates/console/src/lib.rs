@@ -6,6 +6,18 @@
 //!
 //! A log is hostile text: anybody may write to `/dev/kmsg`, and a serial line adds what it likes. Nothing in it is an
 //! error, and all of it is untrusted.
+//!
+//! What a line reports:
+//!
+//! ```
+//! use vmcore_console::{Kind, Log};
+//!
+//! let text = "[   93.5] watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [fstat:4712]\n";
+//! let log = Log::read(text.as_bytes())?;
+//! let report = &log.events[0].event;
+//! assert_eq!((report.kind, report.cpu(), report.pid), (Kind::SoftLockup, Some(3), Some(4712)));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

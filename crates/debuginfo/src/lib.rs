@@ -4,6 +4,23 @@
 //! subtract that offset before asking, add it to answers. Only [`Vmlinux`], [`ModuleFiles`] and
 //! [`ProfileCache`] open files. A module's addresses are those that it had in the crashed kernel: it has no others. What is
 //! in the file is not trusted: damage gives an error or no answer, never a panic.
+//!
+//! Symbols and layouts, by name:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use vmcore_debuginfo::Vmlinux;
+//!
+//! let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
+//! // A profile: the small form of a vmlinux, which answers like it.
+//! let vmlinux = Vmlinux::open(&files.join("vmlinux.profile"))?;
+//! let pid = vmlinux.types().member("task_struct", "pid").ok_or("no such member")?;
+//! assert_eq!(pid.size, 4);
+//! let schedule = vmlinux.symbols().address("schedule").ok_or("no such function")?;
+//! assert!(schedule.is_kernel_half());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

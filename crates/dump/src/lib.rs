@@ -12,6 +12,25 @@
 //! A dump is hostile input here. Every offset and length in it is checked before use, every loop and allocation has a
 //! bound, and what cannot be read is an error that names the address, never a page of zeroes. The one `unsafe` block
 //! is the mapping of the file, in `mmap.rs`.
+//!
+//! A real dump that comes with the sources:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use vmcore_dump::Dump;
+//! use vmcore_memory::{PhysAddr, ReadPhysical};
+//!
+//! let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
+//! let dump = Dump::open(&dumps.join("soft-lockup.vmcore"))?;
+//! assert!(dump.vmcoreinfo().is_some_and(|info| info.osrelease().is_some_and(|release| release.starts_with("6.1."))));
+//!
+//! // A page that is not in the dump is an error that names it, never zeroes.
+//! let mut byte = [0];
+//! let missing = dump.read_physical(PhysAddr::new(1 << 45), &mut byte);
+//! assert!(missing.is_err_and(|error| error.to_string().contains("0x200000000000")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -6,6 +6,17 @@
 //!
 //! A read that fails is a [`ReadError`]: a value that says which address could not be read and why. It is never a
 //! page of zeroes and never the end of an analysis.
+//!
+//! Numbers say what they are numbers of:
+//!
+//! ```
+//! use vmcore_memory::{PhysAddr, VirtAddr};
+//!
+//! let address = PhysAddr::new(0x12_3456);
+//! assert_eq!((address.pfn().get(), address.to_string()), (0x123, "0x123456".to_owned()));
+//! // What would leave the address space is no address.
+//! assert_eq!(VirtAddr::new(u64::MAX).checked_add(1), None);
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -6,6 +6,15 @@
 //!
 //! Text from a dump (names of tasks and modules, log lines) is untrusted. In text it is always shown through
 //! [`Sanitized`]; [`write_json`] and pages escape the same characters.
+//!
+//! What a terminal would act on is shown, not obeyed:
+//!
+//! ```
+//! use vmcore_report::Sanitized;
+//!
+//! // The name of a task that wants to clear your screen.
+//! assert_eq!(Sanitized::new("a\x1b[2J").to_string(), "a\\x1b[2J");
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -13,6 +13,18 @@
 //! | `vmlinux` | code, unwind tables, symbols, debug information |
 //! | `memory`, `machine`, `stack` | pages, page tables, kernel objects, stacks |
 //! | `formats` | files |
+//!
+//! A machine that never was:
+//!
+//! ```
+//! use vmcore_synth::{Generation, build, scenario};
+//!
+//! let (scenario, generation) = (scenario::named("thp-livelock")?, Generation::named("6.1")?);
+//! let synthetic = build(&scenario, &generation, 1)?;
+//! // The same seed gives the same bytes.
+//! assert_eq!(synthetic.vmlinux, build(&scenario, &generation, 1)?.vmlinux);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

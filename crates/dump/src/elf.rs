@@ -156,6 +156,9 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
         return Err(OpenError::UserCore { path: path.to_owned() });
     }
 
+    if notes.is_of_xen_host() {
+        return Err(OpenError::NotADump { path: path.to_owned(), looks_like: Lookalike::XenHost });
+    }
     phys::assign(&mut loads, notes.vmcoreinfo.as_ref(), &mut warnings);
     let extents = Extents::new(loads.iter().flat_map(|load| pieces(load, file.len())).collect());
     if extents.is_empty() {

@@ -182,6 +182,7 @@ impl OpenError {
                 Lookalike::XenCore => Some(
                     "let the guest write its own dump (kdump), or convert it to an ELF core by address; crash reads it too",
                 ),
+                Lookalike::XenHost => Some("crash reads the first guest in it, given that guest's vmlinux"),
                 Lookalike::Sadump => Some("convert it: makedumpfile -c -x VMLINUX FILE vmcore"),
                 Lookalike::OtherDump("a QEMU disk image") => Some(
                     "a disk holds no memory, but perhaps a dump: take that from /var/crash on it (guestmount, virt-copy-out)",

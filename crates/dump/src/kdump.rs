@@ -31,7 +31,7 @@ use crate::bytes::FileBytes;
 use crate::dump::{Contents, Memory};
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
-use crate::{OpenError, RawNote, Source};
+use crate::{Lookalike, OpenError, RawNote, Source};
 
 /// Reads the headers and notes of a kdump-compressed dump, or of all the parts of a split one that there are.
 ///
@@ -77,6 +77,9 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
     };
     if header.memory.bits == 0 {
         return Err(OpenError::NoMemory { path: path.to_owned() });
+    }
+    if notes.is_of_xen_host() {
+        return Err(OpenError::NotADump { path: path.to_owned(), looks_like: Lookalike::XenHost });
     }
     // QEMU alone leaves the machine's names empty; a QEMU dump that makedumpfile wrote again has them.
     let source = if header.has_system_name || notes.qemu_cpus.is_empty() { Source::Makedumpfile } else { Source::Qemu };

@@ -58,6 +58,8 @@ mod vmcoreinfo;
 mod warnings;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod growing;

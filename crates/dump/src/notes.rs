@@ -110,6 +110,15 @@ impl Notes {
         self.vmcoreinfo = Some(Vmcoreinfo::parse(text));
     }
 
+    /// Whether the hypervisor Xen added notes of its own. Source: Xen's `public/elfnote.h` (`XEN_ELFNOTE_CRASH_INFO`,
+    /// `XEN_ELFNOTE_CRASH_REGS`).
+    pub(crate) fn is_of_xen_host(&self) -> bool {
+        self.raw.iter().any(|note| match note.name.as_slice() {
+            b"Xen" => matches!(note.kind, 0x100_0001 | 0x100_0002),
+            name => name == b"VMCOREINFO_XEN",
+        })
+    }
+
     /// Whether there are notes that only the core dump of a user process has.
     pub(crate) fn has_process_notes(&self) -> bool {
         self.raw.iter().any(|note| note.name == b"CORE" && matches!(note.kind, NT_AUXV | NT_FILE))

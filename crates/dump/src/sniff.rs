@@ -16,6 +16,8 @@ pub enum Lookalike {
     Vmware,
     /// What `xl dump-core` of Xen writes.
     XenCore,
+    /// A dump of a whole Xen host: of the hypervisor and all guests, by addresses that no guest knows.
+    XenHost,
     /// What SADUMP, the firmware of some servers, writes.
     Sadump,
     /// A flattened file without a dump in it.
@@ -37,6 +39,7 @@ impl fmt::Display for Lookalike {
             Self::OtherDump(name) => write!(f, "it is {name}"),
             Self::Vmware => f.write_str("it is the suspend state or snapshot of a VMware machine (.vmss, .vmsn)"),
             Self::XenCore => f.write_str("it is a core of a Xen guest (`xl dump-core`)"),
+            Self::XenHost => f.write_str("it is a dump of a whole Xen host, with its hypervisor"),
             Self::Sadump => f.write_str("it is a SADUMP dump, which a server's firmware wrote"),
             Self::EmptyFlattened => f.write_str("it is a flattened file whose records do not start a dump"),
             Self::BootImage => f.write_str("it is a bootable kernel image"),
@@ -137,12 +140,21 @@ pub fn starts_like_a_dump(head: &[u8]) -> bool {
     match detect(head) {
         Detected::Elf | Detected::Kdump | Detected::Flattened | Detected::Lime => true,
         Detected::Other(what) => {
-            matches!(what, Lookalike::OtherDump(_) | Lookalike::Vmware | Lookalike::XenCore | Lookalike::Sadump)
+            matches!(
+                what,
+                Lookalike::OtherDump(_)
+                    | Lookalike::Vmware
+                    | Lookalike::XenCore
+                    | Lookalike::XenHost
+                    | Lookalike::Sadump
+            )
         }
     }
 }
 
 fn looks_like_text(head: &[u8]) -> bool {
+    // The file may change between being found to be UTF-8 and being looked at as that.
+    let head = &head.to_vec()[..];
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
         // A character cut by the end of what was read is still text.

@@ -12,6 +12,8 @@ pub(super) fn add(machine: &Machine, shelf: &mut Shelf) {
     add("`.vmss`, `.vmsn`", "VMware", behind(&0xbed2_bed2_u32.to_le_bytes()));
     add("Xen core", "`xl dump-core`", xen_core());
     add("Xen core of before 4.0", "`xm dump-core`", behind(&0xf00f_ebed_u32.to_le_bytes()));
+    let host = crate::RawNote { name: b"Xen".to_vec(), kind: 0x100_0001, desc: vec![0; 0x50] };
+    add("dump of a Xen host", "kexec under Xen", core().note(&host).build());
     add("SADUMP, a partition or several disks", "firmware", behind(b"sadump\0\0"));
     add("SADUMP, a file", "firmware", [&[7; 4096][..], &behind(b"sadump\0\0")].concat());
     add("LKCD", "LKCD", behind(b"\xed\x23\x8f\x61\x73\x01\x19\xa8"));

@@ -11,6 +11,8 @@ mod physical_mask;
 mod swap;
 mod swap_types;
 mod walk;
+#[cfg(test)]
+mod walk_cases;
 
 pub use entry::{Entry, Meaning};
 pub use physical_mask::PhysicalMask;

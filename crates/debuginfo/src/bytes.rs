@@ -38,6 +38,21 @@ impl Bytes {
         let end = start.checked_add(usize::try_from(len).ok()?)?;
         (end <= self.end).then(|| Self { backing: Arc::clone(&self.backing), start, end })
     }
+
+    /// The same bytes in memory of this process, if they are those of a file: what is looked at as text must not change
+    /// once it was found to be UTF-8.
+    pub(crate) fn into_memory(self) -> Self {
+        match &*self.backing {
+            Backing::Mapped(_) => self.to_vec().into(),
+            Backing::Owned(_) => self,
+        }
+    }
+}
+
+/// Bytes of a file as text. What is not UTF-8 is replaced. They are copied first and looked at then, as the file may change
+/// in between.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 impl Default for Bytes {

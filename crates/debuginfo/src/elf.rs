@@ -108,7 +108,7 @@ impl Elf {
         let mut sections = Vec::with_capacity(table.len());
         for section in table.iter() {
             let name = c_string(names, section.sh_name(LittleEndian)).unwrap_or_default();
-            let name = String::from_utf8_lossy(name).into_owned();
+            let name = crate::bytes::text(name);
             let flags = section.sh_flags(LittleEndian).0;
             let (name, compression) = Compression::of(name, flags);
             sections.push(Section {

@@ -3,8 +3,8 @@
 //! ```text
 //! Elf64_Sym: u32 name | u8 type and binding | u8 other | u16 section | u64 value | u64 size
 //! ```
-//! Source: System V gABI, "Symbol Table". Nothing is copied: both directions are indexes into the mapped table, each
-//! built when it is first asked for.
+//! Source: System V gABI, "Symbol Table". Both directions are indexes into the mapped table, each built when it is
+//! first asked for; only the names are copied.
 
 mod by_address;
 
@@ -125,7 +125,7 @@ impl SymbolTable {
         });
         Some(Self {
             entries: elf.contents(symbols)?,
-            strings: elf.contents(strings)?,
+            strings: elf.contents(strings)?.into_memory(),
             spans: spans.collect(),
             by_name: OnceLock::new(),
             code: OnceLock::new(),

@@ -164,7 +164,7 @@ impl Vmlinux {
     #[must_use]
     pub fn banner(&self) -> Option<String> {
         let text = self.banner_bytes()?.split(|&byte| byte == 0 || byte == b'\n').next()?;
-        text.starts_with(b"Linux version ").then(|| String::from_utf8_lossy(text).into_owned())
+        text.starts_with(b"Linux version ").then(|| crate::bytes::text(text))
     }
 
     /// The symbol table.

@@ -43,12 +43,13 @@ impl Mapping {
     ///
     /// As `mmap(2)`: a pipe or a directory cannot be mapped, nor can 0 bytes.
     pub fn new(file: &File, len: usize, kind: FileKind) -> io::Result<Self> {
-        // SAFETY: the mapping is read-only and shared (memmap2's `map` is MAP_SHARED; a private one would show changes of
-        // the file just the same), and nothing in this process writes the file. `map` asks that nobody else changes it
-        // either, and nothing can make sure of that: a dump that is still being copied grows, one that is replaced in
-        // place changes. Rust calls it undefined when bytes behind a `&[u8]` change. What the readers do is keep the
-        // consequences to those of a damaged file: they copy a value out once, check the copy and use the copy, and they
-        // keep no reference into the map across a decision. Bytes that are gone raise SIGBUS: see `bus`.
+        // SAFETY: the mapping is read-only and nothing in this process writes the file. `map` asks that nobody else changes
+        // it either, and nothing can make sure of that: a dump that is still being copied grows, one that is replaced in
+        // place changes. (A private mapping shows such changes, too: it would keep only ours from the file.) What Rust
+        // calls undefined when bytes behind a `&[u8]` change is kept to what a damaged file does, by rules that
+        // docs/hostile-input.md has under "Files that change": a value is copied out once, checked, and the copy used; no
+        // text is borrowed from a mapping; nothing but a bounds check stands between a value and its use as an index.
+        // Bytes that are gone raise SIGBUS: see `bus`.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(file) }?;
         let start = map.as_ptr().addr();
         Ok(Self { _watched: Watched::new(start..start.saturating_add(map.len()), kind), map })

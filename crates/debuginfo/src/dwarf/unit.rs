@@ -16,6 +16,7 @@ use gimli::{
 use vmcore_memory::{le_u32, le_u64};
 
 use super::{Dwarf, Slice, section};
+use crate::bytes::text;
 
 /// Where the first entry of `.debug_str_offsets`, `.debug_addr` and `.debug_rnglists` is, unless the unit says: behind
 /// the header of a 32-bit table.
@@ -296,7 +297,8 @@ impl Dwarf {
     /// An attribute's value as text. What is not UTF-8 is replaced.
     pub(crate) fn string<'a>(&'a self, bases: &Bases, value: &Value<'a>) -> Option<std::borrow::Cow<'a, str>> {
         let bytes = match *value {
-            AttributeValue::String(text) => text.slice(),
+            // In the unit, which was copied out of the file.
+            AttributeValue::String(text) => return Some(String::from_utf8_lossy(text.slice())),
             AttributeValue::DebugStrRef(offset) => terminated(&self.strings, offset.0)?,
             AttributeValue::DebugLineStrRef(offset) => terminated(&self.line_strings, offset.0)?,
             AttributeValue::DebugStrOffsetsIndex(index) => {
@@ -306,7 +308,7 @@ impl Dwarf {
             }
             _ => return None,
         };
-        Some(String::from_utf8_lossy(bytes))
+        Some(text(bytes).into())
     }
 }
 

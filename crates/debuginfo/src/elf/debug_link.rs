@@ -25,10 +25,10 @@ impl DebugLink {
     /// Reads the contents of `.gnu_debuglink`; `None` where they are damaged or would lead out of a directory.
     pub(super) fn parse(section: &[u8]) -> Option<Self> {
         let end = memchr::memchr(0, section)?;
-        let name = std::str::from_utf8(section.get(..end)?).ok()?;
+        let name = String::from_utf8(section.get(..end)?.to_vec()).ok()?;
         let is_file_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
         let crc = le_u32(section, end.checked_add(1)?.checked_next_multiple_of(4)?)?;
-        is_file_name.then(|| Self { name: name.to_owned(), crc })
+        is_file_name.then_some(Self { name, crc })
     }
 }
 

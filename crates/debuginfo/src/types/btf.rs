@@ -99,7 +99,7 @@ impl Btf {
             blob.slice(range.start, range.end - range.start).ok_or(truncated)
         };
         let bytes = locate("the type section", types)?;
-        let strings = locate("the string section", strings)?;
+        let strings = locate("the string section", strings)?.into_memory();
         // Most types are 12 or 24 bytes long; growing the table would cost more than this much too large a guess.
         let mut starts = Vec::with_capacity(bytes.len() / 24);
         let mut marks_signed_enums = false;

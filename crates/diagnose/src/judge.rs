@@ -24,7 +24,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     explained.extend(faulting_cpus(facts, &livelock));
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
-    let verdict = in_question(verdict(&livelock, &found.findings, facts), facts);
+    let verdict = in_question(with_unseen(verdict(&livelock, &found.findings, facts), facts), facts);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let behind_hog = behind_hog(&livelock, &found.findings).is_some();
@@ -194,6 +194,22 @@ fn behind_hog<'f>(livelock: &Livelock, found: &'f [Finding]) -> Option<&'f Findi
     let hog = livelock.hog.filter(|_| livelock.confidence >= Confidence::Probable)?;
     let about = |finding: &&Finding| finding.issue == Issue::Starvation && finding.tasks.first() == Some(&hog);
     found.iter().filter(about).find(|finding| finding.confidence >= Confidence::Probable)
+}
+
+/// What a machine's health rests on where nobody saw what its CPUs were doing.
+fn with_unseen(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
+    let cpus = &facts.snapshot.cpus;
+    let unseen = cpus.iter().filter(|cpu| cpu.is_unseen()).count();
+    if verdict.confidence != Confidence::None || unseen == 0 {
+        return verdict;
+    }
+    let rests = "that their tasks did not keep them is told by the scheduler's times alone";
+    let summary = format!(
+        "{} The dump has no registers of {unseen} of {} CPUs: {rests}, and what they were doing is not known.",
+        verdict.summary,
+        cpus.len()
+    );
+    Verdict { summary, ..verdict }
 }
 
 /// Where every byte of the dump may be wrong, nothing is confirmed, nor is anything well.

@@ -136,7 +136,7 @@ fn span(group: &Group) -> String {
 
 fn overview(pile: &Pile) -> Markup {
     html! {
-        div.wide { table {
+        div.wide tabindex="0" role="region" aria-label="Groups" { table {
             thead { tr { th { "Issue" } th { "Verdict" } th { "Crashes" } th { "Seen" } th { "Kernels" } th { "Hosts" } } }
             tbody { @for group in &pile.groups { @if let Some(row) = pile.exemplar(group) {
                 tr {
@@ -281,7 +281,7 @@ fn table(pile: &Pile, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
                 label { "Filter " input #filter type="search" placeholder="words that must all be there" autocomplete="off"; }
                 " " span #shown role="status" {}
             }
-            div.wide { table #rows { thead {} tbody {} } }
+            div.wide tabindex="0" role="region" aria-label="Dumps" { table #rows { thead {} tbody {} } }
             p { button #more type="button" { "Show more" } }
         }
         script #data type="application/json" { (PreEscaped(data)) }

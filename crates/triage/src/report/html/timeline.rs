@@ -37,7 +37,7 @@ pub(super) fn draw(pile: &Pile) -> Markup {
     let scale = |count: usize| (count * HEIGHT).div_ceil(most);
     html! {
         h2 #time { "By day" }
-        div.wide {
+        div.wide tabindex="0" role="region" aria-label="Days" {
             svg.days viewBox=(format!("0 0 {} {}", width * shown, HEIGHT + 18)) width=(width * shown) height=(HEIGHT + 18) role="img" aria-label="Crashes by day" {
                 @for (day, count) in days.range(first..=last) {
                     @let x = (day - first) * width;

@@ -75,7 +75,7 @@ pub(crate) enum Format {
     /// For programs: one object, described by `vmcore-thp schema COMMAND`; of `triage` one a line
     #[value(alias = "jsonl")]
     Json,
-    /// A page to pass on, complete in one file; only of `analyze` and `triage`
+    /// A page to pass on, complete in one file; only of `analyze`, `log` and `triage`
     Html,
     /// For spreadsheets; only of `triage export`
     Csv,

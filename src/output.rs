@@ -39,6 +39,8 @@ impl Output {
     pub(crate) fn new(options: &Global) -> Result<Self, Failure> {
         let target = match &options.output {
             None => Target::Stdout,
+            // Whoever names it wants the exit status alone.
+            Some(path) if path == Path::new("/dev/null") => Target::Writer(Box::new(io::sink())),
             Some(path) => {
                 if let Ok(there) = path.symlink_metadata() {
                     check_replaceable(path, there.file_type(), options.force)?;

@@ -258,6 +258,15 @@ fn the_verdict_is_a_page_too() {
         let (cpu, pid, comm) = who(spinner);
         assert!(text.contains(&format!("CPU {cpu} spins: pid {pid} &quot;{comm}&quot;")), "{comm}");
     }
+    // Contents lead somewhere, and each picture says in words what it shows.
+    let links: Vec<_> = text.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(
+        links.len() > 8 && links.iter().all(|link| text.contains(&format!("<section id=\"{link}\">"))),
+        "{links:?}"
+    );
+    let pictures: Vec<_> = text.split("<svg ").skip(1).filter_map(|rest| rest.split('>').next()).collect();
+    assert_eq!(pictures.len(), 3, "who waits for whom, the page tables, since when");
+    assert!(pictures.iter().all(|picture| picture.contains("role=\"img\" aria-label=\"")), "{pictures:?}");
     let refused = run("runq", &["--format", "html"], "thp-livelock");
     assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(2), [].as_slice()));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: use --format text or json"));

@@ -1,6 +1,6 @@
 //! Usage, help, schemas, completions and manual pages.
 
-use crate::run;
+use crate::{Scratch, run};
 
 const REPORTS: [&str; 32] = [
     "analyze",
@@ -130,4 +130,66 @@ fn issues_are_explained() {
     );
     let wrong = run(["explain", "deadlok"]);
     assert!(wrong.status == 2 && wrong.stderr.contains("'deadlock'"), "{}", wrong.stderr);
+}
+
+/// What each shell itself offers for words that are not complete, asked of the shells that are installed; bash is everywhere.
+#[test]
+fn every_shell_completes_commands_options_and_values() {
+    let scratch = Scratch::new();
+    let asked: [(&[&str], &str); 7] = [
+        (&["sche"], "schema"),
+        (&["bt", "--registers", "--sta"], "--state"),
+        (&["analyze", "--format", "js"], "json"),
+        (&["schema", "workq"], "workqueue"),
+        (&["man", "drgn"], "drgn-script"),
+        (&["synth", "--form", "kdump-fl"], "kdump-flattened"),
+        (&["explain", "dead"], "deadlock"),
+    ];
+    for shell in ["bash", "zsh", "fish"] {
+        if std::process::Command::new(shell).arg("-c").arg("exit").status().is_err() {
+            assert_ne!(shell, "bash", "there is no bash");
+            continue;
+        }
+        let script = scratch.path("completions");
+        std::fs::write(&script, run(["completions", shell]).stdout).unwrap();
+        for (words, expected) in asked {
+            // What clap_complete writes for fish has no values of arguments that are no options.
+            if shell == "fish" && words.len() == 2 {
+                continue;
+            }
+            let line = words.join(" ");
+            let program = match shell {
+                "bash" => format!(
+                    "source {0}; COMP_WORDS=(vmcore-thp {line}); COMP_CWORD={1}; \
+                     $(complete -p vmcore-thp | sed 's/.*-F \\([^ ]*\\).*/\\1/') vmcore-thp {2} {3}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                    script.display(),
+                    words.len(),
+                    words.last().unwrap(),
+                    words.iter().rev().nth(1).unwrap_or(&"vmcore-thp"),
+                ),
+                "fish" => format!("source {}; complete -C 'vmcore-thp {line}'", script.display()),
+                // Its completion works in its line editor only: that the script is one is all that can be asked here.
+                _ => format!("autoload -U compinit; compinit -u -D; source {}; echo {expected}", script.display()),
+            };
+            let output = std::process::Command::new(shell).arg("-c").arg(&program).output().unwrap();
+            let offered = String::from_utf8_lossy(&output.stdout).into_owned();
+            let is_offered = offered.lines().any(|line| line.split('\t').next() == Some(expected));
+            assert!(is_offered, "{shell}: {line}: {offered} {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn a_log_is_a_page_too() {
+    let scratch = Scratch::new();
+    let log = "[   10.000000] Linux version 6.1.0\n[   30.000000] watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [<b>evil:412]\n";
+    let log = scratch.file("console.log", log.as_bytes());
+    let page = scratch.path("report.html");
+    let run = run(["log".as_ref(), log.as_os_str(), "-o".as_ref(), page.as_os_str()]);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    let text = std::fs::read_to_string(page).unwrap();
+    assert!(
+        text.contains("<h1>soft-lockup (") && text.contains("&lt;b&gt;evil") && !text.contains("<b>evil"),
+        "{text}"
+    );
 }

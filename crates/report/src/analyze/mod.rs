@@ -4,7 +4,7 @@ mod circumstances;
 mod drawing;
 mod lines;
 mod node;
-mod page;
+pub(crate) mod page;
 mod proof;
 pub(crate) mod text;
 

@@ -3,6 +3,8 @@
 //! A page has no script, picture or font and asks nobody for anything; its content security policy makes the browser
 //! hold it to that, whatever a dump brought with it.
 
+pub(crate) mod picture;
+
 use std::fmt::Display;
 
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
@@ -24,7 +26,29 @@ impl<T: Display> Render for Shown<T> {
 
 /// Text that was made safe to show when it was written, line by line.
 pub(crate) fn preformatted(text: &[u8]) -> Markup {
-    html! { pre { (String::from_utf8_lossy(text)) } }
+    html! { pre tabindex="0" { (String::from_utf8_lossy(text)) } }
+}
+
+/// A part of a page: what its heading says, the anchor that leads to it, and what is below.
+pub(crate) struct Section {
+    pub(crate) anchor: &'static str,
+    pub(crate) title: String,
+    pub(crate) body: Markup,
+}
+
+/// Parts of a page with a table of contents before them; those that are empty are left out.
+pub(crate) fn sections(sections: Vec<Section>) -> Markup {
+    let sections: Vec<_> = sections.into_iter().filter(|section| !section.body.0.is_empty()).collect();
+    html! {
+        @if sections.len() > 2 {
+            nav aria-label="Contents" { ul {
+                @for section in &sections { li { a href=(format!("#{}", section.anchor)) { (Shown(&section.title)) } } }
+            } }
+        }
+        @for section in &sections {
+            section id=(section.anchor) { h2 { (Shown(&section.title)) } (section.body) }
+        }
+    }
 }
 
 /// A whole page.

@@ -1,5 +1,6 @@
 //! `log`: what a kernel log tells.
 
+mod page;
 mod text;
 
 use std::collections::BTreeMap;
@@ -249,6 +250,14 @@ pub struct Extent {
     pub lost_messages: u64,
     /// Lines of other boots than the one that all else here is about: the last with a problem, or else the last.
     pub lines_of_other_boots: u64,
+}
+
+/// What a CPU printed, as a title and text without colours.
+fn report_text(report: &CpuReport<'_>) -> (String, Vec<u8>) {
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = text::write_report(report, &mut text, &crate::Theme::plain());
+    (text::title(report), text)
 }
 
 impl<'a> Log<'a> {

@@ -43,11 +43,14 @@ impl Report for Log<'_> {
             write!(out, "{}", crate::wrap::Lines::hanging(4, &Sanitized::new(what).to_string()).within(theme.width))
         })
     }
+    fn page(&self) -> Option<String> {
+        Some(super::page::page(self))
+    }
 }
 
 impl CpuReport<'_> {
     /// Whether it shows where the CPU was.
-    fn has_state(&self) -> bool {
+    pub(super) fn has_state(&self) -> bool {
         !self.frames.is_empty() || self.registers.is_some() || !self.interrupted.is_empty()
     }
 }
@@ -183,7 +186,7 @@ fn sureness_style(attribution: f32, theme: &Theme) -> anstyle::Style {
     if attribution < DOUBTFUL { theme.doubtful } else { theme.dim }
 }
 
-fn write_report(report: &CpuReport<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+pub(super) fn write_report(report: &CpuReport<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     heading(&title(report), out, theme)?;
     let sure = Painted(sureness_style(report.attribution, theme), Sure(report.attribution));
     writeln!(out, "  {} {sure} that these lines belong together", Painted(theme.dim, extent(report)))?;
@@ -204,7 +207,7 @@ fn write_report(report: &CpuReport<'_>, out: &mut dyn Write, theme: &Theme) -> i
 }
 
 /// `CPU 6, pid 28355 "split_v2": panic`
-fn title(report: &CpuReport<'_>) -> String {
+pub(super) fn title(report: &CpuReport<'_>) -> String {
     let cpu = report.cpu.map_or_else(|| "CPU not known".to_owned(), |cpu| format!("CPU {cpu}"));
     let task = match (report.pid, report.comm) {
         (Some(pid), Some(comm)) => format!(", pid {pid} {}", Quoted(comm)),

@@ -1,5 +1,6 @@
 //! The verdict as a page: the same order as in text, with the proof in tables and stacks folded away.
 
+mod pictures;
 mod proof;
 
 use maud::{Markup, html};
@@ -12,7 +13,7 @@ use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
 use crate::Theme;
 use crate::bt::{Stack, stack_text};
 use crate::duration::or_unknown;
-use crate::html::{Shown, preformatted};
+use crate::html::{Section, Shown, preformatted, sections};
 
 /// The whole page.
 pub(super) fn page(report: &Analyze<'_>) -> String {
@@ -22,15 +23,28 @@ pub(super) fn page(report: &Analyze<'_>) -> String {
         format_args!("{answer} - {release}"),
         &html! {
             (head(report))
-            (who(report))
-            @for way in ways(report) { (why(&way)) }
-            @if let Some(known) = &report.known_issue { (known_issue(known)) }
-            (remedies(&report.remedy))
-            (proof(report))
-            (stacks(&report.stacks))
+            (sections(parts(report)))
             footer { "vmcore-thp " (env!("CARGO_PKG_VERSION")) " read " (Shown(&report.dump.path)) ", " (Shown(&report.dump.format)) " by " (Shown(&report.dump.source)) }
         },
     )
+}
+
+/// What is below the answer, in order.
+fn parts(report: &Analyze<'_>) -> Vec<Section> {
+    let part = |anchor, title: &str, body| Section { anchor, title: title.to_owned(), body };
+    let mut parts = vec![part("who", "Who", who(report)), part("time", "When", pictures::times(report))];
+    // Anchors are names of places, so there are only so many; a report that has more shapes has them in its proof.
+    for (way, anchor) in ways(report).iter().zip(["why", "why-2", "why-3", "why-4"]) {
+        parts.push(part(anchor, &format!("Why: {}", way.title), why(way)));
+    }
+    parts.push(part("page-tables", "The walk of the page tables", pictures::walk(report)));
+    if let Some(known) = &report.known_issue {
+        parts.push(part("known-issue", "Known issue", known_issue(known)));
+    }
+    parts.push(part("to-do", "What to do", remedies(&report.remedy)));
+    parts.extend(proof(report));
+    parts.push(part("stacks", "Stacks", stacks(&report.stacks)));
+    parts
 }
 
 fn head(report: &Analyze<'_>) -> Markup {
@@ -46,6 +60,7 @@ fn head(report: &Analyze<'_>) -> Markup {
             p { (Shown(report.verdict.summary)) }
             dl {
                 dt { "kernel" } dd { (Shown(kernel_line(report))) }
+                @if let Some(build_id) = &report.kernel.build_id { dt { "build-id" } dd { code { (Shown(build_id)) } } }
                 @if let Some(node) = &report.kernel.nodename { dt { "host" } dd { (Shown(node)) } }
                 @if let Some(message) = &report.panic.message { dt { "panic" } dd { (Shown(panic_line(report, message))) } }
                 @for (label, text) in circumstances::rows(report) { dt { (label) } dd { (Shown(text)) } }
@@ -62,7 +77,6 @@ fn who(report: &Analyze<'_>) -> Markup {
         return html! {};
     }
     html! {
-        h2 { "Who" }
         div.wide { table {
             tr { th { "what" } th { "CPU" } th { "pid" } th { "name" } th { "for" } th { "where" } }
             @for spinner in &report.spinners { (spinner_row(spinner)) }
@@ -75,10 +89,10 @@ fn spinner_row(spinner: &Spinner<'_>) -> Markup {
     html! {
         tr {
             td.bad { "spins" }
-            td.number { (spinner.cpu) }
-            td.number { (spinner.pid) }
+            td.number data-label="CPU" { (spinner.cpu) }
+            td.number data-label="pid" { (spinner.pid) }
             td { (Shown(Quoted(spinner.comm))) }
-            td.number { (or_unknown(spinner.kept_ns)) }
+            td.number data-label="for" { (or_unknown(spinner.kept_ns)) }
             td {
                 "at " @if let Some(address) = spinner.address { code { (address.to_string()) } } @else { "an unknown address" }
                 @if let Some(function) = spinner.syscall_function.or(spinner.fault_function) { " in " code { (Shown(function)) } }
@@ -91,10 +105,10 @@ fn splitter_row(splitter: &Splitter<'_>) -> Markup {
     html! {
         tr {
             td.doubtful { "starves" }
-            td.number { (splitter.cpu) }
-            td.number { (splitter.pid) }
+            td.number data-label="CPU" { (splitter.cpu) }
+            td.number data-label="pid" { (splitter.pid) }
             td { (Shown(Quoted(splitter.comm))) }
-            td.number { (or_unknown(splitter.waiting_ns)) }
+            td.number data-label="for" { (or_unknown(splitter.waiting_ns)) }
             td { "in " code { (Shown(splitter.split_function)) } ", state " (Shown(splitter.state)) }
         }
     }
@@ -103,8 +117,9 @@ fn splitter_row(splitter: &Splitter<'_>) -> Markup {
 fn why(way: &Way<'_, '_>) -> Markup {
     let last = way.edges.len().saturating_sub(1);
     html! {
-        h2 { "Why: " (way.title) }
-        ol.way {
+        @let picture = pictures::way(way);
+        (picture)
+        @if picture.0.is_empty() { ol.way {
             @if let Some(first) = way.edges.first() { li { (Shown(&first.from)) } }
             @for (index, edge) in way.edges.iter().enumerate() {
                 @let closes = index == last && way.closes();
@@ -113,14 +128,13 @@ fn why(way: &Way<'_, '_>) -> Markup {
                     (Shown(&edge.to)) @if closes { ": the circle closes" }
                 }
             }
-        }
+        } }
         @if let Some(others) = others_text(way.others) { p { (others) } }
     }
 }
 
-fn known_issue(known: &KnownIssue<'_>) -> Markup {
+pub(crate) fn known_issue(known: &KnownIssue<'_>) -> Markup {
     html! {
-        h2 { "Known issue" }
         p { (Shown(known.mechanism)) }
         dl {
             dt { "id" } dd { (Shown(known.id)) }
@@ -131,16 +145,15 @@ fn known_issue(known: &KnownIssue<'_>) -> Markup {
     }
 }
 
-fn remedies(remedies: &[Remedy<'_>]) -> Markup {
+pub(crate) fn remedies(remedies: &[Remedy<'_>]) -> Markup {
     html! {
         @if !remedies.is_empty() {
-            h2 { "What to do" }
             ol {
                 @for remedy in remedies {
                     li {
                         (Shown(remedy.action))
                         p.dim { (Shown(remedy.why)) }
-                        @if let Some(command) = remedy.command { pre.command { (Shown(command)) } }
+                        @if let Some(command) = remedy.command { pre.command tabindex="0" { (Shown(command)) } }
                     }
                 }
             }
@@ -151,7 +164,6 @@ fn remedies(remedies: &[Remedy<'_>]) -> Markup {
 fn stacks(stacks: &[Stack<'_>]) -> Markup {
     html! {
         @if !stacks.is_empty() {
-            h2 { "Stacks" }
             @for stack in stacks {
                 details {
                     summary { "CPU " (stack.cpu) ", pid " (stack.pid) " " (Shown(Quoted(stack.comm))) ", state " (Shown(stack.state)) }

@@ -4,29 +4,34 @@ use maud::{Markup, html};
 
 use super::super::text::{Quoted, at};
 use super::super::{Analyze, Edge, Evidence, Finding, Refutation};
-use crate::html::Shown;
+use crate::html::{Section, Shown};
 
-pub(super) fn proof(report: &Analyze<'_>) -> Markup {
+/// The parts of the page that are below what to do.
+pub(super) fn proof(report: &Analyze<'_>) -> Vec<Section> {
+    let part = |anchor, title: String, body| Section { anchor, title, body };
+    let mut parts = vec![
+        part("proof", "Proof".to_owned(), suspects(report)),
+        part("edges", "Who waits for whom".to_owned(), edges(&report.edges)),
+    ];
+    if let Some(known) = &report.known_issue {
+        let title = format!("Is the bug in this kernel? {}", known.in_this_kernel);
+        parts.push(part("in-this-kernel", title, facts(&known.evidence)));
+    }
+    parts.push(part("findings", "Findings".to_owned(), findings(&report.findings)));
+    parts.push(part("refutations", "What would make the verdict false".to_owned(), refutations(&report.refutations)));
+    parts.push(part("unknown", "Unknown".to_owned(), unknown(report.unknown)));
+    parts
+}
+
+fn unknown(unknown: &[String]) -> Markup {
     html! {
-        (suspects(report))
-        (edges(&report.edges))
-        @if let Some(known) = report.known_issue.as_ref().filter(|known| !known.evidence.is_empty()) {
-            h2 { "Is the bug in this kernel? " (known.in_this_kernel) }
-            (facts(&known.evidence))
-        }
-        (findings(&report.findings))
-        (refutations(&report.refutations))
-        @if !report.unknown.is_empty() {
-            h2 { "Unknown" }
-            ul { @for unknown in report.unknown { li { (Shown(unknown)) } } }
-        }
+        @if !unknown.is_empty() { ul { @for unknown in unknown { li { (Shown(unknown)) } } } }
     }
 }
 
 fn suspects(report: &Analyze<'_>) -> Markup {
     html! {
         @if !(report.spinners.is_empty() && report.splitters.is_empty()) {
-            h2 { "Proof" }
             @for spinner in &report.spinners {
                 h3 { "CPU " (spinner.cpu) " spins: pid " (spinner.pid) " " (Shown(Quoted(spinner.comm))) }
                 (facts(&spinner.evidence))
@@ -42,7 +47,6 @@ fn suspects(report: &Analyze<'_>) -> Markup {
 fn edges(edges: &[Edge<'_>]) -> Markup {
     html! {
         @if !edges.is_empty() {
-            h2 { "Who waits for whom" }
             @for edge in edges {
                 details {
                     summary { (Shown(&edge.from)) " " span.dim { (edge.kind.replace('_', " ")) } " " (Shown(&edge.to)) }
@@ -57,9 +61,8 @@ fn edges(edges: &[Edge<'_>]) -> Markup {
 fn findings(findings: &[Finding<'_>]) -> Markup {
     html! {
         @if !findings.is_empty() {
-            h2 { "Findings" }
             @for finding in findings {
-                h3 { (finding.id) " " span.doubtful { "(" (finding.severity) ")" } }
+                h3 { (finding.id) " " span class=(finding.severity) { "(" (finding.severity) ")" } }
                 p { (Shown(finding.summary)) }
                 (facts(&finding.evidence))
             }
@@ -70,13 +73,12 @@ fn findings(findings: &[Finding<'_>]) -> Markup {
 fn refutations(refutations: &[Refutation<'_>]) -> Markup {
     html! {
         @if !refutations.is_empty() {
-            h2 { "What would make the verdict false" }
             div.wide { table {
                 tr { th { "claim" } th { "result" } th { "looked at" } }
                 @for refutation in refutations {
                     tr {
                         td { (Shown(refutation.claim)) }
-                        td class=(class(refutation.result)) { (refutation.result) }
+                        td class=(class(refutation.result)) data-label="result" { (refutation.result) }
                         td { (Shown(refutation.checked)) }
                     }
                 }
@@ -101,7 +103,7 @@ fn facts(facts: &[Evidence<'_>]) -> Markup {
                 @for fact in facts {
                     tr {
                         td { code { (Shown(fact.what)) } span.dim { (at(fact.space, fact.address)) } }
-                        td.value { @if let Some(value) = &fact.value { (Shown(value)) } }
+                        td.value data-label="value" { @if let Some(value) = &fact.value { (Shown(value)) } }
                         td { (Shown(fact.meaning)) }
                     }
                 }

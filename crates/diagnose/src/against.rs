@@ -5,7 +5,8 @@
 
 use vmcore_kernel::Task;
 
-use crate::clock::{off_cpu_ns, runs_ahead};
+use crate::clock::off_cpu_ns;
+use crate::derived::runs_ahead;
 use crate::describe::pid;
 use crate::kernel_code::in_kernel_code;
 use crate::text::seconds;

@@ -7,31 +7,12 @@ use crate::evidence::{self, decimal};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Reader, derived};
 
-/// More than clocks of one machine differ by while all of them run.
-const SLACK_NS: u64 = 5_000_000_000;
-
-/// That a CPU's clock says a time that nothing else on the machine has seen: then it is damaged, and no time that is
-/// counted by it is one. The other CPUs' clocks and the log go by the same clock; the timekeeper's is disciplined.
-pub(crate) fn runs_ahead(facts: &Facts<'_>, cpu: &Cpu) -> Option<String> {
-    let clock = cpu.run_queue.as_ref()?.clock_ns;
-    let seen = derived::latest_beside(facts, cpu.cpu);
-    let up = facts.state.timekeeper_ns.map(|up| up.saturating_add(up / 2000));
-    let latest = seen.into_iter().chain(up).max()?;
-    let ahead = clock.checked_sub(latest).filter(|&ahead| ahead > SLACK_NS)?;
-    Some(format!(
-        "the clock of CPU {} (rq.clock) is {} ahead of the other CPUs', of the log and of the time since boot, so what it \
-         counts is no time",
-        cpu.cpu,
-        seconds(ahead)
-    ))
-}
-
 /// How far the clock of a CPU is behind the newest. The tick drives it, so that it stops while interrupts are off, or while
 /// the host does not run the CPU. CPUs that a panic stopped are offline and do not count, but one without registers need not
 /// have been stopped by that.
 pub(crate) fn lag_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
     let clock = |cpu: &Cpu| cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
-    let right = facts.snapshot.cpus.iter().filter(|other| runs_ahead(facts, other).is_none());
+    let right = facts.snapshot.cpus.iter().filter(|other| !derived::cannot_be_right(facts, other));
     let newest = right.filter_map(clock).max()?;
     if cpu.online || cpu.is_unseen() { newest.checked_sub(clock(cpu)?) } else { None }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod derived;
 
 use vmcore_console::{Caller, Kind, Log, Occurrence, PanicReason, Record};
-use vmcore_kernel::{Cpu, Gap, Snapshot, Stack, Task};
+use vmcore_kernel::{Cpu, Gap, RunQueue, Snapshot, Stack, Task};
 use vmcore_memory::VirtAddr;
 
 use crate::{Evidence, KernelState};
@@ -114,10 +114,15 @@ impl Facts<'_> {
         after.filter(|&after| after > REPORT_NS).unwrap_or_default()
     }
 
-    /// How long a CPU's current task had been running.
+    /// A CPU's run queue, if its clock can be right.
+    fn queue_with_time<'c>(&self, cpu: &'c Cpu) -> Option<&'c RunQueue> {
+        cpu.run_queue.as_ref().filter(|_| !derived::cannot_be_right(self, cpu))
+    }
+
+    /// How long a CPU's current task had been running; `None` where nothing tells, or its clock cannot be right.
     #[must_use]
     pub fn running_ns(&self, cpu: &Cpu) -> Option<u64> {
-        let queue = cpu.run_queue.as_ref()?;
+        let queue = self.queue_with_time(cpu)?;
         let running = queue.running_ns(self.snapshot.current(cpu)?)?;
         Some(running.saturating_sub(self.aftermath_ns(queue.clock_ns)))
     }
@@ -130,7 +135,7 @@ impl Facts<'_> {
 
     /// The same by the clock of the CPU whose queue has it.
     pub(crate) fn waiting_on_ns(&self, cpu: &Cpu, task: &Task) -> Option<u64> {
-        let queue = cpu.run_queue.as_ref()?;
+        let queue = self.queue_with_time(cpu)?;
         Some(queue.waiting_ns(task)?.saturating_sub(self.aftermath_ns(queue.clock_ns)))
     }
 

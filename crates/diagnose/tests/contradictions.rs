@@ -108,6 +108,22 @@ fn a_clock_that_is_far_ahead_of_all_others() {
     assert!(diagnosis.spinners.iter().all(|spinner| spinner.running_ns.is_none_or(|ns| ns < CLOCK)));
 }
 
+/// A machine that waits to be restarted after its panic, and of which the dump is taken a minute later.
+#[test]
+fn the_clock_of_the_cpu_that_panicked_goes_on() {
+    let diagnosis = changed(|world| {
+        let text = "Kernel panic - not syncing: softlockup: hung tasks".to_owned();
+        world.log.push(LogLine { timestamp_ns: CLOCK, caller: None, text: text.clone() });
+        world.state.panic.message = Some(text);
+        world.state.panic.cpu = Some(1);
+        world.cpus[0].online = false;
+        world.cpus[1].run_queue.as_mut().unwrap().clock_ns += 60 * SECOND;
+    });
+    assert_eq!(confidence(&diagnosis), Confidence::Confirmed, "{}", said(&diagnosis));
+    let running: Vec<_> = diagnosis.spinners.iter().map(|spinner| spinner.running_ns).collect();
+    assert_eq!(running, [Some(10 * SECOND); 2], "and what it counts since then is no time");
+}
+
 #[test]
 fn times_that_are_still_to_come() {
     type Damage = fn(&mut World);

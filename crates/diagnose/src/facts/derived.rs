@@ -5,9 +5,11 @@ use std::hash::Hash;
 use std::sync::OnceLock;
 
 use vmcore_console::PanicReason;
-use vmcore_kernel::{Class, Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
+use vmcore_kernel::{Class, Cpu, Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
 use vmcore_memory::VirtAddr;
 
+use crate::interrupts::{flags, interrupts_off};
+use crate::text::seconds;
 use crate::{Facts, KernelState, exception};
 
 /// What follows from [`Facts`]; begins empty. The facts it was made from must not be changed afterwards.
@@ -104,6 +106,51 @@ pub(crate) fn latest_beside(facts: &Facts<'_>, cpu: u32) -> Option<u64> {
     others.max(clocks.logged)
 }
 
+/// More than clocks of one machine differ by while all of them run.
+const SLACK_NS: u64 = 5_000_000_000;
+
+/// That a CPU's clock says a time that nothing else on the machine has seen: then one of the two is damaged, and no time
+/// that is counted by it is proven. The other CPUs' clocks and the log go by the same clock; the timekeeper's is disciplined.
+pub(crate) fn runs_ahead(facts: &Facts<'_>, cpu: &Cpu) -> Option<String> {
+    let clock = cpu.run_queue.as_ref()?.clock_ns;
+    // After a panic all others are stopped, and with them what advances the timekeeper; this one waits to be restarted.
+    if panicked_ns(facts).is_some() && (cpu.online || facts.state.panic.cpu == Some(cpu.cpu)) {
+        return None;
+    }
+    let seen = latest_beside(facts, cpu.cpu);
+    let up = facts.state.timekeeper_ns.map(|up| up.saturating_add(up / 2000));
+    let latest = seen.into_iter().chain(up).max()?;
+    let ahead = clock.checked_sub(latest).filter(|&ahead| ahead > SLACK_NS)?;
+    // CPUs that idle or have their interrupts off stand still and bear witness to nothing.
+    if up.is_none() && witnesses(facts, cpu) == 0 {
+        return None;
+    }
+    Some(format!(
+        "the clock of CPU {} (rq.clock) is {} ahead of the other CPUs', of the log and of the time since boot, so what it \
+         counts is no time",
+        cpu.cpu,
+        seconds(ahead)
+    ))
+}
+
+/// Whether it is the clock of this CPU that is wrong, and not that of another which stands still, and with it the
+/// timekeeper: two others tick, or there are none.
+pub(crate) fn cannot_be_right(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let alone = facts.snapshot.cpus.iter().filter(|other| other.run_queue.is_some()).count() == 1;
+    runs_ahead(facts, cpu).is_some() && (alone || witnesses(facts, cpu) >= 2)
+}
+
+/// How many other CPUs are busy with their interrupts on, so that they tick.
+fn witnesses(facts: &Facts<'_>, cpu: &Cpu) -> usize {
+    let busy = |other: &&Cpu| other.run_queue.as_ref().is_some_and(|queue| queue.current != queue.idle);
+    let ticks = |other: &&Cpu| match flags(facts, other.cpu) {
+        Some(_) => !interrupts_off(facts, other.cpu),
+        // User code always has them on.
+        None => other.registers.is_some_and(|known| known.registers.user_mode()),
+    };
+    facts.snapshot.cpus.iter().filter(|other| other.cpu != cpu.cpu).filter(busy).filter(ticks).count()
+}
+
 /// The CPUs in whose run queues a task waits, with its class there.
 pub(crate) fn queued<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> &'f [(u32, Class)] {
     let queued = facts.derived.queued.get_or_init(|| {
@@ -180,11 +227,12 @@ pub(crate) fn panicked_ns(facts: &Facts<'_>) -> Option<u64> {
     *facts.derived.panicked_ns.get_or_init(|| facts.reports.panic()?.timestamp_ns)
 }
 
-/// When the machine stopped, in nanoseconds since boot: when it panicked, else the latest that any CPU's clock or the log
-/// says.
+/// When the machine stopped, in nanoseconds since boot: when it panicked, else the latest that any CPU's clock that can be
+/// right, or the log, says.
 pub(crate) fn now_ns(facts: &Facts<'_>) -> Option<u64> {
     *facts.derived.now_ns.get_or_init(|| {
-        let queues = facts.snapshot.cpus.iter().filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns));
+        let right = facts.snapshot.cpus.iter().filter(|cpu| !cannot_be_right(facts, cpu));
+        let queues = right.filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns));
         panicked_ns(facts).or_else(|| queues.chain(facts.log.iter().map(|line| line.timestamp_ns)).max())
     })
 }

@@ -33,6 +33,7 @@ use std::collections::HashSet;
 use vmcore_kernel::{RunQueue, Stack};
 use vmcore_memory::VirtAddr;
 
+use crate::derived::runs_ahead;
 use crate::graph::Edge;
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::split_function;
@@ -77,10 +78,10 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         }
     }
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
-    unknown.extend(stolen(facts, &unknown, threshold_ns));
     let splitting = candidates(facts, &facts.waiting, reader);
     let ties = Ties::new(facts, &spinning, &splitting, reader, threshold_ns);
     let confidence = overall(&ties, &spinning, &unknown);
+    unknown.extend(of_clocks(facts, &unknown, threshold_ns));
     if spinning.is_empty() {
         return Livelock {
             confidence,
@@ -184,14 +185,15 @@ fn hog(facts: &Facts<'_>, ties: &Ties<'_>, spinning: &[Candidate]) -> Option<Vir
     hogs?.into_iter().next()
 }
 
-/// Busy CPUs without ticks though their interrupts were on, where that was not said.
-fn stolen(facts: &Facts<'_>, said: &[String], threshold_ns: u64) -> Vec<String> {
+/// CPUs whose clock cannot be right, and busy ones without ticks though their interrupts were on, where that was not said.
+fn of_clocks(facts: &Facts<'_>, said: &[String], threshold_ns: u64) -> Vec<String> {
     let busy = facts.snapshot.cpus.iter().filter(|cpu| {
         let runs = |queue: &RunQueue| queue.current != queue.idle;
         let ticks = flags(facts, cpu.cpu).is_some() && !interrupts_off(facts, cpu.cpu);
         cpu.run_queue.as_ref().is_some_and(runs) && ticks
     });
-    let lines = busy.filter_map(|cpu| Some(format!("CPU {}: {}", cpu.cpu, lags(facts, cpu, threshold_ns)?)));
+    let stolen = busy.filter_map(|cpu| Some(format!("CPU {}: {}", cpu.cpu, lags(facts, cpu, threshold_ns)?)));
+    let lines = facts.snapshot.cpus.iter().filter_map(|cpu| runs_ahead(facts, cpu)).chain(stolen);
     lines.filter(|line| !said.iter().any(|known| known.starts_with(line))).collect()
 }
 

@@ -261,7 +261,7 @@ fn assess_fault(
     let contradictions = times::contradictions(all, cpu, task);
     // A time that cannot be is none.
     let time = time.filter(|_| contradictions.is_empty());
-    let running_ns = time.and_then(|_| cpu.run_queue.as_ref()?.running_ns(task));
+    let running_ns = time.and_then(|_| all.running_ns(cpu));
     let kept_ns = time.map(|time| time.ns);
     let faulting = faulting::assess(task, kept_ns, reader);
     let mut facts = Vec::new();

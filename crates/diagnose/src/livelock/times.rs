@@ -6,7 +6,7 @@
 use vmcore_kernel::{Cpu, Task};
 
 use crate::Facts;
-use crate::clock::runs_ahead;
+use crate::derived::runs_ahead;
 use crate::text::seconds;
 
 /// A real-time task that comes from another CPU brings `exec_start` along, and the clocks of CPUs are not quite the same.

@@ -186,3 +186,27 @@ fn the_checks_of_a_verdict_are_about_that_verdict() {
     assert_eq!(claims, expected);
     assert!(diagnosis.refutations.iter().all(|check| check.result == vmcore_diagnose::CheckResult::Refuted));
 }
+
+/// Nobody hangs because one CPU's clock says that it is much later.
+#[test]
+fn a_clock_that_cannot_be_right_makes_nobody_hang() {
+    let mut machine = Machine::new();
+    for cpu in 2..4 {
+        let mut more = machine.cpus[1].clone();
+        more.cpu = cpu;
+        more.run_queue.as_mut().unwrap().cpu = cpu;
+        machine.cpus.push(more);
+        let idle = machine.running[1].1.clone();
+        machine.running.push((cpu, idle));
+    }
+    for cpu in 0..4 {
+        machine.runs(cpu, 30 + cpu.cast_signed(), &["asm_exc_nmi", "driver_loop", "driver_write"], SECOND);
+        machine.interrupted(cpu, 1, 0x246);
+    }
+    machine.queued(40, 0, SECOND / 100);
+    machine.sleeper(50, SECOND);
+    machine.cpus[0].run_queue.as_mut().unwrap().clock_ns += 1000 * SECOND;
+    let diagnosis = machine.judge();
+    assert_eq!(ids(&diagnosis), []);
+    assert!(diagnosis.unknown.iter().any(|line| line.contains("1000.0 s ahead")), "{:?}", diagnosis.unknown);
+}

@@ -225,7 +225,10 @@ pub fn faulting_stack_in(index: usize, pid: i32, address: u64, innermost: &str) 
         "entry_SYSCALL_64_after_hwframe",
     ];
     let mut stack = stack(index, pid, &functions);
-    let registers = Registers { rip: COPY, cs: 0x10, rdi: address, rsi: 0xffff_c900_0000_1000, ..Registers::default() };
+    // Interrupts are on.
+    let eflags = 0x246;
+    let registers =
+        Registers { rip: COPY, cs: 0x10, eflags, rdi: address, rsi: 0xffff_c900_0000_1000, ..Registers::default() };
     stack.interrupts.push(Interrupt {
         frame: 4,
         address: stack_address(pid).wrapping_add(0x3100),

@@ -12,7 +12,7 @@ GUEST_MODULES=(
     virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
     qemu_fw_cfg
 )
-GUEST_PROGRAMS=(livelock crowd thp_busy truth actor)
+GUEST_PROGRAMS=(livelock crowd thp_busy truth actor secrets)
 
 # build_guest SERIES: prints the directory that holds `initramfs`.
 build_guest() {

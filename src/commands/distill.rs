@@ -1,7 +1,8 @@
 //! `distill`: a small dump that holds only what the other commands read.
 //!
 //! Every command is run in memory once, through a recorder; what it read is written as an ELF core with the notes of the
-//! original. Everything else in those pages is overwritten, and a note says which bytes were kept.
+//! original. Everything else in those pages is overwritten, and a note says which bytes were kept. Of the registers of
+//! user code only where it was is kept.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,8 +10,8 @@ use std::io;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_diagnose::{Options, collect, judge};
 use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
-use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot};
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadRecorder};
+use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot, Stack};
+use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadRecorder};
 use vmcore_report::distill::{Distill, Kept};
 
 use crate::cli::{self, Redact};
@@ -21,11 +22,13 @@ use crate::status::Status;
 
 /// What stands in place of a name: within eight bytes, of which all are kept where any is.
 const REDACTED: &[u8] = b"hidden";
+/// Words of `struct pt_regs` before `orig_ax`: `r15` to `di`.
+const GENERAL_REGISTERS: u64 = 15;
 const LOG: &str = "the kernel's log, with the command line";
 /// What lies in the pages of kernel data and is not read.
 const NEVER_KEPT: [&str; 5] = [
     "memory of processes and the page cache",
-    "registers of user code and its FPU, SSE and AVX state",
+    "general registers of user code and its FPU, SSE and AVX state",
     "keys, credentials and environments",
     "network and file buffers",
     "the rest of every structure and of its neighbours in a page",
@@ -53,6 +56,8 @@ struct Contents<'d> {
     /// Bytes that are written in place of those in memory.
     blots: BTreeMap<PhysAddr, u8>,
     notes: Vec<RawNote>,
+    /// Registers of user code, of which the kernel's own copies are overwritten as in the notes.
+    user_registers: Vec<Vec<u8>>,
 }
 
 impl<'d> Contents<'d> {
@@ -60,16 +65,23 @@ impl<'d> Contents<'d> {
         let recorder = ReadRecorder::new(dump);
         let choice = arguments.input.more.kernel();
         let mut blots = BTreeMap::new();
-        visit(dump, vmlinux, (&recorder, choice), &arguments.redact, &mut blots)?;
+        let user_code = ReadRecorder::new(dump);
+        visit(dump, vmlinux, (&recorder, choice), (&arguments.redact, &mut blots, &user_code))?;
         let mut memory = recorder.into_memory();
+        if !arguments.whole_pages {
+            memory.remove(&user_code.into_memory());
+        }
         if arguments.redact.contains(&Redact::Log) {
             memory.remove(&log_only(dump, vmlinux, choice)?);
         }
         let whole_pages = arguments.whole_pages;
-        let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note)).cloned();
+        let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note));
+        let original = original.map(|note| if whole_pages { note.clone() } else { note.without_user_registers() });
         let kept = (!whole_pages).then(|| KeptRanges::new(memory.ranges()).to_note());
         let notes = original.chain(kept).collect();
-        Ok(Self { dump, memory, whole_pages, redacted: arguments.redact.clone(), blots, notes })
+        let in_notes = dump.raw_notes().iter().filter_map(RawNote::user_registers).filter(|_| !whole_pages);
+        let user_registers = in_notes.map(<[u8]>::to_vec).collect();
+        Ok(Self { dump, memory, whole_pages, redacted: arguments.redact.clone(), blots, notes, user_registers })
     }
 
     fn write(&self, mut out: &mut dyn io::Write) -> io::Result<()> {
@@ -89,6 +101,12 @@ impl<'d> Contents<'d> {
             let offset = usize::try_from(address.get() - start.get()).ok()?;
             if let Some(byte) = page.get_mut(offset) {
                 *byte = *value;
+            }
+        }
+        // `crash_notes` never lie across two pages.
+        for registers in &self.user_registers {
+            while let Some(at) = memchr::memmem::find(&page, registers) {
+                page.get_mut(at..at + registers.len())?.fill(0);
             }
         }
         Some(page)
@@ -115,8 +133,7 @@ fn visit(
     dump: &Dump,
     vmlinux: &Vmlinux,
     (recorder, choice): (&ReadRecorder<'_>, KernelChoice),
-    redact: &[Redact],
-    blots: &mut BTreeMap<PhysAddr, u8>,
+    (redact, blots, user_code): (&[Redact], &mut BTreeMap<PhysAddr, u8>, &ReadRecorder<'_>),
 ) -> Result<(), Failure> {
     recorder.purpose("what kernel it is, its page tables, per-CPU areas and modules");
     let kernel = Kernel::open_through(dump, vmlinux, recorder, choice)?;
@@ -137,9 +154,21 @@ fn visit(
             ranges.chunk_by(|one, next| one.end == next.start).for_each(|run| blot(run, blots));
         }
     }
+    saved_by_user_code(&kernel, &stacks, user_code);
     // Only the reading counts here.
     std::hint::black_box((stacks, diagnosis, names, death));
     Ok(())
+}
+
+/// Reads, through `recorder`, the general registers that user code left on the stacks: where it was lies behind them.
+fn saved_by_user_code(kernel: &Kernel<'_>, stacks: &[Stack], recorder: &ReadRecorder<'_>) {
+    let saved = stacks.iter().flat_map(|stack| &stack.interrupts).filter(|saved| saved.registers.user_mode());
+    for word in saved.flat_map(|saved| (0..GENERAL_REGISTERS).map(|word| saved.address.wrapping_add(word * 8))) {
+        if let Ok(at) = kernel.memory().translate(word) {
+            // What the dump does not have is not kept either.
+            let _ = recorder.read_physical(at, &mut [0; 8]);
+        }
+    }
 }
 
 /// Puts another name in place of the bytes of one.

@@ -65,6 +65,7 @@ mod forms;
 mod growing;
 #[cfg(test)]
 mod test_support;
+mod user_registers;
 
 pub use compressed::{UnpackProgress, Unpacking, unpacked};
 pub use dump::{Apart, Dump, Format, Incomplete, PageCount, Segment, Source};

@@ -113,6 +113,8 @@ pub struct Interrupt {
     pub address: VirtAddr,
     /// The registers. Only RIP, CS, RFLAGS, RSP and SS are known unless `complete`; the others are 0.
     pub registers: Registers,
+    /// `orig_ax`: the number of a system call, an error code, or -1.
+    pub orig_rax: Option<u64>,
     /// Whether the general registers are known, too: saved with the others, or still in the CPU where entry code was
     /// itself interrupted before it saved them.
     pub complete: bool,

@@ -14,6 +14,8 @@ pub const MAX_FRAMES: usize = 2048;
 
 /// Offset of `ip` in `struct pt_regs`: where the part begins that the CPU itself pushes.
 const IRET_FRAME_OFFSET: u64 = 16 * 8;
+/// The one of `orig_ax`.
+const ORIG_RAX_OFFSET: u64 = 15 * 8;
 
 /// Walks one stack.
 pub struct Unwinder<'a, M: ?Sized> {
@@ -38,6 +40,15 @@ enum Step {
     Caller(Cursor),
     User,
     Outermost,
+}
+
+/// What is known of a `struct pt_regs`.
+enum Saved {
+    Whole(Registers),
+    /// All but `r15` to `di`.
+    NoGeneral(Registers),
+    /// What the CPU itself pushes: RIP, CS, RFLAGS, RSP and SS.
+    ReturnFrame(Registers),
 }
 
 impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
@@ -180,19 +191,16 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         complete: bool,
         unwound: &mut Unwound,
     ) -> Result<Option<Step>, Problem> {
-        let mut bytes = [0; PT_REGS_SIZE];
-        let saved = if complete { 0 } else { IRET_FRAME_OFFSET };
-        let skip = usize::try_from(saved).unwrap_or_default();
-        let Some(known) = bytes.get_mut(skip..) else { return Ok(None) };
-        self.memory.read(address.wrapping_add(saved), known)?;
-        let Some(mut registers) = Registers::from_pt_regs(&bytes) else { return Ok(None) };
-        if !complete {
+        let Some(saved) = self.read_registers(address, complete)? else { return Ok(None) };
+        let (registers, complete, orig_rax) = match (saved, from.registers) {
+            (Saved::Whole(registers), _) => (registers, true, Some(registers.orig_rax)),
+            (Saved::NoGeneral(registers), _) => (registers, false, Some(registers.orig_rax)),
             // Where the CPU has pushed only its own part, the entry code has not touched the general registers yet, or
             // has restored them already: they are still those of the interrupted code.
-            registers = from.registers.map_or(registers, |known| known.with_return_frame(&registers));
-        }
-        let complete = complete || from.registers.is_some();
-        let interrupt = Interrupt { frame: unwound.frames.len(), address, registers, complete };
+            (Saved::ReturnFrame(frame), Some(known)) => (known.with_return_frame(&frame), true, Some(known.orig_rax)),
+            (Saved::ReturnFrame(registers), None) => (registers, false, None),
+        };
+        let interrupt = Interrupt { frame: unwound.frames.len(), address, registers, complete, orig_rax };
         if registers.user_mode() {
             unwound.interrupts.push(interrupt);
             return Ok(Some(Step::User));
@@ -211,6 +219,26 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             trust: Trust::Orc,
             registers: complete.then_some(registers),
         })))
+    }
+
+    /// The registers of a `struct pt_regs`. Of user code the general ones may be missing, where a dump was made to be
+    /// given away: the walk ends there without them.
+    fn read_registers(&mut self, address: VirtAddr, complete: bool) -> Result<Option<Saved>, Problem> {
+        let mut bytes = [0; PT_REGS_SIZE];
+        let mut read = |memory: &mut StackMemory<'a, M>, offset: u64| {
+            let from = usize::try_from(offset).ok().and_then(|offset| bytes.get_mut(offset..));
+            from.map_or(Ok(()), |from| memory.read(address.wrapping_add(offset), from))?;
+            Ok(Registers::from_pt_regs(&bytes))
+        };
+        let Some(frame) = read(&mut self.memory, IRET_FRAME_OFFSET)? else { return Ok(None) };
+        if !complete {
+            return Ok(Some(Saved::ReturnFrame(frame)));
+        }
+        match read(&mut self.memory, 0) {
+            Ok(whole) => Ok(whole.map(Saved::Whole)),
+            Err(problem) if !frame.user_mode() => Err(problem),
+            Err(_) => Ok(read(&mut self.memory, ORIG_RAX_OFFSET)?.map(Saved::NoGeneral)),
+        }
     }
 
     /// Crosses into interrupted code without a table: entry code has just called a handler, and what is on its stack

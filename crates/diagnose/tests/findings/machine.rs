@@ -111,7 +111,13 @@ impl Machine {
     pub fn interrupted(&mut self, cpu: u32, frame: usize, eflags: u64) {
         let registers = Registers { rip: CODE, cs: 0x10, eflags, ..Registers::default() };
         let address = VirtAddr::new(0xffff_c900_0005_0000);
-        self.0.running[cpu as usize].1.interrupts.push(Interrupt { frame, address, registers, complete: true });
+        self.0.running[cpu as usize].1.interrupts.push(Interrupt {
+            frame,
+            address,
+            registers,
+            complete: true,
+            orig_rax: Some(0),
+        });
     }
 
     /// A task that has been waiting for this CPU for so long.
@@ -207,7 +213,7 @@ impl Machine {
         stack.frames[5].location = Arc::new(Location { symbol: Some(symbol), source: Vec::new() });
         let registers = Registers { rip: CODE, cs: 0x10, rdi, ..Registers::default() };
         let address = VirtAddr::new(0xffff_c900_0005_0000);
-        stack.interrupts.push(Interrupt { frame: 5, address, registers, complete: true });
+        stack.interrupts.push(Interrupt { frame: 5, address, registers, complete: true, orig_rax: Some(0) });
         self.0.running[0] = (0, stack);
         let mut word = [0x90; 8];
         word[..4].copy_from_slice(&code);

@@ -234,6 +234,7 @@ pub fn faulting_stack_in(index: usize, pid: i32, address: u64, innermost: &str) 
         address: stack_address(pid).wrapping_add(0x3100),
         registers,
         complete: true,
+        orig_rax: Some(0),
     });
     stack
 }

@@ -7,7 +7,6 @@ mod text;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelStack, StackFrame, Task};
-use vmcore_memory::Registers as MachineRegisters;
 
 use crate::{Gap, Hex};
 pub use text::Style;
@@ -211,21 +210,22 @@ impl<'a> Exception<'a> {
             rip: interrupt.registers.pc().into(),
             frame: interrupt.frame,
             address: interrupt.address.into(),
-            registers: Registers::new(&interrupt.registers, interrupt.complete),
+            registers: Registers::new(interrupt),
         }
     }
 }
 
 impl Registers {
-    fn new(registers: &MachineRegisters, complete: bool) -> Self {
-        let general = |value: u64| complete.then_some(Hex(value));
+    fn new(interrupt: &Interrupt) -> Self {
+        let registers = &interrupt.registers;
+        let general = |value: u64| interrupt.complete.then_some(Hex(value));
         Self {
             rip: Hex(registers.rip),
             rsp: Hex(registers.rsp),
             cs: Hex(registers.cs),
             ss: Hex(registers.ss),
             eflags: Hex(registers.eflags),
-            orig_rax: general(registers.orig_rax),
+            orig_rax: interrupt.orig_rax.map(Hex),
             rax: general(registers.rax),
             rbx: general(registers.rbx),
             rcx: general(registers.rcx),

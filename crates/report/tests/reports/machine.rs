@@ -127,7 +127,13 @@ fn interrupt(frame: usize, address: u64, rip: u64, cs: u64, complete: bool) -> I
         orig_rax: u64::MAX,
         ..Registers::default()
     };
-    Interrupt { frame, address: VirtAddr::new(address), registers, complete }
+    Interrupt {
+        frame,
+        address: VirtAddr::new(address),
+        registers,
+        complete,
+        orig_rax: complete.then_some(registers.orig_rax),
+    }
 }
 
 /// The spinner's stack: an NMI on top of a page fault in a copy to user memory, in a system call.

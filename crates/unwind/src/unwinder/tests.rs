@@ -145,6 +145,24 @@ fn without_orc_the_interrupt_stack_leads_back_to_the_one_below() {
 }
 
 #[test]
+fn user_code_whose_general_registers_are_left_out_ends_the_walk() {
+    // What lies below the stack cannot be read.
+    let regs = TASK - 15 * 8;
+    let saved = |cs| {
+        let entry = Fake::default().orc(0x000, Base::Bp, 0, Kind::Regs).pt_regs(regs, 0x401000, cs, 0x7ffd_0000, 0);
+        let fake = entry.word(regs + 15 * 8, 61);
+        let registers = Registers { rip: TEXT + 0x10, rsp: TASK + 0x100, rbp: regs, cs: 0x10, ..Registers::default() };
+        Unwinder::new(&fake).unwind(Start { registers, exact: true, complete: true })
+    };
+    let user = saved(0x33);
+    assert_eq!(user.end, End::User);
+    let [interrupt] = user.interrupts[..] else { panic!("{user:?}") };
+    assert_eq!((interrupt.complete, interrupt.orig_rax, interrupt.registers.rip), (false, Some(61), 0x40_1000));
+    assert_eq!(interrupt.registers.rbp, 0);
+    assert_eq!(saved(0x10).end, End::Truncated);
+}
+
+#[test]
 fn an_interrupt_leads_from_its_stack_to_the_task_and_to_user_mode() {
     let regs = IRQ + 0x800;
     let fake = Fake::default()

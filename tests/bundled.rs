@@ -380,16 +380,31 @@ fn a_person_talks_to_the_shell() {
     let mut keyboard = child.stdin.take().unwrap();
     let mut shown = String::new();
     let start = Instant::now();
-    let lines =
-        ["p init_task.comm\r", "nonsense\r", "ps --pi\t 147 | grep -c splitter\r", "p 3*\x03", "p 40 + 2\r", "\x04"];
-    for (typed, line) in lines.iter().enumerate() {
-        while shown.matches("vmcore-thp> ").count() <= typed && start.elapsed() < Duration::from_secs(60) {
+    let lines = [
+        ("p init_task.comm\r", "swapper/0"),
+        ("nonsense\r", "unrecognized subcommand"),
+        ("ps --pi\t 147 | grep -c splitter\r", "1\r\n"),
+        ("p 3*\x03", ""),
+        ("p 40 + 2\r", "= 42"),
+        ("\x04", ""),
+    ];
+    let mut answered = 0;
+    for (line, answer) in lines {
+        // The prompt is there a moment before the terminal is ready for keys.
+        let mut is_quiet = false;
+        while !is_quiet && start.elapsed() < Duration::from_secs(120) {
+            match received.recv_timeout(Duration::from_secs(1)) {
+                Ok(more) => shown.push_str(&String::from_utf8_lossy(&more)),
+                Err(_) => is_quiet = shown.split_at(answered).1.contains("vmcore-thp> "),
+            }
+        }
+        let from = shown.len();
+        keyboard.write_all(line.as_bytes()).unwrap();
+        while !shown.split_at(from).1.contains(answer) && start.elapsed() < Duration::from_secs(120) {
             let Ok(more) = received.recv_timeout(Duration::from_secs(60)) else { break };
             shown.push_str(&String::from_utf8_lossy(&more));
         }
-        // The prompt is there a moment before the terminal is ready for keys.
-        std::thread::sleep(Duration::from_millis(200));
-        keyboard.write_all(line.as_bytes()).unwrap();
+        answered = shown.split_at(from).1.find(answer).map_or(from, |at| from + at + answer.len());
     }
     while let Ok(more) = received.recv_timeout(Duration::from_secs(5)) {
         shown.push_str(&String::from_utf8_lossy(&more));

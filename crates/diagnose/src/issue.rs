@@ -68,9 +68,6 @@ pub struct Definition {
     pub id: &'static str,
     /// How serious it is as long as it lasts. Of what is only [`Severity::Info`] no machine is called ill.
     pub severity: Severity,
-    /// How much it says of why a machine stopped: a circle of locks more than one of them, a lock more than that somebody
-    /// sleeps, who keeps a CPU more than that it is kept. No two issues have the same.
-    pub rank: u8,
     /// The reasons to panic that a machine which has it may give.
     pub explains: &'static [PanicReason],
     /// What it is, in one sentence.
@@ -85,7 +82,8 @@ const BY_LOCK: &[PanicReason] = &[PanicReason::HungTask];
 const BY_SPIN: &[PanicReason] = &[PanicReason::SoftLockup, PanicReason::HardLockup, PanicReason::RcuStall];
 
 impl Issue {
-    /// All of them, by rank from high to low.
+    /// All of them. The order is how much each says of why a machine stopped, from much to little: a circle of locks says more
+    /// than one of them, a lock more than that somebody sleeps, who keeps a CPU more than that it is kept.
     pub const ALL: [Self; 23] = [
         Self::ThpLivelock,
         Self::Deadlock,
@@ -118,6 +116,12 @@ impl Issue {
         self.definition().id
     }
 
+    /// How much it says of why a machine stopped: by its place in [`Issue::ALL`].
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::ALL.iter().rev().position(|issue| *issue == self).unwrap_or_default()
+    }
+
     /// The issue of this name.
     #[must_use]
     pub fn by_id(id: &str) -> Option<Self> {
@@ -141,7 +145,6 @@ impl Issue {
             Self::ThpLivelock => Definition {
                 id: "thp-split-page-fault-livelock",
                 severity: Severity::Critical,
-                rank: 22,
                 explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
                 summary: "CPUs fault again and again on a huge page whose splitter is runnable and gets no CPU",
                 remedy: None,
@@ -150,7 +153,6 @@ impl Issue {
             Self::Deadlock => Definition {
                 id: "deadlock",
                 severity: Severity::Critical,
-                rank: 21,
                 explains: BY_LOCK,
                 summary: "tasks wait for each other in a circle",
                 remedy: Some((
@@ -164,7 +166,6 @@ impl Issue {
             Self::SpinlockHeld => Definition {
                 id: "spinlock-held",
                 severity: Severity::Critical,
-                rank: 20,
                 explains: BY_SPIN,
                 summary: "a spin lock is not released while CPUs spin for it",
                 remedy: Some((
@@ -176,7 +177,6 @@ impl Issue {
             Self::UnansweredCall => Definition {
                 id: "unanswered-call",
                 severity: Severity::Critical,
-                rank: 19,
                 explains: &[PanicReason::SoftLockup, PanicReason::RcuStall],
                 summary: "a CPU does not run what another one waits for it to run",
                 remedy: Some((
@@ -188,7 +188,6 @@ impl Issue {
             Self::HardLockup => Definition {
                 id: "hard-lockup",
                 severity: Severity::Critical,
-                rank: 18,
                 explains: &[PanicReason::HardLockup],
                 summary: "a CPU has its interrupts off for longer than the watchdog allows",
                 remedy: Some((
@@ -201,7 +200,6 @@ impl Issue {
             Self::Starvation => Definition {
                 id: "cpu-starvation",
                 severity: Severity::Critical,
-                rank: 17,
                 explains: &[PanicReason::RcuStall, PanicReason::SoftLockup, PanicReason::HungTask],
                 summary: "tasks that could run get no CPU",
                 remedy: Some((
@@ -215,7 +213,6 @@ impl Issue {
             Self::SoftLockup => Definition {
                 id: "soft-lockup",
                 severity: Severity::Critical,
-                rank: 16,
                 explains: &[PanicReason::SoftLockup],
                 summary: "a CPU ran kernel code for longer than the watchdog allows",
                 remedy: Some((
@@ -227,7 +224,6 @@ impl Issue {
             Self::Oops => Definition {
                 id: "kernel-oops",
                 severity: Severity::Critical,
-                rank: 15,
                 // "Attempted to kill init!" may be what is left of an exception.
                 explains: &[PanicReason::Oops, PanicReason::Other],
                 summary: "kernel code ran into an exception",
@@ -241,7 +237,6 @@ impl Issue {
             Self::RcuStall => Definition {
                 id: "rcu-stall",
                 severity: Severity::Critical,
-                rank: 14,
                 explains: &[PanicReason::RcuStall],
                 summary: "an RCU grace period does not end",
                 remedy: Some((
@@ -254,7 +249,6 @@ impl Issue {
             Self::LockHeld => Definition {
                 id: "lock-held",
                 severity: Severity::Critical,
-                rank: 13,
                 explains: BY_LOCK,
                 summary: "a lock is held for longer than tasks may be kept waiting",
                 remedy: Some((
@@ -266,7 +260,6 @@ impl Issue {
             Self::WorkNotDone => Definition {
                 id: "work-not-done",
                 severity: Severity::Critical,
-                rank: 12,
                 explains: BY_LOCK,
                 summary: "a piece of work is not done while tasks wait for it",
                 remedy: Some((
@@ -278,7 +271,6 @@ impl Issue {
             Self::PageLocked => Definition {
                 id: "page-locked",
                 severity: Severity::Critical,
-                rank: 11,
                 explains: BY_LOCK,
                 summary: "a page stays locked, or under writeback, while tasks wait for it",
                 remedy: Some((
@@ -290,7 +282,6 @@ impl Issue {
             Self::HungTask => Definition {
                 id: "hung-task",
                 severity: Severity::Critical,
-                rank: 10,
                 explains: BY_LOCK,
                 summary: "tasks sleep uninterruptibly for longer than the kernel's limit",
                 remedy: Some((
@@ -302,7 +293,6 @@ impl Issue {
             Self::OutOfMemory => Definition {
                 id: "out-of-memory",
                 severity: Severity::Critical,
-                rank: 9,
                 explains: &[PanicReason::OutOfMemory],
                 summary: "no memory was left",
                 remedy: Some((
@@ -314,7 +304,6 @@ impl Issue {
             Self::WorkqueueLockup => Definition {
                 id: "workqueue-lockup",
                 severity: Severity::Critical,
-                rank: 8,
                 explains: BY_LOCK,
                 summary: "work is queued and no worker begins it",
                 remedy: Some((
@@ -327,7 +316,6 @@ impl Issue {
             Self::HardwareError => Definition {
                 id: "hardware-error",
                 severity: Severity::Critical,
-                rank: 7,
                 explains: &[PanicReason::Hardware],
                 summary: "the hardware reports errors",
                 remedy: Some((
@@ -340,7 +328,6 @@ impl Issue {
             Self::FilesystemError => Definition {
                 id: "filesystem-error",
                 severity: Severity::Critical,
-                rank: 6,
                 explains: BY_LOCK,
                 summary: "a file system is damaged, was shut down or went read-only",
                 remedy: Some((
@@ -352,7 +339,6 @@ impl Issue {
             Self::IoError => Definition {
                 id: "io-error",
                 severity: Severity::Critical,
-                rank: 5,
                 explains: BY_LOCK,
                 summary: "a block device or file server fails, or does not answer",
                 remedy: Some((
@@ -365,7 +351,6 @@ impl Issue {
             Self::NetworkTimeout => Definition {
                 id: "network-timeout",
                 severity: Severity::Critical,
-                rank: 4,
                 explains: &[],
                 summary: "a network device does not send",
                 remedy: Some((
@@ -379,7 +364,6 @@ impl Issue {
             Self::AllocationFailure => Definition {
                 id: "allocation-failure",
                 severity: Severity::Warning,
-                rank: 3,
                 explains: &[],
                 summary: "the kernel got no memory in one piece",
                 remedy: Some((
@@ -392,7 +376,6 @@ impl Issue {
             Self::Panic => Definition {
                 id: "kernel-panic",
                 severity: Severity::Critical,
-                rank: 2,
                 explains: &[PanicReason::Other, PanicReason::Warning],
                 summary: "the kernel panicked for a reason of its own",
                 remedy: Some((
@@ -404,7 +387,6 @@ impl Issue {
             Self::Warning => Definition {
                 id: "kernel-warning",
                 severity: Severity::Info,
-                rank: 1,
                 explains: &[PanicReason::Warning],
                 summary: "the kernel found itself in a state that it did not expect, and went on",
                 remedy: Some((
@@ -417,7 +399,6 @@ impl Issue {
             Self::CrashRequested => Definition {
                 id: "crash-requested",
                 severity: Severity::Info,
-                rank: 0,
                 explains: &[],
                 summary: "somebody asked for the crash",
                 remedy: None,

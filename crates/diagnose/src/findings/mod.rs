@@ -149,7 +149,7 @@ pub(crate) fn best<'f>(facts: &Facts<'_>, found: &'f [Finding]) -> Option<&'f Fi
     let mut best: Option<(&Finding, _)> = None;
     for finding in found.iter().filter(counts) {
         let Finding { issue, severity, .. } = finding;
-        let key = (*severity >= Severity::Critical, issue.explains(death), *severity, issue.definition().rank);
+        let key = (*severity >= Severity::Critical, issue.explains(death), *severity, issue.rank());
         // The first of several that are equal.
         if best.as_ref().is_none_or(|(_, known)| key > *known) {
             best = Some((finding, key));
@@ -162,7 +162,7 @@ pub(crate) fn best<'f>(facts: &Facts<'_>, found: &'f [Finding]) -> Option<&'f Fi
 pub(crate) fn doubtful(found: &[Finding]) -> Option<&Finding> {
     let may_be =
         |finding: &&Finding| finding.confidence == Confidence::Possible && finding.severity == Severity::Critical;
-    found.iter().filter(may_be).max_by_key(|finding| finding.issue.definition().rank)
+    found.iter().filter(may_be).max_by_key(|finding| finding.issue.rank())
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub enum Issue {
     Oops,
     /// An RCU grace period does not end.
     RcuStall,
+    /// A lock is held by a task whose cgroup has no CPU time left.
+    ThrottledOwner,
     /// A lock is held for longer than tasks may be kept waiting.
     LockHeld,
     /// A piece of work is not done while tasks wait for it.
@@ -84,7 +86,7 @@ const BY_SPIN: &[PanicReason] = &[PanicReason::SoftLockup, PanicReason::HardLock
 impl Issue {
     /// All of them. The order is how much each says of why a machine stopped, from much to little: a circle of locks says more
     /// than one of them, a lock more than that somebody sleeps, who keeps a CPU more than that it is kept.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ThpLivelock,
         Self::Deadlock,
         Self::SpinlockHeld,
@@ -94,6 +96,7 @@ impl Issue {
         Self::SoftLockup,
         Self::Oops,
         Self::RcuStall,
+        Self::ThrottledOwner,
         Self::LockHeld,
         Self::WorkNotDone,
         Self::PageLocked,
@@ -245,6 +248,17 @@ impl Issue {
                      it",
                 )),
                 anchor: "`rcu-stall`",
+            },
+            Self::ThrottledOwner => Definition {
+                id: "lock-owner-throttled",
+                severity: Severity::Critical,
+                explains: BY_LOCK,
+                summary: "a lock is held by a task whose cgroup has no CPU time left",
+                remedy: Some((
+                    "give the cgroup of the owner more CPU time (cpu.max), or weights (cpu.weight) in place of a quota",
+                    "whoever waits for the lock waits until that cgroup may run again, in whatever cgroup it is itself",
+                )),
+                anchor: "`lock-owner-throttled`",
             },
             Self::LockHeld => Definition {
                 id: "lock-held",

@@ -17,6 +17,7 @@ mod reported;
 mod soft_lockup;
 mod spinlock;
 mod starvation;
+mod throttled;
 mod work;
 
 use std::collections::BTreeSet;
@@ -83,9 +84,11 @@ struct Detector {
 
 /// All detectors, in the order in which their findings are shown. A new one is a row here, its module, and what it finds a
 /// row in [`Issue::definition`].
-const DETECTORS: [Detector; 14] = [
+const DETECTORS: [Detector; 15] = [
     // Sleepers in a circle of locks.
     Detector { finds: &[Issue::Deadlock], run: deadlock::detect },
+    // A lock whose owner is kept from running by its cgroup's quota.
+    Detector { finds: &[Issue::ThrottledOwner], run: throttled::detect },
     // A lock that others wait for too long, and what its owner does.
     Detector { finds: &[Issue::LockHeld], run: held::detect },
     // A page that stays locked or under writeback.

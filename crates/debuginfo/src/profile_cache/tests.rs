@@ -106,7 +106,9 @@ fn many_at_a_time_see_whole_entries() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..5 {
-                    assert!(cache.get_or_make(&vmlinux()).unwrap().is_some());
+                    // Another one may remove it right after it was made.
+                    let made = cache.get_or_make(&vmlinux());
+                    assert!(matches!(made, Ok(Some(_)) | Err(CacheError::Lost(_))), "{:?}", made.err());
                     let _ = fs::remove_file(cache.path(&BUILD_ID).unwrap());
                 }
             });

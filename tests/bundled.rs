@@ -410,8 +410,12 @@ fn a_person_talks_to_the_shell() {
         shown.push_str(&String::from_utf8_lossy(&more));
     }
     drop(keyboard);
-    // It has ended by itself, or the test has failed.
-    let ended = child.try_wait().unwrap();
+    // It ends by itself, or the test has failed.
+    let mut ended = child.try_wait().unwrap();
+    while ended.is_none() && start.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(50));
+        ended = child.try_wait().unwrap();
+    }
     let _ = child.kill();
     for expected in
         ["6.1.0-56-cloud-amd64, 4 CPUs", "init_task.comm = \"swapper/0\"", "unrecognized subcommand", "= 42"]

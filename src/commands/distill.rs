@@ -25,6 +25,7 @@ const REDACTED: &[u8] = b"hidden";
 /// Words of `struct pt_regs` before `orig_ax`: `r15` to `di`.
 const GENERAL_REGISTERS: u64 = 15;
 const LOG: &str = "the kernel's log, with the command line";
+const STACKS: &str = "kernel stacks: return addresses, frame pointers, saved registers of kernel code";
 /// What lies in the pages of kernel data and is not read.
 const NEVER_KEPT: [&str; 5] = [
     "memory of processes and the page cache",
@@ -56,6 +57,8 @@ struct Contents<'d> {
     /// Bytes that are written in place of those in memory.
     blots: BTreeMap<PhysAddr, u8>,
     notes: Vec<RawNote>,
+    /// Bytes on the stacks that were read and are not kept: registers of user code.
+    left_out: u64,
     /// Registers of user code, of which the kernel's own copies are overwritten as in the notes.
     user_registers: Vec<Vec<u8>>,
 }
@@ -68,9 +71,7 @@ impl<'d> Contents<'d> {
         let user_code = ReadRecorder::new(dump);
         visit(dump, vmlinux, (&recorder, choice), (&arguments.redact, &mut blots, &user_code))?;
         let mut memory = recorder.into_memory();
-        if !arguments.whole_pages {
-            memory.remove(&user_code.into_memory());
-        }
+        let left_out = if arguments.whole_pages { 0 } else { memory.remove(&user_code.into_memory()) };
         if arguments.redact.contains(&Redact::Log) {
             memory.remove(&log_only(dump, vmlinux, choice)?);
         }
@@ -81,7 +82,16 @@ impl<'d> Contents<'d> {
         let notes = original.chain(kept).collect();
         let in_notes = dump.raw_notes().iter().filter_map(RawNote::user_registers).filter(|_| !whole_pages);
         let user_registers = in_notes.map(<[u8]>::to_vec).collect();
-        Ok(Self { dump, memory, whole_pages, redacted: arguments.redact.clone(), blots, notes, user_registers })
+        Ok(Self {
+            dump,
+            memory,
+            whole_pages,
+            redacted: arguments.redact.clone(),
+            blots,
+            notes,
+            left_out,
+            user_registers,
+        })
     }
 
     fn write(&self, mut out: &mut dyn io::Write) -> io::Result<()> {
@@ -112,6 +122,10 @@ impl<'d> Contents<'d> {
         Some(page)
     }
 
+    fn kept_of(&self, purpose: &str, read: u64) -> u64 {
+        if purpose == STACKS { read.saturating_sub(self.left_out) } else { read }
+    }
+
     fn manifest(&self) -> Distill {
         let is_redacted = |what| self.redacted.contains(&what);
         let kept = self.memory.purposes().iter().filter(|(purpose, _)| *purpose != LOG || !is_redacted(Redact::Log));
@@ -120,7 +134,7 @@ impl<'d> Contents<'d> {
             pages: self.memory.frames().count() as u64,
             of_pages: self.dump.page_count().present,
             whole_pages: self.whole_pages,
-            kept: kept.map(|&(purpose, bytes)| Kept { purpose, bytes }).collect(),
+            kept: kept.map(|&(purpose, bytes)| Kept { purpose, bytes: self.kept_of(purpose, bytes) }).collect(),
             note_bytes: self.notes.iter().map(|note| note.desc.len() as u64).sum(),
             redacted: names.into_iter().filter(|(what, _)| is_redacted(*what)).map(|(_, name)| name).collect(),
             never_kept: if self.whole_pages { Vec::new() } else { NEVER_KEPT.to_vec() },
@@ -142,7 +156,7 @@ fn visit(
     let log = kernel.log(&mut Vec::new());
     recorder.purpose("tasks and run queues: names, states, times, links");
     let snapshot = Snapshot::read(&kernel);
-    recorder.purpose("kernel stacks: return addresses, frame pointers, saved registers of kernel code");
+    recorder.purpose(STACKS);
     let everyone: Vec<usize> = (0..snapshot.tasks.len()).collect();
     let stacks = snapshot.stacks(&kernel, &everyone, Detail::Symbols);
     recorder.purpose("what the diagnosis looks at: locks, waiters, page-table entries, struct page, code");

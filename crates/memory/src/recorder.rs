@@ -123,14 +123,18 @@ impl ReadMemory {
         ranges
     }
 
-    /// Forgets what `other` has: as if it had not been read.
-    pub fn remove(&mut self, other: &Self) {
+    /// Forgets what `other` has: as if it had not been read. The number of bytes that are no longer kept; the counts of
+    /// [`purposes`](Self::purposes) stay.
+    pub fn remove(&mut self, other: &Self) -> u64 {
+        let mut removed = 0;
         for (frame, set) in &other.words {
-            if let Some(mine) = self.words.get_mut(frame) {
-                mine.iter_mut().zip(set).for_each(|(mine, other)| *mine &= !other);
+            for (mine, other) in self.words.get_mut(frame).into_iter().flatten().zip(set) {
+                removed += u64::from((*mine & other).count_ones()) * WORD;
+                *mine &= !other;
             }
         }
         self.words.retain(|_, set| set.iter().any(|&words| words != 0));
+        removed
     }
 
     /// Overwrites with zeroes every byte of `page`, the contents of `frame`, that was not read.

@@ -11,10 +11,8 @@ use crate::{Confidence, Evidence, Facts, Reader, derived};
 /// the host does not run the CPU. CPUs that a panic stopped are offline and do not count, but one without registers need not
 /// have been stopped by that.
 pub(crate) fn lag_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
-    let clock = |cpu: &Cpu| cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
-    let right = facts.snapshot.cpus.iter().filter(|other| !derived::cannot_be_right(facts, other));
-    let newest = right.filter_map(clock).max()?;
-    if cpu.online || cpu.is_unseen() { newest.checked_sub(clock(cpu)?) } else { None }
+    let clock = cpu.run_queue.as_ref().filter(|_| cpu.online || cpu.is_unseen())?.clock_ns;
+    derived::newest_clock_ns(facts)?.checked_sub(clock)
 }
 
 /// What somebody notices who asks for a crash, and did not wait for the kernel's watchdog.

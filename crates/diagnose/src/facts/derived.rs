@@ -19,6 +19,7 @@ pub struct Derived {
     death: OnceLock<Option<PanicReason>>,
     panicked_ns: OnceLock<Option<u64>>,
     now_ns: OnceLock<Option<u64>>,
+    newest_clock_ns: OnceLock<Option<u64>>,
     waits: OnceLock<Waits>,
     clocks: OnceLock<Clocks>,
     queued: OnceLock<HashMap<VirtAddr, Vec<(u32, Class)>>>,
@@ -136,8 +137,8 @@ pub(crate) fn runs_ahead(facts: &Facts<'_>, cpu: &Cpu) -> Option<String> {
 /// Whether it is the clock of this CPU that is wrong, and not that of another which stands still, and with it the
 /// timekeeper: two others tick, or there are none.
 pub(crate) fn cannot_be_right(facts: &Facts<'_>, cpu: &Cpu) -> bool {
-    let alone = facts.snapshot.cpus.iter().filter(|other| other.run_queue.is_some()).count() == 1;
-    runs_ahead(facts, cpu).is_some() && (alone || witnesses(facts, cpu) >= 2)
+    let alone = || facts.snapshot.cpus.iter().filter(|other| other.run_queue.is_some()).count() == 1;
+    runs_ahead(facts, cpu).is_some() && (alone() || witnesses(facts, cpu) >= 2)
 }
 
 /// How many other CPUs are busy with their interrupts on, so that they tick.
@@ -231,8 +232,15 @@ pub(crate) fn panicked_ns(facts: &Facts<'_>) -> Option<u64> {
 /// right, or the log, says.
 pub(crate) fn now_ns(facts: &Facts<'_>) -> Option<u64> {
     *facts.derived.now_ns.get_or_init(|| {
+        let logged = || facts.log.iter().map(|line| line.timestamp_ns).max();
+        panicked_ns(facts).or_else(|| newest_clock_ns(facts).max(logged()))
+    })
+}
+
+/// The latest that any CPU's clock that can be right says, in nanoseconds since boot.
+pub(crate) fn newest_clock_ns(facts: &Facts<'_>) -> Option<u64> {
+    *facts.derived.newest_clock_ns.get_or_init(|| {
         let right = facts.snapshot.cpus.iter().filter(|cpu| !cannot_be_right(facts, cpu));
-        let queues = right.filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns));
-        panicked_ns(facts).or_else(|| queues.chain(facts.log.iter().map(|line| line.timestamp_ns)).max())
+        right.filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns)).max()
     })
 }

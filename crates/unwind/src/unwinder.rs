@@ -224,20 +224,23 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
     /// The registers of a `struct pt_regs`. Of user code the general ones may be missing, where a dump was made to be
     /// given away: the walk ends there without them.
     fn read_registers(&mut self, address: VirtAddr, complete: bool) -> Result<Option<Saved>, Problem> {
-        let mut bytes = [0; PT_REGS_SIZE];
-        let mut read = |memory: &mut StackMemory<'a, M>, offset: u64| {
+        let read = |memory: &mut StackMemory<'a, M>, offset: u64| {
+            // Each begins with zeroes: a read that fails may have filled a part.
+            let mut bytes = [0; PT_REGS_SIZE];
             let from = usize::try_from(offset).ok().and_then(|offset| bytes.get_mut(offset..));
             from.map_or(Ok(()), |from| memory.read(address.wrapping_add(offset), from))?;
             Ok(Registers::from_pt_regs(&bytes))
         };
-        let Some(frame) = read(&mut self.memory, IRET_FRAME_OFFSET)? else { return Ok(None) };
         if !complete {
-            return Ok(Some(Saved::ReturnFrame(frame)));
+            return Ok(read(&mut self.memory, IRET_FRAME_OFFSET)?.map(Saved::ReturnFrame));
         }
-        match read(&mut self.memory, 0) {
-            Ok(whole) => Ok(whole.map(Saved::Whole)),
-            Err(problem) if !frame.user_mode() => Err(problem),
-            Err(_) => Ok(read(&mut self.memory, ORIG_RAX_OFFSET)?.map(Saved::NoGeneral)),
+        let problem = match read(&mut self.memory, 0) {
+            Ok(whole) => return Ok(whole.map(Saved::Whole)),
+            Err(problem) => problem,
+        };
+        match read(&mut self.memory, ORIG_RAX_OFFSET) {
+            Ok(Some(registers)) if registers.user_mode() => Ok(Some(Saved::NoGeneral(registers))),
+            _ => Err(problem),
         }
     }
 
@@ -247,9 +250,9 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         if from.exact || !self.machine.is_entry(lookup_pc(from.pc, false)) {
             return None;
         }
-        let mut bytes = [0; PT_REGS_SIZE];
-        self.memory.read(from.sp, &mut bytes).ok()?;
-        let registers = Registers::from_pt_regs(&bytes)?;
+        let (Saved::Whole(registers) | Saved::NoGeneral(registers)) = self.read_registers(from.sp, true).ok()?? else {
+            return None;
+        };
         if !fallback::are_saved_registers(self.machine, &registers) {
             return None;
         }

@@ -67,7 +67,7 @@ fn default_store() -> Result<PathBuf, Failure> {
 }
 
 fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Output) -> Result<Status, Failure> {
-    let items = items(&arguments.paths, &arguments.manifest, context)?;
+    let items = items(&arguments.pile, context)?;
     let options = options(&arguments.workers, arguments.retry, global)?;
     let store = open(&arguments.store)?;
     note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
@@ -87,8 +87,8 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
 }
 
 /// What there is to judge.
-fn items(paths: &[PathBuf], manifests: &[PathBuf], context: &Context) -> Result<Vec<Item>, Failure> {
-    let (items, skipped) = find(&Inputs { paths: paths.to_vec(), manifests: manifests.to_vec() })?;
+fn items(pile: &cli::Pile, context: &Context) -> Result<Vec<Item>, Failure> {
+    let (items, skipped) = find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone() })?;
     for skipped in &skipped {
         context.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
     }

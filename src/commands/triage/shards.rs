@@ -13,8 +13,8 @@ use crate::pile_view::PileView;
 use crate::session::Context;
 use crate::status::Status;
 
-pub(super) fn plan(arguments: &cli::TriagePlan, context: &Context, output: Output) -> Result<Status, Failure> {
-    let items = items(&arguments.paths, &arguments.manifest, context)?;
+pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Result<Status, Failure> {
+    let items = items(pile, context)?;
     output.write_with(|out| write_plan(&items, out))?;
     context.note(format_args!("{} dumps and logs are planned", items.len()));
     Ok(Status::NothingFound)

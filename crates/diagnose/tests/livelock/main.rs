@@ -1,5 +1,8 @@
 //! The livelock verdict, link by link: with every link it is confirmed; without one it is not.
 
+mod refutations;
+mod splitter;
+#[path = "../support/mod.rs"]
 mod support;
 
 use support::*;
@@ -189,58 +192,6 @@ fn unreadable_code_leaves_the_address_unknown() {
 }
 
 #[test]
-fn a_splitter_that_waited_only_shortly_is_not_starved() {
-    let mut world = World::livelock();
-    world.task(SPLITTER).last_queued_ns = Some(CLOCK - 3_000_000);
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
-    assert!(diagnosis.refutations.iter().any(|refutation| refutation.result == CheckResult::Holds));
-}
-
-#[test]
-fn an_address_in_the_huge_page_ties_threads_of_one_process() {
-    let mut world = World::livelock();
-    world.splitter_word(huge_page_address(0x4000));
-    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
-}
-
-#[test]
-fn the_same_process_alone_is_a_weak_tie() {
-    let mut world = World::livelock();
-    world.splitter_word(0);
-    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
-}
-
-#[test]
-fn a_splitter_of_another_process_with_the_head_on_its_stack_is_tied() {
-    let mut world = World::livelock();
-    world.task(SPLITTER).mm = Some(OTHER_MM);
-    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
-}
-
-#[test]
-fn a_splitter_of_another_process_and_another_page_is_not_ours() {
-    let mut world = World::livelock();
-    world.task(SPLITTER).mm = Some(OTHER_MM);
-    world.splitter_word(0);
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
-    assert!(diagnosis.splitters.is_empty());
-}
-
-#[test]
-fn a_sleeping_splitter_is_another_problem() {
-    let mut world = World::livelock();
-    let splitter = world.task(SPLITTER);
-    splitter.state = TaskState { state: 2, exit_state: 0 };
-    splitter.on_rq = 0;
-    world.blocked = std::mem::take(&mut world.waiting);
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
-    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("sleeps")), "{:?}", diagnosis.unknown);
-}
-
-#[test]
 fn a_kernel_that_preempts_does_not_starve_the_splitter_this_way() {
     let mut world = World::livelock();
     world.preemption = KernelPreemption::Yes;
@@ -335,27 +286,6 @@ fn nothing_is_healthy_behind_a_blind_spot() {
 }
 
 #[test]
-fn an_occupant_that_may_not_spin_does_not_explain_starvation() {
-    // The task on the splitter's CPU waits for another page, which is not locked.
-    let mut world = World::livelock();
-    let other = 0x9000;
-    world.memory.entries.insert(FAULT[1] & !0xfff, (PageLevel::Pte, migration_entry(other)));
-    world.memory.pages.insert(page_address(other), page(other, 0, None));
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
-    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("not proven")), "{:?}", diagnosis.unknown);
-}
-
-#[test]
-fn words_above_the_splits_own_frame_tie_nothing() {
-    // Registers of user code, saved at the top of the stack, may point anywhere into the process's memory.
-    let mut world = World::livelock();
-    world.splitter_word(0);
-    world.memory.words.insert(above_the_split(), huge_page_address(0x4000));
-    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
-}
-
-#[test]
 fn a_fault_whose_registers_are_not_known_is_unknown() {
     let mut world = World::livelock();
     for (_, stack) in &mut world.running {
@@ -392,19 +322,6 @@ fn a_clock_that_stopped_before_the_others_says_nothing_about_time() {
 }
 
 #[test]
-fn a_splitter_that_runs_is_not_starved() {
-    let mut world = World::livelock();
-    // CPU 1 runs the splitter; CPU 0 spins.
-    world.cpus[1].run_queue.as_mut().unwrap().current = task_address(SPLITTER);
-    world.task(SPLITTER).on_cpu = true;
-    let splitter = world.waiting.remove(0);
-    world.running[1] = (1, splitter);
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
-    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("runs on CPU 1")), "{:?}", diagnosis.unknown);
-}
-
-#[test]
 fn a_soft_lockup_that_was_over_is_still_what_the_kernel_reported() {
     let mut world = World::livelock();
     for pid in SPINNER {
@@ -420,125 +337,6 @@ fn a_soft_lockup_that_was_over_is_still_what_the_kernel_reported() {
     assert!(diagnosis.verdict.summary.contains("was over when the machine stopped"), "{}", diagnosis.verdict.summary);
     assert_eq!(diagnosis.findings.len(), 1);
     assert_eq!(diagnosis.findings[0].severity, vmcore_diagnose::Severity::Warning);
-}
-
-/// What the check whose claim contains `words` came to, for each time it was made.
-fn checks(diagnosis: &Diagnosis, words: &str) -> Vec<CheckResult> {
-    let about = diagnosis.refutations.iter().filter(|refutation| refutation.claim.contains(words));
-    about.map(|refutation| refutation.result).collect()
-}
-
-const CLAIMS: [&str; 8] = [
-    "was scheduled out meanwhile",
-    "was back in user mode",
-    "is mapped after all",
-    "is not its task's memory",
-    "is unlocked",
-    "was given a CPU within the threshold",
-    "was charged for run time",
-    "would take the CPU",
-];
-
-#[test]
-fn every_claim_against_the_livelock_is_checked() {
-    let diagnosis = World::livelock().judge();
-    for words in CLAIMS {
-        let results = checks(&diagnosis, words);
-        assert!(!results.is_empty() && results.iter().all(|result| *result == CheckResult::Refuted), "{words}");
-    }
-}
-
-#[test]
-fn no_claim_that_holds_leaves_it_confirmed() {
-    type Damage = fn(&mut World);
-    let against: [(&str, Damage); 4] = [
-        ("is unlocked", |world| world.head().flags = 0),
-        ("was given a CPU", |world| world.task(SPLITTER).last_queued_ns = Some(CLOCK - 3_000_000)),
-        ("was charged for run time", |world| world.task(SPLITTER).exec_start_ns = Some(CLOCK - 3_000_000)),
-        ("would take the CPU", |world| world.preemption = KernelPreemption::Yes),
-    ];
-    for (words, damage) in against {
-        let mut world = World::livelock();
-        damage(&mut world);
-        world.head().flag_names.retain(|name| words != "is unlocked" || *name != "PG_locked");
-        let diagnosis = world.judge();
-        assert!(checks(&diagnosis, words).contains(&CheckResult::Holds), "{words}: {:?}", diagnosis.refutations);
-        assert!(diagnosis.verdict.confidence <= Confidence::Possible, "{words}: {:?}", diagnosis.verdict);
-    }
-}
-
-#[test]
-fn what_cannot_be_checked_is_said_to_be_unknown() {
-    type Damage = fn(&mut World);
-    let blind: [(&str, Damage); 6] = [
-        ("was scheduled out meanwhile", |world| world.task(SPINNER[1]).last_arrival_ns = None),
-        ("was back in user mode", |world| {
-            world.memory.preempt_count = None;
-            world.task(SPINNER[1]).accounting.user_ns = None;
-        }),
-        ("is mapped after all", |world| world.memory.entries.clear()),
-        ("is not its task's memory", |world| world.memory.entries.clear()),
-        ("is unlocked", |world| world.memory.pages.clear()),
-        ("would take the CPU", |world| world.preemption = KernelPreemption::Unknown),
-    ];
-    for (words, damage) in blind {
-        let mut world = World::livelock();
-        damage(&mut world);
-        let diagnosis = world.judge();
-        assert!(checks(&diagnosis, words).contains(&CheckResult::Unknown), "{words}: {:?}", diagnosis.refutations);
-    }
-}
-
-/// Nobody waits for CPU 0: that the scheduler does not ask for it says nothing.
-#[test]
-fn that_the_scheduler_does_not_ask_proves_nothing_about_user_mode() {
-    let judge = |user_ns| {
-        let mut world = World::livelock();
-        world.memory.preempt_count = Some(0x8001_0000);
-        world.task(SPINNER[0]).accounting.user_ns = user_ns;
-        checks(&world.judge(), "the task on CPU 0 (pid 101) was back in user mode")
-    };
-    assert_eq!(judge(None), [CheckResult::Unknown]);
-    assert_eq!(judge(Some(8_000_000)), [CheckResult::Refuted]);
-}
-
-#[test]
-fn a_cpu_that_is_refuted_is_left_out_of_a_verdict_that_stands() {
-    let mut world = World::livelock();
-    let other = 0x9000;
-    world.memory.entries.insert(FAULT[0] & !0xfff, (PageLevel::Pte, migration_entry(other)));
-    world.memory.pages.insert(page_address(other), page(other, 0, None));
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
-    assert_eq!(diagnosis.spinners.iter().map(|spinner| spinner.cpu).collect::<Vec<_>>(), [1]);
-    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
-    assert_eq!(checks(&diagnosis, "CPU 0 (pid 101) is part of it"), [CheckResult::Refuted]);
-}
-
-#[test]
-fn what_speaks_against_the_livelock_is_not_against_a_soft_lockup() {
-    let mut world = World::livelock();
-    world.head().flag_names.retain(|name| *name != "PG_locked");
-    world.log.push(LogLine {
-        timestamp_ns: CLOCK,
-        caller: None,
-        text: format!("watchdog: BUG: soft lockup - CPU#1 stuck for 9s! [comm102:{}]", SPINNER[1]),
-    });
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
-    assert!(diagnosis.refutations.iter().all(|refutation| refutation.result != CheckResult::Holds));
-    assert!(!checks(&diagnosis, "it is the huge-page livelock").is_empty());
-}
-
-#[test]
-fn a_flag_whose_number_is_not_known_is_not_clear() {
-    let mut world = World::livelock();
-    world.memory.no_page_flags = true;
-    world.head().flag_names.clear();
-    let diagnosis = world.judge();
-    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
-    assert!(checks(&diagnosis, "is unlocked").iter().all(|result| *result == CheckResult::Unknown));
-    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("PG_locked")), "{:?}", diagnosis.unknown);
 }
 
 /// A CPU whose fault waits for a lock does not fault again and again, whatever its page table says.

@@ -1,0 +1,89 @@
+//! The task that splits: what ties it to the spinners, and whether it is kept from running.
+
+use super::*;
+
+#[test]
+fn a_splitter_that_waited_only_shortly_is_not_starved() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).last_queued_ns = Some(CLOCK - 3_000_000);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.refutations.iter().any(|refutation| refutation.result == CheckResult::Holds));
+}
+
+#[test]
+fn an_address_in_the_huge_page_ties_threads_of_one_process() {
+    let mut world = World::livelock();
+    world.splitter_word(huge_page_address(0x4000));
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
+}
+
+#[test]
+fn the_same_process_alone_is_a_weak_tie() {
+    let mut world = World::livelock();
+    world.splitter_word(0);
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
+}
+
+#[test]
+fn a_splitter_of_another_process_with_the_head_on_its_stack_is_tied() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).mm = Some(OTHER_MM);
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
+}
+
+#[test]
+fn a_splitter_of_another_process_and_another_page_is_not_ours() {
+    let mut world = World::livelock();
+    world.task(SPLITTER).mm = Some(OTHER_MM);
+    world.splitter_word(0);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.splitters.is_empty());
+}
+
+#[test]
+fn a_sleeping_splitter_is_another_problem() {
+    let mut world = World::livelock();
+    let splitter = world.task(SPLITTER);
+    splitter.state = TaskState { state: 2, exit_state: 0 };
+    splitter.on_rq = 0;
+    world.blocked = std::mem::take(&mut world.waiting);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("sleeps")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn words_above_the_splits_own_frame_tie_nothing() {
+    // Registers of user code, saved at the top of the stack, may point anywhere into the process's memory.
+    let mut world = World::livelock();
+    world.splitter_word(0);
+    world.memory.words.insert(above_the_split(), huge_page_address(0x4000));
+    assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Probable));
+}
+
+#[test]
+fn a_splitter_that_runs_is_not_starved() {
+    let mut world = World::livelock();
+    // CPU 1 runs the splitter; CPU 0 spins.
+    world.cpus[1].run_queue.as_mut().unwrap().current = task_address(SPLITTER);
+    world.task(SPLITTER).on_cpu = true;
+    let splitter = world.waiting.remove(0);
+    world.running[1] = (1, splitter);
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("runs on CPU 1")), "{:?}", diagnosis.unknown);
+}
+
+#[test]
+fn an_occupant_that_may_not_spin_does_not_explain_starvation() {
+    // The task on the splitter's CPU waits for another page, which is not locked.
+    let mut world = World::livelock();
+    let other = 0x9000;
+    world.memory.entries.insert(FAULT[1] & !0xfff, (PageLevel::Pte, migration_entry(other)));
+    world.memory.pages.insert(page_address(other), page(other, 0, None));
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Probable));
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("not proven")), "{:?}", diagnosis.unknown);
+}

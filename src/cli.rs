@@ -1,6 +1,9 @@
 //! The command line.
 
+mod command;
+mod input;
 mod inspect;
+mod made;
 mod state;
 mod triage;
 
@@ -8,12 +11,12 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use vmcore_diagnose::Issue;
-use vmcore_kernel::KernelChoice;
-use vmcore_memory::PhysAddr;
+use clap::{Args, Parser, ValueEnum, ValueHint};
 
+pub(crate) use command::Command;
+pub(crate) use input::{DumpOptions, Input, Search};
 pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
+pub(crate) use made::{Distill, Profile, Redact, Synth};
 pub(crate) use state::{Files, Waitq};
 pub(crate) use triage::{Pile, StoreOption, Triage, TriageAction, TriageMerge, TriageReport, TriageWork, Workers};
 
@@ -94,264 +97,6 @@ pub(crate) enum Color {
     Always,
     /// Not at all
     Never,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Say what hung the machine, and prove it
-    Analyze(Analyze),
-    /// Judge many dumps, each in a process of its own, and group them by what crashed them
-    Triage(Triage),
-    /// Show stacks, by default of what every CPU was running
-    Bt(Bt),
-    /// List all tasks, or some: who waits, in which state, for how long
-    Ps(Ps),
-    /// List loaded modules: which taint the kernel, and where their debug files are
-    Mod(Input),
-    /// Show who runs on each CPU and who waits for it
-    Runq(Input),
-    /// Print the kernel log
-    Dmesg(Dmesg),
-    /// Say what a console log, a vmcore-dmesg.txt or a serial capture tells, and put each CPU's trace together
-    Log(Log),
-    /// Say what the dump is of
-    Info(Input),
-    /// Translate a virtual address, with every page-table entry on the way
-    Vtop(Vtop),
-    /// Show what a type looks like, or an object of it
-    #[command(visible_alias = "union")]
-    Struct(Struct),
-    /// Show the value of an expression of variables, members and pointers
-    P(P),
-    /// Show raw memory
-    Rd(Rd),
-    /// Show which symbol is at an address, or where a symbol is
-    Sym(Sym),
-    /// Show machine code, with the tasks that are in it
-    Dis(Dis),
-    /// Show the objects on a list
-    List(List),
-    /// Show the objects in a tree
-    Tree(Tree),
-    /// Look for a number or text in all memory: who holds a pointer to this lock, page or task?
-    Search(Find),
-    /// List timers, those first that are overdue
-    ///
-    /// In a hang: an overdue timer says that its CPU has not served timers since then: interrupts are off there, or
-    /// something runs that does not let go.
-    Timer(Input),
-    /// List interrupt lines, and soft interrupts that wait
-    ///
-    /// In a hang: a line that is in progress has a CPU in its handler; soft interrupts that wait on a busy CPU hold up
-    /// the network, block devices and RCU.
-    Irq(Input),
-    /// Show who is in a wait queue, or in which queue each sleeping task is
-    ///
-    /// In a hang: who sleeps for the same event, and whose data structure has to wake them.
-    Waitq(Waitq),
-    /// List pools of workers: what each does, which works wait, which pools are stuck
-    ///
-    /// In a hang: a work that waits behind one that sleeps is why its flusher, or a whole subsystem, stands still.
-    Workqueue(Input),
-    /// List locks that somebody waits for: who has them, who waits, first to be served first
-    ///
-    /// In a hang: whose owner to look at next.
-    Locks(Input),
-    /// Show RCU's grace period: for how long it has been going on, and which CPUs and tasks it waits for
-    ///
-    /// In a hang: everybody in `synchronize_rcu()` waits for the CPU or the reader that is named here.
-    Rcu(Input),
-    /// List block devices with the requests that they have not completed, oldest first
-    ///
-    /// In a hang: whether tasks wait for a device that does not answer; a request older than its timeout is marked.
-    Dev(Input),
-    /// List open files of tasks, by default of those that sleep and cannot be woken
-    ///
-    /// In a hang: which file, on which file system, from which NFS server, a hung task is at.
-    Files(Files),
-    /// List mounts: where, of which type, from which device or server, and whether frozen
-    ///
-    /// In a hang: a frozen file system stops everybody who writes to it; an NFS server that is gone, everybody.
-    Mount(Input),
-    /// List network devices: which are up, have a link, and may send
-    ///
-    /// In a hang: whether the way to an NFS server or to network storage is there.
-    Net(Input),
-    /// Show memory by zone, the largest slab caches and processes
-    ///
-    /// In a hang: below its low mark a zone makes everybody who wants memory reclaim it first; below min, wait.
-    Kmem(Input),
-    /// List swap areas
-    ///
-    /// In a hang: swap that is full, or on a device that does not answer.
-    Swap(Input),
-    /// Write a small dump that holds only what an analysis reads; give its name with --output
-    Distill(Distill),
-    /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
-    Profile(Profile),
-    /// Make a synthetic dump with its vmlinux, in the directory that --output names
-    Synth(Synth),
-    /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
-    Shell(Shell),
-    /// Say what an issue is, what is looked for, and what to do; without a name, list all issues
-    Explain {
-        /// The issue, by the name that `analyze` gives it
-        #[arg(value_parser = clap::builder::PossibleValuesParser::new(Issue::ALL.map(Issue::id)), hide_possible_values = true)]
-        issue: Option<String>,
-    },
-    /// Write a script with which drgn reads again, on the same dump, every value that the verdict rests on
-    DrgnScript(Judge),
-    /// Print the JSON Schema of a command's output
-    Schema {
-        /// The command
-        command: Document,
-    },
-    /// Print a completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page, of the program or of one command
-    Man {
-        /// The command
-        command: Option<String>,
-    },
-}
-
-/// The dump and what describes its kernel.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Input {
-    /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
-    #[arg(value_name = "VMCORE")]
-    pub(crate) vmcore: PathBuf,
-    /// The kernel's debug information; if left out, looked up by build-id and release, else taken from the dump itself
-    #[arg(value_name = "VMLINUX")]
-    pub(crate) vmlinux: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) more: DumpOptions,
-    #[command(flatten)]
-    pub(crate) search: Search,
-}
-
-/// What a small dump keeps.
-#[derive(Args, Debug)]
-pub(crate) struct Distill {
-    #[command(flatten)]
-    pub(crate) input: Input,
-    /// Keep the whole of each page of which anything was read, with whatever else is in it
-    ///
-    /// Kernel memory lies side by side with that of others: such a page can hold keys, names of files, parts of network
-    /// packets, registers of user code. Without this option every byte that was not read is overwritten.
-    #[arg(long)]
-    pub(crate) whole_pages: bool,
-    /// Blot out names of tasks, the kernel's log, the name of the host
-    ///
-    /// The log names tasks and the host, too. Without it, the verdict has only the state of memory to go by.
-    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
-    pub(crate) redact: Vec<Redact>,
-}
-
-/// What can be blotted out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Redact {
-    /// `task_struct.comm` of every task
-    Names,
-    /// The kernel's log, with the command line
-    Log,
-    /// `uname -n` and the domain name
-    Host,
-}
-
-/// What else belongs to the dump.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DumpOptions {
-    /// Another file of a dump that `makedumpfile --split` wrote; may be repeated
-    ///
-    /// VMCORE is one of the files and each of the others needs a --part, in any order. Files that are missing are
-    /// tolerated: what they had is reported as missing.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) part: Vec<PathBuf>,
-    /// Take the text of the VMCOREINFO note from FILE, as `makedumpfile -g` writes it
-    ///
-    /// In place of the dump's own note. Of a dump without one, all memory is searched for it if this is left out.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) vmcoreinfo: Option<PathBuf>,
-    /// Of several kernels in memory, take the one whose image holds this physical address
-    ///
-    /// Where the crash kernel hung and the machine was dumped from outside, both are there: the one that crashed is
-    /// taken unless this or --which says otherwise. A note says where they are.
-    #[arg(long, value_name = "ADDRESS", value_parser = values::address, conflicts_with = "which")]
-    pub(crate) kernel_at: Option<u64>,
-    /// Of several kernels in memory, take the one with this number, counted from 1 by their addresses
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) which: Option<u16>,
-}
-
-impl DumpOptions {
-    /// Which kernel the user wants.
-    pub(crate) fn kernel(&self) -> KernelChoice {
-        let at = self.kernel_at.map(|address| KernelChoice::At(PhysAddr::new(address)));
-        let number = || self.which.map(|number| KernelChoice::Number(number.into()));
-        at.or_else(number).unwrap_or_default()
-    }
-}
-
-/// Where to look for a vmlinux that is not named.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Search {
-    /// Look for debug files of the kernel and its modules in DIR before /usr/lib/debug; may be repeated
-    #[arg(long, value_name = "DIR")]
-    pub(crate) debug_dir: Vec<PathBuf>,
-    /// Download nothing, even where `DEBUGINFOD_URLS` names servers
-    #[arg(long)]
-    pub(crate) no_debuginfod: bool,
-    /// Keep a profile of each kernel in DIR, and from then on read that in place of its vmlinux: no source lines
-    ///
-    /// Under DIR is one file for each build-id. `triage` does so by itself, in vmcore-thp/profiles in the user's cache
-    /// directory (`XDG_CACHE_HOME` or ~/.cache); other commands only with this option.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache: Option<PathBuf>,
-    /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub(crate) cache_size: Option<u64>,
-    /// Neither keep nor use profiles of other runs
-    #[arg(long, conflicts_with_all = ["cache", "cache_size"])]
-    pub(crate) no_cache: bool,
-}
-
-/// What to make a profile of.
-#[derive(Args, Debug)]
-pub(crate) struct Profile {
-    /// The kernel's debug information
-    #[arg(value_name = "VMLINUX")]
-    pub(crate) vmlinux: PathBuf,
-}
-
-/// What to make a dump of.
-#[derive(Args, Debug)]
-pub(crate) struct Synth {
-    /// The name of a scenario, a file that ends with .toml, or `list` to list what there is
-    #[arg(value_name = "SCENARIO")]
-    pub(crate) scenario: PathBuf,
-    /// The generation of the kernel, such as 4.19 [default: the newest]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) kernel: Option<String>,
-    /// What addresses, KASLR and the build-id are made from; the same seed gives the same files
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Number of CPUs, in place of the scenario's
-    #[arg(long, value_name = "N")]
-    pub(crate) cpus: Option<u32>,
-    /// Number of sleeping tasks besides those of the scenario
-    #[arg(long, value_name = "N")]
-    pub(crate) tasks: Option<u32>,
-    /// Memory in GiB, in place of the scenario's; what nobody uses is not in the dump
-    #[arg(long, value_name = "GIB")]
-    pub(crate) memory: Option<u64>,
-    /// Form of the dump
-    #[arg(long, value_name = "FORM", default_value = "elf")]
-    pub(crate) form: String,
 }
 
 /// How to judge, and how much to tell.

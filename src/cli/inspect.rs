@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::{DumpOptions, Input, Search};
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::session::Context;
 use crate::values;
 
 /// The dump, perhaps its vmlinux, and what the command is to look at.

@@ -1,0 +1,129 @@
+//! The commands, in the order in which help lists them.
+
+use clap::Subcommand;
+use vmcore_diagnose::Issue;
+
+use super::*;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what hung the machine, and prove it
+    Analyze(Analyze),
+    /// Judge many dumps, each in a process of its own, and group them by what crashed them
+    Triage(Triage),
+    /// Show stacks, by default of what every CPU was running
+    Bt(Bt),
+    /// List all tasks, or some: who waits, in which state, for how long
+    Ps(Ps),
+    /// List loaded modules: which taint the kernel, and where their debug files are
+    Mod(Input),
+    /// Show who runs on each CPU and who waits for it
+    Runq(Input),
+    /// Print the kernel log
+    Dmesg(Dmesg),
+    /// Say what a console log, a vmcore-dmesg.txt or a serial capture tells, and put each CPU's trace together
+    Log(Log),
+    /// Say what the dump is of
+    Info(Input),
+    /// Translate a virtual address, with every page-table entry on the way
+    Vtop(Vtop),
+    /// Show what a type looks like, or an object of it
+    #[command(visible_alias = "union")]
+    Struct(Struct),
+    /// Show the value of an expression of variables, members and pointers
+    P(P),
+    /// Show raw memory
+    Rd(Rd),
+    /// Show which symbol is at an address, or where a symbol is
+    Sym(Sym),
+    /// Show machine code, with the tasks that are in it
+    Dis(Dis),
+    /// Show the objects on a list
+    List(List),
+    /// Show the objects in a tree
+    Tree(Tree),
+    /// Look for a number or text in all memory: who holds a pointer to this lock, page or task?
+    Search(Find),
+    /// List timers, those first that are overdue
+    ///
+    /// In a hang: an overdue timer says that its CPU has not served timers since then: interrupts are off there, or
+    /// something runs that does not let go.
+    Timer(Input),
+    /// List interrupt lines, and soft interrupts that wait
+    ///
+    /// In a hang: a line that is in progress has a CPU in its handler; soft interrupts that wait on a busy CPU hold up
+    /// the network, block devices and RCU.
+    Irq(Input),
+    /// Show who is in a wait queue, or in which queue each sleeping task is
+    ///
+    /// In a hang: who sleeps for the same event, and whose data structure has to wake them.
+    Waitq(Waitq),
+    /// List pools of workers: what each does, which works wait, which pools are stuck
+    ///
+    /// In a hang: a work that waits behind one that sleeps is why its flusher, or a whole subsystem, stands still.
+    Workqueue(Input),
+    /// List locks that somebody waits for: who has them, who waits, first to be served first
+    ///
+    /// In a hang: whose owner to look at next.
+    Locks(Input),
+    /// Show RCU's grace period: for how long it has been going on, and which CPUs and tasks it waits for
+    ///
+    /// In a hang: everybody in `synchronize_rcu()` waits for the CPU or the reader that is named here.
+    Rcu(Input),
+    /// List block devices with the requests that they have not completed, oldest first
+    ///
+    /// In a hang: whether tasks wait for a device that does not answer; a request older than its timeout is marked.
+    Dev(Input),
+    /// List open files of tasks, by default of those that sleep and cannot be woken
+    ///
+    /// In a hang: which file, on which file system, from which NFS server, a hung task is at.
+    Files(Files),
+    /// List mounts: where, of which type, from which device or server, and whether frozen
+    ///
+    /// In a hang: a frozen file system stops everybody who writes to it; an NFS server that is gone, everybody.
+    Mount(Input),
+    /// List network devices: which are up, have a link, and may send
+    ///
+    /// In a hang: whether the way to an NFS server or to network storage is there.
+    Net(Input),
+    /// Show memory by zone, the largest slab caches and processes
+    ///
+    /// In a hang: below its low mark a zone makes everybody who wants memory reclaim it first; below min, wait.
+    Kmem(Input),
+    /// List swap areas
+    ///
+    /// In a hang: swap that is full, or on a device that does not answer.
+    Swap(Input),
+    /// Write a small dump that holds only what an analysis reads; give its name with --output
+    Distill(Distill),
+    /// Write a kernel's symbols, layouts and unwind tables to a small file; give its name with --output
+    Profile(Profile),
+    /// Make a synthetic dump with its vmlinux, in the directory that --output names
+    Synth(Synth),
+    /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
+    Shell(Shell),
+    /// Say what an issue is, what is looked for, and what to do; without a name, list all issues
+    Explain {
+        /// The issue, by the name that `analyze` gives it
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(Issue::ALL.map(Issue::id)), hide_possible_values = true)]
+        issue: Option<String>,
+    },
+    /// Write a script with which drgn reads again, on the same dump, every value that the verdict rests on
+    DrgnScript(Judge),
+    /// Print the JSON Schema of a command's output
+    Schema {
+        /// The command
+        command: Document,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
+}

@@ -1,0 +1,70 @@
+//! The commands that make files for others: small dumps, profiles, synthetic dumps.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Input;
+
+/// What a small dump keeps.
+#[derive(Args, Debug)]
+pub(crate) struct Distill {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Keep the whole of each page of which anything was read, with whatever else is in it
+    ///
+    /// Kernel memory lies side by side with that of others: such a page can hold keys, names of files, parts of network
+    /// packets, registers of user code. Without this option every byte that was not read is overwritten.
+    #[arg(long)]
+    pub(crate) whole_pages: bool,
+    /// Blot out names of tasks, the kernel's log, the name of the host
+    ///
+    /// The log names tasks and the host, too. Without it, the verdict has only the state of memory to go by.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    pub(crate) redact: Vec<Redact>,
+}
+
+/// What can be blotted out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Redact {
+    /// `task_struct.comm` of every task
+    Names,
+    /// The kernel's log, with the command line
+    Log,
+    /// `uname -n` and the domain name
+    Host,
+}
+
+/// What to make a profile of.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// The kernel's debug information
+    #[arg(value_name = "VMLINUX")]
+    pub(crate) vmlinux: PathBuf,
+}
+
+/// What to make a dump of.
+#[derive(Args, Debug)]
+pub(crate) struct Synth {
+    /// The name of a scenario, a file that ends with .toml, or `list` to list what there is
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// The generation of the kernel, such as 4.19 [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// What addresses, KASLR and the build-id are made from; the same seed gives the same files
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of CPUs, in place of the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<u32>,
+    /// Number of sleeping tasks besides those of the scenario
+    #[arg(long, value_name = "N")]
+    pub(crate) tasks: Option<u32>,
+    /// Memory in GiB, in place of the scenario's; what nobody uses is not in the dump
+    #[arg(long, value_name = "GIB")]
+    pub(crate) memory: Option<u64>,
+    /// Form of the dump
+    #[arg(long, value_name = "FORM", default_value = "elf")]
+    pub(crate) form: String,
+}

@@ -10,14 +10,14 @@ use vmcore_kernel::hex;
 use vmcore_report::Sanitized;
 
 use crate::cli::Search;
-use crate::session::Context;
+use crate::run::Run;
 
 const BAR: &str = "{bar:30} {bytes} of {total_bytes} ({elapsed}, {eta} to go)";
 const SPINNER: &str = "{spinner} {bytes} ({elapsed})";
 
 /// The vmlinux with this build-id from the cache or a server; `Ok(None)` where there is nobody to ask. The error says
 /// what each server answered.
-pub(crate) fn vmlinux(build_id: &[u8], search: &Search, context: &Context) -> Result<Option<PathBuf>, FetchError> {
+pub(crate) fn vmlinux(build_id: &[u8], search: &Search, run: &Run) -> Result<Option<PathBuf>, FetchError> {
     let mut settings = Settings::read(|name| std::env::var_os(name));
     if search.no_debuginfod {
         settings.servers.clear();
@@ -29,7 +29,7 @@ pub(crate) fn vmlinux(build_id: &[u8], search: &Search, context: &Context) -> Re
     if nobody {
         return Ok(client.cached(build_id, &verify));
     }
-    let mut view = View { quiet: context.is_quiet(), url: String::new(), bar: None };
+    let mut view = View { quiet: run.is_quiet(), url: String::new(), bar: None };
     let fetched = client.fetch(build_id, &verify, |progress| view.show(&progress));
     view.close();
     fetched.map(Some)

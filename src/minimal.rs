@@ -9,15 +9,7 @@ use vmcore_kernel::{Gap, LogRecord, MinimalKernel};
 
 use crate::cli::Input;
 use crate::failure::Failure;
-use crate::session::{Context, Session};
-
-/// What a dump could be opened as.
-pub(crate) enum Opened {
-    /// With all that describes its kernel.
-    Whole(&'static Session),
-    /// With VMCOREINFO alone.
-    Minimal(Minimal),
-}
+use crate::run::Run;
 
 /// A dump with nothing but its VMCOREINFO.
 pub(crate) struct Minimal {
@@ -31,26 +23,21 @@ pub(crate) struct Minimal {
 impl Minimal {
     /// Opens what is left where nothing more was found, for the reason in `failure`, which it is if not even this can be
     /// opened.
-    pub(crate) fn open(
-        dump: &'static Dump,
-        input: &Input,
-        failure: Failure,
-        context: &Context,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn open(dump: &'static Dump, input: &Input, failure: Failure, run: &Run) -> Result<Self, Failure> {
         let Ok(kernel) = MinimalKernel::open(dump) else { return Err(failure) };
         let why = failure.message().to_owned();
-        context.warn(format_args!("{why}; only the log and the names of the machine can be read, by VMCOREINFO"));
+        run.warn(format_args!("{why}; only the log and the names of the machine can be read, by VMCOREINFO"));
         if let Some(hint) = failure.hint_text() {
-            context.note(format_args!("for stacks, tasks and a verdict with proof: {hint}"));
+            run.note(format_args!("for stacks, tasks and a verdict with proof: {hint}"));
         }
         Ok(Self { vmcore: input.vmcore.clone(), dump, kernel, why })
     }
 
     /// The log with what could not be read of it.
-    pub(crate) fn log(&self, context: &Context) -> (Vec<LogRecord>, Vec<Gap>) {
+    pub(crate) fn log(&self, run: &Run) -> (Vec<LogRecord>, Vec<Gap>) {
         let mut gaps = Vec::new();
-        let log = context.step("reading the log", || self.kernel.log(&mut gaps));
-        context.warn_gaps(&gaps);
+        let log = run.step("reading the log", || self.kernel.log(&mut gaps));
+        run.warn_gaps(&gaps);
         (log, gaps)
     }
 

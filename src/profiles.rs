@@ -7,7 +7,7 @@ use vmcore_debuginfo::{CacheError, ProfileCache, Vmlinux, VmlinuxKind};
 use vmcore_dump::Dump;
 
 use crate::cli::{Input, Search};
-use crate::session::Context;
+use crate::run::Run;
 
 /// How large a cache may grow: a hundred kernels and more.
 const LIMIT: u64 = 2 << 30;
@@ -26,20 +26,20 @@ pub(crate) fn kept(dump: &Dump, search: &Search) -> Option<(Vmlinux, PathBuf)> {
 
 /// The profile of `vmlinux`, now kept, where the user wants that; `None` where the vmlinux itself is to be read. One that
 /// was found beside a dump is not kept: whoever left the dump there would answer for all dumps of that kernel.
-pub(crate) fn keep(vmlinux: &Vmlinux, path: &Path, input: &Input, context: &Context) -> Option<Vmlinux> {
+pub(crate) fn keep(vmlinux: &Vmlinux, path: &Path, input: &Input, run: &Run) -> Option<Vmlinux> {
     let cache = cache(&input.search)?;
     let found_beside_dump = input.vmlinux.is_none() && directory_of(path) == directory_of(&input.vmcore);
     if vmlinux.kind() == VmlinuxKind::Parts || found_beside_dump {
         return None;
     }
-    match context.step("making a profile of the vmlinux", || cache.get_or_make(vmlinux)) {
+    match run.step("making a profile of the vmlinux", || cache.get_or_make(vmlinux)) {
         Ok(made) => made.map(|(profile, _)| profile),
         Err(error) => {
             let hint = match error {
                 CacheError::Profile(_) => "",
                 CacheError::Io { .. } | CacheError::Lost(_) => "; name another directory with --cache",
             };
-            context.warn(format_args!("no profile of {} is kept: {error}{hint}", path.display()));
+            run.warn(format_args!("no profile of {} is kept: {error}{hint}", path.display()));
             None
         }
     }

@@ -6,38 +6,38 @@ use vmcore_kernel::{Sweep, find_vmcoreinfo, fit_memory_hole, vmcoreinfo_of};
 
 use crate::cli::Input;
 use crate::failure::Failure;
-use crate::session::Context;
+use crate::run::Run;
 
 /// Gives `dump` the text in the file that the user named; without one, what its memory holds, if it has no note.
-pub(crate) fn complete(dump: &mut Dump, input: &Input, context: &Context) -> Result<(), Failure> {
+pub(crate) fn complete(dump: &mut Dump, input: &Input, run: &Run) -> Result<(), Failure> {
     if let Some(file) = &input.more.vmcoreinfo {
         dump.set_vmcoreinfo(&Vmcoreinfo::read_text(file)?);
     } else if dump.vmcoreinfo().is_none() {
         // What is wrong with the vmlinux is said when it is opened for good.
         let vmlinux = input.vmlinux.as_deref().and_then(|path| Vmlinux::open(path).ok());
         let by_kernel = |vmlinux: &Vmlinux| {
-            context.step("looking for VMCOREINFO", || vmcoreinfo_of(dump, vmlinux, input.more.kernel()))
+            run.step("looking for VMCOREINFO", || vmcoreinfo_of(dump, vmlinux, input.more.kernel()))
         };
         let build_id = vmlinux.as_ref().and_then(Vmlinux::build_id);
         let sweep = Sweep::default();
         let search = || find_vmcoreinfo(dump, build_id, &sweep);
-        let scan = || context.sweep("searching all memory for VMCOREINFO", &sweep, search);
+        let scan = || run.sweep("searching all memory for VMCOREINFO", &sweep, search);
         let found = vmlinux.as_ref().and_then(by_kernel).or_else(scan);
         match found {
             Some(found) => {
                 let address = found.address;
-                context.warn(format_args!("the dump has no VMCOREINFO note: the one at physical {address} is used"));
+                run.warn(format_args!("the dump has no VMCOREINFO note: the one at physical {address} is used"));
                 dump.set_vmcoreinfo(&found.text);
             }
             None => {
-                context.warn("the dump has no VMCOREINFO, neither as a note nor in memory: the kernel is searched for");
+                run.warn("the dump has no VMCOREINFO, neither as a note nor in memory: the kernel is searched for");
             }
         }
     }
     if let Some(info) = dump.vmcoreinfo().cloned()
         && let Some(hole) = fit_memory_hole(dump, &info)
     {
-        context.note(format_args!("the image goes on at 4 GiB from {hole} on, as the page tables in it say"));
+        run.note(format_args!("the image goes on at 4 GiB from {hole} on, as the page tables in it say"));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use vmcore_kernel::{hex, release_of};
 use crate::cli::Search;
 use crate::debuginfod;
 use crate::failure::Failure;
-use crate::session::Context;
+use crate::run::Run;
 
 /// How debug files are compressed as a whole.
 const PACKED: [&str; 3] = ["xz", "zst", "gz"];
@@ -58,7 +58,7 @@ impl Build {
 pub(crate) fn find<T>(
     build: &Build,
     search: &Search,
-    context: &Context,
+    run: &Run,
     accept: impl Fn(&Path) -> Result<T, Failure>,
 ) -> Result<(T, PathBuf), Failure> {
     let candidates = candidates(build, search);
@@ -69,7 +69,7 @@ pub(crate) fn find<T>(
             Some((vmlinux, path))
         }
         Err(failure) => {
-            context.note(format_args!("{} is not used: {}", path.display(), failure.message()));
+            run.note(format_args!("{} is not used: {}", path.display(), failure.message()));
             None
         }
     };
@@ -82,7 +82,7 @@ pub(crate) fn find<T>(
             Err(why) => rejected.push(why),
         }
     }
-    match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, context)) {
+    match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, run)) {
         Some(Ok(Some(path))) => match attempt(path.clone()) {
             Some(found) => return Ok(found),
             None => rejected.push(format!("{} falls short", path.display())),

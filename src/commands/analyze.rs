@@ -7,10 +7,11 @@ use vmcore_report::drgn_script::DrgnScript;
 
 use super::machine;
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::minimal::{Minimal, Opened};
+use crate::minimal::Minimal;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::{Opened, Session};
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Analyze, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -44,13 +45,13 @@ fn of_session(
     context: &Context,
     write: impl FnOnce(&Analyze<'_>) -> Result<(), Failure>,
 ) -> Result<Status, Failure> {
-    let snapshot = session.snapshot(context);
-    let facts = context.step("unwinding stacks", || collect(session.kernel, snapshot));
+    let snapshot = session.snapshot(&context.run);
+    let facts = context.run.step("unwinding stacks", || collect(session.kernel, snapshot));
     let options = Options { spin_threshold_ns: arguments.spin_threshold.0 };
     session.tell_module_files();
-    let diagnosis = context.step("judging", || judge(&facts, session.kernel, &options));
+    let diagnosis = context.run.step("judging", || judge(&facts, session.kernel, &options));
     // What could not be read of the log is among the facts' gaps already.
-    let log = context.step("reading the log", || session.kernel.log(&mut Vec::new()));
+    let log = context.run.step("reading the log", || session.kernel.log(&mut Vec::new()));
     let subject = Subject {
         dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
@@ -68,8 +69,8 @@ fn of_minimal(
     context: &Context,
     write: impl FnOnce(&Analyze<'_>) -> Result<(), Failure>,
 ) -> Result<Status, Failure> {
-    let (log, gaps) = minimal.log(context);
-    let diagnosis = context.step("judging", || minimal.judge(&log, &gaps));
+    let (log, gaps) = minimal.log(&context.run);
+    let diagnosis = context.run.step("judging", || minimal.judge(&log, &gaps));
     let subject = Subject {
         dump: machine::minimal_dump(minimal),
         kernel: machine::minimal_kernel(minimal),

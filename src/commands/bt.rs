@@ -5,18 +5,18 @@ use vmcore_memory::VirtAddr;
 use vmcore_report::bt::{Bt, Style};
 
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(&arguments.input)?;
-    let snapshot = session.snapshot(context);
+    let snapshot = session.snapshot(&context.run);
     let tasks = select(arguments, snapshot)?;
-    let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
+    let stacks = context.run.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
     session.tell_module_files();
-    context.warn_gaps(&snapshot.gaps);
+    context.run.warn_gaps(&snapshot.gaps);
     let style = Style { registers: arguments.registers, fold: !arguments.each && !arguments.registers };
     output.write(&Bt::new(snapshot, &stacks, style))?;
     let incomplete = session.kernel.dump().incomplete().is_some();

@@ -15,9 +15,10 @@ use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadReco
 use vmcore_report::distill::{Distill, Kept};
 
 use crate::cli::{self, Redact};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::files::Files;
 use crate::output::Output;
-use crate::session::{Context, Files};
 use crate::status::Status;
 
 /// What stands in place of a name: within eight bytes, of which all are kept where any is.
@@ -38,10 +39,10 @@ const NEVER_KEPT: [&str; 5] = [
 pub(crate) fn run(arguments: &cli::Distill, context: &Context, output: Output) -> Result<Status, Failure> {
     let output = output.for_binary()?;
     let manifest_goes_to = output.beside_the_file();
-    let Files { dump, vmlinux, .. } = Files::open(&arguments.input, context)?;
-    let contents = context.step("reading what an analysis needs", || Contents::read(dump, vmlinux, arguments))?;
+    let Files { dump, vmlinux, .. } = Files::open(&arguments.input, &context.run)?;
+    let contents = context.run.step("reading what an analysis needs", || Contents::read(dump, vmlinux, arguments))?;
     let manifest = contents.manifest();
-    context.step("writing the pages", || output.write_with(|out| contents.write(out)))?;
+    context.run.step("writing the pages", || output.write_with(|out| contents.write(out)))?;
     if let Some(stdout) = manifest_goes_to {
         stdout.write(&manifest)?;
     }

@@ -8,10 +8,11 @@ use vmcore_report::info::{DebugInfo, Info};
 
 use super::machine;
 use crate::cli::Input;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::minimal::{Minimal, Opened};
+use crate::minimal::Minimal;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::{Opened, Session};
 use crate::status::Status;
 
 pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -19,12 +20,12 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
         Opened::Whole(session) => session,
         Opened::Minimal(minimal) => return of_minimal(&minimal, context, output),
     };
-    let snapshot = session.snapshot(context);
+    let snapshot = session.snapshot(&context.run);
     let mut gaps = snapshot.gaps.clone();
-    let log = context.step("reading the log", || session.kernel.log(&mut gaps));
-    let followed = context.step("unwinding stacks", || snapshot.stacks_followed(session.kernel));
+    let log = context.run.step("reading the log", || session.kernel.log(&mut gaps));
+    let followed = context.run.step("unwinding stacks", || snapshot.stacks_followed(session.kernel));
     gaps.extend(tables_not_understood(followed));
-    context.warn_gaps(&gaps);
+    context.run.warn_gaps(&gaps);
     output.write(&Info {
         dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, followed),
@@ -41,7 +42,7 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
 
 /// What VMCOREINFO and the log alone tell.
 fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (log, gaps) = minimal.log(context);
+    let (log, gaps) = minimal.log(&context.run);
     output.write(&Info {
         dump: machine::minimal_dump(minimal),
         kernel: machine::minimal_kernel(minimal),

@@ -8,16 +8,16 @@ use vmcore_report::ps::{self, Ps};
 use vmcore_report::runq::Runq;
 
 use crate::cli::{self, Input};
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::minimal::Opened;
 use crate::output::Output;
-use crate::session::Context;
+use crate::session::Opened;
 use crate::status::Status;
 
 pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(&arguments.input)?;
-    let snapshot = session.snapshot(context);
-    context.warn_gaps(&snapshot.gaps);
+    let snapshot = session.snapshot(&context.run);
+    context.run.warn_gaps(&snapshot.gaps);
     let of_process =
         |task: &Task| arguments.pid.is_empty() || arguments.pid.iter().any(|pid| [task.tgid, task.pid].contains(pid));
     let order = match arguments.sort {
@@ -31,8 +31,8 @@ pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Resu
 
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(input)?;
-    let snapshot = session.snapshot(context);
-    context.warn_gaps(&snapshot.gaps);
+    let snapshot = session.snapshot(&context.run);
+    context.run.warn_gaps(&snapshot.gaps);
     output.write(&Runq::new(snapshot))?;
     Ok(found(snapshot.cpus.iter().any(|cpu| cpu.run_queue.is_some())))
 }
@@ -41,11 +41,11 @@ pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -
     let (log, gaps) = match context.session_or_minimal(&arguments.input)? {
         Opened::Whole(session) => {
             let mut gaps = session.kernel.gaps().to_vec();
-            let log = context.step("reading the log", || session.kernel.log(&mut gaps));
-            context.warn_gaps(&gaps);
+            let log = context.run.step("reading the log", || session.kernel.log(&mut gaps));
+            context.run.warn_gaps(&gaps);
             (log, gaps)
         }
-        Opened::Minimal(minimal) => minimal.log(context),
+        Opened::Minimal(minimal) => minimal.log(&context.run),
     };
     let order = if arguments.by_caller { Order::Caller } else { Order::Sequence };
     output.write(&Dmesg::new(&log, &gaps, order))?;
@@ -54,8 +54,8 @@ pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -
 
 pub(crate) fn modules(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(input)?;
-    let modules = context.step("reading modules", || loaded_modules(session.kernel));
-    context.warn_gaps(session.kernel.gaps());
+    let modules = context.run.step("reading modules", || loaded_modules(session.kernel));
+    context.run.warn_gaps(session.kernel.gaps());
     output.write(&Mod::new(&modules))?;
     Ok(Status::NothingFound)
 }

@@ -9,10 +9,10 @@ use vmcore_diagnose::{Confidence, from_log};
 use vmcore_report::log::Log;
 
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Extent;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
     let extent = length(path).map(Extent::of_bytes);
     let reader = open(path, extent.as_ref())?;
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
-    let log = context.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
+    let log = context.run.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
     output.write(&Log::new(path.display().to_string(), &log, &found))?;
     Ok(match found.verdict.confidence {

@@ -22,10 +22,10 @@ use vmcore_inspect::state as lists_of_state;
 use crate::arguments::Parsed;
 use crate::bounds;
 use crate::cli::{Cli, Command};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::logging;
 use crate::output::Output;
-use crate::session::Context;
 use crate::shell;
 use crate::status::Status;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
         bounds::set(&cli.global)?;
     }
     let context = Context::new(&cli.global);
-    parsed.note.iter().for_each(|note| context.note(note));
+    parsed.note.iter().for_each(|note| context.run.note(note));
     dispatch(cli, &context)
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Distill(arguments) => distill::run(arguments, context, output),
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
-        Command::Shell(arguments) => shell::run(arguments, context),
+        Command::Shell(arguments) => shell::run(arguments, context, dispatch),
         Command::Explain { issue } => tooling::explain(issue.as_deref(), output),
         Command::DrgnScript(arguments) => analyze::drgn_script(arguments, context, output),
         Command::Schema { command } => tooling::schema(*command, output),

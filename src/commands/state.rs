@@ -6,9 +6,10 @@ use vmcore_report::Report;
 
 use super::inspect::address;
 use crate::cli::{self, Input};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Session;
 use crate::status::Status;
 
 /// A list that needs the memory alone.
@@ -19,7 +20,7 @@ pub(crate) fn of_kernel<R: Report + State>(
     output: Output,
 ) -> Result<Status, Failure> {
     let session = context.session(input)?;
-    write(&context.step("reading the kernel's state", || read(session.kernel)), output)
+    write(&context.run.step("reading the kernel's state", || read(session.kernel)), output)
 }
 
 /// A list that names tasks.
@@ -30,9 +31,9 @@ pub(crate) fn of_tasks<R: Report + State>(
     output: Output,
 ) -> Result<Status, Failure> {
     let session = context.session(input)?;
-    let snapshot = session.snapshot(context);
-    context.warn_gaps(&snapshot.gaps);
-    write(&context.step("reading the kernel's state", || read(session.kernel, snapshot)), output)
+    let snapshot = session.snapshot(&context.run);
+    context.run.warn_gaps(&snapshot.gaps);
+    write(&context.run.step("reading the kernel's state", || read(session.kernel, snapshot)), output)
 }
 
 pub(crate) fn locks(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -52,7 +53,7 @@ pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -
         [word] => {
             let queue = address(session.kernel, word)?;
             let kind = if arguments.simple { QueueKind::Simple } else { QueueKind::WaitQueue };
-            write(&state::wait_queue(session.kernel, session.snapshot(context), kind, queue), output)
+            write(&state::wait_queue(session.kernel, session.snapshot(&context.run), kind, queue), output)
         }
         _ => Err(Failure::new("there are too many words: at most one address was expected")),
     }
@@ -60,8 +61,8 @@ pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -
 
 pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(&arguments.input)?;
-    let snapshot = session.snapshot(context);
-    context.warn_gaps(&snapshot.gaps);
+    let snapshot = session.snapshot(&context.run);
+    context.run.warn_gaps(&snapshot.gaps);
     let by_default = arguments.pid.is_empty() && arguments.which.is_everybody();
     let meant = |task: &Task| {
         if by_default {
@@ -79,12 +80,12 @@ fn sleeping(
     context: &Context,
     meant: &dyn Fn(&Task) -> bool,
 ) -> (&'static Snapshot, Vec<Stack>) {
-    let snapshot = session.snapshot(context);
-    context.warn_gaps(&snapshot.gaps);
+    let snapshot = session.snapshot(&context.run);
+    context.run.warn_gaps(&snapshot.gaps);
     let tasks = snapshot.tasks.iter().enumerate();
     let asleep = tasks.filter(|(_, task)| !task.on_cpu && task.on_rq == 0 && task.pid != 0 && meant(task));
     let indices: Vec<_> = asleep.map(|(index, _)| index).collect();
-    let stacks = context.step("unwinding stacks", || snapshot.stacks(session.kernel, &indices, Detail::Symbols));
+    let stacks = context.run.step("unwinding stacks", || snapshot.stacks(session.kernel, &indices, Detail::Symbols));
     (snapshot, stacks)
 }
 

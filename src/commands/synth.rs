@@ -9,9 +9,9 @@ use vmcore_synth::{DumpForm, Generation, SynthError, build};
 
 use crate::bounds;
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, write_file};
-use crate::session::Context;
 use crate::status::Status;
 
 /// The generation that is taken where none is named: the newest.
@@ -28,11 +28,11 @@ pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Contex
     })?;
     let scenario = with_options(read(&arguments.scenario)?, arguments);
     let generation = Generation::named(arguments.kernel.as_deref().unwrap_or(DEFAULT_KERNEL))?;
-    let machine = context.step("building the machine", || build(&scenario, &generation, arguments.seed))?;
+    let machine = context.run.step("building the machine", || build(&scenario, &generation, arguments.seed))?;
     let form = DumpForm::named(&arguments.form)?;
     let files = Files { directory, replace: global.force };
     files.prepare()?;
-    context.step("writing the dump", || {
+    context.run.step("writing the dump", || {
         for (index, name) in form.files().iter().enumerate() {
             let write = |mut out: &mut dyn Write| form.write(&machine, index, &mut out).map_err(io::Error::other);
             files.write(name, write, || ())?;

@@ -6,9 +6,10 @@ use vmcore_memory::VirtAddr;
 use vmcore_report::vtop::Vtop;
 
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{Context, Session};
+use crate::session::Session;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Vtop, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: &cli::Vtop, context: &Context, output: Output) -> R
     let mut gaps = session.kernel.gaps().to_vec();
     let walk = walk(session, context, address, arguments.pid)?;
     let (page, head) = pages(session.kernel, &walk, &mut gaps);
-    context.warn_gaps(&gaps);
+    context.run.warn_gaps(&gaps);
     output.write(&Vtop::new(arguments.pid, &walk, page.as_ref(), head.as_ref(), &gaps))?;
     Ok(match walk.outcome {
         Outcome::Unreadable(..) => Status::Inconclusive,
@@ -37,7 +38,7 @@ fn walk(session: &Session, context: &Context, address: VirtAddr, pid: Option<i32
             .walk_kernel(address)
             .ok_or_else(|| Failure::inconclusive("the kernel's page tables are not in the dump"));
     };
-    let tasks = &session.snapshot(context).tasks;
+    let tasks = &session.snapshot(&context.run).tasks;
     let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| {
         Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
     })?;

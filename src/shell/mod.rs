@@ -20,19 +20,21 @@ use vmcore_report::Sanitized;
 
 use crate::arguments;
 use crate::cli::{self, Cli};
-use crate::commands;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::screen;
-use crate::session::Context;
 use crate::status::Status;
 use line::{Line, Sink};
 
 /// What stands before a line, at a prompt and where a script's lines are repeated.
 const PROMPT: &str = "vmcore-thp> ";
 
+/// Runs one command on the dump that is open.
+type Dispatch = fn(&Cli, &Context) -> Result<Status, Failure>;
+
 /// Runs commands from `-c`, from a script, from standard input or from a person.
-pub(crate) fn run(arguments: &cli::Shell, context: &Context) -> Result<Status, Failure> {
-    let shell = Shell { context, echo: !context.is_quiet() };
+pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch) -> Result<Status, Failure> {
+    let shell = Shell { context, dispatch, echo: !context.run.is_quiet() };
     let read = |reader: &mut dyn BufRead| shell.script(reader);
     if !arguments.command.is_empty() {
         context.session(&arguments.input)?;
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: &cli::Shell, context: &Context) -> Result<Status, F
 /// A dump that is open, and how to run commands on it.
 struct Shell<'s> {
     context: &'s Context,
+    dispatch: Dispatch,
     /// Whether lines of a script are repeated before what they print.
     echo: bool,
 }
@@ -115,7 +118,7 @@ impl Shell<'_> {
                 _ => {}
             }
             let Some(words) = crash::translate(&line.words) else {
-                self.context.note(format_args!("'{text}' has no meaning here, and does nothing"));
+                self.context.run.note(format_args!("'{text}' has no meaning here, and does nothing"));
                 return Ok(Outcome::Done(Status::NothingFound));
             };
             self.command(&words, &line.sink, paged).map(Outcome::Done)
@@ -136,12 +139,12 @@ impl Shell<'_> {
         };
         if let Sink::File(path) = sink {
             let global = cli::Global { output: Some(path.into()), ..cli.global };
-            return commands::dispatch(&Cli { global, command: cli.command }, self.context);
+            return (self.dispatch)(&Cli { global, command: cli.command }, self.context);
         }
-        let Some(program) = program else { return commands::dispatch(&cli, self.context) };
+        let Some(program) = program else { return (self.dispatch)(&cli, self.context) };
         let mut child = through(&program)?;
         self.context.redirect(child.stdin.take().map(|pipe| Box::new(pipe) as Box<dyn Write>), colored);
-        let status = commands::dispatch(&cli, self.context);
+        let status = (self.dispatch)(&cli, self.context);
         // What was not taken is closed, so that the other program sees the end.
         self.context.redirect(None, false);
         child.wait().map_err(|error| Failure::new(format_args!("cannot wait for '{program}': {error}")))?;

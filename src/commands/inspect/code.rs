@@ -7,9 +7,9 @@ use vmcore_report::inspect::{Dis, Marker, Sym};
 
 use super::{address, check_words, count};
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -57,8 +57,8 @@ pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Re
         (false, None) => Span::Count(1),
     };
     let code = disassemble(kernel, place, span)?;
-    let snapshot = session.snapshot(context);
-    let stacks = context.step("unwinding stacks", || {
+    let snapshot = session.snapshot(&context.run);
+    let stacks = context.run.step("unwinding stacks", || {
         snapshot.stacks(kernel, &(0..snapshot.tasks.len()).collect::<Vec<_>>(), Detail::Symbols)
     });
     let places = Places::new(snapshot, &stacks);

@@ -7,9 +7,9 @@ use vmcore_report::inspect::Objects;
 use super::values::Shown;
 use super::{address, check_words, offset};
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> Result<Status, Failure> {

@@ -6,9 +6,9 @@ use vmcore_report::inspect::{Rd, Search};
 
 use super::{address, check_words, count};
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -21,7 +21,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
         _ if arguments.physical => Space::Physical(PhysAddr::new(start.get())),
         None => Space::Kernel(start),
         Some(pid) => {
-            let tasks = &session.snapshot(context).tasks;
+            let tasks = &session.snapshot(&context.run).tasks;
             let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| {
                 Failure::new(format_args!("the machine has no task with pid {pid}"))
                     .hint("`vmcore-thp ps` lists the tasks")
@@ -47,7 +47,7 @@ pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -
         let width = arguments.bits.parse::<usize>().unwrap_or(64) / 8;
         Needle::Value { value, mask: arguments.mask, width }
     };
-    let result = context.step("searching memory", || look(session.kernel, &needle, arguments.limit));
+    let result = context.run.step("searching memory", || look(session.kernel, &needle, arguments.limit));
     output.write(&Search::new(&result, arguments.text))?;
     Ok(Status::NothingFound)
 }

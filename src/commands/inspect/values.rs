@@ -10,9 +10,9 @@ use vmcore_report::inspect::{P, Struct};
 
 use super::{address, check_words, count, offset};
 use crate::cli;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::Context;
 use crate::status::Status;
 
 /// Objects that are shown one after another.

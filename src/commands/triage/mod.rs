@@ -19,11 +19,11 @@ use vmcore_triage::report::{Record, page, write_csv, write_json_lines, write_met
 use vmcore_triage::{Analyzer, Confidence, Event, Inputs, Item, Options, Outcome, Pile, Row, Store, find, notify, now};
 
 use crate::cli::{self, Format, Global, TriageAction};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, write_file};
 use crate::pile_view::PileView;
 use crate::profiles;
-use crate::session::Context;
 use crate::status::Status;
 use export::{export, only_export};
 use pages::Pages;
@@ -90,7 +90,7 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
 fn items(pile: &cli::Pile, context: &Context) -> Result<Vec<Item>, Failure> {
     let (items, skipped) = find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone() })?;
     for skipped in &skipped {
-        context.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
+        context.run.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
     }
     if items.is_empty() {
         return Err(Failure::new("there is no dump and no kernel log to judge")
@@ -162,7 +162,7 @@ impl Run<'_> {
     fn all(&self, output: &Output) -> Result<BTreeSet<String>, Failure> {
         let mut keys = BTreeSet::new();
         let mut told = BTreeSet::new();
-        let mut view = PileView::new(self.items.len(), self.context.is_quiet());
+        let mut view = PileView::new(self.items.len(), self.context.run.is_quiet());
         let lines = output.format() == Format::Json && output.is_stdout();
         let result = vmcore_triage::run(self.items, self.store, self.options, |event| match event {
             Event::Started(item) => {
@@ -188,7 +188,7 @@ impl Run<'_> {
     fn tell(&self, outcome: &Outcome) {
         let Some(command) = &self.arguments.notify_command else { return };
         if let Err(error) = notify(command, outcome) {
-            self.context.warn(format_args!("--notify-command: {error}"));
+            self.context.run.warn(format_args!("--notify-command: {error}"));
         }
     }
 
@@ -210,7 +210,7 @@ impl Run<'_> {
         let written =
             write_file(&name("txt"), true, text, || ()).and_then(|()| write_file(&name("json"), true, json, || ()));
         if let Err(failure) = written {
-            self.context.warn(failure.message());
+            self.context.run.warn(failure.message());
         }
     }
 }
@@ -275,7 +275,7 @@ fn report(
         }
     };
     let store = open(&arguments.store)?;
-    let pile = context.step("reading the store", || read(&store, |_| true))?;
+    let pile = context.run.step("reading the store", || read(&store, |_| true))?;
     match output.format() {
         Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out))?,
         Format::Csv => return Err(only_export("CSV")),
@@ -283,7 +283,7 @@ fn report(
         Format::Text => write(&pile, &store, output)?,
         Format::Html => {
             if let Some(pages) = &pages {
-                context.step("writing the pages of dumps", || pages.write(&pile, &store))?;
+                context.run.step("writing the pages of dumps", || pages.write(&pile, &store))?;
             }
             html(&pile, &store, output, pages.as_ref())?;
         }

@@ -7,16 +7,16 @@ use vmcore_triage::{Shard, ShardDone, Share, Store, write_plan};
 
 use super::{items, options};
 use crate::cli::{self, Global};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::pile_view::PileView;
-use crate::session::Context;
 use crate::status::Status;
 
 pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Result<Status, Failure> {
     let items = items(pile, context)?;
     output.write_with(|out| write_plan(&items, out))?;
-    context.note(format_args!("{} dumps and logs are planned", items.len()));
+    context.run.note(format_args!("{} dumps and logs are planned", items.len()));
     Ok(Status::NothingFound)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Conte
     note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
     let mut view = None;
     let done = vmcore_triage::work(&share, |event| match (event, &mut view) {
-        (ShardDone::Begins(items), _) => view = Some(PileView::new(items, context.is_quiet())),
+        (ShardDone::Begins(items), _) => view = Some(PileView::new(items, context.run.is_quiet())),
         (ShardDone::Judged(item, row), Some(view)) => view.done(item, row, None::<fn(&mut dyn std::io::Write) -> _>),
         (ShardDone::Skipped(_), Some(view)) => view.skipped(),
         (_, None) => {}
@@ -90,14 +90,14 @@ pub(super) fn merge(arguments: &cli::TriageMerge, context: &Context) -> Result<S
     let path = arguments.store.clone().unwrap_or_else(|| in_directory("triage.db"));
     let mut store = Store::open(&path)?;
     let merged =
-        context.step("merging rows", || vmcore_triage::merge(&plan, &arguments.directory, &mut store, |_| ()))?;
+        context.run.step("merging rows", || vmcore_triage::merge(&plan, &arguments.directory, &mut store, |_| ()))?;
     let there = merged.planned - merged.missing;
-    context.note(format_args!("{there} of {} rows are in {}", merged.planned, path.display()));
+    context.run.note(format_args!("{there} of {} rows are in {}", merged.planned, path.display()));
     for path in &merged.named {
-        context.warn(format_args!("there is no row of {}", path.display()));
+        context.run.warn(format_args!("there is no row of {}", path.display()));
     }
     if let Some(more @ 1..) = merged.missing.checked_sub(merged.named.len()) {
-        context.warn(format_args!("nor of {more} more"));
+        context.run.warn(format_args!("nor of {more} more"));
     }
     Ok(if merged.missing == 0 { Status::NothingFound } else { Status::Inconclusive })
 }

@@ -1,11 +1,6 @@
 //! A log as a whole: what it says of the machine, what went wrong, and the trace of each CPU.
 
-use std::io::{self, BufRead};
-
-use crate::clean::Lines;
-use crate::collector::Collector;
 use crate::event::{Event, Kind};
-use crate::prefix::{Caller, Prefix};
 use crate::token::{CpuLine, Token, named_kernel};
 use crate::trace::Trace;
 
@@ -77,35 +72,6 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads a log to its end: in memory that does not depend on its length, in time that grows with it.
-    ///
-    /// # Errors
-    ///
-    /// As `reader`. Nothing in the text is an error.
-    pub fn read(reader: impl BufRead) -> io::Result<Self> {
-        let mut lines = Lines::new(reader);
-        let mut collector = Collector::default();
-        while let Some(line) = lines.next()? {
-            collector.line(line);
-        }
-        let mut log = collector.finish();
-        log.extent.cut_lines = lines.cut;
-        Ok(log)
-    }
-
-    /// Reads the records of one boot: all of them the kernel's own, in its order.
-    #[must_use]
-    pub fn of_records<'r>(records: impl IntoIterator<Item = Record<'r>>) -> Self {
-        let mut collector = Collector::default();
-        for record in records {
-            let Record { timestamp_ns, caller, text } = record;
-            for line in text.lines() {
-                collector.record(Prefix { timestamp_ns, caller, level: None, is_kernel: true }, line);
-            }
-        }
-        collector.finish()
-    }
-
     /// The soft lockups whose line is whole, the last of each CPU, in the order in which the CPUs were first reported.
     #[must_use]
     pub fn lockups(&self) -> Vec<&Event> {
@@ -131,17 +97,6 @@ impl Log {
     pub fn trace_of(&self, line: u64) -> Option<&Trace> {
         self.traces.iter().find(|trace| trace.lines.iter().any(|(number, _)| *number == line))
     }
-}
-
-/// One record of a kernel's log, without the form that a file would give it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// When it was printed, in nanoseconds since boot.
-    pub timestamp_ns: Option<u64>,
-    /// Who printed it.
-    pub caller: Option<Caller>,
-    /// The text: one line, or several.
-    pub text: &'a str,
 }
 
 impl Machine {

@@ -82,6 +82,17 @@ impl fmt::Debug for Bytes {
     }
 }
 
+/// Bytes of the longest name that is read; the kernel's own limit (`KSYM_NAME_LEN`) is 512. Millions of entries may
+/// name one long string, so without a limit a small file could ask for any amount of time and memory.
+const MAX_NAME: usize = 4096;
+
+/// The string at `offset` of a string table, without its terminator; `None` where it has none, or none that is near.
+pub(crate) fn c_string(strings: &[u8], offset: u32) -> Option<&[u8]> {
+    let rest = strings.get(usize::try_from(offset).ok()?..)?;
+    let rest = rest.get(..MAX_NAME).unwrap_or(rest);
+    rest.get(..memchr::memchr(0, rest)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +107,16 @@ mod tests {
         assert!(bytes.slice(u64::MAX, 1).is_none());
         assert!(bytes.slice(1, u64::MAX).is_none());
         assert!(bytes.slice(6, 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_without_a_near_end_is_none() {
+        let mut strings = vec![b'a'; 2 * MAX_NAME];
+        strings.push(0);
+        assert_eq!(c_string(&strings, 0), None);
+        let longest = u32::try_from(strings.len() - MAX_NAME).unwrap();
+        assert_eq!(c_string(&strings, longest - 1), None);
+        assert_eq!(c_string(&strings, longest).map(<[u8]>::len), Some(MAX_NAME - 1));
+        assert_eq!(c_string(&strings, u32::MAX), None);
     }
 }

@@ -18,7 +18,10 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
 
-use crate::{OpenError, bytes::Bytes, symbols::c_string};
+use crate::{
+    OpenError,
+    bytes::{Bytes, c_string},
+};
 use compressed::Compression;
 pub(crate) use debug_link::DebugLink;
 use note::find_build_id;

@@ -47,13 +47,14 @@ mod vmlinux;
 
 pub use call_frames::{CallFrame, CallFrames, CfaBase};
 pub use error::OpenError;
-pub use module_debug::ModuleDebug;
-pub use module_files::{LoadedModule, ModuleFiles};
-pub use parts::{ImageParts, PartSection, PartSymbol};
+pub use module_debug::{LoadedModule, ModuleDebug};
+pub use module_files::ModuleFiles;
+pub use object_file::Section;
+pub use parts::{ImageParts, PartSymbol};
 pub use profile::{Profile, ProfileError};
 pub use profile_cache::{CacheError, ProfileCache};
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
 pub use types::{BtfError, Meaning, Member, MemberKind, Shape, Type, TypedMember, Types, TypesOrigin};
-pub use vmlinux::{Section, Vmlinux, VmlinuxKind};
+pub use vmlinux::{PartSection, Vmlinux, VmlinuxKind};

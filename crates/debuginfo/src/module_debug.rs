@@ -5,12 +5,23 @@ use std::{path::Path, path::PathBuf, sync::Arc};
 use vmcore_memory::VirtAddr;
 
 use crate::{
-    LoadedModule, SourceFrame, SymbolTable,
+    SourceFrame, SymbolTable,
     dwarf::Dwarf,
     elf::{Elf, Role},
     object_file, packed,
     source::all_frames,
 };
+
+/// What a dump says of a module that was loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedModule<'m> {
+    /// Its name. From the dump: it is compared, and never part of a path.
+    pub name: &'m str,
+    /// The contents of its build-id note.
+    pub build_id: &'m [u8],
+    /// Its sections, and where in memory they were.
+    pub sections: &'m [(String, VirtAddr)],
+}
 
 /// A module's file, put where the crashed kernel had loaded it. All addresses are run-time addresses.
 #[derive(Debug)]

@@ -15,9 +15,7 @@ use std::{
     sync::OnceLock,
 };
 
-use vmcore_memory::VirtAddr;
-
-use crate::{ModuleDebug, build_id_path};
+use crate::{LoadedModule, ModuleDebug, build_id_path};
 
 /// Where modules are installed, below which the release comes. That of the crashed kernel, not of this machine's.
 const INSTALLED: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
@@ -26,17 +24,6 @@ const MAX_ENTRIES: usize = 200_000;
 const MAX_DEPTH: usize = 16;
 /// Files with one name that are tried.
 const MAX_CANDIDATES: usize = 16;
-
-/// What a dump says of a module that was loaded.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadedModule<'m> {
-    /// Its name. From the dump: it is compared, and never part of a path.
-    pub name: &'m str,
-    /// The contents of its build-id note.
-    pub build_id: &'m [u8],
-    /// Its sections, and where in memory they were.
-    pub sections: &'m [(String, VirtAddr)],
-}
 
 /// Finds the files of modules.
 #[derive(Debug)]

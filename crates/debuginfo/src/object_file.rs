@@ -17,8 +17,16 @@ use crate::{
     dwarf::Dwarf,
     elf::{Elf, Role},
     packed,
-    vmlinux::Section,
 };
+
+/// The contents of one section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section<'vmlinux> {
+    /// Link-time address of its first byte; 0 where the section is not part of the kernel's memory.
+    pub address: VirtAddr,
+    /// Its bytes, decompressed where the file has them compressed.
+    pub data: Cow<'vmlinux, [u8]>,
+}
 
 /// A file, or an image in memory that reads like one.
 #[derive(Debug)]

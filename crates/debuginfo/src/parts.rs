@@ -15,8 +15,9 @@ use std::{ops::Range, path::Path};
 use vmcore_memory::VirtAddr;
 
 use crate::{
-    OpenError, Vmlinux,
+    OpenError, PartSection, Vmlinux,
     elf::write::{Contents, NewSection, NewSymbol, write},
+    vmlinux::BANNER,
 };
 
 /// Names the parts in errors, where a file has its path.
@@ -53,17 +54,6 @@ pub struct PartSymbol<'a> {
     pub address: VirtAddr,
 }
 
-/// A section of [`ImageParts`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartSection {
-    /// Its name in a vmlinux.
-    pub name: &'static str,
-    /// Where it starts.
-    pub address: VirtAddr,
-    /// Its bytes.
-    pub data: Vec<u8>,
-}
-
 impl Vmlinux {
     /// A vmlinux of `parts`. It has no source lines and no symbol sizes but that of the banner.
     ///
@@ -89,7 +79,7 @@ fn sections<'a>(parts: &'a ImageParts<'_>) -> Vec<NewSection<'a>> {
     let data = object::elf::SHT_PROGBITS.0;
     let banner = parts.symbols.iter().find(|symbol| symbol.name == BANNER_SYMBOL);
     if let (Some(symbol), Some(banner)) = (banner, &parts.banner) {
-        add(crate::profile::BANNER, data, alloc, symbol.address, Contents::Bytes(banner.into()));
+        add(BANNER, data, alloc, symbol.address, Contents::Bytes(banner.into()));
     }
     for (range, name) in parts.code.iter().zip([".text", ".init.text", ".text.2", ".text.3"]) {
         let size = range.end.get().saturating_sub(range.start.get());

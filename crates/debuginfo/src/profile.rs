@@ -21,6 +21,7 @@ use crate::{
         Section,
         write::{Contents, NewSection, NewSymbol, write},
     },
+    vmlinux::BANNER,
 };
 
 /// The section that holds the types.
@@ -29,8 +30,6 @@ const TYPES: &str = ".BTF";
 const KEPT_CONTENTS: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
-/// The section that holds the banner. No linker gives a section this name.
-pub(crate) const BANNER: &str = ".rodata.linux_banner";
 
 /// Symbols, types and sections that a profile is asked for before it is given out.
 const ASKED_SYMBOLS: [&str; 7] = ["_stext", "_etext", "init_task", "runqueues", "modules", "linux_banner", "swap_info"];

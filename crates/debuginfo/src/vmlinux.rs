@@ -1,7 +1,6 @@
 //! An opened vmlinux.
 
 use std::{
-    borrow::Cow,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -10,26 +9,18 @@ use std::{
 use vmcore_memory::VirtAddr;
 
 use crate::{
-    BtfError, OpenError, PartSection, SourceFrame, SourceLines, SymbolTable, Types,
+    BtfError, OpenError, Section, SourceFrame, SourceLines, SymbolTable, Types,
     dwarf::Dwarf,
     elf::{Elf, Role},
     object_file::ObjectFile,
-    profile,
     separate::{self, Found},
     source::all_frames,
 };
 
+/// Where a profile, and an image of parts, hold the banner. No linker gives a section this name.
+pub(crate) const BANNER: &str = ".rodata.linux_banner";
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
 const MAX_BANNER: u64 = 1024;
-
-/// The contents of one section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section<'vmlinux> {
-    /// Link-time address of its first byte; 0 where the section is not part of the kernel's memory.
-    pub address: VirtAddr,
-    /// Its bytes, decompressed where the file has them compressed.
-    pub data: Cow<'vmlinux, [u8]>,
-}
 
 /// What a [`Vmlinux`] was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +31,17 @@ pub enum VmlinuxKind {
     Profile,
     /// Parts that were collected from a kernel's memory: see [`crate::ImageParts`].
     Parts,
+}
+
+/// A section of [`ImageParts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSection {
+    /// Its name in a vmlinux.
+    pub name: &'static str,
+    /// Where it starts.
+    pub address: VirtAddr,
+    /// Its bytes.
+    pub data: Vec<u8>,
 }
 
 /// A kernel image with its debug information, mapped read-only. Opening reads only the ELF headers; symbols, types and
@@ -280,7 +282,7 @@ impl Vmlinux {
 }
 
 fn is_profile(file: &ObjectFile) -> bool {
-    file.elf.section(profile::BANNER).is_some()
+    file.elf.section(BANNER).is_some()
 }
 
 impl fmt::Debug for Vmlinux {

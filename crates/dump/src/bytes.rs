@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::flattened::Flattened;
 use crate::mmap::Mapping;
+use crate::piece::piece;
 
 /// A dump file as its format sees it: one run of bytes. Formats need not know how it is stored.
 #[derive(Debug)]
@@ -110,12 +111,4 @@ impl FileBytes {
             Self::Flattened(flattened) => flattened.read_apart(offset, buf),
         }
     }
-}
-
-/// `len` bytes of `bytes` from `offset` on.
-#[inline]
-pub(crate) fn piece(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
-    let start = usize::try_from(offset).ok()?;
-    let end = start.checked_add(usize::try_from(len).ok()?)?;
-    bytes.get(start..end)
 }

@@ -24,6 +24,9 @@ const CHUNK: usize = 1 << 20;
 /// Bytes asked of a decoder at a time: one that fails loses what it has for the same call.
 const PIECE: usize = 16 << 10;
 
+/// What the decoders read from.
+type Input = Box<dyn BufRead>;
+
 /// How a whole file was compressed or packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {

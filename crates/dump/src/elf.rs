@@ -20,7 +20,7 @@ use object::{LittleEndian as LE, pod};
 use vmcore_memory::{FileOffset, PhysAddr, ReadError, VirtAddr, le_u16};
 
 use crate::bytes::FileBytes;
-use crate::dump::{Contents, Memory};
+use crate::contents::Contents;
 use crate::extents::{Backing, Extent, Extents};
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
@@ -146,7 +146,7 @@ impl ElfMemory {
 /// # Errors
 ///
 /// [`OpenError`] only where the ELF header itself is unusable or no memory is left; everything else is a warning.
-pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents, OpenError> {
+pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents<ElfMemory>, OpenError> {
     let header = header(path, &file)?;
     let ProgramHeaders { mut loads, notes: note_segments, table_end } =
         program_headers(path, &file, &header, &mut warnings)?;
@@ -187,7 +187,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
         extents,
         file,
     };
-    Ok(Contents { source: source(&notes, &loads), memory: Memory::Elf(memory), notes, warnings })
+    Ok(Contents { source: source(&notes, &loads), memory, notes, warnings })
 }
 
 /// Reads and checks the ELF header.

@@ -18,8 +18,8 @@ mod writer;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::bytes::piece;
 use crate::mmap::Mapping;
+use crate::piece::piece;
 use crate::warnings::Warnings;
 
 pub use writer::Flattener;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use vmcore_memory::{PAGE_SIZE, le_u16, le_u32};
 
+use crate::Lookalike;
 use crate::compressed::{Compression, open_stream};
 use crate::kdump;
-use crate::sniff::{Detected, Lookalike, SNIFF_LEN, detect};
+use crate::sniff::{Detected, SNIFF_LEN, detect};
 
 /// Bytes that are looked at, after unpacking: both headers of a kdump-compressed dump.
 const GLANCE_LEN: u64 = 2 * PAGE_SIZE;

@@ -28,7 +28,7 @@ pub(crate) use self::memory::KdumpMemory;
 use self::header::Header;
 use self::memory::Part;
 use crate::bytes::FileBytes;
-use crate::dump::{Contents, Memory};
+use crate::contents::Contents;
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
 use crate::{Lookalike, OpenError, RawNote, Source};
@@ -38,7 +38,7 @@ use crate::{Lookalike, OpenError, RawNote, Source};
 /// # Errors
 ///
 /// [`OpenError`] where a header is unusable, there is no memory, or parts do not belong together.
-pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Result<Contents, OpenError> {
+pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Result<Contents<KdumpMemory>, OpenError> {
     let mut notes = Notes::default();
     let mut parts: Vec<Part> = Vec::new();
     let mut first: Option<(&Path, Header)> = None;
@@ -83,7 +83,7 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
     }
     // QEMU alone leaves the machine's names empty; a QEMU dump that makedumpfile wrote again has them.
     let source = if header.has_system_name || notes.qemu_cpus.is_empty() { Source::Makedumpfile } else { Source::Qemu };
-    Ok(Contents { source, memory: Memory::Kdump(KdumpMemory::new(parts)), notes, warnings })
+    Ok(Contents { source, memory: KdumpMemory::new(parts), notes, warnings })
 }
 
 fn read_notes(file: &FileBytes, header: &Header, warnings: &mut Warnings) -> Notes {

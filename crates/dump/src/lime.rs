@@ -12,7 +12,7 @@ use std::path::Path;
 use vmcore_memory::{FileOffset, le_u32, le_u64};
 
 use crate::bytes::FileBytes;
-use crate::dump::{Contents, Memory};
+use crate::contents::Contents;
 use crate::elf::ElfMemory;
 use crate::notes::Notes;
 use crate::warnings::Warnings;
@@ -35,7 +35,7 @@ pub(crate) fn header(first: u64, last: u64) -> Vec<u8> {
 /// # Errors
 ///
 /// [`OpenError::NoMemory`] where there is no range.
-pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents, OpenError> {
+pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents<ElfMemory>, OpenError> {
     let mut pieces = Vec::new();
     let mut at = 0;
     let mut expected = 0;
@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     if pieces.is_empty() {
         return Err(OpenError::NoMemory { path: path.to_owned() });
     }
-    let memory = Memory::Elf(ElfMemory::of_pieces(file, &pieces, Some(expected)));
+    let memory = ElfMemory::of_pieces(file, &pieces, Some(expected));
     Ok(Contents { source: Source::Unknown, memory, notes: Notes::default(), warnings })
 }
 

@@ -9,7 +9,7 @@
 use vmcore_memory::{FileOffset, le_u32};
 
 use crate::warnings::Warnings;
-use crate::{KeptRanges, Prstatus, QemuCpuState, Vmcoreinfo};
+use crate::{KeptRanges, Prstatus, QemuCpuState, RawNote, Vmcoreinfo};
 
 /// Notes are read up to this many bytes in all: 8192 CPUs with both kinds of note need less than a tenth of it.
 pub(crate) const MAX_NOTES_LEN: u64 = 64 << 20;
@@ -20,17 +20,6 @@ const MAX_NOTES: usize = 1 << 17;
 const NT_AUXV: u32 = object::elf::NT_AUXV.0;
 const NT_FILE: u32 = object::elf::NT_FILE.0;
 const NT_PRSTATUS: u32 = object::elf::NT_PRSTATUS.0;
-
-/// One note as it is in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawNote {
-    /// The owner, without the terminating zero: `CORE`, `QEMU`, `VMCOREINFO`.
-    pub name: Vec<u8>,
-    /// The type, whose meaning depends on the owner.
-    pub kind: u32,
-    /// The contents.
-    pub desc: Vec<u8>,
-}
 
 /// What the notes of a dump say.
 #[derive(Debug, Default)]

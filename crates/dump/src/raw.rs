@@ -18,7 +18,7 @@ use std::path::Path;
 use vmcore_memory::PAGE_SIZE;
 
 use crate::bytes::FileBytes;
-use crate::dump::{Contents, Memory};
+use crate::contents::Contents;
 use crate::elf::ElfMemory;
 use crate::notes::Notes;
 use crate::warnings::Warnings;
@@ -38,12 +38,12 @@ pub(crate) fn is_plausible(file: &[u8]) -> bool {
 }
 
 /// Takes all of the file for memory without a hole.
-pub(crate) fn open(_path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents, OpenError> {
+pub(crate) fn open(_path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents<ElfMemory>, OpenError> {
     warnings.push(
         "the file has no signature: it is read as a raw memory image, which has no registers and no notes".to_owned(),
     );
     let pieces = pieces(file.len(), None);
-    let memory = Memory::Elf(ElfMemory::of_pieces(file, &pieces, None));
+    let memory = ElfMemory::of_pieces(file, &pieces, None);
     Ok(Contents { source: Source::Unknown, memory, notes: Notes::default(), warnings })
 }
 

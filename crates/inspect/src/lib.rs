@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod disassembly;
+mod error;
 mod expression;
 mod hex;
 mod layout;
@@ -25,7 +26,8 @@ mod taint;
 mod value;
 
 pub use disassembly::{Disassembly, Instruction, Span, disassemble, function_address};
-pub use expression::{Evaluated, Expression, InspectError, PerCpuValue, evaluate, find_type};
+pub use error::InspectError;
+pub use expression::{Evaluated, Expression, PerCpuValue, evaluate, find_type};
 pub use hex::Hex;
 pub use layout::{Layout, LayoutMember, layout};
 pub use linked::{Linked, ListOptions, ListStart, TreeKind, list, tree};

@@ -8,7 +8,7 @@ use vmcore_debuginfo::{Meaning, Shape, Type, TypedMember};
 use vmcore_kernel::Kernel;
 use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_uint};
 
-use crate::expression::InspectError;
+use crate::error::InspectError;
 use crate::names;
 
 /// The largest object that is read: larger arrays are cut.

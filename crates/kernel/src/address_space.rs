@@ -22,6 +22,11 @@ pub(crate) const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
 /// `KERNEL_IMAGE_SIZE` with KASLR, the larger of its two values: no image is longer.
 pub(crate) const MAX_IMAGE_SIZE: u64 = 1 << 30;
 
+/// Where the byte at the link-time address `link` is, if the image is at `delta`.
+pub(crate) const fn physical_address(link: VirtAddr, delta: u64) -> PhysAddr {
+    PhysAddr::new(link.get().wrapping_sub(IMAGE_BASE).wrapping_add(delta))
+}
+
 /// Reads kernel virtual memory.
 pub struct AddressSpace<'a> {
     physical: &'a dyn ReadPhysical,

@@ -17,7 +17,7 @@ use crate::paging::{PageTables, PhysicalMask, SwapLayout, Walk};
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
 use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
 use crate::task::{Task, TaskLayout};
-use crate::{Gap, KernelError, PerCpu, frames, identity, tasks};
+use crate::{Gap, KernelError, PerCpu, frames, identity};
 
 /// An opened kernel. Everything it hands out is read from the dump when asked for.
 pub struct Kernel<'a> {
@@ -298,12 +298,6 @@ impl<'a> Kernel<'a> {
     #[must_use]
     pub fn source_frames(&self, addresses: &[VirtAddr]) -> Vec<Vec<SourceFrame>> {
         self.code.source_frames(&self.memory, addresses)
-    }
-
-    /// All tasks, each CPU's idle task among them, ordered by process id, idle tasks first by CPU.
-    #[must_use]
-    pub fn tasks(&self, gaps: &mut Vec<Gap>) -> Vec<Task> {
-        tasks::read_all(self, &self.task_layout, gaps)
     }
 
     /// The `struct rq` of a CPU.

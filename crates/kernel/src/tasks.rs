@@ -22,15 +22,19 @@ const MAX_STEPS: usize = 2 * MAX_TASKS;
 const AT_A_TIME: usize = 4096;
 const FEW_THREADS: usize = 256;
 
-pub(crate) fn read_all(kernel: &Kernel<'_>, layout: &TaskLayout, gaps: &mut Vec<Gap>) -> Vec<Task> {
-    let mut idle = Vec::new();
-    for cpu in kernel.percpu().cpus() {
-        match kernel.idle_task(cpu) {
-            Ok(task) => idle.push(task),
-            Err(error) => gaps.push(Gap::new(format!("idle task of CPU {cpu}"), error)),
+impl Kernel<'_> {
+    /// All tasks, each CPU's idle task among them, ordered by process id, idle tasks first by CPU.
+    #[must_use]
+    pub fn tasks(&self, gaps: &mut Vec<Gap>) -> Vec<Task> {
+        let mut idle = Vec::new();
+        for cpu in self.percpu().cpus() {
+            match self.idle_task(cpu) {
+                Ok(task) => idle.push(task),
+                Err(error) => gaps.push(Gap::new(format!("idle task of CPU {cpu}"), error)),
+            }
         }
+        read_from(self.memory(), &self.task_layout, &idle, self.symbol("init_task"), gaps)
     }
-    read_from(kernel.memory(), layout, &idle, kernel.symbol("init_task"), gaps)
 }
 
 /// Adds the tasks that run or wait in `queues` and are on no task list, because they exit. `tasks` stay in their order.

@@ -15,7 +15,6 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{mem, ptr};
 
-use crate::FileKind;
 use crate::ending::end;
 
 /// Mappings at a time: one or two for each file, and a split dump may have a dozen. More of them are not explained.
@@ -24,6 +23,15 @@ const SLOTS: usize = 64;
 const TAKEN: usize = 1;
 
 static TABLE: [Slot; SLOTS] = [const { Slot::empty() }; SLOTS];
+
+/// What a mapped file is to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The memory dump, or a part of it.
+    Dump,
+    /// The debug information.
+    Vmlinux,
+}
 
 /// One mapping. An `end` of 0 means that there is none.
 struct Slot {

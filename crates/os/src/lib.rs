@@ -15,11 +15,11 @@ mod mapping;
 mod memory;
 mod unfinished;
 
-pub use bus::explain_lost_mappings;
+pub use bus::{FileKind, explain_lost_mappings};
 pub use ending::end;
 pub use heap::BoundedHeap;
 pub use holes::data_ranges;
 pub use interrupt::{is_interrupted, note_interrupts};
-pub use mapping::{Access, FileKind, Mapping};
+pub use mapping::{Access, Mapping};
 pub use memory::physical_memory;
 pub use unfinished::{UnfinishedFile, remove_unfinished_on_signals};

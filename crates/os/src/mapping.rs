@@ -6,16 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Deref;
 
-use crate::bus::Watched;
-
-/// What a mapped file is to the user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// The memory dump, or a part of it.
-    Dump,
-    /// The debug information.
-    Vmlinux,
-}
+use crate::bus::{FileKind, Watched};
 
 /// How the bytes of a mapping are going to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

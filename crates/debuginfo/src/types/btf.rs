@@ -18,7 +18,10 @@ use std::{borrow::Cow, ops::Range, sync::OnceLock};
 use vmcore_memory::{le_u16, le_u32, le_u64};
 
 use super::graph::{Field, Node, Tag, TypeGraph, TypeRef};
-use crate::{bytes::Bytes, name_index::NameIndex, symbols::c_string};
+use crate::{
+    bytes::{Bytes, c_string},
+    name_index::NameIndex,
+};
 use kind::{Head, Kind};
 
 const MAGIC: u16 = 0xeb9f;

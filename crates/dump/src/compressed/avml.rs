@@ -13,7 +13,7 @@ use std::io::{self, BufRead, Cursor, Read};
 use snap::read::FrameDecoder;
 use vmcore_memory::{le_u32, le_u64};
 
-use super::decoder::Input;
+use super::Input;
 use crate::lime;
 
 const SIGNATURE: &[u8] = b"AVML";

@@ -9,8 +9,8 @@ use lzma_rust2::{LzmaReader, XzReader};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::Compression;
 use super::avml::AvmlRanges;
+use super::{Compression, Input};
 
 /// KiB that unpacking xz may use: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 512 << 10;
@@ -19,9 +19,6 @@ const XZ_MEMORY: u32 = 512 << 10;
 const ZSTD_WINDOW: u64 = 2 << 30;
 /// The signatures of frames to be skipped: the last four bits are anything.
 const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
-
-/// What the decoders read from.
-pub(super) type Input = Box<dyn BufRead>;
 
 /// The unpacked bytes of `input`, all streams of it one after the other.
 pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> Box<dyn Read> {

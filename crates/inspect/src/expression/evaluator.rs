@@ -4,9 +4,10 @@ use vmcore_debuginfo::{Shape, Type};
 use vmcore_kernel::Kernel;
 use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_uint};
 
+use super::Expression;
 use super::lexer::bare_address;
 use super::syntax::{Node, Operator, TypeName};
-use super::{Expression, InspectError};
+use crate::InspectError;
 use crate::names;
 use crate::value::{self, Content, Value};
 

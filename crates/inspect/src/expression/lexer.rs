@@ -1,6 +1,6 @@
 //! The words of an expression.
 
-use super::InspectError;
+use crate::InspectError;
 
 /// The longest expression, in bytes.
 const MAX_LENGTH: usize = 4096;

@@ -1,8 +1,8 @@
 //! From words to a tree.
 
-use super::InspectError;
 use super::lexer::{Token, tokens};
 use super::syntax::{Node, OPERATORS, Operator, TypeName};
+use crate::InspectError;
 
 /// How deep parentheses and signs nest.
 const MAX_DEPTH: usize = 64;

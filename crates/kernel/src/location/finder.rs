@@ -3,9 +3,10 @@
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, VirtAddr, read_page};
 
-use super::{ALIGNMENT, KernelLocation, physical_address, root_symbol};
+use super::{ALIGNMENT, KernelLocation, root_symbol};
 use crate::KernelError;
 use crate::address_space::MAX_IMAGE_SIZE;
+use crate::address_space::physical_address;
 use crate::error::Contents;
 use crate::identity::Signature;
 use crate::layout::{Field, Resolver};

@@ -6,7 +6,7 @@
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{PageLevel, PhysAddr, ReadPhysical};
 
-use super::physical_address;
+use crate::address_space::physical_address;
 use crate::paging::{Entry, Meaning, PhysicalMask, SwapLayout};
 
 /// The first entry of the kernel's half of the top table, and how many a table has.

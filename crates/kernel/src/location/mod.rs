@@ -28,7 +28,7 @@ use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, VirtAddr};
 
 use self::choice::{Candidate, choose};
 use self::finder::{Finder, Proof};
-use crate::address_space::IMAGE_BASE;
+use crate::address_space::{IMAGE_BASE, physical_address};
 use crate::identity::Signature;
 use crate::paging::PhysicalMask;
 use crate::{Gap, KernelError, frames, identity};
@@ -265,11 +265,6 @@ fn root_symbol(vmlinux: &Vmlinux) -> Result<VirtAddr, KernelError> {
     let names = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
     let found = names.into_iter().find_map(|name| vmlinux.symbols().address(name));
     found.ok_or(KernelError::MissingSymbol("init_top_pgt"))
-}
-
-/// Where the byte at the link-time address `link` is, if the image is at `delta`.
-pub(crate) const fn physical_address(link: VirtAddr, delta: u64) -> PhysAddr {
-    PhysAddr::new(link.get().wrapping_sub(IMAGE_BASE).wrapping_add(delta))
 }
 
 #[cfg(test)]

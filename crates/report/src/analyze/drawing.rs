@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
-use super::text::heading;
+use super::phrases::heading;
 use super::{Analyze, Edge, Shape};
 use crate::wrap::Lines;
 use crate::{Painted, Sanitized, Theme};

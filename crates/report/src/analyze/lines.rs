@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::{at, kernel_line, panic_line};
+use super::phrases::{at, kernel_line, panic_line};
 use super::{Analyze, Evidence};
 use crate::{Report, Sanitized, Theme};
 

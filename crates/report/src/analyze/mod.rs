@@ -5,6 +5,7 @@ mod drawing;
 mod lines;
 mod node;
 pub(crate) mod page;
+pub(crate) mod phrases;
 mod proof;
 pub(crate) mod text;
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::text::{Quoted, at, heading, paragraph};
+use super::phrases::{Quoted, at, heading, paragraph};
 use super::{Analyze, Evidence};
 use crate::{Painted, Sanitized, Theme};
 

@@ -1,19 +1,19 @@
 //! The verdict for people. The answer comes first and fits one screen; its proof, what speaks against it, what is not
 //! known and the stacks follow.
 
-use std::fmt;
 use std::io::{self, Write};
 
 use anstyle::Style;
 
 use super::circumstances;
 use super::drawing::draw;
+use super::phrases::{Quoted, heading, kernel_line, panic_line, paragraph, row};
 use super::proof::write_proof;
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter, Verdict};
 use crate::bt::write_stacks;
 use crate::duration::or_unknown;
 use crate::wrap::Lines;
-use crate::{Duration, Hex, Painted, Report, Sanitized, Theme};
+use crate::{Painted, Report, Sanitized, Theme};
 
 /// More CPUs or tasks than this are only counted in the answer; the proof has all.
 const MAX_ROWS: usize = 5;
@@ -51,16 +51,6 @@ impl Analyze<'_> {
     }
 }
 
-/// A line of its own with an empty one before it.
-pub(crate) fn heading(text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    writeln!(out, "\n{}", Painted(theme.heading, text))
-}
-
-/// Untrusted text, wrapped and indented.
-pub(crate) fn paragraph(indent: usize, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    write!(out, "{}", Lines::new(indent, &Sanitized::new(text).to_string()).within(theme.width))
-}
-
 fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     write_answer(&report.verdict, out, theme)?;
     writeln!(out)?;
@@ -93,32 +83,6 @@ pub(crate) fn write_answer(verdict: &Verdict<'_>, out: &mut dyn Write, theme: &T
     };
     writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, answer))?;
     paragraph(2, verdict.summary, out, theme)
-}
-
-/// A label and its text, aligned.
-pub(crate) fn row(label: &str, text: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    write!(out, "  {} ", Painted(theme.dim, format_args!("{label:<9}")))?;
-    write!(out, "{}", Lines::hanging(12, &Sanitized::new(text).to_string()).within(theme.width))
-}
-
-pub(super) fn kernel_line(report: &Analyze<'_>) -> String {
-    let release = report.kernel.release.as_deref().unwrap_or("(unknown release)");
-    let cpus = match report.kernel.cpus {
-        None => String::new(),
-        Some(1) => ", 1 CPU".to_owned(),
-        Some(cpus) => format!(", {cpus} CPUs"),
-    };
-    let uptime = report.uptime_ns.map(|ns| format!(", up {}", Duration(ns))).unwrap_or_default();
-    format!("{release}{cpus}{uptime}")
-}
-
-pub(super) fn panic_line(report: &Analyze<'_>, message: &str) -> String {
-    let first = message.lines().next().unwrap_or_default();
-    match (report.panic.cpu, report.panic.pid) {
-        (Some(cpu), Some(pid)) => format!("CPU {cpu}, pid {pid}: {first}"),
-        (Some(cpu), None) => format!("CPU {cpu}: {first}"),
-        _ => first.to_owned(),
-    }
 }
 
 fn write_who(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
@@ -182,15 +146,6 @@ fn write_splitter(splitter: &Splitter<'_>, width: usize, out: &mut dyn Write, st
     )
 }
 
-/// A name in quotes, padded as a whole.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("\"{}\"", Sanitized::new(self.0)))
-    }
-}
-
 fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     draw(report, out, theme)?;
     report.known_issue.as_ref().map_or(Ok(()), |known| write_known_issue(known, out, theme))
@@ -218,12 +173,4 @@ pub(crate) fn write_remedies(remedies: &[Remedy<'_>], out: &mut dyn Write, theme
         }
     }
     Ok(())
-}
-
-/// An address, or nothing.
-pub(super) fn at(space: Option<&str>, address: Option<Hex>) -> String {
-    match (space, address) {
-        (Some(space), Some(address)) => format!(" at {space} {address}"),
-        _ => String::new(),
-    }
 }

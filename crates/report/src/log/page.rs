@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{CpuReport, Log, TimelineEntry, report_text};
 use crate::analyze::Gravity;
 use crate::analyze::page::{known_issue, remedies};
-use crate::analyze::text::Quoted;
+use crate::analyze::phrases::Quoted;
 use crate::html::{Section, Shown, preformatted, sections};
 
 /// The whole page.

@@ -23,9 +23,11 @@
 //! ("x86,objtool: Split `UNWIND_HINT_EMPTY` in two").
 
 mod entry;
+mod establish;
 mod format;
 mod table;
 
 pub use entry::{Base, ENTRY_SIZE, FramePointer, Kind, OrcEntry};
-pub use format::{FormatError, FormatHints, OrcFormat, OrcLayout, OrcNumbering};
+pub use establish::{FormatError, FormatHints};
+pub use format::{OrcFormat, OrcLayout, OrcNumbering};
 pub use table::OrcTable;

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use self::proof::proof;
 use super::circumstances;
 use super::drawing::{Way, others_text, ways};
-use super::text::{Quoted, kernel_line, panic_line};
+use super::phrases::{Quoted, kernel_line, panic_line};
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
 use crate::Theme;
 use crate::bt::{Stack, stack_text};

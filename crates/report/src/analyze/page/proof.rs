@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::text::{Quoted, at};
+use super::super::phrases::{Quoted, at};
 use super::super::{Analyze, Edge, Evidence, Finding, Refutation};
 use crate::html::{Section, Shown};
 

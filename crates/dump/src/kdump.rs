@@ -22,6 +22,8 @@ use std::path::Path;
 
 use vmcore_memory::FileOffset;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::codec::decode;
 pub(crate) use self::header::{SIGNATURE, identity};
 pub(crate) use self::memory::KdumpMemory;
 

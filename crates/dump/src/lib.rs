@@ -44,6 +44,9 @@ mod elf_writer;
 mod error;
 mod extents;
 mod flattened;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod glance;
 mod kdump;
 mod kdump_writer;

@@ -1,5 +1,7 @@
 //! What the targets share.
 
+mod patch;
+
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -9,6 +11,8 @@ use std::sync::OnceLock;
 use vmcore_debuginfo::{CallFrames, Vmlinux};
 use vmcore_dump::Dump;
 use vmcore_memory::{PhysAddr, ReadPhysical, VirtAddr};
+
+pub use crate::patch::Patcher;
 
 /// Gives `bytes` a path: the parsers of whole files map them. One file for each process, without a name, in memory
 /// where there is such a place.
@@ -78,4 +82,13 @@ pub fn open_vmlinux(bytes: &[u8]) {
             let _ = CallFrames::new(section.data.to_vec().into()).find(addresses[1]);
         }
     });
+}
+
+/// Where in an ELF core the first bytes of memory are: `p_offset` of its first `PT_LOAD`.
+pub fn memory_at(core: &[u8]) -> usize {
+    let number =
+        |at: usize, len: usize| core[at..at + len].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let (table, count) = (number(32, 8), number(56, 2));
+    let headers = (0..count).map(|index| table + 56 * index);
+    headers.filter(|&at| number(at, 4) == 1).map(|at| number(at + 8, 8)).min().expect("a core has memory")
 }

@@ -1,7 +1,5 @@
 """Writes inputs for the fuzzers to begin with: small dumps of every format, made of parts of real and synthetic ones,
 sections of synthetic vmlinux files, logs, and tables made by hand.
-
-usage: seeds.py CORPUS VMCORE_THP
 """
 
 import struct
@@ -97,11 +95,15 @@ def by_hand() -> list[tuple[str, str, bytes]]:
         ("btf", "small", seed_tables.btf()),
         ("profile", "small", seed_tables.profile()),
         ("vmlinux", "small", seed_tables.profile()),
+        # A word and what becomes of it, twice.
+        ("verdict", "two-words", bytes(range(1, 17))),
+        # A codec, how, and a page: as text, and in place of what the codec makes of it.
+        *[("decoders", f"{codec}-{how}", bytes([codec, how]) + b"kernel " * 9) for codec in range(4) for how in (1, 3, 5)],
     ]
 
 
-def main() -> None:
-    corpus, binary = Path(sys.argv[1]), sys.argv[2]
+def write(corpus: Path, binary: str) -> None:
+    """Writes the seeds of each target into a directory of its name."""
     if not Path(binary).is_file():
         sys.exit(f"{binary} is not there: cargo build --release")
     made = {kernel: synthetic(binary, kernel) for kernel in KERNELS}
@@ -115,6 +117,3 @@ def main() -> None:
         (corpus / target).mkdir(parents=True, exist_ok=True)
         (corpus / target / name).write_bytes(data)
 
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,11 @@
 //! cargo run --release -p vmcore-dump --example dump -- info VMCORE...
 //! cargo run --release -p vmcore-dump --example dump -- compare VMCORE VMCORE
 //! cargo run --release -p vmcore-dump --example dump -- speed VMCORE
+//! cargo run --release -p vmcore-dump --example dump -- pages MOST VMCORE...
 //! ```
 //!
 //! The parts of a split dump are given as one argument, joined by commas.
+//! `pages` prints the frame number and CRC-32 of each page that can be read whole, of `MOST` pages at most, or that a file is refused.
 //! `compare` checks a dump that was written anew in another format: every page that both have must be the same.
 
 use std::collections::BTreeMap;
@@ -24,8 +26,13 @@ fn main() -> ExitCode {
         ["info", files @ ..] if !files.is_empty() => files.iter().try_for_each(|file| info(file)).map(|()| true),
         ["compare", left, right] => compare(left, right),
         ["speed", file] => speed(file).map(|()| true),
+        ["pages", most, files @ ..] => {
+            let most = most.parse().unwrap_or(usize::MAX);
+            files.iter().for_each(|file| pages(file, most));
+            Ok(true)
+        }
         _ => {
-            eprintln!("usage: dump info VMCORE... | compare VMCORE VMCORE | speed VMCORE");
+            eprintln!("usage: dump info VMCORE... | compare VMCORE VMCORE | speed VMCORE | pages MOST VMCORE...");
             return ExitCode::from(2);
         }
     };
@@ -76,6 +83,21 @@ fn info(file: &str) -> Result<(), OpenError> {
         println!("  warning: {line}");
     }
     Ok(())
+}
+
+fn pages(file: &str, most: usize) {
+    let Ok(dump) = open(file) else { return println!("refused {file}") };
+    println!("dump {file}");
+    let ranges = dump.stored_ranges();
+    let frames = ranges.iter().flat_map(|range| range.start.get() / PAGE_SIZE..range.end.get().div_ceil(PAGE_SIZE));
+    let mut page = [0; PAGE_SIZE as usize];
+    for frame in frames.take(most) {
+        if dump.read_physical(PhysAddr::new(frame * PAGE_SIZE), &mut page).is_ok() {
+            let mut checksum = flate2::Crc::new();
+            checksum.update(&page);
+            println!("{frame:x} {:x}", checksum.sum());
+        }
+    }
 }
 
 /// What a read gives, as far as two formats can agree on it.

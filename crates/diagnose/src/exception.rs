@@ -5,7 +5,7 @@
 //! faulting instruction, with nothing of the exception above it.
 
 use vmcore_kernel::{Stack, StackFrame};
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::fault::PT_REGS_IP;
 use crate::names::base_name;
@@ -61,8 +61,9 @@ fn on_stack(stack: &Stack) -> Option<Exception<'_>> {
     kernel.find_map(|interrupt| {
         let entry = stack.frames.get(interrupt.frame.checked_sub(1)?)?.function()?;
         let is_exception = entry.starts_with("asm_exc_") && entry != "asm_exc_nmi" || OLD_ENTRIES.contains(&entry);
+        let registers = *interrupt.registers.x86_64()?;
         (is_exception && is_dying(stack.frames.get(..interrupt.frame)?)).then(|| Exception {
-            registers: interrupt.registers,
+            registers,
             at: Some(interrupt.address),
             complete: interrupt.complete,
             entry: Some(entry),
@@ -79,7 +80,7 @@ fn in_note<'f>(facts: &Facts<'_>, number: u32, stack: &'f Stack) -> Option<Excep
     let oopsed =
         facts.state.panic.message.as_deref().is_some_and(|message| vmcore_console::panic_message(message).is_none());
     (oopsed && !is_dying(&stack.frames)).then_some(Exception {
-        registers: known.registers,
+        registers: *known.registers.x86_64()?,
         at: None,
         complete: true,
         entry: None,

@@ -4,7 +4,7 @@
 //! also be caught between two faults, at the very instruction that will fault again.
 
 use vmcore_kernel::{Cpu, Interrupt, Stack};
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::names::is_page_fault_entry;
 use crate::operand::{UserAccess, disassemble, read_code, user_accesses};
@@ -40,26 +40,27 @@ pub(crate) struct KernelFault {
 /// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault.
 pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
     let interrupts = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
-    let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
+    let faults: Vec<_> = interrupts.filter_map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
     in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu, reader))
 }
 
-fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {
+fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> Option<KernelFault> {
     let handler = interrupt.frame.checked_sub(1).and_then(|index| stack.frames.get(index)?.function());
     let caught = if handler.is_some_and(is_page_fault_entry) { Caught::InHandler } else { Caught::AtInstruction };
-    let mut fault = fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader);
+    let registers = *interrupt.registers.x86_64()?;
+    let mut fault = fault(stack, interrupt.frame, caught, registers, Some(interrupt.address), reader);
     if !interrupt.complete {
         // The general registers of a frame that only the CPU pushed are not known, so neither is the operand.
         fault.accesses.clear();
         fault.instruction = None;
     }
-    fault
+    Some(fault)
 }
 
 fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
-    let registers = cpu.registers?.registers;
+    let registers = *cpu.registers.as_ref()?.registers.x86_64()?;
     let fault = fault(stack, 0, Caught::AtInstruction, registers, None, reader);
     (!registers.user_mode() && !fault.accesses.is_empty()).then_some(fault)
 }

@@ -13,10 +13,11 @@ pub(crate) fn flags(facts: &Facts<'_>, cpu: u32) -> Option<(u64, Option<VirtAddr
     const PT_REGS_FLAGS: u64 = 18 * 8;
     let stack = facts.running_on(cpu)?;
     let interrupted = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode());
-    let saved =
-        interrupted.map(|interrupt| (interrupt.registers.eflags, Some(interrupt.address.wrapping_add(PT_REGS_FLAGS))));
+    let saved = interrupted.and_then(|interrupt| {
+        Some((interrupt.registers.x86_64()?.eflags, Some(interrupt.address.wrapping_add(PT_REGS_FLAGS))))
+    });
     let own = || facts.snapshot.cpu(cpu)?.registers.map(|known| known.registers).filter(|known| !known.user_mode());
-    saved.or_else(|| own().map(|registers| (registers.eflags, None)))
+    saved.or_else(|| Some((own()?.x86_64()?.eflags, None)))
 }
 
 /// Whether the code that a CPU's task ran had interrupts off.

@@ -7,7 +7,7 @@ use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, InstructionInfoFactory, OpAccess,
     Register,
 };
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::Reader;
 

@@ -244,7 +244,7 @@ fn a_cpu_without_ticks_was_not_run_by_its_host() {
                 task.exec_start_ns = task.exec_start_ns.map(|at| at - 3 * SECOND);
             }
             world.cpus[1].run_queue.as_mut().unwrap().clock_ns -= 3 * SECOND;
-            world.running[1].1.interrupts[0].registers.eflags = eflags;
+            set_flags(&mut world.running[1].1.interrupts[0], eflags);
         })
     };
     let on = lagging(0x246);

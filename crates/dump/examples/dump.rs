@@ -70,7 +70,7 @@ fn info(file: &str) -> Result<(), OpenError> {
         );
     }
     for note in dump.prstatus() {
-        println!("  NT_PRSTATUS pid {} rip {:#x}", note.pid, note.registers.rip);
+        println!("  NT_PRSTATUS pid {} pc {:#x}", note.pid, note.registers.pc());
     }
     for cpu in dump.qemu_cpus() {
         let (cr2, cr3, idt) = (cpu.cr2, cpu.cr3, cpu.idt.base);

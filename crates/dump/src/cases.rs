@@ -251,7 +251,7 @@ fn elf_vmcoreinfo_eraseinfo_and_prstatus() {
     assert_bytes(read(&dump, 0x300_0000, 8), b"ABCDEFGH");
     assert!(matches!(read(&dump, 0x300_0008, 1), Err(ReadError::Excluded { .. })));
     let [cpu] = dump.prstatus() else { panic!("{:?}", dump.prstatus()) };
-    let registers = &cpu.registers;
+    let registers = cpu.registers.x86_64().unwrap();
     assert_eq!((cpu.pid, registers.r15, registers.r10, registers.orig_rax), (0x6469_705f, 0x100, 0x107, 0x10f));
     assert_eq!((registers.rip, registers.cs, registers.rsp, registers.ss), (0x110, 0x111, 0x113, 0x114));
     assert_eq!((cpu.fs_base, cpu.gs_base), (0x115, 0x116));

@@ -9,7 +9,7 @@
 //!
 //! Source: `include/linux/elfcore.h`, `arch/x86/include/asm/user_64.h`; QEMU's `target/i386/arch_dump.c`.
 
-use vmcore_memory::{FileOffset, Registers, le_u32, le_u64};
+use vmcore_memory::{FileOffset, Registers, arch::x86_64, le_u32, le_u64};
 
 const DESC_LEN: usize = 336;
 const PID_AT: usize = 32;
@@ -44,7 +44,7 @@ impl Prstatus {
         let note = desc.get(..DESC_LEN)?;
         Some(Self {
             pid: le_u32(note, PID_AT)?.cast_signed(),
-            registers: Registers::from_pt_regs(note.get(REGISTERS_AT..)?)?,
+            registers: x86_64::Registers::from_pt_regs(note.get(REGISTERS_AT..)?)?.into(),
             fs_base: le_u64(note, FS_BASE_AT)?,
             gs_base: le_u64(note, GS_BASE_AT)?,
             file_offset,
@@ -67,7 +67,8 @@ mod tests {
         }
         let prstatus = Prstatus::parse(&desc, FileOffset::new(9)).unwrap();
         assert_eq!(prstatus.pid, -7);
-        assert_eq!((prstatus.registers.r15, prstatus.registers.rip, prstatus.registers.ss), (0x100, 0x110, 0x114));
+        let registers = prstatus.registers.x86_64().unwrap();
+        assert_eq!((registers.r15, registers.rip, registers.ss), (0x100, 0x110, 0x114));
         assert_eq!((prstatus.fs_base, prstatus.gs_base), (0x115, 0x116));
         assert_eq!((prstatus.file_offset, prstatus.note), (FileOffset::new(9), desc.clone()));
         assert_eq!(Prstatus::parse(&desc[..335], FileOffset::new(0)), None);

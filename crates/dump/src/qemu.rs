@@ -11,7 +11,7 @@
 //!
 //! Source: QEMU's `target/i386/arch_dump.c`.
 
-use vmcore_memory::{FileOffset, PhysAddr, Registers, VirtAddr, le_u32, le_u64};
+use vmcore_memory::{FileOffset, PhysAddr, VirtAddr, arch::x86_64::Registers, le_u32, le_u64};
 
 const SEGMENTS_AT: usize = 152;
 const CONTROL_AT: usize = 392;

@@ -81,8 +81,8 @@ mod tests {
         assert_eq!(note.user_registers().unwrap(), [0xaa; 120]);
         let blank = note.without_user_registers();
         assert_eq!(blank.user_registers(), None);
-        let before = Prstatus::parse(&note.desc, FileOffset::new(0)).unwrap().registers;
-        let after = Prstatus::parse(&blank.desc, FileOffset::new(0)).unwrap().registers;
+        let before = *Prstatus::parse(&note.desc, FileOffset::new(0)).unwrap().registers.x86_64().unwrap();
+        let after = *Prstatus::parse(&blank.desc, FileOffset::new(0)).unwrap().registers.x86_64().unwrap();
         assert_eq!((after.rip, after.rsp, after.rbx, after.rdi), (before.rip, before.rsp, 0, 0));
         assert_eq!(blank.desc[..112], note.desc[..112]);
         let (note, blank) = (qemu(0x33), qemu(0x33).without_user_registers());

@@ -21,15 +21,15 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod arch;
 mod error;
 mod fields;
 mod read;
 mod recorder;
-mod registers;
 
 pub use address::{FileOffset, PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+pub use arch::{Architecture, Registers};
 pub use error::{PageLevel, ReadError};
 pub use fields::{le_i64, le_u16, le_u32, le_u64, le_uint};
 pub use read::{MAX_READ, ReadPhysical, ReadVirtual};
 pub use recorder::{ReadMemory, ReadRecorder, read_page};
-pub use registers::{PT_REGS_SIZE, Registers};

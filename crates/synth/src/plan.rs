@@ -1,6 +1,6 @@
 //! From what a task is doing to the functions on its stack: the only place that knows both.
 
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::SynthError;
 use crate::generation::Generation;

@@ -4,7 +4,10 @@
 //! A value is taken for a return address only where it points into text just after a call instruction, so that a pushed
 //! constant or a function pointer is not taken for one.
 
-use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
+use vmcore_memory::{
+    VirtAddr,
+    arch::x86_64::{PT_REGS_SIZE, Registers},
+};
 
 use crate::{CfiRow, Machine, Segment, StackRange, Trust, stack_memory::StackMemory};
 

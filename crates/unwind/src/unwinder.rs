@@ -1,6 +1,9 @@
 //! The walk itself: from one frame to the next until the user boundary, the thread's entry, or a reason to stop.
 
-use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
+use vmcore_memory::{
+    VirtAddr,
+    arch::x86_64::{PT_REGS_SIZE, Registers},
+};
 
 use crate::{
     End, Frame, Interrupt, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, fallback,
@@ -64,13 +67,17 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             unwound.end = End::User;
             return unwound;
         }
+        let Some(registers) = start.registers.x86_64() else {
+            unwound.problem = Some(Problem::NoCaller { pc: start.registers.pc(), sp: start.registers.sp() });
+            return unwound;
+        };
         let mut cursor = Cursor {
-            pc: start.registers.pc(),
-            sp: start.registers.sp(),
-            bp: Some(VirtAddr::new(start.registers.rbp)),
+            pc: registers.pc(),
+            sp: registers.sp(),
+            bp: Some(VirtAddr::new(registers.rbp)),
             exact: start.exact,
             trust: Trust::Context,
-            registers: start.complete.then_some(start.registers),
+            registers: start.complete.then_some(*registers),
         };
         loop {
             if unwound.frames.len() == MAX_FRAMES {
@@ -200,7 +207,8 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             (Saved::ReturnFrame(frame), Some(known)) => (known.with_return_frame(&frame), true, Some(known.orig_rax)),
             (Saved::ReturnFrame(registers), None) => (registers, false, None),
         };
-        let interrupt = Interrupt { frame: unwound.frames.len(), address, registers, complete, orig_rax };
+        let interrupt =
+            Interrupt { frame: unwound.frames.len(), address, registers: registers.into(), complete, orig_rax };
         if registers.user_mode() {
             unwound.interrupts.push(interrupt);
             return Ok(Some(Step::User));

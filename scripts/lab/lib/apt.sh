@@ -5,20 +5,24 @@
 # What every apt command of the lab gets: nothing for the machine's own lists, a state of the lab's for other suites.
 APT_OPTIONS=()
 
-# use_lists_of_suite SUITE: the machine's own lists, with its updates, where they are of that suite.
+# use_lists_of_suite SUITE [MACHINE]: the machine's own lists, with its updates, where they are of that suite and machine.
 use_lists_of_suite() {
+    local machine=${2:-$(dpkg --print-architecture)}
     APT_OPTIONS=()
     # shellcheck source=/dev/null
-    [[ $1 == "$(. /etc/os-release && echo "$VERSION_CODENAME")" ]] || use_suite "$1"
+    [[ $machine:$1 == "$(dpkg --print-architecture):$(. /etc/os-release && echo "$VERSION_CODENAME")" ]] \
+        || use_suite "$1" deb "$machine"
 }
 
-# use_suite SUITE [TYPES]: looks only at SUITE; its lists are fetched the first time.
+# use_suite SUITE [TYPES [MACHINE]]: looks only at SUITE; its lists are fetched the first time.
 use_suite() {
-    local suite=$1 state=$LAB_DIR/apt/$1
+    local suite=$1 machine=${3:-$(dpkg --print-architecture)} state=$LAB_DIR/apt/$1
+    [[ $machine == "$(dpkg --print-architecture)" ]] || state+=-$machine
     mkdir -p "$state"/{lists,cache/archives}/partial
     apt_source "$suite" "${2:-deb}" >"$state/list.sources"
     APT_OPTIONS=(
         -o APT::Sandbox::User=root -o Acquire::Languages=none
+        -o APT::Architecture="$machine" -o APT::Architectures="$machine"
         -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
         -o Dir::Etc::sourcelist="$state/list.sources" -o Dir::Etc::sourceparts=-
         -o Dir::State::lists="$state/lists" -o Dir::Cache="$state/cache" -o Dir::State::status=/dev/null

@@ -56,6 +56,13 @@ with_lock() {
     exec {lock_fd}>&-
 }
 
+# machine_of SERIES: Debian's name of the machine that its kernel is for.
+machine_of() {
+    local flavour
+    flavour=$(kernel_field "$1" 3)
+    echo "${flavour##*-}"
+}
+
 # kernel_field SERIES COLUMN: one value from kernels.tsv
 # (2 version, 3 flavour, 4 suite, 5 level, 6 what).
 kernel_field() {

@@ -50,6 +50,8 @@ $DUMP_USAGE" ;;
     [[ $route == snapshot || -z $also ]] || die "the route $route makes one file"
     [[ $vmcoreinfo == yes || $vmcoreinfo == no ]] || die "$DUMP_USAGE"
 
+    [[ $route == snapshot || $(machine_of "$series") == amd64 ]] || die "kernels of arm64 have no route $route yet"
+    [[ $scenario != *-patched || $(machine_of "$series") == amd64 ]] || die "the host can only patch kernels of amd64"
     level=${level:-$(kernel_field "$series" 5)}
 
     kernel "$series" >/dev/null
@@ -113,7 +115,8 @@ run_guest() {
 
 start_qemu() {
     local parameters
-    parameters="console=ttyS0 panic=0 preempt=$(preemption) lab.scenario=$scenario"
+    machine_options
+    parameters="console=$CONSOLE panic=0 preempt=$(preemption) lab.scenario=$scenario"
     local devices=()
     [[ $vmcoreinfo == no ]] || devices+=(-device vmcoreinfo)
     if [[ $route == kdump ]]; then
@@ -123,16 +126,35 @@ start_qemu() {
         devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$WORK/vmcore")
     fi
     : >"$WORK/console.log"
-    qemu-system-x86_64 -accel tcg,thread=multi -cpu "$cpu" -smp "$cpus" -m "$memory" \
+    "${EMULATOR[@]}" -accel tcg,thread=multi -cpu "$cpu" -smp "$cpus" -m "$memory" \
         -display none -nodefaults -no-reboot "${devices[@]}" \
         -kernel "$LAB_DIR/kernels/$series/vmlinuz" -initrd "$GUEST/initramfs" \
         -append "$parameters $append" \
-        -serial "file:$WORK/console.log" -serial "file:$WORK/truth.raw" \
-        -serial "file:$WORK/symbols" \
+        "${LINES[@]}" \
         -gdb "unix:$GDB_SOCKET,server=on,wait=off" \
         -qmp "unix:$SOCKET,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
     QEMU=$!
     GUEST_DEADLINE=$((SECONDS + GUEST_TIMEOUT))
+}
+
+# The emulator, the console's name in the guest, and the lines for the console, the truth and the symbols.
+machine_options() {
+    if [[ $(machine_of "$series") == arm64 ]]; then
+        EMULATOR=(qemu-system-aarch64 -M "virt,gic-version=3")
+        CONSOLE=ttyAMA0
+        # There is one serial line.
+        LINES=(
+            -serial "file:$WORK/console.log" -device virtio-serial-pci
+            -chardev "file,id=truth,path=$WORK/truth.raw" -device virtserialport,chardev=truth,name=truth
+        )
+    else
+        EMULATOR=(qemu-system-x86_64)
+        CONSOLE=ttyS0
+        LINES=(
+            -serial "file:$WORK/console.log" -serial "file:$WORK/truth.raw"
+            -serial "file:$WORK/symbols"
+        )
+    fi
 }
 
 # A splitter that is patched to jump to itself offers nobody its CPU: it has to be taken from it.

@@ -10,7 +10,7 @@ source "$LAB_SRC/lib/chroot.sh"
 # kernels have some of them built in.
 GUEST_MODULES=(
     virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
-    qemu_fw_cfg
+    virtio_console qemu_fw_cfg
 )
 GUEST_PROGRAMS=(livelock crowd thp_busy truth actor secrets)
 
@@ -38,7 +38,7 @@ build_guest_once() {
     mkdir -p "$new"
     mkdir -p "$new/modules"
     ! builds_modules "$series" || build_modules "$series" "$new"
-    build_programs "$new"
+    build_programs "$series" "$new"
     pack_guest "$series" "$new"
     mv "$new" "$GUEST"
 }
@@ -52,7 +52,8 @@ build_modules() {
         cp -r "$source" "$new/build-$name"
         # CC: the headers name the compiler's exact version, which need not be here.
         # No BTF: the modules do not need it, and it would take yet another program.
-        "${compile[@]}" make -s -C "$LAB_DIR/kernels/$series/build" M="$new/build-$name" CC=gcc \
+        "${compile[@]}" make -s -C "$LAB_DIR/kernels/$series/build" M="$new/build-$name" \
+            ARCH="$(kbuild_machine "$series")" CROSS_COMPILE="$(tools_prefix "$series")" CC="$(tools_prefix "$series")gcc" \
             CONFIG_DEBUG_INFO_BTF_MODULES= modules >"$new/build-$name/log" 2>&1 || {
             cat "$new/build-$name/log" >&2
             die "cannot build the module $name for $series"
@@ -62,6 +63,22 @@ build_modules() {
             cp "$new/build-$name/$name.ko" "$new/modules/"
         fi
     done
+}
+
+# kbuild_machine SERIES: the kernel's own name of its machine.
+kbuild_machine() {
+    case $(machine_of "$1") in
+        amd64) echo x86_64 ;;
+        *) machine_of "$1" ;;
+    esac
+}
+
+# tools_prefix SERIES: what the names of the compiler and its like begin with.
+tools_prefix() {
+    case $(machine_of "$1") in
+        arm64) echo aarch64-linux-gnu- ;;
+        *) ;;
+    esac
 }
 
 # compiler_of SERIES: what runs `make`, a word a line: nothing, or whatever enters a chroot.
@@ -77,10 +94,10 @@ compiler_of() {
 }
 
 build_programs() {
-    local new=$1 name
+    local series=$1 new=$2 name
     mkdir -p "$new/programs"
     for name in "${GUEST_PROGRAMS[@]}"; do
-        gcc -Wall -Wextra -Werror -O2 -static -pthread \
+        "$(tools_prefix "$series")gcc" -Wall -Wextra -Werror -O2 -static -pthread \
             -o "$new/programs/$name" "$LAB_SRC/guest/programs/$name.c" \
             || die "cannot build the program $name"
     done
@@ -89,21 +106,30 @@ build_programs() {
 pack_guest() {
     local series=$1 new=$2 root=$2/root
     mkdir -p "$root"/{bin,dev,proc,sys,tmp,sbin,boot,modules}
-    cp /bin/busybox "$root/bin/busybox"
+    if is_native "$series"; then
+        cp /bin/busybox "$root/bin/busybox"
+    else
+        cp "$LAB_DIR/kernels/$series/busybox" "$root/bin/busybox"
+    fi
     install -m 755 "$LAB_SRC/guest/init" "$root/init"
     cp "$LAB_SRC/guest/save-vmcore" "$root/save-vmcore"
     add_distribution_modules "$series" "$root"
-    # The crash kernel's own initramfs, then, on top of the same tree, the main one.
-    add_dynamic_program "$root" "$(command -v makedumpfile)"
-    pack "$root" "$new/crash-initramfs"
-    add_dynamic_program "$root" "$(command -v kexec || echo /sbin/kexec)"
-    cp "$new/crash-initramfs" "$LAB_DIR/kernels/$series/vmlinuz" "$root/boot/"
+    ! is_native "$series" || add_crash_kernel "$series" "$new" "$root"
     cp -r "$LAB_SRC/guest/scenarios" "$root/scenarios"
     cp "$LAB_SRC/guest/watchdogs" "$root/watchdogs"
     cp -r "$new/programs" "$root/programs"
     find "$new/modules" -name '*.ko' -exec cp {} "$root/modules/" \;
     pack "$root" "$new/initramfs"
     rm -rf "$root"
+}
+
+# The crash kernel's own initramfs; then, on top of the same tree, comes the main one.
+add_crash_kernel() {
+    local series=$1 new=$2 root=$3
+    add_dynamic_program "$root" "$(command -v makedumpfile)"
+    pack "$root" "$new/crash-initramfs"
+    add_dynamic_program "$root" "$(command -v kexec || echo /sbin/kexec)"
+    cp "$new/crash-initramfs" "$LAB_DIR/kernels/$series/vmlinuz" "$root/boot/"
 }
 
 add_distribution_modules() {

@@ -6,6 +6,7 @@
 #   vmlinuz             the image that is booted
 #   lib/modules/...     its modules, where they are served
 #   build               the headers, ready for `make -C build M=...`, where modules are built for it
+#   busybox             a static busybox, of a machine that is not this one
 # Nothing is installed into the system.
 # shellcheck shell=bash source-path=SCRIPTDIR
 
@@ -38,7 +39,7 @@ fetch_kernel() {
 
 # use_lists_of SERIES
 use_lists_of() {
-    use_lists_of_suite "$(kernel_field "$1" 4)"
+    use_lists_of_suite "$(kernel_field "$1" 4)" "$(machine_of "$1")"
     [[ -n $(listed_releases "$1") ]] || refresh_lists
 }
 
@@ -104,6 +105,38 @@ download_kernel() {
     for package in "${packages[@]}"; do
         download "$debs" "$package" || return 1
     done
+    is_native "$series" || download_for_cross_builds "$series" "$debs"
+}
+
+# is_native SERIES: whether its programs run here.
+is_native() {
+    [[ $(machine_of "$1") == "$(dpkg --print-architecture)" ]]
+}
+
+# suite_below SERIES: the suite that its own is added to.
+suite_below() {
+    local suite
+    suite=$(kernel_field "$1" 4)
+    echo "${suite%-backports}"
+}
+
+# What another machine's guest and modules need beside its kernel: a busybox of that machine, and kbuild's own programs
+# of this one, which are there in the same version.
+download_for_cross_builds() {
+    local series=$1 debs=$2 kbuild version
+    # Backports have none.
+    use_lists_of_suite "$(suite_below "$series")" "$(machine_of "$series")"
+    download "$debs" busybox-static || return 1
+    use_lists_of "$series"
+    builds_modules "$series" || return 0
+    for kbuild in "$debs"/linux-kbuild-*.deb; do
+        version=$(dpkg-deb -f "$kbuild" Version)
+        rm "$kbuild"
+        kbuild=$(basename "$kbuild")
+        use_lists_of_suite "$(kernel_field "$series" 4)"
+        download "$debs" "${kbuild%%_*}=$version" || return 1
+    done
+    use_lists_of "$series"
 }
 
 # kernel_packages SERIES RELEASE: what has to be fetched; nothing where something is not listed.
@@ -143,6 +176,7 @@ unpack_kernel() {
             *) dpkg-deb -x "$deb" "$new/tree" ;;
         esac
     done
+    is_native "$series" || mv "$new/tree/bin/busybox" "$new/busybox"
     mv "$(find "$new/tree" -type f \( -name "vmlinuz-$release" -o -name 'vmlinuz*' -path "*/$release/*" \) -print -quit)" \
         "$new/vmlinuz" || die "no image in the packages of $release"
     if builds_modules "$series"; then

@@ -11,7 +11,7 @@ news() {
     [[ $# -eq 0 ]] || die "usage: lab news"
     local suite flavour series found=0
     while read -r suite flavour; do
-        use_lists_of_suite "$suite"
+        use_lists_of_suite "$suite" "${flavour##*-}"
         refresh_lists
         news_of_suite "$suite" "$flavour" && found=1
     done < <(all_series | awk '{ print $4, $3 }' | sort -u)

@@ -10,7 +10,7 @@ use vmcore_kernel::{
     AwaitedWork, Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued,
     Source, SymbolName, TaskState, Waiter, WorkWait,
 };
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::support::*;
 
@@ -114,7 +114,7 @@ impl Machine {
         self.0.running[cpu as usize].1.interrupts.push(Interrupt {
             frame,
             address,
-            registers,
+            registers: registers.into(),
             complete: true,
             orig_rax: Some(0),
         });
@@ -213,7 +213,13 @@ impl Machine {
         stack.frames[5].location = Arc::new(Location { symbol: Some(symbol), source: Vec::new() });
         let registers = Registers { rip: CODE, cs: 0x10, rdi, ..Registers::default() };
         let address = VirtAddr::new(0xffff_c900_0005_0000);
-        stack.interrupts.push(Interrupt { frame: 5, address, registers, complete: true, orig_rax: Some(0) });
+        stack.interrupts.push(Interrupt {
+            frame: 5,
+            address,
+            registers: registers.into(),
+            complete: true,
+            orig_rax: Some(0),
+        });
         self.0.running[0] = (0, stack);
         let mut word = [0x90; 8];
         word[..4].copy_from_slice(&code);

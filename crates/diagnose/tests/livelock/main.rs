@@ -315,7 +315,7 @@ fn a_clock_that_stopped_before_the_others_says_nothing_about_time() {
     world.task(SPINNER[1]).last_arrival_ns = Some(CLOCK - 20_000_000);
     world.task(SPINNER[0]).last_arrival_ns = Some(CLOCK - 5_020_000_000);
     world.cpus[0].run_queue.as_mut().unwrap().clock_ns = CLOCK - 5_000_000_000;
-    world.running[0].1.interrupts[0].registers.eflags = 0x46;
+    set_flags(&mut world.running[0].1.interrupts[0], 0x46);
     let diagnosis = world.judge();
     assert_eq!(confidence(&diagnosis), (None, Confidence::Insufficient));
     assert!(diagnosis.unknown[0].contains("interrupts were off"), "{:?}", diagnosis.unknown);

@@ -14,7 +14,7 @@ use vmcore_kernel::{
     Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue,
     Segment, Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
 };
-use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, Registers, VirtAddr};
+use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr, arch::x86_64::Registers};
 
 pub const CLOCK: u64 = 30_000_000_000;
 pub const MM: VirtAddr = VirtAddr::new(0xffff_8880_0100_0000);
@@ -210,6 +210,12 @@ pub fn faulting_stack(index: usize, pid: i32, address: u64) -> Stack {
     faulting_stack_in(index, pid, address, "handle_mm_fault")
 }
 
+/// Says what the interrupted code's flags were.
+pub fn set_flags(interrupt: &mut Interrupt, eflags: u64) {
+    let registers = *interrupt.registers.x86_64().unwrap();
+    interrupt.registers = Registers { eflags, ..registers }.into();
+}
+
 /// The same, caught in `innermost` within the fault.
 pub fn faulting_stack_in(index: usize, pid: i32, address: u64, innermost: &str) -> Stack {
     let functions = [
@@ -232,7 +238,7 @@ pub fn faulting_stack_in(index: usize, pid: i32, address: u64, innermost: &str) 
     stack.interrupts.push(Interrupt {
         frame: 4,
         address: stack_address(pid).wrapping_add(0x3100),
-        registers,
+        registers: registers.into(),
         complete: true,
         orig_rax: Some(0),
     });
@@ -254,7 +260,7 @@ impl World {
         let cpus = (0..2).map(|cpu| Cpu {
             cpu,
             online: true,
-            registers: Some(CpuRegisters { registers: Registers::default(), source: RegisterSource::GsBase }),
+            registers: Some(CpuRegisters { registers: Registers::default().into(), source: RegisterSource::GsBase }),
             run_queue: Some(RunQueue {
                 cpu,
                 address: VirtAddr::new(0xffff_8880_0500_0000 + u64::from(cpu) * 0x10000),

@@ -21,7 +21,7 @@ fn a_dump_of_proc_vmcore() {
     assert_eq!((dump.format(), dump.source()), (Format::Elf, Source::ProcVmcore));
     assert_eq!(dump.format().to_string(), "elf");
     assert_eq!(dump.prstatus().iter().map(|note| note.pid).collect::<Vec<_>>(), [0, 4711]);
-    assert_eq!(dump.prstatus()[1].registers.rip, 0x210);
+    assert_eq!(dump.prstatus()[1].registers.pc().get(), 0x210);
     assert_eq!(dump.vmcoreinfo().unwrap().osrelease(), Some("6.1.0"));
     assert_eq!(dump.segments().len(), 2);
     assert_eq!(dump.page_count(), PageCount { present: 3, excluded: Some(0) });

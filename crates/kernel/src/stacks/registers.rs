@@ -64,11 +64,6 @@ pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     notes.attribute(memory, percpu, crash_notes, current_pid)
 }
 
-/// A slot for a CPU that saved nothing has zeroes: no CPU has been where they say.
-fn are_saved(registers: &Registers) -> bool {
-    (registers.rip, registers.rsp, registers.cs) != (0, 0, 0)
-}
-
 /// The notes of a dump that have registers.
 #[derive(Clone, Copy)]
 struct Notes<'a> {
@@ -91,7 +86,7 @@ impl Notes<'_> {
             saved.repeated(self.prstatus, &mut found);
         }
         let taken: Vec<Registers> = found.values().map(|cpu| cpu.registers).collect();
-        let is_left = |note: &&Prstatus| are_saved(&note.registers) && !taken.contains(&note.registers);
+        let is_left = |note: &&Prstatus| note.registers.are_saved() && !taken.contains(&note.registers);
         let left: Vec<&Prstatus> = self.prstatus.iter().filter(is_left).collect();
         // What QEMU writes as a process id is the virtual CPU's index plus one.
         if self.qemu.is_empty() {
@@ -107,11 +102,11 @@ impl Notes<'_> {
 }
 
 fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, CpuRegisters>) {
-    for state in states.iter().filter(|state| are_saved(&state.registers)) {
+    for state in states.iter().filter(|state| state.registers.are_saved()) {
         let by = |base: VirtAddr| percpu.cpu_of_offset(base.get());
         let cpu = by(state.gs_base).or_else(|| by(state.kernel_gs_base?));
         if let Some(cpu) = cpu {
-            found.entry(cpu).or_insert(CpuRegisters::new(state.registers, RegisterSource::GsBase));
+            found.entry(cpu).or_insert(CpuRegisters::new(state.registers.into(), RegisterSource::GsBase));
         }
     }
 }
@@ -127,7 +122,7 @@ impl CrashNotes {
             let note = memory.read_bytes(address, (NOTE_HEAD + PRSTATUS_SIZE) as u64).ok()?;
             let is_prstatus = le_u32(&note, 8) == Some(NT_PRSTATUS) && note.get(12..16) == Some(b"CORE");
             let saved = Prstatus::parse(note.get(NOTE_HEAD..)?, FileOffset::new(0)).filter(|_| is_prstatus)?;
-            are_saved(&saved.registers).then_some((cpu, saved))
+            saved.registers.are_saved().then_some((cpu, saved))
         };
         Self(percpu.cpus().filter_map(note).collect())
     }
@@ -170,7 +165,7 @@ fn by_pid(
 #[cfg(test)]
 mod tests {
     use vmcore_dump::DescriptorTable;
-    use vmcore_memory::PhysAddr;
+    use vmcore_memory::{PhysAddr, arch::x86_64};
 
     use super::*;
     use crate::test_memory::TestMemory;
@@ -181,15 +176,22 @@ mod tests {
     const CRASH_NOTES: u64 = 0x1000;
     const NOTES: u64 = 0x500;
 
-    fn registers(rip: u64) -> Registers {
-        Registers { rip, ..Registers::default() }
+    fn registers(rip: u64) -> x86_64::Registers {
+        x86_64::Registers { rip, ..x86_64::Registers::default() }
     }
 
     fn prstatus(pid: i32, rip: u64) -> Prstatus {
         let mut note = vec![0; PRSTATUS_SIZE];
         note[32..36].copy_from_slice(&pid.to_le_bytes());
         note[112 + 16 * 8..][..8].copy_from_slice(&rip.to_le_bytes());
-        Prstatus { pid, registers: registers(rip), fs_base: 0, gs_base: 0, file_offset: FileOffset::new(0), note }
+        Prstatus {
+            pid,
+            registers: registers(rip).into(),
+            fs_base: 0,
+            gs_base: 0,
+            file_offset: FileOffset::new(0),
+            note,
+        }
     }
 
     fn qemu(rip: u64, gs_base: u64, kernel_gs_base: Option<u64>) -> QemuCpuState {
@@ -227,7 +229,7 @@ mod tests {
         let percpu = PerCpu::for_tests(&AREAS);
         let pid = |cpu: u32| current.get(cpu as usize).copied();
         let found = Notes { prstatus, qemu }.attribute(memory, &percpu, Some(VirtAddr::new(CRASH_NOTES)), pid);
-        found.into_iter().map(|(cpu, found)| (cpu, found.registers.rip, found.source)).collect()
+        found.into_iter().map(|(cpu, found)| (cpu, found.registers.pc().get(), found.source)).collect()
     }
 
     #[test]
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn zeroes_are_no_registers() {
-        let zeroes = Prstatus { registers: Registers::default(), ..prstatus(0, 0) };
+        let zeroes = Prstatus { registers: registers(0).into(), ..prstatus(0, 0) };
         let notes = [zeroes.clone(), zeroes.clone(), zeroes.clone(), zeroes];
         assert_eq!(attribute(&notes, &[], &TestMemory::default(), [0; 4]), []);
     }

@@ -7,7 +7,7 @@
 //! Source: `arch/x86/entry/entry_64.S`, `arch/x86/include/asm/switch_to.h`.
 
 use vmcore_debuginfo::SymbolTable;
-use vmcore_memory::{ReadError, ReadVirtual, Registers, VirtAddr, le_uint};
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr, arch::x86_64::Registers, le_uint};
 use vmcore_unwind::Start;
 
 use crate::LayoutError;
@@ -71,7 +71,7 @@ impl StartLayout {
             ..Registers::default()
         };
         let exact = self.fresh.contains(&pc.wrapping_sub(kaslr_offset));
-        Ok(Start { registers, exact, complete: false })
+        Ok(Start { registers: registers.into(), exact, complete: false })
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     fn saved_registers_of_a_task_that_was_scheduled_out() {
         let memory = frame(0xffff_ffff_9b8c_9000);
         let start = layout().read(&memory, VirtAddr::new(SP), KASLR).unwrap();
-        let registers = start.registers;
+        let registers = *start.registers.x86_64().unwrap();
         assert_eq!((registers.r15, registers.r12, registers.rbx, registers.rbp), (0x10, 0x13, 0x14, 0x15));
         assert_eq!((registers.rip, registers.rsp), (0xffff_ffff_9b8c_9000, SP + 56));
         assert!(!start.exact && !start.complete);

@@ -112,10 +112,19 @@ pub struct Exception<'a> {
     pub registers: Registers,
 }
 
-/// Saved registers. Those that the entry code had not saved yet are null.
-#[allow(missing_docs)] // The architecture's own names.
+/// Saved registers, by the machine's own names.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Registers {
+#[serde(untagged)]
+pub enum Registers {
+    X86_64(X86Registers),
+    Arm64(Box<Arm64Registers>),
+}
+
+/// Those of x86-64. Those that the entry code had not saved yet are null.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct X86Registers {
     pub rip: Hex,
     pub rsp: Hex,
     pub cs: Hex,
@@ -137,6 +146,19 @@ pub struct Registers {
     pub r13: Option<Hex>,
     pub r14: Option<Hex>,
     pub r15: Option<Hex>,
+}
+
+/// Those of arm64.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Arm64Registers {
+    /// The interrupted instruction's address.
+    pub pc: Hex,
+    /// The stack pointer.
+    pub sp: Hex,
+    /// The processor state: condition flags, masked interrupts, the mode.
+    pub pstate: Hex,
+    /// `x0` to `x30`; `x29` is the frame pointer, `x30` the link register. Null where they had not been saved yet.
+    pub x: Option<Vec<Hex>>,
 }
 
 impl<'a> Bt<'a> {
@@ -217,7 +239,20 @@ impl<'a> Exception<'a> {
 
 impl Registers {
     fn new(interrupt: &Interrupt) -> Self {
-        let registers = &interrupt.registers;
+        match &interrupt.registers {
+            vmcore_memory::Registers::X86_64(registers) => Self::X86_64(X86Registers::new(registers, interrupt)),
+            vmcore_memory::Registers::Arm64(registers) => Self::Arm64(Box::new(Arm64Registers {
+                pc: Hex(registers.pc),
+                sp: Hex(registers.sp),
+                pstate: Hex(registers.pstate),
+                x: interrupt.complete.then(|| registers.x.map(Hex).to_vec()),
+            })),
+        }
+    }
+}
+
+impl X86Registers {
+    fn new(registers: &vmcore_memory::arch::x86_64::Registers, interrupt: &Interrupt) -> Self {
         let general = |value: u64| interrupt.complete.then_some(Hex(value));
         Self {
             rip: Hex(registers.rip),

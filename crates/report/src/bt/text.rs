@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use super::{Bt, Exception, Frame, Registers, Stack, fold};
+use super::{Arm64Registers, Bt, Exception, Frame, Registers, Stack, X86Registers, fold};
 use crate::{Hex, Painted, Report, Sanitized, Theme};
 
 /// How much of stacks the text shows.
@@ -203,8 +203,15 @@ fn write_exception(
 
 /// Where registers were saved from, on one line; for a system call, its number.
 fn write_place(exception: &Exception<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let Registers { rip, rsp, eflags, orig_rax, .. } = &exception.registers;
     let whose = if exception.kernel_mode { "" } else { "user " };
+    let X86Registers { rip, rsp, eflags, orig_rax, .. } = match &exception.registers {
+        Registers::X86_64(registers) => registers,
+        Registers::Arm64(registers) => {
+            let Arm64Registers { pc, sp, pstate, .. } = &**registers;
+            let place = format_args!("{whose}PC: {:016x}  SP: {:016x}  PSTATE: {:08x}", pc.0, sp.0, pstate.0);
+            return writeln!(out, "    {}", Painted(theme.dim, place));
+        }
+    };
     // Faults and interrupts keep an error code or -1 there.
     let call = orig_rax.filter(|_| !exception.kernel_mode && exception.kind == Some("syscall"));
     let call = call.map(|Hex(number)| format!("  system call {number}")).unwrap_or_default();
@@ -213,7 +220,24 @@ fn write_place(exception: &Exception<'_>, out: &mut dyn Write, theme: &Theme) ->
 }
 
 fn write_registers(registers: &Registers, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let Registers { rip, rsp, cs, ss, eflags, orig_rax, .. } = registers;
+    match registers {
+        Registers::X86_64(registers) => write_x86_registers(registers, out, theme),
+        Registers::Arm64(registers) => write_arm64_registers(registers, out, theme),
+    }
+}
+
+/// As a kernel of arm64 prints them, from `x0` on.
+fn write_arm64_registers(registers: &Arm64Registers, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Arm64Registers { pc, sp, pstate, x } = registers;
+    let mut line = |text: fmt::Arguments<'_>| writeln!(out, "    {}", Painted(theme.dim, text));
+    line(format_args!("PC: {:016x}  SP: {:016x}  PSTATE: {:08x}", pc.0, sp.0, pstate.0))?;
+    let named: Vec<String> =
+        x.iter().flatten().enumerate().map(|(n, x)| format!("{:>3}: {:016x}", format!("X{n}"), x.0)).collect();
+    named.chunks(3).try_for_each(|row| line(format_args!("{}", row.join("  "))))
+}
+
+fn write_x86_registers(registers: &X86Registers, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let X86Registers { rip, rsp, cs, ss, eflags, orig_rax, .. } = registers;
     let mut line = |text: fmt::Arguments<'_>| writeln!(out, "    {}", Painted(theme.dim, text));
     line(format_args!("RIP: {:016x}  RSP: {:016x}  RFLAGS: {:08x}", rip.0, rsp.0, eflags.0))?;
     let r = registers;

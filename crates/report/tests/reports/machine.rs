@@ -7,7 +7,7 @@ use vmcore_kernel::{
     Class, Cpu, Interrupt, Location, Policy, Queued, RunQueue, Segment, Snapshot, SourceFrame, Stack, StackEnd,
     StackFrame, SymbolName, Task, TaskState, Trust,
 };
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 /// Clears the screen, turns the reading direction around and rings the bell.
 pub(crate) const HOSTILE: &str = "\x1b[2J\u{202e}evil\x07";
@@ -130,7 +130,7 @@ fn interrupt(frame: usize, address: u64, rip: u64, cs: u64, complete: bool) -> I
     Interrupt {
         frame,
         address: VirtAddr::new(address),
-        registers,
+        registers: registers.into(),
         complete,
         orig_rax: complete.then_some(registers.orig_rax),
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use vmcore_dump::RawNote;
-use vmcore_memory::{Pfn, Registers, VirtAddr};
+use vmcore_memory::{Pfn, VirtAddr, arch::x86_64::Registers};
 
 use super::nanoseconds;
 use crate::SynthError;

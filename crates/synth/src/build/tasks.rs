@@ -1,6 +1,6 @@
 //! The tasks: their structures, their stacks, their places in run queues.
 
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use super::machine::Builder;
 use super::{nanoseconds, sleeper};

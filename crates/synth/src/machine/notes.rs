@@ -1,7 +1,7 @@
 //! The notes with the registers of CPUs, as a crash kernel or QEMU writes them.
 
 use vmcore_dump::RawNote;
-use vmcore_memory::{PhysAddr, Registers};
+use vmcore_memory::{PhysAddr, arch::x86_64::Registers};
 
 use super::{Cpu, Machine};
 use crate::SynthError;

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use vmcore_memory::{PT_REGS_SIZE, Registers, VirtAddr};
+use vmcore_memory::{
+    VirtAddr,
+    arch::x86_64::{PT_REGS_SIZE, Registers},
+};
 
 use super::{Bounds, Layer};
 use crate::SynthError;

@@ -6,7 +6,7 @@ mod builder;
 
 pub(crate) use builder::{Placing, StackBuilder, pt_regs};
 
-use vmcore_memory::{Registers, VirtAddr};
+use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 /// Bounds of a stack: from its lowest byte to behind its highest.
 #[derive(Clone, Copy, Debug)]

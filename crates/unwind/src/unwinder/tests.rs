@@ -44,7 +44,7 @@ impl Fake {
 
     fn unwind(&self, rip: u64, rsp: u64) -> Unwound {
         let registers = Registers { rip, rsp, cs: 0x10, ..Registers::default() };
-        Unwinder::new(self).unwind(Start { registers, exact: true, complete: true })
+        Unwinder::new(self).unwind(Start { registers: registers.into(), exact: true, complete: true })
     }
 }
 
@@ -152,13 +152,13 @@ fn user_code_whose_general_registers_are_left_out_ends_the_walk() {
         let entry = Fake::default().orc(0x000, Base::Bp, 0, Kind::Regs).pt_regs(regs, 0x401000, cs, 0x7ffd_0000, 0);
         let fake = entry.word(regs + 15 * 8, 61);
         let registers = Registers { rip: TEXT + 0x10, rsp: TASK + 0x100, rbp: regs, cs: 0x10, ..Registers::default() };
-        Unwinder::new(&fake).unwind(Start { registers, exact: true, complete: true })
+        Unwinder::new(&fake).unwind(Start { registers: registers.into(), exact: true, complete: true })
     };
     let user = saved(0x33);
     assert_eq!(user.end, End::User);
     let [interrupt] = user.interrupts[..] else { panic!("{user:?}") };
-    assert_eq!((interrupt.complete, interrupt.orig_rax, interrupt.registers.rip), (false, Some(61), 0x40_1000));
-    assert_eq!(interrupt.registers.rbp, 0);
+    assert_eq!((interrupt.complete, interrupt.orig_rax, interrupt.registers.pc().get()), (false, Some(61), 0x40_1000));
+    assert_eq!(interrupt.registers.x86_64().unwrap().rbp, 0);
     assert_eq!(saved(0x10).end, End::Truncated);
 }
 
@@ -192,11 +192,12 @@ fn entry_code_that_has_saved_nothing_leaves_the_registers_known() {
         .word(TASK + 0x108, 0x10)
         .word(TASK + 0x118, TASK + 0x200);
     let registers = Registers { rip: TEXT, rsp: TASK + 0x100, cs: 0x10, rdi: 0xc000_1000, ..Registers::default() };
-    let start = |complete| Start { registers, exact: true, complete };
+    let start = |complete| Start { registers: registers.into(), exact: true, complete };
     let unwound = Unwinder::new(&fake).unwind(start(true));
     let [interrupt] = unwound.interrupts[..] else { panic!("{unwound:?}") };
     assert!(interrupt.complete);
-    assert_eq!((interrupt.registers.rip, interrupt.registers.rdi), (TEXT + 0x210, 0xc000_1000));
+    let found = interrupt.registers.x86_64().unwrap();
+    assert_eq!((found.rip, found.rdi), (TEXT + 0x210, 0xc000_1000));
     assert!(!Unwinder::new(&fake).unwind(start(false)).interrupts[0].complete);
 }
 
@@ -257,7 +258,8 @@ fn an_unreadable_stack_is_a_problem_with_its_address() {
 #[test]
 fn user_mode_has_no_kernel_frames() {
     let registers = Registers { cs: 0x33, rip: 0x40_0000, ..Registers::default() };
-    let unwound = Unwinder::new(&Fake::default()).unwind(Start { registers, exact: true, complete: true });
+    let unwound =
+        Unwinder::new(&Fake::default()).unwind(Start { registers: registers.into(), exact: true, complete: true });
     assert_eq!((unwound.frames.len(), unwound.end), (0, End::User));
 }
 

@@ -100,6 +100,26 @@ static void *in_registers(void *unused)
 	set_name("registers");
 	mark(text, "vector");
 	mark(text + MARK, "regist");
+#ifdef __aarch64__
+	asm volatile("ld1 {v0.16b}, [%0]\n\t"
+		     "mov v7.16b, v0.16b\n\t"
+		     "mov v15.16b, v0.16b\n\t"
+		     "ldr x19, [%0, #16]\n\t"
+		     "mov x9, x19\n\t"
+		     "mov x18, x19\n\t"
+		     "mov x28, x19\n\t"
+		     "1: mov x0, #0\n\t"
+		     "mov x1, #0\n\t"
+		     "mov x2, #0\n\t"
+		     "mov x3, #0\n\t"
+		     "mov x4, #8\n\t"
+		     "mov x8, %1\n\t"
+		     "svc #0\n\t"
+		     "b 1b"
+		     :
+		     : "r"(text), "i"(SYS_ppoll)
+		     : "x0", "x1", "x2", "x3", "x4", "x8", "x9", "x18", "x19", "x28", "v0", "v7", "v15", "memory");
+#else
 	asm volatile("movdqu (%0), %%xmm0\n\t"
 		     "movdqa %%xmm0, %%xmm7\n\t"
 		     "movdqa %%xmm0, %%xmm15\n\t"
@@ -113,6 +133,7 @@ static void *in_registers(void *unused)
 		     :
 		     : "r"(text), "i"(SYS_pause)
 		     : "rax", "rbx", "rcx", "r8", "r11", "r12", "r15", "xmm0", "xmm7", "xmm15", "memory");
+#endif
 	return NULL;
 }
 

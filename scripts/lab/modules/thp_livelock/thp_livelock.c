@@ -65,24 +65,53 @@ static void report_spinner(unsigned long address)
 			current->pid, cpu, address);
 }
 
+/*
+ * What a hook sees of its function's call: all registers, or, on machines whose ftrace saves no more (arm64 since
+ * 6.2), the arguments and where to go on.
+ */
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+struct call {
+	struct pt_regs *regs;
+};
+
+#ifdef CONFIG_ARM64
+#define argument(call, number) ((call)->regs->regs[number])
+#define go_on_at(call, function) ((call)->regs->pc = (unsigned long)(function))
+#else
+#define argument_0(regs) ((regs)->di)
+#define argument_2(regs) ((regs)->dx)
+#define argument(call, number) (argument_##number((call)->regs))
+#define go_on_at(call, function) ((call)->regs->ip = (unsigned long)(function))
+#endif
+#define NEEDS FTRACE_OPS_FL_SAVE_REGS
+#else
+struct call {
+	struct ftrace_regs *regs;
+};
+
+#define argument(call, number) (ftrace_regs_get_argument((call)->regs, number))
+#define go_on_at(call, function) ftrace_regs_set_instruction_pointer((call)->regs, (unsigned long)(function))
+#define NEEDS 0
+#endif
+
 /* migration_entry_wait(mm, pmd, address) */
-static void notrace on_wait(struct pt_regs *regs)
+static void notrace on_wait(const struct call *call)
 {
-	unsigned long address = regs->dx;
+	unsigned long address = argument(call, 2);
 
 	if (current == splitter || !is_tail_address(address))
 		return;
 	report_spinner(address);
-	regs->ip = (unsigned long)return_at_once;
+	go_on_at(call, return_at_once);
 }
 
 /* try_to_migrate(page or folio, flags) */
-static void notrace on_unmap(struct pt_regs *regs)
+static void notrace on_unmap(const struct call *call)
 {
 	if (current != splitter || reference_taken)
 		return;
 	reference_taken = true;
-	page_ref_inc((struct page *)regs->di);
+	page_ref_inc((struct page *)argument(call, 0));
 }
 
 /*
@@ -91,7 +120,7 @@ static void notrace on_unmap(struct pt_regs *regs)
  * Running on for a while after the others spin puts the splitter behind the spinner
  * that is queued on this very CPU, in the scheduler's account of who is due.
  */
-static void notrace on_roll_back(struct pt_regs *regs)
+static void notrace on_roll_back(const struct call *call)
 {
 	unsigned int waited;
 
@@ -109,7 +138,7 @@ static void notrace on_roll_back(struct pt_regs *regs)
 
 struct hook {
 	const char *function;
-	void (*handler)(struct pt_regs *regs);
+	void (*handler)(const struct call *call);
 	struct ftrace_ops ops;
 };
 
@@ -117,30 +146,35 @@ struct hook {
 static void notrace dispatch(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
-	struct pt_regs *regs = ftrace_get_regs(fregs);
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+	struct call call = { ftrace_get_regs(fregs) };
+#else
+	struct call call = { fregs };
+#endif
 #else
 static void notrace dispatch(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *ops, struct pt_regs *regs)
 {
+	struct call call = { regs };
 #endif
 	struct hook *hook = container_of(ops, struct hook, ops);
 	struct mm_struct *mm = READ_ONCE(armed_mm);
 
-	if (regs && mm && current->mm == mm)
-		hook->handler(regs);
+	if (call.regs && mm && current->mm == mm)
+		hook->handler(&call);
 }
 
 static struct hook hooks[] = {
 	{ "migration_entry_wait", on_wait,
-	  { .func = dispatch, .flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY } },
+	  { .func = dispatch, .flags = NEEDS | FTRACE_OPS_FL_IPMODIFY } },
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
 	{ "try_to_migrate", on_unmap,
 #else
 	{ "try_to_unmap", on_unmap,
 #endif
-	  { .func = dispatch, .flags = FTRACE_OPS_FL_SAVE_REGS } },
+	  { .func = dispatch, .flags = NEEDS } },
 	{ "remove_migration_ptes", on_roll_back,
-	  { .func = dispatch, .flags = FTRACE_OPS_FL_SAVE_REGS } },
+	  { .func = dispatch, .flags = NEEDS } },
 };
 
 static int arm(const char *text, const struct kernel_param *param)

@@ -84,6 +84,12 @@ impl Registers {
         VirtAddr::new(self.rsp)
     }
 
+    /// Whether a CPU saved them: one that saved nothing leaves zeroes.
+    #[must_use]
+    pub const fn are_saved(&self) -> bool {
+        self.rip != 0 || self.rsp != 0 || self.cs != 0
+    }
+
     /// Whether the CPU ran user code: the requested privilege level in CS is not 0.
     #[must_use]
     pub const fn user_mode(&self) -> bool {

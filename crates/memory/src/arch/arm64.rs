@@ -18,9 +18,9 @@ pub struct Registers {
     /// `x0` to `x30`; `x29` is the frame pointer, `x30` the link register.
     pub x: [u64; 31],
     /// The stack pointer.
-    pub sp: u64,
+    pub sp: VirtAddr,
     /// The interrupted instruction's address.
-    pub pc: u64,
+    pub pc: VirtAddr,
     /// `SPSR`: condition flags, interrupt masks, and in its low bits the mode that the CPU was in.
     pub pstate: u64,
 }
@@ -34,7 +34,7 @@ impl Registers {
         for (index, register) in x.iter_mut().enumerate() {
             *register = word(index)?;
         }
-        Some(Self { x, sp: word(31)?, pc: word(32)?, pstate: word(33)? })
+        Some(Self { x, sp: VirtAddr::new(word(31)?), pc: VirtAddr::new(word(32)?), pstate: word(33)? })
     }
 
     /// The frame pointer, `x29`: where the innermost frame record is, once the function has made it.
@@ -52,13 +52,13 @@ impl Registers {
     /// The interrupted instruction's address.
     #[must_use]
     pub const fn pc(&self) -> VirtAddr {
-        VirtAddr::new(self.pc)
+        self.pc
     }
 
     /// The stack pointer.
     #[must_use]
     pub const fn sp(&self) -> VirtAddr {
-        VirtAddr::new(self.sp)
+        self.sp
     }
 
     /// Whether the CPU ran user code: `PSR_MODE_EL0t`. Kernels run at EL1 or, with virtualization host extensions, EL2.
@@ -70,7 +70,7 @@ impl Registers {
     /// Whether a CPU saved them: one that saved nothing leaves zeroes.
     #[must_use]
     pub const fn are_saved(&self) -> bool {
-        self.pc != 0 || self.sp != 0
+        !self.pc.is_null() || !self.sp.is_null()
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         let bytes: Vec<u8> = (0..34u64).flat_map(|word| (0x100 + word).to_le_bytes()).collect();
         let registers = Registers::from_user_pt_regs(&bytes).unwrap();
         assert_eq!((registers.x[0], registers.fp().get(), registers.lr().get()), (0x100, 0x11d, 0x11e));
-        assert_eq!((registers.sp, registers.pc, registers.pstate), (0x11f, 0x120, 0x121));
+        assert_eq!((registers.sp.get(), registers.pc.get(), registers.pstate), (0x11f, 0x120, 0x121));
         assert_eq!(Registers::from_user_pt_regs(&bytes[..271]), None);
     }
 

@@ -117,8 +117,8 @@ pub struct Exception<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Registers {
-    X86_64(X86Registers),
-    Arm64(Box<Arm64Registers>),
+    X86_64(Box<X86Registers>),
+    Arm64(Arm64Registers),
 }
 
 /// Those of x86-64. Those that the entry code had not saved yet are null.
@@ -240,13 +240,15 @@ impl<'a> Exception<'a> {
 impl Registers {
     fn new(interrupt: &Interrupt) -> Self {
         match &interrupt.registers {
-            vmcore_memory::Registers::X86_64(registers) => Self::X86_64(X86Registers::new(registers, interrupt)),
-            vmcore_memory::Registers::Arm64(registers) => Self::Arm64(Box::new(Arm64Registers {
-                pc: Hex(registers.pc),
-                sp: Hex(registers.sp),
+            vmcore_memory::Registers::X86_64(registers) => {
+                Self::X86_64(Box::new(X86Registers::new(registers, interrupt)))
+            }
+            vmcore_memory::Registers::Arm64(registers) => Self::Arm64(Arm64Registers {
+                pc: registers.pc.into(),
+                sp: registers.sp.into(),
                 pstate: Hex(registers.pstate),
                 x: interrupt.complete.then(|| registers.x.map(Hex).to_vec()),
-            })),
+            }),
         }
     }
 }

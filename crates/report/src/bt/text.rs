@@ -205,9 +205,9 @@ fn write_exception(
 fn write_place(exception: &Exception<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let whose = if exception.kernel_mode { "" } else { "user " };
     let X86Registers { rip, rsp, eflags, orig_rax, .. } = match &exception.registers {
-        Registers::X86_64(registers) => registers,
+        Registers::X86_64(registers) => &**registers,
         Registers::Arm64(registers) => {
-            let Arm64Registers { pc, sp, pstate, .. } = &**registers;
+            let Arm64Registers { pc, sp, pstate, .. } = registers;
             let place = format_args!("{whose}PC: {:016x}  SP: {:016x}  PSTATE: {:08x}", pc.0, sp.0, pstate.0);
             return writeln!(out, "    {}", Painted(theme.dim, place));
         }

@@ -1,0 +1,51 @@
+//! What is of one machine architecture stands in files that say so by their path; how many others name x86-64 is counted.
+
+use std::path::Path;
+
+use super::{code_lines, is_test, root, sources, words};
+
+/// Files outside of `arch` and `x86_64` modules whose code names x86-64, its registers or its instructions. It may only become less.
+const NAME_X86: usize = 50;
+
+/// Crates that are about text that people and kernels wrote, or that make x86-64 machines.
+const APART: &[&str] = &["crates/console", "crates/synth"];
+
+const NAMES: &[&str] = &[
+    "x86",
+    "x86_64",
+    "X86_64",
+    "EM_X86_64",
+    "iced_x86",
+    "rip",
+    "rsp",
+    "rbp",
+    "rax",
+    "rbx",
+    "rcx",
+    "rdx",
+    "rsi",
+    "rdi",
+    "eflags",
+    "orig_rax",
+    "cr2",
+    "cr3",
+    "cr4",
+    "gs_base",
+    "phys_base",
+    "orc",
+    "Orc",
+];
+
+#[test]
+fn no_more_files_name_x86() {
+    let is_apart = |name: &str| name.starts_with("x86_64") || name == "arch";
+    let of_one_machine = |path: &Path| path.components().any(|part| is_apart(&part.as_os_str().to_string_lossy()));
+    let named: Vec<_> = sources()
+        .into_iter()
+        .filter(|path| !is_test(path) && !of_one_machine(path))
+        .map(|path| path.strip_prefix(root()).unwrap().to_owned())
+        .filter(|path| !APART.iter().any(|apart| path.starts_with(apart)))
+        .filter(|path| code_lines(&root().join(path)).iter().any(|line| words(line).any(|word| NAMES.contains(&word))))
+        .collect();
+    assert!(named.len() <= NAME_X86, "{} files name x86-64, {NAME_X86} did: {named:#?}", named.len());
+}

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use vmcore_report::Sanitized;
 
 use crate::cli::Cli;
+use crate::remote;
 use crate::status::Status;
 
 /// What stands below each command's own options in its help, in place of the options that all have.
@@ -16,9 +17,10 @@ const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --for
                               --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
 
 /// The options of every command that opens a dump, which the first of these commands explains.
-const DUMP_OPTIONS: [&str; 7] = ["part", "vmcoreinfo", "debug_dir", "no_debuginfod", "cache", "cache_size", "no_cache"];
-const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size and \
-                                --no-cache, see `vmcore-thp analyze --help`.";
+const DUMP_OPTIONS: [&str; 8] =
+    ["part", "vmcoreinfo", "debug_dir", "no_debuginfod", "cache", "cache_size", "block_cache", "no_cache"];
+const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size, \
+                                --block-cache and --no-cache, see `vmcore-thp analyze --help`.";
 
 /// The command line, and what to tell the user of how it was understood.
 pub(crate) struct Parsed {
@@ -69,12 +71,12 @@ fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString
     }
     let ContextValue::String(file) = error.get(ContextKind::InvalidSubcommand)? else { return None };
     let at = words.iter().skip(1).position(|word| word == OsStr::new(file))?.checked_add(1)?;
-    if !Path::new(file).exists() {
+    if !Path::new(file).exists() && !remote::is_address(Path::new(file)) {
         return None;
     }
     let mut words = words.to_vec();
     words.insert(at, "analyze".into());
-    Some((words, file.clone()))
+    Some((words, remote::shown(Path::new(file)).display().to_string()))
 }
 
 /// Leaves the options that every command has to the program's own help: they are the longer part of each.

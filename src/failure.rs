@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use vmcore_dump as dump;
 use vmcore_kernel::KernelError;
+use vmcore_remote::RemoteError;
 use vmcore_report::Sanitized;
 use vmcore_triage::TriageError;
 
@@ -97,6 +98,12 @@ impl From<vmcore_debuginfo::ProfileError> for Failure {
 
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
+        Self::new(&error).hint(error.hint())
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
         Self::new(&error).hint(error.hint())
     }
 }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::run::Run;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
-use crate::{debuginfod, profiles, vmcoreinfo, vmlinux_search};
+use crate::{debuginfod, profiles, remote, vmcoreinfo, vmlinux_search};
 
 /// Where a vmlinux says how to unwind stacks.
 const UNWIND_TABLES: [&str; 3] = [".orc_unwind", ".debug_frame", ".eh_frame"];
@@ -149,7 +149,7 @@ fn downloaded(stripped: &Path, search: &Search, run: &Run) -> Result<Option<Path
 /// Opens the dump, also where the two files are named in the other order; with the input as it was meant.
 fn open_either_way(input: &Input, run: &Run) -> Result<(Dump, Input), Failure> {
     let error = match open_dump(input, run) {
-        Ok(dump) => return Ok((dump, input.clone())),
+        Ok(dump) => return Ok((dump, Input { vmcore: remote::shown(&input.vmcore), ..input.clone() })),
         Err(error) => error,
     };
     let swapped = match (&error, &input.vmlinux) {
@@ -184,6 +184,9 @@ impl From<DumpFailure> for Failure {
 
 /// Opens the dump; one that is compressed as a whole is unpacked first.
 fn open_dump(input: &Input, run: &Run) -> Result<Dump, DumpFailure> {
+    let file = |path: &Path| remote::dump_file(path, &input.search, run).map_err(DumpFailure::Complete);
+    let first = file(&input.vmcore)?;
+    let parts: Vec<_> = input.more.part.iter().map(|part| file(part)).collect::<Result<_, _>>()?;
     let start = Instant::now();
     let mut view = UnpackView::new(run.is_quiet());
     let unpacking = Unpacking {
@@ -191,7 +194,7 @@ fn open_dump(input: &Input, run: &Run) -> Result<Dump, DumpFailure> {
         limit: Unpacking::DEFAULT_LIMIT,
         watch: &mut |progress| view.show(progress),
     };
-    let mut dump = Dump::open_unpacking(&input.vmcore, &input.more.part, unpacking).map_err(DumpFailure::Open)?;
+    let mut dump = Dump::open_files(&first, &parts, unpacking).map_err(DumpFailure::Open)?;
     tracing::info!("opening the dump: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
     vmcoreinfo::complete(&mut dump, input, run).map_err(DumpFailure::Complete)?;
     Ok(dump)

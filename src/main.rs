@@ -16,8 +16,10 @@ mod output;
 mod pile_view;
 mod profiles;
 mod progress;
+mod remote;
 mod run;
 mod screen;
+mod servers;
 mod session;
 mod shell;
 mod status;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Ok(parsed) => {
             let result = commands::run(&parsed);
             bounds::finish();
+            servers::tell();
             result.unwrap_or_else(|failure| failure.report())
         }
         Err(usage) => arguments::explain(&usage),

@@ -14,9 +14,14 @@ const LIMIT: u64 = 2 << 30;
 
 /// The user's own, below `$XDG_CACHE_HOME` or `~/.cache`; `None` where there is no home directory.
 pub(crate) fn users_directory() -> Option<PathBuf> {
+    Some(users_cache()?.join("profiles"))
+}
+
+/// The directory of all that this program keeps for the user.
+pub(crate) fn users_cache() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    Some(cache.or_else(home)?.join("vmcore-thp/profiles"))
+    Some(cache.or_else(home)?.join("vmcore-thp"))
 }
 
 /// The profile that stands in for the vmlinux of the dump's kernel, where the user wants that and there is one.

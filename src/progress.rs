@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::servers;
 
 /// Shorter steps are not shown.
 const DELAY: Duration = Duration::from_millis(200);
@@ -90,6 +92,9 @@ fn show(message: &'static str, share: Option<Share<'_>>, is_done: &Receiver<()>)
     };
     bar.set_message(message);
     while is_done.recv_timeout(DELAY / 2) == Err(RecvTimeoutError::Timeout) {
+        if let fetched @ 1.. = servers::received() {
+            bar.set_message(format!("{message}, {} fetched", HumanBytes(fetched)));
+        }
         match share.and_then(|share| share()) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1")]
             Some(share) => bar.set_position((share.clamp(0.0, 1.0) * STEPS as f64) as u64),

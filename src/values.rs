@@ -37,6 +37,11 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected a size such as 512M or 2G".to_owned())
 }
 
+/// As [`size`], where 0 means nothing at all.
+pub(crate) fn size_or_nothing(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
 /// Parses letters of task states, such as `D` or `R,D`.
 pub(crate) fn states(text: &str) -> Result<String, String> {
     const LETTERS: &str = "RSDITtPXZ";
@@ -92,6 +97,8 @@ mod tests {
         for wrong in ["", "M", "-1", "1X", "0", "1e9", "iB", "99999999999999999999", "999999999T"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
+        assert_eq!((size_or_nothing("0"), size_or_nothing("1K")), (Ok(0), Ok(1024)));
+        assert!(size_or_nothing("00M").is_err());
     }
 
     #[test]

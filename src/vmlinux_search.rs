@@ -168,7 +168,14 @@ mod tests {
     use super::*;
 
     fn nowhere() -> Search {
-        Search { debug_dir: Vec::new(), no_debuginfod: true, cache: None, cache_size: None, no_cache: true }
+        Search {
+            debug_dir: Vec::new(),
+            no_debuginfod: true,
+            cache: None,
+            cache_size: None,
+            block_cache: None,
+            no_cache: true,
+        }
     }
 
     fn search(directory: &str) -> Search {

@@ -11,7 +11,8 @@ use crate::values;
 /// The dump and what describes its kernel.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Input {
-    /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR
+    /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR; s3:// and
+    /// https:// are read in place
     #[arg(value_name = "VMCORE")]
     pub(crate) vmcore: PathBuf,
     /// The kernel's debug information; if left out, looked up by build-id and release, else taken from the dump itself
@@ -75,7 +76,12 @@ pub(crate) struct Search {
     /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) cache_size: Option<u64>,
-    /// Neither keep nor use profiles of other runs
-    #[arg(long, conflicts_with_all = ["cache", "cache_size"])]
+    /// Keep up to SIZE of what was fetched of dumps on servers for the next command; 0 keeps nothing [default: 1G]
+    ///
+    /// It is in vmcore-thp/objects in the user's cache directory, readable by the user alone: parts of machines' memory.
+    #[arg(long, value_name = "SIZE", value_parser = values::size_or_nothing)]
+    pub(crate) block_cache: Option<u64>,
+    /// Neither keep nor use profiles of other runs, nor what was fetched of dumps on servers
+    #[arg(long, conflicts_with_all = ["cache", "cache_size", "block_cache"])]
     pub(crate) no_cache: bool,
 }

@@ -7,6 +7,7 @@ mod bounds;
 mod distill;
 mod files;
 mod output;
+mod remote;
 mod tooling;
 mod triage;
 

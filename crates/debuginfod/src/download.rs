@@ -1,11 +1,9 @@
 //! One file from one server.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, StatusCode};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::Settings;
@@ -61,7 +59,7 @@ impl<'s> Downloader<'s> {
             .timeout_recv_response(timeout)
             .timeout_per_read(timeout)
             .timeout_global(max_time)
-            .tls_config(tls())
+            .tls_config(vmcore_remote::tls())
             .build();
         Self { agent: config.into(), settings }
     }
@@ -177,16 +175,4 @@ impl Window {
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// The certificates that the system trusts: servers inside a company often have their own authority. `SSL_CERT_FILE`
-/// and `SSL_CERT_DIR` name others.
-fn tls() -> TlsConfig {
-    // What cannot be read leaves fewer certificates, and the connection says that it is not trusted.
-    let found = rustls_native_certs::load_native_certs().certs;
-    let certificates: Vec<_> = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&certificates))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
 }

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::flattened::Flattened;
-use crate::mmap::Mapping;
-use crate::piece::piece;
+use crate::stored::Stored;
 
 /// A dump file as its format sees it: one run of bytes. Formats need not know how it is stored.
 #[derive(Debug)]
 pub(crate) enum FileBytes {
     /// The file itself.
-    Mapped(Mapping),
+    Plain(Stored),
     /// A file in the flattened format. Offsets are those that the file would have if it were rearranged.
     Flattened(Flattened),
 }
@@ -20,7 +19,7 @@ impl FileBytes {
     /// The length in bytes.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::Mapped(map) => map.len() as u64,
+            Self::Plain(file) => file.len(),
             Self::Flattened(flattened) => flattened.len(),
         }
     }
@@ -28,16 +27,17 @@ impl FileBytes {
     /// Whether the file ends where its writer wanted it to end, as far as the way of storing it tells.
     pub(crate) fn ends_properly(&self) -> bool {
         match self {
-            Self::Mapped(_) => true,
+            Self::Plain(_) => true,
             Self::Flattened(flattened) => flattened.has_end_mark(),
         }
     }
 
-    /// `len` bytes at `offset`, borrowed where they lie in one piece; `None` where the file does not have them all.
+    /// `len` bytes at `offset`, borrowed where they lie in one piece in a mapping; `None` where the file does not have them
+    /// all.
     #[inline]
     pub(crate) fn slice(&self, offset: u64, len: u64) -> Option<Cow<'_, [u8]>> {
         match self {
-            Self::Mapped(map) => piece(map, offset, len).map(Cow::Borrowed),
+            Self::Plain(file) => file.slice(offset, len),
             Self::Flattened(flattened) => flattened.slice(offset, len),
         }
     }
@@ -50,7 +50,7 @@ impl FileBytes {
     /// How many of the `len` bytes at `offset` the file has before the first that is missing.
     pub(crate) fn present(&self, offset: u64, len: u64) -> u64 {
         match self {
-            Self::Mapped(map) => len.min((map.len() as u64).saturating_sub(offset)),
+            Self::Plain(file) => file.present(offset, len),
             Self::Flattened(flattened) => flattened.present(offset, len),
         }
     }
@@ -64,10 +64,7 @@ impl FileBytes {
     #[inline]
     pub(crate) fn read(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         match self {
-            Self::Mapped(map) => {
-                buf.copy_from_slice(piece(map, offset, buf.len() as u64)?);
-                Some(())
-            }
+            Self::Plain(file) => file.read(offset, buf),
             Self::Flattened(flattened) => flattened.read(offset, buf),
         }
     }
@@ -75,31 +72,31 @@ impl FileBytes {
     /// Says whether all bytes are going to be read, from the first to the last.
     pub(crate) fn advise(&self, pass: bool) {
         match self {
-            Self::Mapped(map) => map.advise(pass),
-            Self::Flattened(flattened) => flattened.advise(pass),
+            Self::Plain(file) => file.advise(pass),
+            Self::Flattened(flattened) => flattened.file().advise(pass),
         }
     }
 
     /// Whether the file has grown since it was opened.
     pub(crate) fn has_grown(&self) -> bool {
         match self {
-            Self::Mapped(map) => map.has_grown(),
-            Self::Flattened(flattened) => flattened.has_grown(),
+            Self::Plain(file) => file.has_grown(),
+            Self::Flattened(flattened) => flattened.file().has_grown(),
         }
     }
 
     /// Gives back the memory that the file takes in this process.
     pub(crate) fn give_back(&self) {
         match self {
-            Self::Mapped(map) => map.give_back(),
-            Self::Flattened(flattened) => flattened.give_back(),
+            Self::Plain(file) => file.give_back(),
+            Self::Flattened(flattened) => flattened.file().give_back(),
         }
     }
 
     /// The parts of `range` that are no holes of a sparse file.
     pub(crate) fn data_ranges(&self, range: Range<u64>) -> Vec<Range<u64>> {
         match self {
-            Self::Mapped(map) => map.data_ranges(range),
+            Self::Plain(file) => file.data_ranges(range),
             Self::Flattened(_) => vec![range],
         }
     }
@@ -107,7 +104,7 @@ impl FileBytes {
     /// As [`FileBytes::read`], for passes over large parts of the file that should not stay in memory.
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         match self {
-            Self::Mapped(map) => map.read_apart(offset, buf),
+            Self::Plain(file) => file.read_apart(offset, buf),
             Self::Flattened(flattened) => flattened.read_apart(offset, buf),
         }
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 use crate::mmap::Mapping;
+use crate::stored::Stored;
 use crate::warnings::Warnings;
 
 pub(crate) use self::decoder::open as open_stream;
@@ -112,7 +113,7 @@ pub struct UnpackProgress<'a> {
     pub done: bool,
 }
 
-/// Unpacks the file at `path`, which `packed` maps, and maps the result.
+/// Unpacks the file that errors call `path`, and maps the result.
 ///
 /// A stream that is damaged or ends early is used as far as it goes, with a warning.
 ///
@@ -122,7 +123,7 @@ pub struct UnpackProgress<'a> {
 /// [`OpenError::DamagedStream`] where nothing at all could be unpacked.
 pub(crate) fn unpack(
     path: &Path,
-    packed: &Mapping,
+    packed: &Stored,
     compression: Compression,
     unpacking: &mut Unpacking<'_>,
     warnings: &mut Warnings,
@@ -139,8 +140,8 @@ pub(crate) fn unpack(
     let mut out = SparseFile::create(&directory).map_err(|cause| cannot(0, cause))?;
     let input = packed.reader().map_err(|cause| OpenError::Unreadable { path: path.to_owned(), cause })?;
     let mut report = |unpacked, done| {
-        let read = if done { packed.len() as u64 } else { packed.position() };
-        let len = packed.len() as u64;
+        let read = if done { packed.len() } else { packed.position() };
+        let len = packed.len();
         let progress = UnpackProgress { path, compression: name, directory: &directory, read, len, unpacked, done };
         (unpacking.watch)(&progress);
     };

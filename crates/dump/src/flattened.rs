@@ -13,13 +13,13 @@
 //! The file is used as it is. Opening reads the header of each record, not the data; records of one size that follow
 //! each other in the file and in the dump are kept as one run, so that the index stays small.
 
+mod kept_index;
 mod writer;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::mmap::Mapping;
-use crate::piece::piece;
+use crate::stored::Stored;
 use crate::warnings::Warnings;
 
 pub use writer::Flattener;
@@ -36,7 +36,7 @@ const MAX_RUNS: usize = 2 << 20;
 /// A flattened file, addressed by offsets in the dump that it holds.
 #[derive(Debug)]
 pub(crate) struct Flattened {
-    map: Mapping,
+    file: Stored,
     /// Sorted by `start`, without overlaps.
     pieces: Vec<Piece>,
     end_mark: bool,
@@ -79,14 +79,17 @@ enum Record {
 }
 
 impl Flattened {
-    /// Reads the headers of all records in `map`.
-    pub(crate) fn new(map: Mapping, warnings: &mut Warnings) -> Self {
+    /// Reads the headers of all records in `file`, or what is remembered of them.
+    pub(crate) fn new(file: Stored, warnings: &mut Warnings) -> Self {
+        if let Some(pieces) = file.recall().and_then(|kept| kept_index::parse(&kept, file.len())) {
+            return Self { file, pieces, end_mark: true };
+        }
         let mut index = Index::default();
         let mut at = RECORDS_AT;
-        let file_len = map.len() as u64;
+        let file_len = file.len();
         let end_mark = loop {
             let mut header = [0; RECORD_HEADER_LEN as usize];
-            if map.read_apart(at, &mut header).is_none() {
+            if file.read_apart(at, &mut header).is_none() {
                 break false;
             }
             match parse(header) {
@@ -113,7 +116,12 @@ impl Flattened {
                 }
             }
         };
-        Self { map, pieces: index.finish(), end_mark }
+        let pieces = index.finish();
+        // What ends as it should has no warnings to be repeated.
+        if end_mark {
+            file.remember(|| kept_index::encode(&pieces));
+        }
+        Self { file, pieces, end_mark }
     }
 
     /// Whether the last record was found.
@@ -150,7 +158,7 @@ impl Flattened {
         }
         let (file_offset, in_piece) = self.find(offset)?.locate(offset);
         if len <= in_piece {
-            return piece(&self.map, file_offset, len).map(Cow::Borrowed);
+            return self.file.slice(file_offset, len);
         }
         // Not more than there is: `len` may be absurd.
         if self.present(offset, len) < len {
@@ -162,29 +170,16 @@ impl Flattened {
     }
 
     pub(crate) fn read(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
-        self.read_with(offset, buf, |file_offset, buf| {
-            buf.copy_from_slice(piece(&self.map, file_offset, buf.len() as u64)?);
-            Some(())
-        })
+        self.read_with(offset, buf, |file_offset, buf| self.file.read(file_offset, buf))
     }
 
-    /// As [`Mapping::has_grown`].
-    pub(crate) fn has_grown(&self) -> bool {
-        self.map.has_grown()
-    }
-
-    /// Gives back the memory that the file takes in this process.
-    pub(crate) fn give_back(&self) {
-        self.map.give_back();
-    }
-
-    /// As [`Mapping::advise`].
-    pub(crate) fn advise(&self, pass: bool) {
-        self.map.advise(pass);
+    /// The file that holds the records.
+    pub(crate) fn file(&self) -> &Stored {
+        &self.file
     }
 
     pub(crate) fn read_apart(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
-        self.read_with(offset, buf, |file_offset, buf| self.map.read_apart(file_offset, buf))
+        self.read_with(offset, buf, |file_offset, buf| self.file.read_apart(file_offset, buf))
     }
 
     fn read_with(

@@ -62,6 +62,7 @@ mod qemu;
 mod raw;
 mod raw_note;
 mod sniff;
+mod stored;
 mod vmcoreinfo;
 mod warnings;
 
@@ -77,7 +78,7 @@ mod user_registers;
 
 pub use compressed::{UnpackProgress, Unpacking, unpacked};
 pub use description::{Format, Incomplete, PageCount, Segment, Source};
-pub use dump::{Apart, Dump};
+pub use dump::{Apart, Dump, DumpFile};
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;
 pub use flattened::Flattener;
@@ -89,4 +90,5 @@ pub use prstatus::Prstatus;
 pub use qemu::{DescriptorTable, QemuCpuState};
 pub use raw_note::RawNote;
 pub use sniff::starts_like_a_dump;
+pub use stored::ReadAt;
 pub use vmcoreinfo::Vmcoreinfo;

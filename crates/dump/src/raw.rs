@@ -21,6 +21,7 @@ use crate::bytes::FileBytes;
 use crate::contents::Contents;
 use crate::elf::ElfMemory;
 use crate::notes::Notes;
+use crate::stored::Stored;
 use crate::warnings::Warnings;
 use crate::{OpenError, Source};
 
@@ -29,12 +30,15 @@ const HOLE_END: u64 = 4 << 30;
 /// Where holes begin that are known, the most usual first.
 pub(crate) const HOLES: [u64; 5] = [0xc000_0000, 0x8000_0000, 0xd000_0000, 0xe000_0000, 0xb000_0000];
 /// No machine that boots Linux on x86-64 has less; and no kernel leaves so much at the start untouched.
-const MIN_LEN: usize = 16 << 20;
+const MIN_LEN: u64 = 16 << 20;
+/// Bytes that are looked at at a time.
+const PIECE: u64 = 1 << 20;
 
 /// Whether a file without a signature can be a raw image.
-pub(crate) fn is_plausible(file: &[u8]) -> bool {
-    let start = file.get(..MIN_LEN).unwrap_or_default();
-    file.len().is_multiple_of(PAGE_SIZE as usize) && start.iter().any(|&byte| byte != 0)
+pub(crate) fn is_plausible(file: &Stored) -> bool {
+    let is_touched = |at| file.slice(at, PIECE).is_some_and(|piece| piece.iter().any(|&byte| byte != 0));
+    let pieces = (0..MIN_LEN / PIECE).map(|index| index * PIECE);
+    file.len() >= MIN_LEN && file.len().is_multiple_of(PAGE_SIZE) && pieces.into_iter().any(is_touched)
 }
 
 /// Takes all of the file for memory without a hole.
@@ -84,9 +88,14 @@ mod tests {
 
     #[test]
     fn small_files_and_broken_pages_are_no_images() {
-        let mut image = vec![0; MIN_LEN + 4096];
+        let is_plausible = |image: &[u8]| {
+            let stored = Stored::Mapped(crate::mmap::Mapping::open(crate::test_support::file(image).path()).unwrap());
+            is_plausible(&stored)
+        };
+        let min = MIN_LEN as usize;
+        let mut image = vec![0; min + 4096];
         assert!(!is_plausible(&image), "a file that was never written");
-        image[MIN_LEN - 1] = 1;
-        assert!(is_plausible(&image) && !is_plausible(&image[..4096]) && !is_plausible(&image[..MIN_LEN + 1]));
+        image[min - 1] = 1;
+        assert!(is_plausible(&image) && !is_plausible(&image[..4096]) && !is_plausible(&image[..min + 1]));
     }
 }

@@ -1,13 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mmap::Mapping;
 use crate::test_support::{
     ElfBuilder, FlatBuilder, KdumpBuilder, assert_bytes, exercise, file, flatten, open, page, read, vmcoreinfo,
 };
 use crate::{Format, Lookalike, OpenError};
 
 fn flattened(bytes: &[u8]) -> Flattened {
-    Flattened::new(Mapping::open(file(bytes).path()).unwrap(), &mut Warnings::default())
+    Flattened::new(Stored::Mapped(Mapping::open(file(bytes).path()).unwrap()), &mut Warnings::default())
 }
 
 fn elf() -> Vec<u8> {

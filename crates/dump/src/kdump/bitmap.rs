@@ -255,10 +255,11 @@ mod tests {
 
     use super::*;
     use crate::mmap::Mapping;
+    use crate::stored::Stored;
     use crate::test_support::file;
 
     fn mapped(bytes: &[u8]) -> FileBytes {
-        FileBytes::Mapped(Mapping::open(file(bytes).path()).unwrap())
+        FileBytes::Plain(Stored::Mapped(Mapping::open(file(bytes).path()).unwrap()))
     }
 
     fn bit(bytes: &[u8], pfn: u64) -> bool {

@@ -1,0 +1,5 @@
+//! What tests need.
+
+mod server;
+
+pub(crate) use server::{Fault, Server};

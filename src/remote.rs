@@ -1,0 +1,87 @@
+//! Dumps on servers: opened in place, and what people see of it.
+//!
+//! Nothing here is reached, and no server asked for anything, unless an argument is an address.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vmcore_dump::{DumpFile, ReadAt};
+use vmcore_os::end;
+use vmcore_remote::{Address, BlockFiles, Object, RemoteError};
+use vmcore_report::Sanitized;
+
+use crate::cli::Search;
+use crate::failure::Failure;
+use crate::profiles;
+use crate::run::Run;
+use crate::servers::client;
+
+/// How much is kept for the next command where nothing else is said.
+const LIMIT: u64 = 1 << 30;
+
+/// What a file is called wherever people or other programs see it: an address without what opens it.
+pub(crate) fn shown(path: &Path) -> PathBuf {
+    match Address::of_path(path) {
+        Ok(Some(address)) => address.to_string().into(),
+        // An address that cannot be used is an error before it is shown.
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether it is an address.
+pub(crate) fn is_address(path: &Path) -> bool {
+    !matches!(Address::of_path(path), Ok(None))
+}
+
+/// The file that an argument names, on this machine or a server.
+pub(crate) fn dump_file(path: &Path, search: &Search, run: &Run) -> Result<DumpFile, Failure> {
+    let Some(address) = Address::of_path(path)? else { return Ok(DumpFile::Path(path.to_owned())) };
+    let name = address.to_string();
+    let object = run
+        .step("opening the object", || Object::open(client(), address, block_files(search).as_ref(), Box::new(lost)))?;
+    if !object.version().is_marked() {
+        run.warn(format_args!(
+            "the server of {name} does not say which version it sends: if it is replaced meanwhile, nobody notices"
+        ));
+    }
+    Ok(DumpFile::Remote { name: name.into(), file: Arc::new(InPlace(object)) })
+}
+
+/// Where blocks are kept.
+fn block_files(search: &Search) -> Option<BlockFiles> {
+    let limit = search.block_cache.unwrap_or(LIMIT);
+    let directory = profiles::users_cache().filter(|_| !search.no_cache)?.join("objects");
+    Some(BlockFiles { directory, limit })
+}
+
+/// Ends the process: without a part of the dump, what the rest says is no verdict.
+fn lost(error: &RemoteError) {
+    end(&format!("error: {}\nhint: {}\n", Sanitized::new(&error.to_string()), error.hint()));
+}
+
+/// An object as dumps are read.
+#[derive(Debug)]
+struct InPlace(Object);
+
+impl ReadAt for InPlace {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        Ok(self.0.read_at(offset, buf)?)
+    }
+
+    fn advise(&self, pass: bool) {
+        self.0.advise(pass);
+    }
+
+    fn recall(&self) -> Option<Vec<u8>> {
+        self.0.recall()
+    }
+
+    fn remember(&self, found: &[u8]) {
+        self.0.remember(found);
+    }
+}

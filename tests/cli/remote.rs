@@ -1,0 +1,159 @@
+//! Dumps on servers: the same answer as from a file, and never a wrong one because of the way.
+
+#[path = "../../crates/remote/src/test_support/server.rs"]
+mod server;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+use self::server::{Fault, Server};
+use super::Run;
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/6.1-cloud-amd64").join(name)
+}
+
+/// A server with a dump, and a home directory to run the program in.
+struct Case {
+    server: Server,
+    home: TempDir,
+}
+
+impl Case {
+    fn new() -> Self {
+        let server = Server::start();
+        server.put("crashes/web 1/vmcore", std::fs::read(testdata("thp-livelock.vmcore")).unwrap());
+        Self { server, home: TempDir::new().unwrap() }
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::cargo_bin("vmcore-thp").unwrap();
+        for name in ["DEBUGINFOD_URLS", "NO_COLOR", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"] {
+            command.env_remove(name);
+        }
+        let output = command
+            .env("HOME", self.home.path())
+            .env("XDG_CACHE_HOME", self.home.path())
+            .env("AWS_ENDPOINT_URL", self.server.url())
+            .env("AWS_ACCESS_KEY_ID", "AKIDSECRET")
+            .env("AWS_SECRET_ACCESS_KEY", "KEYSECRET")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let run =
+            Run { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) };
+        for (text, what) in [(&run.stdout, "standard output"), (&run.stderr, "standard error")] {
+            assert!(!text.contains("SECRET") && !text.contains("panicked"), "{what}: {text}");
+        }
+        run
+    }
+
+    fn presigned(&self) -> String {
+        format!("{}/crashes/web%201/vmcore?X-Amz-Credential=AKIDSECRET&X-Amz-Signature=SECRET", self.server.url())
+    }
+
+    fn analyze(&self, address: &str, more: &[&str]) -> Run {
+        let profile = testdata("vmlinux.profile");
+        let fixed = ["-vv", "analyze", "--format", "json", address, profile.to_str().unwrap()];
+        self.run(fixed.iter().chain(more))
+    }
+}
+
+/// The document without what the path is in it.
+fn verdict(run: &Run) -> serde_json::Value {
+    let mut document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {} {}", run.stdout, run.stderr);
+    });
+    let path = document.pointer_mut("/dump/path").expect("the document has the path");
+    *path = serde_json::Value::Null;
+    document
+}
+
+#[test]
+fn the_same_document_as_of_a_file() {
+    let case = Case::new();
+    let local = case.analyze(testdata("thp-livelock.vmcore").to_str().unwrap(), &[]);
+    assert_eq!((local.status, case.server.requests()), (1, Vec::new()), "of a file nobody is asked");
+    for address in ["s3://crashes/web 1/vmcore", &case.presigned()] {
+        let remote = case.analyze(address, &[]);
+        assert_eq!(remote.status, 1, "{}", remote.stderr);
+        assert_eq!(verdict(&remote), verdict(&local));
+        assert!(remote.stdout.contains("/vmcore\""), "the address without its query is shown");
+        assert!(remote.stderr.contains(" bytes in "), "{}", remote.stderr);
+    }
+    let first = case.server.requests();
+    // What is needed is on disk, but for the first block.
+    let again = case.analyze("s3://crashes/web 1/vmcore", &[]);
+    let asked = case.server.requests();
+    assert!(again.status == 1 && asked.len() <= 2 && first.len() > 4, "{asked:?} after {first:?}");
+}
+
+#[test]
+fn packed_dumps_and_addresses_in_place_of_a_command() {
+    let case = Case::new();
+    let gzip = Command::new("gzip").arg("-1c").arg(testdata("thp-livelock.vmcore")).output().unwrap();
+    case.server.put("crashes/vmcore.gz", gzip.stdout);
+    let packed = case.analyze("s3://crashes/vmcore.gz", &[]);
+    assert_eq!(packed.status, 1, "{}", packed.stderr);
+    let address = case.presigned();
+    let run = case.run(["--quiet", &address, testdata("vmlinux.profile").to_str().unwrap()]);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+}
+
+#[test]
+fn a_way_that_fails_is_no_verdict() {
+    let case = Case::new();
+    // Wherever it happens: with the first request, with a later one.
+    for before in [0, 1, 2] {
+        let mut faults = vec![Fault::None; before];
+        faults.extend([Fault::Status(403)]);
+        case.server.faults(&faults);
+        let run = case.run([
+            "--quiet",
+            "analyze",
+            "--block-cache",
+            "0",
+            &case.presigned(),
+            testdata("vmlinux.profile").to_str().unwrap(),
+        ]);
+        assert!(run.fails_with(&["/crashes/web%201/vmcore", "refused (status 403"]).is_some());
+        assert_eq!(case.server.requests().len(), before + 1);
+    }
+    case.server.faults(&[Fault::None, Fault::None, Fault::Replace]);
+    let run = case.run([
+        "--quiet",
+        "analyze",
+        "--block-cache",
+        "0",
+        &case.presigned(),
+        testdata("vmlinux.profile").to_str().unwrap(),
+    ]);
+    assert!(run.fails_with(&["was replaced while it was read"]).is_some());
+}
+
+#[test]
+fn what_passes_is_waited_for() {
+    let case = Case::new();
+    let faults =
+        [Fault::None, Fault::Drop, Fault::Truncate(1000), Fault::Status(503), Fault::Delay(Duration::from_millis(200))];
+    case.server.faults(&faults);
+    let began = Instant::now();
+    assert_eq!(case.analyze(&case.presigned(), &[]).status, 1);
+    assert!(began.elapsed() > Duration::from_millis(200));
+}
+
+#[test]
+fn what_is_no_dump_or_not_there_says_so() {
+    let case = Case::new();
+    case.server.put("crashes/log", b"[    1.0] Linux version 6.1\n".to_vec());
+    case.server.put("crashes/empty", Vec::new());
+    case.run(["info", "s3://crashes/log"]).fails_with(&["s3://crashes/log is not a dump", "text"]);
+    case.run(["info", "s3://crashes/empty"]).fails_with(&["s3://crashes/empty is empty"]);
+    case.run(["info", "s3://crashes/none"]).fails_with(&["s3://crashes/none is not there"]);
+    case.run(["info", "http://192.0.2.1/vmcore?SECRET"]).fails_with(&["http://192.0.2.1/vmcore", "must be https"]);
+}

@@ -70,6 +70,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("lzokay", &["vmcore-dump"]),
     ("maud", &["vmcore-report", "vmcore-triage"]),
     ("memmap2", &["vmcore-os"]),
+    ("mimalloc", &["vmcore-os"]),
     ("object", &["vmcore-dump", "vmcore-debuginfo", "vmcore-synth"]),
     ("parquet", &["vmcore-triage"]),
     ("quick-xml", &["vmcore-remote"]),

@@ -4,11 +4,19 @@
 //! count thread stacks in full. Both make an allocation fail, which ends a Rust program with SIGABRT. Here the bytes
 //! that are allocated are counted, and nothing is while there is no limit.
 //! Where the user has set such a limit all the same, the failed allocation is explained.
+//!
+//! Below it is the system's heap. With musl it is mimalloc: musl's own has one lock for all threads, and makes `analyze` and
+//! `bt --all` take twice as long.
 
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[cfg(not(target_env = "musl"))]
+use std::alloc::System as Below;
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+#[cfg(target_env = "musl")]
+use mimalloc::MiMalloc as Below;
 
 use crate::ending::end;
 
@@ -24,7 +32,7 @@ const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
 const EXHAUSTED: &str = "error: the system gives no more memory\n\
                          hint: see `ulimit -v`, the limits of the container or service, and what else runs here\n";
 
-/// The system's heap, as a program's `#[global_allocator]`. Where the system has no more, the process ends with status 2 and
+/// The heap, as a program's `#[global_allocator]`. Where the system has no more, the process ends with status 2 and
 /// an explanation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BoundedHeap;
@@ -58,30 +66,30 @@ fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-// SAFETY: every call is passed on to the system's allocator as it is, and its answer is given back as it is. Counting
+// SAFETY: every call is passed on to the allocator below as it is, and its answer is given back as it is. Counting
 // neither allocates nor unwinds.
 unsafe impl GlobalAlloc for BoundedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
         // SAFETY: the caller keeps the rules of this same function.
-        given(unsafe { System.alloc(layout) })
+        given(unsafe { Below.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
         // SAFETY: the caller keeps the rules of this same function.
-        given(unsafe { System.alloc_zeroed(layout) })
+        given(unsafe { Below.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-signed(layout.size()));
-        // SAFETY: the caller keeps the rules of this same function, and `block` came from `System`.
-        unsafe { System.dealloc(block, layout) }
+        // SAFETY: the caller keeps the rules of this same function, and `block` came from `Below`.
+        unsafe { Below.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(signed(new_size) - signed(layout.size()));
-        // SAFETY: the caller keeps the rules of this same function, and `block` came from `System`.
-        given(unsafe { System.realloc(block, layout, new_size) })
+        // SAFETY: the caller keeps the rules of this same function, and `block` came from `Below`.
+        given(unsafe { Below.realloc(block, layout, new_size) })
     }
 }

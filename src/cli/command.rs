@@ -123,7 +123,10 @@ pub(crate) enum Command {
     },
     /// Print the manual page, of the program or of one command
     Man {
-        /// The command
+        /// The command; of one below another with a hyphen between, as `triage-report`
         command: Option<String>,
+        /// Write the pages of all commands, a file each, to the directory that --output names
+        #[arg(long, conflicts_with = "command")]
+        all: bool,
     },
 }

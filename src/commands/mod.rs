@@ -2,12 +2,14 @@
 
 mod analyze;
 mod bt;
+mod completions;
 mod distill;
 mod info;
 mod inspect;
 mod lists;
 mod log;
 mod machine;
+mod manual;
 mod profile;
 mod state;
 mod synth;
@@ -44,9 +46,11 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
 
 /// Runs a command, in a shell on the dump that is open there.
 pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
-    // The one command whose output is a directory.
-    if let Command::Synth(arguments) = &cli.command {
-        return synth::run(arguments, &cli.global, context);
+    // Those whose output is a directory.
+    match &cli.command {
+        Command::Synth(arguments) => return synth::run(arguments, &cli.global, context),
+        Command::Man { all: true, .. } => return manual::all(Cli::command(), &cli.global),
+        _ => (),
     }
     let output = context.redirected(Output::new(&cli.global)?);
     match &cli.command {
@@ -87,7 +91,7 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Explain { issue } => tooling::explain(issue.as_deref(), output),
         Command::DrgnScript(arguments) => analyze::drgn_script(arguments, context, output),
         Command::Schema { command } => tooling::schema(*command, output),
-        Command::Completions { shell } => tooling::completions(*shell, Cli::command(), output),
-        Command::Man { command } => tooling::man(command.as_deref(), Cli::command(), output),
+        Command::Completions { shell } => completions::run(*shell, Cli::command(), output),
+        Command::Man { command, .. } => manual::one(command.as_deref(), Cli::command(), output),
     }
 }

@@ -1,15 +1,12 @@
-//! Commands that need no dump: schemas, shell completions, the manual page.
+//! Commands that need no dump: schemas, and what is known of issues.
 
 use clap::ValueEnum;
-use clap::builder::PossibleValuesParser;
-use clap_complete::Shell;
 use vmcore_diagnose::Issue;
 use vmcore_inspect::state;
 use vmcore_report::{
     analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, drgn_script::DrgnScript, explain::Explain, info::Info,
     inspect, json_schema, log::Log, modules::Mod, ps::Ps, runq::Runq, vtop::Vtop,
 };
-use vmcore_synth::{DumpForm, Generation};
 
 use crate::cli::Document;
 use crate::failure::Failure;
@@ -69,46 +66,5 @@ pub(crate) fn explain(name: Option<&str>, output: Output) -> Result<Status, Fail
         }
     };
     output.write(&explain)?;
-    Ok(Status::NothingFound)
-}
-
-pub(crate) fn completions(shell: Shell, command: clap::Command, output: Output) -> Result<Status, Failure> {
-    let name = command.get_name().to_owned();
-    let commands: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let command = command.mut_subcommand("man", |man| {
-        man.mut_arg("command", |argument| argument.value_parser(PossibleValuesParser::new(commands)))
-    });
-    // What is checked when it is used has values to offer, too.
-    let mut command = command.mut_subcommand("synth", |synth| {
-        let offer =
-            |argument: clap::Arg, values: Vec<&'static str>| argument.value_parser(PossibleValuesParser::new(values));
-        synth
-            .mut_arg("form", |form| offer(form, DumpForm::names()))
-            .mut_arg("kernel", |kernel| offer(kernel, Generation::names().collect()))
-    });
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, name, &mut script);
-    if shell == Shell::Bash {
-        // In a program whose name has a hyphen, clap_complete sets one name for a command and looks for another: nothing
-        // is completed behind the command.
-        let text = String::from_utf8_lossy(&script).replace("vmcore__subcmd__thp", "vmcore__thp");
-        script = text.into_bytes();
-    }
-    output.write_with(|out| out.write_all(&script))?;
-    Ok(Status::NothingFound)
-}
-
-/// The program's page, or with `name` that of one command: `man -l <(vmcore-thp man bt)`.
-pub(crate) fn man(name: Option<&str>, mut program: clap::Command, output: Output) -> Result<Status, Failure> {
-    // Gives every command the options that all have, and its full name.
-    program.build();
-    let command = match name {
-        None => program,
-        Some(name) => program.find_subcommand(name).cloned().ok_or_else(|| {
-            Failure::new(format_args!("there is no command '{name}'")).hint("see `vmcore-thp --help`")
-        })?,
-    };
-    let page = clap_mangen::Man::new(command);
-    output.write_with(|mut out| page.render(&mut out))?;
     Ok(Status::NothingFound)
 }

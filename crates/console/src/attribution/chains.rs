@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 /// What an unseen pair counts.
 const SMOOTHING: f32 = 0.3;
 /// How many different lines are thought to be able to follow a line that was not seen.
@@ -15,8 +17,8 @@ const MAX_COST: f32 = 4.0;
 /// How often one place followed another.
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
-    pairs: HashMap<(u64, u64), f32>,
-    from: HashMap<u64, f32>,
+    pairs: HashMap<(u64, u64), f32, FixedState>,
+    from: HashMap<u64, f32, FixedState>,
 }
 
 impl Chains {

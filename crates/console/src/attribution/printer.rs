@@ -1,7 +1,10 @@
 //! A CPU in the middle of a report, and how well a line fits as its next.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::cell::Cell;
+use std::hash::BuildHasher;
 use std::rc::Rc;
+
+use foldhash::fast::FixedState;
 
 use super::callers;
 use super::chains::Chains;
@@ -41,7 +44,8 @@ pub(crate) struct Printer {
     place: u64,
     /// The task's stack, by the address's upper bits.
     stack: Option<u64>,
-    values: Vec<(&'static str, u64)>,
+    /// Register values, shared with the printer that it was before as long as no new ones come.
+    values: Rc<Values>,
     /// Where the CPU's own data lies.
     gs_base: Option<u64>,
     panics: bool,
@@ -53,6 +57,44 @@ pub(crate) struct Printer {
     pub(crate) last: u32,
     /// Equal for printers that a next line fits equally.
     pub(crate) signature: u64,
+    /// What the line that was looked at last would be as its next.
+    fits: Cell<Fits>,
+}
+
+/// The telling values that a CPU has shown, and a hash of them.
+#[derive(Debug, Default)]
+struct Values {
+    list: Vec<(&'static str, u64)>,
+    hash: u64,
+}
+
+impl Values {
+    /// These and what a line has besides, the latest [`MAX_VALUES`].
+    fn with(self: &Rc<Self>, line: &Line) -> Rc<Self> {
+        let mut new = line.values.iter().filter(|value| !self.list.contains(value)).peekable();
+        if new.peek().is_none() {
+            return Rc::clone(self);
+        }
+        let mut list: Vec<_> = self.list.iter().chain(new).copied().collect();
+        let excess = list.len().saturating_sub(MAX_VALUES);
+        list.drain(..excess);
+        let hash = HASH.hash_one(&list);
+        Rc::new(Self { list, hash })
+    }
+}
+
+/// The same in every run: what is found must not depend on it. Whoever writes a log so that two hashes are the same has
+/// two of its own readings taken for one.
+pub(super) const HASH: FixedState = FixedState::with_seed(0);
+
+type Fit = Option<(State, f32)>;
+
+/// How one line fits a printer, which hypotheses share: where another CPU printed the line before, and where this one did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fits {
+    /// The line's place in the episode, from 1.
+    line: u32,
+    fits: [Option<Fit>; 2],
 }
 
 /// What a line is looked at in.
@@ -96,25 +138,41 @@ impl Printer {
             timestamp_ns: None,
             place: 0,
             stack: None,
-            values: Vec::new(),
+            values: Rc::default(),
             gs_base: None,
             panics: false,
             in_interrupt: false,
             callers: None,
             last: index,
             signature: 0,
+            fits: Cell::default(),
         };
         blank.after(state, line, index)
     }
 
     /// What the line would be as the next of this CPU, and what that costs.
-    pub(crate) fn fit(
-        &self,
-        line: &Line,
-        was_last: bool,
-        printers: &[Rc<Self>],
-        context: &Context<'_>,
-    ) -> Option<(State, f32)> {
+    pub(crate) fn fit(&self, line: &Line, was_last: bool, printers: &[Rc<Self>], context: &Context<'_>) -> Fit {
+        // Registers are compared with those of the other CPUs, which differ between hypotheses.
+        if matches!(line.token, Token::Row(_)) {
+            return self.fit_now(line, was_last, printers, context);
+        }
+        let mut known = self.fits.get();
+        let number = context.index.saturating_add(1);
+        if known.line != number {
+            known = Fits { line: number, ..Fits::default() };
+        }
+        let [apart, staying] = &mut known.fits;
+        let slot = if was_last { staying } else { apart };
+        if let Some(fit) = slot {
+            return *fit;
+        }
+        let fit = self.fit_now(line, was_last, printers, context);
+        *slot = Some(fit);
+        self.fits.set(known);
+        fit
+    }
+
+    fn fit_now(&self, line: &Line, was_last: bool, printers: &[Rc<Self>], context: &Context<'_>) -> Fit {
         let switch = if was_last { cost::STAY } else { cost::SWITCH };
         let shared = switch + self.caller_cost(line) + self.clock_cost(line, context);
         if line.token == Token::Blank {
@@ -162,35 +220,15 @@ impl Printer {
             next.stack = Some(stack);
         }
         next.gs_base = gs_base(line).or(self.gs_base);
-        let new = line.values.iter().filter(|value| !self.values.contains(value));
-        next.values.extend(new);
-        let excess = next.values.len().saturating_sub(MAX_VALUES);
-        next.values.drain(..excess);
+        next.values = self.values.with(line);
         next.signature = next.signature();
         next
     }
 
     fn signature(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        let Self {
-            id,
-            state,
-            cpu,
-            pid,
-            caller,
-            timestamp_ns,
-            place,
-            stack,
-            values,
-            gs_base,
-            panics,
-            in_interrupt,
-            callers,
-            ..
-        } = self;
-        (id, state, cpu, pid, caller, timestamp_ns, place, stack).hash(&mut hasher);
-        (values, gs_base, panics, in_interrupt, callers).hash(&mut hasher);
-        hasher.finish()
+        let Self { id, state, cpu, pid, caller, timestamp_ns, place, stack, gs_base, panics, in_interrupt, .. } = self;
+        let who = (id, state, cpu, pid, caller, timestamp_ns);
+        HASH.hash_one((who, place, stack, self.values.hash, gs_base, panics, in_interrupt, self.callers))
     }
 
     fn caller_cost(&self, line: &Line) -> f32 {
@@ -305,7 +343,7 @@ impl Printer {
 
     fn knows(&self, register: &str, value: u64) -> Known {
         let mut known = Known::No;
-        for (other, seen) in &self.values {
+        for (other, seen) in &self.values.list {
             known = known.max(match seen.abs_diff(value) {
                 0 if *other == register => Known::SameRegister,
                 0 => return Known::Elsewhere,
@@ -328,7 +366,7 @@ enum Known {
 
 /// How many have shown a value, or one no further away than `distance`.
 fn owners(printers: &[Rc<Printer>], value: u64, distance: u64) -> u16 {
-    let has = |printer: &&Rc<Printer>| printer.values.iter().any(|(_, seen)| seen.abs_diff(value) <= distance);
+    let has = |printer: &&Rc<Printer>| printer.values.list.iter().any(|(_, seen)| seen.abs_diff(value) <= distance);
     u16::try_from(printers.iter().filter(has).count()).unwrap_or(u16::MAX)
 }
 

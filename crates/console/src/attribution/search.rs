@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use foldhash::fast::FixedState;
+
 use super::chains::Chains;
 use super::grammar::State;
 use super::line::Line;
-use super::printer::{Context, Printer};
+use super::printer::{Context, HASH, Printer};
 use crate::token::Token;
 
 /// Hypotheses that are kept after each line.
@@ -89,7 +91,9 @@ pub(crate) fn search(lines: &[Line], chains: &Chains, width: usize) -> Solution 
     let mut latest_ns = None;
     for (index, line) in (0u32..).zip(lines) {
         let context = Context { chains, index, latest_ns };
-        let candidates = candidates(&beam, line, &context, width);
+        let ways = ways(&beam, line, &context, width);
+        // Built one by one: when the next beam is full, the others are not needed.
+        let candidates = ways.into_iter().filter_map(|way| build(&beam, line, &context, way));
         beam = advance(&beam, candidates, index, width, &mut solution);
         latest_ns = latest_ns.max(line.timestamp_ns);
     }
@@ -98,11 +102,18 @@ pub(crate) fn search(lines: &[Line], chains: &Chains, width: usize) -> Solution 
 }
 
 /// Every way to go on that is not much worse than the best, cheapest first.
-fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: usize) -> Vec<Candidate> {
-    // First only the costs: most ways are given up before anything is built.
+fn ways(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: usize) -> Vec<Way> {
+    // Only the costs: most ways are given up before anything is built.
     let mut ways: Vec<Way> = Vec::new();
+    let mut best = f32::INFINITY;
     for (number, hypothesis) in beam.iter().enumerate() {
-        let mut way = |cost: f32, to| ways.push(Way { cost: hypothesis.cost + cost, hypothesis: number, to });
+        let mut way = |cost: f32, to| {
+            let cost = hypothesis.cost + cost;
+            best = best.min(cost);
+            if cost <= best + MARGIN {
+                ways.push(Way { cost, hypothesis: number, to });
+            }
+        };
         way(nobody(line), To::Nobody);
         for (at, printer) in hypothesis.printers.iter().enumerate() {
             let was_last = printer.id == hypothesis.last;
@@ -115,11 +126,10 @@ fn candidates(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: us
             opened.for_each(|(state, cost)| way(cost, To::Open(state)));
         }
     }
+    ways.retain(|way| way.cost <= best + MARGIN);
     ways.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    let best = ways.first().map_or(0.0, |way| way.cost);
     ways.truncate(width * 3);
-    let affordable = ways.into_iter().take_while(|way| way.cost <= best + MARGIN);
-    affordable.filter_map(|way| build(beam, line, context, way)).collect()
+    ways
 }
 
 fn build(beam: &[Hypothesis], line: &Line, context: &Context<'_>, way: Way) -> Option<Candidate> {
@@ -155,13 +165,13 @@ fn nobody(line: &Line) -> f32 {
 /// The next beam: of hypotheses that differ only in the past the cheapest goes on, the others are its alternatives.
 fn advance(
     beam: &[Hypothesis],
-    candidates: Vec<Candidate>,
+    candidates: impl Iterator<Item = Candidate>,
     index: u32,
     width: usize,
     solution: &mut Solution,
 ) -> Vec<Hypothesis> {
     let mut next: Vec<Hypothesis> = Vec::with_capacity(width);
-    let mut known: HashMap<(u64, u16), usize> = HashMap::with_capacity(width);
+    let mut known: HashMap<(u64, u16), usize, FixedState> = HashMap::with_capacity_and_hasher(width, HASH);
     for candidate in candidates {
         let Some(parent) = beam.get(candidate.hypothesis) else { continue };
         let (printer, state) = match &candidate.choice {

@@ -6,12 +6,15 @@
 //! Source: DWARF 5 standard, section 6.4; `gimli` interprets the programs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian, Register, RegisterRule, UnwindContext,
     UnwindSection,
 };
 use vmcore_memory::VirtAddr;
+
+use crate::column::{Column, Columns, ColumnsWriter};
 
 /// DWARF's number of RBP on x86-64 (System V ABI, figure 3.36).
 const RBP: Register = Register(6);
@@ -47,16 +50,53 @@ pub struct CallFrame {
 /// The call-frame information of a vmlinux.
 pub struct CallFrames<'data> {
     data: Cow<'data, [u8]>,
-    /// Link-time start and length of each function, and the offset of its description; by start.
-    functions: Vec<(u64, u64, usize)>,
+    functions: Arc<Functions>,
+}
+
+/// Where the description of each function is, by the function's start.
+#[derive(Debug)]
+pub(crate) struct Functions {
+    /// Link-time starts.
+    starts: Column<u64>,
+    lengths: Column<u64>,
+    /// Offsets of the descriptions.
+    offsets: Column<u64>,
+}
+
+impl Functions {
+    /// Those of `.debug_frame`. Descriptions after the first that makes no sense are not used.
+    pub(crate) fn of(data: &[u8]) -> Self {
+        let mut functions = index(data);
+        functions.sort_unstable();
+        let column = |of: fn(&(u64, u64, usize)) -> u64| Column::from(functions.iter().map(of).collect::<Vec<_>>());
+        Self { starts: column(|it| it.0), lengths: column(|it| it.1), offsets: column(|it| it.2 as u64) }
+    }
+
+    /// What was kept.
+    pub(crate) fn kept(columns: &mut Columns<'_>) -> Option<Self> {
+        let functions = Self { starts: columns.next()?, lengths: columns.next()?, offsets: columns.next()? };
+        let lens = [&functions.lengths, &functions.offsets].map(Column::len);
+        (lens == [functions.starts.len(); 2]).then_some(functions)
+    }
+
+    /// Keeps it, for [`Functions::kept`].
+    pub(crate) fn keep(&self, to: &mut ColumnsWriter) {
+        to.add(&self.starts);
+        to.add(&self.lengths);
+        to.add(&self.offsets);
+    }
 }
 
 impl<'data> CallFrames<'data> {
     /// Indexes the contents of `.debug_frame`. Descriptions after the first that makes no sense are not used.
     #[must_use]
     pub fn new(data: Cow<'data, [u8]>) -> Self {
-        let mut functions = index(&data);
-        functions.sort_unstable();
+        let functions = Arc::new(Functions::of(&data));
+        Self { data, functions }
+    }
+
+    /// The same of a section whose functions are known already.
+    pub(crate) const fn with(data: Cow<'data, [u8]>, functions: Arc<Functions>) -> Self {
         Self { data, functions }
     }
 
@@ -64,9 +104,10 @@ impl<'data> CallFrames<'data> {
     /// that compilers write for C.
     #[must_use]
     pub fn find(&self, pc: VirtAddr) -> Option<CallFrame> {
-        let after = self.functions.partition_point(|(start, _, _)| *start <= pc.get());
-        let (start, length, offset) = *self.functions.get(after.checked_sub(1)?)?;
-        if pc.get() - start >= length {
+        let Functions { starts, lengths, offsets } = &*self.functions;
+        let at = starts.partition_point(|start| start <= pc.get()).checked_sub(1)?;
+        let (start, length, offset) = (starts.get(at)?, lengths.get(at)?, usize::try_from(offsets.get(at)?).ok()?);
+        if pc.get().checked_sub(start)? >= length {
             return None;
         }
         let section = section(&self.data);

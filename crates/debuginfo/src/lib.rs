@@ -26,6 +26,7 @@
 
 mod bytes;
 mod call_frames;
+mod column;
 mod dwarf;
 mod elf;
 mod error;

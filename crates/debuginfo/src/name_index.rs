@@ -4,13 +4,15 @@
 //! in one pass that hashes each name where it lies and stores two words per entry: chains of entries, one chain per
 //! bucket. The names themselves are only compared at lookup, by the caller, who knows where they are.
 
+use crate::column::{Column, Columns, ColumnsWriter};
+
 /// Entries that are chained by the hash of their names. An entry is any `u32` below the capacity but [`NONE`].
 #[derive(Debug)]
 pub(crate) struct NameIndex {
     /// First entry of each bucket; the number of buckets is a power of two.
-    heads: Vec<u32>,
+    heads: Column<u32>,
     /// For each entry the next one of its bucket.
-    next: Vec<u32>,
+    next: Column<u32>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -20,31 +22,46 @@ impl NameIndex {
     /// *last*. Each entry may come once; entries at or above `capacity` are left out.
     pub(crate) fn build<'data>(capacity: usize, names: impl Iterator<Item = (u32, &'data [u8])>) -> Self {
         let buckets = capacity.next_power_of_two().max(16);
-        let mut index = Self { heads: vec![NONE; buckets], next: vec![NONE; capacity] };
+        let (mut heads, mut nexts) = (vec![NONE; buckets], vec![NONE; capacity]);
         for (entry, name) in names {
-            let bucket = index.bucket(name);
-            let place = usize::try_from(entry).ok().and_then(|entry| index.next.get_mut(entry));
-            if let (Some(next), Some(head)) = (place, index.heads.get_mut(bucket)) {
+            let bucket = bucket(name, buckets);
+            let place = usize::try_from(entry).ok().and_then(|entry| nexts.get_mut(entry));
+            if let (Some(next), Some(head)) = (place, heads.get_mut(bucket)) {
                 *next = *head;
                 *head = entry;
             }
         }
-        index
+        Self { heads: heads.into(), next: nexts.into() }
+    }
+
+    /// One that was kept; `None` where it is none over `capacity` entries.
+    pub(crate) fn kept(capacity: usize, columns: &mut Columns<'_>) -> Option<Self> {
+        let (heads, next) = (columns.next::<u32>()?, columns.next::<u32>()?);
+        (heads.len().is_power_of_two() && next.len() == capacity).then_some(Self { heads, next })
+    }
+
+    /// Keeps it, for [`NameIndex::kept`].
+    pub(crate) fn keep(&self, to: &mut ColumnsWriter) {
+        to.add(&self.heads);
+        to.add(&self.next);
     }
 
     /// Entries that may have this name, those given last first. The caller compares the names.
     pub(crate) fn candidates(&self, name: &[u8]) -> impl Iterator<Item = u32> + '_ {
-        let mut entry = self.heads.get(self.bucket(name)).copied().unwrap_or(NONE);
+        let mut entry = self.heads.get(bucket(name, self.heads.len())).unwrap_or(NONE);
+        // A chain that comes round, in one that was kept, has an end as well.
+        let mut left = self.next.len();
         std::iter::from_fn(move || {
-            let found = (entry != NONE).then_some(entry)?;
-            entry = usize::try_from(found).ok().and_then(|at| self.next.get(at)).copied().unwrap_or(NONE);
+            let found = (entry != NONE && left > 0).then_some(entry)?;
+            left -= 1;
+            entry = usize::try_from(found).ok().and_then(|at| self.next.get(at)).unwrap_or(NONE);
             Some(found)
         })
     }
+}
 
-    fn bucket(&self, name: &[u8]) -> usize {
-        (hash(name) as usize) & (self.heads.len() - 1)
-    }
+fn bucket(name: &[u8], buckets: usize) -> usize {
+    (hash(name) as usize) & buckets.saturating_sub(1)
 }
 
 /// Multiply-and-rotate over eight bytes at a time. Not proof against chosen names, which could only make a lookup slow.

@@ -1,10 +1,15 @@
 //! A directory of profiles, one for each build-id, so that a vmlinux is read once a kernel and not once a dump.
 //!
 //! ```text
-//! BUILD-ID.profile   a profile whose sections are not compressed, and behind it a seal
-//! seal               the version of the program | u32 its length | u32 CRC-32 of all that comes before | u64 "vmcprof" 1
+//! BUILD-ID.profile   a profile whose sections are not compressed | zeroes up to a multiple of 8 | its indexes | a seal
+//! seal               the version of the program | u32 its length | u64 bytes of the profile | u64 of the indexes
+//!                    | u32 CRC-32 of all that comes before | u64 "vmcprof" 2
 //! lock-0 … lock-f    held (`flock(2)`) while a profile is made, by the first digit of its build-id
 //! ```
+//!
+//! The indexes are those that would be made of the profile by whoever opens it: of names, of code addresses, of types, of
+//! call frames ([`Vmlinux::indexes`]). They are looked at where they are mapped, and believed as the profile is: both are under
+//! the seal.
 //!
 //! What was cut short, changed, or made by another version of the program does not pass for an entry, and is made anew.
 //! Entries appear by rename, so whoever reads one sees all of it; a lock only spares several runs the same work, and a run
@@ -20,14 +25,17 @@ use std::time::{Duration, Instant, SystemTime};
 use vmcore_memory::{le_u32, le_u64};
 use vmcore_os::UnfinishedFile;
 
+use crate::bytes::Bytes;
 use crate::elf::Role;
 use crate::object_file::{ObjectFile, map};
 use crate::{OpenError, Profile, ProfileError, Vmlinux};
 
 /// Ends every entry. Another number where the contents of profiles change and the version of the program does not.
-const MAGIC: u64 = u64::from_le_bytes(*b"vmcprof\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"vmcprof\x02");
 /// Bytes of a seal behind the version.
-const SEAL: usize = 16;
+const SEAL: usize = 32;
+/// What the indexes begin at a multiple of.
+const ALIGN: usize = 8;
 const EXTENSION: &str = "profile";
 /// No linker makes a longer build-id, in bytes.
 const MAX_BUILD_ID: usize = 64;
@@ -100,7 +108,7 @@ impl ProfileCache {
             return Ok(Some(found));
         }
         let profile = Profile::mappable(vmlinux)?;
-        self.write(&path, profile.bytes()).map_err(io_error)?;
+        self.write(&path, profile.bytes(), &profile.opened().indexes()).map_err(io_error)?;
         self.make_room(&path);
         self.get(build_id).map(Some).ok_or(CacheError::Lost(path))
     }
@@ -114,9 +122,9 @@ impl ProfileCache {
     /// The entry at `path`; `None` where it is none of this version, or damaged.
     fn open(&self, path: &Path) -> Result<Option<Vmlinux>, OpenError> {
         let (handle, bytes) = map(path)?;
-        let sealed = unsealed(&bytes, &self.version).and_then(|len| bytes.slice(0, len as u64));
-        let Some(profile) = sealed else { return Ok(None) };
-        Vmlinux::from_file(ObjectFile::from_mapping(path, handle, profile, Role::Vmlinux)?).map(Some)
+        let Some((profile, indexes)) = unsealed(&bytes, &self.version) else { return Ok(None) };
+        let vmlinux = Vmlinux::from_file(ObjectFile::from_mapping(path, handle, profile, Role::Vmlinux)?)?;
+        Ok(Some(vmlinux.with_indexes(&indexes)))
     }
 
     /// The lock for making an entry, or nothing where it is not to be had.
@@ -134,10 +142,9 @@ impl ProfileCache {
         Some(file)
     }
 
-    fn write(&self, path: &Path, profile: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, profile: &[u8], indexes: &[u8]) -> io::Result<()> {
         let mut file = UnfinishedFile::new_in(&self.directory)?;
-        file.write_all(profile)?;
-        file.write_all(&seal(profile, &self.version))?;
+        file.write_all(&sealed(profile, indexes, &self.version))?;
         file.as_file().sync_data()?;
         file.replace(path)
     }
@@ -176,29 +183,35 @@ struct Entry {
     size: u64,
 }
 
-/// What to write behind a profile.
-fn seal(profile: &[u8], version: &str) -> Vec<u8> {
-    let mut seal = version.as_bytes().to_vec();
-    seal.extend(u32::try_from(version.len()).unwrap_or(u32::MAX).to_le_bytes());
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(profile);
-    hasher.update(&seal);
-    seal.extend(hasher.finalize().to_le_bytes());
-    seal.extend(MAGIC.to_le_bytes());
-    seal
+/// An entry.
+fn sealed(profile: &[u8], indexes: &[u8], version: &str) -> Vec<u8> {
+    let mut entry = profile.to_vec();
+    entry.resize(entry.len().next_multiple_of(ALIGN), 0);
+    entry.extend(indexes);
+    entry.extend(version.as_bytes());
+    entry.extend(u32::try_from(version.len()).unwrap_or(u32::MAX).to_le_bytes());
+    entry.extend((profile.len() as u64).to_le_bytes());
+    entry.extend((indexes.len() as u64).to_le_bytes());
+    entry.extend(crc32fast::hash(&entry).to_le_bytes());
+    entry.extend(MAGIC.to_le_bytes());
+    entry
 }
 
-/// The length of the profile in an entry whose seal is whole.
-fn unsealed(entry: &[u8], version: &str) -> Option<usize> {
+/// The profile and the indexes in an entry whose seal is whole.
+fn unsealed(entry: &Bytes, version: &str) -> Option<(Bytes, Bytes)> {
     let end = entry.len().checked_sub(SEAL)?;
     let fields = entry.get(end..)?;
-    if le_u64(fields, 8)? != MAGIC || usize::try_from(le_u32(fields, 0)?).ok()? != version.len() {
+    if le_u64(fields, 24)? != MAGIC || usize::try_from(le_u32(fields, 0)?).ok()? != version.len() {
         return None;
     }
     let len = end.checked_sub(version.len())?;
-    let summed = entry.get(..end.checked_add(4)?)?;
-    let whole = entry.get(len..end)? == version.as_bytes() && crc32fast::hash(summed) == le_u32(fields, 4)?;
-    whole.then_some(len)
+    let summed = entry.get(..end.checked_add(20)?)?;
+    if entry.get(len..end)? != version.as_bytes() || crc32fast::hash(summed) != le_u32(fields, 20)? {
+        return None;
+    }
+    let (profile, indexes) = (le_u64(fields, 4)?, le_u64(fields, 12)?);
+    let start = profile.checked_next_multiple_of(ALIGN as u64)?;
+    Some((entry.slice(0, profile)?, entry.slice(start, indexes)?))
 }
 
 /// Keeps an entry from being the one that was not used for longest.

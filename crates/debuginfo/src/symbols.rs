@@ -14,6 +14,7 @@ use vmcore_memory::{VirtAddr, le_u16, le_u32, le_u64};
 
 use crate::{
     bytes::{Bytes, c_string},
+    column::{Columns, ColumnsWriter},
     elf::{Elf, SHN_LORESERVE, SHN_UNDEF, write::NewSymbol},
     name_index::NameIndex,
 };
@@ -163,11 +164,8 @@ impl SymbolTable {
     #[must_use]
     pub fn lookup(&self, address: VirtAddr) -> Option<Symbol<'_>> {
         let span = self.spans.iter().flatten().find(|span| (span.start..span.end).contains(&address.get()))?;
-        let index = if span.executable {
-            self.code.get_or_init(|| AddressIndex::build(self, true))
-        } else {
-            self.data.get_or_init(|| AddressIndex::build(self, false))
-        };
+        let index =
+            if span.executable { self.code() } else { self.data.get_or_init(|| AddressIndex::build(self, false)) };
         let found = index.find(address.get())?;
         let entry = self.entry(found.entry)?;
         let size = if entry.size == 0 { found.extent } else { entry.size };
@@ -194,10 +192,17 @@ impl SymbolTable {
         self.len() == 0
     }
 
-    /// Builds the indexes for names and for code addresses now, on two threads where there are two: what a caller that
-    /// knows that it needs both does while it waits for something else.
-    pub fn prepare(&self) {
-        rayon::join(|| self.name_index(), || self.code.get_or_init(|| AddressIndex::build(self, true)));
+    /// Keeps the indexes, which are made for that, for [`SymbolTable::take`].
+    pub(crate) fn keep(&self, to: &mut ColumnsWriter) {
+        self.name_index().keep(to);
+        self.code().keep(to);
+    }
+
+    /// Takes indexes that were kept, if they can be those of this table; whether they can.
+    pub(crate) fn take(&self, columns: &mut Columns<'_>) -> bool {
+        let Some(by_name) = NameIndex::kept(self.len(), columns) else { return false };
+        let Some(code) = AddressIndex::kept(columns) else { return false };
+        self.by_name.set(by_name).is_ok() && self.code.set(code).is_ok()
     }
 
     /// The entries that a profile needs, with the section numbers that `numbers` gives for theirs. Left out is what
@@ -236,6 +241,10 @@ impl SymbolTable {
             let definitions = self.entries_with_numbers().rev().filter(|(_, entry)| entry.is_definition());
             NameIndex::build(self.len(), definitions.filter_map(|(at, entry)| Some((at, self.name_bytes(&entry)?))))
         })
+    }
+
+    fn code(&self) -> &AddressIndex {
+        self.code.get_or_init(|| AddressIndex::build(self, true))
     }
 
     fn entries_with_numbers(&self) -> impl DoubleEndedIterator<Item = (u32, Entry)> + '_ {

@@ -15,7 +15,12 @@ use dwarf::DwarfTypes;
 use graph::{Node, TypeGraph, TypeRef};
 pub use view::{Meaning, Shape, Type, TypedMember};
 
-use crate::{SymbolTable, bytes::Bytes, dwarf::Dwarf};
+use crate::{
+    SymbolTable,
+    bytes::Bytes,
+    column::{Columns, ColumnsWriter},
+    dwarf::Dwarf,
+};
 
 /// What a member holds, typedefs and qualifiers removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +107,20 @@ impl Types {
     }
 
     pub(crate) fn from_btf_bytes(bytes: Bytes, symbols: Option<Arc<SymbolTable>>) -> Result<Self, BtfError> {
-        Ok(Self { graph: Graph::Btf(Box::new(Btf::parse(bytes)?)), symbols })
+        Ok(Self { graph: Graph::Btf(Box::new(Btf::parse(&bytes)?)), symbols })
+    }
+
+    /// As [`Types::from_btf_bytes`], with the indexes that were kept of this blob.
+    pub(crate) fn kept(bytes: &Bytes, symbols: Arc<SymbolTable>, columns: &mut Columns<'_>) -> Option<Self> {
+        let graph = Graph::Btf(Box::new(Btf::kept(bytes, columns)?));
+        Some(Self { graph, symbols: Some(symbols) })
+    }
+
+    /// Keeps the indexes of BTF; whether it is BTF.
+    pub(crate) fn keep(&self, to: &mut ColumnsWriter) -> bool {
+        let Graph::Btf(btf) = &self.graph else { return false };
+        btf.keep(to);
+        true
     }
 
     pub(crate) fn from_dwarf(dwarf: Arc<Dwarf>, symbols: Arc<SymbolTable>) -> Self {

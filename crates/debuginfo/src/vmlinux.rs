@@ -9,7 +9,10 @@ use std::{
 use vmcore_memory::VirtAddr;
 
 use crate::{
-    BtfError, OpenError, Section, SourceFrame, SourceLines, SymbolTable, Types,
+    BtfError, CallFrames, OpenError, Section, SourceFrame, SourceLines, SymbolTable, Types,
+    bytes::Bytes,
+    call_frames::Functions,
+    column::{Columns, ColumnsWriter},
     dwarf::Dwarf,
     elf::{Elf, Role},
     object_file::ObjectFile,
@@ -21,6 +24,8 @@ use crate::{
 pub(crate) const BANNER: &str = ".rodata.linux_banner";
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
 const MAX_BANNER: u64 = 1024;
+const TYPES: &str = ".BTF";
+const CALL_FRAMES: &str = ".debug_frame";
 
 /// What a [`Vmlinux`] was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub struct Vmlinux {
     types: OnceLock<(Types, Option<BtfError>)>,
     dwarf_types: OnceLock<Option<Types>>,
     dwarf: OnceLock<Option<Arc<Dwarf>>>,
+    functions: OnceLock<Arc<Functions>>,
 }
 
 impl Vmlinux {
@@ -110,17 +116,59 @@ impl Vmlinux {
         let Found { file: debug, rejected } = found;
         let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));
         let Some(symbols) = symbols else { return Err(OpenError::NoSymbols { path: image.path, rejected }) };
-        let (types, dwarf_types, dwarf) = Default::default();
+        let (types, dwarf_types, dwarf, functions) = Default::default();
         let (supplied, symbols) = (Vec::new(), Arc::new(symbols));
-        Ok(Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf })
+        Ok(Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf, functions })
+    }
+
+    /// The indexes of what a profile has, which are made for that, for [`Vmlinux::with_indexes`].
+    pub(crate) fn indexes(&self) -> Vec<u8> {
+        let mut columns = ColumnsWriter::default();
+        self.symbols.keep(&mut columns);
+        if self.types().keep(&mut columns)
+            && let Some(section) = self.section(CALL_FRAMES)
+        {
+            self.functions(&section.data).keep(&mut columns);
+        }
+        columns.into_bytes()
+    }
+
+    /// This one, a profile, with the indexes that were kept of it. What is not among them is made when it is needed.
+    /// Whoever keeps them answers for it that they are of this very profile: that cannot be told from them.
+    pub(crate) fn with_indexes(self, indexes: &Bytes) -> Self {
+        let mut columns = Columns::new(indexes);
+        if self.symbols.take(&mut columns)
+            && let Some(btf) = self.image.elf.contents_of(TYPES)
+            && let Some(types) = Types::kept(&btf, Arc::clone(&self.symbols), &mut columns)
+            && self.types.set((types, None)).is_ok()
+            && let Some(functions) = Functions::kept(&mut columns)
+        {
+            let _ = self.functions.set(Arc::new(functions));
+        }
+        self
+    }
+
+    /// The call-frame information in `.debug_frame`; `None` where there is none.
+    #[must_use]
+    pub fn call_frames(&self) -> Option<CallFrames<'_>> {
+        let data = self.section(CALL_FRAMES)?.data;
+        let functions = Arc::clone(self.functions(&data));
+        Some(CallFrames::with(data, functions))
+    }
+
+    fn functions(&self, section: &[u8]) -> &Arc<Functions> {
+        self.functions.get_or_init(|| Arc::new(Functions::of(section)))
     }
 
     /// Adds the contents of sections that the files do not hold, as those of `objcopy --only-keep-debug` do not. What
     /// they do hold is not replaced.
     #[must_use]
     pub fn with_supplied(self, supplied: Vec<PartSection>) -> Self {
+        if supplied.is_empty() {
+            return self;
+        }
         // What is known of types may be better now.
-        Self { supplied, types: OnceLock::new(), ..self }
+        Self { supplied, types: OnceLock::new(), functions: OnceLock::new(), ..self }
     }
 
     /// Whether the section `name` is declared but its bytes are nowhere, as `objcopy --only-keep-debug` leaves sections
@@ -265,9 +313,9 @@ impl Vmlinux {
     fn types_and_problem(&self) -> &(Types, Option<BtfError>) {
         self.types.get_or_init(|| {
             let symbols = Arc::clone(&self.symbols);
-            let in_files = self.files().find_map(|file| file.elf.contents_of(".BTF"));
+            let in_files = self.files().find_map(|file| file.elf.contents_of(TYPES));
             let btf = in_files.or_else(|| {
-                let supplied = self.supplied.iter().find(|section| section.name == ".BTF")?;
+                let supplied = self.supplied.iter().find(|section| section.name == TYPES)?;
                 Some(supplied.data.clone().into())
             });
             let problem = match btf.map(|bytes| Types::from_btf_bytes(bytes, Some(symbols))) {

@@ -100,8 +100,7 @@ impl<'a> Code<'a> {
         if !self.is_image_text(pc) {
             return None;
         }
-        let section = || self.vmlinux.section(".debug_frame").map(|section| CallFrames::new(section.data));
-        let row = self.call_frames.get_or_init(section).as_ref()?.find(self.link_address(pc))?;
+        let row = self.call_frames.get_or_init(|| self.vmlinux.call_frames()).as_ref()?.find(self.link_address(pc))?;
         Some(CfiRow {
             cfa_from_bp: row.cfa_base == CfaBase::Bp,
             cfa_offset: row.cfa_offset,

@@ -126,3 +126,35 @@ fn a_cache_that_cannot_be_written_says_so() {
     let none = ProfileCache::new(directory.path().join("other"), 0, "").get_or_make(&Fixture::new().open());
     assert!(matches!(none, Err(CacheError::Profile(ProfileError::NoTypes))));
 }
+
+#[test]
+fn the_indexes_of_an_entry_answer_like_those_that_are_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = cache(directory.path());
+    let (kept, path) = cache.get_or_make(&vmlinux()).unwrap().unwrap();
+    let entry = Bytes::from(fs::read(&path).unwrap());
+    let (profile, indexes) = unsealed(&entry, "1.0").unwrap();
+    let made = crate::fixture::open(&profile).unwrap();
+    assert_eq!(made.indexes(), kept.indexes());
+    assert_eq!(made.indexes(), &*indexes);
+    for name in ["schedule", "handler", "runqueues", "nothing"] {
+        assert_eq!(
+            kept.symbols().addresses(name).collect::<Vec<_>>(),
+            made.symbols().addresses(name).collect::<Vec<_>>()
+        );
+    }
+    for symbol in made.symbols().all() {
+        for address in [symbol.address, symbol.address.wrapping_add(symbol.size / 2)] {
+            assert_eq!(kept.symbols().lookup(address), made.symbols().lookup(address), "{address}");
+        }
+    }
+    for name in ["task_struct", "list_head", "unsigned int"] {
+        assert_eq!(kept.types().size_of(name), made.types().size_of(name), "{name}");
+    }
+    // With what was kept cut short anywhere, what is missing is made.
+    for len in (0..indexes.len()).step_by(8) {
+        let cut = crate::fixture::open(&profile).unwrap().with_indexes(&indexes.slice(0, len as u64).unwrap());
+        assert_eq!(cut.symbols().address("schedule"), made.symbols().address("schedule"), "{len}");
+        assert_eq!(cut.types().size_of("task_struct"), made.types().size_of("task_struct"), "{len}");
+    }
+}

@@ -12,6 +12,7 @@
 use std::cmp::Reverse;
 
 use super::{Binding, Entry, Kind, SymbolTable};
+use crate::column::{Column, Columns, ColumnsWriter};
 
 /// Stands for "no symbol" after the end of one.
 const GAP: u32 = u32::MAX;
@@ -26,11 +27,18 @@ pub(super) struct Found {
 }
 
 /// Sorted boundaries between symbols.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AddressIndex {
     /// Where each stretch starts.
-    starts: Vec<u64>,
+    starts: Column<u64>,
     /// Which table entry each stretch belongs to, or [`GAP`].
+    entries: Column<u32>,
+}
+
+/// One that is being made.
+#[derive(Debug, Default)]
+struct Boundaries {
+    starts: Vec<u64>,
     entries: Vec<u32>,
 }
 
@@ -66,12 +74,24 @@ impl AddressIndex {
         Self::flatten(candidates.collect())
     }
 
+    /// One that was kept.
+    pub(super) fn kept(columns: &mut Columns<'_>) -> Option<Self> {
+        let (starts, entries) = (columns.next()?, columns.next()?);
+        (starts.len() == entries.len()).then_some(Self { starts, entries })
+    }
+
+    /// Keeps it, for [`AddressIndex::kept`].
+    pub(super) fn keep(&self, to: &mut ColumnsWriter) {
+        to.add(&self.starts);
+        to.add(&self.entries);
+    }
+
     /// What `address` lies in; `None` in a gap.
     pub(super) fn find(&self, address: u64) -> Option<Found> {
-        let at = self.starts.partition_point(|&start| start <= address).checked_sub(1)?;
-        let entry = self.entries.get(at).copied().filter(|&entry| entry != GAP)?;
+        let at = self.starts.partition_point(|start| start <= address).checked_sub(1)?;
+        let entry = self.entries.get(at).filter(|&entry| entry != GAP)?;
         let start = self.starts.get(at)?;
-        let extent = self.starts.get(at.checked_add(1)?)?.checked_sub(*start)?;
+        let extent = self.starts.get(at.checked_add(1)?)?.checked_sub(start)?;
         Some(Found { entry, extent })
     }
 
@@ -79,7 +99,7 @@ impl AddressIndex {
     fn flatten(mut candidates: Vec<Candidate>) -> Self {
         // Of those at one address the best comes last, on top of the others. Of aliases that is the first entry.
         candidates.sort_unstable_by_key(|candidate| (candidate.start, Reverse((candidate.rank, candidate.entry))));
-        let mut index = Self::default();
+        let mut index = Boundaries::default();
         // Symbols that have started and not ended, the innermost last.
         let mut open: Vec<Candidate> = Vec::new();
         for candidate in candidates {
@@ -92,9 +112,11 @@ impl AddressIndex {
             open.push(Candidate { end, ..candidate });
         }
         index.close(&mut open, u64::MAX);
-        index
+        Self { starts: index.starts.into(), entries: index.entries.into() }
     }
+}
 
+impl Boundaries {
     /// Ends the innermost open symbols up to `until`; the next one around each goes on, if it has not ended as well.
     fn close(&mut self, open: &mut Vec<Candidate>, until: u64) {
         while let Some(ended) = open.pop_if(|top| top.end <= until) {
@@ -143,7 +165,8 @@ mod tests {
     /// The entry at every address from 0 to 99, and `.` for none.
     fn picture(candidates: &[Candidate]) -> String {
         let index = AddressIndex::flatten(candidates.to_vec());
-        assert!(index.starts.is_sorted_by(|a, b| a < b), "{index:?}");
+        let starts: Vec<_> = (0..index.starts.len()).map(|at| index.starts.get(at)).collect();
+        assert!(starts.is_sorted_by(|a, b| a < b), "{index:?}");
         let names = (0..100).map(|address| index.find(address).map_or('.', |found| (b'a' + found.entry as u8) as char));
         let text: String = names.collect();
         text.chars().step_by(5).collect()

@@ -20,6 +20,7 @@ use vmcore_memory::{le_u16, le_u32, le_u64};
 use super::graph::{Field, Node, Tag, TypeGraph, TypeRef};
 use crate::{
     bytes::{Bytes, c_string},
+    column::{Column, Columns, ColumnsWriter},
     name_index::NameIndex,
 };
 use kind::{Head, Kind};
@@ -79,7 +80,7 @@ pub(crate) struct Btf {
     bytes: Bytes,
     strings: Bytes,
     /// Where each type starts in `bytes`: that of id 1 is at 0.
-    starts: Vec<u32>,
+    starts: Column<u32>,
     /// Whether signed enumerations are marked as such. BTF written before they could be has only signed ones.
     marks_signed_enums: bool,
     names: OnceLock<NameIndex>,
@@ -90,19 +91,21 @@ pub(crate) struct Btf {
 #[derive(Debug)]
 struct Enumerators {
     /// The id of the enumeration and the number of the enumerator in it.
-    places: Vec<(u32, u32)>,
+    places: (Column<u32>, Column<u32>),
     by_name: NameIndex,
 }
 
+impl Enumerators {
+    fn kept(columns: &mut Columns<'_>) -> Option<Self> {
+        let places = (columns.next()?, columns.next()?);
+        let by_name = NameIndex::kept(places.0.len(), columns)?;
+        (places.0.len() == places.1.len()).then_some(Self { places, by_name })
+    }
+}
+
 impl Btf {
-    pub(crate) fn parse(blob: Bytes) -> Result<Self, BtfError> {
-        let (types, strings) = parse_header(&blob)?;
-        let locate = |what, range: Range<u64>| {
-            let truncated = BtfError::Truncated { what, needed: range.end, available: blob.len() as u64 };
-            blob.slice(range.start, range.end - range.start).ok_or(truncated)
-        };
-        let bytes = locate("the type section", types)?;
-        let strings = locate("the string section", strings)?.into_memory();
+    pub(crate) fn parse(blob: &Bytes) -> Result<Self, BtfError> {
+        let (bytes, strings) = parts(blob)?;
         // Most types are 12 or 24 bytes long; growing the table would cost more than this much too large a guess.
         let mut starts = Vec::with_capacity(bytes.len() / 24);
         let mut marks_signed_enums = false;
@@ -121,12 +124,33 @@ impl Btf {
             at = end;
         }
         let names = OnceLock::new();
-        Ok(Self { bytes, strings, starts, marks_signed_enums, names, enumerators: OnceLock::new() })
+        let enumerators = OnceLock::new();
+        Ok(Self { bytes, strings, starts: starts.into(), marks_signed_enums, names, enumerators })
+    }
+
+    /// As [`Btf::parse`], with what was kept of this blob when it was parsed; `None` where that cannot be.
+    pub(crate) fn kept(blob: &Bytes, columns: &mut Columns<'_>) -> Option<Self> {
+        let (bytes, strings) = parts(blob).ok()?;
+        let (starts, marks) = (columns.next::<u32>()?, columns.next::<u32>()?);
+        let names = NameIndex::kept(starts.len().saturating_add(1), columns)?.into();
+        let enumerators = Enumerators::kept(columns)?.into();
+        Some(Self { bytes, strings, starts, marks_signed_enums: marks.get(0)? != 0, names, enumerators })
+    }
+
+    /// Keeps where everything is, for [`Btf::kept`].
+    pub(crate) fn keep(&self, to: &mut ColumnsWriter) {
+        to.add(&self.starts);
+        to.add(&Column::from(vec![u32::from(self.marks_signed_enums)]));
+        self.names().keep(to);
+        let Enumerators { places, by_name } = self.enumerators();
+        to.add(&places.0);
+        to.add(&places.1);
+        by_name.keep(to);
     }
 
     /// The head of the type `id`, and where the rest of it starts.
     fn head(&self, id: u64) -> Option<(Head, Kind, usize)> {
-        let start = *self.starts.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
+        let start = self.starts.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
         let start = usize::try_from(start).ok()?;
         let head = Head::parse(&self.bytes, start)?;
         Some((head, head.kind()?, start + kind::HEAD_SIZE))
@@ -145,17 +169,20 @@ impl Btf {
         1..=u32::try_from(self.starts.len()).unwrap_or(u32::MAX)
     }
 
-    /// The first type of this name and of one of these kinds.
-    fn find_named(&self, name: &str, kinds: &[Kind]) -> Option<u64> {
-        let names = self.names.get_or_init(|| {
+    fn names(&self) -> &NameIndex {
+        self.names.get_or_init(|| {
             let named = self.ids().rev().filter_map(|id| {
                 let (head, kind, _) = self.head(id.into())?;
                 let name = c_string(&self.strings, head.name)?;
                 (kind.is_looked_up_by_name() && !name.is_empty()).then_some((id, name))
             });
             NameIndex::build(self.starts.len().saturating_add(1), named)
-        });
-        names.candidates(name.as_bytes()).map(u64::from).find(|&id| {
+        })
+    }
+
+    /// The first type of this name and of one of these kinds.
+    fn find_named(&self, name: &str, kinds: &[Kind]) -> Option<u64> {
+        self.names().candidates(name.as_bytes()).map(u64::from).find(|&id| {
             self.head(id).is_some_and(|(head, kind, _)| {
                 kinds.contains(&kind) && c_string(&self.strings, head.name) == Some(name.as_bytes())
             })
@@ -175,7 +202,8 @@ impl Btf {
                 Some((u32::try_from(at).ok()?, c_string(&self.strings, name)?))
             });
             let by_name = NameIndex::build(places.len(), names);
-            Enumerators { places, by_name }
+            let (ids, numbers): (Vec<_>, Vec<_>) = places.into_iter().unzip();
+            Enumerators { places: (ids.into(), numbers.into()), by_name }
         })
     }
 
@@ -221,6 +249,17 @@ impl Btf {
         }
         None
     }
+}
+
+/// The types and the strings.
+fn parts(blob: &Bytes) -> Result<(Bytes, Bytes), BtfError> {
+    let (types, strings) = parse_header(blob)?;
+    let locate = |what, range: Range<u64>| {
+        let truncated = BtfError::Truncated { what, needed: range.end, available: blob.len() as u64 };
+        blob.slice(range.start, range.end - range.start).ok_or(truncated)
+    };
+    let bytes = locate("the type section", types)?;
+    Ok((bytes, locate("the string section", strings)?.into_memory()))
 }
 
 /// Where the types and the strings are, as ranges of the blob.
@@ -337,7 +376,8 @@ impl TypeGraph for Btf {
     fn enumerator(&self, name: &str) -> Option<i64> {
         let all = self.enumerators();
         all.by_name.candidates(name.as_bytes()).find_map(|at| {
-            let &(id, number) = all.places.get(usize::try_from(at).ok()?)?;
+            let at = usize::try_from(at).ok()?;
+            let (id, number) = (all.places.0.get(at)?, all.places.1.get(at)?);
             let (offset, value) = self.enumerator_at(id.into(), number)?;
             (c_string(&self.strings, offset)? == name.as_bytes()).then_some(value)
         })

@@ -46,9 +46,55 @@ impl Extent {
     }
 }
 
-/// Physical memory by address. Lookups are binary searches.
+/// Physical memory by address. A look-up takes a place in a table, and a binary search among the few extents that begin
+/// near there: dumps by QEMU can have a hundred thousand, and everything is read through this.
 #[derive(Debug, Default)]
-pub(crate) struct Extents(Vec<Extent>);
+pub(crate) struct Extents {
+    list: Vec<Extent>,
+    table: Table,
+}
+
+/// Where in the list the extents of each stretch of memory begin. All stretches are as long; there are at most twice as
+/// many as extents.
+#[derive(Debug, Default)]
+struct Table {
+    /// Of the first extent.
+    base: u64,
+    /// Stretches are this power of two long.
+    shift: u32,
+    /// For each stretch the first extent that begins in it or later, and at the end how many extents there are.
+    firsts: Vec<usize>,
+}
+
+impl Table {
+    fn new(list: &[Extent]) -> Self {
+        let (Some(first), Some(last)) = (list.first(), list.last()) else { return Self::default() };
+        let span = last.start.saturating_sub(first.start);
+        let most = (list.len() as u64).next_power_of_two();
+        let shift = (u64::BITS - span.leading_zeros()).saturating_sub(most.trailing_zeros());
+        let stretches = span.checked_shr(shift).unwrap_or(0).saturating_add(1);
+        let number = |extent: &Extent| (extent.start - first.start).checked_shr(shift).unwrap_or(0);
+        let mut at = 0;
+        let mut begins = |stretch: u64| {
+            while list.get(at).is_some_and(|extent| number(extent) < stretch) {
+                at += 1;
+            }
+            at
+        };
+        Self { base: first.start, shift, firsts: (0..=stretches).map(&mut begins).collect() }
+    }
+
+    /// Between which places of the list an address has to be looked for. All extents before begin at or below it.
+    #[inline]
+    fn stretch(&self, address: u64) -> Option<(usize, usize)> {
+        let number = usize::try_from(address.checked_sub(self.base)?.checked_shr(self.shift).unwrap_or(0)).ok()?;
+        match (self.firsts.get(number), self.firsts.get(number.saturating_add(1))) {
+            (Some(&from), Some(&to)) => Some((from, to)),
+            // Behind the beginning of the last.
+            _ => self.firsts.last().map(|&all| (all, all)),
+        }
+    }
+}
 
 impl Extents {
     /// Sorts `pieces`, which may overlap and be empty, and resolves the overlaps.
@@ -68,17 +114,19 @@ impl Extents {
             all.extend(gaps);
             all.sort_unstable_by_key(|extent| extent.start);
         }
-        Self(all)
+        let table = Table::new(&all);
+        Self { list: all, table }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     #[inline]
     fn find(&self, address: u64) -> Option<&Extent> {
-        let after = self.0.partition_point(|extent| extent.start <= address);
-        self.0.get(after.checked_sub(1)?).filter(|extent| address < extent.end)
+        let (from, to) = self.table.stretch(address)?;
+        let after = from + self.list.get(from..to)?.partition_point(|extent| extent.start <= address);
+        self.list.get(after.checked_sub(1)?).filter(|extent| address < extent.end)
     }
 
     /// Fills `buf` from `address` on with bytes of `file`.
@@ -105,7 +153,7 @@ impl Extents {
     /// The ranges of memory that have data in the file: neither left out nor a hole of it.
     pub(crate) fn stored(&self, file: &FileBytes) -> Vec<Range<u64>> {
         let mut ranges = Vec::new();
-        for extent in &self.0 {
+        for extent in &self.list {
             let Backing::File(offset) = extent.backing else { continue };
             let in_file = file.data_ranges(offset..offset.saturating_add(extent.end - extent.start));
             let at = |place: u64| extent.start + (place - offset);
@@ -139,7 +187,7 @@ impl Extents {
     pub(crate) fn page_count(&self) -> PageCount {
         let (mut present, mut excluded) = (0, 0);
         let mut last_page = None;
-        for extent in &self.0 {
+        for extent in &self.list {
             let first = extent.start / PAGE_SIZE;
             let last = (extent.end - 1) / PAGE_SIZE;
             // A page that two extents share is counted with the first of them.
@@ -240,7 +288,7 @@ mod tests {
             extent(25, 40, Backing::File(700)),
         ]);
         assert_eq!(
-            extents.0,
+            extents.list,
             [
                 extent(0, 10, Backing::LeftOut),
                 extent(10, 20, Backing::PastEnd(1000)),
@@ -271,6 +319,23 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn extents_at_both_ends_of_memory_are_found() {
+        let far = u64::MAX - 0x1000;
+        let extents = Extents::new(vec![
+            extent(far, u64::MAX, Backing::File(0)),
+            extent(0x10, 0x20, Backing::File(1 << 32)),
+            extent(1 << 40, 1 << 41, Backing::LeftOut),
+        ]);
+        let start = |address| extents.find(address).map(|extent| extent.start);
+        assert_eq!(
+            [0, 0x10, 0x1f, 0x20, 1 << 40, 1 << 41].map(start),
+            [None, Some(0x10), Some(0x10), None, Some(1 << 40), None]
+        );
+        assert_eq!([far - 1, far, u64::MAX - 1, u64::MAX].map(start), [None, Some(far), Some(far), None]);
+        assert_eq!(Extents::default().find(0), None);
+    }
+
     proptest! {
         /// Against the definition: each address has the best backing of all pieces that hold it, or none.
         #[test]
@@ -280,8 +345,8 @@ mod tests {
             let pieces: Vec<_> =
                 pieces.into_iter().map(|(start, len, backing)| extent(start, start + len, backing)).collect();
             let extents = Extents::new(pieces.clone());
-            prop_assert!(extents.0.windows(2).all(|pair| pair[0].end <= pair[1].start));
-            prop_assert!(extents.0.iter().all(|extent| extent.start < extent.end));
+            prop_assert!(extents.list.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            prop_assert!(extents.list.iter().all(|extent| extent.start < extent.end));
             let rank = |backing: Backing| match backing {
                 Backing::File(_) => 0,
                 Backing::PastEnd(_) => 1,

@@ -1,6 +1,6 @@
 //! One crashed kernel: its memory, layouts and code, found once and used by everything else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use vmcore_debuginfo::{ModuleFiles, SourceFrame, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
@@ -10,6 +10,7 @@ use crate::address_space::AddressSpace;
 use crate::boot::{Regions, boot};
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
+use crate::list::Places;
 use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, KernelLocation, Located, Role};
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::page::{Page, PageLayout};
@@ -309,7 +310,7 @@ impl<'a> Kernel<'a> {
     /// Every CPU's run queue; `tasks` are all known tasks.
     #[must_use]
     pub fn run_queues(&self, tasks: &[Task], gaps: &mut Vec<Gap>) -> Vec<RunQueue> {
-        let by_address: HashMap<_, _> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+        let by_address: Places = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
         let reader = RunQueueReader {
             memory: &self.memory,
             layout: &self.run_queue_layout,

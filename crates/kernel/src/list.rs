@@ -3,12 +3,15 @@
 //! `struct list_head` is a circle of `next`, `prev` pointers through a head that is no element. `struct rb_node` has
 //! `rb_right` and `rb_left` after the parent word.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::Gap;
 
+/// Offset of `next` in `struct list_head`.
+const NEXT: u64 = 0;
 /// Offset of `prev` in `struct list_head`.
 const PREV: u64 = 8;
 /// Offset of `rb_right` in `struct rb_node`.
@@ -28,7 +31,7 @@ pub struct Listed {
 /// backwards from the head along `prev`.
 #[must_use]
 pub fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
-    let mut seen = HashSet::from([head]);
+    let mut seen = Addresses::from_iter([head]);
     let mut nodes = Vec::new();
     let Err(why) = follow(memory, head, 0, limit, &mut seen, &mut nodes) else { return Listed { nodes, gap: None } };
     let mut behind = Vec::new();
@@ -38,12 +41,114 @@ pub fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, w
     Listed { nodes, gap: Some(Gap::new(what, why)) }
 }
 
+/// As [`list`], and with the same answer, in about half the time where there are two CPUs: from the head forwards and
+/// backwards at the same time.
+///
+/// Backwards it goes only over nodes whose `next` leads back to where it came from. So what it has found is what a walk
+/// forwards would find last, in the opposite order, once that walk comes to any of them. Where anything is damaged, the
+/// list is walked again, by [`list`].
+#[must_use]
+pub(crate) fn long_list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, what: &str) -> Listed {
+    match from_both_ends(memory, head, limit) {
+        Some(nodes) => Listed { nodes, gap: None },
+        None => list(memory, head, limit, what),
+    }
+}
+
+/// Nodes that are followed alone before a list counts as long, and how many at least at a time then.
+const SHORT: usize = 1024;
+/// How many at most at a time: this many may be walked by both.
+const STRIDE: usize = 16 << 10;
+
+/// The elements of an undamaged list; `None` of any other.
+fn from_both_ends<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize) -> Option<Vec<VirtAddr>> {
+    let link = |node: VirtAddr, link: u64| memory.read_pointer(node.wrapping_add(link)).ok();
+    let next = |node, _| link(node, NEXT);
+    let prev = |node, from| link(node, NEXT).filter(|&back| back == from).and_then(|_| link(node, PREV));
+    let mut ahead = End::new(head, link(head, NEXT)?);
+    if ahead.go(head, SHORT, next)? {
+        return (ahead.nodes.len() <= limit).then_some(ahead.nodes);
+    }
+    let mut behind = End::new(head, link(head, PREV)?);
+    let (mut stride, mut compared) = (SHORT, 0);
+    loop {
+        let (one, other) = rayon::join(|| ahead.go(head, stride, next), || behind.go(head, stride, prev));
+        if one? {
+            return (ahead.nodes.len() <= limit).then_some(ahead.nodes);
+        }
+        // To have come round backwards is to have met the other on the way.
+        other?;
+        // What is new behind may be old ahead.
+        let new_behind = behind.nodes.get(behind.nodes.len().saturating_sub(stride)..).unwrap_or_default();
+        let met_behind = new_behind.iter().filter_map(|node| ahead.places.get(node)).min().copied();
+        let new_ahead = ahead.nodes.get(compared..).unwrap_or_default();
+        let met_ahead = new_ahead.iter().position(|node| behind.places.contains_key(node)).map(|at| compared + at);
+        if let Some(met) = met_behind.into_iter().chain(met_ahead).min() {
+            let last = *behind.places.get(ahead.nodes.get(met)?)?;
+            ahead.nodes.truncate(met);
+            ahead.nodes.extend(behind.nodes.get(..=last)?.iter().rev());
+            return (ahead.nodes.len() <= limit).then_some(ahead.nodes);
+        }
+        if ahead.nodes.len() + behind.nodes.len() > limit {
+            return None;
+        }
+        compared = ahead.nodes.len();
+        stride = (stride * 2).min(STRIDE);
+    }
+}
+
+/// Addresses come from the dump: nobody who wrote it can know which of them this table has in one place.
+pub(crate) type Places = HashMap<VirtAddr, usize, RandomState>;
+/// The same, of addresses alone.
+pub(crate) type Addresses = HashSet<VirtAddr, RandomState>;
+
+/// A walk from the head in one direction.
+struct End {
+    nodes: Vec<VirtAddr>,
+    /// Where each is among them.
+    places: Places,
+    /// The last of them, or the head.
+    at: VirtAddr,
+    /// What comes next in this direction.
+    following: VirtAddr,
+}
+
+impl End {
+    /// A walk that begins with this node.
+    fn new(head: VirtAddr, first: VirtAddr) -> Self {
+        Self { nodes: Vec::new(), places: Places::default(), at: head, following: first }
+    }
+
+    /// Follows as many links, or up to the head; whether it came to the head. `None` where `beyond`, which gives what
+    /// comes after a node that was come to from another, says that the list is damaged, or it comes to a node again.
+    fn go(
+        &mut self,
+        head: VirtAddr,
+        count: usize,
+        beyond: impl Fn(VirtAddr, VirtAddr) -> Option<VirtAddr>,
+    ) -> Option<bool> {
+        for _ in 0..count {
+            let node = self.following;
+            if node == head {
+                return Some(true);
+            }
+            self.following = beyond(node, self.at)?;
+            if self.places.insert(node, self.nodes.len()).is_some() {
+                return None;
+            }
+            self.nodes.push(node);
+            self.at = node;
+        }
+        Some(false)
+    }
+}
+
 fn follow<M: ReadVirtual + ?Sized>(
     memory: &M,
     head: VirtAddr,
     link: u64,
     limit: usize,
-    seen: &mut HashSet<VirtAddr>,
+    seen: &mut Addresses,
     nodes: &mut Vec<VirtAddr>,
 ) -> Result<(), String> {
     let mut at = head;
@@ -69,7 +174,7 @@ fn follow<M: ReadVirtual + ?Sized>(
 #[must_use]
 pub fn rb_tree<M: ReadVirtual + ?Sized>(memory: &M, root: VirtAddr, limit: usize, what: &str) -> Listed {
     let mut nodes = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = Addresses::default();
     let mut path = Vec::new();
     let mut gap = None;
     let mut at = root;
@@ -173,6 +278,43 @@ mod tests {
         let listed = rb_tree(&Words(words), VirtAddr::new(0x200), 10, "tree");
         assert_eq!(raw(&listed), [0x100, 0x200, 0x300]);
         assert!(listed.gap.is_some());
+    }
+
+    /// A list of `count` nodes whose head is at 0x100.
+    fn long(count: u64) -> Words {
+        circle(&(1..=count + 1).map(|index| index * 0x100).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn from_both_ends_a_list_is_the_same() {
+        let strides = [SHORT, 2 * SHORT, 3 * SHORT, 6 * SHORT, 2 * STRIDE];
+        for count in strides.into_iter().flat_map(|count| [count - 1, count, count + 1]).chain(0..3) {
+            let words = long(count as u64);
+            for limit in [count, 1 << 20] {
+                let walked = from_both_ends(&words, VirtAddr::new(0x100), limit).unwrap();
+                assert!(
+                    walked.iter().map(|node| node.get()).eq((2..count as u64 + 2).map(|index| index * 0x100)),
+                    "{count}"
+                );
+            }
+            assert!(count == 0 || from_both_ends(&words, VirtAddr::new(0x100), count - 1).is_none());
+        }
+    }
+
+    #[test]
+    fn from_both_ends_damage_is_what_it_is_from_one() {
+        let (head, count) = (VirtAddr::new(0x100), 8 * SHORT as u64);
+        let near = |place: u64| [place * 0x100, place * 0x100 + PREV];
+        let places = [2, SHORT as u64, 3 * SHORT as u64, count / 2, count - 2, count];
+        for place in places.into_iter().flat_map(near) {
+            // Nowhere, to itself, back, to the head, and past some.
+            for target in [0xdead, place & !0xff, 0x300, 0x100, (place & !0xff) + 0x500, count * 0x100] {
+                let mut words = long(count);
+                words.0.insert(place, target);
+                let (both, one) = (long_list(&words, head, 1 << 20, "x"), list(&words, head, 1 << 20, "x"));
+                assert_eq!((&both.nodes, &both.gap), (&one.nodes, &one.gap), "{place:#x} {target:#x}");
+            }
+        }
     }
 
     proptest! {

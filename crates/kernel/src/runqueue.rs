@@ -10,12 +10,12 @@
 mod tests;
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
-use crate::list::{Listed, list, rb_tree};
+use crate::list::{Listed, Places, list, rb_tree};
 use crate::task::TaskLayout;
 use crate::{Gap, LayoutError, Task};
 
@@ -179,7 +179,7 @@ pub(crate) struct RunQueueReader<'a, M: ?Sized> {
     pub(crate) memory: &'a M,
     pub(crate) layout: &'a RunQueueLayout,
     pub(crate) task_layout: &'a TaskLayout,
-    pub(crate) tasks: &'a HashMap<VirtAddr, usize>,
+    pub(crate) tasks: &'a Places,
     pub(crate) nodes: NodesLeft,
 }
 

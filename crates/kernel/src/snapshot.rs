@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use vmcore_debuginfo::SourceFrame;
 use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
+use crate::list::Places;
 use crate::stacks::TaskMachine;
 use crate::{CpuRegisters, Gap, Kernel, RegisterSource, RunQueue, SymbolName, Task, tasks};
 
@@ -130,7 +132,7 @@ pub struct Snapshot {
     pub gaps: Vec<Gap>,
     /// What makes every byte of the dump doubtful, such as a wrong checksum over all of it: it is among the gaps, too.
     pub damage: Option<String>,
-    by_address: HashMap<VirtAddr, usize>,
+    by_address: Places,
 }
 
 impl Snapshot {
@@ -142,7 +144,7 @@ impl Snapshot {
         let queues = kernel.run_queues(&tasks, &mut gaps);
         tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
         let mut queues: BTreeMap<u32, RunQueue> = queues.into_iter().map(|queue| (queue.cpu, queue)).collect();
-        let by_address: HashMap<_, _> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+        let by_address: Places = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
         let pid_on = |cpu: u32| {
             let current = queues.get(&cpu)?.current;
             tasks.get(*by_address.get(&current)?).map(|task| task.pid)
@@ -326,7 +328,7 @@ fn stack_end(unwound: &Unwound, task: &Task) -> StackEnd {
 
 /// A walked stack: the index of its task, the task, the walk, and what is doubtful about where it began.
 type Walked<'s> = (usize, &'s Task, (Unwound, Option<String>));
-type Locations = HashMap<(VirtAddr, bool), Arc<Location>>;
+type Locations = HashMap<(VirtAddr, bool), Arc<Location>, RandomState>;
 
 /// Looks every distinct code address up once, in parallel. Sorted first, so that neighbours share a compilation unit.
 fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locations {
@@ -340,7 +342,7 @@ fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locati
         Detail::Symbols => Vec::new(),
     };
     source.resize_with(addresses.len(), Vec::new);
-    let mut locations = Locations::with_capacity(addresses.len());
+    let mut locations = Locations::with_capacity_and_hasher(addresses.len(), RandomState::default());
     for ((lookup, exact, pc), source) in addresses.into_iter().zip(source) {
         let location = Location { symbol: kernel.name_code(pc, lookup), source };
         locations.insert((lookup, exact), Arc::new(location));

@@ -1,13 +1,12 @@
 //! All tasks: from `init_task` along the list of thread-group leaders, each with the list of its threads, and the idle
 //! tasks of all CPUs, which are on no list.
 
-use std::collections::HashSet;
 use std::iter;
 
 use rayon::prelude::*;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::list::{Listed, list};
+use crate::list::{Addresses as Set, Listed, list, long_list};
 use crate::runqueue::RunQueue;
 use crate::task::{Task, TaskLayout};
 use crate::{Gap, Kernel};
@@ -44,7 +43,7 @@ pub(crate) fn add_exiting<M: ReadVirtual + ?Sized>(
     queues: &[RunQueue],
     tasks: &mut Vec<Task>,
 ) {
-    let mut seen: HashSet<_> = tasks.iter().map(|task| task.address).collect();
+    let mut seen: Set = tasks.iter().map(|task| task.address).collect();
     let listed = tasks.len();
     for queue in queues {
         let running = (queue.current, true);
@@ -72,7 +71,7 @@ fn read_from<M: ReadVirtual + ?Sized>(
     init: Option<VirtAddr>,
     gaps: &mut Vec<Gap>,
 ) -> Vec<Task> {
-    let mut addresses = Addresses { seen: HashSet::new(), tasks: Vec::new(), steps_left: MAX_STEPS };
+    let mut addresses = Addresses { seen: Set::default(), tasks: Vec::new(), steps_left: MAX_STEPS };
     idle.iter().for_each(|&task| addresses.add(task));
     let idle = addresses.tasks.len();
     match init {
@@ -93,14 +92,14 @@ fn read_from<M: ReadVirtual + ?Sized>(
     let (idle, others) = addresses.tasks.split_at(idle);
     let mut tasks = read(idle);
     let mut others = read(others);
-    others.sort_by_key(|task| (task.pid, task.address));
+    others.par_sort_by_key(|task| (task.pid, task.address));
     tasks.append(&mut others);
     tasks
 }
 
 /// Task addresses, each once, in the order found.
 struct Addresses {
-    seen: HashSet<VirtAddr>,
+    seen: Set,
     tasks: Vec<VirtAddr>,
     steps_left: usize,
 }
@@ -120,7 +119,7 @@ impl Addresses {
         gaps: &mut Vec<Gap>,
     ) {
         // `init_task` itself, the boot CPU's idle task, is the head of the list.
-        let leaders = list(memory, layout.tasks.address(init), MAX_TASKS, "task list");
+        let leaders = long_list(memory, layout.tasks.address(init), MAX_TASKS, "task list");
         gaps.extend(leaders.gap);
         for nodes in leaders.nodes.chunks(AT_A_TIME) {
             let leaders = nodes.par_iter().map(|&node| {

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
 
 use super::Stack;
 use crate::Sanitized;
@@ -9,19 +12,37 @@ use crate::Sanitized;
 /// Tasks that are named; others are counted.
 const MAX_NAMED: usize = 12;
 
-/// What two stacks must have in common: where each frame is, how they end, and what is wrong with them.
-type Key<'s> = (Vec<(u64, Option<&'static str>)>, &'static str, Option<&'s str>, char);
+/// What two stacks must have in common: how they end, what is wrong with them, and where each frame is.
+fn key<'s>(
+    stack: &'s Stack<'_>,
+) -> (&'static str, Option<&'s str>, char, impl Iterator<Item = (u64, Option<&'static str>)>) {
+    let frames = stack.frames.iter().map(|frame| (frame.pc.0, frame.segment));
+    (stack.end, stack.error, stack.state, frames)
+}
+
+fn is_like(one: &Stack<'_>, other: &Stack<'_>) -> bool {
+    let (one, other) = (key(one), key(other));
+    (one.0, one.1, one.2) == (other.0, other.1, other.2) && one.3.eq(other.3)
+}
 
 /// Groups of stacks with the same frames and state, in the order of their first members.
 pub(super) fn fold<'s, 'a>(stacks: &'s [Stack<'a>]) -> Vec<Vec<&'s Stack<'a>>> {
-    let mut places: HashMap<Key<'s>, usize> = HashMap::new();
+    // By a hash, as a key for each of a hundred thousand stacks would take more time and memory than all the rest.
+    let mut places: HashMap<u64, Vec<usize>, RandomState> = HashMap::default();
     let mut groups: Vec<Vec<&'s Stack<'a>>> = Vec::new();
     for stack in stacks {
-        let frames = stack.frames.iter().map(|frame| (frame.pc.0, frame.segment)).collect();
-        let place = *places.entry((frames, stack.end, stack.error, stack.state)).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some(group) => group.push(stack),
-            None => groups.push(vec![stack]),
+        let mut hasher = places.hasher().build_hasher();
+        let (end, error, state, frames) = key(stack);
+        (end, error, state).hash(&mut hasher);
+        frames.for_each(|frame| frame.hash(&mut hasher));
+        let same = places.entry(hasher.finish()).or_default();
+        let first_of = |place: &usize| groups.get(*place).and_then(|group| group.first());
+        match same.iter().copied().find(|place| first_of(place).is_some_and(|first| is_like(first, stack))) {
+            Some(place) => groups.get_mut(place).into_iter().for_each(|group| group.push(stack)),
+            None => {
+                same.push(groups.len());
+                groups.push(vec![stack]);
+            }
         }
     }
     groups

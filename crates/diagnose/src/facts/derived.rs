@@ -24,6 +24,7 @@ pub struct Derived {
     clocks: OnceLock<Clocks>,
     queued: OnceLock<HashMap<VirtAddr, Vec<(u32, Class)>>>,
     running: OnceLock<HashMap<u32, usize>>,
+    current: OnceLock<HashMap<VirtAddr, u32>>,
 }
 
 /// What tasks wait for: places in the lists of [`KernelState`], the first of several.
@@ -168,6 +169,15 @@ pub(crate) fn queued<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> &'f [(u32, Cla
         queued
     });
     queued.get(&task).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The first CPU whose run queue says that it runs this task (`rq.curr`).
+pub(crate) fn current_on(facts: &Facts<'_>, task: VirtAddr) -> Option<u32> {
+    let current = facts.derived.current.get_or_init(|| {
+        let queues = facts.snapshot.cpus.iter().rev().filter_map(|cpu| cpu.run_queue.as_ref());
+        queues.map(|queue| (queue.current, queue.cpu)).collect()
+    });
+    current.get(&task).copied()
 }
 
 /// The stack of the task that runs on a CPU.

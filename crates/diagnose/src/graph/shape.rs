@@ -7,10 +7,11 @@
 //!
 //! A cycle that a chain only leads into is not counted again for the chain: those tasks are victims of it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::graph::components::components;
-use crate::graph::cycle::path;
+use crate::graph::cycle::{Reached, path};
 use crate::graph::{EdgeKind, Graph, Nature};
 
 /// More edges than these are not tried as the start of a shortest cycle. In the order of the graph, so that the answer
@@ -95,6 +96,7 @@ struct Search<'g> {
     component: Vec<usize>,
     /// The same without the edges of the scheduler.
     without_cpu: Vec<usize>,
+    reached: RefCell<Reached>,
 }
 
 /// An edge and the nodes that it joins.
@@ -117,7 +119,8 @@ impl<'g> Search<'g> {
         let is_scheduling = |edge: usize| nature(graph, edge) == Some(Nature::Scheduler);
         let component = components(&successors, |_| true);
         let without_cpu = components(&successors, |edge| !is_scheduling(edge));
-        Self { graph, successors, predecessors, component, without_cpu }
+        let reached = RefCell::new(Reached::new(successors.len()));
+        Self { graph, successors, predecessors, component, without_cpu, reached }
     }
 
     fn waits(&self, edge: usize) -> bool {
@@ -171,7 +174,8 @@ impl<'g> Search<'g> {
         let mut shortest: Option<Vec<usize>> = None;
         let mut steps = 0;
         for start in starts.take(MAX_STARTS) {
-            let rest = path(&self.successors, start.to, |node| node == start.from, &keep);
+            let rest =
+                path(&self.successors, start.to, |node| node == start.from, &keep, &mut self.reached.borrow_mut());
             let Some(cycle) = rest.map(|rest| [vec![start.edge], rest].concat()) else { continue };
             steps += cycle.len();
             if shortest.as_ref().is_none_or(|known| (cycle.len(), &cycle) < (known.len(), known)) {
@@ -219,7 +223,8 @@ impl<'g> Search<'g> {
     /// The shortest way to `task` from one for which nobody waits.
     fn lead_in(&self, task: usize) -> Vec<usize> {
         let is_root = |node: usize| self.predecessors.get(node).is_some_and(Vec::is_empty);
-        let mut way = path(&self.predecessors, task, is_root, |_| true).unwrap_or_default();
+        let mut way =
+            path(&self.predecessors, task, is_root, |_| true, &mut self.reached.borrow_mut()).unwrap_or_default();
         way.reverse();
         way
     }

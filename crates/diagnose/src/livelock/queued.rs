@@ -6,7 +6,7 @@
 
 use vmcore_kernel::{Class, Task};
 
-use crate::derived::queued;
+use crate::derived::{current_on, queued};
 use crate::{CheckResult, Facts};
 
 /// Where a task that waits for a CPU was found.
@@ -22,11 +22,10 @@ pub(crate) struct Place {
 
 /// Finds a task in the run queues of all CPUs.
 pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
-    let mut queues = facts.snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
     let at = |cpu, class, result, checked| Place { cpu, class, result, checked };
-    if let Some(queue) = queues.find(|queue| queue.current == task.address) {
-        let checked = format!("rq.curr of CPU {} is this task, though task_struct.on_cpu is 0", queue.cpu);
-        return at(queue.cpu, None, CheckResult::Holds, checked);
+    if let Some(cpu) = current_on(facts, task.address) {
+        let checked = format!("rq.curr of CPU {cpu} is this task, though task_struct.on_cpu is 0");
+        return at(cpu, None, CheckResult::Holds, checked);
     }
     let found = queued(facts, task.address);
     match found {

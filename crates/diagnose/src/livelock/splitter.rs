@@ -289,8 +289,12 @@ impl SplitCandidate<'_> {
     fn pinned(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
         let allowed = facts.state.scheduler.task(self.task.address).allowed?;
         let cpus = || facts.snapshot.cpus.iter().map(|cpu| cpu.cpu);
+        // Most may run anywhere, and there may be hundreds of them on as many CPUs.
+        if cpus().all(|cpu| allowed.contains(cpu)) {
+            return None;
+        }
         let known: Vec<_> = cpus().filter(|&cpu| allowed.contains(cpu)).map(|cpu| cpu.to_string()).collect();
-        if known.is_empty() || known.len() == cpus().count() {
+        if known.is_empty() {
             return None;
         }
         let plural = if known.len() == 1 { "CPU" } else { "CPUs" };

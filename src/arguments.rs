@@ -28,9 +28,8 @@ pub(crate) struct Parsed {
     pub(crate) note: Option<String>,
 }
 
-/// Parses the arguments of this process. A file in place of a command is analyzed.
-pub(crate) fn parse() -> Result<Parsed, clap::Error> {
-    let words: Vec<OsString> = std::env::args_os().collect();
+/// Parses the arguments of a process. A file in place of a command is analyzed.
+pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed, clap::Error> {
     let words = crash_options(words);
     let error = match parse_words(&words) {
         Ok(cli) => return Ok(Parsed { cli, note: None }),

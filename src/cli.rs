@@ -36,6 +36,16 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Where a worker of `triage` finds its cache, if this is to be one.
+    pub(crate) fn worker(&self) -> Option<&Search> {
+        match &self.command {
+            Command::Triage(Triage { action: Some(TriageAction::Worker(search)), .. }) => Some(search),
+            _ => None,
+        }
+    }
+}
+
 /// Options of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]

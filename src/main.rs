@@ -27,10 +27,14 @@ mod unpack;
 mod values;
 mod vmcoreinfo;
 mod vmlinux_search;
+mod worker;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use vmcore_os::BoundedHeap;
+
+use crate::status::Status;
 
 /// Counts what is allocated, for `--max-memory`.
 #[global_allocator]
@@ -42,14 +46,21 @@ fn main() -> ExitCode {
     let _ = vmcore_os::explain_lost_mappings();
     // Without these, the next run that writes to the same directory removes what this one leaves.
     let _ = vmcore_os::remove_unfinished_on_signals();
-    let status = match arguments::parse() {
+    run(std::env::args_os().collect()).into()
+}
+
+/// Runs a command line: that of this process or, in the copies of a worker, one that it was sent.
+fn run(words: Vec<OsString>) -> Status {
+    match arguments::parse(words) {
         Ok(parsed) => {
-            let result = commands::run(&parsed);
+            let result = match parsed.cli.worker() {
+                Some(search) => worker::serve(search, run),
+                None => commands::run(&parsed),
+            };
             bounds::finish();
             servers::tell();
             result.unwrap_or_else(|failure| failure.report())
         }
         Err(usage) => arguments::explain(&usage),
-    };
-    status.into()
+    }
 }

@@ -1,7 +1,9 @@
 //! The cache of profiles: a vmlinux is read once a kernel, and not once a dump.
 
+use std::collections::VecDeque;
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use vmcore_debuginfo::{CacheError, ProfileCache, Vmlinux, VmlinuxKind};
 use vmcore_dump::Dump;
@@ -24,9 +26,49 @@ pub(crate) fn users_cache() -> Option<PathBuf> {
     Some(cache.or_else(home)?.join("vmcore-thp"))
 }
 
+/// How many kernels' profiles a worker holds open: each takes some megabytes.
+const HELD: usize = 8;
+
+/// A profile of the cache that is open already, for copies of this process.
+struct Held {
+    build_id: Vec<u8>,
+    cache: PathBuf,
+    opened: (Vmlinux, PathBuf),
+}
+
+/// Those that were asked for last come last.
+static HELD_OPEN: Mutex<VecDeque<Held>> = Mutex::new(VecDeque::new());
+
+/// Has the profile of a kernel open, if the cache has it.
+pub(crate) fn hold_open(build_id: &[u8], search: &Search) {
+    let mut held = HELD_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = held.iter().position(|held| held.build_id == build_id) {
+        let again = held.remove(at);
+        held.extend(again);
+        return;
+    }
+    let Some(opened) = cache(search).and_then(|cache| cache.get(build_id)) else { return };
+    let Some(cache) = search.cache.clone() else { return };
+    // What is made when it is first asked for is made now, once.
+    let _ = opened.0.types();
+    if held.len() >= HELD {
+        held.pop_front();
+    }
+    held.push_back(Held { build_id: build_id.to_vec(), cache, opened });
+}
+
+/// One that is open, for this process alone.
+fn take_held(build_id: &[u8], search: &Search) -> Option<(Vmlinux, PathBuf)> {
+    let mut held = HELD_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |held: &Held| held.build_id == build_id && Some(&held.cache) == search.cache.as_ref();
+    let at = held.iter().position(is_it).filter(|_| !search.no_cache)?;
+    held.remove(at).map(|held| held.opened)
+}
+
 /// The profile that stands in for the vmlinux of the dump's kernel, where the user wants that and there is one.
 pub(crate) fn kept(dump: &Dump, search: &Search) -> Option<(Vmlinux, PathBuf)> {
-    cache(search)?.get(&dump.vmcoreinfo()?.build_id()?)
+    let build_id = dump.vmcoreinfo()?.build_id()?;
+    take_held(&build_id, search).or_else(|| cache(search)?.get(&build_id))
 }
 
 /// The profile of `vmlinux`, now kept, where the user wants that; `None` where the vmlinux itself is to be read. One that

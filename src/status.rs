@@ -29,13 +29,20 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Its number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::NothingFound => 0,
+            Self::ProblemFound => 1,
+            Self::CannotRun => 2,
+            Self::Inconclusive => 3,
+        }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::NothingFound => 0,
-            Status::ProblemFound => 1,
-            Status::CannotRun => 2,
-            Status::Inconclusive => 3,
-        })
+        Self::from(status.code())
     }
 }

@@ -128,4 +128,7 @@ pub(crate) enum TriageAction {
     Merge(TriageMerge),
     /// Write all rows for other tools: --format csv, json (one line a dump), or parquet
     Export(StoreOption),
+    /// Run what is asked for on standard input, for a run of `triage`
+    #[command(hide = true)]
+    Worker(Search),
 }

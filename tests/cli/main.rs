@@ -10,6 +10,7 @@ mod output;
 mod remote;
 mod tooling;
 mod triage;
+mod worker;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -43,6 +43,7 @@ impl BoundedHeap {
     /// It has no effect unless this is the program's `#[global_allocator]`. Stacks and mapped files do not count.
     pub fn limit(bytes: u64) {
         LIMIT.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        USED.store(0, Ordering::Relaxed);
         LIMITED.store(true, Ordering::Relaxed);
     }
 }

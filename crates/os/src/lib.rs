@@ -8,6 +8,7 @@
 
 mod bus;
 mod ending;
+mod fork;
 mod heap;
 mod holes;
 mod interrupt;
@@ -17,6 +18,7 @@ mod unfinished;
 
 pub use bus::{FileKind, explain_lost_mappings};
 pub use ending::end;
+pub use fork::{Copied, in_a_copy, is_readable};
 pub use heap::BoundedHeap;
 pub use holes::data_ranges;
 pub use interrupt::{is_interrupted, note_interrupts};

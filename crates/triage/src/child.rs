@@ -12,14 +12,11 @@ use serde_json::Value;
 
 use crate::document::Document;
 use crate::input::{Item, ItemKind};
+use crate::protocol::{MAX_MESSAGES, MAX_OUTPUT};
 use crate::row::{Failure, FailureKind};
 
 /// How long the process has to end itself after its time is up, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
-/// Bytes of a document that are read: ten times what the largest has.
-const MAX_DOCUMENT: u64 = 256 << 20;
-/// Bytes of messages that are read.
-const MAX_MESSAGES: u64 = 64 << 10;
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked whether the process has ended: at first often, as most need few milliseconds.
 const POLL: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(20)];
 /// The status of the program when it could not run.
@@ -32,6 +29,8 @@ pub struct Analyzer {
     pub program: PathBuf,
     /// Arguments of `analyze`, besides the dump.
     pub arguments: Vec<OsString>,
+    /// Arguments of `triage worker`: where the cache is.
+    pub worker_arguments: Vec<OsString>,
     /// For how long one dump may take.
     pub timeout: Duration,
     /// How much memory one dump may need, in bytes.
@@ -57,29 +56,36 @@ pub enum Ended {
 }
 
 impl Analyzer {
-    /// Analyzes a dump, or judges a log.
+    /// Analyzes a dump, or judges a log, in a process that is started for it. A [`Worker`](crate::Worker) does so in less time.
     #[must_use]
     pub fn run(&self, item: &Item) -> Ended {
         let mut command = Command::new(&self.program);
+        command.args(self.words(item));
+        self.end(command)
+    }
+
+    /// The command line, without the program.
+    pub(crate) fn words(&self, item: &Item) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
         match item.kind {
             ItemKind::Dump => {
-                command.arg("analyze").args(&self.arguments);
+                words.push("analyze".into());
+                words.extend(self.arguments.iter().cloned());
                 for part in &item.parts {
-                    command.arg("--part").arg(part);
+                    words.extend(["--part".into(), part.into()]);
                 }
                 // What SUSE leaves beside a dump is found there, by its build-id.
                 let beside = item.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-                command.arg("--debug-dir").arg(beside.unwrap_or(Path::new(".")));
+                words.extend(["--debug-dir".into(), beside.unwrap_or(Path::new(".")).into()]);
             }
-            ItemKind::Log => {
-                command.arg("log");
-            }
+            ItemKind::Log => words.push("log".into()),
         }
-        command.args(["--format", "json", "--color", "never", "--threads", "1"]);
-        command.arg("--timeout").arg(format!("{}ms", self.timeout.as_millis()));
-        command.arg("--max-memory").arg(self.max_memory.to_string());
-        command.arg("--").arg(&item.path).args(&item.vmlinux);
-        self.end(command)
+        words.extend(["--format", "json", "--color", "never", "--threads", "1"].map(OsString::from));
+        words.extend(["--timeout".into(), format!("{}ms", self.timeout.as_millis()).into()]);
+        words.extend(["--max-memory".into(), self.max_memory.to_string().into()]);
+        words.extend(["--".into(), item.path.clone().into()]);
+        words.extend(item.vmlinux.iter().map(OsString::from));
+        words
     }
 
     fn end(&self, mut command: Command) -> Ended {
@@ -94,7 +100,7 @@ impl Analyzer {
         };
         let (document, messages) = (child.stdout.take(), child.stderr.take());
         let (status, document, messages) = thread::scope(|scope| {
-            let document = scope.spawn(|| read(document, MAX_DOCUMENT));
+            let document = scope.spawn(|| read(document, MAX_OUTPUT));
             let messages = scope.spawn(|| read(messages, MAX_MESSAGES));
             let status = wait(&mut child, self.timeout + GRACE, self.give_up);
             (status, document.join().unwrap_or_default(), messages.join().unwrap_or_default())
@@ -102,16 +108,13 @@ impl Analyzer {
         let messages = String::from_utf8_lossy(&messages).into_owned();
         match status {
             Waited::Ended(status) => self.judge(status, document, &messages),
-            Waited::Killed => failed(
-                FailureKind::Timeout,
-                format!("it was killed: it did not end within {} s", (self.timeout + GRACE).as_secs_f64()),
-            ),
+            Waited::Killed => gave_up_waiting(self.timeout + GRACE),
             Waited::GivenUp => Ended::GivenUp,
             Waited::Lost(error) => failed(FailureKind::Broken, format!("cannot wait for the process: {error}")),
         }
     }
 
-    fn judge(&self, status: ExitStatus, document: Vec<u8>, messages: &str) -> Ended {
+    pub(crate) fn judge(&self, status: ExitStatus, document: Vec<u8>, messages: &str) -> Ended {
         if let Some(signal) = status.signal() {
             let said = last_message(messages).map(|said| format!("; it said: {said}")).unwrap_or_default();
             return failed(FailureKind::Signal, format!("it ended by signal {}{said}", signal_name(signal)));
@@ -141,6 +144,11 @@ impl Analyzer {
         };
         failed(kind, said)
     }
+}
+
+/// Of a process that was killed, as it did not end itself.
+pub(crate) fn gave_up_waiting(limit: Duration) -> Ended {
+    failed(FailureKind::Timeout, format!("it was killed: it did not end within {} s", limit.as_secs_f64()))
 }
 
 fn failed(kind: FailureKind, message: String) -> Ended {
@@ -223,7 +231,14 @@ mod tests {
     use super::*;
 
     fn analyzer(timeout: Duration) -> Analyzer {
-        Analyzer { program: "/bin/sh".into(), arguments: Vec::new(), timeout, max_memory: 1 << 30, give_up: || false }
+        Analyzer {
+            program: "/bin/sh".into(),
+            arguments: Vec::new(),
+            worker_arguments: Vec::new(),
+            timeout,
+            max_memory: 1 << 30,
+            give_up: || false,
+        }
     }
 
     /// What comes of a process that runs this script.

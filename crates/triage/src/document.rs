@@ -106,6 +106,15 @@ impl<'d> Document<'d> {
         }
     }
 
+    /// The build-id of the kernel, where an analysis went as far as that.
+    pub(crate) fn build_id(self) -> Option<Vec<u8>> {
+        let text = self.text("/kernel/build_id")?;
+        let (digits, rest) = text.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = digits.iter().map(byte).collect();
+        bytes.filter(|bytes| rest.is_empty() && !bytes.is_empty())
+    }
+
     fn remedy(self) -> Option<String> {
         let action = self.text("/action")?;
         Some(match self.text("/command") {

@@ -1,8 +1,9 @@
 //! What tells one file's content from another's.
 //!
 //! Files of up to 16 MiB are hashed whole. A dump of a hundred gigabytes is not read whole for that, when its analysis
-//! reads a few megabytes: of larger files, 64 blocks of 64 KiB are hashed, spread evenly, the first and the last among
-//! them, with the size and the time of the last change. So a hard link or an untouched file is known again, and a copy
+//! reads a few megabytes: of larger files, 64 blocks of 4 KiB are hashed, spread evenly, the first and the last among
+//! them, with the size and the time of the last change, to the nanosecond. (Blocks of 64 KiB took a fifth of all the time that a
+//! pile takes.) So a hard link or an untouched file is known again, and a copy
 //! is taken for new content; that it is of the same crash is told by what is in it (`identity.rs`).
 
 use std::fs::File;
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 const WHOLE: u64 = 16 << 20;
 const BLOCKS: u64 = 64;
-const BLOCK: u64 = 64 << 10;
+const BLOCK: u64 = 4 << 10;
 /// Hexadecimal digits of a key.
 const DIGITS: usize = 32;
 

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::child::{Analyzer, Ended};
+use crate::child::Ended;
 use crate::document::{Document, Summary};
 use crate::input::{Item, ItemKind};
 use crate::row::{Failure, FailureKind, Row};
 use crate::signature::Signature;
+use crate::worker::Worker;
 use crate::{clock, fingerprint, identity, place};
 
 /// The key of an item's content and its bytes, or the row of one that has no content to judge.
@@ -30,11 +31,11 @@ fn unreadable(item: &Item, message: &str, tool: &str) -> Row {
 pub(crate) fn judge(
     item: &Item,
     (key, size): (String, u64),
-    analyzer: &Analyzer,
+    worker: &mut Worker<'_>,
     tool: &str,
 ) -> Option<(Row, Option<String>)> {
     let start = Instant::now();
-    let analyzed = analyze(item, analyzer)?;
+    let analyzed = analyze(item, worker)?;
     let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Some(finished(item, analyzed, Row { size, elapsed_ns, ..empty(item, key, tool) }))
 }
@@ -48,13 +49,13 @@ struct Analyzed {
 }
 
 /// What comes of the dump and, failing that, of the log beside it.
-fn analyze(item: &Item, analyzer: &Analyzer) -> Option<Analyzed> {
-    let failure = match analyzer.run(item) {
+fn analyze(item: &Item, worker: &mut Worker<'_>) -> Option<Analyzed> {
+    let failure = match worker.run(item) {
         Ended::Document { text, value } => return Some(Analyzed { failure: None, document: Some((text, value)) }),
         Ended::Failed(failure) => failure,
         Ended::GivenUp => return None,
     };
-    let document = match item.log.as_ref().map(|log| analyzer.run(&Item::log(log.clone()))) {
+    let document = match item.log.as_ref().map(|log| worker.run(&Item::log(log.clone()))) {
         Some(Ended::Document { text, value }) => Some((text, value)),
         Some(Ended::GivenUp) => return None,
         Some(Ended::Failed(_)) | None => None,

@@ -1,4 +1,4 @@
-//! The work: workers take items from one queue, each analyzes one dump after the other in a process of its own.
+//! The work: workers take items from one queue, each analyzes one dump after the other, in processes of their own.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use crate::child::Analyzer;
 use crate::input::Item;
 use crate::row::Row;
 use crate::store::{Claim, Store};
+use crate::worker::Worker;
 use crate::{TriageError, one};
 
 /// How often it is looked whether somebody else is done with what they analyze.
@@ -115,6 +116,7 @@ impl Work<'_> {
     fn all(&self, mut store: Store) {
         // What was taken by others when this worker last asked: there may be nothing else left to do.
         let mut taken = BTreeSet::new();
+        let mut worker = Worker::new(&self.options.analyzer);
         while !self.stop.load(Ordering::Relaxed) && !(self.options.analyzer.give_up)() {
             let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(index) = next else { return };
@@ -123,7 +125,7 @@ impl Work<'_> {
                 thread::sleep(WAIT);
             }
             // Nobody to tell: the run is over.
-            let sent = match self.one(index, item, &mut store) {
+            let sent = match self.one(index, item, &mut store, &mut worker) {
                 Ok(Some(outcome)) => self.send.send(Message::Done(index, Box::new(outcome))),
                 Ok(None) => {
                     taken.insert(index);
@@ -139,7 +141,13 @@ impl Work<'_> {
     }
 
     /// The outcome of one item; `None` where somebody else is analyzing it.
-    fn one(&self, index: usize, item: &Item, store: &mut Store) -> Result<Option<Outcome>, TriageError> {
+    fn one(
+        &self,
+        index: usize,
+        item: &Item,
+        store: &mut Store,
+        worker: &mut Worker<'_>,
+    ) -> Result<Option<Outcome>, TriageError> {
         let Options { tool, .. } = self.options;
         let path = item.path.display().to_string();
         let (key, size) = match one::content(item, tool) {
@@ -158,7 +166,7 @@ impl Work<'_> {
             Claim::Mine => {}
         }
         let _ = self.send.send(Message::Started(index));
-        let judged = one::judge(item, (key, size), &self.options.analyzer, tool);
+        let judged = one::judge(item, (key, size), worker, tool);
         judged.map(|(row, document)| self.keep(row, document, store)).transpose()
     }
 

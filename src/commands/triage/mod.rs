@@ -46,6 +46,8 @@ pub(crate) fn run(
         Some(TriageAction::Work(arguments)) => shards::work(arguments, global, context),
         Some(TriageAction::Merge(arguments)) => shards::merge(arguments, context),
         Some(TriageAction::Export(store)) => export(&open(store)?, output),
+        // It was served before anything was opened: see `worker.rs`.
+        Some(TriageAction::Worker(_)) => Ok(Status::NothingFound),
     }
 }
 
@@ -119,6 +121,7 @@ fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Opt
         analyzer: Analyzer {
             program,
             arguments: of_search(&arguments.search),
+            worker_arguments: of_search(&arguments.search),
             timeout,
             max_memory,
             give_up: is_interrupted,

@@ -75,11 +75,15 @@ pub struct Item {
 }
 
 impl Item {
-    pub(crate) fn dump(path: PathBuf) -> Self {
+    /// A dump in one file, about which nothing else is known.
+    #[must_use]
+    pub fn dump(path: PathBuf) -> Self {
         Self { path, kind: ItemKind::Dump, parts: Vec::new(), vmlinux: None, log: None }
     }
 
-    pub(crate) fn log(path: PathBuf) -> Self {
+    /// A log.
+    #[must_use]
+    pub fn log(path: PathBuf) -> Self {
         Self { kind: ItemKind::Log, ..Self::dump(path) }
     }
 

@@ -52,6 +52,7 @@ impl Pile {
         Analyzer {
             program: self.path("analyzer"),
             arguments: Vec::new(),
+            worker_arguments: Vec::new(),
             timeout: Duration::from_secs(60),
             max_memory: 1 << 30,
             give_up: || false,

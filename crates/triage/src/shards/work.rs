@@ -7,6 +7,7 @@ use std::thread;
 
 use super::plan::{self, Plan, Planned};
 use super::row_file::Rows;
+use crate::worker::Worker;
 use crate::{Analyzer, Item, Row, TriageError, one};
 
 /// Which share of how many, from 1.
@@ -68,9 +69,8 @@ pub fn work(share: &Share, mut watch: impl FnMut(ShardDone<'_>)) -> Result<bool,
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..share.jobs.clamp(1, items.len().max(1)) {
-            let worker =
-                Worker { share, rows: Rows::of(&share.directory), items: &items, next: &next, send: send.clone() };
-            scope.spawn(move || worker.all());
+            let hand = Hand { share, rows: Rows::of(&share.directory), items: &items, next: &next, send: send.clone() };
+            scope.spawn(move || hand.all());
         }
         drop(send);
         let (mut failure, mut done) = (None, 0);
@@ -91,7 +91,7 @@ pub fn work(share: &Share, mut watch: impl FnMut(ShardDone<'_>)) -> Result<bool,
     })
 }
 
-struct Worker<'w> {
+struct Hand<'w> {
     share: &'w Share,
     rows: Rows,
     items: &'w [Planned],
@@ -99,12 +99,13 @@ struct Worker<'w> {
     send: mpsc::Sender<Message>,
 }
 
-impl Worker<'_> {
+impl Hand<'_> {
     fn all(&self) {
+        let mut worker = Worker::new(&self.share.analyzer);
         while !(self.share.analyzer.give_up)() {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(planned) = self.items.get(at) else { return };
-            let message = match self.one(at, planned) {
+            let message = match self.one(at, planned, &mut worker) {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
                 Err(error) => Message::Failed(error),
@@ -117,15 +118,15 @@ impl Worker<'_> {
     }
 
     /// One item; `None` where it was given up.
-    fn one(&self, at: usize, planned: &Planned) -> Result<Option<Message>, TriageError> {
-        let Share { tool, analyzer, again, .. } = self.share;
+    fn one(&self, at: usize, planned: &Planned, worker: &mut Worker<'_>) -> Result<Option<Message>, TriageError> {
+        let Share { tool, again, .. } = self.share;
         let is_there = || self.rows.get(&planned.key).is_some_and(|(row, _)| row.tool == *tool);
         if !again && is_there() {
             return Ok(Some(Message::Skipped(at)));
         }
         let item = planned.item();
         let (row, document) = match one::content(&item, tool) {
-            Ok(content) => match one::judge(&item, content, analyzer, tool) {
+            Ok(content) => match one::judge(&item, content, worker, tool) {
                 Some(judged) => judged,
                 None => return Ok(None),
             },

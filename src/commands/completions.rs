@@ -17,7 +17,7 @@ pub(crate) fn run(shell: Shell, command: clap::Command, output: Output) -> Resul
     clap_complete::generate(shell, &mut command, name, &mut script);
     match shell {
         Shell::Bash => script = with_one_label(&script),
-        Shell::Fish => script.extend(values_for_fish(&command).into_bytes()),
+        Shell::Fish => script = (for_old_fish(&script) + &values_for_fish(&command)).into_bytes(),
         _ => (),
     }
     output.write_with(|out| out.write_all(&script))?;
@@ -43,6 +43,33 @@ fn with_offers(command: clap::Command) -> clap::Command {
 /// behind the command.
 fn with_one_label(script: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(script).replace("vmcore__subcmd__thp", "vmcore__thp").into_bytes()
+}
+
+/// Up to fish 3.1 (Debian 11), a long option must have a letter in what `argparse` is told; with a hyphen behind it, the letter is
+/// no option.
+fn for_old_fish(script: &[u8]) -> String {
+    const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let script = String::from_utf8_lossy(script);
+    let mut lines = String::new();
+    for line in script.lines() {
+        match line.split_once("string join \\n ") {
+            Some((before, options)) => {
+                let is_taken =
+                    |letter: &char| options.split(' ').any(|option| option.starts_with(&format!("{letter}/")));
+                let mut letters = LETTERS.chars().filter(|letter| !is_taken(letter));
+                let lettered = options.split(' ').map(|option| match letters.next() {
+                    Some(letter) if !option.contains('/') => format!("{letter}-{option}"),
+                    _ => option.to_owned(),
+                });
+                lines.push_str(before);
+                lines.push_str("string join \\n ");
+                lines.push_str(&lettered.collect::<Vec<_>>().join(" "));
+            }
+            None => lines.push_str(line),
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// `clap_complete` offers fish the values of options, but none of arguments.

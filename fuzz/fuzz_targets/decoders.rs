@@ -1,4 +1,5 @@
-//! The decoders of pages against the C originals: what one makes a page of, the other makes the same page of.
+//! The decoders of pages against the C originals: what one makes a page of, the other makes the same page of. What nobody damaged
+//! is a page for both.
 
 #![no_main]
 
@@ -42,6 +43,9 @@ fuzz_target!(|input: &[u8]| {
     let ours = decode(packing.flag(), &bytes).expect("the flag is known");
     let theirs = packing.unpack(&bytes);
     match (ours, theirs, page) {
+        // Of some damage zstd's fast decoder makes other pages than the plain one of its own project, which makes ours: nobody can
+        // tell without a checksum.
+        (Ok(_), Some(_), None) if packing == Packing::Zstd => {}
         (Ok(ours), Some(theirs), _) => assert!(ours.as_slice() == theirs, "{packing:?}: another page of {bytes:x?}"),
         (Ok(_), None, _) => panic!("{packing:?}: a page of what the original refuses: {bytes:x?}"),
         (Err(why), _, Some(_)) => panic!("{packing:?}: {why}, but this is a page: {bytes:x?}"),

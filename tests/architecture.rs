@@ -34,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Makes what the others read, and is used to test them. What it needs of debug information is only the reader, in
     // its own tests.
     ("vmcore-synth", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo"]),
+    ("vmcore-reduce", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose", "vmcore-synth"]),
     (
         "vmcore-thp",
         &[
@@ -49,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "vmcore-console",
             "vmcore-diagnose",
             "vmcore-report",
+            "vmcore-reduce",
             "vmcore-synth",
             "vmcore-triage",
         ],

@@ -1,10 +1,12 @@
 //! The real, reduced dumps under `testdata`, judged by the real program: what the README shows works, without a lab.
 
 // Helpers of tests, which clippy does not see as such.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 #[path = "support/agreement.rs"]
 mod agreement;
+#[path = "support/reduced.rs"]
+mod reduced;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -424,4 +426,15 @@ fn a_person_talks_to_the_shell() {
     }
     assert!(shown.lines().any(|line| line.trim() == "1"), "{shown}");
     assert!(ended.is_some_and(|status| status.success()), "{ended:?} {shown}");
+}
+
+#[test]
+fn a_dump_comes_down_to_a_scenario_with_the_same_verdict() {
+    for scenario in ["thp-livelock", "soft-lockup"] {
+        let files = [testdata(&format!("{scenario}.vmcore")), testdata("vmlinux.profile")];
+        let files: Vec<_> = files.iter().map(|path| path.to_str().expect("a path in UTF-8")).collect();
+        let secrets = reduced::secrets(&files);
+        assert!(secrets.len() > 5, "{secrets:?}");
+        reduced::check(&files, &secrets);
+    }
 }

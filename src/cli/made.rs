@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Input;
+use super::{DumpOptions, Input, Search};
 
 /// What a small dump keeps.
 #[derive(Args, Debug)]
@@ -47,8 +47,20 @@ pub(crate) struct Profile {
 #[derive(Args, Debug)]
 pub(crate) struct Synth {
     /// The name of a scenario, a file that ends with .toml, or `list` to list what there is
-    #[arg(value_name = "SCENARIO")]
-    pub(crate) scenario: PathBuf,
+    #[arg(value_name = "SCENARIO", required_unless_present = "from", conflicts_with = "from")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Instead of making a dump, write the scenario that the verdict of this one comes down to; name the file with --output
+    ///
+    /// The scenario is made and analyzed to see that it gets the same verdict; exit status 3 if it does not.
+    #[arg(long, num_args = 1..=2, value_names = ["VMCORE", "VMLINUX"])]
+    pub(crate) from: Vec<PathBuf>,
+    /// With --from: without names, hosts, addresses and whatever else the log says besides what it reports
+    #[arg(long, requires = "from")]
+    pub(crate) anonymize: bool,
+    #[command(flatten)]
+    pub(crate) more: DumpOptions,
+    #[command(flatten)]
+    pub(crate) search: Search,
     /// The generation of the kernel, such as 4.19 [default: the newest]
     #[arg(long, value_name = "NAME")]
     pub(crate) kernel: Option<String>,
@@ -67,4 +79,13 @@ pub(crate) struct Synth {
     /// Form of the dump
     #[arg(long, value_name = "FORM", default_value = "elf")]
     pub(crate) form: String,
+}
+
+impl Synth {
+    /// The dump that a scenario is to be made from.
+    pub(crate) fn input(&self) -> Option<Input> {
+        let vmcore = self.from.first()?.clone();
+        let (more, search) = (self.more.clone(), self.search.clone());
+        Some(Input { vmcore, vmlinux: self.from.get(1).cloned(), more, search })
+    }
 }

@@ -21,6 +21,7 @@ mod neighbours;
 mod no_vmcoreinfo;
 mod own_tables;
 mod program;
+mod reduced;
 mod secrets;
 mod stacks;
 mod state;
@@ -35,7 +36,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -49,6 +50,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("without_debug_file", own_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
+    ("reduced", reduced::gets_the_same_verdict),
     ("secrets", secrets::are_not_distilled),
     ("kernels_table", kernels_table::is_as_in_the_guide),
 ];

@@ -158,7 +158,7 @@ pub(crate) fn trials() -> impl Iterator<Item = Trial> {
 
 fn check(issue: &str, lines: &[&str]) -> Result<(), Failed> {
     let mut scenario = scenario::named("idle")?;
-    scenario.log = lines.iter().map(|line| (*line).to_owned()).collect();
+    scenario.log = lines.iter().map(|line| scenario::LogLine::Text((*line).to_owned())).collect();
     let panics = lines.iter().any(|line| line.starts_with("Kernel panic"));
     scenario.panicked = panics.then_some(0);
     let machine = build(&scenario, &Generation::named("6.1")?, 1)?;

@@ -108,7 +108,7 @@ fn json_has_the_text_itself_in_harmless_bytes() {
         assert!(hostile.scenario.task.iter().all(|task| comm(task.pid) == task.comm), "{kernel}: {tasks}");
         let records = json(&["dmesg"]);
         let texts: Vec<_> = records["records"].as_array().unwrap().iter().map(|record| &record["text"]).collect();
-        assert!(hostile.scenario.log.iter().all(|line| texts.iter().any(|text| *text == line)), "{kernel}: {records}");
+        assert!(hostile.scenario.log.iter().all(|line| texts.iter().any(|text| *text == line.text())), "{kernel}: {records}");
         let module = &hostile.scenario.module[0].name;
         let stacks = json(&["bt", "--pid", "202"]);
         assert_eq!(stacks["stacks"][0]["frames"][0]["module"], module.as_str(), "{kernel}: {stacks}");
@@ -135,7 +135,7 @@ fn html_has_the_text_and_no_markup_of_others() {
 #[test]
 fn a_console_log_is_no_more_dangerous_than_a_dump() {
     let scenario = scenario::named("hostile-text").unwrap();
-    let log: String = scenario.log.iter().map(|line| format!("[   30.000000] {line}\n")).collect();
+    let log: String = scenario.log.iter().map(|line| format!("[   30.000000] {}\n", line.text())).collect();
     for format in ["text", "json"] {
         let program = env!("CARGO_BIN_EXE_vmcore-thp");
         let mut command = Command::new(program);

@@ -58,8 +58,14 @@ impl Planner<'_> {
                 self.system_call(task, &[chain])?;
             }
             Doing::Loop => self.system_call(task, &["loop"])?,
-            Doing::Spin { .. } => {
+            Doing::Spin { calls, .. } if calls.is_empty() => {
                 self.system_call(task, &["spin"])?;
+                return Ok(Some(Registers::default()));
+            }
+            Doing::Spin { calls, .. } => {
+                self.system_call(task, &[])?;
+                self.calls.extend(calls.iter().cloned());
+                self.calls.extend(self.generation.chain("spin")?.last().cloned());
                 return Ok(Some(Registers::default()));
             }
             Doing::Stack { calls, page } => {
@@ -72,11 +78,18 @@ impl Planner<'_> {
                     }
                 }
             }
-            Doing::Fault { address } => self.fault(task, *address, "fault")?,
-            Doing::WaitOnPage { address } => self.fault(task, *address, "wait-on-page")?,
-            Doing::BetweenFaults { address } => {
-                self.system_call(task, &["fstat"])?;
+            Doing::Fault { address, calls } => self.fault(task, *address, calls, "fault")?,
+            Doing::WaitOnPage { address } => self.fault(task, *address, &[], "wait-on-page")?,
+            Doing::BetweenFaults { address, calls } => {
+                self.copy_to_user(task, calls)?;
                 return Ok(Some(copy_registers(*address)));
+            }
+            Doing::Exception { calls, handler } => {
+                self.system_call(task, &[])?;
+                self.calls.extend(calls.iter().cloned());
+                self.flush();
+                self.layers.push(Layer::Exception(Box::default(), None));
+                self.calls.extend(handler.iter().cloned());
             }
             Doing::UserFault { address } => {
                 self.layers.push(Layer::User(Box::new(Registers { rdi: *address, ..user_registers() })));
@@ -98,8 +111,20 @@ impl Planner<'_> {
         chains.iter().try_for_each(|chain| self.chain(chain))
     }
 
-    fn fault(&mut self, task: &Task, address: u64, chain: &str) -> Result<(), SynthError> {
-        self.system_call(task, &["fstat"])?;
+    /// A copy to user space in the middle of these calls, or of `fstat`.
+    fn copy_to_user(&mut self, task: &Task, calls: &[String]) -> Result<(), SynthError> {
+        if calls.is_empty() {
+            return self.system_call(task, &["fstat"]);
+        }
+        self.system_call(task, &[])?;
+        self.calls.extend(calls.iter().cloned());
+        let copy = self.generation.chain("fstat")?.last().cloned();
+        self.calls.extend(copy);
+        Ok(())
+    }
+
+    fn fault(&mut self, task: &Task, address: u64, calls: &[String], chain: &str) -> Result<(), SynthError> {
+        self.copy_to_user(task, calls)?;
         self.flush();
         self.layers.push(Layer::Exception(Box::new(copy_registers(address)), None));
         self.chain(chain)

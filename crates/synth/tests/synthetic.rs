@@ -111,3 +111,14 @@ proptest! {
         let _ = Scenario::parse(&text);
     }
 }
+
+#[test]
+fn a_scenario_is_the_same_once_it_was_written_and_read() {
+    for name in scenario::names() {
+        let scenario = scenario::named(name).unwrap();
+        let text = scenario.to_text().unwrap();
+        let again = Scenario::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+        assert_eq!(format!("{again:?}"), format!("{scenario:?}"), "{name}");
+        assert!(!text.contains("\nsleepers = 0") && text.contains("\n[expect]"), "{text}");
+    }
+}

@@ -9,7 +9,7 @@ use super::nanoseconds;
 use crate::SynthError;
 use crate::generation::PreemptionForm;
 use crate::machine::{Cpu, Line, Machine, Queue, TaskList, prstatus_note, qemu_note};
-use crate::scenario::{Route, Scenario};
+use crate::scenario::{LogLine, Route, Scenario};
 
 /// A machine as it grows from its scenario.
 pub(super) struct Builder<'s, 'g> {
@@ -98,6 +98,13 @@ impl<'s, 'g> Builder<'s, 'g> {
             }
         }
         self.write_objects()?;
+        self.write_grace_period()?;
+        for (name, size, value) in self.scenario.limits.variables() {
+            match size {
+                8 => self.machine.set_variable(name, value.into())?,
+                _ => self.machine.set_int(name, value.cast_signed())?,
+            }
+        }
         let mut notes = self.cpu_notes()?;
         notes.push(self.machine.vmcoreinfo(build_id, self.scenario.route)?);
         Ok(notes)
@@ -116,14 +123,23 @@ impl<'s, 'g> Builder<'s, 'g> {
     fn write_log(&mut self) -> Result<(), SynthError> {
         let banner = self.machine.image.banner.trim_end().to_owned();
         let mut lines = vec![Line { text: &banner, at_ns: 0, caller: 0 }];
-        let caller = 1 << 31 | self.scenario.panicked.unwrap_or_default();
-        lines.extend(self.scenario.log.iter().map(|text| Line { text, at_ns: self.clock_ns, caller }));
+        lines.extend(self.scenario.log.iter().map(|line| self.line(line)));
         let data = self.machine.write_log(&lines)?;
         if self.scenario.missing.log {
             let physical = self.machine.space.translate(data)?;
             self.machine.space.physical.remove(physical.pfn());
         }
         Ok(())
+    }
+
+    fn line<'l>(&self, line: &'l LogLine) -> Line<'l> {
+        const BY_CPU: u32 = 1 << 31;
+        let dying = BY_CPU | self.scenario.panicked.unwrap_or_default();
+        let (at, caller) = match line {
+            LogLine::Text(_) => (None, dying),
+            LogLine::At(line) => (line.at, line.cpu.map(|cpu| BY_CPU | cpu).or(line.pid).unwrap_or(dying)),
+        };
+        Line { text: line.text(), at_ns: at.map_or(self.clock_ns, nanoseconds), caller }
     }
 
     /// The registers of every CPU that ran, as whoever took the dump writes them.

@@ -1,5 +1,6 @@
 //! From a scenario and a kernel generation to a machine's memory, its vmlinux and its notes.
 
+mod grace_period;
 mod machine;
 mod objects;
 mod tasks;
@@ -13,7 +14,7 @@ use crate::machine::Machine;
 use crate::memory::physical::Physical;
 use crate::plan;
 use crate::random::Random;
-use crate::scenario::{Doing, Policy, Reference, Scenario, State, Task, Under, Word};
+use crate::scenario::{Doing, Life, Policy, Reference, Scenario, State, Task, Under, Word};
 use crate::stack::Bounds;
 use crate::vmlinux::code::{CallGraph, Code};
 use crate::vmlinux::elf;
@@ -46,7 +47,7 @@ pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<
     scenario.check()?;
     let mut random = Random::new(seed);
     let code = Code::lay_out(generation, calls(scenario, generation)?, &scenario.module);
-    let image = Image::link(generation, code)?;
+    let image = Image::link(generation, code, scenario)?;
     let build_id = build_id(&elf::write(generation, &image, &[0; 20])?, seed);
     let vmlinux = elf::write(generation, &image, &build_id)?;
     let levels = scenario.page_levels.unwrap_or(4);
@@ -109,6 +110,7 @@ fn sleeper(number: i32) -> Task {
         doing: Doing::Sleep,
         under: Under::Nothing,
         faults: None,
+        life: Life::default(),
         allowed: None,
     }
 }

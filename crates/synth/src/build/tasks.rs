@@ -81,7 +81,7 @@ impl Builder<'_, '_> {
         let cpu = self.cpus.get(task.cpu as usize).copied();
         let cpu = cpu.ok_or_else(|| SynthError::scenario(format!("pid {} is on CPU {}", task.pid, task.cpu)))?;
         let mut planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
-        if let (Doing::Spin { lock }, Some(general)) = (&task.doing, &mut planned.general) {
+        if let (Doing::Spin { lock, .. }, Some(general)) = (&task.doing, &mut planned.general) {
             let unknown = || SynthError::scenario(format!("there is no object '{lock}'"));
             general.rdi = self.objects.get(lock).ok_or_else(unknown)?.get();
         }
@@ -161,6 +161,9 @@ impl Builder<'_, '_> {
             last_queued: if task.state == State::Queued { since } else { 0 },
             faults: task.faults.unwrap_or_else(|| faults(task)),
             times: times(task),
+            ran: task.life.ran.map(nanoseconds),
+            waited: task.life.waited.map(nanoseconds),
+            started: task.life.age.map(|age| self.clock_ns.saturating_sub(nanoseconds(age))),
             allowed: task.allowed.clone().unwrap_or_else(|| (0..self.scenario.cpus).collect()),
         })
     }
@@ -211,8 +214,9 @@ fn faults(task: &Task) -> u64 {
 fn times(task: &Task) -> (u64, u64) {
     const STARTED: u64 = 8_000_000;
     let spent = if task.state == State::Running { nanoseconds(task.seconds) } else { 0 };
-    match task.doing {
+    let (user, system) = match task.doing {
         Doing::User | Doing::UserFault { .. } => (STARTED + spent, STARTED),
         _ => (STARTED, STARTED + spent),
-    }
+    };
+    (task.life.user.map_or(user, nanoseconds), task.life.system.map_or(system, nanoseconds))
 }

@@ -37,6 +37,10 @@ pub(crate) struct NewTask {
     pub(crate) faults: u64,
     /// `utime` and `stime`, in nanoseconds.
     pub(crate) times: (u64, u64),
+    /// `se.sum_exec_runtime`, `sched_info.run_delay` and `start_time`, where they are to be set.
+    pub(crate) ran: Option<u64>,
+    pub(crate) waited: Option<u64>,
+    pub(crate) started: Option<u64>,
     /// The CPUs that it may run on.
     pub(crate) allowed: Vec<u32>,
 }
@@ -76,6 +80,13 @@ impl Machine<'_> {
         self.put_first(at, kind, &["thread_info.cpu", "cpu"], task.cpu.into())?;
         self.put_if_there(at, kind, "sched_info.last_arrival", task.last_arrival)?;
         self.put_if_there(at, kind, "sched_info.last_queued", task.last_queued)?;
+        let counted =
+            [("se.sum_exec_runtime", task.ran), ("sched_info.run_delay", task.waited), ("start_time", task.started)];
+        for (path, value) in counted {
+            if let Some(value) = value {
+                self.put(at, kind, path, value)?;
+            }
+        }
         self.put_if_there(at, kind, "usage.refs.counter", 2)?;
         self.write_allowed(at, &task.allowed)?;
         let comm = self.member(at, kind, "comm")?;

@@ -2,10 +2,16 @@
 
 mod catalog;
 mod check;
+mod defaults;
 mod model;
+mod object;
+mod task;
+mod text;
 
 pub use catalog::{named, names};
 pub use model::{
-    Change, Circle, Confidence, Doing, Entry, Expected, Frame, Huge, Mapping, Missing, Module, Object, Policy, Process,
-    Reference, Route, Scenario, SplitPoint, State, Task, Under, Word,
+    Confidence, Entry, Expected, GracePeriod, Huge, Limits, LogLine, LoggedAt, Mapping, Missing, Module, Process,
+    Route, Scenario,
 };
+pub use object::{Change, Circle, Frame, Object, Reference, Word};
+pub use task::{Doing, Life, Policy, SplitPoint, State, Task, Under};

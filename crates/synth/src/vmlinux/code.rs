@@ -276,10 +276,16 @@ fn kind_of(generation: &Generation, name: &str) -> Kind {
         (&special.copy, Kind::Copy),
         (&special.poll, Kind::Poll),
     ];
-    lists
-        .into_iter()
-        .find(|(names, _)| names.iter().any(|known| known == name))
-        .map_or(Kind::Ordinary, |(_, kind)| kind)
+    let known = lists.into_iter().find(|(names, _)| names.iter().any(|known| known == name)).map(|(_, kind)| kind);
+    known.unwrap_or(if is_exception_entry(name) { Kind::Exception } else { Kind::Ordinary })
+}
+
+/// Entry code of exceptions and interrupts, whatever kernel has it: `asm_…` since 5.8, named after the exception before.
+fn is_exception_entry(name: &str) -> bool {
+    const OLD: [&str; 6] =
+        ["page_fault", "general_protection", "invalid_op", "divide_error", "stack_segment", "double_fault"];
+    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
+        || OLD.contains(&name)
 }
 
 fn prologue(kind: Kind) -> Vec<u8> {

@@ -12,6 +12,7 @@ use vmcore_memory::{PAGE_SIZE, VirtAddr};
 
 use crate::SynthError;
 use crate::generation::{Generation, IrqStackVariable, LogForm, PreemptionForm};
+use crate::scenario::Scenario;
 use crate::vmlinux::code::{Code, Owner};
 use crate::vmlinux::orc;
 
@@ -47,7 +48,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    pub(crate) fn link(generation: &Generation, code: Code) -> Result<Self, SynthError> {
+    pub(crate) fn link(generation: &Generation, code: Code, scenario: &Scenario) -> Result<Self, SynthError> {
         let facts = &generation.facts;
         let banner = format!(
             "Linux version {} (vmcore-thp@synthetic) (gcc, GNU ld) {} Thu Jan  1 00:00:00 UTC 1970\n",
@@ -71,6 +72,7 @@ impl Image {
         image.add_unwind_tables(generation);
         image.declare_variables(generation)?;
         image.declare_percpu(generation)?;
+        image.declare_what_only_some_have(generation, scenario)?;
         image.end = VirtAddr::new(image.next.next_multiple_of(HUGE));
         Ok(image)
     }
@@ -159,6 +161,16 @@ impl Image {
                     self.declare(name, 4, 4);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn declare_what_only_some_have(&mut self, generation: &Generation, scenario: &Scenario) -> Result<(), SynthError> {
+        scenario.limits.variables().for_each(|(name, size, _)| self.declare(name, size, size));
+        if scenario.grace_period.is_some() {
+            ["jiffies_64", "tick_nsec"].into_iter().for_each(|name| self.declare(name, 8, 8));
+            self.declare("rcu_state", generation.size_of("rcu_state")?, 64);
+            self.declare_percpu_variable("rcu_data", generation.size_of("rcu_data")?);
         }
         Ok(())
     }

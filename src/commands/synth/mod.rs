@@ -1,5 +1,7 @@
 //! `synth`: a synthetic dump with its vmlinux, made from a scenario.
 
+mod from;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,14 +21,18 @@ const DEFAULT_KERNEL: &str = "6.12";
 
 /// Lists the scenarios, or makes the files of one.
 pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Context) -> Result<Status, Failure> {
-    if arguments.scenario == Path::new("list") {
+    if let Some(input) = arguments.input() {
+        return from::run(arguments, &input, context, Output::new(global)?);
+    }
+    let name = arguments.scenario.as_deref().unwrap_or(Path::new("list"));
+    if name == Path::new("list") {
         return list(Output::new(global)?);
     }
     let directory = global.output.as_deref().ok_or_else(|| {
         Failure::new("the directory to write to is missing")
             .hint("name it with --output: it is made if it is not there")
     })?;
-    let scenario = with_options(read(&arguments.scenario)?, arguments);
+    let scenario = with_options(read(name)?, arguments);
     let generation = Generation::named(arguments.kernel.as_deref().unwrap_or(DEFAULT_KERNEL))?;
     let machine = context.run.step("building the machine", || build(&scenario, &generation, arguments.seed))?;
     let form = DumpForm::named(&arguments.form)?;

@@ -233,6 +233,21 @@ pub(crate) struct Shell {
     pub(crate) script: Option<PathBuf>,
 }
 
+/// Which dump to serve.
+#[derive(Args, Debug)]
+#[command(
+    after_long_help = "For assistants: they may look at the dump, and at nothing else; no file is written, no program started. \
+                             docs/mcp.md has how a client is told of it."
+)]
+#[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only read by the server, which this build does not have"))]
+pub(crate) struct Mcp {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Refuse an answer of more than SIZE
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = values::size)]
+    pub(crate) max_answer: u64,
+}
+
 /// What to translate.
 #[derive(Args, Debug)]
 #[command(override_usage = "vmcore-thp vtop [OPTIONS] <VMCORE> [VMLINUX] <ADDRESS>")]

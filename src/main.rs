@@ -11,6 +11,8 @@ mod debuginfod;
 mod failure;
 mod files;
 mod logging;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod minimal;
 mod output;
 mod pile_view;

@@ -78,11 +78,13 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("quick-xml", &["vmcore-remote"]),
     ("reqsign-aws-v4", &["vmcore-remote"]),
     ("reqsign-core", &["vmcore-remote"]),
+    ("rmcp", &["vmcore-thp"]),
     ("rusqlite", &["vmcore-triage"]),
     ("rustls", &["vmcore-remote"]),
     ("rustls-native-certs", &["vmcore-remote"]),
     ("ruzstd", &["vmcore-dump", "vmcore-debuginfo"]),
     ("tar", &["vmcore-dump"]),
+    ("tokio", &["vmcore-thp"]),
     ("ureq", &["vmcore-debuginfod", "vmcore-remote"]),
 ];
 

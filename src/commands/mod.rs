@@ -23,7 +23,7 @@ use vmcore_inspect::state as lists_of_state;
 
 use crate::arguments::Parsed;
 use crate::bounds;
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::logging;
@@ -88,10 +88,22 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
         Command::Shell(arguments) => shell::run(arguments, context, dispatch),
+        Command::Mcp(arguments) => serve(arguments, context),
         Command::Explain { issue } => tooling::explain(issue.as_deref(), output),
         Command::DrgnScript(arguments) => analyze::drgn_script(arguments, context, output),
         Command::Schema { command } => tooling::schema(*command, output),
         Command::Completions { shell } => completions::run(*shell, Cli::command(), output),
         Command::Man { command, .. } => manual::one(command.as_deref(), Cli::command(), output),
     }
+}
+
+#[cfg(feature = "mcp")]
+fn serve(arguments: &cli::Mcp, context: &Context) -> Result<Status, Failure> {
+    crate::mcp::run(arguments, context, dispatch)
+}
+
+#[cfg(not(feature = "mcp"))]
+fn serve(_: &cli::Mcp, _: &Context) -> Result<Status, Failure> {
+    Err(Failure::new("this build has no server for the Model Context Protocol")
+        .hint("build it with `cargo install --path . --features mcp`"))
 }

@@ -108,7 +108,10 @@ fn json_has_the_text_itself_in_harmless_bytes() {
         assert!(hostile.scenario.task.iter().all(|task| comm(task.pid) == task.comm), "{kernel}: {tasks}");
         let records = json(&["dmesg"]);
         let texts: Vec<_> = records["records"].as_array().unwrap().iter().map(|record| &record["text"]).collect();
-        assert!(hostile.scenario.log.iter().all(|line| texts.iter().any(|text| *text == line.text())), "{kernel}: {records}");
+        assert!(
+            hostile.scenario.log.iter().all(|line| texts.iter().any(|text| *text == line.text())),
+            "{kernel}: {records}"
+        );
         let module = &hostile.scenario.module[0].name;
         let stacks = json(&["bt", "--pid", "202"]);
         assert_eq!(stacks["stacks"][0]["frames"][0]["module"], module.as_str(), "{kernel}: {stacks}");

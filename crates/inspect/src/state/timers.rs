@@ -83,18 +83,17 @@ pub struct Timer {
 /// Reads all timers.
 #[must_use]
 pub fn timers<'k>(kernel: &'k Kernel<'k>) -> Timers {
-    let clock = Clock::read(kernel);
-    let mut missing = Collector::default();
-    if clock.jiffies.is_none() || clock.monotonic_ns.is_none() {
-        missing.note("the time", "jiffies or the timekeeper cannot be read");
+    let mut reader = Reader { kernel, clock: Clock::read(kernel), timers: Vec::new(), missing: Collector::default() };
+    if reader.clock.jiffies.is_none() || reader.clock.monotonic_ns.is_none() {
+        reader.missing.note("the time", "jiffies or the timekeeper cannot be read");
     }
-    let mut timers = Vec::new();
     for cpu in kernel.percpu().cpus() {
-        let wheels = wheels(kernel, cpu, &clock, &mut timers, &mut missing);
-        missing.take(format!("timers of CPU {cpu}"), wheels);
-        let trees = trees(kernel, cpu, &clock, &mut timers, &mut missing);
-        missing.take(format!("high-resolution timers of CPU {cpu}"), trees);
+        let wheels = reader.wheels(cpu);
+        reader.missing.take(format!("timers of CPU {cpu}"), wheels);
+        let trees = reader.trees(cpu);
+        reader.missing.take(format!("high-resolution timers of CPU {cpu}"), trees);
     }
+    let Reader { clock, mut timers, missing, .. } = reader;
     timers.sort_by_key(|timer| (timer.cpu, timer.late_ns.map_or(i64::MAX, i64::wrapping_neg), timer.timer));
     Timers {
         jiffies: clock.jiffies,
@@ -105,52 +104,97 @@ pub fn timers<'k>(kernel: &'k Kernel<'k>) -> Timers {
     }
 }
 
-fn wheels<'k>(
+/// What timers are read with, and what was found of them.
+struct Reader<'k> {
     kernel: &'k Kernel<'k>,
-    cpu: u32,
-    clock: &Clock,
-    timers: &mut Vec<Timer>,
-    missing: &mut Collector,
-) -> Result<(), InspectError> {
-    let bases = Object::per_cpu(kernel, "timer_bases", "struct timer_base", cpu)?;
-    // `NR_BASES`: one without NO_HZ; standard and deferrable ones; since 6.9 local, global and deferrable ones.
-    let count = match bases.len() {
-        // BTF of 5.10 does not have the types of variables.
-        0 => kernel.vmlinux().symbols().size("timer_bases").and_then(|size| size.checked_div(bases.size())),
-        len => Some(len),
-    };
-    if count.is_none() {
-        missing.note(
-            format!("timers of CPU {cpu}"),
-            "how many timer_bases there are is not known: only the first is read",
-        );
+    clock: Clock,
+    timers: Vec<Timer>,
+    missing: Collector,
+}
+
+impl<'k> Reader<'k> {
+    fn wheels(&mut self, cpu: u32) -> Result<(), InspectError> {
+        let bases = Object::per_cpu(self.kernel, "timer_bases", "struct timer_base", cpu)?;
+        // `NR_BASES`: one without NO_HZ; standard and deferrable ones; since 6.9 local, global and deferrable ones.
+        let count = match bases.len() {
+            // BTF of 5.10 does not have the types of variables.
+            0 => self.kernel.vmlinux().symbols().size("timer_bases").and_then(|size| size.checked_div(bases.size())),
+            len => Some(len),
+        };
+        if count.is_none() {
+            self.missing.note(
+                format!("timers of CPU {cpu}"),
+                "how many timer_bases there are is not known: only the first is read",
+            );
+        }
+        let kinds: &[TimerKind] = match count.unwrap_or(1) {
+            3 => &[TimerKind::Local, TimerKind::Global, TimerKind::Deferrable],
+            2 => &[TimerKind::Global, TimerKind::Deferrable],
+            _ => &[TimerKind::Global],
+        };
+        for (index, kind) in (0..).zip(kinds) {
+            let base = if bases.len() == 0 { bases.behind(index) } else { bases.element(index)? };
+            self.wheel(base, cpu, *kind)?;
+        }
+        Ok(())
     }
-    let kinds: &[TimerKind] = match count.unwrap_or(1) {
-        3 => &[TimerKind::Local, TimerKind::Global, TimerKind::Deferrable],
-        2 => &[TimerKind::Global, TimerKind::Deferrable],
-        _ => &[TimerKind::Global],
-    };
-    for (index, kind) in (0..).zip(kinds) {
-        let base = if bases.len() == 0 { bases.behind(index) } else { bases.element(index)? };
+
+    fn wheel(&mut self, base: Object<'k>, cpu: u32, kind: TimerKind) -> Result<(), InspectError> {
         let vectors = base.at("vectors")?;
         let mut seen = HashSet::new();
         for vector in 0..vectors.len() {
             let mut next = vectors.element(vector)?.pointer()?;
             while !next.is_null() {
                 if !seen.insert(next) || seen.len() > MAX_TIMERS {
-                    missing.note(format!("timers of CPU {cpu}"), format!("the list of slot {vector} loops at {next}"));
+                    let why = format!("the list of slot {vector} loops at {next}");
+                    self.missing.note(format!("timers of CPU {cpu}"), why);
                     break;
                 }
                 let what = format!("the timer at {next} of CPU {cpu}");
-                let timer = Object::new(kernel, "struct timer_list", next)?;
-                let Some(found) = missing.take(&what, wheel_timer(timer, cpu, *kind, clock)) else { break };
-                timers.push(found);
-                let after = missing.take(what, timer.at("entry.next").and_then(Object::pointer));
+                let timer = Object::new(self.kernel, "struct timer_list", next)?;
+                let found = wheel_timer(timer, cpu, kind, &self.clock);
+                let Some(found) = self.missing.take(&what, found) else { break };
+                self.timers.push(found);
+                let after = self.missing.take(what, timer.at("entry.next").and_then(Object::pointer));
                 next = after.unwrap_or_default();
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn trees(&mut self, cpu: u32) -> Result<(), InspectError> {
+        let bases = Object::per_cpu(self.kernel, "hrtimer_bases", "struct hrtimer_cpu_base", cpu)?;
+        let bases = bases.at("clock_base")?;
+        for index in 0..bases.len() {
+            let base = bases.element(index)?;
+            let root = base.first(&ROOTS)?.pointer()?;
+            let offset = base.at("offset")?.value()?;
+            let tree = rb_tree(self.kernel.memory(), root, MAX_TIMERS, "high-resolution timers");
+            self.missing.note_some(&format!("high-resolution timers of CPU {cpu}"), tree.gap.map(|gap| gap.why));
+            for node in tree.nodes {
+                let what = format!("the timer at {node} of CPU {cpu}");
+                let found = self.tree_timer(node, cpu, offset);
+                self.timers.extend(self.missing.take(what, found));
+            }
+        }
+        Ok(())
+    }
+
+    fn tree_timer(&self, node: VirtAddr, cpu: u32, offset: i64) -> Result<Timer, InspectError> {
+        // The node is the first member, and its own first is that of the tree.
+        let timer = Object::new(self.kernel, "struct hrtimer", node)?;
+        let expires = timer.first(&["node.expires", "node.node.expires"])?.value()?;
+        let late_ns = expires.checked_sub(offset).and_then(|moment| self.clock.since_ns(moment));
+        Ok(Timer {
+            cpu,
+            kind: TimerKind::HighResolution,
+            timer: node.into(),
+            function: symbol(self.kernel, timer.at("function")?.pointer()?),
+            expires: expires.cast_unsigned().into(),
+            late_ns,
+            overdue: late_ns.is_some_and(|late| late > LATE_NS),
+        })
+    }
 }
 
 fn wheel_timer(timer: Object<'_>, cpu: u32, kind: TimerKind, clock: &Clock) -> Result<Timer, InspectError> {
@@ -164,49 +208,5 @@ fn wheel_timer(timer: Object<'_>, cpu: u32, kind: TimerKind, clock: &Clock) -> R
         expires: expires.into(),
         late_ns,
         overdue: kind != TimerKind::Deferrable && late_ns.is_some_and(|late| late > LATE_NS),
-    })
-}
-
-fn trees<'k>(
-    kernel: &'k Kernel<'k>,
-    cpu: u32,
-    clock: &Clock,
-    timers: &mut Vec<Timer>,
-    missing: &mut Collector,
-) -> Result<(), InspectError> {
-    let bases = Object::per_cpu(kernel, "hrtimer_bases", "struct hrtimer_cpu_base", cpu)?.at("clock_base")?;
-    for index in 0..bases.len() {
-        let base = bases.element(index)?;
-        let root = base.first(&ROOTS)?.pointer()?;
-        let offset = base.at("offset")?.value()?;
-        let tree = rb_tree(kernel.memory(), root, MAX_TIMERS, "high-resolution timers");
-        missing.note_some(&format!("high-resolution timers of CPU {cpu}"), tree.gap.map(|gap| gap.why));
-        for node in tree.nodes {
-            let what = format!("the timer at {node} of CPU {cpu}");
-            timers.extend(missing.take(what, tree_timer(kernel, node, cpu, offset, clock)));
-        }
-    }
-    Ok(())
-}
-
-fn tree_timer<'k>(
-    kernel: &'k Kernel<'k>,
-    node: VirtAddr,
-    cpu: u32,
-    offset: i64,
-    clock: &Clock,
-) -> Result<Timer, InspectError> {
-    // The node is the first member, and its own first is that of the tree.
-    let timer = Object::new(kernel, "struct hrtimer", node)?;
-    let expires = timer.first(&["node.expires", "node.node.expires"])?.value()?;
-    let late_ns = expires.checked_sub(offset).and_then(|moment| clock.since_ns(moment));
-    Ok(Timer {
-        cpu,
-        kind: TimerKind::HighResolution,
-        timer: node.into(),
-        function: symbol(kernel, timer.at("function")?.pointer()?),
-        expires: expires.cast_unsigned().into(),
-        late_ns,
-        overdue: late_ns.is_some_and(|late| late > LATE_NS),
     })
 }

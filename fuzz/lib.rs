@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use vmcore_debuginfo::{CallFrames, Vmlinux};
 use vmcore_dump::Dump;
-use vmcore_memory::{PhysAddr, ReadPhysical, VirtAddr};
+use vmcore_memory::{Architecture, PhysAddr, ReadPhysical, VirtAddr};
 
 pub use crate::patch::Patcher;
 
@@ -79,7 +79,7 @@ pub fn open_vmlinux(bytes: &[u8]) {
             let _ = vmlinux.section(name);
         }
         if let Some(section) = vmlinux.section(".debug_frame") {
-            let _ = CallFrames::new(section.data.to_vec().into()).find(addresses[1]);
+            let _ = CallFrames::new(section.data.to_vec().into(), Architecture::X86_64).find(addresses[1]);
         }
     });
 }

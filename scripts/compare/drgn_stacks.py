@@ -34,6 +34,8 @@ KERNEL_START = 0xFF00_0000_0000_0000
 FIRST_FUNCTIONS = (
     "ret_from_fork",
     "secondary_startup_64",
+    "__secondary_switched",
+    "__primary_switched",
     "common_startup_64",
     "start_cpu0",
     "x86_64_start_kernel",
@@ -64,7 +66,7 @@ def is_user_frame(frame):
 
 
 def real_frames(trace):
-    """One entry for each frame that takes up stack; and why it ends."""
+    """One entry for each frame that takes up stack; and why it ends. On arm64 drgn ends at the entry from user mode."""
     frames = []
     for frame in trace:
         if frame.is_inline:
@@ -81,6 +83,8 @@ def real_frames(trace):
     last = frames[-1]["symbol"] if frames else None
     if last and last.startswith(FIRST_FUNCTIONS):
         return frames, "first"
+    if last and last.startswith("el0t_"):
+        return frames, "user_mode"
     return frames, "early"
 
 

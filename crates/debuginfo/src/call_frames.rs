@@ -10,46 +10,76 @@ use std::sync::Arc;
 
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian, Register, RegisterRule, UnwindContext,
-    UnwindSection,
+    UnwindSection, Vendor,
 };
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{Architecture, VirtAddr};
 
 use crate::column::{Column, Columns, ColumnsWriter};
 
-/// DWARF's number of RBP on x86-64 (System V ABI, figure 3.36).
-const RBP: Register = Register(6);
-/// The same for RSP.
-const RSP: Register = Register(7);
-/// The pseudo register that stands for the return address.
-const RETURN_ADDRESS: Register = Register(16);
+/// DWARF's numbers of the registers that matter.
+struct Numbers {
+    frame_pointer: Register,
+    stack_pointer: Register,
+    /// The register that stands for the return address.
+    return_address: Register,
+    /// Whether that is a register indeed, in which the address is until it is saved.
+    has_link_register: bool,
+    /// Whose extensions of the format are used.
+    vendor: Vendor,
+}
+
+impl Numbers {
+    /// System V ABI for x86-64, figure 3.36; "DWARF for the Arm 64-bit Architecture", 4.1.
+    const fn of(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::X86_64 => Self {
+                frame_pointer: Register(6),
+                stack_pointer: Register(7),
+                return_address: Register(16),
+                has_link_register: false,
+                vendor: Vendor::Default,
+            },
+            // Marks where a return address has its authentication code, which is of no concern here.
+            Architecture::Arm64 => Self {
+                frame_pointer: Register(29),
+                stack_pointer: Register(31),
+                return_address: Register(30),
+                has_link_register: true,
+                vendor: Vendor::AArch64,
+            },
+        }
+    }
+}
+
 /// More functions than any kernel has.
 const MAX_FUNCTIONS: usize = 4 << 20;
 
 /// The register that the canonical frame address (CFA) is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CfaBase {
-    /// RSP.
+    /// The stack pointer: RSP, `sp`.
     Sp,
-    /// RBP.
+    /// The frame pointer: RBP, `x29`.
     Bp,
 }
 
 /// The rules for one instruction. All offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallFrame {
-    /// What `cfa_offset` is added to. The CFA is the caller's RSP after it is returned to.
+    /// What `cfa_offset` is added to. The CFA is the caller's stack pointer after it is returned to.
     pub cfa_base: CfaBase,
     /// Added to the base's value.
     pub cfa_offset: i64,
-    /// Where the return address is saved, from the CFA.
-    pub return_address: i64,
-    /// Where the caller's RBP is saved, from the CFA; `None` where RBP still holds it.
+    /// Where the return address is saved, from the CFA; `None` where it is still in the link register.
+    pub return_address: Option<i64>,
+    /// Where the caller's frame pointer is saved, from the CFA; `None` where the register still holds it.
     pub saved_bp: Option<i64>,
 }
 
 /// The call-frame information of a vmlinux.
 pub struct CallFrames<'data> {
     data: Cow<'data, [u8]>,
+    numbers: Numbers,
     functions: Arc<Functions>,
 }
 
@@ -90,14 +120,14 @@ impl Functions {
 impl<'data> CallFrames<'data> {
     /// Indexes the contents of `.debug_frame`. Descriptions after the first that makes no sense are not used.
     #[must_use]
-    pub fn new(data: Cow<'data, [u8]>) -> Self {
+    pub fn new(data: Cow<'data, [u8]>, architecture: Architecture) -> Self {
         let functions = Arc::new(Functions::of(&data));
-        Self { data, functions }
+        Self { data, numbers: Numbers::of(architecture), functions }
     }
 
     /// The same of a section whose functions are known already.
-    pub(crate) const fn with(data: Cow<'data, [u8]>, functions: Arc<Functions>) -> Self {
-        Self { data, functions }
+    pub(crate) const fn with(data: Cow<'data, [u8]>, architecture: Architecture, functions: Arc<Functions>) -> Self {
+        Self { data, numbers: Numbers::of(architecture), functions }
     }
 
     /// The rules at the link-time address `pc`; `None` where nothing covers it or its rules are not of the simple form
@@ -110,18 +140,27 @@ impl<'data> CallFrames<'data> {
         if pc.get().checked_sub(start)? >= length {
             return None;
         }
-        let section = section(&self.data);
+        let numbers = &self.numbers;
+        let section = section(&self.data, numbers.vendor);
         let bases = BaseAddresses::default();
         let fde = section.fde_from_offset(&bases, offset.into(), DebugFrame::cie_from_offset).ok()?;
         let mut context = UnwindContext::new();
         let row = fde.unwind_info_for_address(&section, &bases, &mut context, pc.get()).ok()?;
         let (cfa_base, cfa_offset) = match *row.cfa() {
-            CfaRule::RegisterAndOffset { register: RSP, offset } => (CfaBase::Sp, offset),
-            CfaRule::RegisterAndOffset { register: RBP, offset } => (CfaBase::Bp, offset),
+            CfaRule::RegisterAndOffset { register, offset } if register == numbers.stack_pointer => {
+                (CfaBase::Sp, offset)
+            }
+            CfaRule::RegisterAndOffset { register, offset } if register == numbers.frame_pointer => {
+                (CfaBase::Bp, offset)
+            }
             _ => return None,
         };
-        let Some(RegisterRule::Offset(return_address)) = row.register(RETURN_ADDRESS) else { return None };
-        let saved_bp = match row.register(RBP) {
+        let return_address = match row.register(numbers.return_address) {
+            Some(RegisterRule::Offset(offset)) => Some(offset),
+            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) if numbers.has_link_register => None,
+            _ => return None,
+        };
+        let saved_bp = match row.register(numbers.frame_pointer) {
             Some(RegisterRule::Offset(offset)) => Some(offset),
             // Without a rule a callee-saved register is unchanged.
             None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => None,
@@ -131,14 +170,16 @@ impl<'data> CallFrames<'data> {
     }
 }
 
-fn section(data: &[u8]) -> DebugFrame<EndianSlice<'_, LittleEndian>> {
+fn section(data: &[u8], vendor: Vendor) -> DebugFrame<EndianSlice<'_, LittleEndian>> {
     let mut section = DebugFrame::new(data, LittleEndian);
     section.set_address_size(8);
+    section.set_vendor(vendor);
     section
 }
 
 fn index(data: &[u8]) -> Vec<(u64, u64, usize)> {
-    let section = section(data);
+    // The rules of functions, in which vendors differ, are not looked at.
+    let section = section(data, Vendor::Default);
     let bases = BaseAddresses::default();
     let mut entries = section.entries(&bases);
     let mut functions = Vec::new();
@@ -193,9 +234,9 @@ mod tests {
 
     #[test]
     fn rules_change_with_the_instruction() {
-        let frames = CallFrames::new(frame_pointer_function().into());
+        let frames = CallFrames::new(frame_pointer_function().into(), Architecture::X86_64);
         let find = |pc| frames.find(VirtAddr::new(pc));
-        let entry = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 8, return_address: -8, saved_bp: None };
+        let entry = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 8, return_address: Some(-8), saved_bp: None };
         assert_eq!(find(0x1000), Some(entry));
         assert_eq!(find(0x1001), Some(CallFrame { cfa_offset: 16, saved_bp: Some(-16), ..entry }));
         assert_eq!(find(0x1004).map(|row| row.cfa_base), Some(CfaBase::Bp));
@@ -204,14 +245,38 @@ mod tests {
         assert_eq!(find(0x1020), None);
     }
 
+    /// What gcc writes for `paciasp; stp x29, x30, [sp, #-32]!; mov x29, sp; ...` at 0x1000, 0x20 bytes long.
+    #[test]
+    fn a_function_of_arm64_keeps_the_link_register_until_it_saves_it() {
+        let mut section = Vec::new();
+        // Code alignment 4, data alignment -8, return address in x30; DW_CFA_def_cfa: sp + 0.
+        let cie: &[u8] = &[0xff, 0xff, 0xff, 0xff, 1, 0, 4, 0x78, 30, 0x0c, 31, 0, 0, 0, 0, 0];
+        let mut fde = vec![0; 4];
+        fde.extend(0x1000u64.to_le_bytes());
+        fde.extend(0x20u64.to_le_bytes());
+        // After paciasp: DW_CFA_AARCH64_negate_ra_state. After stp: CFA sp + 32, x29 at CFA - 32, x30 at CFA - 24.
+        fde.extend([0x41, 0x2d, 0x41, 0x0e, 32, 0x80 | 29, 4, 0x80 | 30, 3, 0, 0, 0]);
+        for body in [cie, &fde] {
+            section.extend((body.len() as u32).to_le_bytes());
+            section.extend(body);
+        }
+        let frames = CallFrames::new(section.into(), Architecture::Arm64);
+        let leaf = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 0, return_address: None, saved_bp: None };
+        assert_eq!([0x1000, 0x1004].map(|pc| frames.find(VirtAddr::new(pc))), [Some(leaf); 2]);
+        let saved = CallFrame { cfa_offset: 32, return_address: Some(-24), saved_bp: Some(-32), ..leaf };
+        assert_eq!(frames.find(VirtAddr::new(0x1008)), Some(saved));
+    }
+
     proptest::proptest! {
         #[test]
         fn damage_never_panics(at in 0usize..70, byte: u8, pc in 0xff0u64..0x1030, garbage: Vec<u8>) {
             let mut section = frame_pointer_function();
             let at = at % section.len();
             section[at] = byte;
-            let _ = CallFrames::new(section.into()).find(VirtAddr::new(pc));
-            let _ = CallFrames::new(garbage.into()).find(VirtAddr::new(pc));
+            for architecture in [Architecture::X86_64, Architecture::Arm64] {
+                let _ = CallFrames::new(section.as_slice().into(), architecture).find(VirtAddr::new(pc));
+                let _ = CallFrames::new(garbage.as_slice().into(), architecture).find(VirtAddr::new(pc));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{Architecture, VirtAddr};
 
 use crate::{
     BtfError, CallFrames, OpenError, Section, SourceFrame, SourceLines, SymbolTable, Types,
@@ -148,12 +148,12 @@ impl Vmlinux {
         self
     }
 
-    /// The call-frame information in `.debug_frame`; `None` where there is none.
+    /// The call-frame information in `.debug_frame`, by the registers of this architecture; `None` where there is none.
     #[must_use]
-    pub fn call_frames(&self) -> Option<CallFrames<'_>> {
+    pub fn call_frames(&self, architecture: Architecture) -> Option<CallFrames<'_>> {
         let data = self.section(CALL_FRAMES)?.data;
         let functions = Arc::clone(self.functions(&data));
-        Some(CallFrames::with(data, functions))
+        Some(CallFrames::with(data, architecture, functions))
     }
 
     fn functions(&self, section: &[u8]) -> &Arc<Functions> {

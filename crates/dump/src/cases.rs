@@ -147,10 +147,11 @@ fn elf_basic_and_flat() {
 #[test]
 fn elf_empty_and_of_other_machines() {
     assert!(matches!(open(&ElfBuilder::new().build()), Err(OpenError::NoMemory { .. })));
-    let machines: [(u8, u8, u16, &str); 8] = [
+    let machines: [(u8, u8, u16, &str); 9] = [
         (1, 1, 3, "32-bit x86"),
         (2, 1, 3, "32-bit x86"),
-        (2, 1, 183, "arm64"),
+        (1, 1, 183, "arm64"),
+        (2, 2, 183, "arm64"),
         (2, 2, 21, "PowerPC"),
         (2, 1, 21, "PowerPC"),
         (1, 2, 22, "s390"),

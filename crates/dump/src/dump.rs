@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadError, ReadPhysical};
+use vmcore_memory::{Architecture, PAGE_SIZE, Pfn, PhysAddr, ReadError, ReadPhysical};
 
 use crate::bytes::FileBytes;
 use crate::compressed::{self, Compression};
@@ -89,7 +89,7 @@ impl Dump {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] where the file is not a dump of an x86-64 machine or its header cannot be used. Damage elsewhere
+    /// [`OpenError`] where the file is not a dump of an x86-64 or arm64 machine or its header cannot be used. Damage elsewhere
     /// does not prevent opening: see [`Dump::warnings`] and [`Dump::incomplete`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_parts(path, &[])
@@ -169,6 +169,13 @@ impl Dump {
     #[must_use]
     pub fn source(&self) -> Source {
         self.contents.source
+    }
+
+    /// The machine's architecture: as the headers say, else as the notes do; x86-64 where nothing tells.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        let told = || self.vmcoreinfo()?.number("kimage_voffset").map(|_| Architecture::Arm64);
+        self.contents.notes.architecture.or_else(told).unwrap_or_default()
     }
 
     /// The kernel's description of itself, if the dump has it.

@@ -2,7 +2,7 @@
 //! write.
 //!
 //! ```text
-//! ELF header      ET_CORE, 64-bit, little-endian, EM_X86_64
+//! ELF header      ET_CORE, 64-bit, little-endian, EM_X86_64 or EM_AARCH64
 //! program headers PT_NOTE: the notes; PT_LOAD: p_paddr, p_memsz of physical memory at p_offset, p_filesz of the file
 //! notes, memory
 //! ```
@@ -17,7 +17,7 @@ use std::path::Path;
 
 use object::elf::{self, FileHeader64, PN_XNUM, ProgramHeader64, SectionHeader64};
 use object::{LittleEndian as LE, pod};
-use vmcore_memory::{FileOffset, PhysAddr, ReadError, VirtAddr, le_u16};
+use vmcore_memory::{Architecture, FileOffset, PhysAddr, ReadError, VirtAddr, le_u16};
 
 use crate::bytes::FileBytes;
 use crate::contents::Contents;
@@ -147,11 +147,11 @@ impl ElfMemory {
 ///
 /// [`OpenError`] only where the ELF header itself is unusable or no memory is left; everything else is a warning.
 pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents<ElfMemory>, OpenError> {
-    let header = header(path, &file)?;
+    let (header, architecture) = header(path, &file)?;
     let ProgramHeaders { mut loads, notes: note_segments, table_end } =
         program_headers(path, &file, &header, &mut warnings)?;
 
-    let notes = read_notes(&file, &note_segments, &mut warnings);
+    let notes = read_notes(&file, architecture, &note_segments, &mut warnings);
     if is_user_core(&notes, &loads) {
         return Err(OpenError::UserCore { path: path.to_owned() });
     }
@@ -159,7 +159,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     if notes.is_of_xen_host() {
         return Err(OpenError::NotADump { path: path.to_owned(), looks_like: Lookalike::XenHost });
     }
-    phys::assign(&mut loads, notes.vmcoreinfo.as_ref(), &mut warnings);
+    phys::assign(&mut loads, architecture, notes.vmcoreinfo.as_ref(), &mut warnings);
     let extents = Extents::new(loads.iter().flat_map(|load| pieces(load, file.len())).collect());
     if extents.is_empty() {
         // makedumpfile writes program headers twice: empty ones before the memory, and the real ones after it. Of a
@@ -191,7 +191,7 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
 }
 
 /// Reads and checks the ELF header.
-fn header(path: &Path, file: &FileBytes) -> Result<FileHeader64<LE>, OpenError> {
+fn header(path: &Path, file: &FileBytes) -> Result<(FileHeader64<LE>, Architecture), OpenError> {
     let bytes = file.prefix(0, size_of::<FileHeader64<LE>>() as u64);
     let truncated = || OpenError::TruncatedHeader {
         path: path.to_owned(),
@@ -217,21 +217,26 @@ fn header(path: &Path, file: &FileBytes) -> Result<FileHeader64<LE>, OpenError> 
         };
         return Err(OpenError::NotACore { path: path.to_owned(), kind });
     }
-    let machine = match (class, data, machine) {
-        (_, _, elf::EM_386) => "a 32-bit x86 machine".to_owned(),
-        (_, _, elf::EM_AARCH64) => "an arm64 machine".to_owned(),
-        (_, _, elf::EM_PPC64) => "a PowerPC machine".to_owned(),
-        (_, _, elf::EM_S390) => "an s390 machine".to_owned(),
-        (_, _, elf::EM_RISCV) => "a RISC-V machine".to_owned(),
-        (_, _, elf::EM_LOONGARCH) => "a LoongArch machine".to_owned(),
-        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_X86_64) => String::new(),
-        (_, _, elf::EM_X86_64) => "an x86-64 machine in a 32-bit or big-endian ELF file".to_owned(),
-        (_, _, other) => format!("machine type {}", other.0),
+    let architecture = match (class, data, machine) {
+        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_X86_64) => Some(Architecture::X86_64),
+        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_AARCH64) => Some(Architecture::Arm64),
+        _ => None,
     };
-    if !machine.is_empty() {
+    let machine = match machine {
+        elf::EM_386 => "a 32-bit x86 machine".to_owned(),
+        elf::EM_AARCH64 => "an arm64 machine in a 32-bit or big-endian ELF file".to_owned(),
+        elf::EM_PPC64 => "a PowerPC machine".to_owned(),
+        elf::EM_S390 => "an s390 machine".to_owned(),
+        elf::EM_RISCV => "a RISC-V machine".to_owned(),
+        elf::EM_LOONGARCH => "a LoongArch machine".to_owned(),
+        elf::EM_X86_64 => "an x86-64 machine in a 32-bit or big-endian ELF file".to_owned(),
+        other => format!("machine type {}", other.0),
+    };
+    let Some(architecture) = architecture else {
         return Err(OpenError::WrongMachine { path: path.to_owned(), machine });
-    }
-    pod::from_bytes::<FileHeader64<LE>>(&bytes).map(|(header, _)| *header).map_err(|()| truncated())
+    };
+    let header = pod::from_bytes::<FileHeader64<LE>>(&bytes).map(|(header, _)| *header).map_err(|()| truncated())?;
+    Ok((header, architecture))
 }
 
 /// Reads the program headers, as many as are in the file.
@@ -301,8 +306,8 @@ fn program_header_count(file: &FileBytes, header: &FileHeader64<LE>, warnings: &
 }
 
 /// Reads all notes; what is missing of them is a warning.
-fn read_notes(file: &FileBytes, segments: &[Load], warnings: &mut Warnings) -> Notes {
-    let mut notes = Notes::default();
+fn read_notes(file: &FileBytes, architecture: Architecture, segments: &[Load], warnings: &mut Warnings) -> Notes {
+    let mut notes = Notes { architecture: Some(architecture), ..Notes::default() };
     for note in segments {
         let wanted = note.file_size.min(MAX_NOTES_LEN);
         let bytes = file.prefix(note.offset, wanted);
@@ -329,7 +334,7 @@ fn is_xen(file: &FileBytes, header: &FileHeader64<LE>) -> bool {
 
 /// Who wrote the dump.
 fn source(notes: &Notes, loads: &[Load]) -> Source {
-    if !notes.qemu_cpus.is_empty() {
+    if notes.is_of_qemu() {
         Source::Qemu
     } else if loads.iter().any(|load| load.file_size < load.memory_size) {
         // The kernel's own headers never leave anything out.

@@ -79,6 +79,14 @@ pub enum OpenError {
         /// What its decoder says.
         cause: io::Error,
     },
+    /// A kdump-compressed dump of pages that are larger than those that are read.
+    #[error("{} has its memory in pages of {} KiB; only those of 4 KiB are read yet", path.display(), size >> 10)]
+    BlockSize {
+        /// The file.
+        path: PathBuf,
+        /// The size of its pages, in bytes.
+        size: u32,
+    },
     /// An ELF file, but not a core file.
     #[error("{} is an ELF {kind}, not a core dump", path.display())]
     NotACore {
@@ -94,7 +102,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A dump of another machine type, width or byte order.
-    #[error("{} is a dump of {machine}; only x86-64 is supported", path.display())]
+    #[error("{} is a dump of {machine}; only those of x86-64 and arm64 are read", path.display())]
     WrongMachine {
         /// The file.
         path: PathBuf,
@@ -224,6 +232,10 @@ impl OpenError {
             Self::TruncatedHeader { .. } | Self::HeadersLost { .. } => {
                 Some("the copy was probably interrupted; copy the dump again")
             }
+            Self::BlockSize { .. } => Some(
+                "QEMU writes 64 KiB of arm64 machines whatever their kernel's pages are: have it write an ELF core, which is \
+                 read",
+            ),
             Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
             Self::NotOneDump { .. } => Some("name only the files that one run of makedumpfile --split wrote"),
             Self::NotVmcoreinfo { .. } => Some(

@@ -84,12 +84,12 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
         return Err(OpenError::NotADump { path: path.to_owned(), looks_like: Lookalike::XenHost });
     }
     // QEMU alone leaves the machine's names empty; a QEMU dump that makedumpfile wrote again has them.
-    let source = if header.has_system_name || notes.qemu_cpus.is_empty() { Source::Makedumpfile } else { Source::Qemu };
+    let source = if header.has_system_name || !notes.is_of_qemu() { Source::Makedumpfile } else { Source::Qemu };
     Ok(Contents { source, memory: KdumpMemory::new(parts), notes, warnings })
 }
 
 fn read_notes(file: &FileBytes, header: &Header, warnings: &mut Warnings) -> Notes {
-    let mut notes = Notes::default();
+    let mut notes = Notes { architecture: header.architecture, ..Notes::default() };
     let read = |what: &str, (start, len): (u64, u64), warnings: &mut Warnings| {
         let bytes = file.prefix(start, len.min(MAX_NOTES_LEN)).into_owned();
         if (bytes.len() as u64) < len {

@@ -6,7 +6,7 @@
 //!
 //! Core files align by 4 whatever `p_align` says, 64-bit ones too. Source: `fs/proc/vmcore.c`, QEMU's `dump.c`.
 
-use vmcore_memory::{FileOffset, le_u32};
+use vmcore_memory::{Architecture, FileOffset, le_u32};
 
 use crate::warnings::Warnings;
 use crate::{KeptRanges, Prstatus, QemuCpuState, RawNote, Vmcoreinfo};
@@ -20,17 +20,21 @@ const MAX_NOTES: usize = 1 << 17;
 const NT_AUXV: u32 = object::elf::NT_AUXV.0;
 const NT_FILE: u32 = object::elf::NT_FILE.0;
 const NT_PRSTATUS: u32 = object::elf::NT_PRSTATUS.0;
+/// A CPU's floating-point registers, which no kernel writes into a note of its own death.
+const NT_PRFPREG: u32 = object::elf::NT_PRFPREG.0;
 
 /// What the notes of a dump say.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
+    /// The machine's, where the file's header says it, or else as the first note with registers looks.
+    pub(crate) architecture: Option<Architecture>,
     pub(crate) raw: Vec<RawNote>,
     pub(crate) prstatus: Vec<Prstatus>,
     pub(crate) qemu_cpus: Vec<QemuCpuState>,
     pub(crate) vmcoreinfo: Option<Vmcoreinfo>,
     pub(crate) kept: Option<KeptRanges>,
     /// Bytes of all contents so far: several headers can name the same large note.
-    len: u64,
+    pub(crate) len: u64,
 }
 
 impl Notes {
@@ -61,13 +65,17 @@ impl Notes {
     /// Adds one note whose contents are at `desc_offset` in the file.
     pub(crate) fn add_note(&mut self, note: RawNote, desc_offset: FileOffset, warnings: &mut Warnings) {
         match (note.name.as_slice(), note.kind) {
-            (b"CORE", NT_PRSTATUS) => match Prstatus::parse(&note.desc, desc_offset) {
-                Some(prstatus) => self.prstatus.push(prstatus),
-                None => warnings.push(format!(
-                    "the NT_PRSTATUS note at file offset {desc_offset} has {} bytes, not those of x86-64",
-                    note.desc.len()
-                )),
-            },
+            (b"CORE", NT_PRSTATUS) => {
+                let architecture =
+                    *self.architecture.get_or_insert_with(|| Prstatus::architecture_of(note.desc.len()));
+                match Prstatus::parse(architecture, &note.desc, desc_offset) {
+                    Some(prstatus) => self.prstatus.push(prstatus),
+                    None => warnings.push(format!(
+                        "the NT_PRSTATUS note at file offset {desc_offset} has {} bytes, not those of {architecture}",
+                        note.desc.len()
+                    )),
+                }
+            }
             (b"QEMU", 0) => match QemuCpuState::parse(&note.desc, desc_offset) {
                 Some(state) => self.qemu_cpus.push(state),
                 None => warnings.push(format!(
@@ -106,6 +114,13 @@ impl Notes {
             b"Xen" => matches!(note.kind, 0x100_0001 | 0x100_0002),
             name => name == b"VMCOREINFO_XEN",
         })
+    }
+
+    /// Whether QEMU wrote them. It has a note of its own for x86-64 alone, but for all machines one that nobody else has.
+    pub(crate) fn is_of_qemu(&self) -> bool {
+        let is_floating_point = |note: &RawNote| note.name == b"CORE" && note.kind == NT_PRFPREG;
+        !self.qemu_cpus.is_empty()
+            || self.architecture == Some(Architecture::Arm64) && self.raw.iter().any(is_floating_point)
     }
 
     /// Whether there are notes that only the core dump of a user process has.

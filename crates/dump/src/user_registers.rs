@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use vmcore_memory::{FileOffset, le_u32, le_u64};
+use vmcore_memory::{Architecture, FileOffset, le_u32, le_u64};
 
 use crate::{Prstatus, QemuCpuState, RawNote};
 
@@ -48,7 +48,7 @@ impl RawNote {
 
     fn prstatus_of_user(&self) -> Option<()> {
         let is_prstatus = self.name == b"CORE" && self.kind == object::elf::NT_PRSTATUS.0;
-        Prstatus::parse(&self.desc, FileOffset::new(0)).filter(|_| is_prstatus)?;
+        Prstatus::parse(Architecture::X86_64, &self.desc, FileOffset::new(0)).filter(|_| is_prstatus)?;
         (le_u64(&self.desc, PRSTATUS_CS)? & PRIVILEGE == PRIVILEGE).then_some(())
     }
 
@@ -81,8 +81,13 @@ mod tests {
         assert_eq!(note.user_registers().unwrap(), [0xaa; 120]);
         let blank = note.without_user_registers();
         assert_eq!(blank.user_registers(), None);
-        let before = *Prstatus::parse(&note.desc, FileOffset::new(0)).unwrap().registers.x86_64().unwrap();
-        let after = *Prstatus::parse(&blank.desc, FileOffset::new(0)).unwrap().registers.x86_64().unwrap();
+        let before =
+            *Prstatus::parse(Architecture::X86_64, &note.desc, FileOffset::new(0)).unwrap().registers.x86_64().unwrap();
+        let after = *Prstatus::parse(Architecture::X86_64, &blank.desc, FileOffset::new(0))
+            .unwrap()
+            .registers
+            .x86_64()
+            .unwrap();
         assert_eq!((after.rip, after.rsp, after.rbx, after.rdi), (before.rip, before.rsp, 0, 0));
         assert_eq!(blank.desc[..112], note.desc[..112]);
         let (note, blank) = (qemu(0x33), qemu(0x33).without_user_registers());

@@ -1,4 +1,4 @@
-//! The kernel's own virtual address space.
+//! The kernel's own virtual address space. On x86-64:
 //!
 //! ```text
 //! page_offset_base ..    the direct map: all physical memory, linear (randomized base)
@@ -30,10 +30,34 @@ pub(crate) const fn physical_address(link: VirtAddr, delta: u64) -> PhysAddr {
 /// Reads kernel virtual memory.
 pub struct AddressSpace<'a> {
     physical: &'a dyn ReadPhysical,
-    phys_base: u64,
-    image_size: u64,
+    image: Image,
     tables: Option<PageTables>,
-    direct_map: Option<Range<u64>>,
+    direct_map: Option<DirectMap>,
+}
+
+/// The kernel image, which is linear in physical memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Its virtual addresses.
+    pub(crate) range: Range<u64>,
+    /// What to add to one of them, modulo 2^64, for the physical address.
+    pub(crate) to_physical: u64,
+}
+
+/// All physical memory, linear in virtual memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DirectMap {
+    /// Its virtual addresses.
+    pub(crate) range: Range<u64>,
+    /// The physical address that it begins with; below 0 modulo 2^64.
+    pub(crate) physical: u64,
+}
+
+impl DirectMap {
+    /// The direct map that begins with physical address 0.
+    pub(crate) const fn from_zero(range: Range<u64>) -> Self {
+        Self { range, physical: 0 }
+    }
 }
 
 impl<'a> AddressSpace<'a> {
@@ -41,20 +65,32 @@ impl<'a> AddressSpace<'a> {
     /// is. `phys_base` is the kernel variable of that name.
     #[must_use]
     pub fn image_only(physical: &'a dyn ReadPhysical, phys_base: u64) -> Self {
-        Self { physical, phys_base, image_size: MAX_IMAGE_SIZE, tables: None, direct_map: None }
+        let range = IMAGE_BASE..IMAGE_BASE + MAX_IMAGE_SIZE;
+        Self::new(physical, Image { range, to_physical: phys_base.wrapping_sub(IMAGE_BASE) })
+    }
+
+    /// The same with an image at any place.
+    pub(crate) const fn new(physical: &'a dyn ReadPhysical, image: Image) -> Self {
+        Self { physical, image, tables: None, direct_map: None }
     }
 
     /// Says where the image ends: the run-time address of `_end`. Modules may begin right above it.
     #[must_use]
     pub fn with_image_end(self, end: VirtAddr) -> Self {
-        let size = end.get().checked_sub(IMAGE_BASE).filter(|&size| size <= MAX_IMAGE_SIZE);
-        Self { image_size: size.unwrap_or(self.image_size), ..self }
+        let Range { start, end: last } = self.image.range;
+        let end = Some(end.get()).filter(|end| (start..=last).contains(end)).unwrap_or(last);
+        Self { image: Image { range: start..end, ..self.image }, ..self }
     }
 
-    /// Adds the page tables and, where its bounds are known, the direct map.
+    /// Adds the page tables.
     #[must_use]
-    pub fn with_tables(self, tables: PageTables, direct_map: Option<Range<u64>>) -> Self {
-        Self { tables: Some(tables), direct_map, ..self }
+    pub fn with_tables(self, tables: PageTables) -> Self {
+        Self { tables: Some(tables), ..self }
+    }
+
+    /// Adds the direct map, where its bounds are known.
+    pub(crate) fn with_direct_map(self, direct_map: Option<DirectMap>) -> Self {
+        Self { direct_map, ..self }
     }
 
     /// The physical memory underneath.
@@ -65,7 +101,7 @@ impl<'a> AddressSpace<'a> {
 
     /// The kernel variable of that name.
     pub(crate) fn phys_base(&self) -> u64 {
-        self.phys_base
+        self.image.to_physical.wrapping_add(IMAGE_BASE)
     }
 
     /// The kernel's page tables; `None` only while the address space is being set up.
@@ -77,9 +113,9 @@ impl<'a> AddressSpace<'a> {
     /// Where the direct map has a physical address; `None` where its bounds are not known, or do not reach it.
     #[must_use]
     pub fn direct_map_address(&self, physical: PhysAddr) -> Option<VirtAddr> {
-        let range = self.direct_map.as_ref()?;
-        let address = range.start.checked_add(physical.get()).filter(|address| range.contains(address))?;
-        Some(VirtAddr::new(address))
+        let DirectMap { range, physical: first } = self.direct_map.as_ref()?;
+        let address = range.start.checked_add(physical.get().wrapping_sub(*first));
+        Some(VirtAddr::new(address.filter(|address| range.contains(address))?))
     }
 
     /// The physical address behind a kernel virtual address.
@@ -89,11 +125,11 @@ impl<'a> AddressSpace<'a> {
     /// As [`PageTables::translate`].
     pub fn translate(&self, address: VirtAddr) -> Result<PhysAddr, ReadError> {
         let raw = address.get();
-        if let Some(offset) = raw.checked_sub(IMAGE_BASE).filter(|&offset| offset < self.image_size) {
-            return Ok(PhysAddr::new(offset.wrapping_add(self.phys_base)));
+        if self.image.range.contains(&raw) {
+            return Ok(PhysAddr::new(raw.wrapping_add(self.image.to_physical)));
         }
-        if let Some(range) = self.direct_map.as_ref().filter(|range| range.contains(&raw)) {
-            return Ok(PhysAddr::new(raw - range.start));
+        if let Some(map) = self.direct_map.as_ref().filter(|map| map.range.contains(&raw)) {
+            return Ok(PhysAddr::new((raw - map.range.start).wrapping_add(map.physical)));
         }
         match self.tables {
             Some(tables) => tables.translate(self.physical, address),
@@ -156,9 +192,10 @@ mod tests {
     }
 
     fn space(physical: &TestMemory) -> AddressSpace<'_> {
-        let tables = PageTables { root: PhysAddr::new(ROOT), levels: 4, mask: PhysicalMask::ALL };
+        let tables = PageTables::x86_64(PhysAddr::new(ROOT), 4, PhysicalMask::ALL);
         AddressSpace::image_only(physical, 0xffff_ffff_ff00_0000)
-            .with_tables(tables, Some(DIRECT_MAP..DIRECT_MAP + 0x1_0000))
+            .with_tables(tables)
+            .with_direct_map(Some(DirectMap::from_zero(DIRECT_MAP..DIRECT_MAP + 0x1_0000)))
     }
 
     fn text(space: &AddressSpace<'_>, address: u64) -> String {

@@ -6,13 +6,14 @@
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr};
 
-use crate::{address_space::AddressSpace, location::KernelLocation, paging::PageTables};
+use crate::address_space::{AddressSpace, DirectMap};
+use crate::{location::KernelLocation, paging::PageTables};
 
 /// Bases of the randomized regions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Regions {
+    /// Where the `struct page` of frame 0 is, or would be.
     pub(crate) vmemmap: VirtAddr,
-    direct_map: Option<(u64, u64)>,
 }
 
 pub(crate) fn boot<'a>(
@@ -24,16 +25,15 @@ pub(crate) fn boot<'a>(
     let memory = AddressSpace::image_only(physical, location.phys_base);
     let variable = |name| memory.read_u64(run_time(name)?).ok();
     let direct_map = variable("page_offset_base").zip(variable("vmalloc_base")).filter(|(start, end)| start < end);
-    let regions = Regions {
-        vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels))),
-        direct_map,
-    };
-    let tables = PageTables { root: location.root, levels: location.page_levels, mask: location.mask };
+    let regions =
+        Regions { vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels))) };
+    let tables = PageTables::x86_64(location.root, location.page_levels, location.mask);
     let memory = match run_time("_end") {
         Some(end) => memory.with_image_end(end),
         None => memory,
     };
-    (memory.with_tables(tables, regions.direct_map.map(|(start, end)| start..end)), regions)
+    let direct_map = direct_map.map(|(start, end)| DirectMap::from_zero(start..end));
+    (memory.with_tables(tables).with_direct_map(direct_map), regions)
 }
 
 /// `__VMEMMAP_BASE_L5` and `__VMEMMAP_BASE_L4`: where `struct page`s are when the base is not a variable.

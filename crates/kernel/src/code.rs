@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use vmcore_debuginfo::{CallFrames, CfaBase, SourceFrame, Vmlinux};
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{Architecture, VirtAddr};
 use vmcore_unwind::CfiRow;
 use vmcore_unwind::orc::OrcEntry;
 
-use crate::Gap;
 use crate::address_space::AddressSpace;
 use crate::ftrace::Trampolines;
 use crate::modules::{Module, Modules};
@@ -21,6 +20,7 @@ use crate::unwind_tables::UnwindTables;
 pub(crate) struct Code<'a> {
     vmlinux: &'a Vmlinux,
     kaslr_offset: u64,
+    architecture: Architecture,
     /// Link-time ranges of the image's code.
     text: Vec<(VirtAddr, VirtAddr)>,
     orc: UnwindTables<'a>,
@@ -41,7 +41,13 @@ pub struct SymbolName {
 }
 
 impl<'a> Code<'a> {
-    pub(crate) fn new(vmlinux: &'a Vmlinux, kaslr_offset: u64, modules: Modules, gaps: &mut Vec<Gap>) -> Self {
+    pub(crate) fn new(
+        vmlinux: &'a Vmlinux,
+        kaslr_offset: u64,
+        architecture: Architecture,
+        modules: Modules,
+        orc: UnwindTables<'a>,
+    ) -> Self {
         let symbols = vmlinux.symbols();
         // The .init.text of a running kernel has been freed, but the boot CPU's idle task was called from it.
         let text = [("_stext", "_etext"), ("_text", "_etext"), ("_sinittext", "_einittext")]
@@ -51,8 +57,9 @@ impl<'a> Code<'a> {
         Self {
             vmlinux,
             kaslr_offset,
+            architecture,
             text,
-            orc: UnwindTables::read(vmlinux, gaps),
+            orc,
             call_frames: OnceLock::new(),
             modules,
             trampolines: OnceLock::new(),
@@ -100,7 +107,8 @@ impl<'a> Code<'a> {
         if !self.is_image_text(pc) {
             return None;
         }
-        let row = self.call_frames.get_or_init(|| self.vmlinux.call_frames()).as_ref()?.find(self.link_address(pc))?;
+        let call_frames = || self.vmlinux.call_frames(self.architecture);
+        let row = self.call_frames.get_or_init(call_frames).as_ref()?.find(self.link_address(pc))?;
         Some(CfiRow {
             cfa_from_bp: row.cfa_base == CfaBase::Bp,
             cfa_offset: row.cfa_offset,

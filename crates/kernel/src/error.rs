@@ -53,6 +53,15 @@ pub enum KernelError {
         /// Where the kernel's banner or page table should be.
         address: PhysAddr,
     },
+    /// A kernel of arm64 is found by what it says of itself, and there is nothing of that.
+    #[error("the dump has no VMCOREINFO, by which alone kernels of arm64 are found as yet")]
+    NoVmcoreinfo,
+    /// VMCOREINFO lacks what all else rests on.
+    #[error("VMCOREINFO has no {0}")]
+    NotInVmcoreinfo(&'static str),
+    /// The kernel's base pages are of a size that is not supported.
+    #[error("the kernel has pages of {} KiB; only those of 4 KiB are read as yet", .0 >> 10)]
+    PageSize(u64),
     /// No kernel is where the user said.
     #[error("no kernel that was asked for is in memory; there is one at physical {}", addresses(images))]
     NoSuchKernel {
@@ -95,7 +104,12 @@ impl KernelError {
             | Self::NothingToFindBy
             | Self::MissingSymbol(_)
             | Self::Layout(_) => true,
-            Self::NotThisMemory { .. } | Self::NoSuchKernel { .. } | Self::Read { .. } => false,
+            Self::NoVmcoreinfo
+            | Self::NotInVmcoreinfo(_)
+            | Self::PageSize(_)
+            | Self::NotThisMemory { .. }
+            | Self::NoSuchKernel { .. }
+            | Self::Read { .. } => false,
         }
     }
 
@@ -121,6 +135,11 @@ impl KernelError {
             Self::NoSuchKernel { .. } => {
                 "--kernel-at takes a physical address inside a kernel's image, --which its number, counted from 1 by address"
             }
+            Self::NoVmcoreinfo | Self::NotInVmcoreinfo(_) => {
+                "give the text of the kernel's VMCOREINFO with --vmcoreinfo; for the next dump of a QEMU guest, add \
+                 `-device vmcoreinfo`"
+            }
+            Self::PageSize(_) => "drgn and crash read dumps of kernels with larger pages",
             Self::NothingToFindBy => {
                 "give the vmlinux with its contents, or the text of VMCOREINFO with --vmcoreinfo; for the next dump of \
                  a QEMU guest, add `-device vmcoreinfo`"

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 
 use vmcore_debuginfo::{ModuleFiles, SourceFrame, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
+use vmcore_unwind::Start;
 
 use crate::address_space::AddressSpace;
-use crate::boot::{Regions, boot};
+use crate::boot::Regions;
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
 use crate::list::Places;
-use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, KernelLocation, Located, Role};
+use crate::location::{FoundBy, KernelChoice, KernelInMemory, Role};
 use crate::modules::{Module, ModuleLayout, Modules};
+use crate::opening::{self, Opened};
 use crate::page::{Page, PageLayout};
-use crate::paging::{PageTables, PhysicalMask, SwapLayout, Walk};
+use crate::paging::{PageFormat, PageTables, PhysicalMask, SwapLayout, Walk};
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueLayout, RunQueueReader};
-use crate::stacks::{CpuRegisters, StackLayout, StartLayout};
+use crate::stacks::{CpuRegisters, Stacks, TaskStart};
 use crate::task::{Task, TaskLayout};
+use crate::unwind_tables::UnwindTables;
 use crate::{Gap, KernelError, PerCpu, frames, identity};
 
 /// An opened kernel. Everything it hands out is read from the dump when asked for.
@@ -32,8 +35,9 @@ pub struct Kernel<'a> {
     memory: AddressSpace<'a>,
     regions: Regions,
     kaslr_offset: u64,
-    page_levels: u8,
-    physical_mask: PhysicalMask,
+    format: PageFormat,
+    pac_mask: u64,
+    frame_record: Option<crate::layout::Field>,
     percpu: PerCpu,
     code: Code<'a>,
     swap: SwapLayout,
@@ -41,8 +45,8 @@ pub struct Kernel<'a> {
     run_queue_layout: RunQueueLayout,
     page_layout: PageLayout,
     pgd: crate::layout::Field,
-    pub(crate) stack_layout: StackLayout,
-    pub(crate) start_layout: StartLayout,
+    pub(crate) stack_layout: Stacks,
+    pub(crate) start_layout: TaskStart,
     gaps: Vec<Gap>,
 }
 
@@ -69,14 +73,12 @@ impl<'a> Kernel<'a> {
         choice: KernelChoice,
     ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
-        let located = location::locate(dump, vmlinux, physical, choice, &mut gaps)?;
-        let Located { location, found_by, kernels, role } = located;
+        let opened = opening::open(dump, vmlinux, physical, choice, &mut gaps)?;
+        let Opened { memory, regions, kaslr_offset, format, pac_mask, found_by, kernels, role } = opened;
         for other in kernels.iter().filter(|kernel| !kernel.chosen) {
             let what = format!("another kernel at physical {}", other.image);
             gaps.push(Gap::new(what, format!("{}; it is not analyzed", other.role)));
         }
-        let KernelLocation { kaslr_offset, page_levels, mask: physical_mask, .. } = location;
-        let (memory, regions) = boot(physical, &location, vmlinux);
         let symbols = vmlinux.symbols();
         let runtime = |name| symbols.address(name).map(|address| address.wrapping_add(kaslr_offset));
         let info = dump.vmcoreinfo().filter(|_| found_by == FoundBy::Vmcoreinfo);
@@ -92,6 +94,11 @@ impl<'a> Kernel<'a> {
         let types = Resolver::new(vmlinux.types());
         let percpu = PerCpu::read(&memory, vmlinux, kaslr_offset, &mut gaps)?;
         let module_list = runtime("modules").ok_or(KernelError::MissingSymbol("modules"))?;
+        let architecture = dump.architecture();
+        let orc = match architecture {
+            Architecture::X86_64 => UnwindTables::read(vmlinux, &mut gaps),
+            Architecture::Arm64 => UnwindTables::default(),
+        };
         let modules = Modules::read(&memory, module_list, ModuleLayout::resolve(types)?, &mut gaps);
         Ok(Self {
             dump,
@@ -101,19 +108,20 @@ impl<'a> Kernel<'a> {
             role,
             release: release.map(str::to_owned),
             build_id,
-            code: Code::new(vmlinux, kaslr_offset, modules, &mut gaps),
-            swap: SwapLayout::establish(vmlinux, page_levels, &mut gaps),
+            code: Code::new(vmlinux, kaslr_offset, architecture, modules, orc),
+            swap: SwapLayout::establish(vmlinux, format.levels(), &mut gaps),
             task_layout: TaskLayout::resolve(types)?,
             run_queue_layout: RunQueueLayout::resolve(types)?,
             page_layout: PageLayout::resolve(types)?,
             pgd: types.field("mm_struct", "pgd")?,
-            stack_layout: StackLayout::resolve(types, symbols),
-            start_layout: StartLayout::resolve(types, symbols)?,
+            stack_layout: Stacks::resolve(architecture, types, symbols),
+            start_layout: TaskStart::resolve(architecture, types, symbols)?,
             memory,
             regions,
             kaslr_offset,
-            page_levels,
-            physical_mask,
+            format,
+            pac_mask,
+            frame_record: types.optional("pt_regs", "stackframe"),
             percpu,
             gaps,
         })
@@ -134,7 +142,9 @@ impl<'a> Kernel<'a> {
         RunQueueLayout::resolve(types)?;
         PageLayout::resolve(types)?;
         types.field("mm_struct", "pgd")?;
-        StartLayout::resolve(types, symbols)?;
+        // Of one machine or the other.
+        let start = |architecture| TaskStart::resolve(architecture, types, symbols);
+        start(Architecture::X86_64).or_else(|error| start(Architecture::Arm64).map_err(|_| error))?;
         Ok(())
     }
 
@@ -203,16 +213,19 @@ impl<'a> Kernel<'a> {
         self.kaslr_offset
     }
 
-    /// 4 or 5.
+    /// How many levels the page tables have.
     #[must_use]
     pub fn page_levels(&self) -> u8 {
-        self.page_levels
+        self.format.levels()
     }
 
     /// Which bits of page-table entries are addresses.
     #[must_use]
     pub fn physical_mask(&self) -> PhysicalMask {
-        self.physical_mask
+        match self.format {
+            PageFormat::X86_64 { mask, .. } => mask,
+            PageFormat::Arm64(_) => PhysicalMask::ALL,
+        }
     }
 
     /// The CPUs.
@@ -334,16 +347,37 @@ impl<'a> Kernel<'a> {
         self.run_queue_layout.idle(&self.memory, queue)
     }
 
-    /// The registers of each CPU that the dump has some for; `current_pid` gives the process id of the task that ran.
+    /// The registers of each CPU that the dump has some for; `current` gives the task that ran there.
     #[must_use]
-    pub fn cpu_registers(&self, current_pid: impl Fn(u32) -> Option<i32>) -> BTreeMap<u32, CpuRegisters> {
+    pub fn cpu_registers<'t>(&self, current: impl Fn(u32) -> Option<&'t Task>) -> BTreeMap<u32, CpuRegisters> {
         let crash_notes = self.symbol("crash_notes");
-        crate::stacks::attribute(self.dump, &self.memory, &self.percpu, crash_notes, current_pid)
+        let stacks = |cpu: u32| {
+            let task = current(cpu).and_then(|task| self.stack_layout.task_stack(task.stack));
+            task.into_iter().chain(self.stack_layout.cpu_stacks(&self.memory, &self.percpu, cpu)).collect()
+        };
+        let current_pid = |cpu: u32| current(cpu).map(|task| task.pid);
+        crate::stacks::attribute(self.dump, &self.memory, &self.percpu, crash_notes, current_pid, stacks)
     }
 
-    /// The stack pointer saved when the task was scheduled out.
-    pub(crate) fn saved_sp(&self, task: VirtAddr) -> Result<VirtAddr, ReadError> {
-        self.task_layout.saved_sp(&self.memory, task)
+    /// Where the walk of a task's stack begins that is not running.
+    pub(crate) fn task_start(&self, task: VirtAddr) -> Result<Start, ReadError> {
+        self.start_layout.read(&self.memory, &self.task_layout, task, self.kaslr_offset)
+    }
+
+    /// The bits of a code address that may hold an authentication code.
+    pub(crate) const fn pac_mask(&self) -> u64 {
+        self.pac_mask
+    }
+
+    /// Where in a `struct pt_regs` the frame record is that entry code makes; on arm64 alone.
+    pub(crate) fn frame_record_offset(&self) -> Option<u64> {
+        self.frame_record.map(|field| field.offset)
+    }
+
+    /// The machine's architecture.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.dump.architecture()
     }
 
     /// The page tables of a process.
@@ -354,7 +388,7 @@ impl<'a> Kernel<'a> {
     pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
         let pgd = self.pgd.read_pointer(&self.memory, mm)?;
         let root: PhysAddr = self.memory.translate(pgd)?;
-        Ok(PageTables { root, levels: self.page_levels, mask: self.physical_mask })
+        Ok(PageTables { root, format: self.format })
     }
 
     /// Walks a process's page tables to a user address.

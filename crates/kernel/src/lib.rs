@@ -32,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod address_space;
+mod arch;
 mod boot;
 mod calls;
 mod code;
@@ -52,6 +53,7 @@ mod locks;
 mod minimal;
 mod modules;
 mod names_in_memory;
+mod opening;
 mod page;
 pub mod paging;
 mod panic;

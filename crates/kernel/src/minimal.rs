@@ -16,9 +16,10 @@
 mod tests;
 
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, ReadPhysical, ReadVirtual, VirtAddr};
 
 use crate::address_space::AddressSpace;
+use crate::arch::arm64;
 use crate::paging::{PageTables, PhysicalMask};
 use crate::panic::{PanicInfo, panic_by_log};
 use crate::uptime::uptime_by_log;
@@ -45,6 +46,9 @@ pub enum MinimalError {
     /// VMCOREINFO lacks what all else rests on.
     #[error("VMCOREINFO has no {0}")]
     Missing(&'static str),
+    /// It is of a kernel that cannot be read.
+    #[error(transparent)]
+    Kernel(#[from] crate::KernelError),
 }
 
 impl<'a> MinimalKernel<'a> {
@@ -55,6 +59,12 @@ impl<'a> MinimalKernel<'a> {
     /// [`MinimalError`] where VMCOREINFO does not say where the kernel is.
     pub fn open(dump: &'a Dump) -> Result<Self, MinimalError> {
         let info = dump.vmcoreinfo().ok_or(MinimalError::NoVmcoreinfo)?;
+        if dump.architecture() == Architecture::Arm64 {
+            let ground = arm64::Ground::read(info)?;
+            let memory = ground.memory(dump, None);
+            let page_levels = u8::try_from(ground.geometry.levels()).unwrap_or_default();
+            return Ok(Self { info, memory, page_levels });
+        }
         Self::new(info, dump, PhysicalMask::of_memory_up_to(dump.memory_end()))
     }
 
@@ -66,7 +76,7 @@ impl<'a> MinimalKernel<'a> {
         let mask = mask.without(info.number("sme_mask").unwrap_or_default().cast_unsigned());
         let image = AddressSpace::image_only(physical, phys_base);
         let root = image.translate(root).map_err(|_| MinimalError::Missing("usable SYMBOL(swapper_pg_dir)"))?;
-        Ok(Self { info, memory: image.with_tables(PageTables { root, levels, mask }, None), page_levels: levels })
+        Ok(Self { info, memory: image.with_tables(PageTables::x86_64(root, levels, mask)), page_levels: levels })
     }
 
     /// VMCOREINFO.

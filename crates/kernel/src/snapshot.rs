@@ -145,11 +145,11 @@ impl Snapshot {
         tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
         let mut queues: BTreeMap<u32, RunQueue> = queues.into_iter().map(|queue| (queue.cpu, queue)).collect();
         let by_address: Places = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
-        let pid_on = |cpu: u32| {
+        let running_on = |cpu: u32| {
             let current = queues.get(&cpu)?.current;
-            tasks.get(*by_address.get(&current)?).map(|task| task.pid)
+            tasks.get(*by_address.get(&current)?)
         };
-        let registers = kernel.cpu_registers(pid_on);
+        let registers = kernel.cpu_registers(running_on);
         let cpus = kernel.percpu().cpus();
         let cpus = cpus.map(|cpu| Cpu {
             cpu,
@@ -247,10 +247,7 @@ impl Snapshot {
             let start = Start { registers, exact: true, complete: true };
             return (Unwinder::new(&machine).unwind(start), None);
         }
-        let start = kernel
-            .saved_sp(task.address)
-            .and_then(|sp| kernel.start_layout.read(kernel.memory(), sp, kernel.kaslr_offset()));
-        match start {
+        match kernel.task_start(task.address) {
             Ok(start) => {
                 let mut unwound = Unwinder::new(&machine).unwind(start);
                 if task.has_no_stack() && unwound.end == End::Truncated {

@@ -72,7 +72,7 @@ impl TaskLayout {
             mm: task("mm")?,
             active_mm: task("active_mm")?,
             stack: task("stack")?,
-            saved_sp: task("thread.sp")?,
+            saved_sp: types.first(&[("task_struct", "thread.sp"), ("task_struct", "thread.cpu_context.sp")])?,
             last_arrival: optional("sched_info.last_arrival"),
             last_queued: optional("sched_info.last_queued"),
             exec_start: optional("se.exec_start"),

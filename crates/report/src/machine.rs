@@ -42,11 +42,11 @@ pub struct Kernel {
     pub build_id: Option<String>,
     /// `uname -n`.
     pub nodename: Option<String>,
-    /// The kernel's architecture: `x86_64`.
+    /// The kernel's architecture: `x86_64` or `aarch64`.
     pub arch: &'static str,
     /// Run-time minus link-time address of the kernel image.
     pub kaslr_offset: Hex,
-    /// Levels of the page tables: 4 or 5.
+    /// Levels of the page tables: 4 or 5 on x86-64, 2 to 5 on arm64.
     pub page_levels: u8,
     /// CPUs that were present; null without debug information.
     pub cpus: Option<usize>,

@@ -35,7 +35,7 @@ pub(crate) fn by_cfi<M: Machine + ?Sized>(
 ) -> Option<Caller> {
     let offset = |base: VirtAddr, by: i64| base.wrapping_add(by.cast_unsigned());
     let cfa = offset(if row.cfa_from_bp { bp? } else { sp }, row.cfa_offset);
-    let pc = VirtAddr::new(memory.word(offset(cfa, row.return_address)).ok()?);
+    let pc = VirtAddr::new(memory.word(offset(cfa, row.return_address?)).ok()?);
     let caller_bp = match row.saved_bp {
         Some(at) => memory.word(offset(cfa, at)).ok().map(VirtAddr::new),
         None => bp,

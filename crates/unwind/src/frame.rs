@@ -168,6 +168,9 @@ pub enum Problem {
     },
 }
 
+/// The most frames that one walk returns: well above what the four or five stacks of one CPU can hold.
+pub const MAX_FRAMES: usize = 2048;
+
 /// An unwound stack, innermost frame first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwound {

@@ -5,6 +5,8 @@
 //! silent (retpoline thunks, entry code, generated code) or wrong (objtool does not follow every instruction) DWARF
 //! call-frame information, a frame pointer or a bounded scan of the stack is tried, and each [`Frame`] says by its [`Trust`] how it was found.
 //!
+//! That is x86-64; stacks of arm64 are followed by call-frame information and frame records.
+//!
 //! The crate knows nothing of symbols, tasks or dump files: text, stacks and tables come through the [`Machine`] trait.
 //!
 //! Sources: `arch/x86/kernel/unwind_orc.c`, `arch/x86/include/asm/orc_types.h`, `Documentation/arch/x86/orc-unwinder.rst`
@@ -12,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arm64;
 mod fallback;
 mod frame;
 mod machine;
@@ -19,6 +22,6 @@ pub mod orc;
 mod stack_memory;
 mod unwinder;
 
-pub use frame::{End, Frame, Interrupt, Problem, Segment, Start, Trust, Unwound};
+pub use frame::{End, Frame, Interrupt, MAX_FRAMES, Problem, Segment, Start, Trust, Unwound};
 pub use machine::{CfiRow, Machine, StackRange};
-pub use unwinder::{MAX_FRAMES, Unwinder};
+pub use unwinder::Unwinder;

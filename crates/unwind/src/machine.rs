@@ -26,13 +26,13 @@ impl StackRange {
 /// One row of DWARF call-frame information, of the simple form that compilers write for C. Offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CfiRow {
-    /// Whether `cfa_offset` is added to RBP; else to RSP.
+    /// Whether `cfa_offset` is added to the frame pointer (RBP, `x29`); else to the stack pointer.
     pub cfa_from_bp: bool,
-    /// Gives the caller's RSP after it is returned to (the CFA).
+    /// Gives the caller's stack pointer after it is returned to (the CFA).
     pub cfa_offset: i64,
-    /// Where the return address is saved, from the CFA.
-    pub return_address: i64,
-    /// Where the caller's RBP is saved, from the CFA; `None` where RBP still holds it.
+    /// Where the return address is saved, from the CFA; `None` where it is still in the link register.
+    pub return_address: Option<i64>,
+    /// Where the caller's frame pointer is saved, from the CFA; `None` where the register still holds it.
     pub saved_bp: Option<i64>,
 }
 
@@ -51,6 +51,21 @@ pub trait Machine: ReadVirtual {
     /// table leads to a caller.
     fn is_entry(&self, _pc: VirtAddr) -> bool {
         false
+    }
+
+    /// Whether both addresses are code of one function.
+    fn is_same_function(&self, _one: VirtAddr, _other: VirtAddr) -> bool {
+        false
+    }
+
+    /// The bits of a code address that may hold an authentication code. Asked of arm64 alone, as what follows.
+    fn pac_mask(&self) -> u64 {
+        0
+    }
+
+    /// Where in a `struct pt_regs` the frame record is that entry code makes.
+    fn frame_record_offset(&self) -> Option<u64> {
+        None
     }
 
     /// The stack that holds `sp`, where it is a known one.

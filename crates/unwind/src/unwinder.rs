@@ -6,14 +6,11 @@ use vmcore_memory::{
 };
 
 use crate::{
-    End, Frame, Interrupt, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, fallback,
+    End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, arm64, fallback,
     frame::lookup_pc,
     orc::{Base, FramePointer, Kind, OrcEntry},
     stack_memory::StackMemory,
 };
-
-/// The most frames that one walk returns: well above what the four or five stacks of one CPU can hold.
-pub const MAX_FRAMES: usize = 2048;
 
 /// Offset of `ip` in `struct pt_regs`: where the part begins that the CPU itself pushes.
 const IRET_FRAME_OFFSET: u64 = 16 * 8;
@@ -67,9 +64,13 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             unwound.end = End::User;
             return unwound;
         }
-        let Some(registers) = start.registers.x86_64() else {
-            unwound.problem = Some(Problem::NoCaller { pc: start.registers.pc(), sp: start.registers.sp() });
-            return unwound;
+        let registers = match &start.registers {
+            vmcore_memory::Registers::X86_64(registers) => registers,
+            vmcore_memory::Registers::Arm64(registers) => {
+                let mut walk = arm64::Walk { machine: self.machine, memory: &mut self.memory };
+                walk.unwind(registers, start.exact, start.complete, &mut unwound);
+                return unwound;
+            }
         };
         let mut cursor = Cursor {
             pc: registers.pc(),

@@ -37,7 +37,7 @@ pub(crate) enum Role {
     Module,
 }
 
-/// Accepts what can be a vmlinux or a module: a 64-bit little-endian x86-64 ELF file of the right type.
+/// Accepts what can be a vmlinux or a module: a 64-bit little-endian ELF file of the right type, of a module one of x86-64.
 pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<(), OpenError> {
     let path = || path.to_path_buf();
     if file.is_empty() {
@@ -59,7 +59,9 @@ pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<(), OpenErro
         return Err(OpenError::WrongMachine { path: path(), found: "a big-endian machine".into() });
     }
     let machine = le_u16(file, 18).ok_or_else(damaged)?;
-    if class != elf::ELFCLASS64.0 || machine != elf::EM_X86_64.0 {
+    // Modules have to be relocated, which is of one machine.
+    let is_ours = machine == elf::EM_X86_64.0 || machine == elf::EM_AARCH64.0 && role == Role::Vmlinux;
+    if class != elf::ELFCLASS64.0 || !is_ours {
         return Err(OpenError::WrongMachine { path: path(), found: machine_name(machine, class) });
     }
     match le_u16(file, 16).ok_or_else(damaged)? {
@@ -118,12 +120,14 @@ mod tests {
         assert_eq!(message(b"KDUMP   \x06"), "f is a kdump-compressed dump, not a vmlinux");
         assert_eq!(message(&header(2, 1, 4, 62)), "f is an ELF core, not a vmlinux");
         assert!(message(&header(2, 1, 1, 62)).starts_with("f is a relocatable object"));
-        assert!(message(&header(2, 1, 2, 183)).starts_with("f is for 64-bit AArch64;"));
+        assert!(message(&header(2, 1, 2, 243)).starts_with("f is for 64-bit RISC-V;"));
         assert!(message(&header(1, 1, 2, 3)).starts_with("f is for 32-bit x86;"));
         assert!(message(&header(2, 2, 2, 22)).starts_with("f is for a big-endian machine;"));
         assert!(message(b"\x7fELF").starts_with("f is damaged or cut short"));
         let check = |kind, role| check(Path::new("f"), &header(2, 1, kind, 62), role).is_ok();
         assert!(check(2, Role::Vmlinux) && !check(1, Role::Vmlinux));
         assert!(check(1, Role::Module) && !check(2, Role::Module));
+        let of_arm64 = |kind, role| super::check(Path::new("f"), &header(2, 1, kind, 183), role).is_ok();
+        assert!(of_arm64(3, Role::Vmlinux) && !of_arm64(1, Role::Module));
     }
 }

@@ -6,6 +6,8 @@
 //! without KASLR (`arch/x86/mm/kaslr.c`) and whose first segment is the memory below 1 MiB; the kernel's text lies at
 //! `__START_KERNEL_map` plus its physical address less `phys_base`.
 
+use vmcore_memory::Architecture;
+
 use super::Load;
 use crate::Vmcoreinfo;
 use crate::warnings::Warnings;
@@ -21,10 +23,16 @@ const TEXT_MAP_SIZE: u64 = GIB;
 const KERNEL_HALF: u64 = 1 << 63;
 
 /// Takes away addresses that are none, and finds them by the virtual ones where there is no other way.
-pub(super) fn assign(loads: &mut [Load], info: Option<&Vmcoreinfo>, warnings: &mut Warnings) {
+pub(super) fn assign(
+    loads: &mut [Load],
+    architecture: Architecture,
+    info: Option<&Vmcoreinfo>,
+    warnings: &mut Warnings,
+) {
     let without = |load: &Load| matches!(load.physical, Some(0 | NO_ADDRESS));
     let mapped = loads.iter().any(|load| load.virtual_address >= KERNEL_HALF);
-    if mapped && loads.iter().all(without) {
+    // No kernel of arm64 that had `/proc/kcore` left the addresses out of it.
+    if architecture == Architecture::X86_64 && mapped && loads.iter().all(without) {
         from_virtual(loads, info);
         warnings.push(
             "no header has a physical address: they were computed from the virtual ones, taking the lowest for the \
@@ -69,7 +77,7 @@ mod tests {
 
     fn assigned(mut loads: Vec<Load>, info: Option<&Vmcoreinfo>) -> (Vec<Option<u64>>, usize) {
         let mut warnings = Warnings::default();
-        assign(&mut loads, info, &mut warnings);
+        assign(&mut loads, Architecture::X86_64, info, &mut warnings);
         (loads.iter().map(|load| load.physical).collect(), warnings.as_slice().len())
     }
 

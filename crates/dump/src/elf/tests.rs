@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use vmcore_memory::{FileOffset, PhysAddr, ReadError, ReadPhysical, VirtAddr};
+use vmcore_memory::{Architecture, FileOffset, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
 use crate::test_support::{
     ElfBuilder, LoadSpec, assert_bytes, exercise, file, open, page, prstatus, qemu, read, vmcoreinfo,
@@ -195,8 +195,11 @@ fn files_that_are_something_else() {
     let vmlinux = wrong(|builder| builder.kind = 2);
     assert!(matches!(vmlinux, OpenError::NotACore { kind: "executable", .. }));
     assert!(vmlinux.hint().unwrap().contains("swapped"));
-    let arm = wrong(|builder| builder.machine = 183);
-    assert!(arm.to_string().ends_with("is a dump of an arm64 machine; only x86-64 is supported"), "{arm}");
+    let power = wrong(|builder| builder.machine = 21);
+    assert!(
+        power.to_string().ends_with("is a dump of a PowerPC machine; only those of x86-64 and arm64 are read"),
+        "{power}"
+    );
     assert!(matches!(wrong(|builder| builder.class = 1), OpenError::WrongMachine { .. }));
     assert!(matches!(wrong(|builder| builder.loads.clear()), OpenError::NoMemory { .. }));
 
@@ -204,6 +207,26 @@ fn files_that_are_something_else() {
     let user = LoadSpec { virtual_address: 0x55_5555_0000, bytes: page(1), ..LoadSpec::default() };
     let builder = ElfBuilder::new().note(&prstatus(5, 0)).note(&files).load_spec(user);
     assert!(matches!(open(&builder.build()), Err(OpenError::UserCore { .. })));
+}
+
+/// As QEMU writes it: after the registers of each CPU its floating-point registers.
+#[test]
+fn an_arm64_machine() {
+    let mut desc = vec![0; 392];
+    desc[32] = 1;
+    desc[112 + 32 * 8..][..8].copy_from_slice(&0xffff_8000_0801_2344u64.to_le_bytes());
+    let note = |kind, desc| RawNote { name: b"CORE".to_vec(), kind, desc };
+    let core =
+        || ElfBuilder { machine: 183, ..ElfBuilder::new() }.load(0x4000_0000, page(1)).note(&note(1, desc.clone()));
+    let dump = open(&core().note(&note(2, vec![0; 528])).build()).unwrap();
+    assert_eq!((dump.architecture(), dump.source()), (Architecture::Arm64, Source::Qemu));
+    assert_eq!((dump.prstatus()[0].pid, dump.prstatus()[0].registers.pc().get()), (1, 0xffff_8000_0801_2344));
+    assert_eq!(dump.warnings(), &[] as &[String]);
+    assert_ne!(open(&core().build()).unwrap().source(), Source::Qemu);
+    // A note of another machine is not taken for one of this.
+    let mixed = open(&core().note(&prstatus(5, 0)).build()).unwrap();
+    assert_eq!(mixed.prstatus().len(), 1);
+    assert!(mixed.warnings()[0].contains("not those of arm64"), "{:?}", mixed.warnings());
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn add_machines(shelf: &mut Shelf) {
     const ELF: [(&str, u8, u8, u16); 8] = [
         ("ELF core of i386", 1, 1, 3),
         ("ELF core of i386 in 64 bits", 2, 1, 3),
-        ("ELF core of arm64", 2, 1, 183),
+        ("ELF core of big-endian arm64", 2, 2, 183),
         ("ELF core of ppc64", 2, 2, 21),
         ("ELF core of ppc64le", 2, 1, 21),
         ("ELF core of s390x", 2, 2, 22),
@@ -71,7 +71,7 @@ fn add_machines(shelf: &mut Shelf) {
         shelf.add(name, "", ALL, &[bytes]);
     }
     const KDUMP: [(&str, &str); 4] = [
-        ("kdump-compressed of arm64", "aarch64"),
+        ("kdump-compressed of big-endian arm64", "aarch64_be"),
         ("kdump-compressed of i386", "i686"),
         ("kdump-compressed of ppc64le", "ppc64le"),
         ("kdump-compressed of s390x, little-endian header", "s390x"),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use vmcore_memory::{FileOffset, PAGE_SIZE, le_u32, le_u64};
+use vmcore_memory::{Architecture, FileOffset, PAGE_SIZE, le_u32, le_u64};
 
 use super::bitmap::Bitmap;
 use crate::OpenError;
@@ -31,6 +31,8 @@ const STATUS_INCOMPLETE: u32 = 0x8;
 /// What the headers say, with every offset from the start of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
+    /// The machine's architecture; `None` where the header does not say it, as QEMU's.
+    pub(super) architecture: Option<Architecture>,
     /// What is the same in all parts of a split dump: the version and the machine's names.
     pub(super) identity: Vec<u8>,
     /// `timestamp`: the same in all parts, unless their writers took it one by one.
@@ -78,12 +80,15 @@ impl Header {
         if version > 0xffff && version.swap_bytes() < 0xff {
             return Err(OpenError::WrongMachine { path: path.to_owned(), machine: "a big-endian machine".to_owned() });
         }
+        let mut architecture = None;
         match machine(&main).ok_or_else(truncated)? {
-            Machine::Ours => {}
+            Machine::Unnamed => {}
+            Machine::Ours(ours) => architecture = Some(ours),
             Machine::Other(machine) => {
                 return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
             }
             Machine::Unknown => {
+                architecture = Some(Architecture::X86_64);
                 warnings
                     .push("the header names no machine that is known: the dump is read as one of x86-64".to_owned());
             }
@@ -92,6 +97,9 @@ impl Header {
             warnings.push(format!("header version {version} is newer than {MAX_VERSION}: it is read as {MAX_VERSION}"));
         }
         let block_size = main32(BLOCK_SIZE_AT)?;
+        if matches!(block_size, 0x4000 | 0x1_0000) {
+            return Err(OpenError::BlockSize { path: path.to_owned(), size: block_size });
+        }
         if u64::from(block_size) != PAGE_SIZE {
             return Err(damaged(BLOCK_SIZE_AT, format!("its blocks have {block_size} bytes instead of {PAGE_SIZE}")));
         }
@@ -129,6 +137,7 @@ impl Header {
         let bits = frames.min(one_len * 8);
         let memory = Bitmap { offset: bitmap_at, bits };
         Ok(Self {
+            architecture,
             identity: main.get(NAMES).ok_or_else(truncated)?.to_vec(),
             written: main.get(NAMES.end..424).ok_or_else(truncated)?.to_vec(),
             has_system_name: main.get(12).is_some_and(|&first| first != 0),
@@ -159,8 +168,10 @@ pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
 
 /// What the header says of the machine.
 enum Machine {
-    /// It is x86-64, or the name is empty, which says nothing.
-    Ours,
+    /// It is one whose dumps are read.
+    Ours(Architecture),
+    /// The name is empty, which says nothing.
+    Unnamed,
     Other(&'static str),
     Unknown,
 }
@@ -176,21 +187,23 @@ fn machine(main: &[u8]) -> Option<Machine> {
     let candidates = [name, shifted];
     let known = candidates.into_iter().find_map(|name| known_machine(name));
     Some(match known {
-        Some("") => Machine::Ours,
-        Some(other) => Machine::Other(other),
-        None if name.is_empty() => Machine::Ours,
-        // The end of the name that the rest of the header was cut from.
-        None if name == b"64" => Machine::Ours,
+        Some(Ok(ours)) => Machine::Ours(ours),
+        Some(Err(other)) => Machine::Other(other),
+        None if name.is_empty() => Machine::Unnamed,
+        // The ends of names that the rest of the header was cut from.
+        None if name == b"64" => Machine::Ours(Architecture::X86_64),
+        None if name == b"h64" => Machine::Ours(Architecture::Arm64),
         None => Machine::Unknown,
     })
 }
 
-/// Words for a machine by its name; none for our own.
-fn known_machine(name: &[u8]) -> Option<&'static str> {
-    Some(match name {
-        b"x86_64" => "",
+/// The architecture by a machine's name, or words for one whose dumps are not read.
+fn known_machine(name: &[u8]) -> Option<Result<Architecture, &'static str>> {
+    Some(Err(match name {
+        b"x86_64" => return Some(Ok(Architecture::X86_64)),
+        b"aarch64" => return Some(Ok(Architecture::Arm64)),
         b"i386" | b"i486" | b"i586" | b"i686" => "a 32-bit x86 machine",
-        b"aarch64" | b"aarch64_be" => "an arm64 machine",
+        b"aarch64_be" => "a big-endian arm64 machine",
         b"armv6l" | b"armv7l" | b"armv8l" => "a 32-bit ARM machine",
         b"ia64" => "an Itanium machine",
         b"ppc" | b"ppc64" | b"ppc64le" => "a PowerPC machine",
@@ -201,5 +214,5 @@ fn known_machine(name: &[u8]) -> Option<&'static str> {
         b"riscv64" => "a RISC-V machine",
         b"loongarch64" => "a LoongArch machine",
         _ => return None,
-    })
+    }))
 }

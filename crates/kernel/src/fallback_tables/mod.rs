@@ -22,7 +22,9 @@ use std::ops::Range;
 
 use vmcore_debuginfo::{ImageParts, OpenError, PartSection, PartSymbol, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr, le_u32, le_u64};
+use vmcore_memory::{
+    Architecture, MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr, le_u32, le_u64,
+};
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::frames::Sweep;
@@ -59,6 +61,9 @@ const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
 pub enum FallbackTablesError {
+    /// How a kernel of this machine keeps its tables is not known.
+    #[error("a kernel of {0} is read with its vmlinux only, as yet")]
+    Architecture(Architecture),
     /// Nothing says where the kernel is, and nothing in memory looks like its tables.
     #[error("no symbol table of a kernel (kallsyms) with its banner is in memory")]
     NotFound,
@@ -108,6 +113,9 @@ pub enum FallbackTablesError {
 ///
 /// [`FallbackTablesError`] where it does not describe enough to analyze it.
 pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Result<Vmlinux, FallbackTablesError> {
+    if dump.architecture() != Architecture::X86_64 {
+        return Err(FallbackTablesError::Architecture(dump.architecture()));
+    }
     let Some(info) = dump.vmcoreinfo() else {
         return by_search(dump, choice, sweep).ok_or(FallbackTablesError::NotFound)?;
     };

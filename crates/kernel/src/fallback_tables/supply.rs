@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 
 use vmcore_debuginfo::{PartSection, TypesOrigin, Vmlinux};
 use vmcore_dump::Dump;
-use vmcore_memory::{MAX_READ, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, MAX_READ, ReadVirtual, VirtAddr};
 
 use super::kallsyms::Kallsyms;
 use super::{BTF_SECTION, ORC_SECTIONS, symbols_of};
@@ -24,6 +24,9 @@ use crate::location::{self, KernelChoice, Located};
 /// to check: nothing here is interpreted.
 #[must_use]
 pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
+    if dump.architecture() != Architecture::X86_64 {
+        return Vec::new();
+    }
     let no_orc = ORC_SECTIONS.iter().take(2).any(|(name, ..)| vmlinux.section(name).is_none());
     let mut missing: Vec<_> =
         ORC_SECTIONS.into_iter().filter(|(name, ..)| no_orc || vmlinux.lacks_contents(name)).collect();

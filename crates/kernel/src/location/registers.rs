@@ -56,7 +56,7 @@ impl Cpu {
         let levels = if state.cr4 & LA57 == 0 { 4 } else { 5 };
         // It too has the bit of encryption where the tables are encrypted.
         let mask = mask.without(mask.bit_beyond_memory(state.cr3.get()));
-        Self { tables: PageTables { root: mask.root(state.cr3.get()), levels, mask }, idt: state.idt.base }
+        Self { tables: PageTables::x86_64(mask.root(state.cr3.get()), levels, mask), idt: state.idt.base }
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         for (index, (vector, _)) in HANDLERS.iter().enumerate() {
             gate(&mut memory, *vector, HANDLER + index as u64 * 0x100);
         }
-        let tables = PageTables { root: PhysAddr::new(0x1000), levels: 4, mask: PhysicalMask::ALL };
+        let tables = PageTables::x86_64(PhysAddr::new(0x1000), 4, PhysicalMask::ALL);
         (memory, Cpu { tables, idt: VirtAddr::new(IDT) }, gate)
     }
 

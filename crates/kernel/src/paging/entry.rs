@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use vmcore_memory::{PageLevel, Pfn, PhysAddr};
+use vmcore_memory::{Architecture, PageLevel, PhysAddr};
 
-use super::{PhysicalMask, SwapEntry, SwapLayout};
+use crate::arch::arm64::paging as arm64;
+
+use super::{Meaning, PhysicalMask, SwapLayout};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
@@ -18,45 +20,19 @@ const NO_EXECUTE: u64 = 1 << 63;
 
 /// A raw page-table entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Entry(u64);
-
-/// What an entry means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// Zero: nothing is mapped.
-    Empty,
-    /// Points to the table of the next level.
-    Table(PhysAddr),
-    /// Maps a page.
-    Page {
-        /// The page's first byte.
-        address: PhysAddr,
-        /// 4 KiB, 2 MiB or 1 GiB.
-        size: u64,
-    },
-    /// Mapped but made inaccessible with `PROT_NONE` or for NUMA balancing: the first access faults.
-    ProtNone {
-        /// The page's first byte.
-        address: PhysAddr,
-        /// 4 KiB, 2 MiB or 1 GiB.
-        size: u64,
-    },
-    /// A huge page whose present bit `pmdp_invalidate()` has cleared: it is in the middle of being split or moved.
-    Invalidated {
-        /// The page's first byte.
-        address: PhysAddr,
-        /// 2 MiB or 1 GiB.
-        size: u64,
-    },
-    /// A swap entry, migration entries among them.
-    Swap(SwapEntry),
-}
+pub struct Entry(u64, Architecture);
 
 impl Entry {
-    /// Wraps a raw value.
+    /// Wraps a raw value of x86-64.
     #[must_use]
     pub const fn new(raw: u64) -> Self {
-        Self(raw)
+        Self(raw, Architecture::X86_64)
+    }
+
+    /// Wraps a raw value of arm64.
+    #[must_use]
+    pub const fn of_arm64(raw: u64) -> Self {
+        Self(raw, Architecture::Arm64)
     }
 
     /// The raw value.
@@ -65,13 +41,15 @@ impl Entry {
         self.0
     }
 
-    /// Whether the entry lets code below it be executed.
-    #[must_use]
-    pub const fn is_executable(self) -> bool {
-        self.0 & NO_EXECUTE == 0
+    /// Whether the entry, which has this meaning, lets the kernel execute code below it.
+    pub(super) const fn lets_execute(self, meaning: &Meaning) -> bool {
+        match self.1 {
+            Architecture::X86_64 => self.0 & NO_EXECUTE == 0,
+            Architecture::Arm64 => arm64::is_executable(self.0, matches!(meaning, Meaning::Table(_))),
+        }
     }
 
-    /// What the entry means at `level`, on a kernel with this swap layout that encrypts no memory.
+    /// What the entry of x86-64 means at `level`, on a kernel with this swap layout that encrypts no memory.
     #[must_use]
     pub fn meaning(self, level: PageLevel, swap: &SwapLayout) -> Meaning {
         self.meaning_under(PhysicalMask::ALL, level, swap)
@@ -112,6 +90,9 @@ impl Entry {
     /// The flag bits of a present entry, in words, such as `present writable user accessed dirty`.
     #[must_use]
     pub fn flags(self) -> String {
+        if self.1 == Architecture::Arm64 {
+            return arm64::flags(self.0);
+        }
         let names = [
             (PRESENT, "present"),
             (WRITABLE, "writable"),
@@ -133,45 +114,6 @@ const fn first_byte(address: u64, size: u64) -> PhysAddr {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entry({:#x})", self.0)
-    }
-}
-
-impl Meaning {
-    /// The frame of the page that is mapped, migrating or being split here.
-    #[must_use]
-    pub fn pfn(&self) -> Option<Pfn> {
-        match self {
-            Self::Page { address, .. } | Self::ProtNone { address, .. } | Self::Invalidated { address, .. } => {
-                Some(address.pfn())
-            }
-            Self::Swap(entry) => entry.pfn(),
-            Self::Empty | Self::Table(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Meaning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("not mapped"),
-            Self::Table(address) => write!(f, "table at physical {address}"),
-            Self::Page { address, size } => write!(f, "{} page at physical {address}", size_name(*size)),
-            Self::ProtNone { address, size } => {
-                write!(f, "{} page at physical {address}, made inaccessible (PROT_NONE or NUMA)", size_name(*size))
-            }
-            Self::Invalidated { address, size } => {
-                write!(f, "{} page at physical {address}, invalidated while it is split or moved", size_name(*size))
-            }
-            Self::Swap(entry) => entry.fmt(f),
-        }
-    }
-}
-
-fn size_name(size: u64) -> &'static str {
-    match size {
-        0x1000 => "4 KiB",
-        0x20_0000 => "2 MiB",
-        _ => "1 GiB",
     }
 }
 

@@ -1,12 +1,14 @@
-//! x86-64 page tables: walking them and saying what an entry means.
+//! Page tables: walking them and saying what an entry means.
 //!
-//! Four or five levels of 512 eight-byte entries. A present entry points to the next table or maps a page (4 KiB at the
+//! Those of arm64: `arch/arm64/paging.rs`. On x86-64 there are four or five levels of 512 eight-byte entries. A present entry points to the next table or maps a page (4 KiB at the
 //! last level, 2 MiB and 1 GiB above it where bit 7 is set). A non-zero entry without the present bit is the kernel's
 //! own: a swap entry, which may stand for a page under migration, or a huge page that is just being split.
 //!
 //! Sources: `arch/x86/include/asm/pgtable_64.h`, `include/linux/swapops.h`.
 
 mod entry;
+mod format;
+mod meaning;
 mod physical_mask;
 mod swap;
 mod swap_types;
@@ -14,7 +16,10 @@ mod walk;
 #[cfg(test)]
 mod walk_cases;
 
-pub use entry::{Entry, Meaning};
+pub use crate::arch::arm64::paging::Geometry;
+pub use entry::Entry;
+pub use format::PageFormat;
+pub use meaning::Meaning;
 pub use physical_mask::PhysicalMask;
 pub use swap::{MigrationKind, SwapEntry, SwapLayout, SwapMeaning};
 pub use walk::{Outcome, PageTables, Step, Walk};

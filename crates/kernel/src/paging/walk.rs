@@ -2,17 +2,16 @@
 
 use vmcore_memory::{PageLevel, PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
-use super::{Entry, Meaning, PhysicalMask, SwapLayout};
+use super::{Entry, Meaning, PageFormat, PhysicalMask, SwapLayout};
+use crate::arch::arm64::paging::Geometry;
 
 /// A set of page tables: the kernel's, or one process's.
 #[derive(Clone, Copy, Debug)]
 pub struct PageTables {
     /// The physical address of the top-level table.
     pub root: PhysAddr,
-    /// 5 with `la57`, else 4.
-    pub levels: u8,
-    /// Which bits of entries are addresses.
-    pub mask: PhysicalMask,
+    /// How they are built.
+    pub format: PageFormat,
 }
 
 /// One entry that a walk read.
@@ -52,26 +51,17 @@ pub struct Walk {
     pub outcome: Outcome,
 }
 
-const LEVELS: [(PageLevel, u32); 5] =
-    [(PageLevel::Pgd, 48), (PageLevel::P4d, 39), (PageLevel::Pud, 30), (PageLevel::Pmd, 21), (PageLevel::Pte, 12)];
-
 impl PageTables {
-    /// The levels that exist, from the top, with the lowest address bit that indexes each. With four levels the table
-    /// at the top is called `pgd` and there is no `p4d`.
-    fn levels(self) -> impl Iterator<Item = (PageLevel, u32)> {
-        let five = self.levels >= 5;
-        LEVELS.into_iter().filter_map(move |(level, shift)| match (five, level) {
-            (true, _) => Some((level, shift)),
-            (false, PageLevel::Pgd) => Some((PageLevel::Pgd, 39)),
-            (false, PageLevel::P4d) => None,
-            (false, _) => Some((level, shift)),
-        })
+    /// Tables of x86-64 with so many levels, where `mask` says which bits of entries are addresses.
+    #[must_use]
+    pub const fn x86_64(root: PhysAddr, levels: u8, mask: PhysicalMask) -> Self {
+        Self { root, format: PageFormat::X86_64 { levels, mask } }
     }
 
-    fn is_canonical(self, address: VirtAddr) -> bool {
-        let unused = if self.levels >= 5 { 64 - 57 } else { 64 - 48 };
-        let raw = address.get().cast_signed();
-        (raw << unused) >> unused == raw
+    /// Tables of arm64.
+    #[must_use]
+    pub const fn arm64(root: PhysAddr, geometry: Geometry) -> Self {
+        Self { root, format: PageFormat::Arm64(geometry) }
     }
 
     /// Walks to `address`, keeping every entry on the way.
@@ -107,7 +97,7 @@ impl PageTables {
     pub fn is_executable<M: ReadPhysical + ?Sized>(self, memory: &M, address: VirtAddr) -> bool {
         let mut executable = true;
         let outcome = self.descend(memory, address, &SwapLayout::UNKNOWN, |step| {
-            executable &= step.entry.is_executable();
+            executable &= step.entry.lets_execute(&step.meaning);
         });
         executable && matches!(outcome, Outcome::Mapped(_))
     }
@@ -119,19 +109,19 @@ impl PageTables {
         swap: &SwapLayout,
         mut record: impl FnMut(Step),
     ) -> Outcome {
-        if !self.is_canonical(address) {
+        if !self.format.is_canonical(address) {
             return Outcome::NonCanonical;
         }
         let mut table = self.root;
-        for (level, shift) in self.levels() {
-            let index = (address.get() >> shift) & 0x1ff;
+        for level in (0..).map_while(|depth| self.format.level(depth)) {
+            let index = (address.get() >> level.shift) & level.index_mask;
             let entry_address = table.wrapping_add(index * 8);
             let entry = match memory.read_physical_u64(entry_address) {
-                Ok(raw) => Entry::new(raw),
-                Err(error) => return Outcome::Unreadable(level, error),
+                Ok(raw) => self.format.entry(raw),
+                Err(error) => return Outcome::Unreadable(level.name, error),
             };
-            let meaning = entry.meaning_under(self.mask, level, swap);
-            record(Step { level, entry_address, entry, meaning });
+            let meaning = self.format.meaning(entry, level, swap);
+            record(Step { level: level.name, entry_address, entry, meaning });
             match meaning {
                 Meaning::Table(next) => table = next,
                 Meaning::Page { address: page, size } => {
@@ -174,7 +164,7 @@ mod tests {
         ]))
     }
 
-    const ROOT: PageTables = PageTables { root: PhysAddr::new(0x1000), levels: 4, mask: PhysicalMask::ALL };
+    const ROOT: PageTables = PageTables::x86_64(PhysAddr::new(0x1000), 4, PhysicalMask::ALL);
 
     #[test]
     fn a_mapped_address_keeps_its_page_offset() {
@@ -208,7 +198,7 @@ mod tests {
         let mut tables = four_levels(0x1234_5067);
         tables.0.values_mut().for_each(|entry| *entry |= C_BIT);
         let end = PhysAddr::new(0x1_0000_0000);
-        let encrypted = PageTables { mask: PhysicalMask::of_memory_up_to(end), ..ROOT };
+        let encrypted = PageTables::x86_64(ROOT.root, 4, PhysicalMask::of_memory_up_to(end));
         assert_eq!(encrypted.translate(&tables, USER), Ok(PhysAddr::new(0x1234_5090)));
         assert!(ROOT.translate(&tables, USER).is_err());
     }
@@ -217,7 +207,7 @@ mod tests {
     fn canonical_depends_on_the_levels() {
         let address = VirtAddr::new(0x00ff_ffff_ffff_0000);
         assert_eq!(ROOT.walk(&four_levels(0), address, &SWAP).outcome, Outcome::NonCanonical);
-        let five = PageTables { levels: 5, ..ROOT };
+        let five = PageTables::x86_64(ROOT.root, 5, PhysicalMask::ALL);
         assert!(matches!(five.walk(&four_levels(0), address, &SWAP).outcome, Outcome::Unreadable(PageLevel::Pgd, _)));
     }
 }

@@ -91,7 +91,7 @@ impl ReadPhysical for Tables {
 
 #[track_caller]
 fn assert_all(tables: &Tables, cases: &[(u64, u64, u64)], mask: PhysicalMask) {
-    let walk = PageTables { root: PhysAddr::new(ROOT), levels: tables.levels, mask };
+    let walk = PageTables::x86_64(PhysAddr::new(ROOT), tables.levels, mask);
     for &(address, physical, _) in cases {
         let found = walk.translate(tables, VirtAddr::new(address));
         assert_eq!(found, Ok(PhysAddr::new(physical)), "{address:#x}");
@@ -138,7 +138,7 @@ fn every_size_of_page_that_is_shared_with_a_host() {
 #[test]
 fn addresses_that_are_none() {
     let tables = Tables::of(4, &FOUR_LEVELS, [0; 2]);
-    let walk = |levels| PageTables { root: PhysAddr::new(ROOT), levels, mask: PhysicalMask::ALL };
+    let walk = |levels| PageTables::x86_64(PhysAddr::new(ROOT), levels, PhysicalMask::ALL);
     for address in [0x8000_0000_0000, 0x8000_0000_0000_0000, 0xffff_7fff_ffff_ffff] {
         let found = walk(4).translate(&tables, VirtAddr::new(address));
         assert!(matches!(found, Err(ReadError::NonCanonical { .. })), "{address:#x}: {found:?}");

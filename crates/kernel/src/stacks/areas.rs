@@ -1,4 +1,4 @@
-//! The bounds of a task's stack and of each CPU's other stacks.
+//! The bounds of each CPU's stacks on x86-64, besides those of its tasks.
 //!
 //! Hard interrupts run on a stack whose top is in the per-CPU variable `hardirq_stack_ptr`. NMI, double fault, debug,
 //! machine-check and VMM-communication exceptions have stacks in `struct cea_exception_stacks`, which the per-CPU
@@ -18,9 +18,13 @@ const DEFAULT_THREAD_SIZE: u64 = 16 << 10;
 /// `IRQ_STACK_SIZE` without KASAN.
 const IRQ_STACK_SIZE: u64 = 16 << 10;
 
+/// `THREAD_SIZE`: the size of a task's stack.
+pub(crate) fn thread_size(types: Resolver<'_>) -> u64 {
+    types.size_of("thread_union").unwrap_or(DEFAULT_THREAD_SIZE)
+}
+
 /// Where the pointers to the stacks are.
 pub(crate) struct StackLayout {
-    thread_size: u64,
     /// Link-time address of the per-CPU variable that holds the top of the interrupt stack.
     irq_stack: Option<VirtAddr>,
     /// The same for `cea_exception_stacks`.
@@ -42,19 +46,12 @@ impl StackLayout {
             stack("VC2_stack", Segment::Exception),
         ];
         Self {
-            thread_size: types.size_of("thread_union").unwrap_or(DEFAULT_THREAD_SIZE),
             irq_stack: irq_stack_pointer(types, symbols),
             exception_stacks: symbols.address("cea_exception_stacks"),
             exceptions: exceptions.into_iter().flatten().collect(),
             estacks: types.optional("cpu_entry_area", "estacks"),
             entry_stack: types.optional("cpu_entry_area", "entry_stack_page"),
         }
-    }
-
-    /// A task's own stack, from `task_struct.stack`.
-    pub(crate) fn task_stack(&self, stack: VirtAddr) -> Option<StackRange> {
-        let high = stack.checked_add(self.thread_size)?;
-        stack.is_kernel_half().then_some(StackRange { segment: Segment::Task, low: stack, high })
     }
 
     /// The other stacks of a CPU, as far as they can be found.
@@ -107,7 +104,6 @@ mod tests {
 
     fn layout() -> StackLayout {
         StackLayout {
-            thread_size: 16 << 10,
             irq_stack: Some(VirtAddr::new(IRQ_STACK)),
             exception_stacks: Some(VirtAddr::new(EXCEPTION_STACKS)),
             exceptions: vec![(Segment::Nmi, Field { offset: 0x3000, size: 0x2000 })],
@@ -145,14 +141,5 @@ mod tests {
             memory.put_u64(AREA + IRQ_STACK, wild);
             assert_eq!(stacks(&memory), []);
         }
-    }
-
-    #[test]
-    fn the_stack_of_a_task() {
-        let low = VirtAddr::new(0xffff_c900_0002_0000);
-        let stack = layout().task_stack(low).unwrap();
-        assert_eq!((stack.low, stack.high), (low, low.wrapping_add(0x4000)));
-        assert!(layout().task_stack(VirtAddr::new(0x1000)).is_none());
-        assert!(layout().task_stack(VirtAddr::new(u64::MAX)).is_none());
     }
 }

@@ -38,6 +38,22 @@ impl Machine for TaskMachine<'_, '_> {
         self.kernel.code().is_entry(pc)
     }
 
+    fn is_same_function(&self, one: VirtAddr, other: VirtAddr) -> bool {
+        let start = |pc: VirtAddr| {
+            let symbol = self.kernel.code().symbol(self.kernel.memory(), pc, pc)?;
+            Some(pc.wrapping_sub(symbol.offset))
+        };
+        start(one).is_some_and(|found| start(other) == Some(found))
+    }
+
+    fn pac_mask(&self) -> u64 {
+        self.kernel.pac_mask()
+    }
+
+    fn frame_record_offset(&self) -> Option<u64> {
+        self.kernel.frame_record_offset()
+    }
+
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
         // A stack's top is the next one's guard page or bottom, so a pointer inside wins over one at the top.
         let inside = self.stacks.iter().find(|stack| stack.low <= sp && sp < stack.high);

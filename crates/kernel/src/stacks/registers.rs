@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use vmcore_dump::{Dump, Prstatus, QemuCpuState};
-use vmcore_memory::{FileOffset, ReadVirtual, Registers, VirtAddr, le_u32};
+use vmcore_memory::{Architecture, FileOffset, ReadVirtual, Registers, VirtAddr, le_u32};
 
 use crate::PerCpu;
 
@@ -25,6 +25,8 @@ pub enum RegisterSource {
     GsBase,
     /// By the process id in the note.
     Pid,
+    /// By the stack that the stack pointer lies on.
+    Stack,
     /// By the position of the note: there was nothing better.
     NoteOrder,
 }
@@ -44,14 +46,12 @@ impl CpuRegisters {
     }
 }
 
-/// `sizeof(struct elf_prstatus)` on x86-64.
-const PRSTATUS_SIZE: usize = 336;
 /// Note header and the name `CORE`, padded.
 const NOTE_HEAD: usize = 12 + 8;
 /// `NT_PRSTATUS`.
 const NT_PRSTATUS: u32 = 1;
 
-/// Attributes every set of registers in the dump to a CPU. `crash_notes` is the address of the kernel variable;
+/// On x86-64: attributes every set of registers in the dump to a CPU. `crash_notes` is the address of the kernel variable;
 /// `current_pid` gives the process id of the task that ran on a CPU.
 pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     dump: &Dump,
@@ -60,8 +60,9 @@ pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     crash_notes: Option<VirtAddr>,
     current_pid: impl Fn(u32) -> Option<i32>,
 ) -> BTreeMap<u32, CpuRegisters> {
+    let saved = CrashNotes::read(dump.architecture(), memory, percpu, crash_notes);
     let notes = Notes { prstatus: dump.prstatus(), qemu: dump.qemu_cpus() };
-    notes.attribute(memory, percpu, crash_notes, current_pid)
+    notes.attribute(&saved, percpu, current_pid)
 }
 
 /// The notes of a dump that have registers.
@@ -72,16 +73,14 @@ struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn attribute<M: ReadVirtual + ?Sized>(
+    fn attribute(
         self,
-        memory: &M,
+        saved: &CrashNotes,
         percpu: &PerCpu,
-        crash_notes: Option<VirtAddr>,
         current_pid: impl Fn(u32) -> Option<i32>,
     ) -> BTreeMap<u32, CpuRegisters> {
         let mut found = BTreeMap::new();
         by_gs(self.qemu, percpu, &mut found);
-        let saved = CrashNotes::read(memory, percpu, crash_notes);
         if found.is_empty() {
             saved.repeated(self.prstatus, &mut found);
         }
@@ -112,23 +111,30 @@ fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, Cpu
 }
 
 /// The notes that CPUs wrote when the kernel crashed, as they are in its memory.
-struct CrashNotes(Vec<(u32, Prstatus)>);
+pub(super) struct CrashNotes(Vec<(u32, Prstatus)>);
 
 impl CrashNotes {
-    fn read<M: ReadVirtual + ?Sized>(memory: &M, percpu: &PerCpu, crash_notes: Option<VirtAddr>) -> Self {
+    pub(super) fn read<M: ReadVirtual + ?Sized>(
+        architecture: Architecture,
+        memory: &M,
+        percpu: &PerCpu,
+        crash_notes: Option<VirtAddr>,
+    ) -> Self {
+        let size = NOTE_HEAD + Prstatus::len_on(architecture);
         let pointer = crash_notes.and_then(|variable| memory.read_pointer(variable).ok());
         let note = |cpu: u32| {
             let address = percpu.dereference(pointer?, cpu)?;
-            let note = memory.read_bytes(address, (NOTE_HEAD + PRSTATUS_SIZE) as u64).ok()?;
+            let note = memory.read_bytes(address, size as u64).ok()?;
             let is_prstatus = le_u32(&note, 8) == Some(NT_PRSTATUS) && note.get(12..16) == Some(b"CORE");
-            let saved = Prstatus::parse(note.get(NOTE_HEAD..)?, FileOffset::new(0)).filter(|_| is_prstatus)?;
+            let saved =
+                Prstatus::parse(architecture, note.get(NOTE_HEAD..)?, FileOffset::new(0)).filter(|_| is_prstatus)?;
             saved.registers.are_saved().then_some((cpu, saved))
         };
         Self(percpu.cpus().filter_map(note).collect())
     }
 
     /// Those that the dump's own notes repeat: where they differ, memory is older than the notes.
-    fn repeated(&self, notes: &[Prstatus], found: &mut BTreeMap<u32, CpuRegisters>) {
+    pub(super) fn repeated(&self, notes: &[Prstatus], found: &mut BTreeMap<u32, CpuRegisters>) {
         for (cpu, saved) in &self.0 {
             if notes.iter().any(|prstatus| prstatus.note == saved.note) {
                 found.insert(*cpu, CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
@@ -137,7 +143,7 @@ impl CrashNotes {
     }
 
     /// Those of CPUs that the dump has nothing of, where they are of the task that its run queue says ran there.
-    fn alone(&self, current_pid: &impl Fn(u32) -> Option<i32>, found: &mut BTreeMap<u32, CpuRegisters>) {
+    pub(super) fn alone(&self, current_pid: &impl Fn(u32) -> Option<i32>, found: &mut BTreeMap<u32, CpuRegisters>) {
         for (cpu, saved) in self.0.iter().filter(|(cpu, saved)| current_pid(*cpu) == Some(saved.pid)) {
             found.entry(*cpu).or_insert(CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
         }
@@ -181,7 +187,7 @@ mod tests {
     }
 
     fn prstatus(pid: i32, rip: u64) -> Prstatus {
-        let mut note = vec![0; PRSTATUS_SIZE];
+        let mut note = vec![0; Prstatus::len_on(Architecture::X86_64)];
         note[32..36].copy_from_slice(&pid.to_le_bytes());
         note[112 + 16 * 8..][..8].copy_from_slice(&rip.to_le_bytes());
         Prstatus {
@@ -228,7 +234,8 @@ mod tests {
     ) -> Vec<(u32, u64, RegisterSource)> {
         let percpu = PerCpu::for_tests(&AREAS);
         let pid = |cpu: u32| current.get(cpu as usize).copied();
-        let found = Notes { prstatus, qemu }.attribute(memory, &percpu, Some(VirtAddr::new(CRASH_NOTES)), pid);
+        let saved = CrashNotes::read(Architecture::X86_64, memory, &percpu, Some(VirtAddr::new(CRASH_NOTES)));
+        let found = Notes { prstatus, qemu }.attribute(&saved, &percpu, pid);
         found.into_iter().map(|(cpu, found)| (cpu, found.registers.pc().get(), found.source)).collect()
     }
 

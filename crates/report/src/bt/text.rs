@@ -196,7 +196,8 @@ fn write_exception(
         writeln!(out, "    {}", Painted(theme.heading, format_args!("--- <{}> ---", Sanitized::new(kind))))?;
     }
     if let Some(frame) = interrupted.filter(|_| exception.kernel_mode) {
-        writeln!(out, "    [exception RIP: {}]", Symbol(frame))?;
+        let counter = if matches!(exception.registers, Registers::X86_64(_)) { "RIP" } else { "PC" };
+        writeln!(out, "    [exception {counter}: {}]", Symbol(frame))?;
     }
     if style.registers { write_registers(&exception.registers, out, theme) } else { write_place(exception, out, theme) }
 }

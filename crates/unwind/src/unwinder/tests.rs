@@ -130,7 +130,7 @@ fn a_return_address_just_past_a_function_is_looked_up_inside_it() {
 
 #[test]
 fn without_orc_the_interrupt_stack_leads_back_to_the_one_below() {
-    let cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: -8, saved_bp: None });
+    let cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: Some(-8), saved_bp: None });
     let top = IRQ + STACK_SIZE - 8;
     let fake = Fake { cfi, ..Fake::default() }
         .word(top - 8, TEXT + 0x150)
@@ -230,7 +230,7 @@ fn a_wrong_entry_is_corrected_by_call_frame_information() {
         .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
         .word(TASK + 0x108, TEXT + 0x250)
         .word(TASK + 0x110, 0x1234);
-    fake.cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: -8, saved_bp: None });
+    fake.cfi = Some(CfiRow { cfa_from_bp: false, cfa_offset: 16, return_address: Some(-8), saved_bp: None });
     let unwound = fake.unwind(TEXT, TASK + 0x100);
     assert_eq!(pcs(&unwound), [0, 0x250]);
     assert_eq!(unwound.frames[1].trust, Trust::Cfi);

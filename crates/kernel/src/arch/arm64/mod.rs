@@ -1,0 +1,12 @@
+//! 64-bit ARM.
+
+mod frame;
+mod ground;
+pub(crate) mod paging;
+mod registers;
+mod stacks;
+
+pub(crate) use frame::SwitchFrame;
+pub(crate) use ground::Ground;
+pub(crate) use registers::attribute;
+pub(crate) use stacks::StackLayout;

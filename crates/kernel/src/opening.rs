@@ -1,0 +1,74 @@
+//! The first steps into a kernel, by the machine it runs on: where it is, and how its memory is translated.
+
+use vmcore_debuginfo::Vmlinux;
+use vmcore_dump::Dump;
+use vmcore_memory::{Architecture, ReadPhysical, VirtAddr};
+
+use crate::address_space::{AddressSpace, IMAGE_BASE};
+use crate::arch::arm64;
+use crate::boot::{Regions, boot};
+use crate::layout::Resolver;
+use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
+use crate::paging::{PageFormat, PageTables};
+use crate::{Gap, KernelError};
+
+/// A kernel whose memory can be read.
+pub(crate) struct Opened<'a> {
+    pub(crate) memory: AddressSpace<'a>,
+    pub(crate) regions: Regions,
+    /// Run-time minus link-time address of the kernel image.
+    pub(crate) kaslr_offset: u64,
+    /// How its page tables, and those of its processes, are built.
+    pub(crate) format: PageFormat,
+    /// The bits of a code address that may hold an authentication code; 0 where there is none such.
+    pub(crate) pac_mask: u64,
+    pub(crate) found_by: FoundBy,
+    /// All kernels of this build that were found in memory; empty where no other was looked for.
+    pub(crate) kernels: Vec<KernelInMemory>,
+    pub(crate) role: Role,
+}
+
+/// Finds the kernel of `vmlinux` in the dump.
+pub(crate) fn open<'a>(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    physical: &'a dyn ReadPhysical,
+    choice: KernelChoice,
+    gaps: &mut Vec<Gap>,
+) -> Result<Opened<'a>, KernelError> {
+    match dump.architecture() {
+        Architecture::X86_64 => of_x86_64(dump, vmlinux, physical, choice, gaps),
+        Architecture::Arm64 => of_arm64(dump, vmlinux, physical),
+    }
+}
+
+fn of_x86_64<'a>(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    physical: &'a dyn ReadPhysical,
+    choice: KernelChoice,
+    gaps: &mut Vec<Gap>,
+) -> Result<Opened<'a>, KernelError> {
+    let Located { location, found_by, kernels, role } = location::locate(dump, vmlinux, physical, choice, gaps)?;
+    let (memory, regions) = boot(physical, &location, vmlinux);
+    let format = PageFormat::X86_64 { levels: location.page_levels, mask: location.mask };
+    Ok(Opened { memory, regions, kaslr_offset: location.kaslr_offset, format, pac_mask: 0, found_by, kernels, role })
+}
+
+/// By VMCOREINFO alone.
+fn of_arm64<'a>(dump: &Dump, vmlinux: &Vmlinux, physical: &'a dyn ReadPhysical) -> Result<Opened<'a>, KernelError> {
+    let ground = arm64::Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
+    let memory = ground.memory(physical, ground.bounds(vmlinux));
+    let page = Resolver::new(vmlinux.types()).size_of("page")?;
+    let symbol = |name: &str| -> Option<VirtAddr> { vmlinux.symbols().address(name) };
+    Ok(Opened {
+        regions: Regions { vmemmap: ground.vmemmap(page).unwrap_or_default() },
+        kaslr_offset: ground.kaslr_offset,
+        format: memory.tables().map_or(PageFormat::Arm64(ground.geometry), |PageTables { format, .. }| format),
+        pac_mask: ground.pac_mask,
+        found_by: FoundBy::Vmcoreinfo,
+        kernels: Vec::new(),
+        role: Role::of(physical, &symbol, ground.image_delta().wrapping_add(IMAGE_BASE)),
+        memory,
+    })
+}

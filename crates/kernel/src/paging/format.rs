@@ -1,0 +1,83 @@
+//! The formats of page tables that are read: all that a walk has to know of one.
+
+use vmcore_memory::{PageLevel, VirtAddr};
+
+use super::{Entry, Meaning, PhysicalMask, SwapLayout};
+use crate::arch::arm64::paging::Geometry;
+
+/// How a kernel's page tables are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFormat {
+    /// Those of x86-64.
+    X86_64 {
+        /// 5 with `la57`, else 4.
+        levels: u8,
+        /// Which bits of entries are addresses.
+        mask: PhysicalMask,
+    },
+    /// Those of arm64.
+    Arm64(Geometry),
+}
+
+/// One level of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) name: PageLevel,
+    /// The lowest bit of an address that indexes a table of this level: each entry covers `1 << shift` bytes.
+    pub(super) shift: u32,
+    /// One less than the number of entries.
+    pub(super) index_mask: u64,
+}
+
+const LEVELS: [(PageLevel, u32); 5] =
+    [(PageLevel::Pgd, 48), (PageLevel::P4d, 39), (PageLevel::Pud, 30), (PageLevel::Pmd, 21), (PageLevel::Pte, 12)];
+
+impl PageFormat {
+    /// How many levels of tables there are.
+    #[must_use]
+    pub fn levels(self) -> u8 {
+        match self {
+            Self::X86_64 { levels, .. } => levels,
+            Self::Arm64(geometry) => u8::try_from(geometry.levels()).unwrap_or_default(),
+        }
+    }
+
+    /// The level that is `depth` steps below the top. With four levels on x86-64 the table at the top is called `pgd` and
+    /// there is no `p4d`.
+    pub(super) fn level(self, depth: u32) -> Option<Level> {
+        let (name, shift, bits) = match self {
+            Self::X86_64 { levels, .. } => {
+                let folded = usize::from(levels < 5);
+                let (name, shift) = *LEVELS.get(usize::try_from(depth).ok()?.checked_add(folded)?)?;
+                (if depth == 0 { PageLevel::Pgd } else { name }, shift, 9)
+            }
+            Self::Arm64(geometry) => geometry.level(depth)?,
+        };
+        Some(Level { name, shift, index_mask: (1 << bits) - 1 })
+    }
+
+    pub(super) fn is_canonical(self, address: VirtAddr) -> bool {
+        match self {
+            Self::X86_64 { levels, .. } => {
+                let unused = if levels >= 5 { 64 - 57 } else { 64 - 48 };
+                let raw = address.get().cast_signed();
+                (raw << unused) >> unused == raw
+            }
+            Self::Arm64(geometry) => geometry.is_canonical(address),
+        }
+    }
+
+    pub(super) fn entry(self, raw: u64) -> Entry {
+        match self {
+            Self::X86_64 { .. } => Entry::new(raw),
+            Self::Arm64(_) => Entry::of_arm64(raw),
+        }
+    }
+
+    pub(super) fn meaning(self, entry: Entry, level: Level, swap: &SwapLayout) -> Meaning {
+        match self {
+            Self::X86_64 { mask, .. } => entry.meaning_under(mask, level.name, swap),
+            Self::Arm64(geometry) => geometry.meaning(entry.raw(), level.shift),
+        }
+    }
+}

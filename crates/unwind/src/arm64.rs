@@ -1,0 +1,232 @@
+//! The walk on arm64.
+//!
+//! Every function that calls another keeps a frame record, its caller's `x29` and the return address, and `x29` points to
+//! the innermost one. Where a CPU was interrupted, the innermost function may not have made its record yet, or never will:
+//! then call-frame information tells, or the link register. Entry code saves a `struct pt_regs`, with a record of its own
+//! in it (`stackframe`); the outermost record of every task is in the topmost `pt_regs` and holds zeroes.
+//!
+//! Return addresses may carry an authentication code, which [`Machine::pac_mask`] covers; it is taken off in one place
+//! ([`Walk::code`]).
+//!
+//! Sources: `arch/arm64/kernel/stacktrace.c`, `entry.S`; "Procedure Call Standard for the Arm 64-bit Architecture", 6.4.6.
+
+use vmcore_memory::VirtAddr;
+use vmcore_memory::arch::arm64::{Registers, USER_PT_REGS_SIZE};
+
+use crate::frame::lookup_pc;
+use crate::stack_memory::StackMemory;
+use crate::{End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackRange, Trust, Unwound};
+
+/// Bit 55 of an address says whose half it is of; no authentication code is ever there.
+const HALF: u64 = 1 << 55;
+
+/// Where the walk stands.
+#[derive(Clone, Copy)]
+struct Cursor {
+    pc: VirtAddr,
+    sp: VirtAddr,
+    /// Whether `sp` is the stack pointer itself; else it is near it.
+    sp_known: bool,
+    fp: VirtAddr,
+    /// The link register, where this frame was interrupted.
+    lr: Option<VirtAddr>,
+    exact: bool,
+    trust: Trust,
+}
+
+enum Step {
+    Caller(Cursor),
+    User,
+    Outermost,
+}
+
+/// One walk.
+pub(crate) struct Walk<'w, 'a, M: ?Sized> {
+    pub(crate) machine: &'a M,
+    pub(crate) memory: &'w mut StackMemory<'a, M>,
+}
+
+impl<M: Machine + ?Sized> Walk<'_, '_, M> {
+    /// Walks from `start` outwards; `exact` and `complete` as in [`crate::Start`].
+    pub(crate) fn unwind(&mut self, start: &Registers, exact: bool, complete: bool, unwound: &mut Unwound) {
+        let mut cursor = Cursor {
+            pc: start.pc,
+            sp: start.sp,
+            sp_known: true,
+            fp: start.fp(),
+            lr: complete.then(|| start.lr()),
+            exact,
+            trust: Trust::Context,
+        };
+        while unwound.frames.len() < MAX_FRAMES {
+            let stack = self.machine.stack(cursor.sp);
+            let Cursor { pc, sp, exact, trust, .. } = cursor;
+            unwound.frames.push(Frame { pc, sp, exact, trust, segment: stack.map(|stack| stack.segment) });
+            match self.step(&cursor, stack, unwound) {
+                Ok(Step::Caller(next)) => cursor = next,
+                Ok(Step::User) => {
+                    unwound.end = End::User;
+                    return;
+                }
+                Ok(Step::Outermost) => {
+                    unwound.end = End::Outermost;
+                    return;
+                }
+                Err(problem) => {
+                    unwound.problem = Some(problem);
+                    return;
+                }
+            }
+        }
+        unwound.problem = Some(Problem::TooManyFrames { limit: MAX_FRAMES });
+    }
+
+    fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
+        let is_entry = !from.exact && self.machine.is_entry(lookup_pc(from.pc, false));
+        let crossed = if is_entry { self.saved_registers(from, stack, unwound)? } else { None };
+        if let Some(step) = crossed {
+            return Ok(step);
+        }
+        if let Some(caller) = self.by_call_frame(from).filter(|caller| self.advances(from, stack, caller)) {
+            return Ok(Step::Caller(caller));
+        }
+        let record = self.record(from.fp);
+        if let Some(caller) = self
+            .by_link_register(from, record.as_ref().ok().copied())
+            .filter(|caller| self.advances(from, stack, caller))
+        {
+            return Ok(Step::Caller(caller));
+        }
+        match record? {
+            (0, 0) => Ok(Step::Outermost),
+            (fp, lr) => {
+                let pc = self.code(lr);
+                let fp = VirtAddr::new(fp);
+                let sp = if fp.is_null() { from.fp.wrapping_add(16) } else { fp };
+                let trust = Trust::FramePointer;
+                let caller = Cursor { pc, sp, sp_known: false, fp, lr: None, exact: false, trust };
+                if !self.is_return_address(pc) {
+                    return Err(Problem::NoCaller { pc: from.pc, sp: from.sp });
+                }
+                if !self.advances(from, stack, &caller) {
+                    return Err(Problem::NotAdvancing { pc: from.pc, from: from.sp, to: sp });
+                }
+                Ok(Step::Caller(caller))
+            }
+        }
+    }
+
+    /// Crosses into interrupted code: entry code has its record inside the registers that it saved.
+    fn saved_registers(
+        &mut self,
+        from: &Cursor,
+        stack: Option<StackRange>,
+        unwound: &mut Unwound,
+    ) -> Result<Option<Step>, Problem> {
+        let Some(offset) = self.machine.frame_record_offset() else { return Ok(None) };
+        let address = from.fp.wrapping_sub(offset);
+        let mut bytes = [0; USER_PT_REGS_SIZE];
+        self.memory.read(address, &mut bytes)?;
+        let Some(registers) = Registers::from_user_pt_regs(&bytes) else { return Ok(None) };
+        let interrupt = Interrupt {
+            frame: unwound.frames.len(),
+            address,
+            registers: registers.into(),
+            orig_rax: None,
+            complete: true,
+        };
+        if registers.user_mode() {
+            unwound.interrupts.push(interrupt);
+            return Ok(Some(Step::User));
+        }
+        let interrupted = Cursor {
+            pc: registers.pc,
+            sp: registers.sp,
+            sp_known: true,
+            fp: registers.fp(),
+            lr: Some(registers.lr()),
+            exact: true,
+            trust: Trust::FramePointer,
+        };
+        if !registers.sp.is_kernel_half() || !self.advances(from, stack, &interrupted) {
+            return Ok(None);
+        }
+        unwound.interrupts.push(interrupt);
+        Ok(Some(Step::Caller(interrupted)))
+    }
+
+    fn by_call_frame(&mut self, from: &Cursor) -> Option<Cursor> {
+        let row = self.machine.cfi(lookup_pc(from.pc, from.exact))?;
+        let base = match row.cfa_from_bp {
+            true => from.fp,
+            false if from.sp_known => from.sp,
+            false => return None,
+        };
+        let at = |base: VirtAddr, offset: i64| base.wrapping_add(offset.cast_unsigned());
+        let cfa = at(base, row.cfa_offset);
+        let pc = match row.return_address {
+            Some(offset) => self.memory.word(at(cfa, offset)).ok()?,
+            None => from.lr?.get(),
+        };
+        let fp = match row.saved_bp {
+            Some(offset) => VirtAddr::new(self.memory.word(at(cfa, offset)).ok()?),
+            None => from.fp,
+        };
+        let pc = self.code(pc);
+        self.is_return_address(pc).then_some(Cursor {
+            pc,
+            sp: cfa,
+            sp_known: true,
+            fp,
+            lr: None,
+            exact: false,
+            trust: Trust::Cfi,
+        })
+    }
+
+    /// The caller of interrupted code that has no frame record: it has called nothing yet, or never will.
+    fn by_link_register(&self, from: &Cursor, record: Option<(u64, u64)>) -> Option<Cursor> {
+        let pc = self.code(from.lr?.get());
+        // A link into the function itself was left by a call that has returned: so it has a record. Where the innermost
+        // record has the same link, it is this function's own.
+        let is_own = self.machine.is_same_function(pc.wrapping_sub(1), from.pc)
+            || record.is_some_and(|(_, link)| self.code(link) == pc);
+        (!is_own && self.is_return_address(pc)).then_some(Cursor {
+            pc,
+            lr: None,
+            exact: false,
+            trust: Trust::FramePointer,
+            ..*from
+        })
+    }
+
+    /// The frame record at `fp`.
+    fn record(&mut self, fp: VirtAddr) -> Result<(u64, u64), Problem> {
+        Ok((self.memory.word(fp)?, self.memory.word(fp.wrapping_add(8))?))
+    }
+
+    /// A code address without its authentication code.
+    fn code(&self, address: u64) -> VirtAddr {
+        let mask = self.machine.pac_mask() & !HALF;
+        VirtAddr::new(if address & HALF == 0 { address & !mask } else { address | mask })
+    }
+
+    fn is_return_address(&self, pc: VirtAddr) -> bool {
+        pc.get().is_multiple_of(4) && self.machine.is_text(pc.wrapping_sub(4))
+    }
+
+    /// Whether a walk that goes on so comes to an end: upwards on one stack, and from the task's stack to no other.
+    fn advances(&self, from: &Cursor, stack: Option<StackRange>, to: &Cursor) -> bool {
+        // Interrupted code without a frame has its caller's stack pointer.
+        let is_above = to.sp > from.sp || to.sp == from.sp && from.exact && !to.exact;
+        match stack {
+            Some(stack) if stack.contains(to.sp) => is_above,
+            Some(stack) if stack.segment == Segment::Task => self.machine.stack(to.sp).is_none() && is_above,
+            Some(_) => true,
+            None => is_above || self.machine.stack(to.sp).is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -79,14 +79,6 @@ pub enum OpenError {
         /// What its decoder says.
         cause: io::Error,
     },
-    /// A kdump-compressed dump of pages that are larger than those that are read.
-    #[error("{} has its memory in pages of {} KiB; only those of 4 KiB are read yet", path.display(), size >> 10)]
-    BlockSize {
-        /// The file.
-        path: PathBuf,
-        /// The size of its pages, in bytes.
-        size: u32,
-    },
     /// An ELF file, but not a core file.
     #[error("{} is an ELF {kind}, not a core dump", path.display())]
     NotACore {
@@ -232,10 +224,6 @@ impl OpenError {
             Self::TruncatedHeader { .. } | Self::HeadersLost { .. } => {
                 Some("the copy was probably interrupted; copy the dump again")
             }
-            Self::BlockSize { .. } => Some(
-                "QEMU writes 64 KiB of arm64 machines whatever their kernel's pages are: have it write an ELF core, which is \
-                 read",
-            ),
             Self::BadHeader { .. } => Some("compare the file's size and checksum with the original's"),
             Self::NotOneDump { .. } => Some("name only the files that one run of makedumpfile --split wrote"),
             Self::NotVmcoreinfo { .. } => Some(

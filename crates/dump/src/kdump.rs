@@ -50,7 +50,7 @@ pub(crate) fn open(files: Vec<(&Path, FileBytes)>, mut warnings: Warnings) -> Re
             Some((first_path, first)) => {
                 let not_one = || OpenError::NotOneDump { path: path.to_owned(), other: first_path.to_path_buf() };
                 let same = header.split.is_some() && first.split.is_some() && header.identity == first.identity;
-                if !same || header.memory.bits != first.memory.bits {
+                if !same || header.memory.bits != first.memory.bits || header.block_size != first.block_size {
                     return Err(not_one());
                 }
                 // Every part has all notes, registers, build-id and the time of the crash included.

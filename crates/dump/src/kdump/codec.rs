@@ -7,6 +7,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+#[cfg(feature = "fuzzing")]
 use crate::page_cache::Page;
 
 /// How a page is stored, by the flags of its descriptor (`DUMP_DH_COMPRESSED_*`).
@@ -35,7 +36,7 @@ fn zstd_decoder() -> FrameDecoder {
 }
 
 /// Unpacks the frames of a page, each of which may have a checksum; how many bytes they give.
-fn unpack_zstd(decoder: &mut FrameDecoder, mut bytes: &[u8], page: &mut Page) -> Result<usize, String> {
+fn unpack_zstd(decoder: &mut FrameDecoder, mut bytes: &[u8], page: &mut [u8]) -> Result<usize, String> {
     let mut len = 0;
     while !bytes.is_empty() {
         match decoder.init(&mut bytes) {
@@ -86,7 +87,7 @@ impl Codec {
     /// # Errors
     ///
     /// What is wrong with the bytes, in one line.
-    pub(super) fn decode(self, bytes: &[u8], page: &mut Page) -> Result<(), String> {
+    pub(super) fn decode(self, bytes: &[u8], page: &mut [u8]) -> Result<(), String> {
         let len = match self {
             Self::Plain => {
                 page.get_mut(..bytes.len()).ok_or("it is longer than a page")?.copy_from_slice(bytes);

@@ -37,6 +37,8 @@ pub(super) struct Header {
     pub(super) identity: Vec<u8>,
     /// `timestamp`: the same in all parts, unless their writers took it one by one.
     pub(super) written: Vec<u8>,
+    /// Bytes of a page, and of everything that is counted in pages.
+    pub(super) block_size: u64,
     /// Whether the writer filled in the system's name, which makedumpfile does and QEMU does not.
     pub(super) has_system_name: bool,
     /// Whether the writer ran out of space.
@@ -64,9 +66,10 @@ impl Header {
     ///
     /// [`OpenError`] where they are not those of an x86-64 dump with pages in it.
     pub(super) fn parse(path: &Path, file: &FileBytes, warnings: &mut Warnings) -> Result<Self, OpenError> {
-        let needed = PAGE_SIZE + SUB_HEADER_LEN;
         let main = file.prefix(0, MAIN_HEADER_LEN);
-        let sub = file.prefix(PAGE_SIZE, SUB_HEADER_LEN);
+        let block_size = block_size(&main).unwrap_or(PAGE_SIZE);
+        let needed = block_size + SUB_HEADER_LEN;
+        let sub = file.prefix(block_size, SUB_HEADER_LEN);
         let truncated = || OpenError::TruncatedHeader { path: path.to_owned(), needed, len: file.missing_after(0) };
         let main32 = |offset| le_u32(&main, offset).ok_or_else(truncated);
         let damaged = |offset: usize, reason: String| OpenError::BadHeader {
@@ -96,12 +99,9 @@ impl Header {
         if version > MAX_VERSION {
             warnings.push(format!("header version {version} is newer than {MAX_VERSION}: it is read as {MAX_VERSION}"));
         }
-        let block_size = main32(BLOCK_SIZE_AT)?;
-        if matches!(block_size, 0x4000 | 0x1_0000) {
-            return Err(OpenError::BlockSize { path: path.to_owned(), size: block_size });
-        }
-        if u64::from(block_size) != PAGE_SIZE {
-            return Err(damaged(BLOCK_SIZE_AT, format!("its blocks have {block_size} bytes instead of {PAGE_SIZE}")));
+        let named = main32(BLOCK_SIZE_AT)?;
+        if u64::from(named) != block_size {
+            return Err(damaged(BLOCK_SIZE_AT, format!("its blocks have {named} bytes instead of {PAGE_SIZE}")));
         }
         let (status, sub_blocks, bitmap_blocks) = (main32(424)?, main32(432)?, main32(436)?);
 
@@ -112,7 +112,7 @@ impl Header {
         };
         let (frames, frames_at) = match version {
             ..6 => (u64::from(main32(440)?), 440),
-            _ => (sub64(96)?, PAGE_SIZE as usize + 96),
+            _ => (sub64(96)?, usize::try_from(block_size).unwrap_or_default() + 96),
         };
         if frames > MAX_FRAMES {
             return Err(damaged(frames_at, format!("{frames} page frames are more than any machine has")));
@@ -126,11 +126,11 @@ impl Header {
         };
 
         // Neither sum nor product can overflow: all factors come from 32 bits.
-        let bitmap_at = (1 + u64::from(sub_blocks)) * PAGE_SIZE;
-        let bitmap_len = u64::from(bitmap_blocks) * PAGE_SIZE;
+        let bitmap_at = (1 + u64::from(sub_blocks)) * block_size;
+        let bitmap_len = u64::from(bitmap_blocks) * block_size;
         // Writers have always made two bitmaps, but the format lets a dump of all pages have one.
-        let two = u64::from(bitmap_blocks) >= 2 * frames.div_ceil(8).div_ceil(PAGE_SIZE);
-        let one_len = if two { u64::from(bitmap_blocks / 2) * PAGE_SIZE } else { bitmap_len };
+        let two = u64::from(bitmap_blocks) >= 2 * frames.div_ceil(8).div_ceil(block_size);
+        let one_len = if two { u64::from(bitmap_blocks / 2) * block_size } else { bitmap_len };
         if frames > one_len * 8 {
             warnings.push(format!("the bitmap has room for {} of {frames} page frames", one_len * 8));
         }
@@ -138,6 +138,7 @@ impl Header {
         let memory = Bitmap { offset: bitmap_at, bits };
         Ok(Self {
             architecture,
+            block_size,
             identity: main.get(NAMES).ok_or_else(truncated)?.to_vec(),
             written: main.get(NAMES.end..424).ok_or_else(truncated)?.to_vec(),
             has_system_name: main.get(12).is_some_and(|&first| first != 0),
@@ -166,6 +167,13 @@ pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
     head.get(NAMES.start..424)
 }
 
+/// The sizes of pages that machines have. A crash kernel's are those of the kernel; QEMU writes 64 KiB of arm64 machines
+/// whatever their kernel has.
+fn block_size(main: &[u8]) -> Option<u64> {
+    let size = u64::from(le_u32(main, BLOCK_SIZE_AT)?);
+    matches!(size, PAGE_SIZE | 0x4000 | 0x1_0000).then_some(size)
+}
+
 /// What the header says of the machine.
 enum Machine {
     /// It is one whose dumps are read.
@@ -190,6 +198,8 @@ fn machine(main: &[u8]) -> Option<Machine> {
         Some(Ok(ours)) => Machine::Ours(ours),
         Some(Err(other)) => Machine::Other(other),
         None if name.is_empty() => Machine::Unnamed,
+        // QEMU has no other name for most machines (`ELF_MACHINE_UNAME`).
+        None if name == b"Unknown" => Machine::Unnamed,
         // The ends of names that the rest of the header was cut from.
         None if name == b"64" => Machine::Ours(Architecture::X86_64),
         None if name == b"h64" => Machine::Ours(Architecture::Arm64),

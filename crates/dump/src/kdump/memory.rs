@@ -23,6 +23,8 @@ const MAX_LAST_DESCRIPTORS: u64 = 1 << 16;
 pub(crate) struct KdumpMemory {
     /// By their first frame. Not empty.
     parts: Vec<Part>,
+    /// Bytes of a page in the file, of which bitmaps and descriptors speak; the cache has pages of [`PAGE_SIZE`].
+    block_size: u64,
     cache: PageCache,
     page_count: OnceLock<PageCount>,
     segments: OnceLock<Vec<Segment>>,
@@ -102,7 +104,7 @@ impl Part {
         let mut shared = None;
         for index in (0..pages).rev().take(usize::try_from(MAX_LAST_DESCRIPTORS).unwrap_or(usize::MAX)) {
             let Ok(descriptor) = self.descriptor(index) else { break };
-            if u64::from(descriptor.size) > PAGE_SIZE {
+            if u64::from(descriptor.size) > self.header.block_size {
                 // Damaged: its offset would tell nothing.
                 continue;
             }
@@ -131,8 +133,10 @@ impl KdumpMemory {
 
     pub(super) fn new(mut parts: Vec<Part>) -> Self {
         parts.sort_by_key(|part| part.header.frames().start);
+        let block_size = parts.first().map_or(PAGE_SIZE, |part| part.header.block_size);
         Self {
             parts,
+            block_size,
             cache: PageCache::new(),
             page_count: OnceLock::new(),
             segments: OnceLock::new(),
@@ -172,7 +176,8 @@ impl KdumpMemory {
         if self.cache.get(pfn, |page| copy(page, buf)).is_some() {
             return Ok(());
         }
-        let (part, descriptor) = self.locate(pfn, address)?;
+        let in_block = address.get() % self.block_size;
+        let (part, descriptor) = self.locate(Pfn::new(address.get() / self.block_size), address)?;
         let damaged = |reason: &str, offset| ReadError::Damaged {
             address: PhysAddr::new(address.get() - address.page_offset()),
             offset: FileOffset::new(offset),
@@ -185,7 +190,8 @@ impl KdumpMemory {
             let reason = format!("its descriptor names unknown compression flags {:#x}", descriptor.flags);
             return Err(damaged(&reason, descriptor.at));
         };
-        if u64::from(descriptor.size) > PAGE_SIZE || (codec == Codec::Plain && u64::from(descriptor.size) < PAGE_SIZE) {
+        let size = u64::from(descriptor.size);
+        if size > self.block_size || (codec == Codec::Plain && size < self.block_size) {
             let reason = format!("its descriptor gives it {} bytes", descriptor.size);
             return Err(damaged(&reason, descriptor.at));
         }
@@ -195,19 +201,33 @@ impl KdumpMemory {
         };
         if codec == Codec::Plain {
             // Straight from the file: a copy in the cache would only take the place of one that cost something.
-            let offset = descriptor.offset.saturating_add(in_page as u64);
+            let offset = descriptor.offset.saturating_add(in_block);
             return part.file.read(offset, buf).ok_or_else(|| truncated(offset));
         }
         let stored = part.file.slice(descriptor.offset, u64::from(descriptor.size));
         let stored = stored.ok_or_else(|| truncated(descriptor.offset))?;
-        let mut page = Box::new([0; PAGE_SIZE as usize]);
-        codec.decode(&stored, &mut page).map_err(|reason| damaged(&reason, descriptor.offset))?;
-        copy(&page, buf);
-        self.cache.insert(pfn, page);
+        if self.block_size == PAGE_SIZE {
+            let mut page = Box::new([0; PAGE_SIZE as usize]);
+            codec.decode(&stored, &mut *page).map_err(|reason| damaged(&reason, descriptor.offset))?;
+            copy(&page, buf);
+            self.cache.insert(pfn, page);
+            return Ok(());
+        }
+        let mut block = vec![0; usize::try_from(self.block_size).unwrap_or_default()];
+        codec.decode(&stored, &mut block).map_err(|reason| damaged(&reason, descriptor.offset))?;
+        let first = pfn.get() - in_block / PAGE_SIZE;
+        for (bytes, frame) in block.chunks_exact(PAGE_SIZE as usize).zip(first..) {
+            let mut page = Box::new([0; PAGE_SIZE as usize]);
+            page.copy_from_slice(bytes);
+            if frame == pfn.get() {
+                copy(&page, buf);
+            }
+            self.cache.insert(Pfn::new(frame), page);
+        }
         Ok(())
     }
 
-    /// The descriptor of frame `pfn`, or why there is none. Errors name `address`, which is in that frame.
+    /// The descriptor of the file's frame `pfn`, or why there is none. Errors name `address`, which is in that frame.
     fn locate(&self, pfn: Pfn, address: PhysAddr) -> Result<(&Part, Descriptor), ReadError> {
         let truncated = |Missing(offset)| ReadError::Truncated { address, offset: FileOffset::new(offset) };
         let not_in_dump = || ReadError::NotInDump { address };
@@ -232,7 +252,8 @@ impl KdumpMemory {
                 let memory = part.header.memory.count(&part.file);
                 memory.saturating_sub(part.ranks().total())
             });
-            PageCount { present, excluded }
+            let pages = |blocks: u64| blocks.saturating_mul(self.block_size / PAGE_SIZE);
+            PageCount { present: pages(present), excluded: excluded.map(pages) }
         })
     }
 
@@ -244,7 +265,7 @@ impl KdumpMemory {
             part.header.dumped.runs(&part.file, |start, end| {
                 let (start, end) = (start.max(frames.start), end.min(frames.end));
                 if start < end {
-                    ranges.push(start * PAGE_SIZE..end * PAGE_SIZE);
+                    ranges.push(start * self.block_size..end * self.block_size);
                 }
                 ranges.len() < MAX_SEGMENTS
             });
@@ -255,7 +276,7 @@ impl KdumpMemory {
     /// One past the last frame that the bitmap has room for.
     pub(crate) fn memory_end(&self) -> PhysAddr {
         let frames = self.parts.iter().map(|part| part.header.memory.bits).max().unwrap_or_default();
-        PhysAddr::new(frames.saturating_mul(PAGE_SIZE))
+        PhysAddr::new(frames.saturating_mul(self.block_size))
     }
 
     /// The runs of frames that are memory; the first call goes over the first bitmap.
@@ -264,9 +285,9 @@ impl KdumpMemory {
             let mut segments = Vec::new();
             let Some(part) = self.parts.first() else { return segments };
             part.header.memory.runs(&part.file, |start, end| {
-                let size = (end - start) * PAGE_SIZE;
+                let size = (end - start) * self.block_size;
                 segments.push(Segment {
-                    physical: PhysAddr::new(start * PAGE_SIZE),
+                    physical: PhysAddr::new(start * self.block_size),
                     memory_size: size,
                     file_size: size,
                     file_offset: None,
@@ -305,7 +326,8 @@ impl KdumpMemory {
         for Range { start, end } in self.parts.iter().map(|part| part.header.frames()).chain(std::iter::once(all..all))
         {
             if start > covered {
-                missing.push(Pfn::new(covered)..Pfn::new(start));
+                let pages = self.block_size / PAGE_SIZE;
+                missing.push(Pfn::new(covered.saturating_mul(pages))..Pfn::new(start.saturating_mul(pages)));
             }
             covered = covered.max(end);
         }

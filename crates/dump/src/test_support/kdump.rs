@@ -20,6 +20,8 @@ pub(crate) struct KdumpBuilder {
     pub(crate) system: &'static str,
     pub(crate) machine: &'static str,
     pub(crate) dump_level: u32,
+    /// Bytes of a page.
+    pub(crate) block_size: u64,
     pub(crate) frames: u64,
     pub(crate) split: Option<Range<u64>>,
     pub(crate) excluded: BTreeSet<u64>,
@@ -37,6 +39,7 @@ impl KdumpBuilder {
             system: "Linux",
             machine: "x86_64",
             dump_level: 31,
+            block_size: 4096,
             frames,
             split: None,
             excluded: BTreeSet::new(),
@@ -62,15 +65,15 @@ impl KdumpBuilder {
     }
 
     fn bitmap_len(&self) -> u64 {
-        self.frames.div_ceil(8).next_multiple_of(4096)
+        self.frames.div_ceil(8).next_multiple_of(self.block_size)
     }
 
     fn sub_blocks(&self) -> u64 {
-        (104 + self.notes.len() as u64 + self.vmcoreinfo.len() as u64).div_ceil(4096)
+        (104 + self.notes.len() as u64 + self.vmcoreinfo.len() as u64).div_ceil(self.block_size)
     }
 
     pub(crate) fn bitmap_offset(&self) -> u64 {
-        (1 + self.sub_blocks()) * 4096
+        (1 + self.sub_blocks()) * self.block_size
     }
 
     pub(crate) fn descriptors_offset(&self) -> u64 {
@@ -78,20 +81,23 @@ impl KdumpBuilder {
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
-        let (notes_at, info_at) = (4096 + 104, 4096 + 104 + self.notes.len() as u64);
+        let block = self.block_size as usize;
+        let notes_at = self.block_size + 104;
+        let info_at = notes_at + self.notes.len() as u64;
         let mut out = vec![0; self.descriptors_offset() as usize];
         let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, b"KDUMP   ");
         put(8, &self.version.to_le_bytes());
         put(12, self.system.as_bytes());
         put(272, self.machine.as_bytes());
-        let bitmap_blocks = 2 * self.bitmap_len() / 4096;
-        let sizes = [self.status, 4096, self.sub_blocks() as u32, bitmap_blocks as u32, self.frames as u32];
+        let bitmap_blocks = 2 * self.bitmap_len() / self.block_size;
+        let sizes =
+            [self.status, self.block_size as u32, self.sub_blocks() as u32, bitmap_blocks as u32, self.frames as u32];
         for (index, value) in sizes.into_iter().enumerate() {
             put(424 + index * 4, &value.to_le_bytes());
         }
-        put(4096 + 8, &self.dump_level.to_le_bytes());
-        put(4096 + 12, &u32::from(self.split.is_some()).to_le_bytes());
+        put(block + 8, &self.dump_level.to_le_bytes());
+        put(block + 12, &u32::from(self.split.is_some()).to_le_bytes());
         let split = self.split.clone().unwrap_or_default();
         let place = |at: u64, len: usize| if len == 0 { [0, 0] } else { [at, len as u64] };
         let info = place(info_at, self.vmcoreinfo.len());
@@ -99,7 +105,7 @@ impl KdumpBuilder {
         let wide = if self.version >= 6 { [split.start, split.end, self.frames] } else { [0; 3] };
         let words = [[split.start, split.end], info, notes, [0, 0]].concat();
         for (index, value) in words.into_iter().chain(wide).enumerate() {
-            put(4096 + 16 + index * 8, &value.to_le_bytes());
+            put(block + 16 + index * 8, &value.to_le_bytes());
         }
         put(notes_at as usize, &self.notes);
         put(info_at as usize, &self.vmcoreinfo);
@@ -114,13 +120,13 @@ impl KdumpBuilder {
         let in_file = self.split.clone().unwrap_or(0..u64::MAX);
         let pages: Vec<_> = self.pages.iter().filter(|(pfn, _)| in_file.contains(pfn)).map(|(_, page)| page).collect();
         let data_at = self.descriptors_offset() + 24 * pages.len() as u64;
-        let mut data = vec![0; 4096];
+        let mut data = vec![0; block];
         for (flags, page) in pages {
             // As makedumpfile does: all pages of zeroes are the one in front.
             let (at, flags, bytes) = if page.iter().all(|&byte| byte == 0) {
-                (data_at, 0, vec![0; 4096])
+                (data_at, 0, vec![0; block])
             } else {
-                let compressed = Some(compress(*flags, page)).filter(|stored| stored.len() < 4096);
+                let compressed = Some(compress(*flags, page)).filter(|stored| stored.len() < block);
                 let (flags, stored) = compressed.map_or((0, page.clone()), |stored| (*flags, stored));
                 let at = data_at + data.len() as u64;
                 data.extend(&stored);

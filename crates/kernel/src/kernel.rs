@@ -109,7 +109,7 @@ impl<'a> Kernel<'a> {
             release: release.map(str::to_owned),
             build_id,
             code: Code::new(vmlinux, kaslr_offset, architecture, modules, orc),
-            swap: SwapLayout::establish(vmlinux, format.levels(), &mut gaps),
+            swap: opening::swap_layout(dump, vmlinux, &memory, kaslr_offset, format, &mut gaps),
             task_layout: TaskLayout::resolve(types)?,
             run_queue_layout: RunQueueLayout::resolve(types)?,
             page_layout: PageLayout::resolve(types)?,

@@ -9,7 +9,7 @@ use crate::arch::arm64;
 use crate::boot::{Regions, boot};
 use crate::layout::Resolver;
 use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
-use crate::paging::{PageFormat, PageTables};
+use crate::paging::{PageFormat, PageTables, SwapLayout};
 use crate::{Gap, KernelError};
 
 /// A kernel whose memory can be read.
@@ -71,4 +71,30 @@ fn of_arm64<'a>(dump: &Dump, vmlinux: &Vmlinux, physical: &'a dyn ReadPhysical) 
         role: Role::of(physical, &symbol, ground.image_delta().wrapping_add(IMAGE_BASE)),
         memory,
     })
+}
+
+/// How the kernel's swap entries are built.
+pub(crate) fn swap_layout(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    memory: &AddressSpace<'_>,
+    kaslr_offset: u64,
+    format: PageFormat,
+    gaps: &mut Vec<Gap>,
+) -> SwapLayout {
+    let layout = SwapLayout::establish(vmlinux, format.levels(), gaps);
+    if dump.architecture() == Architecture::X86_64 {
+        return layout;
+    }
+    let fields = arm64::swap_fields(memory, vmlinux, kaslr_offset, layout.read_exclusive);
+    if fields.is_none() {
+        gaps.push(Gap::new(
+            "swap entries",
+            "the kernel's code does not tell where the type is in one, and where the offset",
+        ));
+    }
+    // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT, and no less than 48 - 12.
+    let bits = dump.vmcoreinfo().and_then(|info| info.number("MAX_PHYSMEM_BITS")).unwrap_or(48);
+    let pfn_bits = u32::try_from(bits.clamp(48, 52) - 12).unwrap_or(36);
+    SwapLayout { fields, pfn_bits, ..layout }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vmcore_diagnose::{
     Derived, Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge, read_log,
 };
-use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
+use vmcore_kernel::paging::{Entry, Outcome, Step, SwapFields, SwapLayout, Walk};
 use vmcore_kernel::{
     Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue,
     Segment, Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
@@ -30,7 +30,13 @@ const COPY: u64 = 0xffff_ffff_8180_0010;
 const STACKS: u64 = 0xffff_c900_0000_0000;
 pub const LOCKED: u64 = 1;
 
-pub const SWAP: SwapLayout = SwapLayout { max_swapfiles: Some(25), hwpoison: true, read_exclusive: true, pfn_bits: 40 };
+pub const SWAP: SwapLayout = SwapLayout {
+    fields: Some(SwapFields::X86_64),
+    max_swapfiles: Some(25),
+    hwpoison: true,
+    read_exclusive: true,
+    pfn_bits: 40,
+};
 
 pub struct World {
     pub tasks: Vec<Task>,

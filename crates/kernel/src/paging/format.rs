@@ -77,7 +77,7 @@ impl PageFormat {
     pub(super) fn meaning(self, entry: Entry, level: Level, swap: &SwapLayout) -> Meaning {
         match self {
             Self::X86_64 { mask, .. } => entry.meaning_under(mask, level.name, swap),
-            Self::Arm64(geometry) => geometry.meaning(entry.raw(), level.shift),
+            Self::Arm64(geometry) => geometry.meaning(entry.raw(), level.shift, swap),
         }
     }
 }

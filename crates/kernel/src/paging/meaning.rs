@@ -37,7 +37,7 @@ pub enum Meaning {
     /// A swap entry, migration entries among them.
     Swap(SwapEntry),
     /// Not present, and what the kernel keeps in it instead is not told apart: a swap or migration entry, a page that is
-    /// made inaccessible, a huge page in the middle of a split. As yet all that can be said on arm64.
+    /// made inaccessible, a huge page in the middle of a split.
     NotPresent,
 }
 
@@ -68,9 +68,7 @@ impl fmt::Display for Meaning {
                 write!(f, "{} page at physical {address}, invalidated while it is split or moved", size_name(*size))
             }
             Self::Swap(entry) => entry.fmt(f),
-            Self::NotPresent => {
-                f.write_str("not present; what stands in place of the page is not decoded on arm64 yet")
-            }
+            Self::NotPresent => f.write_str("not present; what stands in place of the page is not known"),
         }
     }
 }

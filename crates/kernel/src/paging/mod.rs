@@ -21,5 +21,6 @@ pub use entry::Entry;
 pub use format::PageFormat;
 pub use meaning::Meaning;
 pub use physical_mask::PhysicalMask;
-pub use swap::{MigrationKind, SwapEntry, SwapLayout, SwapMeaning};
+pub(crate) use swap::Unreachable;
+pub use swap::{MigrationKind, SwapEntry, SwapFields, SwapLayout, SwapMeaning};
 pub use walk::{Outcome, PageTables, Step, Walk};

@@ -1,4 +1,4 @@
-//! Swap entries: what a page-table entry without the present bit stands for.
+//! Swap entries: what a page-table entry without the present bit stands for. On x86-64 (of arm64: `arch/arm64/swap.rs`):
 //!
 //! ```text
 //! 63   59 58                                   9 8        1 0
@@ -15,9 +15,68 @@ use std::fmt;
 
 use vmcore_memory::Pfn;
 
+/// Where the type and the offset are in an entry. An offset has 50 bits everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwapFields {
+    type_shift: u32,
+    type_bits: u32,
+    offset_shift: u32,
+    /// Whether the bits of the offset are stored inverted.
+    inverted: bool,
+    /// The bits that mark a page that is mapped, but not for the hardware: made inaccessible, or a huge one in the middle of a
+    /// split. 0 where they are not among those of a swap entry.
+    pub(crate) unreachable: Unreachable,
+}
+
+/// What marks a page that is mapped, but not for the hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// It is told by other means than the entry's fields.
+    Apart,
+    /// One bit for `PROT_NONE`, another for a huge page in the middle of a split.
+    ByBits { inaccessible: u64, splitting: u64 },
+    /// One bit for both; what is inaccessible is so to all code.
+    ByOneBit(u64),
+}
+
+impl SwapFields {
+    /// Those of x86-64 (kernel commit 2f22b4cd45b6).
+    pub const X86_64: Self =
+        Self { type_shift: 59, type_bits: 5, offset_shift: 9, inverted: true, unreachable: Unreachable::Apart };
+    /// Those of arm64 since 6.10.
+    pub const ARM64_FROM_BIT_12: Self = Self {
+        type_shift: 6,
+        type_bits: 5,
+        offset_shift: 12,
+        inverted: false,
+        unreachable: Unreachable::ByOneBit(1 << 11),
+    };
+    /// Those of arm64 since 5.19, where bit 2 got a meaning of its own.
+    pub const ARM64_FROM_BIT_8: Self = Self {
+        type_shift: 3,
+        type_bits: 5,
+        offset_shift: 8,
+        inverted: false,
+        unreachable: Unreachable::ByBits { inaccessible: 1 << 58, splitting: 1 << 59 },
+    };
+    /// Those of arm64 before.
+    pub const ARM64_WITHOUT_EXCLUSIVE: Self = Self { type_shift: 2, type_bits: 6, ..Self::ARM64_FROM_BIT_8 };
+
+    const fn kind(self, raw: u64) -> u64 {
+        (raw >> self.type_shift) & ((1 << self.type_bits) - 1)
+    }
+
+    const fn offset(self, raw: u64) -> u64 {
+        const OFFSET_BITS: u32 = 50;
+        ((if self.inverted { !raw } else { raw }) >> self.offset_shift) & ((1 << OFFSET_BITS) - 1)
+    }
+}
+
 /// How this kernel numbers the special swap types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwapLayout {
+    /// Where the type is and where the offset; `None` where that is not known, and so no entry is told from another.
+    pub fields: Option<SwapFields>,
     /// The first type that is not a swap device; `None` where `swap_info` is not known.
     pub max_swapfiles: Option<u64>,
     /// Whether `SWP_HWPOISON` takes a number (`CONFIG_MEMORY_FAILURE`).
@@ -71,14 +130,22 @@ pub struct SwapEntry {
 
 impl SwapLayout {
     /// For walks that need not tell swap entries apart.
-    pub(crate) const UNKNOWN: Self = Self { max_swapfiles: None, hwpoison: false, read_exclusive: false, pfn_bits: 40 };
+    pub(crate) const UNKNOWN: Self = Self {
+        fields: Some(SwapFields::X86_64),
+        max_swapfiles: None,
+        hwpoison: false,
+        read_exclusive: false,
+        pfn_bits: 40,
+    };
 
     /// Decodes a raw entry that is not present.
     #[must_use]
     pub const fn decode(&self, raw: u64) -> SwapEntry {
-        let kind = raw >> 59;
-        let offset = (!raw << 5) >> 14;
-        SwapEntry { raw, kind, offset, meaning: self.meaning(kind), pfn_bits: self.pfn_bits }
+        let (kind, offset, meaning) = match self.fields {
+            Some(fields) => (fields.kind(raw), fields.offset(raw), self.meaning(fields.kind(raw))),
+            None => (0, 0, SwapMeaning::Unknown),
+        };
+        SwapEntry { raw, kind, offset, meaning, pfn_bits: self.pfn_bits }
     }
 
     const fn meaning(&self, kind: u64) -> SwapMeaning {
@@ -101,8 +168,8 @@ impl SwapLayout {
     }
 
     #[cfg(test)]
-    pub(super) const fn for_tests(max_swapfiles: u64) -> Self {
-        Self { max_swapfiles: Some(max_swapfiles), hwpoison: true, read_exclusive: true, pfn_bits: 40 }
+    pub(crate) const fn for_tests(max_swapfiles: u64) -> Self {
+        Self { max_swapfiles: Some(max_swapfiles), hwpoison: true, read_exclusive: true, ..Self::UNKNOWN }
     }
 }
 
@@ -151,11 +218,29 @@ mod tests {
     /// The entry of a spinner in a real dump of a 4.19 kernel without hwpoison or device memory.
     #[test]
     fn a_write_migration_entry_of_4_19() {
-        let layout = SwapLayout { max_swapfiles: Some(30), hwpoison: false, read_exclusive: false, pfn_bits: 40 };
+        let layout = SwapLayout { max_swapfiles: Some(30), ..SwapLayout::UNKNOWN };
         let entry = layout.decode(0xffff_ffff_f8cb_9200);
         assert_eq!(entry.kind, 31);
         assert_eq!(entry.meaning, SwapMeaning::Migration(MigrationKind::Write));
         assert_eq!(entry.pfn(), Some(Pfn::new(0x39a36)));
+    }
+
+    /// Of a spinner in a real dump of a 6.12 kernel of arm64, as drgn reads it; and what a 6.1 kernel would have there.
+    #[test]
+    fn a_migration_entry_of_arm64() {
+        let layout = SwapLayout { fields: Some(SwapFields::ARM64_FROM_BIT_12), ..SwapLayout::for_tests(27) };
+        let entry = layout.decode(0x0020_0000_41c0_3780);
+        assert_eq!((entry.kind, entry.meaning), (30, SwapMeaning::Migration(MigrationKind::Write)));
+        assert_eq!(entry.pfn(), Some(Pfn::new(0x41c03)));
+        for (fields, raw) in [
+            (SwapFields::ARM64_FROM_BIT_8, 30 << 3 | 0x41c03 << 8),
+            (SwapFields::ARM64_WITHOUT_EXCLUSIVE, 30 << 2 | 0x41c03 << 8),
+        ] {
+            let entry = SwapLayout { fields: Some(fields), ..layout }.decode(raw);
+            assert_eq!((entry.kind, entry.pfn()), (30, Some(Pfn::new(0x41c03))));
+        }
+        let unknown = SwapLayout { fields: None, ..layout }.decode(0x0020_0000_41c0_3780);
+        assert_eq!((unknown.meaning, unknown.pfn()), (SwapMeaning::Unknown, None));
     }
 
     #[test]

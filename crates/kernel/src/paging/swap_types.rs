@@ -13,7 +13,7 @@
 
 use vmcore_debuginfo::Vmlinux;
 
-use super::SwapLayout;
+use super::{SwapFields, SwapLayout};
 use crate::Gap;
 
 /// `1 << MAX_SWAPFILES_SHIFT`.
@@ -26,6 +26,7 @@ impl SwapLayout {
     pub(crate) fn establish(vmlinux: &Vmlinux, page_levels: u8, gaps: &mut Vec<Gap>) -> Self {
         let (symbols, types) = (vmlinux.symbols(), vmlinux.types());
         let layout = Self {
+            fields: Some(SwapFields::X86_64),
             max_swapfiles: None,
             hwpoison: symbols.address("memory_failure").is_some(),
             read_exclusive: types.enumerator("PG_anon_exclusive").is_some(),

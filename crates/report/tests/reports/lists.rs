@@ -1,6 +1,6 @@
 //! `ps`, `runq`, `dmesg`, `info` and `vtop`.
 
-use vmcore_kernel::paging::{Entry, Outcome, Step, SwapLayout, Walk};
+use vmcore_kernel::paging::{Entry, Outcome, Step, SwapFields, SwapLayout, Walk};
 use vmcore_kernel::{Caller, Gap, LogDevice, LogRecord, Page};
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr};
 use vmcore_report::Hex;
@@ -161,7 +161,13 @@ fn info_of_an_old_kernel_that_did_not_panic() {
     insta::assert_snapshot!("info_unknown_json", json(&info));
 }
 
-const SWAP: SwapLayout = SwapLayout { max_swapfiles: Some(26), hwpoison: true, read_exclusive: true, pfn_bits: 40 };
+const SWAP: SwapLayout = SwapLayout {
+    fields: Some(SwapFields::X86_64),
+    max_swapfiles: Some(26),
+    hwpoison: true,
+    read_exclusive: true,
+    pfn_bits: 40,
+};
 const ADDRESS: VirtAddr = VirtAddr::new(0x7f3b_6460_31b1);
 
 fn step(level: PageLevel, entry_address: u64, raw: u64) -> Step {

@@ -5,8 +5,10 @@ mod ground;
 pub(crate) mod paging;
 mod registers;
 mod stacks;
+mod swap;
 
 pub(crate) use frame::SwitchFrame;
 pub(crate) use ground::Ground;
 pub(crate) use registers::attribute;
 pub(crate) use stacks::StackLayout;
+pub(crate) use swap::swap_fields;

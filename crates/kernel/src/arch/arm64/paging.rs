@@ -15,7 +15,7 @@
 
 use vmcore_memory::{PageLevel, PhysAddr, VirtAddr};
 
-use crate::paging::Meaning;
+use crate::paging::{Meaning, SwapLayout, Unreachable};
 
 const VALID: u64 = 1;
 const TABLE: u64 = 1 << 1;
@@ -98,18 +98,47 @@ impl Geometry {
     }
 
     /// What the entry means at a level whose entries each cover `1 << shift` bytes.
-    pub(crate) fn meaning(self, raw: u64, shift: u32) -> Meaning {
+    pub(crate) fn meaning(self, raw: u64, shift: u32, swap: &SwapLayout) -> Meaning {
         let is_last = shift == self.page_shift;
         let size = 1 << shift;
-        let page = Meaning::Page { address: PhysAddr::new(self.address(raw) & !(size - 1)), size };
+        let page = Meaning::Page { address: self.page(raw, size), size };
         match (raw & VALID != 0, raw & TABLE != 0) {
             (false, _) if raw == 0 => Meaning::Empty,
-            (false, _) => Meaning::NotPresent,
+            (false, _) => self.not_present(raw, shift, swap),
             (true, true) if is_last => page,
             (true, true) => Meaning::Table(PhysAddr::new(self.address(raw))),
             // At the last level this is reserved and faults.
             (true, false) if is_last => Meaning::NotPresent,
             (true, false) => page,
+        }
+    }
+}
+
+impl Geometry {
+    fn page(self, raw: u64, size: u64) -> PhysAddr {
+        PhysAddr::new(self.address(raw) & !(size - 1))
+    }
+
+    /// What the kernel keeps in an entry that is not valid.
+    fn not_present(self, raw: u64, shift: u32, swap: &SwapLayout) -> Meaning {
+        let size = 1 << shift;
+        let address = self.page(raw, size);
+        let Some(fields) = swap.fields else { return Meaning::NotPresent };
+        let (inaccessible, splitting) = match fields.unreachable {
+            Unreachable::Apart => return Meaning::NotPresent,
+            Unreachable::ByBits { inaccessible, splitting } => {
+                // At the last level bit 59 is one that a swap entry may have.
+                (raw & inaccessible != 0, raw & splitting != 0 && shift != self.page_shift)
+            }
+            Unreachable::ByOneBit(bit) => {
+                let to_nobody = raw & USER == 0 && raw & UXN != 0;
+                (raw & bit != 0 && to_nobody, raw & bit != 0 && !to_nobody)
+            }
+        };
+        match (inaccessible, splitting) {
+            (true, _) => Meaning::ProtNone { address, size },
+            (false, true) => Meaning::Invalidated { address, size },
+            (false, false) => Meaning::Swap(swap.decode(raw)),
         }
     }
 }
@@ -169,25 +198,45 @@ mod tests {
     fn what_an_entry_means_at_its_level() {
         let plain = geometry(12, 48);
         let page = |address, size| Meaning::Page { address: PhysAddr::new(address), size };
+        let plain = |raw, shift| plain.meaning(raw, shift, &SwapLayout { fields: None, ..SwapLayout::UNKNOWN });
         // Of a real kernel's tables: a table, a block of the direct map, a page of vmalloc.
-        assert_eq!(plain.meaning(0x1000_0000_7fff_f003, 39), Meaning::Table(PhysAddr::new(0x7fff_f000)));
-        assert_eq!(plain.meaning(0x0068_0000_4020_0701, 21), page(0x4020_0000, 2 << 20));
-        assert_eq!(plain.meaning(0x0068_0000_4341_e703, 12), page(0x4341_e000, 4096));
-        assert_eq!(plain.meaning(0x0068_0000_4341_e701, 12), Meaning::NotPresent);
-        assert_eq!(plain.meaning(0, 12), Meaning::Empty);
-        assert_eq!(plain.meaning(0x0400_0000_4341_e700, 12), Meaning::NotPresent);
+        assert_eq!(plain(0x1000_0000_7fff_f003, 39), Meaning::Table(PhysAddr::new(0x7fff_f000)));
+        assert_eq!(plain(0x0068_0000_4020_0701, 21), page(0x4020_0000, 2 << 20));
+        assert_eq!(plain(0x0068_0000_4341_e703, 12), page(0x4341_e000, 4096));
+        assert_eq!(plain(0x0068_0000_4341_e701, 12), Meaning::NotPresent);
+        assert_eq!(plain(0, 12), Meaning::Empty);
+        assert_eq!(plain(0x0400_0000_4341_e700, 12), Meaning::NotPresent);
+    }
+
+    #[test]
+    fn what_is_kept_in_an_entry_that_is_not_valid() {
+        use crate::paging::SwapFields;
+
+        let meaning = |fields, raw, shift| {
+            geometry(12, 48).meaning(raw, shift, &SwapLayout { fields: Some(fields), ..SwapLayout::for_tests(27) })
+        };
+        let (old, new) = (SwapFields::ARM64_FROM_BIT_8, SwapFields::ARM64_FROM_BIT_12);
+        let inaccessible = Meaning::ProtNone { address: PhysAddr::new(0x4341_e000), size: 4096 };
+        assert_eq!(meaning(old, 1 << 58 | 0x0060_0000_4341_e700, 12), inaccessible);
+        assert_eq!(meaning(new, 1 << 11 | 0x0060_0000_4341_e700, 12), inaccessible);
+        let splitting = Meaning::Invalidated { address: PhysAddr::new(0x4020_0000), size: 2 << 20 };
+        assert_eq!(meaning(old, 1 << 59 | 0x0060_0000_4020_0740, 21), splitting);
+        assert_eq!(meaning(new, 1 << 11 | 0x0060_0000_4020_0740, 21), splitting);
+        // Of a real spinner: the page is being split.
+        let Meaning::Swap(entry) = meaning(new, 0x0020_0000_41c0_3780, 12) else { panic!() };
+        assert!(entry.is_migration());
     }
 
     #[test]
     fn addresses_of_52_bits_are_put_together() {
-        let table = |geometry: Geometry, raw| geometry.meaning(raw, 39);
+        let table = |geometry: Geometry, raw| geometry.meaning(raw, 39, &SwapLayout::UNKNOWN);
         // With LPA2 bits 51 and 50 of the address are in bits 9 and 8.
         let lpa2 = table(geometry(12, 52), 0x0003_0000_4000_1303);
         assert_eq!(lpa2, Meaning::Table(PhysAddr::new(0x000f_0000_4000_1000)));
         // Without it those are the shareability, and bits 49 and 48 are none of the address.
         let plain = table(geometry(12, 48), 0x0003_0000_4000_1303);
         assert_eq!(plain, Meaning::Table(PhysAddr::new(0x4000_1000)));
-        let large = geometry(16, 52).meaning(0x0000_0000_4001_f003, 42);
+        let large = geometry(16, 52).meaning(0x0000_0000_4001_f003, 42, &SwapLayout::UNKNOWN);
         assert_eq!(large, Meaning::Table(PhysAddr::new(0x000f_0000_4001_0000)));
     }
 

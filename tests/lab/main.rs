@@ -12,6 +12,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod agreement;
+mod arm64;
 mod damage;
 mod debug_files;
 mod kernels_table;
@@ -55,13 +56,27 @@ const CHECKS: [(&str, Check); 16] = [
     ("kernels_table", kernels_table::is_as_in_the_guide),
 ];
 
+/// What every dump of an arm64 machine must show.
+const ARM64_CHECKS: [(&str, Check); 8] = [
+    ("stacks", stacks::are_whole),
+    ("tasks", state::tasks),
+    ("run_queues", state::run_queues),
+    ("log", state::log),
+    ("info", state::info),
+    ("verdict_is_refused", arm64::verdict_is_refused),
+    ("spinners_fault", arm64::spinners_fault),
+    ("kernel_addresses", arm64::kernel_addresses),
+];
+
 fn main() -> ExitCode {
     if std::env::args().skip(1).eq(["table".to_owned()]) {
         return kernels_table::print();
     }
     let arguments = Arguments::from_args();
-    let dumps: Vec<_> = lab_dump::all().into_iter().map(Arc::new).collect();
+    let dumps = lab_dump::all().into_iter().map(Arc::new);
+    let (of_arm64, dumps): (Vec<_>, Vec<_>) = dumps.partition(|dump| dump.is_of_arm64());
     let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
+    trials.extend(of_arm64.iter().flat_map(|dump| ARM64_CHECKS.map(|check| trial(dump, check))));
     trials.push(other_kernel(&dumps));
     trials.extend(debug_files::one_of_each_kernel(&dumps).into_iter().map(|dump| {
         let name = format!("{}/debug_files", dump.name);
@@ -92,15 +107,16 @@ fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     if dump.truth.scenario == Scenario::SoftLockup && module_files::directory(dump).is_some() {
         checks.push(("module_files", module_files::give_lines));
     }
-    let trial = |(name, check): (&str, Check)| {
-        let name = format!("{}/{name}", dump.name);
-        let dump = Arc::clone(dump);
-        Trial::test(name, move || {
-            check(&dump);
-            Ok(())
-        })
-    };
-    checks.into_iter().map(trial).collect()
+    checks.into_iter().map(|check| trial(dump, check)).collect()
+}
+
+fn trial(dump: &Arc<LabDump>, (name, check): (&str, Check)) -> Trial {
+    let name = format!("{}/{name}", dump.name);
+    let dump = Arc::clone(dump);
+    Trial::test(name, move || {
+        check(&dump);
+        Ok(())
+    })
 }
 
 /// A dump with the vmlinux of another kernel. Shown as ignored where all dumps are of one kernel.

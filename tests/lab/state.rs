@@ -61,7 +61,8 @@ pub(crate) fn log(dump: &LabDump) {
     let has = |wanted: &str| records.iter().any(|record| text(record, "text").contains(wanted));
     let banner = format!("Linux version {} ", dump.truth.release);
     assert!(has(&banner), "no {banner:?} in the log");
-    assert!(has("Command line: "));
+    // With a capital on x86-64 alone.
+    assert!(has("Command line: ") || has("Kernel command line: "));
     match dump.truth.scenario {
         // No module says anything there.
         Scenario::ThpLivelock if dump.truth.patched => {}

@@ -1,0 +1,57 @@
+//! Dumps of arm64 machines: what can be read of them is right, and of the rest nothing is said.
+
+use serde_json::Value;
+
+use crate::lab_dump::{LabDump, Scenario};
+use crate::program::{hex, int, list, text};
+
+/// What knows x86-64 alone refuses the dump in one line, and never calls it healthy.
+pub(crate) fn verdict_is_refused(dump: &LabDump) {
+    for command in ["analyze", "locks", "drgn-script"] {
+        let run = dump.run(command, &[]).expect_status(2);
+        assert!(run.stdout.is_empty(), "{command}: {}", run.stdout);
+        let refused = format!("error: `{command}` knows nothing of arm64 yet, so nothing is said about this dump");
+        assert!(run.stderr.lines().any(|line| line == refused), "{command}: {}", run.stderr);
+    }
+}
+
+/// Each spinner's fault is on its stack, and its page is being split.
+pub(crate) fn spinners_fault(dump: &LabDump) {
+    if dump.truth.scenario != Scenario::ThpLivelock {
+        return;
+    }
+    for spinner in &dump.truth.spinners {
+        let pid = spinner.thread.pid.to_string();
+        let stacks = dump.json("bt", &["--pid", &pid]);
+        let stack = &list(&stacks, "stacks")[0];
+        assert_eq!(int(stack, "cpu"), spinner.thread.cpu);
+        let frames: Vec<&str> = list(stack, "frames").iter().filter_map(|frame| frame["symbol"].as_str()).collect();
+        // The copy is a leaf function: its caller is in the link register alone.
+        for pair in [["__arch_copy_to_user", "cp_new_stat"], ["invoke_syscall", "el0_svc_common.constprop.0"]] {
+            assert!(frames.windows(2).any(|two| two == pair), "pid {pid}: {pair:?} not in {frames:?}");
+        }
+        let walk = dump.json("vtop", &["--pid", &pid, &format!("{:#x}", spinner.address)]);
+        assert_eq!(walk["physical"], Value::Null);
+        let last = list(&walk, "levels").last().expect("a level");
+        assert!(text(last, "meaning").starts_with("migration entry (write"), "{last}");
+    }
+    let splitter = dump.truth.splitter.as_ref().expect("a splitter");
+    let stacks = dump.json("bt", &["--pid", &splitter.pid.to_string()]);
+    let frames = list(&list(&stacks, "stacks")[0], "frames");
+    assert!(
+        frames.iter().any(|frame| frame["symbol"].as_str().is_some_and(|name| name.starts_with("split_huge_page")))
+    );
+}
+
+/// The kernel's own half: what code and the direct map are translated to.
+pub(crate) fn kernel_addresses(dump: &LabDump) {
+    let stacks = dump.json("bt", &["--cpu", "0"]);
+    let pc = text(&list(&list(&stacks, "stacks")[0], "frames")[0], "pc").to_owned();
+    let tasks = dump.json("ps", &[]);
+    let init = list(&tasks, "tasks").iter().find(|task| int(task, "pid") == 1).expect("a task with pid 1");
+    for address in [pc.as_str(), text(init, "task")] {
+        let walk = dump.json("vtop", &[address]);
+        assert!(hex(&walk, "physical") != 0, "{address}");
+        assert!(text(list(&walk, "levels").last().expect("a level"), "meaning").contains("page at physical"));
+    }
+}

@@ -40,10 +40,10 @@ pub(crate) enum Unreachable {
 }
 
 impl SwapFields {
-    /// Those of x86-64 (kernel commit 2f22b4cd45b6).
+    /// Those of x86-64, since the fix of L1TF.
     pub const X86_64: Self =
         Self { type_shift: 59, type_bits: 5, offset_shift: 9, inverted: true, unreachable: Unreachable::Apart };
-    /// Those of arm64 since 6.10.
+    /// Those of arm64 as 6.12 has them.
     pub const ARM64_FROM_BIT_12: Self = Self {
         type_shift: 6,
         type_bits: 5,
@@ -51,7 +51,7 @@ impl SwapFields {
         inverted: false,
         unreachable: Unreachable::ByOneBit(1 << 11),
     };
-    /// Those of arm64 since 5.19, where bit 2 got a meaning of its own.
+    /// Those of arm64 as 6.1 has them: bit 2 has a meaning of its own.
     pub const ARM64_FROM_BIT_8: Self = Self {
         type_shift: 3,
         type_bits: 5,

@@ -4,13 +4,13 @@
 //! kimage_voffset   virtual minus physical address of the kernel image
 //! PHYS_OFFSET      the physical address that the direct map begins with; may be below all memory, even negative
 //! VA_BITS          bits of virtual addresses that the kernel was built for
-//! TCR_EL1_T1SZ     64 minus those that this machine translates (kernel commit bbdbc11804ff, 5.11)
+//! TCR_EL1_T1SZ     64 minus those that this machine translates; not in old kernels
 //! KERNELPACMASK    the bits of a kernel address that hold its authentication code
 //! PAGESIZE
 //! ```
 //!
-//! Since 5.4 the direct map is the lower half of the kernel's addresses, before it was the upper one (kernel commit
-//! 14c127c957c1); the page tables tell which.
+//! The direct map is the lower half of the kernel's addresses, and was the upper one in old kernels; the page tables tell
+//! which.
 //!
 //! Source: `arch/arm64/kernel/vmcore_info.c` (`crash_core.c` before 6.9), `Documentation/arch/arm64/memory.rst`.
 
@@ -94,7 +94,7 @@ impl Ground {
         })
     }
 
-    /// Where the `struct page` of frame 0 would be; `None` where VMCOREINFO does not tell (before 5.9).
+    /// Where the `struct page` of frame 0 would be; `None` where VMCOREINFO does not tell.
     pub(crate) fn vmemmap(&self, page_struct_size: u64) -> Option<VirtAddr> {
         let first = self.phys_offset.cast_signed() >> 12;
         Some(self.vmemmap_start?.wrapping_sub(first.cast_unsigned().wrapping_mul(page_struct_size)))

@@ -1,14 +1,14 @@
 //! Where a kernel of arm64 keeps what in an entry of a page that is not present.
 //!
 //! ```text
-//! since      type       offset      mapped, but not for the hardware
-//! 6.10       bits 6-10  bits 12-61  bit 11
-//! 5.19       bits 3-7   bits 8-57   bit 58 (PROT_NONE), 59 (a huge page in the middle of a split)
-//! before     bits 2-7   bits 8-57   as above
+//! kernel     type       offset      mapped, but not for the hardware
+//! 6.12       bits 6-10  bits 12-61  bit 11
+//! 6.1        bits 3-7   bits 8-57   bit 58 (PROT_NONE), 59 (a huge page in the middle of a split)
+//! older      bits 2-7   bits 8-57   as above
 //! ```
 //!
 //! These are macros, in no debug information. The kernel's own code tells: functions that look at such entries take the
-//! offset out of one by `ubfx X, X, #12, #50` or `#8, #50`, which no other field of 50 bits needs. What came with 5.19 is
+//! offset out of one by `ubfx X, X, #12, #50` or `#8, #50`, which no other field of 50 bits needs. What tells the last two apart is
 //! that bit 2 marks a page that belongs to one process alone, for which there is a flag of pages (`PG_anon_exclusive`).
 //!
 //! Source: `arch/arm64/include/asm/pgtable.h`, `pgtable-prot.h`.

@@ -148,6 +148,11 @@ const EDGES: &[(State, State, f32)] = &[
     (Row(Part::Nested, R13), Done, 3.5),
     (Row(Part::User, R13), Done, 0.3),
     (Row(Part::User, R13), Event, 2.0),
+    // Before 5.16 nothing marks the end of a task's stack, and an oops goes on with the modules.
+    (Row(Part::User, R13), Modules, 1.5),
+    (Bottom, Modules, 2.0),
+    (Frame, Modules, 4.0),
+    (Maybe, Modules, 4.0),
     (Close, Open, 0.7),
     (Close, Event, 2.0),
     (Close, Done, 3.0),

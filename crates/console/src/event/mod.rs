@@ -80,6 +80,36 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, as they are declared.
+    pub const ALL: [Self; 26] = [
+        Self::SoftLockup,
+        Self::HardLockup,
+        Self::RcuStall,
+        Self::RcuStarved,
+        Self::HungTask,
+        Self::WorkqueueLockup,
+        Self::Oops,
+        Self::Panic,
+        Self::CrashRequested,
+        Self::Warning,
+        Self::Lockdep,
+        Self::Sanitizer,
+        Self::Corruption,
+        Self::OutOfMemory,
+        Self::CgroupOutOfMemory,
+        Self::AllocationFailure,
+        Self::IoError,
+        Self::Filesystem,
+        Self::IoTimeout,
+        Self::NetTimeout,
+        Self::Hardware,
+        Self::CorrectedHardware,
+        Self::Backtrace,
+        Self::Task,
+        Self::StateShown,
+        Self::CutHere,
+    ];
+
     /// The name used in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -235,6 +265,12 @@ impl Event {
         let lockup =
             || Some(SoftLockup { cpu: self.cpu()?, seconds: self.seconds?, comm: self.comm.clone()?, pid: self.pid? });
         if is_whole { lockup() } else { None }
+    }
+
+    /// Whether hardware reported its error by a machine check.
+    #[must_use]
+    pub fn is_machine_check(&self) -> bool {
+        ["Machine Check", "Machine check"].iter().any(|words| self.text.contains(words))
     }
 
     /// Why the kernel panicked; `None` for what is no panic.

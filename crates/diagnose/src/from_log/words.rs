@@ -247,7 +247,7 @@ fn panic(cause: &Cause<'_>, event: &Event) -> String {
 
 /// `: machine check on CPU 7, bank 0`.
 fn hardware(event: &Event) -> String {
-    let what = if event.text.contains("Machine Check") { "machine check" } else { "error" };
+    let what = if event.is_machine_check() { "machine check" } else { "error" };
     match (cpus(event), &event.device) {
         (Some(cpu), Some(device)) => format!(": {what} on {cpu}, {device}"),
         (Some(cpu), None) => format!(": {what} on {cpu}"),

@@ -64,22 +64,25 @@ impl Field {
     }
 }
 
-/// Where a value was read: the member by the name that it has in this kernel, and its address. The two come from one look-up,
-/// so that the name cannot be that of another member.
+/// Where a value was read: the member or variable by the name that it has in this kernel, and its address. The two come from
+/// one look-up, so that the name cannot be that of another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The structure.
-    pub type_name: &'static str,
-    /// The member's path in it.
+    /// The structure; `None` of a variable.
+    pub type_name: Option<&'static str>,
+    /// The member's path in it, or the variable's name.
     pub path: &'static str,
-    /// The address of the member itself.
+    /// The address of the member or variable itself.
     pub address: VirtAddr,
 }
 
-/// `type.path`.
+/// `type.path`, or the variable's name.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.type_name, self.path)
+        match self.type_name {
+            Some(type_name) => write!(f, "{type_name}.{}", self.path),
+            None => f.write_str(self.path),
+        }
     }
 }
 
@@ -94,7 +97,7 @@ pub(crate) struct Named {
 impl Named {
     /// The member of the object at `object`.
     pub(crate) const fn of(self, object: VirtAddr) -> Source {
-        Source { type_name: self.type_name, path: self.path, address: self.field.address(object) }
+        Source { type_name: Some(self.type_name), path: self.path, address: self.field.address(object) }
     }
 
     #[cfg(test)]

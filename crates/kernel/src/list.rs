@@ -143,6 +143,17 @@ impl End {
     }
 }
 
+/// The element, or head, before the one at `node`.
+///
+/// # Errors
+///
+/// Why it is not known: a link that cannot be read, or one that does not lead back here.
+pub(crate) fn before<M: ReadVirtual + ?Sized>(memory: &M, node: VirtAddr) -> Result<VirtAddr, String> {
+    let before = memory.read_pointer(node.wrapping_add(PREV)).map_err(|_| format!("cannot be read at {node}"))?;
+    let leads_back = memory.read_pointer(before).ok() == Some(node);
+    leads_back.then_some(before).ok_or_else(|| format!("is broken at {before}"))
+}
+
 fn follow<M: ReadVirtual + ?Sized>(
     memory: &M,
     head: VirtAddr,

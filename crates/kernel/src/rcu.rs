@@ -11,12 +11,11 @@
 //!
 //! Source: `kernel/rcu/tree.h`, `kernel/rcu/tree.c`.
 
-use std::collections::HashSet;
-
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::Kernel;
 use crate::layout::{Field, Named, Resolver, Source};
+use crate::list::list;
 
 /// `RCU_SEQ_STATE_MASK`.
 const RUNNING: u64 = 3;
@@ -161,12 +160,15 @@ impl ReaderLayout {
 
     /// From the first that the grace period waits for to the end of the list.
     fn readers<M: ReadVirtual + ?Sized>(&self, memory: &M, node: VirtAddr) -> Vec<GraceReader> {
-        let head = self.blocked.address(node);
-        let mut named_at = self.first.of(node);
-        let mut seen = HashSet::new();
+        let first_at = self.first.of(node);
+        let listed = list(memory, self.blocked.address(node), MAX_READERS, "readers that RCU waits for").nodes;
+        let first = memory.read_pointer(first_at.address).ok();
+        let Some(start) = listed.iter().position(|entry| Some(*entry) == first) else { return Vec::new() };
+        let mut named_at = first_at;
         let mut readers = Vec::new();
-        while let Ok(entry) = memory.read_pointer(named_at.address) {
-            if entry == head || !entry.is_kernel_half() || readers.len() >= MAX_READERS || !seen.insert(entry) {
+        for entry in listed.into_iter().skip(start) {
+            // In a damaged list what is found from its other end is not where this one leads.
+            if memory.read_pointer(named_at.address).ok() != Some(entry) {
                 break;
             }
             let task = self.entry.field.container(entry);

@@ -1,11 +1,12 @@
 //! Run queues: who runs on a CPU, who waits for it, for how long.
 //!
 //! `struct rq` is per CPU. Fair tasks wait in a red-black tree (`cfs.tasks_timeline`; entities that are groups have a
-//! tree of their own), real-time tasks in one list a priority (`rt.active.queue`), deadline tasks in a tree, those of a
+//! tree of their own), real-time tasks in one list a priority (`rt.active.queue`; so have groups), deadline tasks in a tree, those of a
 //! scheduler that is a BPF program (`sched_ext`) in a list of their own (`scx.runnable_list`).
 //!
 //! Source: `kernel/sched/sched.h`.
 
+mod real_time;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +15,13 @@ use std::collections::HashSet;
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
+use self::real_time::RealTimeGroup;
+
 use crate::layout::{Field, Resolver};
 use crate::list::{Listed, Places, list, rb_tree};
 use crate::task::TaskLayout;
 use crate::{Gap, LayoutError, Task};
 
-/// `MAX_RT_PRIO`.
-const RT_PRIORITIES: u64 = 100;
 /// More tasks than one run queue holds on any machine this tool was meant for.
 const MAX_QUEUED: usize = 1 << 17;
 /// Nodes that are followed in the queues of all CPUs together: those of a damaged dump may share theirs.
@@ -42,13 +43,14 @@ pub(crate) struct RunQueueLayout {
     /// `cfs_rq.curr`: the entity that runs, which is in no tree.
     group_current: Option<Field>,
     rt_queue: Option<Field>,
+    rt_group: Option<RealTimeGroup>,
     dl_root: Option<Field>,
     ext_list: Option<Field>,
 }
 
 impl RunQueueLayout {
     pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
-        // Cached since 4.14 (kernel commit bfb068892d30).
+        // An `rb_root_cached` since 4.14 (`struct cfs_rq` in `kernel/sched/sched.h`).
         let tree = ["tasks_timeline.rb_root.rb_node", "tasks_timeline.rb_node"];
         let [new, old] = tree.map(|path| format!("cfs.{path}"));
         Ok(Self {
@@ -63,6 +65,7 @@ impl RunQueueLayout {
             group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
             group_current: types.optional("cfs_rq", "curr"),
             rt_queue: types.optional("rq", "rt.active.queue"),
+            rt_group: RealTimeGroup::resolve(types),
             dl_root: types
                 .optional("rq", "dl.root.rb_root.rb_node")
                 .or_else(|| types.optional("rq", "dl.rb_root.rb_node")),
@@ -95,6 +98,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, as they are declared.
+    pub const ALL: [Self; 5] = [Self::Stop, Self::Deadline, Self::RealTime, Self::Fair, Self::Ext];
+
     /// The name used in output: `stop`, `dl`, `rt`, `fair` or `ext`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -208,7 +214,9 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let mut queued = Vec::new();
         self.stopper(address, &mut queued);
         self.deadline(address, cpu, &mut queued, gaps);
-        self.real_time(address, cpu, &mut queued, gaps);
+        if let Some(queue) = layout.rt_queue {
+            self.real_time(queue.address(address), cpu, &mut HashSet::new(), &mut queued, gaps);
+        }
         let mut groups = Groups { seen: HashSet::new(), nodes_left: MAX_QUEUED };
         self.fair(layout.fair_root.address(address), cpu, &mut groups, &mut queued, gaps);
         self.extensible(address, cpu, &mut queued, gaps);
@@ -261,22 +269,6 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let nodes = self.tree(root.address(rq), cpu, MAX_QUEUED, gaps);
         let tasks = nodes.into_iter().filter_map(|node| self.task(member, node));
         queued.extend(tasks.map(|task| Queued { task, class: Class::Deadline }));
-    }
-
-    fn real_time(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
-        let (Some(queue), Some(member)) = (self.layout.rt_queue, self.task_layout.rt_node) else { return };
-        for priority in 0..RT_PRIORITIES {
-            let head = queue.address(rq).wrapping_add(priority * 16);
-            let what = format!("real-time queue of CPU {cpu}");
-            let listed = self.nodes.bound(MAX_QUEUED, |limit| list(self.memory, head, limit, &what));
-            let task = |node| self.task(member, node).or_else(|| self.exiting(member, node, cpu));
-            let tasks = listed.nodes.into_iter().filter_map(task);
-            queued.extend(tasks.map(|task| Queued { task, class: Class::RealTime }));
-            if listed.gap.is_some() {
-                gaps.extend(listed.gap);
-                return;
-            }
-        }
     }
 
     /// The list has the current task, too.

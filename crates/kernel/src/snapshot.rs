@@ -63,6 +63,9 @@ pub enum StackEnd {
 }
 
 impl StackEnd {
+    /// All of them, as they are declared.
+    pub const ALL: [Self; 4] = [Self::UserMode, Self::KernelThread, Self::Idle, Self::Truncated];
+
     /// The name used in output.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -144,7 +144,7 @@ fn zone_of(zone: Object<'_>, node: u64, free: i64) -> Result<Option<Zone>, Inspe
     if managed == 0 {
         return Ok(None);
     }
-    // `_watermark` since 5.0, with a boost beside it (kernel commits a9214443c29e and 1c30844d2dfe).
+    // `_watermark` since 5.0, with a boost beside it (kernel commits a921444382b4 and 1c30844d2dfe).
     let marks = zone.first(&["_watermark", "watermark"])?;
     let boost = zone.number_at("watermark_boost").unwrap_or_default();
     let mark = |index| marks.element(index)?.number().map(|pages| bytes(pages.saturating_add(boost)));

@@ -72,7 +72,7 @@ impl Kernel<'_> {
     #[must_use]
     pub fn spin_nodes(&self, cpu: u32) -> Vec<SpinNode> {
         let types = Resolver::new(self.vmlinux().types());
-        // Before 5.1 (kernel commit 0fa809ca7f81) an array `mcs_nodes` of bare nodes.
+        // `kernel/locking/qspinlock.c`: in 4.19 an array `mcs_nodes` of bare nodes, in 5.10 `qnodes`.
         let found = [("qnodes", "qnode"), ("mcs_nodes", "mcs_spinlock")]
             .into_iter()
             .find_map(|(symbol, element)| Some((self.percpu_symbol(symbol, cpu)?, types.size_of(element).ok()?)));

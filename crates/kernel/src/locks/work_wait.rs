@@ -21,14 +21,12 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::find::{function_at, stack_words};
 use crate::layout::{Field, Named, Resolver, Source};
-use crate::{Kernel, Snapshot, Stack, Task};
+use crate::{Kernel, Snapshot, Stack, Task, list};
 
 /// Barriers that are passed on the way to a work: one for each task that flushes it.
 const MAX_BARRIERS: usize = 1 << 10;
 /// The same for all tasks together.
 const MAX_STEPS: usize = 1 << 16;
-/// `offsetof(struct list_head, prev)`.
-const PREV: u64 = 8;
 
 /// A task that sleeps until a piece of work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,13 +203,10 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
         let mut at = self.layout.entry.address(barrier);
         for _ in 0..MAX_BARRIERS.min(self.steps) {
             self.steps -= 1;
-            let Ok(before) = self.memory.read_pointer(at.wrapping_add(PREV)) else {
-                return AwaitedWork::Unknown(format!("the list that its barrier is in cannot be read at {at}"));
+            let before = match list::before(self.memory, at) {
+                Ok(before) => before,
+                Err(why) => return AwaitedWork::Unknown(format!("the list that its barrier is in {why}")),
             };
-            // A list that leads here and not back is damaged.
-            if self.memory.read_pointer(before).ok() != Some(at) {
-                return AwaitedWork::Unknown(format!("the list that its barrier is in is broken at {before}"));
-            }
             if let Some(&(worker, task)) = self.workers.get(&before) {
                 return self.doing(worker, task, name);
             }
@@ -256,6 +251,8 @@ mod tests {
     use crate::test_memory::{TestMemory, damaged_memory};
     use crate::{Location, Policy, StackEnd, StackFrame, SymbolName, TaskState, Trust};
 
+    /// Offset of `prev` in `struct list_head`.
+    const PREV: u64 = 8;
     const FLUSHER: u64 = 0xffff_8880_0001_0000;
     const WORKER_TASK: u64 = 0xffff_8880_0001_2000;
     const KTHREAD: u64 = 0xffff_8880_0001_4000;

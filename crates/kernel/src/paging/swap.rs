@@ -5,7 +5,7 @@
 //! | type | offset, every bit inverted           | software | 0 |
 //! ```
 //!
-//! The offset has been inverted since the L1TF fix (kernel commit 2f22b4cd45b6). Types below `MAX_SWAPFILES` are swap
+//! The offset has been inverted since the fix of L1TF (`__swp_entry()` in `pgtable_64.h`, 4.19). Types below `MAX_SWAPFILES` are swap
 //! devices. Above it come, where the kernel is configured for them: `hwpoison`, the migration types (`READ`, since 5.19
 //! `READ_EXCLUSIVE`, `WRITE`), device memory, markers. How `MAX_SWAPFILES` is found: `swap_types.rs`.
 //!

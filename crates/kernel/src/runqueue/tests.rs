@@ -15,6 +15,9 @@ const EXT_NODE: u64 = 0xf0;
 /// The entity of a task group, and the queue that it owns.
 const GROUP: u64 = 0x30_0000;
 const GROUP_QUEUE: u64 = 0x31_0000;
+/// The same of the real-time class: addresses of the kernel's half.
+const RT_GROUP: u64 = 0xffff_8880_0030_0000;
+const RT_GROUP_QUEUE: u64 = 0xffff_8880_0031_0000;
 
 fn layout() -> RunQueueLayout {
     let word = |offset| Field { offset, size: 8 };
@@ -30,6 +33,11 @@ fn layout() -> RunQueueLayout {
         group_root: word(0x8),
         group_current: Some(word(0x20)),
         rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),
+        rt_group: Some(RealTimeGroup {
+            node: Field { offset: 0, size: 16 },
+            queue: word(0x38),
+            lists: Field { offset: 0x40, size: 1600 },
+        }),
         dl_root: Some(word(0x30)),
         ext_list: Some(Field { offset: EXT_LIST, size: 16 }),
     }
@@ -42,7 +50,7 @@ fn empty() -> TestMemory {
     memory.put_u64(RQ + 8, 0x1_0000);
     memory.put_u64(RQ + 0x18, 20_000_000_000);
     memory.put_u32(RQ + 0x20, 7);
-    for priority in 0..RT_PRIORITIES {
+    for priority in 0..real_time::PRIORITIES {
         link(&mut memory, &[RQ + RT_QUEUE + priority * 16]);
     }
     link(&mut memory, &[RQ + EXT_LIST]);
@@ -171,6 +179,36 @@ fn tasks_of_a_group_are_found_in_its_queue() {
     let inside = node(&mut memory, TASKS[1] + FAIR_NODE, 0, 0);
     memory.put_u64(GROUP_QUEUE + 8, inside);
     assert_eq!(queued(&memory), [(1, Class::Fair), (2, Class::Fair)]);
+}
+
+/// The lists of a real-time group, all empty, and the group itself in the queue of the CPU.
+fn with_real_time_group() -> TestMemory {
+    let mut memory = empty();
+    for priority in 0..real_time::PRIORITIES {
+        link(&mut memory, &[RT_GROUP_QUEUE + 0x40 + priority * 16]);
+    }
+    link(&mut memory, &[RQ + RT_QUEUE + 49 * 16, RT_GROUP, TASKS[3] + RT_NODE]);
+    memory.put_u64(RT_GROUP + 0x38, RT_GROUP_QUEUE);
+    memory
+}
+
+#[test]
+fn real_time_tasks_of_a_group_are_found_in_its_queue() {
+    let mut memory = with_real_time_group();
+    link(&mut memory, &[RT_GROUP_QUEUE + 0x40 + 49 * 16, TASKS[1] + RT_NODE]);
+    link(&mut memory, &[RT_GROUP_QUEUE + 0x40 + 60 * 16, TASKS[2] + RT_NODE]);
+    assert_eq!(queued(&memory), [(1, Class::RealTime), (2, Class::RealTime), (3, Class::RealTime)]);
+}
+
+#[test]
+fn real_time_groups_that_contain_themselves_end() {
+    let mut memory = with_real_time_group();
+    link(&mut memory, &[RT_GROUP_QUEUE + 0x40, TASKS[1] + RT_NODE, RT_GROUP + 0x100]);
+    memory.put_u64(RT_GROUP + 0x138, RT_GROUP_QUEUE);
+    let (queue, gaps) = read(&memory);
+    let found: Vec<_> = queue.queued.iter().map(|queued| queued.task.get()).collect();
+    assert_eq!(found, [TASKS[1], TASKS[3]]);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
 }
 
 #[test]

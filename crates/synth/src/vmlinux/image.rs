@@ -179,7 +179,7 @@ impl Image {
         for name in ["current_task", "this_cpu_off", "call_single_queue"] {
             self.declare_percpu_variable(name, 8);
         }
-        // Since 5.2 (kernel commit 7623f37e4111).
+        // Since 5.2 (`arch/x86/include/asm/cpu_entry_area.h`).
         if generation.types().structure("cea_exception_stacks").is_some() {
             self.declare_percpu_variable("cea_exception_stacks", 8);
         }

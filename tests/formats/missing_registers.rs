@@ -58,8 +58,9 @@ fn no_machine_is_healthy_whose_cpus_nobody_saw() {
         assert!(unknown.contains("registers of CPUs 0-3: the dump has none"), "{how}: {unknown}");
         assert!(unknown.contains("CPU 0: the dump has no registers for it; by its run queue it was idle"), "{unknown}");
 
-        // Here the scheduler's times tell that no task kept its CPU, and nothing tells what it was doing.
-        let (_, verdict, unknown) = Changed::new("thp-busy.vmcore", lose).analyze();
+        // Here the scheduler's times tell that no task kept its CPU, and nothing tells what it was doing: that is not well.
+        let (status, verdict, unknown) = Changed::new("thp-busy.vmcore", lose).analyze();
+        assert_eq!((status, &verdict["confidence"]), (3, &json!("insufficient")), "{how}: {verdict}");
         assert!(verdict["summary"].to_string().contains("by the scheduler's times alone"), "{how}: {verdict}");
         assert!(unknown.contains("registers of CPUs 0-3: the dump has none"), "{how}: {unknown}");
     }

@@ -196,20 +196,24 @@ fn behind_hog<'f>(livelock: &Livelock, found: &'f [Finding]) -> Option<&'f Findi
     found.iter().filter(about).find(|finding| finding.confidence >= Confidence::Probable)
 }
 
-/// What a machine's health rests on where nobody saw what its CPUs were doing.
+/// A machine is not well where nobody saw what its CPUs were doing: that their tasks had just been given them shows no
+/// task that keeps one, and not that none is in a loop. Only of CPUs that were idle it is known that nobody had them.
 fn with_unseen(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
     let cpus = &facts.snapshot.cpus;
-    let unseen = cpus.iter().filter(|cpu| cpu.is_unseen()).count();
-    if verdict.confidence != Confidence::None || unseen == 0 {
+    let idles = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
+    let unseen: Vec<_> = cpus.iter().filter(|cpu| cpu.is_unseen()).collect();
+    if verdict.confidence != Confidence::None || unseen.is_empty() {
         return verdict;
     }
+    let confidence = if unseen.iter().all(|cpu| idles(cpu)) { Confidence::None } else { Confidence::Insufficient };
+    let unseen = unseen.len();
     let rests = "that their tasks did not keep them is told by the scheduler's times alone";
     let summary = format!(
         "{} The dump has no registers of {unseen} of {} CPUs: {rests}, and what they were doing is not known.",
         verdict.summary,
         cpus.len()
     );
-    Verdict { summary, ..verdict }
+    Verdict { summary, confidence, ..verdict }
 }
 
 /// Where every byte of the dump may be wrong, nothing is confirmed, nor is anything well.

@@ -32,7 +32,11 @@ fn changed(damage: impl Fn(&mut World)) -> Diagnosis {
 
 #[test]
 fn a_splitter_that_is_in_no_queue() {
-    let diagnosis = changed(|world| world.cpus[1].run_queue.as_mut().unwrap().queued.clear());
+    let diagnosis = changed(|world| {
+        let queue = world.cpus[1].run_queue.as_mut().unwrap();
+        queue.queued.clear();
+        queue.nr_running = 1;
+    });
     assert_eq!(confidence(&diagnosis), Confidence::Possible);
     let words = "the splitter (pid 100) is in no run queue: on_rq is 1, but neither CPU 1 nor any other has it";
     assert!(said(&diagnosis).contains(words), "{}", said(&diagnosis));
@@ -56,6 +60,19 @@ fn a_splitter_whose_cpu_is_another_than_that_of_its_queue() {
     assert_eq!(diagnosis.splitters[0].cpu, 1, "where the scheduler has it");
     let words = "found in the fair queue of CPU 1, though its task_struct says CPU 0";
     assert!(said(&diagnosis).contains(words), "{}", said(&diagnosis));
+}
+
+#[test]
+fn a_queue_whose_counters_do_not_know_the_splitter() {
+    let of_queue =
+        |change: fn(&mut vmcore_kernel::RunQueue)| changed(|world| change(world.cpus[1].run_queue.as_mut().unwrap()));
+    for (change, words) in [
+        (of_queue(|queue| queue.nr_running = 1), "though rq.nr_running counts 1, with the one that runs"),
+        (of_queue(|queue| queue.online = Some(false)), "though rq.online says that the CPU was out of service"),
+    ] {
+        assert_eq!(confidence(&change), Confidence::Probable, "{words}");
+        assert!(said(&change).contains(words), "{}", said(&change));
+    }
 }
 
 #[test]

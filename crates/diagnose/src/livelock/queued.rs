@@ -31,7 +31,7 @@ pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
     match found {
         [] => missing(facts, task),
         [(cpu, class)] => {
-            let doubt = doubt(task, *cpu, *class);
+            let doubt = doubt(task, *cpu, *class).or_else(|| doubt_of_queue(facts, *cpu));
             let result = if doubt.is_some() { CheckResult::Unknown } else { CheckResult::Refuted };
             let checked = format!("found in the {} of CPU {cpu}{}", name(*class), doubt.unwrap_or_default());
             at(*cpu, Some(*class), result, checked)
@@ -55,6 +55,18 @@ fn doubt(task: &Task, cpu: u32, class: Class) -> Option<String> {
         return Some(format!(", though its task_struct says CPU {}", task.cpu));
     }
     (!expected).then(|| format!(", though its task_struct says prio {}", task.prio))
+}
+
+/// What the queue's own counters say otherwise.
+fn doubt_of_queue(facts: &Facts<'_>, cpu: u32) -> Option<String> {
+    let queue = facts.snapshot.cpu(cpu)?.run_queue.as_ref()?;
+    if queue.online == Some(false) {
+        return Some(", though rq.online says that the CPU was out of service".to_owned());
+    }
+    // This task, and who runs; entities whose dequeue is delayed are in the tree and not counted.
+    let least = 1 + u64::from(queue.current != queue.idle);
+    let counted = queue.nr_running;
+    (counted < least).then(|| format!(", though rq.nr_running counts {counted}, with the one that runs"))
 }
 
 /// A task that is in no queue.

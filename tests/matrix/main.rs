@@ -1,7 +1,8 @@
 //! Every scenario on every generation of kernels: the program must come to the verdict that the scenario says.
 //!
 //! One test for each row, `SCENARIO on KERNEL`, and one for each form of dump; `--list` prints them. Where the log of a row
-//! says something, `dmesg | log` must not say more than `analyze`. As a table, with what
+//! says something, `dmesg | log` must not say more than `analyze`, and members of structures that evidence names have their
+//! addresses. As a table, with what
 //! was expected and what was found:
 //!
 //! ```text
@@ -13,6 +14,7 @@
 
 #[path = "../support/agreement.rs"]
 mod agreement;
+mod evidence;
 mod guide;
 mod logs;
 mod row;
@@ -39,6 +41,9 @@ fn check(row: &Row) -> Result<(), Failed> {
     let outcome = row.run()?;
     if let Some(why) = outcome.disagreement {
         return Err(format!("the log says what the dump does not: {why}").into());
+    }
+    if !outcome.without_address.is_empty() {
+        return Err(format!("evidence without an address: {}", outcome.without_address.join(", ")).into());
     }
     if outcome.is_as_expected() {
         return Ok(());

@@ -12,6 +12,7 @@ use vmcore_synth::scenario::{self, Expected};
 use vmcore_synth::{DumpForm, Generation, build};
 
 use crate::agreement::disagreement;
+use crate::evidence::without_address;
 
 /// A dump to be made and analyzed.
 pub(crate) struct Row {
@@ -38,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) why: String,
     /// What `dmesg | log` says that `analyze` does not.
     pub(crate) disagreement: Option<String>,
+    /// Members that evidence names without saying where they are.
+    pub(crate) without_address: Vec<String>,
 }
 
 impl Row {
@@ -64,10 +67,10 @@ impl Row {
         }
         let vmlinux = directory.path().join("vmlinux");
         std::fs::write(&vmlinux, &machine.vmlinux)?;
-        let (found, why) = analyze(&files, &vmlinux)?;
+        let (found, why, without_address) = analyze(&files, &vmlinux)?;
         let says_something = self.form == "elf" && !scenario.log.is_empty();
         let disagreement = if says_something { disagreement(&[files[0].clone(), vmlinux]) } else { None };
-        Ok(Outcome { disagreement, expected: Verdict::expected(&scenario.expect), found, why })
+        Ok(Outcome { disagreement, without_address, expected: Verdict::expected(&scenario.expect), found, why })
     }
 }
 
@@ -86,8 +89,8 @@ impl Outcome {
     }
 }
 
-/// Verdict of `analyze`, and what it says about its doubts.
-fn analyze(dump: &[PathBuf], vmlinux: &Path) -> Result<(Verdict, String), Box<dyn Error>> {
+/// Verdict of `analyze`, what it says about its doubts, and its evidence that has no address and should.
+fn analyze(dump: &[PathBuf], vmlinux: &Path) -> Result<(Verdict, String, Vec<String>), Box<dyn Error>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
     command.args(["analyze", "--format", "json"]).arg(&dump[0]).arg(vmlinux);
     for part in dump.iter().skip(1) {
@@ -104,7 +107,8 @@ fn analyze(dump: &[PathBuf], vmlinux: &Path) -> Result<(Verdict, String), Box<dy
         splitters: pids(&answer["splitters"]),
         status: output.status.code(),
     };
-    Ok((found, format!("{}\nunknown: {:#}", verdict["summary"], answer["unknown"])))
+    let why = format!("{}\nunknown: {:#}", verdict["summary"], answer["unknown"]);
+    Ok((found, why, without_address(&answer)))
 }
 
 fn pids(list: &Value) -> Vec<i64> {

@@ -8,22 +8,25 @@ use crate::{Evidence, Place, Reader, Value};
 
 /// What was read there: name and place come from the look-up that it was read by.
 pub(crate) fn read_from(source: &Source, value: u64, meaning: impl Into<String>) -> Evidence {
-    Evidence::new(source.to_string(), meaning).at(Place::Kernel(source.address)).value(Value::Hex(value))
+    read_value(source, Value::Hex(value), meaning)
+}
+
+fn read_value(source: &Source, value: Value, meaning: impl Into<String>) -> Evidence {
+    Evidence::new(source.to_string(), meaning).at(Place::Kernel(source.address)).value(value)
 }
 
 /// A member whose value was read: its name is `type.path`, its place the member's own address.
 pub(crate) fn member(
     reader: &dyn Reader,
     object: VirtAddr,
-    (type_name, path): (&str, &str),
+    (type_name, path): (&'static str, &'static str),
     value: Value,
     meaning: impl Into<String>,
 ) -> Evidence {
-    let evidence = Evidence::new(format!("{type_name}.{path}"), meaning).value(value);
     match reader.member(object, type_name, path) {
-        Some(address) => evidence.at(Place::Kernel(address)),
+        Some(source) => read_value(&source, value, meaning),
         // Renamed in this kernel, or the type is not known: better no place than a wrong one.
-        None => evidence,
+        None => Evidence::new(format!("{type_name}.{path}"), meaning).value(value),
     }
 }
 
@@ -31,8 +34,8 @@ pub(crate) fn member(
 pub(crate) fn renamed(
     reader: &dyn Reader,
     object: VirtAddr,
-    type_name: &str,
-    paths: &[&str],
+    type_name: &'static str,
+    paths: &[&'static str],
     value: Value,
     meaning: impl Into<String>,
 ) -> Evidence {
@@ -40,7 +43,7 @@ pub(crate) fn renamed(
 }
 
 /// Of the names that a member has had, the one of this kernel, else the newest.
-pub(crate) fn path_of<'p>(reader: &dyn Reader, type_name: &str, paths: &[&'p str]) -> &'p str {
+pub(crate) fn path_of(reader: &dyn Reader, type_name: &'static str, paths: &[&'static str]) -> &'static str {
     let known = paths.iter().find(|path| reader.member(VirtAddr::new(0), type_name, path).is_some());
     known.or(paths.first()).copied().unwrap_or_default()
 }

@@ -7,11 +7,11 @@
 use vmcore_kernel::{Stack, StackFrame};
 use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
-use crate::fault::PT_REGS_IP;
+use crate::evidence::member;
 use crate::names::base_name;
 use crate::operand::read_code;
 use crate::operand::{disassemble, memory_accesses};
-use crate::{Evidence, Facts, Place, Reader, Value};
+use crate::{Evidence, Facts, Reader, Value};
 
 /// Entry code of exceptions: named `asm_exc_…` since 5.8, after the exception before.
 const OLD_ENTRIES: [&str; 7] = [
@@ -101,14 +101,14 @@ pub(crate) fn location(frame: &StackFrame) -> String {
 
 impl Exception<'_> {
     /// Where it was, and where that is written down.
-    pub(crate) fn registers_evidence(&self) -> Evidence {
+    pub(crate) fn registers_evidence(&self, reader: &dyn Reader) -> Evidence {
         let function = self.frame.map(location).unwrap_or_default();
         let value = Value::Hex(self.registers.rip);
         match self.at {
             Some(at) => {
                 let entry = self.entry.unwrap_or("an exception");
                 let meaning = format!("{entry} taken in {function}; its registers are saved here");
-                Evidence::new("pt_regs.ip", meaning).at(Place::Kernel(at.wrapping_add(PT_REGS_IP))).value(value)
+                member(reader, at, ("pt_regs", "ip"), value, meaning)
             }
             None => {
                 let meaning =

@@ -6,12 +6,10 @@
 use vmcore_kernel::{Cpu, Interrupt, Stack};
 use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
+use crate::evidence::member;
 use crate::names::is_page_fault_entry;
 use crate::operand::{UserAccess, disassemble, read_code, user_accesses};
-use crate::{Evidence, Place, Reader, Value, within_fault};
-
-/// `offsetof(struct pt_regs, ip)`: 16 words are before it.
-pub(crate) const PT_REGS_IP: u64 = 16 * 8;
+use crate::{Evidence, Reader, Value, within_fault};
 
 /// How the fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,16 +100,16 @@ impl KernelFault {
     }
 
     /// The fault itself, as evidence.
-    pub(crate) fn evidence(&self) -> Evidence {
+    pub(crate) fn evidence(&self, reader: &dyn Reader) -> Evidence {
         let function = self.function.as_deref().unwrap_or("unknown code");
         let meaning = match self.caught {
             Caught::InHandler => format!("page fault taken in kernel mode by {function}; its registers are saved here"),
             Caught::AtInstruction => format!("interrupted in {function}, at an instruction that touches user memory"),
         };
-        let fact = Evidence::new("pt_regs.ip", meaning).value(Value::Hex(self.registers.rip));
+        let value = Value::Hex(self.registers.rip);
         match self.registers_at {
-            Some(address) => fact.at(Place::Kernel(address.wrapping_add(PT_REGS_IP))),
-            None => fact,
+            Some(at) => member(reader, at, ("pt_regs", "ip"), value, meaning),
+            None => Evidence::new("RIP", meaning).value(value),
         }
     }
 

@@ -248,7 +248,7 @@ mod tests {
             Err(ReadError::NonCanonical { address })
         }
 
-        fn member(&self, _: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {
+        fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<vmcore_kernel::Source> {
             None
         }
 

@@ -1,7 +1,7 @@
 //! The little that a detector reads besides the snapshot: page tables, `struct page`, code and stack bytes. A trait, so
 //! that a test can put hand-made memory behind it.
 
-use vmcore_kernel::{Kernel, Page, paging::Walk};
+use vmcore_kernel::{Kernel, Page, Source, paging::Walk};
 use vmcore_memory::{Pfn, ReadError, ReadVirtual, VirtAddr};
 
 /// Reads what evidence is made of.
@@ -28,11 +28,11 @@ pub trait Reader: Sync {
         true
     }
 
-    /// The address of a member of the object at `object`; `None` where this kernel's type has no such member.
-    fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr>;
+    /// A member of the object at `object`; `None` where this kernel's type has no such member.
+    fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<Source>;
 
     /// The CPU's preemption count and where it lies; `None` where it cannot be read.
-    fn preempt_count(&self, _cpu: u32) -> Option<(VirtAddr, u32)> {
+    fn preempt_count(&self, _cpu: u32) -> Option<(Source, u32)> {
         None
     }
 
@@ -72,21 +72,23 @@ impl Reader for Kernel<'_> {
         Self::page(self, address)
     }
 
-    fn member(&self, object: VirtAddr, type_name: &str, path: &str) -> Option<VirtAddr> {
+    fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<Source> {
         let member = self.vmlinux().types().member(type_name, path)?;
-        object.checked_add(member.offset)
+        Some(Source { type_name: Some(type_name), path, address: object.checked_add(member.offset)? })
     }
 
     fn knows_page_flag(&self, name: &str) -> bool {
         self.vmlinux().types().enumerator(name).is_some()
     }
 
-    fn preempt_count(&self, cpu: u32) -> Option<(VirtAddr, u32)> {
+    fn preempt_count(&self, cpu: u32) -> Option<(Source, u32)> {
         // In `struct pcpu_hot` from kernel commit 64701838bf05 (6.2) to 46e8fff6d45f (6.15); its own variable otherwise.
-        let member = self.vmlinux().types().member("pcpu_hot", "preempt_count");
-        let in_hot = member.and_then(|member| self.percpu_symbol("pcpu_hot", cpu)?.checked_add(member.offset));
-        let address = in_hot.or_else(|| self.percpu_symbol("__preempt_count", cpu))?;
-        Some((address, self.memory().read_u32(address).ok()?))
+        let hot = self.percpu_symbol("pcpu_hot", cpu);
+        let in_hot = hot.and_then(|hot| Reader::member(self, hot, "pcpu_hot", "preempt_count"));
+        let name = "__preempt_count";
+        let variable = || Some(Source { type_name: None, path: name, address: self.percpu_symbol(name, cpu)? });
+        let source = in_hot.or_else(variable)?;
+        Some((source, self.memory().read_u32(source.address).ok()?))
     }
 
     fn function(&self, name: &str) -> Option<VirtAddr> {

@@ -34,7 +34,7 @@ pub(crate) fn wait_evidence(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockW
 pub(crate) fn lock_evidence(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock) -> Vec<Evidence> {
     let types = lock.kind.type_names();
     let words = lock.words.iter().map(|word| {
-        let has = |name: &&&str| reader.member(lock.address, name, word.member).is_some();
+        let has = |name: &&&'static str| reader.member(lock.address, name, word.member).is_some();
         let type_name = types.iter().find(has).or(types.first()).copied().unwrap_or_default();
         let flags = if word.flags.is_empty() { String::new() } else { format!("; {}", word.flags.join(" | ")) };
         let meaning = format!("{}{flags}", owner(facts, &lock.owner));

@@ -32,7 +32,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let mut address = String::new();
     match &exception {
         Some(exception) => {
-            evidence.push(exception.registers_evidence());
+            evidence.push(exception.registers_evidence(context.reader));
             if let Some((fact, text)) = exception.faulting_address(context.reader, is_page_fault_report(&what)) {
                 evidence.push(fact);
                 address = text;

@@ -11,6 +11,7 @@ use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::describe::on_cpu;
+use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
 use crate::reports::reported_stuck;
 use crate::text::seconds;
@@ -64,7 +65,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: VirtAddr, spins: &[&Spi
     let longest = spins.iter().filter_map(|spin| facts.running_ns(facts.snapshot.cpu(spin.cpu)?)).max();
     let time = longest.map(|ns| format!(", for up to {}", seconds(ns))).unwrap_or_default();
     let mut evidence: Vec<_> =
-        spins.iter().take(describe::MAX_NAMED).flat_map(|spin| spin_evidence(facts, spin)).collect();
+        spins.iter().take(describe::MAX_NAMED).flat_map(|spin| spin_evidence(facts, reader, spin)).collect();
     let holder_text = match holder(spins) {
         Some(holder) => {
             evidence.push(holder_evidence(facts, reader, holder, lock));
@@ -84,7 +85,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: VirtAddr, spins: &[&Spi
 }
 
 /// What a CPU reads while it spins, and its place in the queue.
-fn spin_evidence(facts: &Facts<'_>, spin: &Spin) -> Vec<Evidence> {
+fn spin_evidence(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Evidence> {
     let Spin { cpu, lock, word, polled, node, behind, .. } = spin;
     let who = on_cpu(facts, *cpu);
     let tail = word.tail().map(|(cpu, _)| format!("; CPU {cpu} is the last in its queue")).unwrap_or_default();
@@ -95,10 +96,10 @@ fn spin_evidence(facts: &Facts<'_>, spin: &Spin) -> Vec<Evidence> {
         let meaning = format!("the node with which {who} waits in the lock's queue{front}");
         let next = node.map(|node| node.next.get()).unwrap_or_default();
         let at = node.map_or(*polled, |node| node.address);
-        evidence.push(Evidence::new("mcs_spinlock.next", meaning).at(Place::Kernel(at)).value(Value::Hex(next)));
+        evidence.push(member(reader, at, ("mcs_spinlock", "next"), Value::Hex(next), meaning));
     }
     let meaning = format!("the lock's word, for which {who} spins: taken{pending}{tail}");
-    evidence.push(Evidence::new("qspinlock.val", meaning).at(Place::Kernel(*lock)).value(Value::Hex(word.0.into())));
+    evidence.push(member(reader, *lock, ("qspinlock", "val"), Value::Hex(word.0.into()), meaning));
     evidence
 }
 
@@ -110,7 +111,7 @@ fn holder_evidence(facts: &Facts<'_>, reader: &dyn Reader, holder: &Holder, lock
         HolderFound::Recorded => {
             let task = facts.snapshot.cpu(holder.cpu).and_then(|cpu| facts.snapshot.current(cpu));
             let value = Value::Hex(task.map(|task| task.address.get()).unwrap_or_default());
-            crate::evidence::member(reader, lock, ("raw_spinlock", "owner"), value, format!("held by {who}"))
+            member(reader, lock, ("raw_spinlock", "owner"), value, format!("held by {who}"))
         }
         HolderFound::Register(name) => Evidence::new(
             format!("register {name}"),
@@ -133,7 +134,7 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Edge> {
     let on = |cpu: u32| facts.snapshot.cpu(cpu).and_then(|cpu| facts.snapshot.current(cpu)).map(Node::task);
     let Some(spinner) = on(spin.cpu) else { return Vec::new() };
     let lock = Node::Lock { kind: LockKind::Spinlock, address: spin.lock };
-    let shown = spin_evidence(facts, spin);
+    let shown = spin_evidence(facts, reader, spin);
     let mut edges =
         vec![Edge::new(spinner.clone(), EdgeKind::SpinsOn, lock.clone(), "spins for it").shown_by(shown.clone())];
     if let Some(front) = spin.behind.and_then(on) {

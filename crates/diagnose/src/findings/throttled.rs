@@ -98,8 +98,13 @@ mod tests {
             Err(ReadError::BadRange { address: address.get(), len: 0 })
         }
 
-        fn member(&self, object: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {
-            Some(object)
+        fn member(
+            &self,
+            object: VirtAddr,
+            type_name: &'static str,
+            path: &'static str,
+        ) -> Option<vmcore_kernel::Source> {
+            Some(vmcore_kernel::Source { type_name: Some(type_name), path, address: object })
         }
 
         fn read(&self, address: VirtAddr, _: &mut [u8]) -> Result<(), ReadError> {

@@ -68,9 +68,9 @@ pub(crate) fn examine(reader: &dyn Reader) -> CodeSays {
 }
 
 fn offsets(reader: &dyn Reader) -> Option<PageOffsets> {
-    let offset = |paths: &[&str]| {
+    let offset = |paths: &[&'static str]| {
         let member = paths.iter().find_map(|path| reader.member(VirtAddr::new(0), "page", path))?;
-        i64::try_from(member.get()).ok()
+        i64::try_from(member.address.get()).ok()
     };
     let [first, second] = [0, 1].map(|pfn| reader.page_address(Pfn::new(pfn)));
     Some(PageOffsets {

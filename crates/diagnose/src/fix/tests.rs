@@ -151,9 +151,9 @@ impl Reader for Kernel {
         Err(vmcore_memory::ReadError::NonCanonical { address })
     }
 
-    fn member(&self, object: VirtAddr, _: &str, path: &str) -> Option<VirtAddr> {
+    fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<vmcore_kernel::Source> {
         let offset = if path == "compound_head" { 8 } else { 0x34 };
-        object.checked_add(offset)
+        Some(vmcore_kernel::Source { type_name: Some(type_name), path, address: object.checked_add(offset)? })
     }
 
     fn function(&self, name: &str) -> Option<VirtAddr> {

@@ -7,14 +7,14 @@ use super::faulting::{self, Faulting};
 use super::times;
 use super::waited_page::{Entry, WaitedPage};
 use crate::clock::lag_ns;
-use crate::evidence::{self, decimal};
+use crate::evidence::{self, decimal, read_from};
 use crate::fault::{self, Caught, KernelFault};
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::syscall_function;
 use crate::operand::UserAccess;
 use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
-use crate::{CheckResult, Evidence, Facts, Place, Reader, Spinner, Value, counted};
+use crate::{CheckResult, Evidence, Facts, Reader, Spinner, counted};
 
 /// After so many ticks the scheduler asks a fair task for its CPU if another one waits.
 const ASKS_NS: u64 = 1_000_000_000;
@@ -269,7 +269,7 @@ fn assess_fault(
     facts.extend(time.and_then(|time| witness_evidence(cpu, time, reader)));
     let asked = asked_for_cpu(cpu, reader);
     facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
-    facts.push(fault.evidence());
+    facts.push(fault.evidence(reader));
     facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
     facts.extend(faulting.evidence.iter().cloned());
     let fault_evidence = facts.clone();
@@ -332,7 +332,7 @@ fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader)
 ///
 /// Source: `arch/x86/include/asm/preempt.h` (`PREEMPT_NEED_RESCHED`, inverted).
 fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
-    let (address, count) = reader.preempt_count(cpu.cpu)?;
+    let (source, count) = reader.preempt_count(cpu.cpu)?;
     let asked = count >> 31 == 0;
     let meaning = if asked {
         "bit 31, PREEMPT_NEED_RESCHED, is clear: the scheduler asks for this CPU, and would switch its task out on its next \
@@ -340,8 +340,7 @@ fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
     } else {
         "bit 31, PREEMPT_NEED_RESCHED, is set: the scheduler does not ask for this CPU"
     };
-    let fact = Evidence::new("preempt_count", meaning).at(Place::Kernel(address)).value(Value::Hex(count.into()));
-    Some((asked, fact))
+    Some((asked, read_from(&source, count.into(), meaning)))
 }
 
 /// Who shows that only tasks of a higher rank came in between.

@@ -300,7 +300,7 @@ impl SplitCandidate<'_> {
         let plural = if known.len() == 1 { "CPU" } else { "CPUs" };
         let meaning = format!("may run on {plural} {} only, so no other CPU takes it over", known.join(", "));
         let path = evidence::path_of(reader, "task_struct", &["cpus_mask", "cpus_allowed"]);
-        let place = reader.member(self.task.address, "task_struct", path).map(Place::Kernel);
+        let place = reader.member(self.task.address, "task_struct", path).map(|source| Place::Kernel(source.address));
         Some(Evidence { place, ..Evidence::new(format!("task_struct.{path}"), meaning) })
     }
 

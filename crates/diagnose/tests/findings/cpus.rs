@@ -64,7 +64,7 @@ fn unanswered(reported: bool) -> Diagnosis {
         to: 1,
         call: VirtAddr::new(0xffff_8880_0b00_0000),
         flags_at: Source {
-            type_name: "__call_single_data",
+            type_name: Some("__call_single_data"),
             path: "node.u_flags",
             address: VirtAddr::new(0xffff_8880_0b00_0008),
         },

@@ -57,7 +57,11 @@ fn a_reader_that_lost_its_cpu_holds_a_grace_period_up() {
     let entry = task_address(40).wrapping_add(0x500);
     let reader = GraceReader {
         task: task_address(40),
-        named_at: Source { type_name: "rcu_node", path: "gp_tasks", address: VirtAddr::new(0xffff_8880_0c00_0050) },
+        named_at: Source {
+            type_name: Some("rcu_node"),
+            path: "gp_tasks",
+            address: VirtAddr::new(0xffff_8880_0c00_0050),
+        },
         entry,
     };
     let diagnosis = held_up_by_readers(vec![reader]);

@@ -150,7 +150,7 @@ impl Machine {
             found: Found::OnStack {
                 function: "__mutex_lock".to_owned(),
                 waiter: waiter.address,
-                names_task: Source { type_name: "mutex_waiter", path: "task", address: waiter.address },
+                names_task: Source { type_name: Some("mutex_waiter"), path: "task", address: waiter.address },
             },
         });
         let known = self.0.state.locks.iter_mut().find(|known| known.address == lock);
@@ -172,7 +172,7 @@ impl Machine {
         self.0.state.work_waits.push(WorkWait {
             task: task_address(pid),
             names_task: Source {
-                type_name: "wq_barrier",
+                type_name: Some("wq_barrier"),
                 path: "task",
                 address: VirtAddr::new(0xffff_c900_0060_0000 + u64::from(pid.unsigned_abs()) * 0x4000),
             },

@@ -14,7 +14,7 @@ fn page_wait(flags: u64, waited: u64) -> Diagnosis {
         bit: 0,
         flag: Some("PG_locked"),
         names_page: Source {
-            type_name: "wait_page_queue",
+            type_name: Some("wait_page_queue"),
             path: "folio",
             address: VirtAddr::new(0xffff_c900_0000_2000),
         },
@@ -47,7 +47,7 @@ fn the_holder_of_the_livelocks_page_is_the_splitter_and_not_unknown() {
         bit: 0,
         flag: Some("PG_locked"),
         names_page: Source {
-            type_name: "wait_page_queue",
+            type_name: Some("wait_page_queue"),
             path: "folio",
             address: VirtAddr::new(0xffff_c900_0000_2000),
         },

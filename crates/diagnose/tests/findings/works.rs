@@ -12,7 +12,7 @@ fn doing(worker: i32) -> AwaitedWork {
         function: Some("do_the_work".to_owned()),
         worker: task_address(worker),
         current_work_at: Source {
-            type_name: "worker",
+            type_name: Some("worker"),
             path: "current_work",
             address: VirtAddr::new(0xffff_8880_0a00_1000),
         },

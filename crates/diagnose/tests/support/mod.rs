@@ -12,7 +12,7 @@ use vmcore_diagnose::{
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapFields, SwapLayout, Walk};
 use vmcore_kernel::{
     Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue,
-    Segment, Snapshot, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
+    Segment, Snapshot, Source, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
 };
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr, arch::x86_64::Registers};
 
@@ -96,12 +96,13 @@ impl Reader for Memory {
         !self.no_page_flags
     }
 
-    fn member(&self, object: VirtAddr, _: &str, _: &str) -> Option<VirtAddr> {
-        Some(object)
+    fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<Source> {
+        Some(Source { type_name: Some(type_name), path, address: object })
     }
 
-    fn preempt_count(&self, cpu: u32) -> Option<(VirtAddr, u32)> {
-        Some((VirtAddr::new(0xffff_8880_0700_0000 + u64::from(cpu) * 8), self.preempt_count?))
+    fn preempt_count(&self, cpu: u32) -> Option<(Source, u32)> {
+        let address = VirtAddr::new(0xffff_8880_0700_0000 + u64::from(cpu) * 8);
+        Some((Source { type_name: None, path: "__preempt_count", address }, self.preempt_count?))
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
@@ -274,7 +275,7 @@ impl World {
                 idle: VirtAddr::new(0xffff_8880_0600_0000),
                 clock_ns: CLOCK,
                 task_clock_ns: Some(CLOCK),
-                nr_running: 1,
+                nr_running: 1 + u64::from(cpu),
                 online: Some(true),
                 queued: Vec::new(),
             }),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vmcore_diagnose::Issue;
 
 use crate::wrap::Lines;
-use crate::{Painted, Report, Theme};
+use crate::{Painted, Report, Theme, names};
 
 /// Issues: one, or all of them.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -24,6 +24,7 @@ pub struct Explained {
     /// Its stable name.
     pub id: &'static str,
     /// How serious it is as long as it lasts: `info`, `warning` or `critical`.
+    #[schemars(schema_with = "names::severity")]
     pub severity: &'static str,
     /// What it is, in one sentence.
     pub summary: &'static str,

@@ -1,11 +1,13 @@
 //! The names that enumerations have in JSON, for its schemas: taken from the enumerations themselves.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use vmcore_console::Kind;
 use vmcore_diagnose::graph::{EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{CheckResult, Confidence, Issue, Severity};
+use vmcore_kernel::{Class, Segment, StackEnd, Trust};
 
 /// A string that is one of these.
-fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> Schema {
+pub(crate) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> Schema {
     let names: Vec<_> = names.into_iter().collect();
     json_schema!({ "type": "string", "enum": names })
 }
@@ -69,4 +71,29 @@ pub(crate) fn space_or_null(_: &mut SchemaGenerator) -> Schema {
 /// Yes, no, or unknown.
 pub(crate) fn yes_no_unknown(_: &mut SchemaGenerator) -> Schema {
     one_of(["yes", "no", "unknown"])
+}
+
+/// What a log reports.
+pub(crate) fn log_event(_: &mut SchemaGenerator) -> Schema {
+    one_of(Kind::ALL.map(Kind::name))
+}
+
+/// How a frame was found.
+pub(crate) fn trust(_: &mut SchemaGenerator) -> Schema {
+    one_of(Trust::ALL.map(Trust::name))
+}
+
+/// Which stack a frame lies on, or none.
+pub(crate) fn segment_or_null(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(Segment::ALL.map(Segment::name))
+}
+
+/// What a stack ends at.
+pub(crate) fn stack_end(_: &mut SchemaGenerator) -> Schema {
+    one_of(StackEnd::ALL.map(StackEnd::name))
+}
+
+/// A scheduling class.
+pub(crate) fn class(_: &mut SchemaGenerator) -> Schema {
+    one_of(Class::ALL.map(Class::name))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vmcore_kernel::{Cpu as KernelCpu, Queued as KernelQueued, RunQueue, Snapshot, Task};
 
 use crate::duration::{LogTime, or_unknown};
-use crate::{Gap, Hex, Painted, Report, Sanitized, Theme};
+use crate::{Gap, Hex, Painted, Report, Sanitized, Theme, names};
 
 /// All run queues.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -65,6 +65,7 @@ pub struct Queued<'a> {
     /// The address of its `struct task_struct`.
     pub task: Hex,
     /// The scheduling class: `stop`, `dl`, `rt`, `fair` or `ext`.
+    #[schemars(schema_with = "names::class")]
     pub class: &'static str,
     /// The effective priority: below 0 deadline, 0 to 99 real-time, 100 to 139 fair.
     pub prio: i32,

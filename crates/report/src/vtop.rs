@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use vmcore_kernel::Page as KernelPage;
 use vmcore_kernel::paging::{Outcome, Step, Walk};
 
-use crate::{Gap, Hex, Painted, Report, Theme};
+use crate::{Gap, Hex, Painted, Report, Theme, names};
 
 /// The translation of one address.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -21,6 +21,7 @@ pub struct Vtop<'a> {
     pub levels: Vec<Level>,
     /// What the walk came to: `mapped`, `not_mapped` (an entry says so), `unreadable` (whether it is mapped is not known)
     /// or `not_canonical`.
+    #[schemars(schema_with = "outcome_schema")]
     pub outcome: &'static str,
     /// Where the address is in physical memory; null where it is not mapped, or that is not known: see `outcome`.
     pub physical: Option<Hex>,
@@ -37,6 +38,7 @@ pub struct Vtop<'a> {
 #[schemars(rename = "Level")]
 pub struct Level {
     /// `pgd`, `p4d`, `pud`, `pmd` or `pte`. With four levels there is no `p4d`.
+    #[schemars(schema_with = "level_schema")]
     pub name: &'static str,
     /// Where the entry is, in physical memory.
     pub entry_address: Hex,
@@ -66,6 +68,17 @@ pub struct Page<'a> {
     pub mapping: Option<Hex>,
     /// The head of the compound page, where this is a tail.
     pub head: Option<Box<Page<'a>>>,
+}
+
+/// What a walk can come to.
+const OUTCOMES: [&str; 4] = ["mapped", "not_mapped", "unreadable", "not_canonical"];
+
+fn level_schema(_: &mut SchemaGenerator) -> Schema {
+    names::one_of(["pgd", "p4d", "pud", "pmd", "pte"])
+}
+
+fn outcome_schema(_: &mut SchemaGenerator) -> Schema {
+    names::one_of(OUTCOMES)
 }
 
 impl<'a> Vtop<'a> {
@@ -176,4 +189,38 @@ fn write_page(role: &str, page: &Page<'_>, out: &mut dyn Write) -> io::Result<()
     let mapping = page.mapping.map_or_else(|| "?".to_owned(), |Hex(mapping)| format!("{mapping:x}"));
     let names: String = page.flag_names.iter().map(|name| format!(" {name}")).collect();
     writeln!(out, "  {role:>4}  {address:016x} {pfn:>10} {refcount:>8} {mapcount:>8}  {mapping:16}  {flags:x}{names}")
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcore_memory::{PageLevel, PhysAddr, ReadError, VirtAddr};
+
+    use super::*;
+
+    /// What is said of a walk: its outcome in JSON, the address, and the first line of text below the heading.
+    fn said(outcome: Outcome) -> (&'static str, Option<u64>, String) {
+        let walk = Walk { address: VirtAddr::new(0x7f00_0000_1000), steps: Vec::new(), outcome };
+        let report = Vtop::new(Some(1), &walk, None, None, &[]);
+        let mut text = Vec::new();
+        report.write_text(&mut text, &Theme::plain()).unwrap();
+        let line = String::from_utf8(text).unwrap().lines().nth(1).unwrap_or_default().to_owned();
+        (report.outcome, report.physical.map(|Hex(physical)| physical), line)
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_said_to_be_unmapped() {
+        let error = ReadError::BadRange { address: 0x5000, len: 8 };
+        let found = [
+            said(Outcome::Mapped(PhysAddr::new(0x1234_5000))),
+            said(Outcome::NotMapped),
+            said(Outcome::Unreadable(PageLevel::Pmd, error)),
+            said(Outcome::NonCanonical),
+        ];
+        assert_eq!(found.each_ref().map(|(name, ..)| *name), OUTCOMES);
+        assert_eq!(found.each_ref().map(|(_, physical, _)| *physical), [Some(0x1234_5000), None, None, None]);
+        let ends = ["12345000", "(not mapped)", "(unreadable)", "(no address)"];
+        for ((name, _, line), end) in found.iter().zip(ends) {
+            assert!(line.ends_with(end), "{name}: {line}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// All of them, as they are declared.
+    pub const ALL: [Self; 5] = [Self::Context, Self::Orc, Self::Cfi, Self::FramePointer, Self::Scan];
+
     /// The name used in output: `context`, `orc`, `cfi`, `frame_pointer` or `scan`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -49,6 +52,9 @@ pub enum Segment {
 }
 
 impl Segment {
+    /// All of them, as they are declared.
+    pub const ALL: [Self; 6] = [Self::Task, Self::Irq, Self::SoftIrq, Self::Nmi, Self::Exception, Self::Entry];
+
     /// The name used in output: `task`, `irq`, `softirq`, `nmi`, `exception` or `entry`.
     #[must_use]
     pub const fn name(self) -> &'static str {

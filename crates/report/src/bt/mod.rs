@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelStack, StackFrame, Task};
 
-use crate::{Gap, Hex};
+use crate::{Gap, Hex, names};
 pub use text::Style;
 pub(crate) use text::{stack_text, write_stacks};
 
@@ -50,6 +50,7 @@ pub struct Stack<'a> {
     /// Registers saved by exceptions, interrupts and system calls on the way, innermost first.
     pub exceptions: Vec<Exception<'a>>,
     /// What the stack ends at: `user_mode`, `kernel_thread`, `idle` or `truncated`.
+    #[schemars(schema_with = "names::stack_end")]
     pub end: &'static str,
     /// Why the stack ended too early, or why it may not be what was running.
     pub error: Option<&'a str>,
@@ -76,8 +77,10 @@ pub struct Frame<'a> {
     /// Functions that the compiler inlined at `pc`, innermost first.
     pub inlined: Vec<Inlined<'a>>,
     /// The stack that the frame lies on: `task`, `irq`, `softirq`, `nmi`, `exception` or `entry`.
+    #[schemars(schema_with = "names::segment_or_null")]
     pub segment: Option<&'static str>,
     /// How the frame was found: `context`, `orc`, `cfi`, `frame_pointer` or `scan`.
+    #[schemars(schema_with = "names::trust")]
     pub trust: &'static str,
 }
 

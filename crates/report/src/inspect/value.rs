@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use vmcore_inspect as inspect;
 use vmcore_inspect::{Content, Evaluated};
 
-use crate::{Hex, Painted, Report, Sanitized, Theme};
+use crate::{Hex, Painted, Report, Sanitized, Theme, names};
 
 /// Columns that the elements of an array may take on one line.
 const LINE: usize = 100;
@@ -48,6 +48,7 @@ pub struct Value<'a> {
     /// Where it is; null for the result of a calculation.
     pub address: Option<Hex>,
     /// `integer`, `bool`, `char`, `enum`, `pointer`, `float`, `text`, `struct`, `array`, `unreadable` or `opaque`.
+    #[schemars(schema_with = "kind_schema")]
     pub kind: &'static str,
     /// The number of an integer, `bool` (0 or 1), `char` or enumerator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +104,22 @@ pub struct Run<'a> {
     pub count: u64,
     /// The value of each.
     pub value: Value<'a>,
+}
+
+fn kind_schema(_: &mut SchemaGenerator) -> Schema {
+    names::one_of([
+        "integer",
+        "bool",
+        "char",
+        "enum",
+        "pointer",
+        "float",
+        "text",
+        "struct",
+        "array",
+        "unreadable",
+        "opaque",
+    ])
 }
 
 impl<'a> P<'a> {

@@ -12,6 +12,7 @@ use vmcore_diagnose as diagnose;
 
 use crate::Hex;
 use crate::analyze::{KnownIssue, Remedy, Verdict};
+use crate::names;
 
 /// What a kernel log tells, put together by CPU.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -95,6 +96,7 @@ pub struct Event<'a> {
     /// `panic`, `crash-requested`, `warning`, `lockdep`, `sanitizer`, `corruption`, `out-of-memory`,
     /// `cgroup-out-of-memory`, `allocation-failure`, `io-error`, `filesystem`, `io-timeout`, `net-timeout`, `hardware`,
     /// `corrected-hardware`; `backtrace`, `task` and `state-shown` only say what lines below them are.
+    #[schemars(schema_with = "names::log_event")]
     pub kind: &'static str,
     /// The line that it begins with, counted from 1.
     pub line: u64,
@@ -137,6 +139,7 @@ pub struct TimelineEntry<'a> {
     /// The line of the first, counted from 1.
     pub line: u64,
     /// As in `events`.
+    #[schemars(schema_with = "names::log_event")]
     pub kind: &'static str,
     /// In words.
     pub summary: &'a str,

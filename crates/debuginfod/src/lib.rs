@@ -11,6 +11,21 @@
 //!
 //! Sources: `debuginfod-client-config(7)`, and `debuginfod/debuginfod-client.c` of elfutils 0.192 for what the manual
 //! leaves open.
+//!
+//! ```
+//! use vmcore_debuginfod::{Client, Settings};
+//!
+//! // As in the environment, but for a cache that has nothing.
+//! let settings = Settings::read(|name| match name {
+//!     "DEBUGINFOD_URLS" => Some("https://debuginfod.example.org".into()),
+//!     "DEBUGINFOD_CACHE_PATH" => Some("/nonexistent".into()),
+//!     _ => None,
+//! });
+//! assert_eq!(settings.servers.len(), 1);
+//! // Only the cache is looked at; `fetch` asks the servers.
+//! let whatever = |_: &std::path::Path| Ok(());
+//! assert_eq!(Client::new(settings).cached(&[0xab; 20], &whatever), None);
+//! ```
 
 #![forbid(unsafe_code)]
 

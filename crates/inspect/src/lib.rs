@@ -5,6 +5,26 @@
 //! typed values ([`read_value`]), and every other module asks these.
 //!
 //! Addresses are those of the crashed machine. Whatever cannot be read says why, and the rest is shown all the same.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use vmcore_debuginfo::Vmlinux;
+//! use vmcore_dump::Dump;
+//! use vmcore_inspect::{Content, Evaluated, Expression, evaluate};
+//! use vmcore_kernel::Kernel;
+//!
+//! let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
+//! let dump = Dump::open(&files.join("thp-livelock.vmcore"))?;
+//! let vmlinux = Vmlinux::open(&files.join("vmlinux.profile"))?;
+//! let kernel = Kernel::open(&dump, &vmlinux)?;
+//!
+//! let expression = Expression::parse("((struct task_struct *)&init_task)->prio")?;
+//! let Evaluated::One(member) = evaluate(&kernel, &expression)? else { return Err("it is no per-CPU variable".into()) };
+//! assert_eq!(member.value.type_name, "int");
+//! assert!(matches!(member.value.content, Content::Integer { .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

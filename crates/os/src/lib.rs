@@ -5,6 +5,25 @@
 //! kernel ends the process with a signal and without a word. A program that wants an explanation asks for it, once:
 //! [`explain_lost_mappings`], [`BoundedHeap::limit`], [`remove_unfinished_on_signals`], [`note_interrupts`]. Until it does,
 //! nothing here ends a process; that is the program's to decide, not a library's.
+//!
+//! ```
+//! use std::fs::{self, File};
+//! use std::io::Write;
+//!
+//! use vmcore_os::{FileKind, Mapping, UnfinishedFile};
+//!
+//! let directory = std::env::temp_dir();
+//! let unfinished = UnfinishedFile::new_in(&directory)?;
+//! unfinished.as_file().write_all(b"all of it")?;
+//! // Only what is whole gets its name.
+//! let path = directory.join(format!("vmcore-os-{}", std::process::id()));
+//! unfinished.replace(&path)?;
+//!
+//! let mapping = Mapping::new(&File::open(&path)?, 9, FileKind::Dump)?;
+//! assert_eq!(&*mapping, b"all of it");
+//! fs::remove_file(&path)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod bus;
 mod ending;

@@ -11,6 +11,18 @@
 //!
 //! Nothing of a dump is read here beyond its first bytes and those that tell it from other files: what one does to its
 //! reader happens to that process alone.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use vmcore_triage::{Inputs, ItemKind, find};
+//!
+//! let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
+//! let (items, _skipped) = find(&Inputs { paths: vec![testdata], manifests: Vec::new() })?;
+//! let livelock = items.iter().find(|item| item.path.ends_with("thp-livelock.vmcore")).ok_or("no such dump")?;
+//! assert_eq!(livelock.kind, ItemKind::Dump);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -6,12 +6,13 @@
 
 use vmcore_console::{Event, Kind, Log, PanicReason};
 
-use super::issue_of;
+use super::{issue_of, words};
 use crate::{Confidence, Verdict};
 
 fn is_harmless(event: &Event) -> bool {
     match event.kind {
         Kind::CrashRequested => true,
+        Kind::Oops => words::is_sysrq(event),
         Kind::Panic => event.panic_reason() == Some(PanicReason::Requested),
         // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
         Kind::Warning => event.text.starts_with("WARNING: "),

@@ -6,13 +6,14 @@ use std::time::Instant;
 use vmcore_debuginfo::{OpenError, Vmlinux};
 use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
 use vmcore_kernel::{Kernel, KernelChoice, Sweep, sections_from_dump, vmlinux_from_dump};
+use vmcore_os::UnfinishedFile;
 
 use crate::cli::{Input, Search};
 use crate::failure::Failure;
 use crate::run::Run;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
-use crate::{debuginfod, profiles, remote, vmcoreinfo, vmlinux_search};
+use crate::{debuginfod, profiles, remote, remote_debug, vmcoreinfo, vmlinux_search};
 
 /// Where a vmlinux says how to unwind stacks.
 const UNWIND_TABLES: [&str; 3] = [".orc_unwind", ".debug_frame", ".eh_frame"];
@@ -82,7 +83,7 @@ fn find_vmlinux(dump: &Dump, input: &Input, run: &Run) -> Result<(Vmlinux, PathB
         let vmlinux = open_vmlinux(path, dump, input, run)?;
         suffices(dump, &vmlinux, input.more.kernel()).map(|()| vmlinux)
     };
-    let not_found = match vmlinux_search::find(&build, &input.search, run, accept) {
+    let not_found = match vmlinux_search::find(&build, input, run, accept) {
         Ok(found) => return Ok(found),
         Err(not_found) => not_found,
     };
@@ -110,9 +111,12 @@ fn suffices(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Result<(), 
 /// Opens a vmlinux with its debug file; what they leave to the kernel's memory comes from there.
 fn open_vmlinux(path: &Path, dump: &Dump, input: &Input, run: &Run) -> Result<Vmlinux, Failure> {
     let directories = vmlinux_search::directories(&input.search);
-    let opened = run.step("opening the vmlinux", || Vmlinux::open_with(path, &directories));
+    // One on a server is open when the temporary file goes away.
+    let copy = remote_debug::download(path, run)?;
+    let file = copy.as_ref().map_or(path, UnfinishedFile::path);
+    let opened = run.step("opening the vmlinux", || Vmlinux::open_with(file, &directories));
     let vmlinux = match opened {
-        Err(OpenError::NoSymbols { .. }) => match downloaded(path, &input.search, run)? {
+        Err(OpenError::NoSymbols { .. }) => match downloaded(file, &input.search, run)? {
             Some(debug_file) => Vmlinux::open(&debug_file)?,
             None => opened?,
         },

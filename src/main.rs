@@ -19,6 +19,7 @@ mod pile_view;
 mod profiles;
 mod progress;
 mod remote;
+mod remote_debug;
 mod run;
 mod screen;
 mod servers;

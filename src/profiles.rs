@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vmcore_debuginfo::{CacheError, ProfileCache, Vmlinux, VmlinuxKind};
 use vmcore_dump::Dump;
+use vmcore_remote::Address;
 
 use crate::cli::{Input, Search};
 use crate::run::Run;
@@ -99,7 +100,10 @@ fn cache(search: &Search) -> Option<ProfileCache> {
 }
 
 fn directory_of(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().ok()?.parent().map(Path::to_path_buf)
+    match Address::of_path(path) {
+        Ok(Some(address)) => Some(address.parent().to_string().into()),
+        _ => path.canonicalize().ok()?.parent().map(Path::to_path_buf),
+    }
 }
 
 const fn version() -> &'static str {

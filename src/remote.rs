@@ -2,7 +2,7 @@
 //!
 //! Nothing here is reached, and no server asked for anything, unless an argument is an address.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use vmcore_dump::{DumpFile, ReadAt};
 use vmcore_os::end;
 use vmcore_remote::{Address, BlockFiles, Object, RemoteError};
 use vmcore_report::Sanitized;
+use vmcore_triage::Servers;
 
 use crate::cli::Search;
 use crate::failure::Failure;
@@ -46,6 +47,37 @@ pub(crate) fn dump_file(path: &Path, search: &Search, run: &Run) -> Result<DumpF
         ));
     }
     Ok(DumpFile::Remote { name: name.into(), file: Arc::new(InPlace(object)) })
+}
+
+/// How a pile's objects are asked for; what is fetched of them is kept as `search` says, if it is said.
+pub(crate) fn servers(search: Option<&Search>) -> Servers {
+    Servers { client, blocks: search.and_then(block_files) }
+}
+
+/// All of an object that is read from front to back; `None` where `path` is no address.
+pub(crate) fn whole(path: &Path) -> Result<Option<Box<dyn Read>>, Failure> {
+    let Some(address) = Address::of_path(path)? else { return Ok(None) };
+    let object = Object::open(client(), address, None, Box::new(lost))?;
+    object.advise(true);
+    Ok(Some(Box::new(FrontToBack { object, at: 0 })))
+}
+
+/// An object on the way from its first byte to its last.
+struct FrontToBack {
+    object: Object,
+    at: u64,
+}
+
+impl Read for FrontToBack {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.object.len().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let len = left.min(buffer.len());
+        if let Some(buffer) = buffer.get_mut(..len).filter(|buffer| !buffer.is_empty()) {
+            self.object.read_at(self.at, buffer)?;
+            self.at += len as u64;
+        }
+        Ok(len)
+    }
 }
 
 /// Where blocks are kept.

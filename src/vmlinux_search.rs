@@ -15,10 +15,10 @@ use vmcore_debuginfo::{Vmlinux, build_id_path};
 use vmcore_dump::Vmcoreinfo;
 use vmcore_kernel::{hex, release_of};
 
-use crate::cli::Search;
-use crate::debuginfod;
+use crate::cli::{Input, Search};
 use crate::failure::Failure;
 use crate::run::Run;
+use crate::{debuginfod, remote, remote_debug};
 
 /// How debug files are compressed as a whole.
 const PACKED: [&str; 3] = ["xz", "zst", "gz"];
@@ -46,6 +46,11 @@ impl Build {
         Self { release: info.osrelease().map(str::to_owned), id: info.build_id() }
     }
 
+    /// The release, from the dump: only one that stays one path component.
+    fn release(&self) -> Option<&str> {
+        self.release.as_deref().filter(|release| !release.contains('/') && !release.starts_with('.'))
+    }
+
     /// As the tables say that the kernel in the dump has of itself.
     pub(crate) fn by_own_tables(own: &Vmlinux) -> Self {
         let release = own.banner().and_then(|banner| release_of(&banner).map(str::to_owned));
@@ -53,14 +58,16 @@ impl Build {
     }
 }
 
-/// The first file there is that `accept` opens: in directories, then in the cache of downloads, then on servers. Of a file
+/// The first file there is that `accept` opens: in directories, then beside an object, then in the cache of downloads, then on
+/// servers. Of a file
 /// that falls short a note says so.
 pub(crate) fn find<T>(
     build: &Build,
-    search: &Search,
+    input: &Input,
     run: &Run,
     accept: impl Fn(&Path) -> Result<T, Failure>,
 ) -> Result<(T, PathBuf), Failure> {
+    let search = &input.search;
     let candidates = candidates(build, search);
     let mut rejected = Vec::new();
     let attempt = |path: PathBuf| match accept(&path) {
@@ -80,6 +87,13 @@ pub(crate) fn find<T>(
                 None => rejected.push(format!("{} falls short", path.display())),
             },
             Err(why) => rejected.push(why),
+        }
+    }
+    for address in remote_debug::candidates(input, &relative(build, false), build.release()) {
+        if remote_debug::is_there(&address)?
+            && let Some(found) = attempt(address.to_string().into())
+        {
+            return Ok(found);
         }
     }
     match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, run)) {
@@ -102,7 +116,7 @@ pub(crate) fn find<T>(
 
 /// That each directory that the user named is one: a name with a slip in it would silently find nothing.
 pub(crate) fn check_directories(search: &Search) -> Result<(), Failure> {
-    for directory in &search.debug_dir {
+    for directory in search.debug_dir.iter().filter(|directory| !remote::is_address(directory)) {
         let metadata = std::fs::metadata(directory).map_err(|error| {
             Failure::new(format_args!("cannot open --debug-dir {}: {error}", directory.display()))
                 .hint("check the path")
@@ -131,10 +145,7 @@ fn belongs(path: &Path, build: &Build) -> Result<(), String> {
 }
 
 fn candidates(build: &Build, search: &Search) -> Vec<PathBuf> {
-    let by_build_id: Option<PathBuf> = build.id.as_deref().and_then(build_id_path);
-    // The release is from the dump: it must stay one path component.
-    let release = build.release.as_deref().filter(|release| !release.contains('/') && !release.starts_with('.'));
-    let relative: Vec<PathBuf> = by_build_id.into_iter().chain(release.into_iter().flat_map(by_release)).collect();
+    let (relative, release) = (relative(build, true), build.release());
     let roots = search.debug_dir.iter().flat_map(|directory| [directory.clone(), directory.join(IN_PACKAGE)]);
     let roots: Vec<PathBuf> = roots.chain([SYSTEM.into()]).collect();
     let in_directories = relative.iter().flat_map(|path| roots.iter().map(move |root| root.join(path)));
@@ -143,6 +154,14 @@ fn candidates(build: &Build, search: &Search) -> Vec<PathBuf> {
     // Of the crashed kernel's release, whichever kernel this machine runs.
     let built_here = release.map(|release| PathBuf::from(format!("/lib/modules/{release}/build/vmlinux")));
     in_directories.chain(right_there).chain(built_here).collect()
+}
+
+/// Where files of a build are under a directory.
+fn relative(build: &Build, packed: bool) -> Vec<PathBuf> {
+    let by_build_id: Option<PathBuf> = build.id.as_deref().and_then(build_id_path);
+    let by_release = build.release().into_iter().flat_map(by_release);
+    let is_packed = |path: &PathBuf| path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed));
+    by_build_id.into_iter().chain(by_release.filter(|path| packed || !is_packed(path))).collect()
 }
 
 /// Where files of a release are under a directory.

@@ -59,7 +59,7 @@ pub(crate) struct StoreOption {
 /// What there is to judge.
 #[derive(Args, Debug)]
 pub(crate) struct Pile {
-    /// Dumps, logs, directories of them as kdump leaves them, or quoted patterns
+    /// Dumps, logs, directories of them as kdump leaves them, quoted patterns, or `s3://BUCKET/PREFIX`
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Also what FILE lists: a dump and perhaps its vmlinux a line, or JSON lines; may be repeated
@@ -70,10 +70,10 @@ pub(crate) struct Pile {
 /// Which share to do.
 #[derive(Args, Debug)]
 pub(crate) struct TriageWork {
-    /// The plan that `triage plan` wrote
+    /// The plan that `triage plan` wrote; it may be an object
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: PathBuf,
-    /// Write rows below DIR, which all machines see
+    /// Write rows below DIR, which all machines see, or `s3://BUCKET/PREFIX`
     #[arg(long, value_name = "DIR")]
     pub(crate) store: PathBuf,
     /// Share I of N, counted from 1 [default: what Slurm says of an array's task]
@@ -89,9 +89,9 @@ pub(crate) struct TriageWork {
 /// What to merge.
 #[derive(Args, Debug)]
 pub(crate) struct TriageMerge {
-    /// The directory that `triage work` wrote rows to
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
+    /// The directory (or `s3://BUCKET/PREFIX`) that `triage work` wrote rows to; or stores, to be merged into that of --store
+    #[arg(value_name = "DIR|STORE", required = true)]
+    pub(crate) parts: Vec<PathBuf>,
     /// The plan [default: plan.jsonl in DIR]
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
@@ -120,7 +120,7 @@ pub(crate) enum TriageAction {
     /// Do a share of a plan: write the row of each of its dumps to a directory that all machines see
     ///
     /// Dumps that have a row are passed over, so a share can be done again, or by two at a time. Exit status: 0 once every
-    /// dump of the share has a row, whatever it says.
+    /// dump of the share has a row, whatever it says; 3 if some could not be reached on their server.
     Work(TriageWork),
     /// Put the rows of all shares into one store, and say what is missing
     ///

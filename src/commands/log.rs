@@ -13,12 +13,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Extent;
+use crate::remote;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Result<Status, Failure> {
     let path = arguments.file.as_path();
     let extent = length(path).map(Extent::of_bytes);
     let reader = open(path, extent.as_ref())?;
+    let path = remote::shown(path);
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
     let log = context.run.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
@@ -38,8 +40,18 @@ fn length(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().filter(Metadata::is_file).as_ref().map(Metadata::len)
 }
 
+fn file(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn Read>, Failure> {
+    let file =
+        File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
+    Ok(match extent {
+        Some(extent) => Box::new(extent.read(file)),
+        None => Box::new(file),
+    })
+}
+
 fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failure> {
-    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
+    let shown = remote::shown(path);
+    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", shown.display()));
     let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
         let input = io::stdin();
         if input.is_terminal() {
@@ -48,18 +60,16 @@ fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failur
         }
         vmcore_dump::unpacked(input.lock()).map_err(failed)?
     } else {
-        let file =
-            File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
-        let file: Box<dyn Read> = match extent {
-            Some(extent) => Box::new(extent.read(file)),
-            None => Box::new(file),
+        let file = match remote::whole(path)? {
+            Some(object) => object,
+            None => file(path, extent)?,
         };
         vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
     };
     if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
-        return Err(Failure::new(format_args!("{} is a memory dump, not a log", path.display())).hint(format_args!(
+        return Err(Failure::new(format_args!("{} is a memory dump, not a log", shown.display())).hint(format_args!(
             "`vmcore-thp analyze {0}` judges it; `vmcore-thp dmesg {0}` prints the log in it",
-            path.display()
+            shown.display()
         )));
     }
     Ok(reader)

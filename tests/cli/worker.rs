@@ -23,6 +23,7 @@ fn analyzer(scratch: &Scratch, timeout: Duration) -> Analyzer {
         timeout,
         max_memory: 1 << 30,
         give_up: || false,
+        servers: vmcore_triage::Servers::default(),
     }
 }
 

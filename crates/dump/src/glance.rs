@@ -44,13 +44,36 @@ pub enum Glance {
 pub fn glance(path: &Path) -> io::Result<Glance> {
     let mut head = Vec::new();
     File::open(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
-    let Some(compression) = Compression::detect(&head) else { return Ok(of(&head)) };
+    at(&head, || {
+        let mut unpacked = Vec::new();
+        unpack_head(Box::new(File::open(path)?), &head, &mut unpacked).map(|()| unpacked)
+    })
+}
+
+/// The same of a file of which only the beginning is at hand: 8 KiB, or more where it is compressed as a whole.
+///
+/// # Errors
+///
+/// None, but as [`glance`].
+pub fn glance_at(head: &[u8]) -> io::Result<Glance> {
+    at(head, || {
+        let mut unpacked = Vec::new();
+        // That it ends where the beginning ends is no damage.
+        let _ = unpack_head(Box::new(io::Cursor::new(head.to_vec())), head, &mut unpacked);
+        Ok(unpacked)
+    })
+}
+
+fn at(head: &[u8], unpack: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Glance> {
+    let Some(compression) = Compression::detect(head) else {
+        return Ok(of(head.get(..GLANCE_LEN as usize).unwrap_or(head)));
+    };
     // Which file of an archive is a dump is found out when it is opened.
     if matches!(compression, Compression::Avml | Compression::Tar) {
         return Ok(Glance::Dump);
     }
     // What cannot be unpacked may still be a dump, and says so when it is opened.
-    let unpacked = unpack_head(path, compression).unwrap_or_default();
+    let unpacked = unpack().unwrap_or_default();
     Ok(match of(&unpacked) {
         Glance::Text => Glance::CompressedText,
         _ if unpacked.is_empty() => Glance::Dump,
@@ -58,11 +81,9 @@ pub fn glance(path: &Path) -> io::Result<Glance> {
     })
 }
 
-fn unpack_head(path: &Path, compression: Compression) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let input: Box<dyn Read> = Box::new(File::open(path)?);
-    open_stream(compression, BufReader::new(input)).take(GLANCE_LEN).read_to_end(&mut head)?;
-    Ok(head)
+fn unpack_head(input: Box<dyn Read>, head: &[u8], unpacked: &mut Vec<u8>) -> io::Result<()> {
+    let Some(compression) = Compression::detect(head) else { return Ok(()) };
+    open_stream(compression, BufReader::new(input)).take(GLANCE_LEN).read_to_end(unpacked).map(drop)
 }
 
 fn of(head: &[u8]) -> Glance {

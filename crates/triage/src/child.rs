@@ -14,6 +14,7 @@ use crate::document::Document;
 use crate::input::{Item, ItemKind};
 use crate::protocol::{MAX_MESSAGES, MAX_OUTPUT};
 use crate::row::{Failure, FailureKind};
+use crate::servers::{Servers, is_address};
 
 /// How long the process has to end itself after its time is up, before it is killed.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
@@ -37,6 +38,8 @@ pub struct Analyzer {
     pub max_memory: u64,
     /// Whether to give up what is being analyzed.
     pub give_up: fn() -> bool,
+    /// Who asks for objects, to tell one content from another.
+    pub servers: Servers,
 }
 
 /// How the analysis of one dump or log ended.
@@ -75,8 +78,11 @@ impl Analyzer {
                     words.extend(["--part".into(), part.into()]);
                 }
                 // What SUSE leaves beside a dump is found there, by its build-id.
-                let beside = item.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-                words.extend(["--debug-dir".into(), beside.unwrap_or(Path::new(".")).into()]);
+                // Beside an object it is looked for anyway.
+                if !is_address(&item.path) {
+                    let beside = item.path.parent().filter(|directory| !directory.as_os_str().is_empty());
+                    words.extend(["--debug-dir".into(), beside.unwrap_or(Path::new(".")).into()]);
+                }
             }
             ItemKind::Log => words.push("log".into()),
         }
@@ -238,6 +244,7 @@ mod tests {
             timeout,
             max_memory: 1 << 30,
             give_up: || false,
+            servers: Servers::default(),
         }
     }
 

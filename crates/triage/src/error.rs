@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use vmcore_remote::RemoteError;
+
 /// Why a triage could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,9 @@ pub enum TriageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Objects on a server cannot be listed, read or written.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The store cannot be used.
     #[error("the store {}: {cause}", path.display())]
     Store {
@@ -83,6 +88,7 @@ impl TriageError {
             Self::Store { .. } => Some("name another one with --store; a store must be on a local file system"),
             Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
             Self::Plan { .. } => Some("make it anew with `vmcore-thp triage plan`"),
+            Self::Remote(error) => Some(error.hint()),
             Self::Input { .. } | Self::Output { .. } => None,
         }
     }

@@ -1,19 +1,19 @@
 //! One item judged: in a process of its own, and what comes of it as a row.
 
-use std::path::Path;
 use std::time::Instant;
 
 use crate::child::Ended;
 use crate::document::{Document, Summary};
 use crate::input::{Item, ItemKind};
 use crate::row::{Failure, FailureKind, Row};
+use crate::servers::Servers;
 use crate::signature::Signature;
 use crate::worker::Worker;
 use crate::{clock, fingerprint, identity, place};
 
 /// The key of an item's content and its bytes, or the row of one that has no content to judge.
-pub(crate) fn content(item: &Item, tool: &str) -> Result<(String, u64), Box<Row>> {
-    match fingerprint::of_files(item.files()) {
+pub(crate) fn content(item: &Item, servers: &Servers, tool: &str) -> Result<(String, u64), Box<Row>> {
+    match fingerprint::of_files(item.files(), servers) {
         // All empty files have the same content, and nothing else in common.
         Ok((_, 0)) => Err(Box::new(unreadable(item, "the file is empty", tool))),
         Ok(known) => Ok(known),
@@ -72,7 +72,7 @@ fn empty(item: &Item, key: String, tool: &str) -> Row {
         paths: vec![item.path.display().to_string()],
         size: 0,
         host,
-        crashed: time.or_else(|| changed(&item.path)),
+        crashed: time.or_else(|| changed(item)),
         finished: clock::now(),
         elapsed_ns: 0,
         failure: None,
@@ -83,8 +83,9 @@ fn empty(item: &Item, key: String, tool: &str) -> Row {
     }
 }
 
-fn changed(path: &Path) -> Option<i64> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok().map(clock::seconds)
+fn changed(item: &Item) -> Option<i64> {
+    let of_file = || item.path.metadata().and_then(|metadata| metadata.modified()).ok().map(clock::seconds);
+    item.known.as_ref().map_or_else(of_file, |known| known.changed)
 }
 
 /// Fills the row with what the analysis came to.

@@ -150,7 +150,7 @@ impl Work<'_> {
     ) -> Result<Option<Outcome>, TriageError> {
         let Options { tool, .. } = self.options;
         let path = item.path.display().to_string();
-        let (key, size) = match one::content(item, tool) {
+        let (key, size) = match one::content(item, &self.options.analyzer.servers, tool) {
             Ok(known) => known,
             Err(row) => return self.keep(*row, None, store).map(Some),
         };

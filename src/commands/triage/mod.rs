@@ -23,8 +23,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, write_file};
 use crate::pile_view::PileView;
-use crate::profiles;
 use crate::status::Status;
+use crate::{profiles, remote};
 use export::{export, only_export};
 use pages::Pages;
 
@@ -90,7 +90,8 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
 
 /// What there is to judge.
 fn items(pile: &cli::Pile, context: &Context) -> Result<Vec<Item>, Failure> {
-    let (items, skipped) = find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone() })?;
+    let (items, skipped) =
+        find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone(), servers: remote::servers(None) })?;
     for skipped in &skipped {
         context.run.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
     }
@@ -125,6 +126,7 @@ fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Opt
             timeout,
             max_memory,
             give_up: is_interrupted,
+            servers: remote::servers(Some(&arguments.search)),
         },
         jobs,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,6 +147,9 @@ fn of_search(search: &cli::Search) -> Vec<OsString> {
     }
     if let Some(size) = search.cache_size {
         add("--cache-size", size.to_string().as_ref());
+    }
+    if let Some(size) = search.block_cache {
+        add("--block-cache", size.to_string().as_ref());
     }
     let flags = [(search.no_debuginfod, "--no-debuginfod"), (search.no_cache, "--no-cache")];
     arguments.extend(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into()));
@@ -197,7 +202,11 @@ impl Run<'_> {
 
     /// Leaves what was found beside the dump.
     fn write_beside(&self, item: &Item, outcome: &Outcome) {
-        let Some(directory) = item.path.parent().filter(|_| self.arguments.beside && outcome.fresh) else { return };
+        let Some(directory) =
+            item.path.parent().filter(|_| self.arguments.beside && outcome.fresh && !remote::is_address(&item.path))
+        else {
+            return;
+        };
         // Where one directory has several dumps, each has its own.
         let alone = self.items.iter().filter(|other| other.path.parent() == Some(directory)).count() == 1;
         let name = |kind: &str| match item.path.file_name().filter(|_| !alone) {

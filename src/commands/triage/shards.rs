@@ -1,8 +1,10 @@
 //! `triage plan`, `work` and `merge`: one pile on many machines.
 
 use std::env;
+use std::path::{Path, PathBuf};
 
 use vmcore_os::{is_interrupted, note_interrupts};
+use vmcore_remote::Address;
 use vmcore_triage::{Shard, ShardDone, Share, Store, write_plan};
 
 use super::{items, options};
@@ -11,6 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::pile_view::PileView;
+use crate::remote;
 use crate::status::Status;
 
 pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Result<Status, Failure> {
@@ -37,10 +40,17 @@ pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Conte
         (ShardDone::Begins(items), _) => view = Some(PileView::new(items, context.run.is_quiet())),
         (ShardDone::Judged(item, row), Some(view)) => view.done(item, row, None::<fn(&mut dyn std::io::Write) -> _>),
         (ShardDone::Skipped(_), Some(view)) => view.skipped(),
+        (ShardDone::Lost(item, why), Some(_)) => {
+            context.run.warn(format_args!("{} has no row: {why}", item.path.display()));
+        }
         (_, None) => {}
     });
     view.iter().for_each(PileView::end);
-    if !done? && is_interrupted() {
+    let done = done?;
+    if !done && !is_interrupted() {
+        return Ok(Status::Inconclusive);
+    }
+    if !done {
         return Err(Failure::new("interrupted: what is done has its rows").hint("the same command goes on from there"));
     }
     Ok(Status::NothingFound)
@@ -85,12 +95,30 @@ fn number(variable: &str) -> Result<u64, Failure> {
 }
 
 pub(super) fn merge(arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
-    let in_directory = |name: &str| arguments.directory.join(name);
-    let plan = arguments.plan.clone().unwrap_or_else(|| in_directory("plan.jsonl"));
-    let path = arguments.store.clone().unwrap_or_else(|| in_directory("triage.db"));
+    match arguments.parts.as_slice() {
+        [place] if remote::is_address(place) || place.is_dir() => merge_rows(place, arguments, context),
+        parts => merge_stores(parts, arguments, context),
+    }
+}
+
+/// One store of all rows of a pile.
+fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
+    let within = |name: &str| match Address::of_path(place) {
+        Ok(Some(address)) => PathBuf::from(address.join(name).to_string()),
+        _ => place.join(name),
+    };
+    let plan = arguments.plan.clone().unwrap_or_else(|| within("plan.jsonl"));
+    let path = match &arguments.store {
+        Some(path) => path.clone(),
+        None if remote::is_address(place) => {
+            return Err(Failure::new("a store of rows is a file on this machine").hint("name it with --store"));
+        }
+        None => within("triage.db"),
+    };
     let mut store = Store::open(&path)?;
-    let merged =
-        context.run.step("merging rows", || vmcore_triage::merge(&plan, &arguments.directory, &mut store, |_| ()))?;
+    let servers = remote::servers(None);
+    let work = || vmcore_triage::merge(&plan, place, &mut store, &servers, |_| ());
+    let merged = context.run.step("merging rows", work)?;
     let there = merged.planned - merged.missing;
     context.run.note(format_args!("{there} of {} rows are in {}", merged.planned, path.display()));
     for path in &merged.named {
@@ -100,6 +128,25 @@ pub(super) fn merge(arguments: &cli::TriageMerge, context: &Context) -> Result<S
         context.run.warn(format_args!("nor of {more} more"));
     }
     Ok(if merged.missing == 0 { Status::NothingFound } else { Status::Inconclusive })
+}
+
+/// One store of several.
+fn merge_stores(parts: &[PathBuf], arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
+    if let Some(directory) = parts.iter().find(|part| part.is_dir() || remote::is_address(part)) {
+        return Err(Failure::new(format_args!(
+            "{} is no store, and there are others to merge it with",
+            directory.display()
+        ))
+        .hint("merge each directory of rows by itself, and then the stores"));
+    }
+    let path = arguments.store.as_ref().filter(|_| arguments.plan.is_none()).ok_or_else(|| {
+        Failure::new("stores are merged into another, without a plan")
+            .hint("name that store with --store, and no --plan")
+    })?;
+    let mut store = Store::open(path)?;
+    context.run.step("merging stores", || parts.iter().try_for_each(|part| store.take_in(part)))?;
+    context.run.note(format_args!("{} stores are in {}", parts.len(), path.display()));
+    Ok(Status::NothingFound)
 }
 
 #[cfg(test)]

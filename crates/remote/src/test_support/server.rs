@@ -38,6 +38,8 @@ struct State {
     objects: BTreeMap<String, (u64, Arc<Vec<u8>>)>,
     versions: u64,
     faults: VecDeque<Fault>,
+    /// Objects that are not given.
+    refused: Vec<String>,
     /// Method, path with query, range.
     requests: Vec<String>,
 }
@@ -83,6 +85,12 @@ impl Server {
         self.state.lock().unwrap().faults.extend(faults);
     }
 
+    /// Answers 403 to who wants the object at `/PATH`, or to nobody any more.
+    pub(crate) fn fail_gets(&self, path: &str, fail: bool) {
+        let refused = &mut self.state.lock().unwrap().refused;
+        if fail { refused.push(format!("/{path}")) } else { refused.clear() }
+    }
+
     /// What was asked since this was asked for last.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
@@ -113,7 +121,7 @@ impl Server {
         let range = headers.get("range").cloned().unwrap_or_default();
         state.requests.push(format!("{method} {target} {range}").trim_end().to_owned());
         let fault = state.faults.pop_front().unwrap_or(Fault::None);
-        let path = target.split('?').next().unwrap().replace("%20", " ");
+        let path = target.split('?').next().unwrap().replace("%20", " ").replace("%3A", ":");
         if fault == Fault::Replace
             && let Some((_, object)) = state.objects.get(&path).cloned()
         {
@@ -165,6 +173,9 @@ impl State {
         }
         if let Some((_, query)) = target.split_once('?').filter(|(_, query)| query.contains("list-type=2")) {
             return (200, String::new(), self.list(path, query));
+        }
+        if self.refused.iter().any(|refused| refused == path) {
+            return (403, String::new(), Vec::new());
         }
         let Some((version, object)) = self.objects.get(path) else { return (404, String::new(), Vec::new()) };
         let etag = format!("\"version-{version}\"");

@@ -25,10 +25,10 @@ pub(super) fn items(root: &Path) -> (Vec<Item>, Vec<Skipped>) {
 
 /// What the files of one directory are.
 #[derive(Default)]
-struct Contents {
-    dumps: Vec<PathBuf>,
-    parts: BTreeMap<Vec<u8>, Vec<PathBuf>>,
-    logs: Vec<PathBuf>,
+pub(super) struct Contents {
+    pub(super) dumps: Vec<PathBuf>,
+    pub(super) parts: BTreeMap<Vec<u8>, Vec<PathBuf>>,
+    pub(super) logs: Vec<PathBuf>,
 }
 
 fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec<Skipped>) {
@@ -50,7 +50,7 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
             directories.push(path);
         } else if kind.is_symlink() {
             skip(&path, "it is a link".to_owned());
-        } else if kind.is_file() && !name.starts_with('.') && name != LOG_OF_THE_WRITER && !is_own(&name) {
+        } else if kind.is_file() && !is_unwanted(&name) {
             match glance(&path) {
                 Ok(Glance::Dump) => contents.dumps.push(path),
                 Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path),
@@ -73,7 +73,7 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
 }
 
 impl Contents {
-    fn items(self) -> Vec<Item> {
+    pub(super) fn items(self) -> Vec<Item> {
         let mut items: Vec<_> = self.dumps.into_iter().map(Item::dump).collect();
         for mut parts in self.parts.into_values() {
             let path = parts.remove(0);
@@ -92,12 +92,17 @@ impl Contents {
     }
 }
 
+/// Whether a file of this name is not looked at.
+pub(super) fn is_unwanted(name: &str) -> bool {
+    name.starts_with('.') || name == LOG_OF_THE_WRITER || is_own(name)
+}
+
 fn is_own(name: &str) -> bool {
     OWN.iter().any(|own| name.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 /// Whether a name promises a dump.
-fn looks_meant(name: &str) -> bool {
+pub(super) fn looks_meant(name: &str) -> bool {
     (name.starts_with("vmcore") && !name.contains("dmesg")) || name.starts_with("dump.")
 }
 
@@ -106,7 +111,12 @@ fn is_kernel_log(path: &Path) -> bool {
     use std::io::Read;
     let mut head = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut head));
-    read.is_ok() && head.split(|&byte| byte == b'\n').any(is_kernel_line)
+    read.is_ok() && is_kernel_log_text(&head)
+}
+
+/// The same of the beginning of a text.
+pub(super) fn is_kernel_log_text(head: &[u8]) -> bool {
+    head.split(|&byte| byte == b'\n').any(is_kernel_line)
 }
 
 fn is_kernel_line(line: &[u8]) -> bool {

@@ -6,7 +6,7 @@
 //! {"vmcore": "/crash/web 2/vmcore", "vmlinux": "/debug/6.1.0-56/vmlinux"}
 //! ```
 //!
-//! Paths are relative to the manifest's directory. A tab separates the two where a path has spaces; else spaces do.
+//! Paths are relative to the manifest's directory; a dump may be an object (`s3://`). A tab separates the two where a path has spaces; else spaces do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,17 @@ fn parse(line: &str, directory: &Path) -> Result<Item, String> {
     let (vmcore, vmlinux) = if line.trim_start().starts_with('{') { object(line)? } else { words(line) };
     if vmcore.is_empty() {
         return Err("it names no dump".to_owned());
+    }
+    if vmcore.starts_with("s3://") {
+        return Ok(Item {
+            vmlinux: vmlinux.map(|vmlinux| directory.join(PathBuf::from(vmlinux))),
+            ..Item::dump(vmcore.into())
+        });
+    }
+    if vmcore.contains("://") {
+        return Err(
+            "of addresses only s3:// may be listed: what opens another would be seen in rows and reports".to_owned()
+        );
     }
     let path = directory.join(&vmcore);
     // What cannot be read has a row that says so.

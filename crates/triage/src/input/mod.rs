@@ -15,6 +15,7 @@
 
 mod directory;
 mod manifest;
+mod objects;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,16 +23,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vmcore_dump::{Glance, glance};
+use vmcore_remote::Address;
 
 use crate::TriageError;
+use crate::servers::Servers;
 
 /// What to look for and where.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    /// Files, directories and patterns.
+    /// Files, directories and patterns; objects and prefixes (`s3://`).
     pub paths: Vec<PathBuf>,
     /// Files that list dumps.
     pub manifests: Vec<PathBuf>,
+    /// Who asks for objects.
+    pub servers: Servers,
 }
 
 /// Whether something is a dump or a log.
@@ -72,13 +77,26 @@ pub struct Item {
     pub vmlinux: Option<PathBuf>,
     /// A log of the same crash, for a dump that cannot be analyzed.
     pub log: Option<PathBuf>,
+    /// What the list of a store says of an object.
+    pub known: Option<Known>,
+}
+
+/// What a store of objects says of one, without it being read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Known {
+    /// Bytes, of all files of the item.
+    pub size: u64,
+    /// When it was last changed; seconds since 1970.
+    pub changed: Option<i64>,
+    /// The store's mark of its content.
+    pub etag: String,
 }
 
 impl Item {
     /// A dump in one file, about which nothing else is known.
     #[must_use]
     pub fn dump(path: PathBuf) -> Self {
-        Self { path, kind: ItemKind::Dump, parts: Vec::new(), vmlinux: None, log: None }
+        Self { path, kind: ItemKind::Dump, parts: Vec::new(), vmlinux: None, log: None, known: None }
     }
 
     /// A log.
@@ -112,7 +130,11 @@ pub struct Skipped {
 pub fn find(inputs: &Inputs) -> Result<(Vec<Item>, Vec<Skipped>), TriageError> {
     let mut found = Found::default();
     for path in &inputs.paths {
-        if path.symlink_metadata().is_ok() || !is_pattern(path) {
+        if let Some(address) = Address::of_path(path)? {
+            let (items, skipped) = objects::items(&address, &(inputs.servers.client)())?;
+            found.skipped.extend(skipped);
+            items.into_iter().for_each(|item| found.push(item));
+        } else if path.symlink_metadata().is_ok() || !is_pattern(path) {
             found.named(path)?;
         } else {
             found.pattern(path)?;

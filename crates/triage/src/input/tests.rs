@@ -28,7 +28,8 @@ fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn list(directory: &Path) -> Vec<String> {
-    let (items, _) = find(&Inputs { paths: vec![directory.to_owned()], manifests: Vec::new() }).unwrap();
+    let (items, _) =
+        find(&Inputs { paths: vec![directory.to_owned()], manifests: Vec::new(), ..Inputs::default() }).unwrap();
     let name = |path: &Path| path.strip_prefix(directory).unwrap().display().to_string();
     let text = |item: &Item| {
         let parts: Vec<_> = item.parts.iter().map(|part| format!("+{}", name(part))).collect();
@@ -89,16 +90,17 @@ fn patterns_and_manifests() {
     let at = |name: &str| pile.path().join(name);
     let manifest = "# a comment\n\na/vmcore vmlinux\r\nc d/vmcore\tvm linux\n{\"vmcore\": \"b/vmcore\", \"vmlinux\": null}\ne.txt\n";
     fs::write(at("list"), manifest).unwrap();
-    let inputs = Inputs { paths: vec![], manifests: vec![at("list")] };
+    let inputs = Inputs { paths: vec![], manifests: vec![at("list")], ..Inputs::default() };
     let (items, _) = find(&inputs).unwrap();
     let vmlinux: Vec<_> = items.iter().map(|item| item.vmlinux.clone()).collect();
     assert_eq!(vmlinux, [Some(at("vmlinux")), Some(at("vm linux")), None, None]);
     assert_eq!(items[3].kind, ItemKind::Log);
 
-    let globbed = find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![] }).unwrap().0;
+    let globbed =
+        find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![], ..Inputs::default() }).unwrap().0;
     assert_eq!(globbed.len(), 2, "{globbed:?}");
-    assert!(find(&Inputs { paths: vec![at("x*")], manifests: vec![] }).is_err());
-    assert!(find(&Inputs { paths: vec![at("x")], manifests: vec![] }).is_err());
+    assert!(find(&Inputs { paths: vec![at("x*")], manifests: vec![], ..Inputs::default() }).is_err());
+    assert!(find(&Inputs { paths: vec![at("x")], manifests: vec![], ..Inputs::default() }).is_err());
     for wrong in ["{\"vmcore\": 1}", "{", "{\"vmlinux\": \"x\"}"] {
         fs::write(at("list"), format!("a/vmcore\n{wrong}\n")).unwrap();
         let error = find(&inputs).unwrap_err().to_string();

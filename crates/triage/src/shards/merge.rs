@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::plan::Plan;
+use super::plan::{Plan, Planned};
 use super::row_file::Rows;
-use crate::{Store, TriageError};
+use crate::{Servers, Store, TriageError};
 
 /// Missing items that are named; the rest is only counted.
 const NAMED: usize = 20;
+/// Rows that are read at the same time, from a store of objects.
+const TOGETHER: usize = 32;
 
 /// How far a pile is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,26 +32,33 @@ pub fn merge(
     plan: &Path,
     directory: &Path,
     store: &mut Store,
+    servers: &Servers,
     mut watch: impl FnMut(usize),
 ) -> Result<Merged, TriageError> {
-    let rows = Rows::of(directory);
+    let rows = Rows::of(directory, servers)?;
     let mut merged = Merged::default();
     store.many(|store| {
-        for planned in Plan::open(plan)? {
-            let planned = planned?;
-            merged.planned += 1;
-            match rows.get(&planned.key) {
-                Some((row, document)) => store.add(&row, document.as_deref())?,
-                None => {
-                    merged.missing += 1;
-                    if merged.named.len() < NAMED {
-                        merged.named.push(planned.item().path);
+        let mut plan = Plan::open(plan, servers)?;
+        loop {
+            let some: Vec<Planned> = plan.by_ref().take(TOGETHER).collect::<Result<_, _>>()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let keys: Vec<_> = some.iter().map(|planned| planned.key.as_str()).collect();
+            for (planned, found) in some.iter().zip(rows.get_all(&keys)?) {
+                merged.planned += 1;
+                match found {
+                    Some((row, document)) => store.add(&row, document.as_deref())?,
+                    None => {
+                        merged.missing += 1;
+                        if merged.named.len() < NAMED {
+                            merged.named.push(planned.item().path);
+                        }
                     }
                 }
+                watch(merged.planned);
             }
-            watch(merged.planned);
         }
-        Ok(())
     })?;
     rows.remove_stale();
     Ok(merged)

@@ -9,18 +9,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vmcore_remote::Address;
 
-use crate::input::{Item, ItemKind};
+use crate::input::{Item, ItemKind, Known};
+use crate::servers::{Servers, is_address};
 use crate::{TriageError, clock, fingerprint};
 
 const VERSION: u64 = 1;
 /// Longest line of a plan, in bytes: a dump split over thousands of files.
 const MAX_LINE: u64 = 4 << 20;
+/// Bytes of a plan that is fetched from a server: ten million dumps.
+const MAX_PLAN: u64 = 2 << 30;
 /// What an item costs besides its bytes, in bytes: most of the time of most goes into what does not depend on their size.
 const BASE_COST: u64 = 256 << 20;
 
@@ -46,6 +50,9 @@ pub struct Planned {
     size: u64,
     /// When its first file was last changed; seconds since 1970.
     changed: Option<i64>,
+    /// The store's mark of the content, of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
 }
 
 impl Planned {
@@ -54,6 +61,10 @@ impl Planned {
         let names = item.files().map(|path| path.as_os_str().as_encoded_bytes());
         let names: Vec<u8> = names.flat_map(|name| name.iter().copied().chain([0])).collect();
         let changed = item.path.metadata().and_then(|metadata| metadata.modified()).ok();
+        let (size, changed, etag) = match &item.known {
+            Some(known) => (known.size, known.changed, Some(known.etag.clone())),
+            None => (sizes.fold(0, u64::saturating_add), changed.map(clock::seconds), None),
+        };
         Self {
             key: fingerprint::hex(&names),
             path: item.path.clone(),
@@ -61,8 +72,9 @@ impl Planned {
             parts: item.parts.clone(),
             vmlinux: item.vmlinux.clone(),
             log: item.log.clone(),
-            size: sizes.fold(0, u64::saturating_add),
-            changed: changed.map(clock::seconds),
+            size,
+            changed,
+            etag,
         }
     }
 
@@ -75,6 +87,7 @@ impl Planned {
             parts: self.parts.clone(),
             vmlinux: self.vmlinux.clone(),
             log: self.log.clone(),
+            known: self.etag.as_ref().map(|etag| Known { size: self.size, changed: self.changed, etag: etag.clone() }),
         }
     }
 
@@ -95,7 +108,7 @@ pub fn write_plan(items: &[Item], out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn absolute(item: &Item) -> io::Result<Item> {
-    let full = |path: &PathBuf| std::path::absolute(path);
+    let full = |path: &PathBuf| if is_address(path) { Ok(path.clone()) } else { std::path::absolute(path) };
     let maybe = |path: &Option<PathBuf>| path.as_ref().map(full).transpose();
     Ok(Item {
         path: full(&item.path)?,
@@ -103,6 +116,7 @@ fn absolute(item: &Item) -> io::Result<Item> {
         parts: item.parts.iter().map(full).collect::<Result<_, _>>()?,
         vmlinux: maybe(&item.vmlinux)?,
         log: maybe(&item.log)?,
+        known: item.known.clone(),
     })
 }
 
@@ -115,7 +129,7 @@ fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
 /// A plan that is being read, item by item.
 pub struct Plan {
     path: PathBuf,
-    lines: BufReader<File>,
+    lines: Box<dyn BufRead>,
     line: usize,
 }
 
@@ -125,9 +139,13 @@ impl Plan {
     /// # Errors
     ///
     /// [`TriageError::Input`] or [`TriageError::Plan`].
-    pub fn open(path: &Path) -> Result<Self, TriageError> {
-        let file = File::open(path).map_err(|cause| TriageError::Input { path: path.to_owned(), cause })?;
-        let mut plan = Self { path: path.to_owned(), lines: BufReader::new(file), line: 0 };
+    pub fn open(path: &Path, servers: &Servers) -> Result<Self, TriageError> {
+        let input = |cause| TriageError::Input { path: path.to_owned(), cause };
+        let lines: Box<dyn BufRead> = match Address::of_path(path)? {
+            Some(address) => Box::new(Cursor::new((servers.client)().get(&address, MAX_PLAN)?)),
+            None => Box::new(BufReader::new(File::open(path).map_err(input)?)),
+        };
+        let mut plan = Self { path: path.to_owned(), lines, line: 0 };
         match plan.next_line::<Header>()? {
             Some(Header { plan: VERSION }) => Ok(plan),
             Some(_) => Err(plan.wrong("it is of another version of the program")),
@@ -180,18 +198,4 @@ impl Iterator for Plan {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_line().transpose()
     }
-}
-
-/// Puts a plan where `merge` looks for it, if it is not there.
-///
-/// # Errors
-///
-/// As the files.
-pub(super) fn keep(plan: &Path, directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    let target = directory.join("plan.jsonl");
-    if target.exists() {
-        return Ok(());
-    }
-    super::row_file::write_whole(&target, &fs::read(plan)?)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::row_file::Rows;
 use super::*;
-use crate::{Analyzer, Inputs, Options, Row, Store, TriageError, find, run};
+use crate::{Analyzer, Inputs, Options, Row, Servers, Store, TriageError, find, run};
 
 const ANALYZER: &str = r#"#!/bin/sh
 for last; do :; done
@@ -38,7 +38,8 @@ impl Pile {
             fs::write(directory.join("vmcore"), format!("{kind} {number}{}", "x".repeat(number * 1000))).unwrap();
         }
         let pile = Self { root };
-        let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+        let (items, _) =
+            find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
         assert_eq!(items.len(), dumps);
         write_plan(&items, &mut fs::File::create(pile.path("plan")).unwrap()).unwrap();
         pile
@@ -56,6 +57,7 @@ impl Pile {
             timeout: Duration::from_secs(60),
             max_memory: 1 << 30,
             give_up: || false,
+            servers: Servers::default(),
         }
     }
 
@@ -74,6 +76,7 @@ impl Pile {
         let all = work(&share, |done| match done {
             ShardDone::Begins(_) => {}
             ShardDone::Judged(..) => counts.0 += 1,
+            ShardDone::Lost(item, why) => panic!("{}: {why}", item.path.display()),
             ShardDone::Skipped(_) => counts.1 += 1,
         });
         assert!(all.unwrap());
@@ -82,7 +85,7 @@ impl Pile {
 
     fn merge(&self) -> Merged {
         let mut store = Store::open(&self.path("merged.db")).unwrap();
-        merge(&self.path("plan"), &self.path("store"), &mut store, |_| ()).unwrap()
+        merge(&self.path("plan"), &self.path("store"), &mut store, &Servers::default(), |_| ()).unwrap()
     }
 }
 
@@ -111,7 +114,8 @@ fn shares_make_the_store_that_one_machine_makes() {
     assert_eq!(pile.work(2, 3).0, 0, "what is there is not done again");
     let merged = pile.merge();
     assert_eq!((merged.planned, merged.missing), (20, 0));
-    let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+    let (items, _) =
+        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
     let (analyzer, tool) = (pile.analyzer(), "1".to_owned());
     let options = Options { analyzer, jobs: 1, tool, again: false, retry: false };
     let one = pile.path("one.db");
@@ -132,7 +136,7 @@ fn what_is_missing_or_damaged_is_named_and_made_again() {
     pile.work(2, 2);
     assert_eq!(pile.merge().missing, 0);
     // A row that a failing disk has cut short, one that was emptied, and one of another version of the program.
-    let planned: Vec<_> = Plan::open(&pile.path("plan")).unwrap().map(Result::unwrap).collect();
+    let planned: Vec<_> = Plan::open(&pile.path("plan"), &Servers::default()).unwrap().map(Result::unwrap).collect();
     let file = |at: usize| {
         let key = &planned[at].key;
         pile.path(&format!("store/rows/{}/{key}.json", key.get(..2).unwrap()))
@@ -150,18 +154,19 @@ fn what_is_missing_or_damaged_is_named_and_made_again() {
 #[test]
 fn a_plan_depends_on_the_pile_alone_and_its_shares_are_even() {
     let pile = Pile::new(40);
-    let (items, _) = find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new() }).unwrap();
+    let (items, _) =
+        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
     let mut again = Vec::new();
     write_plan(&items, &mut again).unwrap();
     assert_eq!(fs::read(pile.path("plan")).unwrap(), again);
     let mut seen = BTreeSet::new();
     for number in 1..=7 {
-        let share = Plan::open(&pile.path("plan")).unwrap().share(number, 7).unwrap();
+        let share = Plan::open(&pile.path("plan"), &Servers::default()).unwrap().share(number, 7).unwrap();
         assert!((5..=6).contains(&share.len()));
         assert!(share.into_iter().all(|item| seen.insert(item.key)), "no item is in two shares");
     }
     assert_eq!(seen.len(), 40);
-    assert_eq!(Plan::open(&pile.path("plan")).unwrap().share(50, 100).unwrap().len(), 0);
+    assert_eq!(Plan::open(&pile.path("plan"), &Servers::default()).unwrap().share(50, 100).unwrap().len(), 0);
 }
 
 #[test]
@@ -173,14 +178,17 @@ fn plans_that_make_no_sense_say_so() {
         ["", "{\"plan\":2}\n", "nonsense\n", "{\"plan\":1}", "{\"plan\":1}\n{\"key\":\"a\"}\n", "{\"plan\":1}\n{"]
     {
         fs::write(&path, text).unwrap();
-        let all = Plan::open(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let all = Plan::open(&path, &Servers::default()).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         assert!(matches!(all, Err(TriageError::Plan { .. })), "{text}");
     }
     fs::write(&path, format!("{{\"plan\":1}}\n{line}")).unwrap();
-    let item = Plan::open(&path).unwrap().next().unwrap().unwrap();
-    assert!(Rows::of(root.path()).get(&item.key).is_none());
-    let row = super::super::one::content(&item.item(), "1").unwrap_err();
-    assert!(Rows::of(root.path()).put(&item.key, *row, None).is_err(), "a key cannot leave the directory");
+    let item = Plan::open(&path, &Servers::default()).unwrap().next().unwrap().unwrap();
+    assert!(Rows::of(root.path(), &Servers::default()).unwrap().get(&item.key).unwrap().is_none());
+    let row = super::super::one::content(&item.item(), &Servers::default(), "1").unwrap_err();
+    assert!(
+        Rows::of(root.path(), &Servers::default()).unwrap().put(&item.key, *row, None, false).is_err(),
+        "a key cannot leave the directory"
+    );
 }
 
 #[test]
@@ -194,7 +202,7 @@ fn old_temporaries_go_and_new_ones_stay() {
     for name in [".old.tmp", "old.json"] {
         fs::File::open(directory.join(name)).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
-    Rows::of(root.path()).remove_stale();
+    Rows::of(root.path(), &Servers::default()).unwrap().remove_stale();
     assert!(!directory.join(".old.tmp").exists());
     assert!(directory.join(".new.tmp").exists() && directory.join("old.json").exists());
 }

@@ -1,12 +1,13 @@
 //! A share of a plan, done.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use super::plan::{self, Plan, Planned};
+use super::plan::{Plan, Planned};
 use super::row_file::Rows;
+use crate::servers::is_address;
 use crate::worker::Worker;
 use crate::{Analyzer, Item, Row, TriageError, one};
 
@@ -47,11 +48,14 @@ pub enum ShardDone<'s> {
     Judged(&'s Item, &'s Row),
     /// One of them had its row before.
     Skipped(&'s Item),
+    /// One of them could not be reached, which says nothing of it: there is no row.
+    Lost(&'s Item, &'s str),
 }
 
 enum Message {
     Judged(usize, Box<Row>),
     Skipped(usize),
+    Lost(usize, String),
     Failed(TriageError),
 }
 
@@ -62,14 +66,16 @@ enum Message {
 /// [`TriageError`] where the plan cannot be read or a row not be written. What is wrong with an item is in its row.
 pub fn work(share: &Share, mut watch: impl FnMut(ShardDone<'_>)) -> Result<bool, TriageError> {
     let Shard { number, of } = share.shard;
-    let items = Plan::open(&share.plan)?.share(number, of)?;
-    plan::keep(&share.plan, &share.directory).map_err(|cause| output(&share.directory, cause))?;
+    let servers = &share.analyzer.servers;
+    let items = Plan::open(&share.plan, servers)?.share(number, of)?;
+    let rows = Rows::of(&share.directory, servers)?;
+    rows.keep_plan(&share.plan, servers)?;
     watch(ShardDone::Begins(items.len()));
     let next = AtomicUsize::new(0);
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..share.jobs.clamp(1, items.len().max(1)) {
-            let hand = Hand { share, rows: Rows::of(&share.directory), items: &items, next: &next, send: send.clone() };
+            let hand = Hand { share, rows: rows.clone(), items: &items, next: &next, send: send.clone() };
             scope.spawn(move || hand.all());
         }
         drop(send);
@@ -79,6 +85,10 @@ pub fn work(share: &Share, mut watch: impl FnMut(ShardDone<'_>)) -> Result<bool,
             match message {
                 Message::Judged(at, row) => item(at).iter().for_each(|item| watch(ShardDone::Judged(item, &row))),
                 Message::Skipped(at) => item(at).iter().for_each(|item| watch(ShardDone::Skipped(item))),
+                Message::Lost(at, why) => {
+                    item(at).iter().for_each(|item| watch(ShardDone::Lost(item, &why)));
+                    continue;
+                }
                 Message::Failed(error) => {
                     failure.get_or_insert(error);
                     next.store(items.len(), Ordering::Relaxed);
@@ -119,25 +129,31 @@ impl Hand<'_> {
 
     /// One item; `None` where it was given up.
     fn one(&self, at: usize, planned: &Planned, worker: &mut Worker<'_>) -> Result<Option<Message>, TriageError> {
-        let Share { tool, again, .. } = self.share;
-        let is_there = || self.rows.get(&planned.key).is_some_and(|(row, _)| row.tool == *tool);
-        if !again && is_there() {
+        let Share { tool, analyzer, again, .. } = self.share;
+        let old = self.rows.get(&planned.key)?;
+        if !again && old.as_ref().is_some_and(|(row, _)| row.tool == *tool) {
             return Ok(Some(Message::Skipped(at)));
         }
         let item = planned.item();
-        let (row, document) = match one::content(&item, tool) {
+        let (row, document) = match one::content(&item, &analyzer.servers, tool) {
             Ok(content) => match one::judge(&item, content, worker, tool) {
                 Some(judged) => judged,
                 None => return Ok(None),
             },
             Err(row) => (*row, None),
         };
-        let put = self.rows.put(&planned.key, row.clone(), document);
-        put.map_err(|cause| output(&self.share.directory, cause))?;
+        if let Some(why) = lost(&item, &row) {
+            return Ok(Some(Message::Lost(at, why)));
+        }
+        self.rows.put(&planned.key, row.clone(), document, old.is_some())?;
         Ok(Some(Message::Judged(at, Box::new(row))))
     }
 }
 
-pub(super) fn output(path: &Path, cause: std::io::Error) -> TriageError {
-    TriageError::Output { path: path.to_owned(), cause }
+/// Why an object could not be judged that may well be another time: the way to it, and not what is in it. The program's own
+/// words (`RemoteError`), of its own process and of this one.
+fn lost(item: &Item, row: &Row) -> Option<String> {
+    const WORDS: [&str; 3] = [" could not be had in ", " is refused (status ", "there are no credentials for "];
+    let failure = row.failure.as_ref().filter(|_| is_address(&item.path))?;
+    WORDS.iter().any(|words| failure.message.contains(words)).then(|| failure.message.clone())
 }

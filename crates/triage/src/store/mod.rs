@@ -6,6 +6,7 @@
 //! transaction. The tables are in `schema.sql` and described in `docs/triage.md`.
 
 mod claims;
+mod parts;
 mod rows;
 
 use std::fs;

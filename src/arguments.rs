@@ -17,9 +17,18 @@ const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --for
                               --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
 
 /// The options of every command that opens a dump, which the first of these commands explains.
-const DUMP_OPTIONS: [&str; 8] =
-    ["part", "vmcoreinfo", "debug_dir", "no_debuginfod", "cache", "cache_size", "block_cache", "no_cache"];
-const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size, \
+const DUMP_OPTIONS: [&str; 9] = [
+    "part",
+    "vmcoreinfo",
+    "debug_dir",
+    "no_debuginfod",
+    "cache",
+    "cache_size",
+    "share_profiles",
+    "block_cache",
+    "no_cache",
+];
+const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size, --share-profiles, \
                                 --block-cache and --no-cache, see `vmcore-thp analyze --help`.";
 
 /// The command line, and what to tell the user of how it was understood.

@@ -9,6 +9,7 @@ use vmcore_remote::RemoteError;
 use vmcore_report::Sanitized;
 use vmcore_triage::TriageError;
 
+use crate::servers::without_queries;
 use crate::status::Status;
 
 /// An error for the user. Messages may quote files and paths: they are escaped when shown.
@@ -63,9 +64,9 @@ impl Failure {
     pub(crate) fn report(&self) -> Status {
         let mut out = io::stderr().lock();
         // Nobody is left to be told when standard error is closed.
-        let _ = writeln!(out, "error: {}", Sanitized::new(&self.message));
+        let _ = writeln!(out, "error: {}", Sanitized::new(&without_queries(&self.message)));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "hint: {}", Sanitized::new(hint));
+            let _ = writeln!(out, "hint: {}", Sanitized::new(&without_queries(hint)));
         }
         self.status
     }

@@ -38,7 +38,7 @@ impl Files {
     pub(crate) fn of(dump: &'static Dump, input: &Input, run: &Run) -> Result<Self, Failure> {
         let (vmlinux, vmlinux_path) = match (profiles::kept(dump, &input.search), &input.vmlinux) {
             (Some((profile, path)), _) => (supplied(profile, dump), path),
-            (None, Some(path)) => (open_vmlinux(path, dump, input, run)?, path.clone()),
+            (None, Some(path)) => (open_vmlinux(path, dump, input, run)?, remote::shown(path)),
             (None, None) => find_vmlinux(dump, input, run)?,
         };
         Ok(Self { dump, vmlinux: leak(vmlinux), vmcore_path: input.vmcore.clone(), vmlinux_path })
@@ -166,10 +166,10 @@ fn open_either_way(input: &Input, run: &Run) -> Result<(Dump, Input), Failure> {
     let Ok(dump) = open_dump(&swapped, run) else { return Err(error.into()) };
     run.note(format_args!(
         "{} is the dump, and {} the vmlinux: they were named the other way round",
-        swapped.vmcore.display(),
-        input.vmcore.display()
+        remote::shown(&swapped.vmcore).display(),
+        remote::shown(&input.vmcore).display()
     ));
-    Ok((dump, swapped))
+    Ok((dump, Input { vmcore: remote::shown(&swapped.vmcore), ..swapped }))
 }
 
 /// Why there is no dump to read.

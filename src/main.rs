@@ -27,6 +27,7 @@ mod session;
 mod shell;
 mod status;
 mod unpack;
+mod users_cache;
 mod values;
 mod vmcoreinfo;
 mod vmlinux_search;

@@ -1,7 +1,6 @@
 //! The cache of profiles: a vmlinux is read once a kernel, and not once a dump.
 
 use std::collections::VecDeque;
-use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +9,9 @@ use vmcore_dump::Dump;
 use vmcore_remote::Address;
 
 use crate::cli::{Input, Search};
+use crate::remote_debug;
 use crate::run::Run;
+use crate::users_cache::users_cache;
 
 /// How large a cache may grow: a hundred kernels and more.
 const LIMIT: u64 = 2 << 30;
@@ -18,13 +19,6 @@ const LIMIT: u64 = 2 << 30;
 /// The user's own, below `$XDG_CACHE_HOME` or `~/.cache`; `None` where there is no home directory.
 pub(crate) fn users_directory() -> Option<PathBuf> {
     Some(users_cache()?.join("profiles"))
-}
-
-/// The directory of all that this program keeps for the user.
-pub(crate) fn users_cache() -> Option<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    Some(cache.or_else(home)?.join("vmcore-thp"))
 }
 
 /// How many kernels' profiles a worker holds open: each takes some megabytes.
@@ -81,7 +75,15 @@ pub(crate) fn keep(vmlinux: &Vmlinux, path: &Path, input: &Input, run: &Run) -> 
         return None;
     }
     match run.step("making a profile of the vmlinux", || cache.get_or_make(vmlinux)) {
-        Ok(made) => made.map(|(profile, _)| profile),
+        Ok(made) => made.map(|(profile, entry)| {
+            let shared = input.search.share_profiles.as_deref().zip(vmlinux.build_id());
+            if let Some((prefix, build_id)) = shared
+                && let Err(failure) = remote_debug::share(prefix, build_id, &entry)
+            {
+                run.warn(format_args!("the profile is not shared: {}", failure.message()));
+            }
+            profile
+        }),
         Err(error) => {
             let hint = match error {
                 CacheError::Profile(_) => "",

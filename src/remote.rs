@@ -14,9 +14,9 @@ use vmcore_triage::Servers;
 
 use crate::cli::Search;
 use crate::failure::Failure;
-use crate::profiles;
 use crate::run::Run;
 use crate::servers::client;
+use crate::users_cache::users_cache;
 
 /// How much is kept for the next command where nothing else is said.
 const LIMIT: u64 = 1 << 30;
@@ -83,7 +83,7 @@ impl Read for FrontToBack {
 /// Where blocks are kept.
 fn block_files(search: &Search) -> Option<BlockFiles> {
     let limit = search.block_cache.unwrap_or(LIMIT);
-    let directory = profiles::users_cache().filter(|_| !search.no_cache)?.join("objects");
+    let directory = users_cache().filter(|_| !search.no_cache)?.join("objects");
     Some(BlockFiles { directory, limit })
 }
 

@@ -11,6 +11,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use vmcore_debuginfo::build_id_path;
 use vmcore_dump::Unpacking;
 use vmcore_os::UnfinishedFile;
 use vmcore_remote::{Address, BLOCK, RemoteError};
@@ -39,12 +40,32 @@ pub(crate) fn candidates(input: &Input, relative: &[PathBuf], release: Option<&s
         Address::S3 { bucket, .. } => Address::S3 { bucket, key: DEBUG.to_owned() },
         other => other,
     });
-    for directory in input.search.debug_dir.iter().filter_map(|directory| s3(directory)).chain(own) {
+    let named = input.search.share_profiles.iter().chain(&input.search.debug_dir);
+    for directory in named.filter_map(|directory| s3(directory)).chain(own) {
         let by_release = release.map(|release| format!("{release}/vmlinux"));
         let names = relative.iter().filter_map(|path| path.to_str()).map(str::to_owned).chain(by_release);
         found.extend(names.map(|name| directory.join(&name)));
     }
     found
+}
+
+/// Whether a directory is a prefix of a store, and may be one.
+pub(crate) fn is_prefix(directory: &Path) -> Result<bool, Failure> {
+    match Address::of_path(directory)? {
+        Some(Address::S3 { .. }) => Ok(true),
+        Some(other) => Err(Failure::new(format_args!("{other} is no directory"))
+            .hint("debug files are in directories, or below s3:// prefixes")),
+        None => Ok(false),
+    }
+}
+
+/// Puts the profile in a file where others look for it first, if it is not there.
+pub(crate) fn share(prefix: &Path, build_id: &[u8], profile: &Path) -> Result<(), Failure> {
+    let (Some(prefix), Some(name)) = (Address::of_path(prefix)?, build_id_path(build_id)) else { return Ok(()) };
+    let cannot = |error| Failure::new(format_args!("cannot read {}: {error}", profile.display()));
+    let bytes = std::fs::read(profile).map_err(cannot)?;
+    client().put_new(&prefix.join(&name.to_string_lossy()), &bytes)?;
+    Ok(())
 }
 
 /// Whether there is such an object.

@@ -1,5 +1,6 @@
-//! The one client for all servers of objects, and what was fetched with it.
+//! The one client for all servers of objects, what was fetched with it, and what must not be seen of addresses.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use vmcore_remote::{Client, Settings};
@@ -20,5 +21,32 @@ pub(crate) fn received() -> u64 {
 pub(crate) fn tell() {
     if let Some(client) = CLIENT.get() {
         tracing::info!("fetched {} bytes in {} requests", client.received(), client.requests());
+    }
+}
+
+/// A message for people, in which the query of an address is left out: of a presigned one it is the key.
+///
+/// Messages have the names that [`Address`](vmcore_remote::Address) shows. This is for paths that are not meant to be addresses.
+pub(crate) fn without_queries(message: &str) -> Cow<'_, str> {
+    if !message.contains("://") {
+        return Cow::Borrowed(message);
+    }
+    let word =
+        |word: &str| match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('?')?))) {
+            Some((scheme, (place, _))) => format!("{scheme}://{place}?…"),
+            None => word.to_owned(),
+        };
+    message.split(' ').map(word).collect::<Vec<_>>().join(" ").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_left_out() {
+        let message = "cannot open https://host/a?X-Amz-Signature=s: No such file, nor s3://b/k";
+        assert_eq!(without_queries(message), "cannot open https://host/a?… No such file, nor s3://b/k");
+        assert_eq!(without_queries("why? a://b is there"), "why? a://b is there");
     }
 }

@@ -18,7 +18,7 @@ use vmcore_kernel::{hex, release_of};
 use crate::cli::{Input, Search};
 use crate::failure::Failure;
 use crate::run::Run;
-use crate::{debuginfod, remote, remote_debug};
+use crate::{debuginfod, remote_debug};
 
 /// How debug files are compressed as a whole.
 const PACKED: [&str; 3] = ["xz", "zst", "gz"];
@@ -116,7 +116,10 @@ pub(crate) fn find<T>(
 
 /// That each directory that the user named is one: a name with a slip in it would silently find nothing.
 pub(crate) fn check_directories(search: &Search) -> Result<(), Failure> {
-    for directory in search.debug_dir.iter().filter(|directory| !remote::is_address(directory)) {
+    for directory in search.debug_dir.iter().chain(&search.share_profiles) {
+        if remote_debug::is_prefix(directory)? {
+            continue;
+        }
         let metadata = std::fs::metadata(directory).map_err(|error| {
             Failure::new(format_args!("cannot open --debug-dir {}: {error}", directory.display()))
                 .hint("check the path")
@@ -192,6 +195,7 @@ mod tests {
             no_debuginfod: true,
             cache: None,
             cache_size: None,
+            share_profiles: None,
             block_cache: None,
             no_cache: true,
         }

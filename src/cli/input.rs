@@ -76,6 +76,11 @@ pub(crate) struct Search {
     /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) cache_size: Option<u64>,
+    /// Look for profiles of kernels below PREFIX (`s3://…`) first, and put there those that are made
+    ///
+    /// `triage work` does so by itself, below its --store, where that is such a prefix.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) share_profiles: Option<PathBuf>,
     /// Keep up to SIZE of what was fetched of dumps on servers for the next command; 0 keeps nothing [default: 1G]
     ///
     /// It is in vmcore-thp/objects in the user's cache directory, readable by the user alone: parts of machines' memory.

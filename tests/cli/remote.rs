@@ -231,7 +231,13 @@ fn a_pile_in_a_store_of_objects_has_the_rows_of_one_in_a_directory() {
         ])
     };
     let merge = || case.run(["triage", "merge", "s3://bucket/rows-of/pile", "--store", &at("many.db")]);
+    let forget = || std::fs::remove_dir_all(home.join("vmcore-thp")).unwrap();
+    forget();
     assert_eq!(work("1/2").status, 0);
+    // The other machine finds the profile that this one has made.
+    assert!(case.server.object(&format!("bucket/rows-of/pile/profiles/{debug}")).is_some());
+    case.server.remove(&format!("bucket/debug/{debug}"));
+    forget();
     assert_eq!(merge().status, 3, "a share is missing");
     // A server that does not answer is no fault of any dump: there is no row, and the share is to be done again.
     case.server.fail_gets(&format!("bucket/pile/{}", files[0].0), true);

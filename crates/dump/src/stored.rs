@@ -43,6 +43,9 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     fn remember(&self, _found: &[u8]) {}
 }
 
+/// Bytes that are copied in one piece: all notes. A damaged header may ask for anything.
+const MAX_PIECE: u64 = 64 << 20;
+
 /// The bytes of one file.
 #[derive(Debug)]
 pub(crate) enum Stored {
@@ -189,8 +192,8 @@ impl Remote {
     }
 
     fn bytes(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
-        // Before memory is taken for them.
-        offset.checked_add(len).filter(|&end| end <= self.len)?;
+        // Before memory is taken for them, or anything is fetched.
+        offset.checked_add(len).filter(|&end| end <= self.len && len <= MAX_PIECE)?;
         let mut bytes = vec![0; usize::try_from(len).ok()?];
         self.read(offset, &mut bytes).map(|()| bytes)
     }

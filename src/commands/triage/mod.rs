@@ -148,6 +148,9 @@ fn of_search(search: &cli::Search) -> Vec<OsString> {
     if let Some(size) = search.cache_size {
         add("--cache-size", size.to_string().as_ref());
     }
+    if let Some(prefix) = &search.share_profiles {
+        add("--share-profiles", prefix.as_os_str());
+    }
     if let Some(size) = search.block_cache {
         add("--block-cache", size.to_string().as_ref());
     }

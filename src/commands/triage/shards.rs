@@ -24,7 +24,11 @@ pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Resul
 }
 
 pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Context) -> Result<Status, Failure> {
-    let options = options(&arguments.workers, false, global)?;
+    let mut options = options(&arguments.workers, false, global)?;
+    // Machines that share a store share what each would have to make.
+    if let (Some(store), None) = (Address::of_path(&arguments.store)?, &arguments.workers.search.share_profiles) {
+        options.analyzer.arguments.extend(["--share-profiles".into(), store.join("profiles").to_string().into()]);
+    }
     let share = Share {
         plan: arguments.plan.clone(),
         directory: arguments.store.clone(),

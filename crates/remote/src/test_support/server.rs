@@ -76,6 +76,10 @@ impl Server {
         self.state.lock().unwrap().put(format!("/{path}"), bytes);
     }
 
+    pub(crate) fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(&format!("/{path}"));
+    }
+
     pub(crate) fn object(&self, path: &str) -> Option<Vec<u8>> {
         Some(self.state.lock().unwrap().objects.get(&format!("/{path}"))?.1.to_vec())
     }

@@ -162,3 +162,35 @@ fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) {
     // SAFETY: pointer and length are those of a slice. A signal ends the wait early, which is as good as nothing to read.
     unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a copy does is tested where there is a process with one thread: `tests/cli/worker.rs`.
+    #[test]
+    fn a_process_with_other_threads_is_not_copied() {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || wait.recv());
+        assert!(in_a_copy([0, 0], || 0).is_err());
+        drop(done);
+        assert!(other.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn both_pipes_are_read_to_their_ends_and_no_more_is_kept_than_asked_for() {
+        let (first, mut to_first) = io::pipe().unwrap();
+        let (second, mut to_second) = io::pipe().unwrap();
+        assert!(!is_readable(std::os::fd::AsFd::as_fd(&first), Duration::from_millis(1)));
+        let writer = std::thread::spawn(move || {
+            use std::io::Write;
+            for _ in 0..4 {
+                to_second.write_all(&[2; 60_000]).unwrap();
+                to_first.write_all(&[1; 90_000]).unwrap();
+            }
+        });
+        let [first, second] = read_both(first, second, [u64::MAX, 1000]);
+        writer.join().unwrap();
+        assert_eq!((first.len(), second), (360_000, vec![2; 1000]));
+    }
+}

@@ -64,6 +64,8 @@ struct Candidate {
 #[derive(Clone, Copy)]
 struct Way {
     cost: f32,
+    /// Ways are numbered as they are found.
+    number: usize,
     hypothesis: usize,
     to: To,
 }
@@ -111,7 +113,7 @@ fn ways(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: usize) -
             let cost = hypothesis.cost + cost;
             best = best.min(cost);
             if cost <= best + MARGIN {
-                ways.push(Way { cost, hypothesis: number, to });
+                ways.push(Way { cost, number: ways.len(), hypothesis: number, to });
             }
         };
         way(nobody(line), To::Nobody);
@@ -127,13 +129,19 @@ fn ways(beam: &[Hypothesis], line: &Line, context: &Context<'_>, width: usize) -
         }
     }
     ways.retain(|way| way.cost <= best + MARGIN);
-    ways.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    ways.truncate(width * 3);
+    // Of equally cheap ones the first: the number makes that the same whichever way they are sorted.
+    let order = |a: &Way, b: &Way| a.cost.total_cmp(&b.cost).then(a.number.cmp(&b.number));
+    let most = width * 3;
+    if ways.len() > most {
+        ways.select_nth_unstable_by(most, order);
+        ways.truncate(most);
+    }
+    ways.sort_unstable_by(order);
     ways
 }
 
 fn build(beam: &[Hypothesis], line: &Line, context: &Context<'_>, way: Way) -> Option<Candidate> {
-    let Way { cost, hypothesis, to } = way;
+    let Way { cost, hypothesis, to, .. } = way;
     let parent = beam.get(hypothesis)?;
     let (choice, signature) = match to {
         To::Nobody => (Choice::Nobody, parent.signature),

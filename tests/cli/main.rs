@@ -6,6 +6,7 @@ mod bad_input;
 mod bounds;
 mod distill;
 mod files;
+mod guide;
 mod output;
 mod remote;
 mod tooling;

@@ -1,0 +1,109 @@
+//! The guide: what the tutorial shows is what is printed, every page is in the book, and every link leads somewhere.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Scratch;
+
+const PAGE: &str = include_str!("../../docs/tutorial.md");
+/// Between what two commands print.
+const END: char = '\u{1}';
+/// Stands for lines that are left out.
+const LEFT_OUT: &str = "...";
+
+/// A command, and the lines that are shown below it.
+struct Shown<'a> {
+    command: &'a str,
+    lines: Vec<&'a str>,
+}
+
+#[test]
+fn the_tutorial_shows_what_is_printed() {
+    let scratch = Scratch::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/6.1-cloud-amd64");
+    for file in std::fs::read_dir(data).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), scratch.path(file.file_name().to_str().unwrap())).unwrap();
+    }
+    let blocks: Vec<_> = PAGE.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 8, "only {} blocks", blocks.len());
+    for block in blocks {
+        let shown = commands(block);
+        let printed = run(&scratch.path("."), &shown);
+        for (shown, printed) in shown.iter().zip(&printed) {
+            let printed: Vec<_> = printed.lines().collect();
+            assert!(matches(&shown.lines, &printed), "$ {}\nprints\n{}", shown.command, printed.join("\n"));
+        }
+    }
+}
+
+fn commands(block: &str) -> Vec<Shown<'_>> {
+    let mut commands: Vec<Shown<'_>> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push(Shown { command, lines: Vec::new() }),
+            (None, Some(last)) => last.lines.push(line),
+            (None, None) => panic!("output without a command: {line}"),
+        }
+    }
+    commands
+}
+
+/// What each command prints, in one shell.
+fn run(directory: &Path, shown: &[Shown<'_>]) -> Vec<String> {
+    let program = Path::new(env!("CARGO_BIN_EXE_vmcore-thp")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let end = format!("\nstatus=$?; printf '{END}'; (exit $status)\n");
+    let script: String = shown.iter().map(|shown| shown.command.to_owned() + &end).collect();
+    let mut shell = Command::new("sh");
+    let shell = shell.arg("-c").arg(script).current_dir(directory).env("PATH", path).env("COLUMNS", "100");
+    // No servers, and no vmlinux of somebody else.
+    let output = shell.env_remove("DEBUGINFOD_URLS").env("HOME", directory).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed.matches(END).count(), shown.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    printed.split(END).map(str::to_owned).collect()
+}
+
+fn matches(shown: &[&str], printed: &[&str]) -> bool {
+    match shown.split_first() {
+        None => printed.is_empty(),
+        Some((&LEFT_OUT, rest)) => (0..=printed.len()).any(|skipped| matches(rest, printed.split_at(skipped).1)),
+        Some((line, rest)) => {
+            printed.split_first().is_some_and(|(first, others)| first == line && matches(rest, others))
+        }
+    }
+}
+
+#[test]
+fn lines_that_are_left_out() {
+    let matches = |shown: &str, printed: &str| {
+        super::guide::matches(&shown.lines().collect::<Vec<_>>(), &printed.lines().collect::<Vec<_>>())
+    };
+    assert!(matches("a\n...\nd", "a\nb\nc\nd") && matches("a\n...", "a") && matches("", ""));
+    assert!(!matches("a\n...\nd", "a\nb") && !matches("a", "a\nb") && !matches("", "a"));
+}
+
+#[test]
+fn the_book_has_every_page_and_no_dead_link() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let summary = std::fs::read_to_string(top.join("docs/SUMMARY.md")).unwrap();
+    let mut pages = vec![top.join("README.md"), top.join("CONTRIBUTING.md"), top.join("ARCHITECTURE.md")];
+    for page in std::fs::read_dir(top.join("docs")).unwrap() {
+        let page = page.unwrap();
+        let name = page.file_name().into_string().unwrap();
+        assert!(name == "SUMMARY.md" || summary.contains(&format!("]({name})")), "{name} is not in docs/SUMMARY.md");
+        pages.push(page.path());
+    }
+    let mut links = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let file = link.split('#').next().unwrap();
+            let elsewhere = link.contains("://") || link.contains(char::is_whitespace);
+            let found = elsewhere || file.is_empty() || page.parent().unwrap().join(file).exists();
+            assert!(found, "{}: there is no {link}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 40, "only {links} links");
+}

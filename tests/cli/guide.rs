@@ -91,7 +91,10 @@ fn the_book_has_every_page_and_no_dead_link() {
     for page in std::fs::read_dir(top.join("docs")).unwrap() {
         let page = page.unwrap();
         let name = page.file_name().into_string().unwrap();
-        assert!(name == "SUMMARY.md" || summary.contains(&format!("]({name})")), "{name} is not in docs/SUMMARY.md");
+        if name == "SUMMARY.md" {
+            continue;
+        }
+        assert!(summary.contains(&format!("]({name})")), "{name} is not in docs/SUMMARY.md");
         pages.push(page.path());
     }
     let mut links = 0;

@@ -168,6 +168,9 @@ fn making(command: &str) -> &'static [Example] {
             "What there is:" => "vmcore-thp synth list",
             "A dump of a machine that never was:" => "vmcore-thp synth thp-livelock --kernel 5.10 -o made",
         ],
+        "mcp" => {
+            examples!["What a client of the Model Context Protocol is told to run:" => "vmcore-thp mcp vmcore vmlinux"]
+        }
         "schema" => examples!["Of the verdict:" => "vmcore-thp schema analyze > analyze.schema.json"],
         "completions" => examples![
             "For all users of bash:" => "vmcore-thp completions bash > /usr/share/bash-completion/completions/vmcore-thp",

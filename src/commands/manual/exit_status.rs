@@ -21,7 +21,13 @@ const TRIAGE: [Meaning; 4] = [
     (2, "None could be judged, or it could not run."),
     (3, "Some could not be judged."),
 ];
-const WORK: [Meaning; 2] = [(0, "Every dump of the share has a row, whatever it says."), (2, CANNOT)];
+const SYNTH: [Meaning; 3] =
+    [(0, "It is done."), (2, CANNOT), (3, "The scenario that a dump came down to does not get the same verdict.")];
+const WORK: [Meaning; 3] = [
+    (0, "Every dump of the share has a row, whatever it says."),
+    (2, CANNOT),
+    (3, "Some could not be reached on their server."),
+];
 const MERGE: [Meaning; 3] = [(0, "Every dump of the plan has a row."), (2, CANNOT), (3, "Rows are missing.")];
 const SHELL: [Meaning; 4] = [
     (0, "All commands did what they were asked for."),
@@ -38,7 +44,8 @@ pub(super) fn of(command: &str) -> &'static [Meaning] {
         "triage-work" => &WORK,
         "triage-merge" => &MERGE,
         "shell" => &SHELL,
-        "triage-report" | "triage-plan" | "triage-export" | "synth" | "profile" | "distill" | "explain" | "schema"
+        "synth" => &SYNTH,
+        "triage-report" | "triage-plan" | "triage-export" | "mcp" | "profile" | "distill" | "explain" | "schema"
         | "completions" | "man" => &MAKING,
         _ => &READING,
     }

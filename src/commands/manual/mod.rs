@@ -60,7 +60,8 @@ fn pages(program: clap::Command) -> Vec<Page> {
 }
 
 fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) {
-    if command.get_name() == "help" {
+    // What the program calls itself is for nobody else.
+    if command.get_name() == "help" || command.is_hide_set() {
         return;
     }
     let title = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();

@@ -239,7 +239,6 @@ pub(crate) struct Shell {
     after_long_help = "For assistants: they may look at the dump, and at nothing else; no file is written, no program started. \
                              docs/mcp.md has how a client is told of it."
 )]
-#[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "only read by the server, which this build does not have"))]
 pub(crate) struct Mcp {
     #[command(flatten)]
     pub(crate) input: Input,

@@ -18,7 +18,7 @@
 //! use vmcore_triage::{Inputs, ItemKind, find};
 //!
 //! let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
-//! let (items, _skipped) = find(&Inputs { paths: vec![testdata], manifests: Vec::new() })?;
+//! let (items, _skipped) = find(&Inputs { paths: vec![testdata], ..Inputs::default() })?;
 //! let livelock = items.iter().find(|item| item.path.ends_with("thp-livelock.vmcore")).ok_or("no such dump")?;
 //! assert_eq!(livelock.kind, ItemKind::Dump);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

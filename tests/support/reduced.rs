@@ -57,6 +57,11 @@ pub(crate) fn check(files: &[&str], secrets: &[String]) {
     for secret in secrets {
         assert!(!left.contains(secret), "{secret:?} is left in\n{anonymous}");
     }
+    let is_address = |word: &&String| word.len() >= 12 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let before = words(&text);
+    let address =
+        left.iter().filter(is_address).find(|word| word.bytes().any(|digit| digit != b'0') && before.contains(word));
+    assert!(address.is_none(), "{address:?} is left in\n{anonymous}");
     // At least as much is gone as was there.
     assert!(anonymous.len() <= text.len() + 64 * text.lines().count());
 }

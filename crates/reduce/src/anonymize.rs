@@ -41,7 +41,7 @@ pub fn anonymize(mut scenario: Scenario) -> Scenario {
     }
     scenario.change.iter_mut().for_each(|change| rename_word(&mut change.value, &functions));
     let lines: Vec<LogLine> = std::mem::take(&mut scenario.log);
-    scenario.log = log::without_names(lines, &comms);
+    scenario.log = log::without_names(lines, &comms, |address| addresses.place(address));
     scenario
 }
 

@@ -145,7 +145,7 @@ machine_options() {
         # There is one serial line.
         LINES=(
             -serial "file:$WORK/console.log" -device virtio-serial-pci
-            -chardev "file,id=truth,path=$WORK/truth.raw" -device virtserialport,chardev=truth,name=truth
+            -chardev "file,id=truth,path=$WORK/truth.raw" -device "virtserialport,chardev=truth,name=truth"
         )
     else
         EMULATOR=(qemu-system-x86_64)

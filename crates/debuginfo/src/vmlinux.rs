@@ -38,7 +38,7 @@ pub enum VmlinuxKind {
     Parts,
 }
 
-/// A section of [`ImageParts`].
+/// A section of [`ImageParts`](crate::ImageParts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartSection {
     /// Its name in a vmlinux.

@@ -63,7 +63,7 @@ impl fmt::Display for Source {
 
 /// A range of physical memory that the dump's headers name.
 ///
-/// Segments may overlap, and the file need not have all of what they promise: to read memory use [`ReadPhysical`].
+/// Segments may overlap, and the file need not have all of what they promise: to read memory use [`ReadPhysical`](vmcore_memory::ReadPhysical).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// First physical address.

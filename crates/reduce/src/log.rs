@@ -124,7 +124,7 @@ pub(crate) fn without_names(
     let mut lines = without_idle_lines(lines);
     let wanted = reported(&lines);
     // All at once: what a verdict may rest on is that two of them are in one page.
-    let moved = with_user_addresses(&lines, place);
+    let moved = with_other_addresses(&lines, place);
     if reported(&moved) == wanted {
         lines = moved;
     }
@@ -181,6 +181,8 @@ fn is_word(piece: &str) -> bool {
 
 /// Digits from which a hexadecimal number may be an address.
 const SHORTEST_ADDRESS: usize = 8;
+/// Where addresses of the kernel are put: nothing else of a scenario's machine is there.
+const FIRST_KERNEL_ADDRESS: u64 = 0xffff_c900_1000_0000;
 
 /// A number stays one, as far as it can be told, and a register's value as long as it is.
 fn placeholder(word: &str) -> String {
@@ -193,25 +195,29 @@ fn placeholder(word: &str) -> String {
     }
 }
 
-/// The same lines with other user addresses.
-fn with_user_addresses(lines: &[LogLine], mut place: impl FnMut(u64) -> u64) -> Vec<LogLine> {
+/// The same lines with other addresses: of user space by `place`, of the kernel the same for the same.
+fn with_other_addresses(lines: &[LogLine], mut place: impl FnMut(u64) -> u64) -> Vec<LogLine> {
     let mut moved = lines.to_vec();
+    let mut kernel = BTreeMap::new();
     for (index, line) in lines.iter().enumerate() {
         let mut pieces = pieces(line.text());
         for piece in &mut pieces {
-            if let Some(address) = user_address(piece) {
-                *piece = format!("{:0width$x}", place(address), width = piece.len());
-            }
+            let new = match u64::from_str_radix(piece, 16) {
+                Ok(address) if piece.len() >= SHORTEST_ADDRESS && address >> 12 != 0 => match address >> 56 {
+                    0 => place(address),
+                    0xff => {
+                        let next = FIRST_KERNEL_ADDRESS + kernel.len() as u64 * 0x1000;
+                        *kernel.entry(address).or_insert(next)
+                    }
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            *piece = format!("{new:0width$x}", width = piece.len());
         }
         set_text(&mut moved, index, pieces.concat());
     }
     moved
-}
-
-/// A word that is an address of user space, as registers are shown.
-fn user_address(word: &str) -> Option<u64> {
-    let address = u64::from_str_radix(word, 16).ok().filter(|_| word.len() >= SHORTEST_ADDRESS)?;
-    (address >> 47 == 0 && address >> 12 != 0).then_some(address)
 }
 
 #[cfg(test)]

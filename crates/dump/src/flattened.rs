@@ -27,9 +27,9 @@ pub use writer::Flattener;
 /// What the file starts with.
 pub(crate) const SIGNATURE: &[u8; 16] = b"makedumpfile\0\0\0\0";
 /// Where the first record is.
-const RECORDS_AT: u64 = 4096;
+pub(crate) const RECORDS_AT: u64 = 4096;
 /// Bytes of a record before its data.
-const RECORD_HEADER_LEN: u64 = 16;
+pub(crate) const RECORD_HEADER_LEN: u64 = 16;
 /// Bounds the index (to about 150 MiB). Half as many runs are enough for a terabyte written by QEMU.
 const MAX_RUNS: usize = 2 << 20;
 

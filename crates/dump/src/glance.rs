@@ -8,6 +8,7 @@ use vmcore_memory::{PAGE_SIZE, le_u16, le_u32};
 
 use crate::Lookalike;
 use crate::compressed::{Compression, open_stream};
+use crate::flattened::{RECORD_HEADER_LEN, RECORDS_AT};
 use crate::kdump;
 use crate::sniff::{Detected, SNIFF_LEN, detect};
 
@@ -50,7 +51,23 @@ pub fn glance(path: &Path) -> io::Result<Glance> {
     })
 }
 
-/// The same of a file of which only the beginning is at hand: 8 KiB, or more where it is compressed as a whole.
+/// The kernel's release that the header of a dump has: of kdump-compressed dumps by makedumpfile alone, flattened or not. Other
+/// dumps have it in their notes, or in their memory. It is the dump's word for it, and text from a dump.
+#[must_use]
+pub fn header_release(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(GLANCE_LEN).read_to_end(&mut head).ok()?;
+    let header_at = match detect(head.get(..SNIFF_LEN).unwrap_or(&head)) {
+        Detected::Kdump => 0,
+        // The first record is that of the header.
+        Detected::Flattened => (RECORDS_AT + RECORD_HEADER_LEN) as usize,
+        _ => return None,
+    };
+    let header = head.get(header_at..).filter(|header| header.starts_with(kdump::SIGNATURE))?;
+    kdump::release(header).map(str::to_owned)
+}
+
+/// As [`glance`], of a file of which only the beginning is at hand: 8 KiB, or more where it is compressed as a whole.
 ///
 /// # Errors
 ///
@@ -120,6 +137,26 @@ mod tests {
         assert_eq!(of(&kdump(0)), Glance::Dump);
         assert!(matches!(of(&kdump(1)), Glance::Part(identity) if identity.len() > 400));
         assert_eq!((of(b"[    1.5] text\n"), of(&[0; 99]), of(b"")), (Glance::Text, Glance::Other, Glance::Other));
+    }
+
+    #[test]
+    fn the_release_is_that_of_the_header() {
+        let directory = tempfile::tempdir().unwrap();
+        let release = |bytes: &[u8]| {
+            let path = directory.path().join("vmcore");
+            std::fs::write(&path, bytes).unwrap();
+            header_release(&path)
+        };
+        let mut named = kdump(0);
+        named[142..153].copy_from_slice(b"6.1.0-amd64");
+        // By the machine's name it is known that the names are in their places.
+        assert_eq!(release(&named), None);
+        named[272..278].copy_from_slice(b"x86_64");
+        assert_eq!(release(&named).as_deref(), Some("6.1.0-amd64"));
+        let flattened = crate::test_support::flatten(&named, 8192);
+        assert_eq!(release(&flattened).as_deref(), Some("6.1.0-amd64"));
+        named[142] = 0xff;
+        assert_eq!((release(&named), release(b"KDUMP   "), release(b"\x7fELF\x02\x01\x01")), (None, None, None));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use vmcore_memory::FileOffset;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::codec::decode;
-pub(crate) use self::header::{SIGNATURE, identity};
+pub(crate) use self::header::{SIGNATURE, identity, release};
 pub(crate) use self::memory::KdumpMemory;
 
 use self::header::Header;

@@ -82,7 +82,7 @@ pub use dump::{Apart, Dump, DumpFile};
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;
 pub use flattened::Flattener;
-pub use glance::{Glance, glance, glance_at};
+pub use glance::{Glance, glance, glance_at, header_release};
 pub use kdump_writer::{Compression, NewKdump};
 pub use kept::KeptRanges;
 pub use lookalike::Lookalike;

@@ -13,6 +13,7 @@ use crate::warnings::Warnings;
 /// What the file starts with.
 pub(crate) const SIGNATURE: &[u8; 8] = b"KDUMP   ";
 
+const RELEASE: Range<usize> = 142..207;
 const MACHINE: Range<usize> = 272..337;
 /// How far the names are shifted by an old makedumpfile.
 const SHIFT: usize = 4;
@@ -165,6 +166,14 @@ impl Header {
 /// What is mostly the same in all parts of a split dump, and in no other's, of the first bytes of one: names and time.
 pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
     head.get(NAMES.start..424)
+}
+
+/// `utsname.release`, of the first bytes of a dump; `None` where its writer left the names out or put them elsewhere (see [`machine`]).
+pub(crate) fn release(head: &[u8]) -> Option<&str> {
+    let name_at = |at: Range<usize>| head.get(at)?.split(|&byte| byte == 0).next();
+    known_machine(name_at(MACHINE)?)?.ok()?;
+    let release = std::str::from_utf8(name_at(RELEASE)?).ok()?;
+    (!release.is_empty()).then_some(release)
 }
 
 /// The sizes of pages that machines have. A crash kernel's are those of the kernel; QEMU writes 64 KiB of arm64 machines

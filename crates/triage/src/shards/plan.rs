@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! {"plan":1}
-//! {"key":"…","path":"…","kind":"dump","parts":[…],"vmlinux":…,"log":…,"size":…,"changed":…}
+//! {"key":"…","path":"…","kind":"dump","parts":[…],"vmlinux":…,"log":…,"size":…,"changed":…,"kernel":…}
 //! ```
+//! `kernel` is what the header of a dump calls it: only kdump-compressed ones on a disk have it there.
 //! The key is of the paths, not of the content: to make a plan nothing is read of a dump beyond its first bytes. The same
 //! pile makes the same plan.
 
@@ -50,6 +51,9 @@ pub struct Planned {
     size: u64,
     /// When its first file was last changed; seconds since 1970.
     changed: Option<i64>,
+    /// The kernel's release, where the header of a dump has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kernel: Option<String>,
     /// The store's mark of the content, of an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
@@ -74,6 +78,7 @@ impl Planned {
             log: item.log.clone(),
             size,
             changed,
+            kernel: if etag.is_some() { None } else { vmcore_dump::header_release(&item.path) },
             etag,
         }
     }

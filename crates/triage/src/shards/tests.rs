@@ -170,6 +170,25 @@ fn a_plan_depends_on_the_pile_alone_and_its_shares_are_even() {
 }
 
 #[test]
+fn a_plan_names_the_kernel_that_a_header_names() {
+    let root = tempfile::tempdir().unwrap();
+    let mut header = vec![0; 8192];
+    for (at, text) in [(0, "KDUMP   \x06"), (142, "6.1.0-amd64"), (272, "x86_64")] {
+        header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    for (name, bytes) in [("a.kdump", header.as_slice()), ("b", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0")] {
+        fs::write(root.path().join(name), bytes).unwrap();
+    }
+    let (items, _) =
+        find(&Inputs { paths: vec![root.path().to_owned()], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+    let mut plan = Vec::new();
+    write_plan(&items, &mut plan).unwrap();
+    let plan = String::from_utf8(plan).unwrap();
+    assert_eq!((items.len(), plan.matches("\"kernel\"").count()), (2, 1), "{plan}");
+    assert!(plan.lines().any(|line| line.contains("a.kdump") && line.contains("\"kernel\":\"6.1.0-amd64\"")), "{plan}");
+}
+
+#[test]
 fn plans_that_make_no_sense_say_so() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("plan");

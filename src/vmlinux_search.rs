@@ -59,8 +59,7 @@ impl Build {
 }
 
 /// The first file there is that `accept` opens: in directories, then beside an object, then in the cache of downloads, then on
-/// servers. Of a file
-/// that falls short a note says so.
+/// servers. Of a file that falls short a note says so.
 pub(crate) fn find<T>(
     build: &Build,
     input: &Input,
@@ -90,10 +89,12 @@ pub(crate) fn find<T>(
         }
     }
     for address in remote_debug::candidates(input, &relative(build, false), build.release()) {
-        if remote_debug::is_there(&address)?
-            && let Some(found) = attempt(address.to_string().into())
-        {
-            return Ok(found);
+        if !remote_debug::is_there(&address)? {
+            continue;
+        }
+        match attempt(address.to_string().into()) {
+            Some(found) => return Ok(found),
+            None => rejected.push(format!("{address} falls short")),
         }
     }
     match build.id.as_deref().map(|id| debuginfod::vmlinux(id, search, run)) {

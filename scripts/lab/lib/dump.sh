@@ -130,7 +130,7 @@ start_qemu() {
         -display none -nodefaults -no-reboot "${devices[@]}" \
         -kernel "$LAB_DIR/kernels/$series/vmlinuz" -initrd "$GUEST/initramfs" \
         -append "$parameters $append" \
-        "${LINES[@]}" \
+        "${SERIAL_LINES[@]}" \
         -gdb "unix:$GDB_SOCKET,server=on,wait=off" \
         -qmp "unix:$SOCKET,server=on,wait=off" >"$WORK/qemu.log" 2>&1 &
     QEMU=$!
@@ -143,14 +143,14 @@ machine_options() {
         EMULATOR=(qemu-system-aarch64 -M "virt,gic-version=3")
         CONSOLE=ttyAMA0
         # There is one serial line.
-        LINES=(
+        SERIAL_LINES=(
             -serial "file:$WORK/console.log" -device virtio-serial-pci
             -chardev "file,id=truth,path=$WORK/truth.raw" -device "virtserialport,chardev=truth,name=truth"
         )
     else
         EMULATOR=(qemu-system-x86_64)
         CONSOLE=ttyS0
-        LINES=(
+        SERIAL_LINES=(
             -serial "file:$WORK/console.log" -serial "file:$WORK/truth.raw"
             -serial "file:$WORK/symbols"
         )

@@ -58,7 +58,10 @@ fn agree(log: &Path, analysis: &Value) {
     let printed = fs::read(log).expect("the log is readable");
     let printed = String::from_utf8_lossy(&printed);
     let asked_for = printed.contains("sysrq: Trigger a crash");
-    if let Some(trouble) = TROUBLE.iter().find(|trouble| printed.contains(**trouble))
+    // The crash kernel may take the console over in the middle of a line, of which then nobody can tell whose it is.
+    let is_whole = |line: &&str| line.match_indices("[    0.000000] Linux version ").all(|(at, _)| at == 0);
+    let whole: Vec<_> = printed.lines().filter(is_whole).collect();
+    if let Some(trouble) = TROUBLE.iter().find(|trouble| whole.iter().any(|line| line.contains(**trouble)))
         && !asked_for
     {
         assert!(!of_dump["issue"].is_null(), "{}: \"{trouble}\", and the dump: {of_dump}", log.display());

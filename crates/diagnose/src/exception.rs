@@ -29,6 +29,12 @@ const DYING: [&str; 9] =
 /// An access below this is through a NULL pointer: nothing is ever mapped there.
 const NULL_PAGE: u64 = 4096;
 
+/// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
+#[must_use]
+pub fn is_exception_entry(function: &str) -> bool {
+    function.starts_with("asm_exc_") && function != "asm_exc_nmi" || OLD_ENTRIES.contains(&function)
+}
+
 /// An exception in kernel code.
 pub(crate) struct Exception<'f> {
     registers: Registers,
@@ -60,9 +66,8 @@ fn on_stack(stack: &Stack) -> Option<Exception<'_>> {
     let mut kernel = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
     kernel.find_map(|interrupt| {
         let entry = stack.frames.get(interrupt.frame.checked_sub(1)?)?.function()?;
-        let is_exception = entry.starts_with("asm_exc_") && entry != "asm_exc_nmi" || OLD_ENTRIES.contains(&entry);
         let registers = *interrupt.registers.x86_64()?;
-        (is_exception && is_dying(stack.frames.get(..interrupt.frame)?)).then(|| Exception {
+        (is_exception_entry(entry) && is_dying(stack.frames.get(..interrupt.frame)?)).then(|| Exception {
             registers,
             at: Some(interrupt.address),
             complete: interrupt.complete,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vmcore_diagnose::is_exception_entry;
 use vmcore_kernel::{LockKind, Stack, StackEnd, StackFrame};
 use vmcore_synth::scenario::{Doing, Under};
 
@@ -82,21 +83,12 @@ fn plain(functions: &[String]) -> Vec<String> {
     calls.into_iter().skip(skip).collect()
 }
 
-/// Entry code of exceptions and interrupts.
+/// Entry code of exceptions, interrupts and NMIs.
 pub(crate) fn is_entry(name: &str) -> bool {
-    const OLD: [&str; 9] = [
-        "page_fault",
-        "async_page_fault",
-        "general_protection",
-        "invalid_op",
-        "divide_error",
-        "stack_segment",
-        "double_fault",
-        "end_repeat_nmi",
-        "apic_timer_interrupt",
-    ];
-    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
-        || OLD.contains(&name)
+    const OTHERS: [&str; 3] = ["asm_exc_nmi", "end_repeat_nmi", "apic_timer_interrupt"];
+    is_exception_entry(name)
+        || ["asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
+        || OTHERS.contains(&name)
 }
 
 /// The modules that functions on a stack are in.

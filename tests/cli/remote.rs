@@ -62,6 +62,13 @@ impl Case {
         let fixed = ["-vv", "analyze", "--format", "json", address, profile.to_str().unwrap()];
         self.run(fixed.iter().chain(more))
     }
+
+    /// Quietly, so that all that is said is why it failed; no block of a run before is used.
+    fn analyze_keeping_nothing(&self) -> Run {
+        let profile = testdata("vmlinux.profile");
+        let profile = profile.to_str().unwrap();
+        self.run(["--quiet", "analyze", "--block-cache", "0", &self.presigned(), profile])
+    }
 }
 
 /// The document without what the path is in it.
@@ -113,26 +120,12 @@ fn a_way_that_fails_is_no_verdict() {
         let mut faults = vec![Fault::None; before];
         faults.extend([Fault::Status(403)]);
         case.server.faults(&faults);
-        let run = case.run([
-            "--quiet",
-            "analyze",
-            "--block-cache",
-            "0",
-            &case.presigned(),
-            testdata("vmlinux.profile").to_str().unwrap(),
-        ]);
+        let run = case.analyze_keeping_nothing();
         assert!(run.fails_with(&["/crashes/web%201/vmcore", "refused (status 403"]).is_some());
         assert_eq!(case.server.requests().len(), before + 1);
     }
     case.server.faults(&[Fault::None, Fault::None, Fault::Replace]);
-    let run = case.run([
-        "--quiet",
-        "analyze",
-        "--block-cache",
-        "0",
-        &case.presigned(),
-        testdata("vmlinux.profile").to_str().unwrap(),
-    ]);
+    let run = case.analyze_keeping_nothing();
     assert!(run.fails_with(&["was replaced while it was read"]).is_some());
 }
 

@@ -67,6 +67,15 @@ fn agree(log: &Path, analysis: &Value) {
         assert!(!of_dump["issue"].is_null(), "{}: \"{trouble}\", and the dump: {of_dump}", log.display());
         assert!(!of_log["issue"].is_null(), "{}: \"{trouble}\", and the log: {of_log}", log.display());
     }
+    // A crash kernel is started by nothing but a crash.
+    if printed.contains(" elfcorehdr=") && !asked_for {
+        assert_ne!(
+            text(of_log, "confidence"),
+            "none",
+            "{}: a crash kernel starts, and the log: {of_log}",
+            log.display()
+        );
+    }
     let judged = |verdict: &Value| matches!(text(verdict, "confidence"), "confirmed" | "probable");
     if !judged(of_log) {
         return;

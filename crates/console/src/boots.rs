@@ -2,15 +2,35 @@
 //!
 //! A kernel says `Linux version …` when it starts. What is known of a machine, above all its release, is of one boot: a
 //! crash and the newer kernel that was started after it must not be taken for one. Of several boots the last one counts in
-//! which the kernel reported a problem; where there is none, the last.
+//! which the kernel reported a problem; where there is none, the last that ended abruptly; where there is none, the last.
+//! A crash kernel is another one's end: its own problems, of which want of memory is the commonest, do not count beside it.
 
-use crate::log::Log;
+use crate::ending::{Ending, LastWords};
+use crate::log::{Log, Occurrence};
+
+/// A boot that was read to its end.
+#[derive(Default)]
+struct Boot {
+    log: Log,
+    lines: u64,
+    ending: Ending,
+}
 
 /// The boots before the one that is being read.
 #[derive(Default)]
 pub(crate) struct Boots {
-    /// The last that had a problem, and its lines.
-    worst: Option<(Log, u64)>,
+    /// The last, as long as nobody knows what kind of kernel follows it.
+    latest: Option<(Boot, LastWords)>,
+    /// The last that had a problem.
+    told: Option<Boot>,
+    /// The last that ended abruptly without one.
+    silent: Option<Boot>,
+    /// How many of those there are.
+    ended_silently: u64,
+    /// The last of the others.
+    ordinary: Option<Boot>,
+    /// What a crash kernel reported of itself, after the last boot that had a problem or ended abruptly.
+    of_crash_kernel: Option<Occurrence>,
     starts: u64,
     /// The line with which the current boot begins.
     begin: u64,
@@ -23,33 +43,77 @@ impl Boots {
     }
 
     /// A boot has ended before `line`.
-    pub(crate) fn end(&mut self, log: Log, line: u64) {
+    pub(crate) fn end(&mut self, log: Log, words: LastWords, line: u64) {
         self.starts += 1;
         let lines = line.saturating_sub(std::mem::replace(&mut self.begin, line));
-        if has_problem(&log) {
-            self.worst = Some((log, lines));
+        // What is printed before the version is of the kernel that says it.
+        if lines == 0 && problem(&log).is_none() {
+            return;
+        }
+        let ending = if words.has_run() { words.ending() } else { Ending::NotShown };
+        self.file_latest(&words);
+        self.latest = Some((Boot { log, lines, ending }, words));
+    }
+
+    /// Files the boot before one of which `next` is known.
+    fn file_latest(&mut self, next: &LastWords) {
+        let Some((mut boot, words)) = self.latest.take() else { return };
+        if next.is_crash_kernel() && words.has_run() {
+            boot.ending = Ending::CrashKernel;
+        }
+        self.file(boot, words);
+    }
+
+    fn file(&mut self, boot: Boot, words: LastWords) {
+        if words.is_crash_kernel() {
+            self.of_crash_kernel = problem(&boot.log).cloned();
+            return;
+        }
+        if problem(&boot.log).is_some() {
+            self.told = Some(boot);
+            self.of_crash_kernel = None;
+        } else if boot.ending.is_abrupt() {
+            self.silent = Some(boot);
+            self.ended_silently += 1;
+            self.of_crash_kernel = None;
+        } else {
+            self.ordinary = Some(boot);
         }
     }
 
     /// The boot that counts, `last` being the one that the log ends with.
-    pub(crate) fn choose(self, last: Log) -> Log {
+    pub(crate) fn choose(mut self, last: Log, words: LastWords) -> Log {
         let extent = last.extent;
-        let lines_of_last = extent.lines.saturating_sub(self.begin);
-        let (mut log, lines) = match self.worst {
-            Some(worst) if !has_problem(&last) => worst,
-            _ => (last, lines_of_last),
+        self.file_latest(&words);
+        let lines = extent.lines.saturating_sub(self.begin);
+        let mut last = Boot { log: last, lines, ending: Ending::Open };
+        last.log.is_crash_kernel = words.is_crash_kernel();
+        let is_alone = self.told.is_none() && self.silent.is_none() && self.ordinary.is_none();
+        let counts = if words.is_crash_kernel() && !is_alone {
+            self.file(last, words);
+            None
+        } else {
+            Some(last)
         };
+        let told = counts.as_ref().is_some_and(|last| problem(&last.log).is_some());
+        let is_told = told || self.told.is_some();
+        let chosen = if told { counts } else { self.told.or(self.silent).or(counts).or(self.ordinary) };
+        let Boot { mut log, lines, ending } = chosen.unwrap_or_default();
+        log.ending = ending;
+        log.of_crash_kernel = self.of_crash_kernel;
         log.extent.lines = extent.lines;
         log.extent.kernel_lines = extent.kernel_lines;
         log.extent.starts = self.starts;
         log.extent.lines_of_other_boots = extent.lines.saturating_sub(lines);
+        // The one that this is about says it itself.
+        log.extent.silent_ends = self.ended_silently.saturating_sub(u64::from(!is_told && ending.is_abrupt()));
         log
     }
 }
 
 /// Stacks that were asked for are no problem that a boot would be remembered for.
-fn has_problem(log: &Log) -> bool {
-    log.events.iter().any(|occurrence| occurrence.event.kind.is_problem())
+fn problem(log: &Log) -> Option<&Occurrence> {
+    log.events.iter().find(|occurrence| occurrence.event.kind.is_problem())
 }
 
 #[cfg(test)]

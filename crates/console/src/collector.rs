@@ -4,6 +4,7 @@ use crate::attribution::{Effort, Line, attribute};
 use crate::boots::Boots;
 use crate::carrier::{self, Wrapping};
 use crate::clean::clean;
+use crate::ending::LastWords;
 use crate::event::Kind;
 use crate::log::{Extent, Log};
 use crate::prefilter::may_report;
@@ -31,7 +32,9 @@ const MAX_EPISODE: usize = 8192;
 const LONG_EPISODE: usize = 4096;
 /// What is kept of a log: the first reports say how it began. What is left out is counted.
 const MAX_TRACES: usize = 4096;
-/// As many lines of a boot may stand before `Linux version`.
+/// How a kernel starts.
+const START: &str = "Linux version ";
+/// As many lines of a boot may stand before that.
 const MAX_LINES_BEFORE: u64 = 64;
 /// Names of modules that are kept: more than any kernel has.
 const MAX_MODULES: usize = 2048;
@@ -41,6 +44,8 @@ const MAX_MODULES: usize = 2048;
 pub(crate) struct Collector {
     log: Log,
     boots: Boots,
+    /// Of the boot that is being read.
+    words: LastWords,
     reports: Reports,
     episode: Vec<Line>,
     /// Lines of the episodes before.
@@ -119,6 +124,7 @@ impl Collector {
     }
 
     fn starts_before_time(&mut self, timestamp_ns: Option<u64>, number: u64) {
+        self.words.pass(timestamp_ns);
         self.timeless = if timestamp_ns == Some(0) { self.timeless.or(Some(number)) } else { None };
     }
 
@@ -126,7 +132,12 @@ impl Collector {
     fn printed(&mut self, line: &str, number: u64, outer: Prefix) {
         self.log.extent.lost_messages = self.log.extent.lost_messages.saturating_add(carrier::lost(line));
         let fills_terminal = line.len() == TERMINAL;
+        let mut before = false;
         for (mut prefix, text) in carrier::pieces(line) {
+            if text.starts_with(START) {
+                self.words.starts(line, before);
+            }
+            before |= prefix.timestamp_ns.is_some();
             prefix.timestamp_ns = prefix.timestamp_ns.or(outer.timestamp_ns);
             prefix.is_kernel |= outer.is_kernel;
             if let Some(held) = self.held.take() {
@@ -156,15 +167,16 @@ impl Collector {
     }
 
     fn text(&mut self, number: u64, prefix: Prefix, text: &str) {
-        self.starts_before_time(prefix.timestamp_ns, number);
         let token = Token::parse(text);
-        if token == Token::Other && text.starts_with("Linux version ") {
+        if token == Token::Other && text.starts_with(START) {
             self.start(number);
         }
+        self.starts_before_time(prefix.timestamp_ns, number);
+        self.words.learn(text);
         self.log.machine.learn(text, &token);
         let is_kernel = prefix.is_kernel
             || !matches!(token, Token::Other | Token::Blank | Token::MoreModules)
-            || text.starts_with("Linux version ");
+            || text.starts_with(START);
         self.log.extent.kernel_lines += u64::from(is_kernel);
         if !matches!(token, Token::Event(_)) && self.reports.is_open(number) {
             self.reports.line(text, number, &prefix);
@@ -181,12 +193,12 @@ impl Collector {
     /// A kernel starts: what was before is of another one.
     fn start(&mut self, line: u64) {
         // Some lines are printed before this one: they have no time yet.
-        let few = line <= MAX_LINES_BEFORE && self.reports.events.is_empty();
+        let few = line <= MAX_LINES_BEFORE && self.reports.events.is_empty() && !self.words.has_run();
         let timeless = self.timeless.unwrap_or(line).max(line.saturating_sub(MAX_LINES_BEFORE));
         let begin = if few && self.boots.is_first() { 0 } else { timeless };
         self.end_boot();
         let extent = self.log.extent;
-        self.boots.end(std::mem::take(&mut self.log), begin);
+        self.boots.end(std::mem::take(&mut self.log), std::mem::take(&mut self.words), begin);
         self.log.extent = Extent {
             lines: extent.lines,
             kernel_lines: extent.kernel_lines,
@@ -282,7 +294,7 @@ impl Collector {
             self.text(held.number, held.prefix, &held.text);
         }
         self.end_boot();
-        self.boots.choose(self.log)
+        self.boots.choose(self.log, self.words)
     }
 }
 

@@ -26,6 +26,7 @@ mod boots;
 mod carrier;
 mod clean;
 mod collector;
+mod ending;
 mod event;
 mod frame;
 mod log;
@@ -42,6 +43,7 @@ mod token;
 mod trace;
 mod wrapped;
 
+pub use ending::Ending;
 pub use event::{Event, Kind, PanicReason, SoftLockup, soft_lockup};
 pub use frame::{Frame, Location};
 pub use log::{Extent, Log, Machine, Occurrence};

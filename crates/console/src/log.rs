@@ -1,5 +1,6 @@
 //! A log as a whole: what it says of the machine, what went wrong, and the trace of each CPU.
 
+use crate::ending::Ending;
 use crate::event::{Event, Kind};
 use crate::token::{CpuLine, Token, named_kernel};
 use crate::trace::Trace;
@@ -56,9 +57,12 @@ pub struct Extent {
     pub starts: u64,
     /// The lines of other boots than the one that this is about.
     pub lines_of_other_boots: u64,
+    /// How many of the other boots ended abruptly and reported nothing: [`Ending::is_abrupt`].
+    pub silent_ends: u64,
 }
 
-/// A log that was read. Of several boots the last in which the kernel reported a problem, else the last.
+/// A log that was read. Of several boots the last in which the kernel reported a problem, else the last that ended abruptly,
+/// else the last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     /// The machine.
@@ -67,6 +71,12 @@ pub struct Log {
     pub events: Vec<Occurrence>,
     /// What each CPU printed about where it was, in the order of the lines.
     pub traces: Vec<Trace>,
+    /// How the boot that this is about ended.
+    pub ending: Ending,
+    /// Whether the log has nothing but a crash kernel: what it is about died before.
+    pub is_crash_kernel: bool,
+    /// The first problem that the crash kernel which was started afterwards reported of itself.
+    pub of_crash_kernel: Option<Occurrence>,
     /// What was read.
     pub extent: Extent,
 }

@@ -10,6 +10,12 @@ use aho_corasick::AhoCorasick;
 /// Pieces of the texts that the kernel's reports begin with, or that only they have.
 const PIECES: &[&str] = &[
     "Linux version ",
+    "elfcorehdr",
+    "reboot: ",
+    "Restarting system",
+    "Power down.",
+    "System halted.",
+    "Starting new kernel",
     "BUG",
     "INFO: ",
     "WARNING: ",

@@ -1,7 +1,7 @@
 //! The names that enumerations have in JSON, for its schemas: taken from the enumerations themselves.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
-use vmcore_console::Kind;
+use vmcore_console::{Ending, Kind};
 use vmcore_diagnose::graph::{EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{CheckResult, Confidence, Issue, Severity};
 use vmcore_kernel::{Class, Segment, StackEnd, Trust};
@@ -76,6 +76,11 @@ pub(crate) fn yes_no_unknown(_: &mut SchemaGenerator) -> Schema {
 /// What a log reports.
 pub(crate) fn log_event(_: &mut SchemaGenerator) -> Schema {
     one_of(Kind::ALL.map(Kind::name))
+}
+
+/// How a boot ended.
+pub(crate) fn ending(_: &mut SchemaGenerator) -> Schema {
+    one_of(Ending::ALL.map(Ending::name))
 }
 
 /// How a frame was found.

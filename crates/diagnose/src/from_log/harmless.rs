@@ -10,12 +10,16 @@ use super::{issue_of, words};
 use crate::{Confidence, Verdict};
 
 fn is_harmless(event: &Event) -> bool {
+    // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
+    is_asked_for(event) || event.kind == Kind::Warning && event.text.starts_with("WARNING: ")
+}
+
+/// Whether somebody asked for the crash.
+pub(super) fn is_asked_for(event: &Event) -> bool {
     match event.kind {
         Kind::CrashRequested => true,
         Kind::Oops => words::is_sysrq(event),
         Kind::Panic => event.panic_reason() == Some(PanicReason::Requested),
-        // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
-        Kind::Warning => event.text.starts_with("WARNING: "),
         _ => false,
     }
 }

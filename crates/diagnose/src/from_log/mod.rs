@@ -9,6 +9,7 @@ mod tests;
 mod cause;
 mod copies;
 mod harmless;
+mod silent;
 mod timeline;
 mod words;
 
@@ -45,7 +46,7 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
     let copies = copies(log);
     let cause = cause(log);
     let release = log.machine.release.as_deref();
-    let verdict = harmless::settle(verdict(log, cause.as_ref(), &copies), log);
+    let verdict = silent::settle(harmless::settle(verdict(log, cause.as_ref(), &copies), log), log);
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     // A panic because of the hardware is not mended in the kernel.
     let by_hardware =
@@ -226,6 +227,7 @@ fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
                 .to_owned(),
         );
     }
+    unknown.extend(silent::unknown(log));
     let unnamed = log.traces.iter().filter(|trace| trace.cpu.is_none() && trace.has_state()).count();
     let mut count = |number: u64, what: &str| {
         if number > 0 {
@@ -234,7 +236,8 @@ fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
     };
     count(
         log.extent.lines_of_other_boots,
-        "lines of other boots than the one that this is about: the last with a problem, or else the last",
+        "lines of other boots than the one that this is about: the last with a problem, or else the last that ended without a \
+         word, or else the last",
     );
     count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
     count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");

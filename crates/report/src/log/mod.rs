@@ -42,6 +42,13 @@ pub struct Log<'a> {
     pub known_issue: Option<KnownIssue<'a>>,
     /// What to do, most effective first.
     pub remedy: Vec<Remedy<'a>>,
+    /// How the boot that this is about ended: `open` where no other kernel starts after it, `shut-down`, `not-shown` where
+    /// services stored the log, which end before the kernel; the kernel died or was reset: `unsaid` on a console, `cut-off`
+    /// in the middle of a line, `crash-kernel` where kdump's kernel starts after it.
+    #[schemars(schema_with = "names::ending")]
+    pub ending: &'static str,
+    /// Whether it is the log of a crash kernel alone: what is asked died before.
+    pub is_crash_kernel: bool,
     /// What was read.
     pub extent: Extent,
 }
@@ -253,6 +260,8 @@ pub struct Extent {
     pub lost_messages: u64,
     /// Lines of other boots than the one that all else here is about: the last with a problem, or else the last.
     pub lines_of_other_boots: u64,
+    /// How many of the other boots ended abruptly and reported nothing.
+    pub silent_ends: u64,
 }
 
 /// What a CPU printed, as a title and text without colours.
@@ -276,6 +285,7 @@ impl<'a> Log<'a> {
             starts,
             lost_messages,
             lines_of_other_boots,
+            silent_ends,
             ..
         } = log.extent;
         Self {
@@ -291,7 +301,17 @@ impl<'a> Log<'a> {
             unknown: &found.unknown,
             known_issue: found.known_issue.as_ref().map(KnownIssue::new),
             remedy: found.remedy.iter().map(Remedy::new).collect(),
-            extent: Extent { lines, kernel_lines, unattributed_lines, starts, lost_messages, lines_of_other_boots },
+            ending: log.ending.name(),
+            is_crash_kernel: log.is_crash_kernel,
+            extent: Extent {
+                lines,
+                kernel_lines,
+                unattributed_lines,
+                starts,
+                lost_messages,
+                lines_of_other_boots,
+                silent_ends,
+            },
         }
     }
 }

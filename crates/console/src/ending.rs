@@ -1,0 +1,196 @@
+//! How a boot came to its end: what the kernel said of it, and what the next kernel's start tells.
+//!
+//! A kernel that is shut down says so on its console. One that was reset, or lost its power, says nothing. Where a crash
+//! kernel starts, the one before it has died: `kexec` starts it only from `panic()` and `oops_end()`, by `crash_kexec()`.
+//! Its own report may be missing: the crash kernel takes the serial line over before the last lines have left it.
+//!
+//! Source: `kernel/reboot.c`, `kernel/kexec_core.c`, `kernel_kexec()`, `drivers/tty/sysrq.c`; a crash kernel knows itself by
+//! `elfcorehdr=` on its command line, on machines with a device tree by `linux,elfcorehdr`, of which `drivers/of/fdt.c`
+//! prints the reservation.
+
+/// How a boot ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// No other kernel starts after it: the log ends with it.
+    #[default]
+    Open,
+    /// It said that it restarts, powers off, or starts another kernel.
+    ShutDown,
+    /// Another kernel starts. The log was stored by a service, which ends before the kernel: it cannot show why.
+    NotShown,
+    /// Another kernel starts on a console that shows everything, and nothing was said before.
+    Unsaid,
+    /// Another kernel starts in the middle of a line.
+    CutOff,
+    /// A crash kernel starts: this one died.
+    CrashKernel,
+}
+
+impl Ending {
+    /// Every way.
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::ShutDown, Self::NotShown, Self::Unsaid, Self::CutOff, Self::CrashKernel];
+
+    /// The machine neither was shut down nor runs on.
+    #[must_use]
+    pub const fn is_abrupt(self) -> bool {
+        matches!(self, Self::Unsaid | Self::CutOff | Self::CrashKernel)
+    }
+
+    /// The term for it in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::ShutDown => "shut-down",
+            Self::NotShown => "not-shown",
+            Self::Unsaid => "unsaid",
+            Self::CutOff => "cut-off",
+            Self::CrashKernel => "crash-kernel",
+        }
+    }
+}
+
+/// What is known of how the boot that is being read ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastWords {
+    /// It said that it goes down, and nothing that shows that it went on.
+    said: bool,
+    /// How the line with the next kernel's start looks.
+    next: Ending,
+    /// The latest time of its own.
+    clock: Option<u64>,
+    /// It is a crash kernel itself.
+    is_crash_kernel: bool,
+}
+
+/// A console that is registered later than the first prints from the beginning, so that a kernel seems to start anew. It is
+/// registered within this time.
+const MAX_REPLAYED_NS: u64 = 10 * 1_000_000_000;
+
+/// Texts after which a kernel goes down in order.
+const SHUT_DOWN: [&str; 8] = [
+    "reboot: ",
+    "Restarting system",
+    "Power down.",
+    "System halted.",
+    "Starting new kernel",
+    "sysrq: Resetting",
+    "sysrq: SysRq : Resetting",
+    "SysRq : Resetting",
+];
+
+impl LastWords {
+    /// Takes a line, without its time.
+    pub(crate) fn learn(&mut self, text: &str) {
+        self.said |= SHUT_DOWN.iter().any(|words| text.starts_with(words)) || text.contains("kexec_core: Starting new");
+        self.is_crash_kernel |= text.contains("ommand line: ") && text.contains(" elfcorehdr=")
+            || text.contains("eserving ") && text.ends_with(" for elfcorehdr");
+    }
+
+    /// Takes the time of a line.
+    pub(crate) fn pass(&mut self, timestamp_ns: Option<u64>) {
+        self.clock = self.clock.max(timestamp_ns);
+    }
+
+    /// Takes the line with which a kernel starts: `before` is what a kernel printed on it so far.
+    pub(crate) fn starts(&mut self, line: &str, before: bool) {
+        self.next = match (before, crate::prefix::is_time(line)) {
+            (true, _) => Ending::CutOff,
+            (false, true) => Ending::Unsaid,
+            (false, false) => Ending::NotShown,
+        };
+    }
+
+    /// Whether a kernel has run for some time: a few lines are printed before it says its version.
+    pub(crate) fn has_run(&self) -> bool {
+        self.clock.is_some_and(|clock| clock > 0)
+    }
+
+    pub(crate) const fn is_crash_kernel(&self) -> bool {
+        self.is_crash_kernel
+    }
+
+    /// How it ended, where the next kernel is an ordinary one.
+    pub(crate) fn ending(&self) -> Ending {
+        match self.next {
+            _ if self.said => Ending::ShutDown,
+            // A second console may get all of the log once more.
+            Ending::Unsaid if self.clock < Some(MAX_REPLAYED_NS) => Ending::NotShown,
+            next => next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Log;
+
+    const START: &str = "[    0.000000] Linux version 6.1.0 (a@b) (gcc 12) #1 SMP x\n";
+    const RUN: &str = "[    1.000000] usb: hello\n[   95.000000] net: link is up\n";
+    const CRASH_KERNEL: &str = "[    0.000000] Command line: console=ttyS0 reset_devices elfcorehdr=1015156K\n";
+    const ORDINARY: &str = "[    0.000000] Command line: console=ttyS0 crashkernel=256M\n";
+
+    fn read(parts: &[&str]) -> Log {
+        Log::read(parts.concat().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_way_to_end() {
+        for (parts, ending) in [
+            (&[START, ORDINARY, RUN][..], Ending::Open),
+            (&[START, RUN, "[   96.000000] reboot: Restarting system\n", START, ORDINARY], Ending::Open),
+            (&[START, RUN, "SeaBIOS (version 1)\n", START, ORDINARY], Ending::Unsaid),
+            (&[RUN, START, ORDINARY], Ending::Unsaid),
+            (&[START, RUN, "[   96.000000] watch", START, ORDINARY], Ending::CutOff),
+            (&[START, RUN, "[   96.000000] watch", START, CRASH_KERNEL], Ending::CrashKernel),
+            (&[START, RUN, START, CRASH_KERNEL, RUN], Ending::CrashKernel),
+            // The machine runs again; what it died of is asked.
+            (&[START, RUN, START, CRASH_KERNEL, RUN, START, ORDINARY, RUN], Ending::CrashKernel),
+            // Another serial line gets all of the log once more.
+            (&[START, "[    0.700000] console [ttyS1] enabled\n", START, ORDINARY, RUN], Ending::Open),
+        ] {
+            assert_eq!(read(parts).ending, ending, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_journal_ends_before_its_kernel() {
+        let stored = |text: &str| text.lines().map(|line| format!("Nov 22 10:00:00 host kernel: {line}\n")).collect();
+        let text: String = stored(&[START, RUN, START, ORDINARY, RUN].concat());
+        assert_eq!((read(&[&text]).ending, read(&[&text]).extent.silent_ends), (Ending::Open, 0));
+        let text: String = stored(&[START, RUN, START, CRASH_KERNEL, RUN].concat());
+        assert_eq!(read(&[&text]).ending, Ending::CrashKernel);
+    }
+
+    #[test]
+    fn a_crash_kernel_by_itself() {
+        assert!(read(&[START, CRASH_KERNEL, RUN]).is_crash_kernel);
+        let of_device_tree = "[    0.000000] OF: fdt: Reserving 4 KiB of memory at 0x59fff000 for elfcorehdr\n";
+        assert!(read(&[START, of_device_tree, RUN]).is_crash_kernel);
+        assert!(!read(&[START, ORDINARY, RUN]).is_crash_kernel);
+    }
+
+    #[test]
+    fn a_problem_of_the_crash_kernel_is_not_the_crash() {
+        let oom =
+            "[    9.000000] Out of memory: Killed process 77 (makedumpfile) total-vm:1kB, anon-rss:1kB, file-rss:0kB\n";
+        let panic = "[   96.000000] Kernel panic - not syncing: Fatal exception\n";
+        let log = read(&[START, RUN, panic, START, CRASH_KERNEL, oom]);
+        assert_eq!((log.events.len(), log.ending), (1, Ending::CrashKernel));
+        assert!(log.of_crash_kernel.is_some_and(|event| event.event.text.contains("makedumpfile")));
+        // It is all there is.
+        let log = read(&[START, CRASH_KERNEL, oom]);
+        assert!(log.is_crash_kernel && log.events.len() == 1);
+    }
+
+    #[test]
+    fn other_boots_that_ended_silently_are_counted() {
+        let panic = "[   96.000000] Kernel panic - not syncing: Fatal exception\n";
+        let log = read(&[START, RUN, panic, START, ORDINARY, RUN, START, CRASH_KERNEL, RUN]);
+        assert_eq!((log.events.len(), log.extent.silent_ends), (1, 1));
+        let log = read(&[START, RUN, START, ORDINARY, RUN, START, CRASH_KERNEL]);
+        assert_eq!((log.ending, log.extent.silent_ends), (Ending::CrashKernel, 1));
+    }
+}

@@ -74,6 +74,8 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
 
 impl Contents {
     pub(super) fn items(self) -> Vec<Item> {
+        let (of_writer, logs): (Vec<_>, Vec<_>) =
+            self.logs.into_iter().partition(|path| path.file_name().is_some_and(|name| name == LOG_OF_THE_WRITER));
         let mut items: Vec<_> = self.dumps.into_iter().map(Item::dump).collect();
         for mut parts in self.parts.into_values() {
             let path = parts.remove(0);
@@ -81,9 +83,11 @@ impl Contents {
         }
         items.sort();
         match items.as_mut_slice() {
-            [] => self.logs.into_iter().map(Item::log).collect(),
+            // A machine has crashed, and that is all that is left of it.
+            [] if logs.is_empty() => of_writer.into_iter().map(Item::log).collect(),
+            [] => logs.into_iter().map(Item::log).collect(),
             [only] => {
-                only.log = self.logs.into_iter().next();
+                only.log = logs.into_iter().next();
                 items
             }
             // Which log is of which dump, nothing says.
@@ -94,7 +98,7 @@ impl Contents {
 
 /// Whether a file of this name is not looked at.
 pub(super) fn is_unwanted(name: &str) -> bool {
-    name.starts_with('.') || name == LOG_OF_THE_WRITER || is_own(name)
+    name.starts_with('.') || is_own(name)
 }
 
 fn is_own(name: &str) -> bool {

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! What a file is, its bytes tell ([`vmcore_dump::glance`]); only the log of the kernel that *wrote* the dump looks like
-//! one of the kernel that crashed, and is told by its name, `kexec-dmesg.log`. Files of a split dump belong together by
-//! their headers. A log beside a dump is not analyzed unless the dump cannot be. Links are not followed out of a
-//! directory: none is followed at all.
+//! one of the kernel that crashed, and is told by its name, `kexec-dmesg.log`: it counts where nothing else is left. Files
+//! of a split dump belong together by their headers. A log beside a dump is not analyzed unless the dump cannot be. Links
+//! are not followed out of a directory: none is followed at all.
 
 mod directory;
 mod manifest;

@@ -48,6 +48,7 @@ fn directories_of_all_distributions() {
         ("rhel/10.0.0.8-2026-11-28-03:12:45/vmcore-dmesg.txt", "log"),
         ("rhel/10.0.0.8-2026-11-28-03:12:45/kexec-dmesg.log", "log"),
         ("rhel/10.0.0.9-2026-11-28-03:12:45/vmcore-incomplete", "*"),
+        ("rhel/10.0.1.1-2026-11-28-03:12:45/kexec-dmesg.log", "log"),
         ("debian/202611280312/dump.202611280312", "*"),
         ("debian/202611280312/dmesg.202611280312", "log"),
         ("debian/kexec_cmd", "/sbin/kexec -p --command-line=\"quiet\"\n"),
@@ -64,6 +65,8 @@ fn directories_of_all_distributions() {
             "dump rhel/10.0.0.7-2026-11-28-03:12:45/vmcore (rhel/10.0.0.7-2026-11-28-03:12:45/vmcore-dmesg.txt)",
             "log rhel/10.0.0.8-2026-11-28-03:12:45/vmcore-dmesg.txt",
             "dump rhel/10.0.0.9-2026-11-28-03:12:45/vmcore-incomplete",
+            // Neither a dump nor the log of the kernel that crashed is left.
+            "log rhel/10.0.1.1-2026-11-28-03:12:45/kexec-dmesg.log",
             "dump suse/2026-11-28-03:12/vmcore1+suse/2026-11-28-03:12/vmcore2 (suse/2026-11-28-03:12/dmesg.txt)",
         ]
     );

@@ -45,6 +45,8 @@ pub(crate) struct RunQueueLayout {
     rt_queue: Option<Field>,
     rt_group: Option<RealTimeGroup>,
     dl_root: Option<Field>,
+    /// Entities of the deadline queue that are no tasks.
+    dl_servers: Vec<Field>,
     ext_list: Option<Field>,
 }
 
@@ -69,6 +71,11 @@ impl RunQueueLayout {
             dl_root: types
                 .optional("rq", "dl.root.rb_root.rb_node")
                 .or_else(|| types.optional("rq", "dl.rb_root.rb_node")),
+            // Since 6.8 and 7.0 (`struct rq` in `kernel/sched/sched.h`).
+            dl_servers: ["fair_server.rb_node", "ext_server.rb_node"]
+                .into_iter()
+                .filter_map(|path| types.optional("rq", path))
+                .collect(),
             // Since 6.12, where it is configured.
             ext_list: types.optional("rq", "scx.runnable_list"),
         })
@@ -139,8 +146,10 @@ pub struct RunQueue {
     /// The clock of `se.exec_start` (`rq.clock_task`): the other one less the time spent in interrupts, where the kernel
     /// accounts that.
     pub task_clock_ns: Option<u64>,
-    /// `rq.nr_running`: runnable tasks, the current one among them.
+    /// `rq.nr_running`: runnable tasks, the current one among them. Some kernels count the [`servers`](Self::servers), too.
     pub nr_running: u64,
+    /// Deadline servers in the deadline queue: the fair class's is there while fair tasks wait.
+    pub servers: u64,
     /// `rq.online`: whether the scheduler uses the CPU. A panic that stops the CPU leaves it as it was, other than the mask
     /// of online CPUs. `None` where it cannot be read.
     pub online: Option<bool>,
@@ -213,7 +222,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let current = layout.curr.read_pointer(memory, address)?;
         let mut queued = Vec::new();
         self.stopper(address, &mut queued);
-        self.deadline(address, cpu, &mut queued, gaps);
+        let servers = self.deadline(address, cpu, &mut queued, gaps);
         if let Some(queue) = layout.rt_queue {
             self.real_time(queue.address(address), cpu, &mut HashSet::new(), &mut queued, gaps);
         }
@@ -229,6 +238,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             clock_ns: layout.clock.read(memory, address)?,
             task_clock_ns: layout.task_clock.and_then(|clock| clock.read(memory, address).ok()),
             nr_running: layout.nr_running.read(memory, address)?,
+            servers,
             online: layout.online.and_then(|online| online.read(memory, address).ok()).map(|online| online != 0),
             queued,
         })
@@ -264,11 +274,15 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         queued.extend(stop.filter(waits).map(|task| Queued { task, class: Class::Stop }));
     }
 
-    fn deadline(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
-        let (Some(root), Some(member)) = (self.layout.dl_root, self.task_layout.dl_node) else { return };
+    /// Adds the tasks of the deadline queue; how many servers are in it.
+    fn deadline(&self, rq: VirtAddr, cpu: u32, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) -> u64 {
+        let (Some(root), Some(member)) = (self.layout.dl_root, self.task_layout.dl_node) else { return 0 };
         let nodes = self.tree(root.address(rq), cpu, MAX_QUEUED, gaps);
+        let is_queued = |server: &&Field| nodes.contains(&server.address(rq));
+        let servers = self.layout.dl_servers.iter().filter(is_queued).map(|_| 1u64).sum();
         let tasks = nodes.into_iter().filter_map(|node| self.task(member, node));
         queued.extend(tasks.map(|task| Queued { task, class: Class::Deadline }));
+        servers
     }
 
     /// The list has the current task, too.

@@ -237,6 +237,7 @@ mod tests {
             clock_ns: 0,
             task_clock_ns: None,
             nr_running: 3,
+            servers: 0,
             online: Some(true),
             queued: [OTHER, EXITING, DAMAGED, 0xdead_0000].map(waiting).into(),
         };

@@ -32,8 +32,10 @@ pub struct Cpu<'a> {
     /// How long `current` has been running without being scheduled out, by the run queue's clock. Meaningless for an
     /// idle task, which does not use the CPU.
     pub running_ns: Option<u64>,
-    /// Runnable tasks, `current` among them unless it is the idle task.
+    /// Runnable tasks, `current` among them unless it is the idle task. Some kernels count `servers`, too.
     pub nr_running: Option<u64>,
+    /// Deadline servers in the deadline queue, which grant the classes below it some time.
+    pub servers: Option<u64>,
     /// The run queue's clock, in nanoseconds since boot. It stops while interrupts stay off.
     pub clock: Option<u64>,
     /// Who waits, in the order of the queues.
@@ -94,6 +96,7 @@ impl<'a> Cpu<'a> {
             current: current.map(Current::new),
             running_ns: queue.zip(current).and_then(|(queue, current)| queue.running_ns(current)),
             nr_running: queue.map(|queue| queue.nr_running),
+            servers: queue.map(|queue| queue.servers),
             clock: queue.map(|queue| queue.clock_ns),
             queued: queue
                 .map(|queue| queue.queued.iter().filter_map(|queued| Queued::new(snapshot, queue, queued)).collect()),

@@ -10,6 +10,8 @@ const TASKS: [u64; 7] = [0x20_0000, 0x21_0000, 0x22_0000, 0x23_0000, 0x24_0000, 
 const FAIR_NODE: u64 = 0xb0;
 const RT_NODE: u64 = 0xc8;
 const DL_NODE: u64 = 0xd8;
+/// `rq.fair_server.rb_node`.
+const SERVER: u64 = 0x900;
 const EXT_LIST: u64 = 0x800;
 const EXT_NODE: u64 = 0xf0;
 /// The entity of a task group, and the queue that it owns.
@@ -39,6 +41,7 @@ fn layout() -> RunQueueLayout {
             lists: Field { offset: 0x40, size: 1600 },
         }),
         dl_root: Some(word(0x30)),
+        dl_servers: vec![word(SERVER)],
         ext_list: Some(Field { offset: EXT_LIST, size: 16 }),
     }
 }
@@ -159,6 +162,20 @@ fn classes_in_the_order_in_which_they_run() {
         (6, Class::Fair),
     ];
     assert_eq!(queued(&memory), expected);
+}
+
+#[test]
+fn a_deadline_server_is_counted_and_no_task() {
+    let mut memory = empty();
+    let task = node(&mut memory, TASKS[2] + DL_NODE, 0, 0);
+    let root = node(&mut memory, RQ + SERVER, task, 0);
+    memory.put_u64(RQ + 0x30, root);
+    let (queue, gaps) = read(&memory);
+    assert_eq!(queue.queued, [Queued { task: VirtAddr::new(TASKS[2]), class: Class::Deadline }]);
+    assert_eq!((queue.servers, gaps.len()), (1, 0));
+    // One that does not wait is in no tree.
+    memory.put_u64(RQ + 0x30, task);
+    assert_eq!(read(&memory).0.servers, 0);
 }
 
 #[test]

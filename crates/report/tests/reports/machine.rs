@@ -59,6 +59,7 @@ fn run_queue(cpu: u32, current: &Task, queued: Vec<Queued>) -> Cpu {
         clock_ns: 14_954_229_219,
         task_clock_ns: None,
         nr_running: queued.len() as u64 + u64::from(current.pid != 0),
+        servers: 0,
         online: Some(true),
         queued,
     };

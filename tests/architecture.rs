@@ -86,6 +86,8 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("tar", &["vmcore-dump"]),
     ("tokio", &["vmcore-thp"]),
     ("ureq", &["vmcore-debuginfod", "vmcore-remote"]),
+    ("yaxpeax-arch", &["vmcore-diagnose", "vmcore-inspect"]),
+    ("yaxpeax-arm", &["vmcore-diagnose", "vmcore-inspect"]),
 ];
 
 /// The crates that open files.

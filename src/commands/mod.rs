@@ -48,7 +48,6 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
 /// there.
 const fn of_x86_alone(command: &Command) -> Option<&'static str> {
     Some(match command {
-        Command::Analyze(_) => "analyze",
         Command::Dis(_) => "dis",
         Command::Timer(_) => "timer",
         Command::Irq(_) => "irq",

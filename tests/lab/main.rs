@@ -57,13 +57,19 @@ const CHECKS: [(&str, Check); 16] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 8] = [
+const ARM64_CHECKS: [(&str, Check); 14] = [
+    ("verdict", verdict::is_the_truth),
+    ("verdict_text", verdict::text_says_the_same),
+    ("neighbours", neighbours::are_not_invented),
     ("stacks", stacks::are_whole),
+    ("threads", stacks::do_not_depend_on_threads),
     ("tasks", state::tasks),
     ("run_queues", state::run_queues),
     ("log", state::log),
+    ("log_and_dump", agreement::of_log_and_dump),
     ("info", state::info),
-    ("verdict_is_refused", arm64::verdict_is_refused),
+    ("truncated", damage::truncated),
+    ("others_are_refused", arm64::others_are_refused),
     ("spinners_fault", arm64::spinners_fault),
     ("kernel_addresses", arm64::kernel_addresses),
 ];

@@ -5,24 +5,14 @@
 //! faulting instruction, with nothing of the exception above it.
 
 use vmcore_kernel::{Stack, StackFrame};
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Registers, VirtAddr};
 
+use crate::arch::{arm64, is_page_fault, pc_names, x86_64};
 use crate::evidence::member;
 use crate::names::base_name;
-use crate::operand::read_code;
-use crate::operand::{disassemble, memory_accesses};
+use crate::operand::{disassemble, memory_accesses, read_code};
 use crate::{Evidence, Facts, Reader, Value};
 
-/// Entry code of exceptions: named `asm_exc_…` since 5.8, after the exception before.
-const OLD_ENTRIES: [&str; 7] = [
-    "page_fault",
-    "async_page_fault",
-    "general_protection",
-    "invalid_op",
-    "divide_error",
-    "stack_segment",
-    "double_fault",
-];
 /// Functions that end a kernel after an exception.
 const DYING: [&str; 9] =
     ["oops_end", "die", "__die", "die_addr", "page_fault_oops", "no_context", "panic", "crash_kexec", "__crash_kexec"];
@@ -32,7 +22,7 @@ const NULL_PAGE: u64 = 4096;
 /// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
 #[must_use]
 pub fn is_exception_entry(function: &str) -> bool {
-    function.starts_with("asm_exc_") && function != "asm_exc_nmi" || OLD_ENTRIES.contains(&function)
+    x86_64::is_exception_entry(function) || arm64::is_exception_entry(function)
 }
 
 /// An exception in kernel code.
@@ -42,8 +32,8 @@ pub(crate) struct Exception<'f> {
     at: Option<VirtAddr>,
     /// Whether the general registers are known.
     complete: bool,
-    /// The entry code, where it is on the stack.
-    entry: Option<&'f str>,
+    /// The entry code, where it is on the stack, and whether it took a page fault.
+    entry: Option<(&'f str, bool)>,
     /// The function in which it was taken.
     pub(crate) frame: Option<&'f StackFrame>,
 }
@@ -65,13 +55,13 @@ pub(crate) fn by_sysrq(facts: &Facts<'_>) -> bool {
 fn on_stack(stack: &Stack) -> Option<Exception<'_>> {
     let mut kernel = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
     kernel.find_map(|interrupt| {
-        let entry = stack.frames.get(interrupt.frame.checked_sub(1)?)?.function()?;
-        let registers = *interrupt.registers.x86_64()?;
-        (is_exception_entry(entry) && is_dying(stack.frames.get(..interrupt.frame)?)).then(|| Exception {
-            registers,
+        let inwards = stack.frames.get(..interrupt.frame)?;
+        let entry = inwards.last()?.function()?;
+        (is_exception_entry(entry) && is_dying(inwards)).then(|| Exception {
+            registers: interrupt.registers,
             at: Some(interrupt.address),
             complete: interrupt.complete,
-            entry: Some(entry),
+            entry: Some((entry, is_page_fault(inwards))),
             frame: stack.frames.get(interrupt.frame),
         })
     })
@@ -85,7 +75,7 @@ fn in_note<'f>(facts: &Facts<'_>, number: u32, stack: &'f Stack) -> Option<Excep
     let oopsed =
         facts.state.panic.message.as_deref().is_some_and(|message| vmcore_console::panic_message(message).is_none());
     (oopsed && !is_dying(&stack.frames)).then_some(Exception {
-        registers: *known.registers.x86_64()?,
+        registers: known.registers,
         at: None,
         complete: true,
         entry: None,
@@ -108,17 +98,18 @@ impl Exception<'_> {
     /// Where it was, and where that is written down.
     pub(crate) fn registers_evidence(&self, reader: &dyn Reader) -> Evidence {
         let function = self.frame.map(location).unwrap_or_default();
-        let value = Value::Hex(self.registers.rip);
+        let value = Value::Hex(self.registers.pc().get());
+        let names = pc_names(&self.registers);
         match self.at {
             Some(at) => {
-                let entry = self.entry.unwrap_or("an exception");
+                let entry = self.entry.map_or("an exception", |(entry, _)| entry);
                 let meaning = format!("{entry} taken in {function}; its registers are saved here");
-                member(reader, at, ("pt_regs", "ip"), value, meaning)
+                member(reader, at, ("pt_regs", names.member), value, meaning)
             }
             None => {
                 let meaning =
                     format!("the registers that kdump saved for this CPU are those of the exception, in {function}");
-                Evidence::new("NT_PRSTATUS.ip", meaning).value(value)
+                Evidence::new(format!("NT_PRSTATUS.{}", names.member), meaning).value(value)
             }
         }
     }
@@ -126,7 +117,7 @@ impl Exception<'_> {
     /// The address that the instruction touched and that is not mapped, as evidence and in words. `is_page_fault` is what
     /// the log says, for exceptions whose entry code is not on the stack.
     pub(crate) fn faulting_address(&self, reader: &dyn Reader, is_page_fault: bool) -> Option<(Evidence, String)> {
-        let is_page_fault = self.entry.map_or(is_page_fault, |entry| entry.ends_with("page_fault"));
+        let is_page_fault = self.entry.map_or(is_page_fault, |(_, is_page_fault)| is_page_fault);
         if !is_page_fault || !self.complete {
             return None;
         }
@@ -134,7 +125,7 @@ impl Exception<'_> {
         let is_readable = |address: VirtAddr| address.is_kernel_half() && reader.read(address, &mut [0]).is_ok();
         let mut accesses = memory_accesses(&code, &self.registers).into_iter();
         let access = accesses.find(|access| !is_readable(access.address))?;
-        let instruction = disassemble(&code, self.registers.rip).unwrap_or_default();
+        let instruction = disassemble(&code, &self.registers).unwrap_or_default();
         let how = if access.write { "writes" } else { "reads" };
         let is_null = access.address.get() < NULL_PAGE;
         let kind = if is_null { "a NULL pointer plus the offset of a member" } else { "an address that is not mapped" };

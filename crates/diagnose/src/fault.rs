@@ -4,11 +4,11 @@
 //! also be caught between two faults, at the very instruction that will fault again.
 
 use vmcore_kernel::{Cpu, Interrupt, Stack};
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Registers, VirtAddr};
 
+use crate::arch::{is_page_fault, pc_names};
 use crate::evidence::member;
-use crate::names::is_page_fault_entry;
-use crate::operand::{UserAccess, disassemble, read_code, user_accesses};
+use crate::operand::{Access, disassemble, read_code, user_accesses};
 use crate::{Evidence, Reader, Value, within_fault};
 
 /// How the fault shows.
@@ -31,34 +31,33 @@ pub(crate) struct KernelFault {
     /// Where the registers were saved; `None` where they are the CPU's own.
     pub(crate) registers_at: Option<VirtAddr>,
     /// Empty where the instruction could not be read.
-    pub(crate) accesses: Vec<UserAccess>,
+    pub(crate) accesses: Vec<Access>,
     pub(crate) instruction: Option<String>,
 }
 
 /// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault.
 pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
     let interrupts = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
-    let faults: Vec<_> = interrupts.filter_map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
+    let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
     in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu, reader))
 }
 
-fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> Option<KernelFault> {
-    let handler = interrupt.frame.checked_sub(1).and_then(|index| stack.frames.get(index)?.function());
-    let caught = if handler.is_some_and(is_page_fault_entry) { Caught::InHandler } else { Caught::AtInstruction };
-    let registers = *interrupt.registers.x86_64()?;
-    let mut fault = fault(stack, interrupt.frame, caught, registers, Some(interrupt.address), reader);
+fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {
+    let in_handler = stack.frames.get(..interrupt.frame).is_some_and(is_page_fault);
+    let caught = if in_handler { Caught::InHandler } else { Caught::AtInstruction };
+    let mut fault = fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader);
     if !interrupt.complete {
         // The general registers of a frame that only the CPU pushed are not known, so neither is the operand.
         fault.accesses.clear();
         fault.instruction = None;
     }
-    Some(fault)
+    fault
 }
 
 fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
-    let registers = *cpu.registers.as_ref()?.registers.x86_64()?;
+    let registers = cpu.registers.as_ref()?.registers;
     let fault = fault(stack, 0, Caught::AtInstruction, registers, None, reader);
     (!registers.user_mode() && !fault.accesses.is_empty()).then_some(fault)
 }
@@ -77,7 +76,7 @@ fn fault(
         frame,
         function: stack.frames.get(frame).and_then(|frame| frame.function()).map(str::to_owned),
         accesses: user_accesses(&code, &registers),
-        instruction: disassemble(&code, registers.rip),
+        instruction: disassemble(&code, &registers),
         registers,
         registers_at,
     }
@@ -106,15 +105,16 @@ impl KernelFault {
             Caught::InHandler => format!("page fault taken in kernel mode by {function}; its registers are saved here"),
             Caught::AtInstruction => format!("interrupted in {function}, at an instruction that touches user memory"),
         };
-        let value = Value::Hex(self.registers.rip);
+        let value = Value::Hex(self.registers.pc().get());
+        let names = pc_names(&self.registers);
         match self.registers_at {
-            Some(at) => member(reader, at, ("pt_regs", "ip"), value, meaning),
-            None => Evidence::new("RIP", meaning).value(value),
+            Some(at) => member(reader, at, ("pt_regs", names.member), value, meaning),
+            None => Evidence::new(names.register, meaning).value(value),
         }
     }
 
     /// The address that `access` touches, as evidence.
-    pub(crate) fn address_evidence(&self, access: &UserAccess) -> Evidence {
+    pub(crate) fn address_evidence(&self, access: &Access) -> Evidence {
         let how = if access.write { "writes" } else { "reads" };
         let instruction = self.instruction.as_deref().unwrap_or("the instruction");
         let meaning = format!(

@@ -2,25 +2,44 @@
 
 use vmcore_memory::VirtAddr;
 
-use crate::Facts;
+use crate::arch::{InterruptFlag, interrupt_flag};
+use crate::{Evidence, Facts, Place, Value};
 
-/// `X86_EFLAGS_IF`.
-const INTERRUPTS_ON: u64 = 1 << 9;
+/// The flags of the code that a CPU's task ran before whatever stopped the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags {
+    value: u64,
+    /// Where they were saved, if in memory.
+    at: Option<VirtAddr>,
+    of: &'static InterruptFlag,
+}
 
-/// The flags of the code that a CPU's task ran before whatever stopped the CPU; where they were saved, if in memory.
-pub(crate) fn flags(facts: &Facts<'_>, cpu: u32) -> Option<(u64, Option<VirtAddr>)> {
-    /// `offsetof(struct pt_regs, flags)`.
-    const PT_REGS_FLAGS: u64 = 18 * 8;
+/// The flags of the code that a CPU's task ran before whatever stopped the CPU; `None` where they are not known, or do not
+/// tell because the kernel masks interrupts by their priority.
+pub(crate) fn flags(facts: &Facts<'_>, cpu: u32) -> Option<Flags> {
     let stack = facts.running_on(cpu)?;
     let interrupted = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode());
-    let saved = interrupted.and_then(|interrupt| {
-        Some((interrupt.registers.x86_64()?.eflags, Some(interrupt.address.wrapping_add(PT_REGS_FLAGS))))
-    });
+    let saved = interrupted.map(|interrupt| (interrupt.registers, Some(interrupt.address)));
     let own = || facts.snapshot.cpu(cpu)?.registers.map(|known| known.registers).filter(|known| !known.user_mode());
-    saved.or_else(|| Some((own()?.x86_64()?.eflags, None)))
+    let (registers, saved_at) = saved.or_else(|| Some((own()?, None)))?;
+    let (value, of) = interrupt_flag(&registers);
+    let flags = Flags { value, at: saved_at.map(|at| at.wrapping_add(of.offset)), of };
+    (!facts.state.masks_by_priority || flags.interrupts_off()).then_some(flags)
+}
+
+impl Flags {
+    fn interrupts_off(self) -> bool {
+        (self.value & self.of.bit != 0) == self.of.off_where_set
+    }
+
+    /// That interrupts are off, as evidence.
+    pub(crate) fn off_evidence(self) -> Evidence {
+        let fact = Evidence::new(self.of.member, self.of.off).value(Value::Hex(self.value));
+        Evidence { place: self.at.map(Place::Kernel), ..fact }
+    }
 }
 
 /// Whether the code that a CPU's task ran had interrupts off.
 pub(crate) fn interrupts_off(facts: &Facts<'_>, cpu: u32) -> bool {
-    flags(facts, cpu).is_some_and(|(flags, _)| flags & INTERRUPTS_ON == 0)
+    flags(facts, cpu).is_some_and(Flags::interrupts_off)
 }

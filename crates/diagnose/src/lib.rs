@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod against;
+mod arch;
 mod chain;
 mod clock;
 mod collect;

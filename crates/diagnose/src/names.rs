@@ -2,10 +2,6 @@
 
 use vmcore_kernel::{LockKind, Stack, StackFrame};
 
-/// Entry code of the page-fault exception: `asm_exc_page_fault` since 5.8, before that `page_fault` and, in guests of
-/// KVM, `async_page_fault`.
-const PAGE_FAULT_ENTRY: [&str; 3] = ["asm_exc_page_fault", "page_fault", "async_page_fault"];
-
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
 const SPLIT: [&str; 10] = [
     // 6.16, 6.9, and before
@@ -21,8 +17,17 @@ const SPLIT: [&str; 10] = [
     "split_huge_pmd_address",
 ];
 
-/// Functions that dispatch system calls; the frame below them is the call's own function.
-const SYSCALL_DISPATCH: [&str; 4] = ["x64_sys_call", "do_syscall_64", "do_syscall_x64", "do_fast_syscall_32"];
+/// Functions that dispatch system calls, of x86-64 and of arm64; the frame below them is the call's own function.
+const SYSCALL_DISPATCH: [&str; 8] = [
+    "x64_sys_call",
+    "do_syscall_64",
+    "do_syscall_x64",
+    "do_fast_syscall_32",
+    "invoke_syscall",
+    "el0_svc_common",
+    "do_el0_svc",
+    "el0_svc_naked",
+];
 
 /// Where a CPU waits for a queued spin lock.
 const SPIN_SLOW_PATH: [&str; 3] =
@@ -57,10 +62,6 @@ const SLEEPING: [&str; 11] = [
 /// `.cold`, `.llvm.123`.
 pub(crate) fn base_name(symbol: &str) -> &str {
     symbol.split_once('.').map_or(symbol, |(base, _)| if base.is_empty() { symbol } else { base })
-}
-
-pub(crate) fn is_page_fault_entry(symbol: &str) -> bool {
-    PAGE_FAULT_ENTRY.contains(&base_name(symbol))
 }
 
 /// The outermost function of a split on the stack, by symbol or inlined name, with the index of its frame.
@@ -125,7 +126,8 @@ pub(crate) fn is_frozen(stack: &Stack) -> bool {
 /// inlined, which only a vmlinux shows; nothing else that creates a process waits for a completion. Of the names of the
 /// system call, which have one address, the kernel's own table may give any.
 pub(crate) fn waits_for_vfork(stack: &Stack) -> bool {
-    const VFORK: [&str; 4] = ["wait_for_vfork_done", "__do_sys_vfork", "__x64_sys_vfork", "__ia32_sys_vfork"];
+    const VFORK: [&str; 5] =
+        ["wait_for_vfork_done", "__do_sys_vfork", "__x64_sys_vfork", "__ia32_sys_vfork", "__arm64_sys_vfork"];
     // `_do_fork` up to 5.9.
     const CREATES: [&str; 2] = ["kernel_clone", "_do_fork"];
     let calls = |callee: &StackFrame, caller: &StackFrame| {
@@ -144,7 +146,7 @@ pub(crate) fn runs_guest(stack: &Stack) -> bool {
 
 /// Whether another CPU's panic stopped this one.
 pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
-    const STOPPED: [&str; 7] = [
+    const STOPPED: [&str; 11] = [
         "stop_this_cpu",
         "smp_stop_nmi_callback",
         "crash_nmi_callback",
@@ -152,6 +154,10 @@ pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
         "panic_smp_self_stop",
         "nmi_panic_self_stop",
         "halt_current_cpu",
+        "local_cpu_stop",
+        "cpu_park_loop",
+        "ipi_cpu_stop",
+        "ipi_cpu_crash_stop",
     ];
     has_any(stack, &STOPPED)
 }
@@ -165,7 +171,5 @@ mod tests {
         assert_eq!(base_name("madvise_free_page_range.isra.0"), "madvise_free_page_range");
         assert_eq!(base_name("remap_page.part.0.cold"), "remap_page");
         assert_eq!(base_name("panic"), "panic");
-        assert!(is_page_fault_entry("asm_exc_page_fault"));
-        assert!(!is_page_fault_entry("exc_page_fault"));
     }
 }

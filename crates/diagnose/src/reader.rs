@@ -2,7 +2,7 @@
 //! that a test can put hand-made memory behind it.
 
 use vmcore_kernel::{Kernel, Page, Source, paging::Walk};
-use vmcore_memory::{Pfn, ReadError, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, Pfn, ReadError, ReadVirtual, VirtAddr};
 
 /// Reads what evidence is made of.
 pub trait Reader: Sync {
@@ -30,6 +30,11 @@ pub trait Reader: Sync {
 
     /// A member of the object at `object`; `None` where this kernel's type has no such member.
     fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<Source>;
+
+    /// The machine's architecture.
+    fn architecture(&self) -> Architecture {
+        Architecture::default()
+    }
 
     /// The CPU's preemption count and where it lies; `None` where it cannot be read.
     fn preempt_count(&self, _cpu: u32) -> Option<(Source, u32)> {
@@ -79,6 +84,10 @@ impl Reader for Kernel<'_> {
 
     fn knows_page_flag(&self, name: &str) -> bool {
         self.vmlinux().types().enumerator(name).is_some()
+    }
+
+    fn architecture(&self) -> Architecture {
+        Self::architecture(self)
     }
 
     fn preempt_count(&self, cpu: u32) -> Option<(Source, u32)> {

@@ -15,10 +15,10 @@ use super::{Context, Found};
 use crate::derived::now_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
-use crate::interrupts::{flags, interrupts_off};
+use crate::interrupts::{Flags, flags, interrupts_off};
 use crate::names::is_stopped_by_panic;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Value, reports};
+use crate::{Confidence, Facts, Finding, Issue, Reader, reports};
 
 /// One finding for each CPU.
 pub(super) fn detect(context: &Context<'_>) -> Found {
@@ -36,10 +36,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     if let (Some(behind), Some(queue)) = (deaf, &cpu.run_queue) {
         let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(behind));
         evidence.push(member(reader, queue.address, ("rq", "clock"), decimal(queue.clock_ns), meaning));
-        evidence.extend(flags(facts, cpu.cpu).map(|(flags, at)| {
-            let fact = Evidence::new("pt_regs.flags", "X86_EFLAGS_IF is not set: interrupts are off");
-            Evidence { place: at.map(Place::Kernel), ..fact.value(Value::Hex(flags)) }
-        }));
+        evidence.extend(flags(facts, cpu.cpu).map(Flags::off_evidence));
     }
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let time = deaf.map(|behind| format!(" for {}", seconds(behind))).unwrap_or_default();

@@ -16,7 +16,7 @@ mod tests;
 mod value;
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
-use vmcore_memory::{Pfn, VirtAddr, le_u64};
+use vmcore_memory::{Architecture, Pfn, VirtAddr, le_u64};
 
 use crate::known_issues::CodeSays;
 use crate::operand::MAX_INSTRUCTION;
@@ -47,6 +47,9 @@ const ON_THE_WAY: [&str; 4] = [
 /// Whether this kernel's code waits on the head page.
 pub(crate) fn examine(reader: &dyn Reader) -> CodeSays {
     let unknown = |why: &str| CodeSays { has_fix: None, why: why.to_owned(), hooked: None, evidence: Vec::new() };
+    if reader.architecture() != Architecture::X86_64 {
+        return unknown("its code is not of x86-64, and no other can be followed");
+    }
     let Some(offsets) = offsets(reader) else {
         return unknown("the members of struct page are not known, so its code cannot be followed");
     };

@@ -7,7 +7,8 @@
 use vmcore_console::{Interrupted, Log, RegisterDump, Trace};
 use vmcore_memory::VirtAddr;
 
-use crate::names::{base_name, is_page_fault_entry};
+use crate::arch::x86_64::is_page_fault_entry;
+use crate::names::base_name;
 use crate::within_fault;
 
 /// A huge page on x86-64, in bytes.

@@ -6,12 +6,13 @@ use vmcore_memory::VirtAddr;
 use super::faulting::{self, Faulting};
 use super::times;
 use super::waited_page::{Entry, WaitedPage};
+use crate::arch::asked_for_cpu;
 use crate::clock::lag_ns;
-use crate::evidence::{self, decimal, read_from};
+use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::syscall_function;
-use crate::operand::UserAccess;
+use crate::operand::Access;
 use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
 use crate::{CheckResult, Evidence, Facts, Reader, Spinner, counted};
@@ -267,7 +268,7 @@ fn assess_fault(
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
     facts.extend(time.and_then(|time| witness_evidence(cpu, time, reader)));
-    let asked = asked_for_cpu(cpu, reader);
+    let asked = asked_for_cpu(reader, cpu, task);
     facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
     facts.push(fault.evidence(reader));
     facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
@@ -318,7 +319,7 @@ fn kept_waiting(facts: &Facts<'_>, cpu: &Cpu, current: &Task) -> Option<(i32, u6
 }
 
 /// Of the user addresses that the instruction touches, the one whose page is waited for, else the first.
-fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader) -> Option<(UserAccess, WaitedPage)> {
+fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader) -> Option<(Access, WaitedPage)> {
     let mm = mm?;
     let mut all: Vec<_> =
         fault.accesses.iter().map(|access| (*access, WaitedPage::look_up(reader, mm, access.address))).collect();
@@ -326,21 +327,6 @@ fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader)
     let unknown = || all.iter().position(|(_, waited)| matches!(waited.entry, Entry::Unknown(_)));
     let index = waits.or_else(unknown).unwrap_or(0);
     (index < all.len()).then(|| all.swap_remove(index))
-}
-
-/// Whether the scheduler asks for the CPU: bit 31 of the preemption count is clear then.
-///
-/// Source: `arch/x86/include/asm/preempt.h` (`PREEMPT_NEED_RESCHED`, inverted).
-fn asked_for_cpu(cpu: &Cpu, reader: &dyn Reader) -> Option<(bool, Evidence)> {
-    let (source, count) = reader.preempt_count(cpu.cpu)?;
-    let asked = count >> 31 == 0;
-    let meaning = if asked {
-        "bit 31, PREEMPT_NEED_RESCHED, is clear: the scheduler asks for this CPU, and would switch its task out on its next \
-         way back to user mode"
-    } else {
-        "bit 31, PREEMPT_NEED_RESCHED, is set: the scheduler does not ask for this CPU"
-    };
-    Some((asked, read_from(&source, count.into(), meaning)))
 }
 
 /// Who shows that only tasks of a higher rank came in between.

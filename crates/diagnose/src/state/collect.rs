@@ -2,11 +2,19 @@
 
 use vmcore_kernel::{Detail, Kernel, LogRecord, Owner, Snapshot, Stack};
 
+use vmcore_memory::ReadVirtual;
+
 use super::{KernelState, Limits, spin_scan};
 use crate::names;
 
 /// More tasks that have locks or works than anybody wants to see the stacks of.
 const MAX_OWNERS: usize = 256;
+
+/// `irqchip.gicv3_pseudo_nmi=1` was given to a kernel of arm64 (`arch/arm64/kernel/cpufeature.c`).
+fn masks_by_priority(kernel: &Kernel<'_>) -> bool {
+    let given = kernel.symbol("enable_pseudo_nmi").and_then(|switch| kernel.memory().read_bytes(switch, 1).ok());
+    given.is_some_and(|given| given != [0])
+}
 
 /// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks,
 /// `running` those of the CPUs.
@@ -51,5 +59,6 @@ pub(crate) fn collect(
         followed: snapshot.stacks_followed(kernel),
         scheduler: kernel.scheduler_state(snapshot),
         timekeeper_ns: kernel.timekeeper_ns(),
+        masks_by_priority: masks_by_priority(kernel),
     }
 }

@@ -42,6 +42,9 @@ pub struct KernelState {
     pub scheduler: SchedulerState,
     /// How long the machine had been up by its timekeeper, in nanoseconds.
     pub timekeeper_ns: Option<u64>,
+    /// Whether the kernel may mask interrupts in the interrupt controller, by their priority, so that the flags of its code
+    /// do not tell when it does: arm64 with pseudo NMIs.
+    pub masks_by_priority: bool,
 }
 
 impl KernelState {

@@ -8,7 +8,7 @@
 //! mostly still has the lock's address in a register or on its stack, to unlock it: a strong hint, not a proof.
 
 use vmcore_kernel::{Cpu, Kernel, Snapshot, SpinLockWord, SpinNode, Stack, words_between};
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
 use crate::names::is_spin_slow_path;
@@ -86,7 +86,7 @@ fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Op
 fn registers_at(cpu: &Cpu, stack: &Stack, frame: usize) -> Option<Registers> {
     let interrupted = stack.interrupts.iter().find(|interrupt| interrupt.frame == frame && interrupt.complete);
     let own = || cpu.registers.filter(|_| frame == 0).map(|known| known.registers);
-    interrupted.map(|interrupt| interrupt.registers).or_else(own)?.x86_64().copied()
+    interrupted.map(|interrupt| interrupt.registers).or_else(own)
 }
 
 /// The last of the queue that this node is in.
@@ -155,8 +155,7 @@ fn has_address(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, lock: VirtAddr) ->
         stack.interrupts.iter().filter(|interrupt| interrupt.complete).map(|interrupt| interrupt.registers);
     let all = cpu.registers.map(|known| known.registers).into_iter().chain(interrupted);
     for registers in all.filter(|registers| !registers.user_mode()) {
-        let Some(registers) = registers.x86_64() else { continue };
-        let found = general_registers(registers).into_iter().find(|(_, value)| *value == lock.get());
+        let found = general_registers(&registers).into_iter().find(|(_, value)| *value == lock.get());
         if let Some((name, _)) = found {
             return Some(HolderFound::Register(name));
         }

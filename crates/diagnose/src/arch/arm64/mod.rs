@@ -1,0 +1,21 @@
+//! 64-bit ARM.
+
+mod instruction;
+mod names;
+mod operand;
+mod scheduler;
+
+use super::InterruptFlag;
+
+pub(crate) use names::{is_exception_entry, is_page_fault};
+pub(crate) use operand::{disassemble, general_registers, memory_accesses, polled_address, user_access};
+pub(crate) use scheduler::asked_for_cpu;
+
+/// `arch/arm64/include/uapi/asm/ptrace.h`.
+pub(crate) const INTERRUPTS: InterruptFlag = InterruptFlag {
+    member: "pt_regs.pstate",
+    offset: 33 * 8,
+    bit: 1 << 7,
+    off_where_set: true,
+    off: "PSR_I_BIT is set: interrupts are off",
+};

@@ -1,0 +1,56 @@
+//! Entry code of exceptions.
+//!
+//! All exceptions that code at the kernel's own level causes come in through one vector: `el1h_64_sync` since 5.13, `el1_sync`
+//! before. What kind it is shows only in what the vector calls: `el1_abort()` (5.6, inline before) and `do_mem_abort()` take
+//! a fault of data or code.
+//!
+//! Source: `arch/arm64/kernel/entry.S`, `entry-common.c`, `arch/arm64/mm/fault.c`.
+
+use crate::names::base_name;
+
+/// The vectors, and the labels that old entry code branches to.
+const SYNC: [&str; 4] = ["el1h_64_sync", "el1t_64_sync", "el1_sync", "el1_da"];
+const ABORT: [&str; 3] = ["do_mem_abort", "el1_abort", "el1_da"];
+/// Entry code of interrupts, which may lie on top of a fault.
+const INTERRUPT: [&str; 6] =
+    ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_error", "call_on_irq_stack"];
+
+/// Whether a function is the entry code of an exception that kernel code causes: of no interrupt.
+pub(crate) fn is_exception_entry(function: &str) -> bool {
+    SYNC.contains(&base_name(function))
+}
+
+/// Whether the exception with this entry code, which called the functions that follow, from the outermost on, is a fault.
+pub(crate) fn is_page_fault<'f>(entry: &str, inwards: impl Iterator<Item = &'f str>) -> bool {
+    let is_of_this = |function: &&str| !INTERRUPT.contains(function) && !SYNC.contains(function);
+    let mut called = inwards.map(base_name).take_while(is_of_this);
+    is_exception_entry(entry) && (ABORT.contains(&base_name(entry)) || called.any(|function| ABORT.contains(&function)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_fault(functions: &[&str]) -> bool {
+        let mut outermost_first = functions.iter().rev().copied();
+        is_page_fault(outermost_first.next().unwrap(), outermost_first)
+    }
+
+    #[test]
+    fn a_fault_is_what_the_vector_calls() {
+        let fault = ["handle_mm_fault", "do_page_fault", "do_translation_fault", "do_mem_abort", "el1_abort"];
+        let vector = ["el1h_64_sync_handler", "el1h_64_sync"];
+        assert!(is_fault(&[fault.as_slice(), &vector].concat()));
+        assert!(is_fault(&["el1_abort", "el1_sync_handler", "el1_sync"]), "5.10");
+        assert!(is_fault(&["do_mem_abort", "el1_da"]), "4.19");
+        assert!(!is_fault(&["die", "bug_handler", "brk_handler", "do_debug_exception", "el1_dbg", "el1h_64_sync"]));
+        assert!(!is_fault(&["el1h_64_irq"]));
+    }
+
+    #[test]
+    fn a_fault_that_an_interrupt_takes_is_not_that_of_the_code_below() {
+        let inner =
+            ["do_mem_abort", "el1_abort", "el1h_64_sync", "timer", "el1h_64_irq", "do_undefinstr", "el1h_64_sync"];
+        assert!(!is_fault(&inner));
+    }
+}

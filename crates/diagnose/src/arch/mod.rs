@@ -1,0 +1,66 @@
+//! What a judgement needs to know of a machine architecture: which addresses an instruction touches, how the entry code of
+//! exceptions is named, where the flags say that interrupts are off and the scheduler that it asks for a CPU.
+//!
+//! Detectors ask [`crate::operand`], [`crate::exception`], [`crate::interrupts`] and the functions here, which choose by the registers
+//! at hand or by the reader's machine.
+
+pub(crate) mod arm64;
+pub(crate) mod x86_64;
+
+use vmcore_kernel::{Cpu, StackFrame, Task};
+use vmcore_memory::{Architecture, Registers};
+
+use crate::{Evidence, Reader};
+
+/// How evidence names the register that holds the interrupted instruction's address.
+pub(crate) struct PcNames {
+    /// The member of `struct pt_regs`.
+    pub(crate) member: &'static str,
+    /// The register itself.
+    pub(crate) register: &'static str,
+}
+
+/// Where a machine says that interrupts are off.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InterruptFlag {
+    /// The member of `struct pt_regs`, and where it lies there, in bytes.
+    pub(crate) member: &'static str,
+    pub(crate) offset: u64,
+    /// The bit.
+    pub(crate) bit: u64,
+    /// Whether interrupts are off where the bit is set.
+    pub(crate) off_where_set: bool,
+    /// That they are off, in words.
+    pub(crate) off: &'static str,
+}
+
+/// The flags of a CPU, and which of them is about interrupts.
+pub(crate) const fn interrupt_flag(registers: &Registers) -> (u64, &'static InterruptFlag) {
+    match registers {
+        Registers::X86_64(registers) => (registers.eflags, &x86_64::INTERRUPTS),
+        Registers::Arm64(registers) => (registers.pstate, &arm64::INTERRUPTS),
+    }
+}
+
+/// How the program counter is named.
+pub(crate) const fn pc_names(registers: &Registers) -> PcNames {
+    match registers {
+        Registers::X86_64(_) => PcNames { member: "ip", register: "RIP" },
+        Registers::Arm64(_) => PcNames { member: "pc", register: "PC" },
+    }
+}
+
+/// Whether an exception is a page fault, by the frames from the innermost to the entry code, which is the last of them.
+pub(crate) fn is_page_fault(frames: &[StackFrame]) -> bool {
+    let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
+    let inwards = frames.iter().rev().skip(1).filter_map(StackFrame::function);
+    x86_64::is_page_fault_entry(entry) || arm64::is_page_fault(entry, inwards)
+}
+
+/// Whether the scheduler asks for a CPU, whose current task this is; `None` where that cannot be read.
+pub(crate) fn asked_for_cpu(reader: &dyn Reader, cpu: &Cpu, task: &Task) -> Option<(bool, Evidence)> {
+    match reader.architecture() {
+        Architecture::X86_64 => x86_64::asked_for_cpu(reader, cpu),
+        Architecture::Arm64 => arm64::asked_for_cpu(reader, task),
+    }
+}

@@ -1,0 +1,40 @@
+//! Entry code of exceptions: named `asm_exc_…` since 5.8, after the exception before.
+//!
+//! Source: `arch/x86/entry/entry_64.S`, `arch/x86/include/asm/idtentry.h`.
+
+use crate::names::base_name;
+
+/// `asm_exc_page_fault` since 5.8, before that `page_fault` and, in guests of KVM, `async_page_fault`.
+const PAGE_FAULT_ENTRY: [&str; 3] = ["asm_exc_page_fault", "page_fault", "async_page_fault"];
+
+const OLD_ENTRIES: [&str; 7] = [
+    "page_fault",
+    "async_page_fault",
+    "general_protection",
+    "invalid_op",
+    "divide_error",
+    "stack_segment",
+    "double_fault",
+];
+
+pub(crate) fn is_page_fault_entry(symbol: &str) -> bool {
+    PAGE_FAULT_ENTRY.contains(&base_name(symbol))
+}
+
+/// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
+pub(crate) fn is_exception_entry(function: &str) -> bool {
+    function.starts_with("asm_exc_") && function != "asm_exc_nmi" || OLD_ENTRIES.contains(&function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_is_not_its_handler() {
+        assert!(is_page_fault_entry("asm_exc_page_fault"));
+        assert!(!is_page_fault_entry("exc_page_fault"));
+        assert!(is_exception_entry("asm_exc_page_fault") && is_exception_entry("invalid_op"));
+        assert!(!is_exception_entry("asm_exc_nmi"));
+    }
+}

@@ -146,6 +146,7 @@ mod tests {
             clock_ns: NOW,
             task_clock_ns: None,
             nr_running: 0,
+            servers: 0,
             online: None,
             queued: Vec::new(),
         };

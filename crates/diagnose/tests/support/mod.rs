@@ -276,6 +276,7 @@ impl World {
                 clock_ns: CLOCK,
                 task_clock_ns: Some(CLOCK),
                 nr_running: 1 + u64::from(cpu),
+                servers: 0,
                 online: Some(true),
                 queued: Vec::new(),
             }),

@@ -58,8 +58,8 @@ PANICS = {
     "spinlock-held": "softlockup: hung tasks",
     "no-answer": "softlockup: hung tasks",
     "rcu-stall": "RCU Stall",
-    "null-pointer": "Fatal exception",
-    "bug": "Fatal exception",
+    "null-pointer": "(Oops: )?Fatal exception",
+    "bug": "(Oops - BUG: )?Fatal exception",
     "oom": "Out of memory",
 }
 

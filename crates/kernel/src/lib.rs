@@ -97,7 +97,7 @@ pub use panic::PanicInfo;
 pub use percpu::PerCpu;
 pub use preemption::{Model, Preemption};
 pub use printk::{Caller, LogDevice, LogRecord};
-pub use rcu::{GraceHoldout, GracePeriod, GraceReader};
+pub use rcu::{GraceEnder, GraceHoldout, GracePeriod, GraceReader};
 pub use runqueue::{Class, Queued, RunQueue};
 pub use scheduler::{AllowedCpus, CpuGrants, FULL_LOAD, FairServer, SchedulerState, TaskCounters};
 pub use snapshot::{Cpu, Detail, Location, Snapshot, Stack, StackEnd, StackFrame};

@@ -6,6 +6,7 @@
 //! rcu_data             per CPU (rcu_sched_data and the like before 4.20); mynode -> struct rcu_node, grpmask: the CPU's bit there
 //! rcu_node.qsmask      the CPUs that have not passed a quiescent state
 //! rcu_node.blkd_tasks  tasks that lost their CPU within a read-side section, linked by task_struct.rcu_node_entry
+//! rcu_state.node[0]    the root: its qsmask is 0 when all have passed one, and then rcu_state.gp_kthread ends the grace period
 //! rcu_node.gp_tasks    the first of them that this grace period waits for; it waits for those behind it, too
 //! ```
 //!
@@ -43,6 +44,19 @@ pub struct GracePeriod {
     pub cpus: Vec<GraceHoldout>,
     /// The tasks that it waits for: each lost its CPU within a read-side section (`CONFIG_PREEMPT_RCU`).
     pub readers: Vec<GraceReader>,
+    /// The thread that has to end it, where it waits for neither.
+    pub ender: Option<GraceEnder>,
+}
+
+/// RCU's own thread, when nothing but it is left to end a grace period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraceEnder {
+    /// The address of its `struct task_struct`.
+    pub task: VirtAddr,
+    /// Where that was read: `rcu_state.gp_kthread`.
+    pub named_at: Source,
+    /// The address of the root `struct rcu_node`, whose `qsmask` is 0.
+    pub root: VirtAddr,
 }
 
 /// A task that has not left its read-side section.
@@ -83,14 +97,19 @@ impl Kernel<'_> {
         let name = read("name").and_then(|name| self.memory().read_c_string(VirtAddr::new(name), 32).ok());
         let age = read("gp_start").and_then(|start| self.jiffies()?.checked_sub(start));
         let age_ns = age.and_then(|age| age.checked_mul(self.tick_ns()?));
+        let cpus: Vec<_> =
+            self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, data, cpu)).collect();
+        let readers = if running { self.readers(types, data) } else { Vec::new() };
+        let is_free = running && cpus.is_empty() && readers.is_empty();
         Some(GracePeriod {
+            ender: is_free.then(|| self.ender(types, state)).flatten(),
             name: name.map(|name| String::from_utf8_lossy(&name).into_owned()),
             state,
             seq,
             running,
             age_ns,
-            cpus: self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, data, cpu)).collect(),
-            readers: if running { self.readers(types, data) } else { Vec::new() },
+            cpus,
+            readers,
         })
     }
 
@@ -103,6 +122,15 @@ impl Kernel<'_> {
         nodes.dedup();
         let readers = nodes.into_iter().flat_map(|node| layout.readers(self.memory(), node));
         readers.take(MAX_READERS).collect()
+    }
+
+    /// The thread, where the root waits for nobody. CPUs whose data cannot be read are seen in the root.
+    fn ender(&self, types: Resolver<'_>, state: VirtAddr) -> Option<GraceEnder> {
+        let root = types.optional("rcu_state", "node")?.address(state);
+        let waits_for = types.optional("rcu_node", "qsmask")?.read(self.memory(), root).ok()?;
+        let named_at = types.named("rcu_state", &["gp_kthread"])?.of(state);
+        let task = self.memory().read_pointer(named_at.address).ok()?;
+        (waits_for == 0 && !task.is_null()).then_some(GraceEnder { task, named_at, root })
     }
 
     fn holdout(&self, types: Resolver<'_>, data: &str, cpu: u32) -> Option<GraceHoldout> {
@@ -230,6 +258,7 @@ mod tests {
             age_ns,
             cpus: Vec::new(),
             readers: Vec::new(),
+            ender: None,
         };
         let found = |periods: &[GracePeriod]| gravest(periods.iter().cloned()).map(|period| period.state.get());
         assert_eq!(found(&[period(1, 0, Some(90)), period(2, 1, Some(5)), period(3, 1, Some(7))]), Some(3));

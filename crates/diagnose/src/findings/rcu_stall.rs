@@ -1,13 +1,14 @@
 //! An RCU grace period that does not end, and the CPU or task that holds it up.
 //!
 //! The log says that there is a stall; the kernel's own state says which CPUs the grace period still waits for, and their
-//! stacks what they do instead of passing a quiescent state; and which tasks lost their CPU within a read-side section.
+//! stacks what they do instead of passing a quiescent state; and which tasks lost their CPU within a read-side section. Where
+//! it waits for neither, its own thread has to end it, which needs a CPU like any other.
 //!
 //! Control: a grace period that is going on is ordinary. Without a warning in the log only one that is older than the
 //! kernel's own patience (21 s by default) counts.
 
 use vmcore_console::PanicReason;
-use vmcore_kernel::{GraceHoldout, GracePeriod, GraceReader, StackFrame};
+use vmcore_kernel::{GraceEnder, GraceHoldout, GracePeriod, GraceReader, StackFrame, Task};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
@@ -40,8 +41,9 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let named = said.map(|said| said.event.cpus.clone()).unwrap_or_default();
     // A warning about a grace period that has ended since is no stall any more.
     let same_cpus = named.is_empty() || named.iter().any(|cpu| holdouts.contains(cpu));
-    let lasts = !readers.is_empty() || !holdouts.is_empty() && same_cpus;
-    if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty()) {
+    let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old);
+    let lasts = !readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some();
+    if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty() && ender.is_none()) {
         return None;
     }
     let (confidence, severity) = match (said.is_some(), lasts) {
@@ -52,20 +54,34 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
         }
         (_, false) => (Confidence::Probable, Severity::Critical),
     };
-    let cpus = if holdouts.is_empty() && readers.is_empty() { &named } else { &holdouts };
+    let is_known = !holdouts.is_empty() || !readers.is_empty() || ender.is_some();
+    let cpus = if is_known { &holdouts } else { &named };
     let cpus = cpus.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
     let readers = readers.iter().take(describe::MAX_NAMED);
-    let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).collect();
+    let own = ender.map(|task| format!("{}, the thread that ends it", describe::pid(task)));
+    let own = own.zip(ender).map(|(own, task)| format!("{own} and {}", describe::doing(facts, task)));
+    let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
-    let over = if severity == Severity::Warning { "; it had ended when the machine stopped" } else { "" };
+    let over = match period {
+        Some(period) if severity == Severity::Warning && !(period.running && is_old) => {
+            "; it had ended when the machine stopped"
+        }
+        _ => "",
+    };
     let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");
     let running = period.filter(|period| period.running);
     let mut evidence = running.map(|period| state(facts, reader, period)).unwrap_or_default();
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let tasks = cpus_of(facts, period).chain(period.iter().flat_map(|period| &period.readers).map(|held| held.task));
+    let tasks = tasks.chain(ender.map(|task| task.address));
     let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
     Some(finding.from_log(said.is_some()).about(tasks))
+}
+
+/// The thread that has to end a grace period and gets no CPU.
+fn starved<'f>(facts: &'f Facts<'_>, period: &GracePeriod) -> Option<&'f Task> {
+    facts.snapshot.task(period.ender?.task).filter(|task| task.waits_for_cpu())
 }
 
 /// What runs on the CPUs that a grace period waits for.
@@ -105,6 +121,12 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
         let task = wait_edges::task(facts, reader.task);
         edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, task, why).shown_by([reader_evidence(facts, reader)]));
     }
+    if let Some(ender) = &period.ender {
+        let why = "all CPUs and tasks have passed a quiescent state: this thread ends it";
+        let task = wait_edges::task(facts, ender.task);
+        let shown = ender_evidence(facts, reader, ender);
+        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, task, why).shown_by(shown));
+    }
     if edges.is_empty() {
         let unknown = Node::unknown(format!("who holds up the {node}"), "no CPU and no task of its nodes is named");
         let edge = Edge::new(node.clone(), EdgeKind::HeldUpBy, unknown, "has not ended");
@@ -130,6 +152,15 @@ fn reader_evidence(facts: &Facts<'_>, reader: &GraceReader) -> Evidence {
     read_from(&reader.named_at, reader.entry.get(), meaning)
 }
 
+fn ender_evidence(facts: &Facts<'_>, reader: &dyn Reader, ender: &GraceEnder) -> [Evidence; 2] {
+    let nobody = "of the root: it waits for no CPU";
+    let who = format!("{}, which ends grace periods", describe::pid_at(facts, ender.task));
+    [
+        member(reader, ender.root, ("rcu_node", "qsmask"), Value::Hex(0), nobody),
+        read_from(&ender.named_at, ender.task.get(), who),
+    ]
+}
+
 fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {
     let meaning = format!("the bit of CPU {} is set: it has passed no quiescent state", held.cpu);
     member(reader, held.node, ("rcu_node", "qsmask"), Value::Hex(held.qsmask), meaning)
@@ -144,5 +175,6 @@ fn sequence(reader: &dyn Reader, period: &GracePeriod) -> Evidence {
 fn state(facts: &Facts<'_>, reader: &dyn Reader, period: &GracePeriod) -> Vec<Evidence> {
     let cpus = period.cpus.iter().map(|held| holdout(reader, held));
     let tasks = period.readers.iter().take(describe::MAX_NAMED).map(|held| reader_evidence(facts, held));
-    std::iter::once(sequence(reader, period)).chain(cpus).chain(tasks).collect()
+    let own = period.ender.iter().flat_map(|ender| ender_evidence(facts, reader, ender));
+    std::iter::once(sequence(reader, period)).chain(cpus).chain(tasks).chain(own).collect()
 }

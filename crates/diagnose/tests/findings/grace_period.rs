@@ -16,6 +16,7 @@ fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
         age_ns: Some(age_ns),
         cpus: if running { vec![held] } else { Vec::new() },
         readers: Vec::new(),
+        ender: None,
     });
     if said {
         machine.log("rcu: INFO: rcu_preempt self-detected stall on CPU");
@@ -37,6 +38,10 @@ fn a_grace_period_that_does_not_end_names_who_holds_it_up() {
 
 /// A grace period that no CPU holds up, but perhaps a task.
 fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
+    held_up_by(readers, None)
+}
+
+fn held_up_by(readers: Vec<GraceReader>, ender: Option<GraceEnder>) -> Diagnosis {
     let mut machine = Machine::new();
     machine.queued(40, 1, 35 * SECOND);
     machine.state.grace_period = Some(GracePeriod {
@@ -47,6 +52,7 @@ fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
         age_ns: Some(40 * SECOND),
         cpus: Vec::new(),
         readers,
+        ender,
     });
     machine.log("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:");
     machine.judge()
@@ -77,6 +83,31 @@ fn a_reader_that_lost_its_cpu_holds_a_grace_period_up() {
     let unknown = held_up_by_readers(Vec::new());
     let edge = unknown.graph.edges().iter().find(held_up).unwrap();
     assert!(edge.to.is_unknown(), "{edge:?}");
+}
+
+#[test]
+fn a_grace_period_whose_own_thread_gets_no_cpu() {
+    let named_at = |task| GraceEnder {
+        task,
+        named_at: Source {
+            type_name: Some("rcu_state"),
+            path: "gp_kthread",
+            address: VirtAddr::new(0xffff_8880_0c00_1050),
+        },
+        root: VirtAddr::new(0xffff_8880_0c00_1000),
+    };
+    let diagnosis = held_up_by(Vec::new(), Some(named_at(task_address(40))));
+    let stall = finding(&diagnosis, Issue::RcuStall);
+    assert_eq!((stall.confidence, stall.severity), (Confidence::Confirmed, Severity::Critical));
+    for part in ["for 40.0 s", "pid 40 \"comm40\", the thread that ends it", "waits for CPU 1"] {
+        assert!(stall.summary.contains(part), "{part} in {}", stall.summary);
+    }
+    assert!(!stall.summary.contains("had ended"), "{}", stall.summary);
+    let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::HeldUpBy).unwrap();
+    assert!(matches!(edge.to, Node::Task { pid: 40, .. }) && edge.evidence.len() == 2, "{edge:?}");
+    // The idle thread of CPU 0 does not wait for a CPU: what keeps the grace period from its end is not told.
+    let asleep = held_up_by(Vec::new(), Some(named_at(VirtAddr::new(0xffff_8880_0dea_d000))));
+    assert_eq!(finding(&asleep, Issue::RcuStall).confidence, Confidence::Probable);
 }
 
 #[test]

@@ -277,7 +277,6 @@ impl World {
                 task_clock_ns: Some(CLOCK),
                 nr_running: 1 + u64::from(cpu),
                 servers: 0,
-                servers: 0,
                 online: Some(true),
                 queued: Vec::new(),
             }),

@@ -1,7 +1,7 @@
 //! From the words of the command line to a command: also where the command is missing, and help that fits a screen.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -10,6 +10,7 @@ use vmcore_report::Sanitized;
 
 use crate::cli::Cli;
 use crate::remote;
+use crate::servers::without_queries;
 use crate::status::Status;
 
 /// What stands below each command's own options in its help, in place of the options that all have.
@@ -118,16 +119,70 @@ fn short_help(mut command: clap::Command) -> clap::Command {
 
 /// Prints help, the version, or what is wrong with the arguments.
 pub(crate) fn explain(usage: &clap::Error) -> Status {
-    let written = usage.print();
     if usage.use_stderr() {
         // Nobody is left to be told when even this cannot be written.
+        let _ = match usage.to_string() {
+            // It repeats words, which may have a key in them.
+            text if text.contains("://") => io::stderr().lock().write_all(without_queries(&text).as_bytes()),
+            _ => usage.print(),
+        };
         return Status::CannotRun;
     }
-    match written {
+    match usage.print() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let failure = crate::failure::Failure::new(format_args!("cannot write to standard output: {error}"));
             failure.report()
         }
         _ => Status::NothingFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The command lines that a page shows: indented or after a prompt, as far as no other program has its words.
+    fn command_lines(page: &str) -> Vec<Vec<String>> {
+        let shown = page.lines().filter(|line| line.starts_with("    ") || line.starts_with("$ "));
+        shown.filter_map(|line| line.split_once("vmcore-thp ").map(|(_, words)| words)).filter_map(words_of).collect()
+    }
+
+    fn words_of(text: &str) -> Option<Vec<String>> {
+        let ends = ["  #", " |", " >", " 2>", "; ", " :::"];
+        let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+        let text = text[..end].replace("{}", "1");
+        // What comes before it is a sentence or a name.
+        if !text.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+            return None;
+        }
+        let mut words = vec!["vmcore-thp".to_owned()];
+        for (at, part) in text.split('\'').enumerate() {
+            if at % 2 == 1 {
+                words.push(part.to_owned());
+            } else {
+                words.extend(part.split_whitespace().filter(|word| !word.starts_with('[')).map(str::to_owned));
+            }
+        }
+        Some(words)
+    }
+
+    #[test]
+    fn every_command_line_of_the_guide_is_one() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut pages = vec![top.join("README.md"), top.join("contrib/README.md")];
+        pages.extend(fs::read_dir(top.join("docs")).unwrap().map(|page| page.unwrap().path()));
+        let mut count = 0;
+        for page in pages {
+            for words in command_lines(&fs::read_to_string(&page).unwrap()) {
+                let parsed = parse_words(&crash_options(words.iter().map(OsString::from).collect()));
+                assert!(parsed.is_ok(), "{}: {words:?}: {}", page.display(), parsed.unwrap_err());
+                count += 1;
+            }
+        }
+        assert!(count > 60, "only {count} command lines");
+        let wrong = command_lines("    vmcore-thp bt VMCORE --nosuch  # no\n").remove(0);
+        assert!(parse_words(&wrong.into_iter().map(OsString::from).collect::<Vec<_>>()).is_err());
     }
 }

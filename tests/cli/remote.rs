@@ -112,6 +112,32 @@ fn packed_dumps_and_addresses_in_place_of_a_command() {
     assert_eq!(run.status, 1, "{}", run.stderr);
 }
 
+/// `Case::run` sees to it that no key is shown.
+#[test]
+fn a_command_line_that_is_none_keeps_keys_to_itself() {
+    let case = Case::new();
+    let address = case.presigned();
+    let place = format!("{}/crashes/web%201/vmcore?…", case.server.url());
+    let lines: [&[&str]; 4] = [
+        &["nosuch", &address],
+        &["info", "v", "w", &address],
+        &["info", "--part", "p", "--cpu", &address],
+        &["--color", &address],
+    ];
+    for line in lines {
+        let run = case.run(line);
+        assert!(
+            run.status == 2 && run.stderr.starts_with("error: ") && run.stderr.contains("--help"),
+            "{}",
+            run.stderr
+        );
+    }
+    for line in [&["info", "v", "w", &address][..], &["--color", &address], &["nosuch", &address]] {
+        let run = case.run(line);
+        assert!(!run.stderr.contains("://") || run.stderr.contains(&place), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn a_way_that_fails_is_no_verdict() {
     let case = Case::new();

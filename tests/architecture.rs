@@ -19,8 +19,9 @@ use serde_json::Value;
 const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-os", &[]),
     ("vmcore-memory", &[]),
-    ("vmcore-dump", &["vmcore-memory", "vmcore-os"]),
-    ("vmcore-debuginfo", &["vmcore-memory", "vmcore-os"]),
+    ("vmcore-zstd", &[]),
+    ("vmcore-dump", &["vmcore-memory", "vmcore-os", "vmcore-zstd"]),
+    ("vmcore-debuginfo", &["vmcore-memory", "vmcore-os", "vmcore-zstd"]),
     ("vmcore-remote", &["vmcore-os"]),
     ("vmcore-debuginfod", &["vmcore-os", "vmcore-remote"]),
     ("vmcore-unwind", &["vmcore-memory"]),
@@ -55,6 +56,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "vmcore-triage",
         ],
     ),
+    ("vmcore-thp-python", &["vmcore-thp"]),
 ];
 
 /// Crates that parse files, call the system or speak to servers, and who alone may use them: nobody else can see their
@@ -75,6 +77,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("mimalloc", &["vmcore-os"]),
     ("object", &["vmcore-dump", "vmcore-debuginfo", "vmcore-synth"]),
     ("parquet", &["vmcore-triage"]),
+    ("pyo3", &["vmcore-thp-python"]),
     ("quick-xml", &["vmcore-remote"]),
     ("reqsign-aws-v4", &["vmcore-remote"]),
     ("reqsign-core", &["vmcore-remote"]),
@@ -82,7 +85,7 @@ const PARSERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["vmcore-triage"]),
     ("rustls", &["vmcore-remote"]),
     ("rustls-native-certs", &["vmcore-remote"]),
-    ("ruzstd", &["vmcore-dump", "vmcore-debuginfo"]),
+    ("ruzstd", &["vmcore-zstd"]),
     ("tar", &["vmcore-dump"]),
     ("tokio", &["vmcore-thp"]),
     ("ureq", &["vmcore-debuginfod", "vmcore-remote"]),

@@ -13,11 +13,14 @@ type Module = Vec<String>;
 fn files_of_a_crate_are_in_no_circles() {
     let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path().join("src"));
     let mut circles_of = BTreeMap::new();
+    let mut count = 0;
     for source in crates.chain([root().join("src")]) {
         let files = files(&source);
-        assert!(files.len() > 1, "only {} files in {}", files.len(), source.display());
+        assert!(!files.is_empty(), "no files in {}", source.display());
+        count += files.len();
         circles_of.insert(source, circles(&files));
     }
+    assert!(count > 200, "only {count} files");
     circles_of.retain(|_, circles| !circles.is_empty());
     assert!(circles_of.is_empty(), "files use each other, which are no parent and child: {circles_of:#?}");
 }
@@ -55,7 +58,12 @@ fn files(source: &Path) -> BTreeMap<Module, String> {
         let helper = ["fixture.rs", "fuzzing.rs", "test_memory.rs"].iter().any(|name| path.ends_with(name));
         !is_test(path) && !helper
     };
-    paths.iter().filter(shipped).map(|path| (module(path), code_lines(path).join("\n"))).collect()
+    let mut files: BTreeMap<Module, String> = BTreeMap::new();
+    for path in paths.iter().filter(shipped) {
+        // A program and its library have their roots in two files.
+        files.entry(module(path)).or_default().push_str(&(code_lines(path).join("\n") + "\n"));
+    }
+    files
 }
 
 /// What each file uses of the others, but for its parents and children.

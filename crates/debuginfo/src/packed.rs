@@ -6,8 +6,7 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use vmcore_zstd::{Decoder, Frames};
 
 /// The largest file that is unpacked, in bytes: several times the largest module with debug information.
 const MAX_UNPACKED: u64 = 1 << 30;
@@ -38,63 +37,11 @@ fn reader(file: &[u8]) -> Option<io::Result<Box<dyn Read + '_>>> {
     } else if file.starts_with(b"\xfd7zXZ\0") {
         Box::new(XzReader::new_mem_limit(file, true, XZ_MEMORY))
     } else if file.starts_with(b"\x28\xb5\x2f\xfd") {
-        Box::new(ZstdFrames { rest: file, frame: None })
+        Box::new(Frames::new(file, Decoder::new(MAX_UNPACKED)))
     } else {
         return None;
     };
     Some(Ok(reader))
-}
-
-/// A zstd file: frames in a row, as `pzstd` and `cat` make them, each with a checksum where the writer gave one. The library's
-/// own reader ends after the first, and compares no checksum.
-struct ZstdFrames<'a> {
-    rest: &'a [u8],
-    frame: Option<FrameDecoder>,
-}
-
-impl ZstdFrames<'_> {
-    /// Begins the next frame; `None` after one to be skipped.
-    fn next_frame(&mut self) -> io::Result<Option<FrameDecoder>> {
-        let mut frame = FrameDecoder::new();
-        frame.set_max_window_size(MAX_UNPACKED);
-        match frame.init(&mut self.rest) {
-            Ok(()) => Ok(Some(frame)),
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                let rest = usize::try_from(length).ok().and_then(|length| self.rest.get(length..));
-                self.rest = rest.ok_or(io::ErrorKind::UnexpectedEof)?;
-                Ok(None)
-            }
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
-}
-
-impl Read for ZstdFrames<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if let Some(frame) = &mut self.frame {
-                while frame.can_collect() == 0 && !frame.is_finished() {
-                    frame
-                        .decode_blocks(&mut self.rest, BlockDecodingStrategy::UptoBlocks(1))
-                        .map_err(io::Error::other)?;
-                }
-                let count = frame.read(buf)?;
-                if count > 0 {
-                    return Ok(count);
-                }
-                if frame.get_checksum_from_data().is_some_and(|sum| Some(sum) != frame.get_calculated_checksum()) {
-                    return Err(io::Error::other("the checksum of a frame is wrong"));
-                }
-            }
-            if self.rest.is_empty() {
-                return Ok(0);
-            }
-            self.frame = self.next_frame()?;
-        }
-    }
 }
 
 fn read(reader: impl Read) -> io::Result<Vec<u8>> {
@@ -114,8 +61,7 @@ mod tests {
 
     #[test]
     fn all_frames_of_a_zstd_file_are_unpacked_and_compared_with_their_checksums() {
-        let frame =
-            |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+        let frame = vmcore_zstd::compress;
         let contents: Vec<u8> =
             (0..5000u32).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
         let skipped = [b"\x50\x2a\x4d\x18\x04\0\0\0skip".as_slice(), &frame(b" the end")].concat();

@@ -59,7 +59,7 @@ impl Compression {
             Self::Zlib => zlib(bytes),
             Self::Lzo => lzokay::compress::compress(bytes).map_err(|error| io::Error::other(error.to_string())),
             Self::Snappy => snap::raw::Encoder::new().compress_vec(bytes).map_err(io::Error::other),
-            Self::Zstd => Ok(ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)),
+            Self::Zstd => Ok(vmcore_zstd::compress(bytes)),
         }
     }
 

@@ -6,8 +6,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder as Lz4Frame;
 use lzma_rust2::{LzmaReader, XzReader};
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use vmcore_zstd::{Decoder, Frames, skip};
 
 use super::avml::AvmlRanges;
 use super::{Compression, Input};
@@ -30,7 +29,7 @@ pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> B
             Ok(reader) => Box::new(reader),
             Err(error) => Box::new(Failed(Some(error))),
         },
-        Compression::Zstd => Box::new(ZstdFrames { input, frame: None }),
+        Compression::Zstd => Box::new(Frames::new(input, Decoder::new(ZSTD_WINDOW))),
         Compression::Lz4 => Box::new(Lz4Frames { frame: None, rest: Some(input) }),
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
         Compression::Avml => Box::new(AvmlRanges::new(input)),
@@ -85,60 +84,7 @@ fn skip_frames(input: &mut Input) -> io::Result<()> {
         let mut head = [0; 8];
         input.read_exact(&mut head)?;
         let [.., a, b, c, d] = head;
-        io::copy(&mut input.by_ref().take(u32::from_le_bytes([a, b, c, d]).into()), &mut io::sink())?;
+        skip(input, u32::from_le_bytes([a, b, c, d]).into())?;
     }
     Ok(())
-}
-
-/// A zstd file is frames in a row, as `pzstd` and `cat` make them; some are to be skipped.
-struct ZstdFrames {
-    input: Input,
-    frame: Option<FrameDecoder>,
-}
-
-impl ZstdFrames {
-    /// Begins the next frame; `None` after one to be skipped.
-    fn next_frame(&mut self) -> io::Result<Option<FrameDecoder>> {
-        let mut frame = FrameDecoder::new();
-        frame.set_max_window_size(ZSTD_WINDOW);
-        match frame.init(&mut self.input) {
-            Ok(()) => Ok(Some(frame)),
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                io::copy(&mut self.input.by_ref().take(length.into()), &mut io::sink())?;
-                Ok(None)
-            }
-            Err(FrameDecoderError::WindowSizeTooBig { requested, max }) => {
-                let why = format!("it refers back over {requested} bytes, and {max} are the most");
-                Err(io::Error::new(io::ErrorKind::OutOfMemory, why))
-            }
-            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-        }
-    }
-}
-
-impl Read for ZstdFrames {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if let Some(frame) = &mut self.frame {
-                while frame.can_collect() == 0 && !frame.is_finished() {
-                    let one_more = BlockDecodingStrategy::UptoBlocks(1);
-                    frame.decode_blocks(&mut self.input, one_more).map_err(io::Error::other)?;
-                }
-                let count = frame.read(buf)?;
-                if count > 0 {
-                    return Ok(count);
-                }
-                if frame.get_checksum_from_data().is_some_and(|sum| Some(sum) != frame.get_calculated_checksum()) {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a frame is wrong"));
-                }
-            }
-            if self.input.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            self.frame = self.next_frame()?;
-        }
-    }
 }

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use vmcore_zstd::{Decoder, Frames};
 
 #[cfg(feature = "fuzzing")]
 use crate::page_cache::Page;
@@ -26,47 +25,24 @@ const MAX_ZSTD_WINDOW: u64 = 8 << 20;
 thread_local! {
     // Both decoders have large tables, which are worth keeping from page to page.
     static ZLIB: RefCell<Decompress> = RefCell::new(Decompress::new(true));
-    static ZSTD: RefCell<FrameDecoder> = RefCell::new(zstd_decoder());
+    static ZSTD: RefCell<Decoder> = RefCell::new(Decoder::new(MAX_ZSTD_WINDOW));
 }
 
-fn zstd_decoder() -> FrameDecoder {
-    let mut decoder = FrameDecoder::new();
-    decoder.set_max_window_size(MAX_ZSTD_WINDOW);
-    decoder
-}
-
-/// Unpacks the frames of a page, each of which may have a checksum; how many bytes they give.
-fn unpack_zstd(decoder: &mut FrameDecoder, mut bytes: &[u8], page: &mut [u8]) -> Result<usize, String> {
+/// Unpacks the frames of a page; how many bytes they give.
+fn unpack_zstd(decoder: &mut Decoder, bytes: &[u8], page: &mut [u8]) -> Result<usize, String> {
+    let mut frames = Frames::new(bytes, decoder);
     let mut len = 0;
-    while !bytes.is_empty() {
-        match decoder.init(&mut bytes) {
-            Ok(()) => {}
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                bytes = usize::try_from(length).ok().and_then(|length| bytes.get(length..)).ok_or("it is cut short")?;
-                continue;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-        let start = len;
-        while !decoder.is_finished() {
-            decoder
-                .decode_blocks(&mut bytes, BlockDecodingStrategy::UptoBlocks(1))
-                .map_err(|error| error.to_string())?;
-            len += decoder.read(page.get_mut(len..).unwrap_or_default()).map_err(|error| error.to_string())?;
-            if decoder.can_collect() != 0 {
-                return Err("it is longer than a page".to_owned());
-            }
-        }
-        // The library leaves it to others to compare both with what was said of them. 0 is an unknown size.
-        let size = decoder.content_size();
-        if size != 0 && usize::try_from(size) != Ok(len - start) {
-            return Err(format!("it gives {} bytes instead of {size}", len - start));
-        }
-        if decoder.get_checksum_from_data().is_some_and(|sum| Some(sum) != decoder.get_calculated_checksum()) {
-            return Err("the checksum is wrong".to_owned());
+    while let Some(room) = page.get_mut(len..).filter(|room| !room.is_empty()) {
+        match frames.read(room).map_err(|error| error.to_string())? {
+            0 => return Ok(len),
+            read => len += read,
         }
     }
-    Ok(len)
+    // What is compared at the end of a frame, is so when more is asked for.
+    match frames.read(&mut [0]).map_err(|error| error.to_string())? {
+        0 => Ok(len),
+        _ => Err("it is longer than a page".to_owned()),
+    }
 }
 
 impl Codec {
@@ -171,11 +147,11 @@ mod tests {
         assert_eq!(decode(Codec::Zstd, &packed), Ok(original));
         let mut damaged = packed.clone();
         *damaged.last_mut().unwrap() ^= 1;
-        assert_eq!(decode(Codec::Zstd, &damaged), Err("zstd: the checksum is wrong".to_owned()));
+        assert_eq!(decode(Codec::Zstd, &damaged), Err("zstd: the checksum of a frame is wrong".to_owned()));
         // In a literal of the first half, which is not compressible.
         let mut damaged = packed;
         damaged[1000] ^= 1;
-        assert_eq!(decode(Codec::Zstd, &damaged), Err("zstd: the checksum is wrong".to_owned()));
+        assert_eq!(decode(Codec::Zstd, &damaged), Err("zstd: the checksum of a frame is wrong".to_owned()));
     }
 
     proptest! {

@@ -15,7 +15,7 @@ pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    vmcore_zstd::compress(bytes)
 }
 
 pub(crate) fn lzma(bytes: &[u8]) -> Vec<u8> {

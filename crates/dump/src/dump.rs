@@ -2,29 +2,18 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use vmcore_memory::{Architecture, PAGE_SIZE, Pfn, PhysAddr, ReadError, ReadPhysical};
 
-use crate::bytes::FileBytes;
-use crate::compressed::{self, Compression};
 use crate::contents::Contents;
+use crate::dump_file::DumpFile;
 use crate::elf::ElfMemory;
-use crate::flattened::Flattened;
 use crate::kdump::KdumpMemory;
-use crate::mmap::Mapping;
-use crate::sniff::{self, Detected, SNIFF_LEN};
-use crate::stored::{ReadAt, Remote, Stored};
 use crate::warnings::Warnings;
 use crate::{
-    Format, Incomplete, Lookalike, OpenError, PageCount, Prstatus, QemuCpuState, RawNote, Segment, Source, Unpacking,
-    Vmcoreinfo, elf, kdump, lime, raw,
+    Format, Incomplete, OpenError, PageCount, Prstatus, QemuCpuState, RawNote, Segment, Source, Unpacking, Vmcoreinfo,
+    elf, kdump, lime, raw,
 };
-
-/// Layers of archives and compressors around a dump that are taken off.
-const MAX_LAYERS: usize = 4;
-/// As much of a file on a server is looked at to see how it is compressed.
-const COMPRESSION_LEN: u64 = 64 << 10;
 
 /// How to find physical memory in a file.
 #[derive(Debug)]
@@ -39,38 +28,6 @@ impl Memory {
         match self {
             Self::Elf(memory) => memory.read(address, buf),
             Self::Kdump(memory) => memory.read(address, buf),
-        }
-    }
-}
-
-/// Where a file of a dump is.
-#[derive(Clone, Debug)]
-pub enum DumpFile {
-    /// On this machine, or where this machine sees it as a file.
-    Path(PathBuf),
-    /// On a server.
-    Remote {
-        /// What messages call it.
-        name: PathBuf,
-        /// Its bytes.
-        file: Arc<dyn ReadAt>,
-    },
-}
-
-impl DumpFile {
-    /// What messages call it.
-    #[must_use]
-    pub fn name(&self) -> &Path {
-        match self {
-            Self::Path(name) | Self::Remote { name, .. } => name,
-        }
-    }
-
-    fn open(&self) -> Result<Stored, OpenError> {
-        match self {
-            Self::Path(path) => Mapping::open(path).map(Stored::Mapped),
-            Self::Remote { name, file } if file.is_empty() => Err(OpenError::Empty { path: name.clone() }),
-            Self::Remote { file, .. } => Ok(Stored::Remote(Remote::new(Arc::clone(file)))),
         }
     }
 }
@@ -129,11 +86,11 @@ impl Dump {
     pub fn open_files(first: &DumpFile, others: &[DumpFile], mut unpacking: Unpacking<'_>) -> Result<Self, OpenError> {
         let mut warnings = Warnings::default();
         let path = first.name();
-        let (format, file) = detect(first, &mut unpacking, &mut warnings)?;
+        let (format, file) = first.detect(&mut unpacking, &mut warnings)?;
         let is_kdump = |format| matches!(format, Format::KdumpCompressed | Format::FlattenedKdumpCompressed);
         let mut files = vec![(path, file)];
         for other in others {
-            let (other_format, file) = detect(other, &mut unpacking, &mut warnings)?;
+            let (other_format, file) = other.detect(&mut unpacking, &mut warnings)?;
             if !is_kdump(format) || !is_kdump(other_format) {
                 return Err(OpenError::NotOneDump { path: other.name().to_owned(), other: path.to_owned() });
             }
@@ -390,52 +347,5 @@ impl ReadPhysical for Apart<'_> {
 
     fn reads_around(&self) -> bool {
         self.0.reads_around()
-    }
-}
-
-/// Opens a file, or what it holds where it is compressed, and finds out its format.
-fn detect(
-    file: &DumpFile,
-    unpacking: &mut Unpacking<'_>,
-    warnings: &mut Warnings,
-) -> Result<(Format, FileBytes), OpenError> {
-    let path = file.name();
-    let mut stored = file.open()?;
-    // An archive holds a compressed dump, or the other way round.
-    for _ in 0..MAX_LAYERS {
-        let Some(compression) = compression_of(&stored) else { break };
-        stored = Stored::Mapped(compressed::unpack(path, &stored, compression, unpacking, warnings)?);
-    }
-    if let Some(compression) = compression_of(&stored) {
-        let looks_like = Lookalike::Compressed(compression.name());
-        return Err(OpenError::NotADump { path: path.to_owned(), looks_like });
-    }
-    let not_a_dump = |looks_like| Err(OpenError::NotADump { path: path.to_owned(), looks_like });
-    let detected = sniff::detect(&stored.prefix(0, SNIFF_LEN as u64));
-    match detected {
-        Detected::Elf => Ok((Format::Elf, FileBytes::Plain(stored))),
-        Detected::Kdump => Ok((Format::KdumpCompressed, FileBytes::Plain(stored))),
-        Detected::Flattened => {
-            let file = FileBytes::Flattened(Flattened::new(stored, warnings));
-            match sniff::detect(&file.prefix(0, SNIFF_LEN as u64)) {
-                Detected::Elf => Ok((Format::FlattenedElf, file)),
-                Detected::Kdump => Ok((Format::FlattenedKdumpCompressed, file)),
-                _ => not_a_dump(Lookalike::EmptyFlattened),
-            }
-        }
-        Detected::Lime => Ok((Format::Lime, FileBytes::Plain(stored))),
-        // What memory begins with is anything; often, nothing but zeroes.
-        Detected::Other(Lookalike::Unknown | Lookalike::Zeroes) if raw::is_plausible(&stored) => {
-            Ok((Format::Raw, FileBytes::Plain(stored)))
-        }
-        Detected::Other(looks_like) => not_a_dump(looks_like),
-    }
-}
-
-/// How a file is compressed as a whole, by its beginning. Only where that is a frame to be skipped the rest is looked at.
-fn compression_of(file: &Stored) -> Option<Compression> {
-    match file {
-        Stored::Mapped(map) => Compression::detect(map),
-        Stored::Remote(_) => Compression::detect(&file.prefix(0, COMPRESSION_LEN)),
     }
 }

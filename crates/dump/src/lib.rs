@@ -39,6 +39,7 @@ mod compressed;
 mod contents;
 mod description;
 mod dump;
+mod dump_file;
 mod elf;
 mod elf_writer;
 mod error;
@@ -78,7 +79,8 @@ mod user_registers;
 
 pub use compressed::{UnpackProgress, Unpacking, unpacked};
 pub use description::{Format, Incomplete, PageCount, Segment, Source};
-pub use dump::{Apart, Dump, DumpFile};
+pub use dump::{Apart, Dump};
+pub use dump_file::DumpFile;
 pub use elf_writer::write_elf_core;
 pub use error::OpenError;
 pub use flattened::Flattener;

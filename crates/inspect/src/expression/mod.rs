@@ -12,6 +12,7 @@ mod evaluator;
 mod lexer;
 mod parser;
 mod syntax;
+mod types;
 
 use vmcore_kernel::Kernel;
 use vmcore_memory::VirtAddr;
@@ -19,8 +20,8 @@ use vmcore_memory::VirtAddr;
 use crate::error::InspectError;
 use crate::value::{Member, Value};
 use evaluator::Evaluator;
-pub use evaluator::find_type;
 pub use parser::Expression;
+pub use types::find_type;
 
 /// What an expression comes to.
 #[derive(Clone, Debug, PartialEq)]

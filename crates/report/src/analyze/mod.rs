@@ -1,26 +1,33 @@
 //! `analyze`: the verdict with its proof.
 
+mod actors;
 mod circumstances;
 mod drawing;
+mod evidence;
 mod lines;
 mod node;
 pub(crate) mod page;
 pub(crate) mod phrases;
 mod proof;
 pub(crate) mod text;
+mod waits;
 
+pub use actors::{Spinner, Splitter};
+pub use evidence::Evidence;
 pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose as diagnose;
-use vmcore_diagnose::{Diagnosis, Place, Value, graph};
+use vmcore_diagnose::Diagnosis;
 use vmcore_kernel::Snapshot;
 
 use crate::bt::{self, Stack};
 use crate::info::Machine;
 use crate::machine::{Dump, Kernel, Panic};
-use crate::{Hex, names};
+use crate::names;
+use evidence::evidence;
 pub use node::Node;
+pub use waits::{Edge, Shape};
 
 /// The verdict with its proof.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -80,115 +87,6 @@ pub struct Verdict<'a> {
     pub shape: Option<&'static str>,
     /// One sentence.
     pub summary: &'a str,
-}
-
-/// One fact: enough to check it with another tool.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[schemars(rename = "Evidence")]
-pub struct Evidence<'a> {
-    /// What was read, by its kernel name where it has one.
-    pub what: &'a str,
-    /// Where; null for what was computed.
-    pub address: Option<Hex>,
-    /// Whose address it is: `kernel`, `user` or `physical`.
-    #[schemars(schema_with = "names::space_or_null")]
-    pub space: Option<&'static str>,
-    /// The raw value: hexadecimal for addresses, flags and entries, decimal for counts and times, or a name.
-    pub value: Option<String>,
-    /// What it means.
-    pub meaning: &'a str,
-}
-
-/// A CPU that spins in the page-fault path.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Spinner")]
-pub struct Spinner<'a> {
-    /// The CPU.
-    pub cpu: u32,
-    /// The thread id of the task on it.
-    pub pid: i32,
-    /// The task's name, chosen by itself.
-    pub comm: &'a str,
-    /// The address of its `struct task_struct`.
-    pub task: Hex,
-    /// The user address that faults again and again.
-    pub address: Option<Hex>,
-    /// How long the task has been running without being scheduled out, by the run queue's clock.
-    pub running_ns: Option<u64>,
-    /// How long it has kept its CPU from all tasks that it outranks: as `running_ns`, or longer where only such that
-    /// outrank it came in between.
-    pub kept_ns: Option<u64>,
-    /// The function whose instruction faults.
-    pub fault_function: Option<&'a str>,
-    /// The system call's function.
-    pub syscall_function: Option<&'a str>,
-    /// The raw page-table entry that the fault finds.
-    pub entry: Option<Hex>,
-    /// The `struct page` of the huge page's head.
-    pub head_page: Option<Hex>,
-    /// The links of the proof that are about this CPU.
-    pub evidence: Vec<Evidence<'a>>,
-}
-
-/// A task that splits a huge page and cannot run.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Splitter")]
-pub struct Splitter<'a> {
-    /// Thread id.
-    pub pid: i32,
-    /// The task's name, chosen by itself.
-    pub comm: &'a str,
-    /// The address of its `struct task_struct`.
-    pub task: Hex,
-    /// The CPU in whose run queue it waits.
-    pub cpu: u32,
-    /// Its state's letter, as in `ps`.
-    pub state: char,
-    /// `task_struct.on_rq`: 1 in a run queue.
-    pub on_rq: u64,
-    /// Whether a CPU was executing it.
-    pub on_cpu: bool,
-    /// How long it has been waiting for the CPU, by the run queue's clock.
-    pub waiting_ns: Option<u64>,
-    /// The outermost function of the split on its stack.
-    pub split_function: &'a str,
-    /// The `struct page` of the huge page's head.
-    pub head_page: Option<Hex>,
-    /// The links of the proof that are about this task.
-    pub evidence: Vec<Evidence<'a>>,
-}
-
-/// One step of who waits for whom.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Edge")]
-pub struct Edge<'a> {
-    /// Who waits, or what is held up: the `name` of one of `nodes`.
-    pub from: String,
-    /// For what: the `name` of one of `nodes`.
-    pub to: String,
-    /// How.
-    #[schemars(schema_with = "names::edge_kind")]
-    pub kind: &'static str,
-    /// Why.
-    pub why: &'a str,
-    /// What shows it.
-    pub evidence: Vec<Evidence<'a>>,
-}
-
-/// A part of the graph of `edges` that is stuck.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Shape")]
-pub struct Shape {
-    /// `livelock` (a circle of one that spins and one that waits for a CPU), `deadlock` (a circle in which nobody waits
-    /// for a CPU) or `starvation` (a runnable task that gets no CPU).
-    #[schemars(schema_with = "names::shape_kind")]
-    pub kind: &'static str,
-    /// Whether the last of `edges` ends where the first begins.
-    pub is_cycle: bool,
-    /// Positions in `edges`, each beginning where the one before it ends.
-    pub edges: Vec<usize>,
-    /// The names of the nodes on the way, each once.
-    pub nodes: Vec<String>,
 }
 
 /// Something else that was found.
@@ -323,10 +221,6 @@ impl Verdict<'_> {
     }
 }
 
-fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
-    evidence.iter().map(Evidence::new).collect()
-}
-
 impl<'a> Verdict<'a> {
     pub(crate) fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
         Self {
@@ -335,82 +229,6 @@ impl<'a> Verdict<'a> {
             shape: shape.map(|shape| shape.kind),
             summary: &verdict.summary,
         }
-    }
-}
-
-impl<'a> Evidence<'a> {
-    fn new(evidence: &'a diagnose::Evidence) -> Self {
-        let (space, address) = match evidence.place {
-            None => (None, None),
-            Some(Place::Kernel(address)) => (Some("kernel"), Some(address.into())),
-            Some(Place::User(address)) => (Some("user"), Some(address.into())),
-            Some(Place::Physical(address)) => (Some("physical"), Some(address.into())),
-        };
-        let value = evidence.value.as_ref().map(|value| match value {
-            Value::Hex(raw) => Hex(*raw).to_string(),
-            Value::Decimal(number) => number.to_string(),
-            Value::Text(text) => text.clone(),
-        });
-        Self { what: &evidence.what, address, space, value, meaning: &evidence.meaning }
-    }
-}
-
-impl<'a> Spinner<'a> {
-    fn new(spinner: &'a diagnose::Spinner) -> Self {
-        Self {
-            cpu: spinner.cpu,
-            pid: spinner.pid,
-            comm: &spinner.comm,
-            task: spinner.task.into(),
-            address: spinner.address.map(Hex::from),
-            running_ns: spinner.running_ns,
-            kept_ns: spinner.kept_ns,
-            fault_function: spinner.fault_function.as_deref(),
-            syscall_function: spinner.syscall_function.as_deref(),
-            entry: spinner.entry.map(Hex),
-            head_page: spinner.head_page.map(Hex::from),
-            evidence: evidence(&spinner.evidence),
-        }
-    }
-}
-
-impl<'a> Splitter<'a> {
-    fn new(splitter: &'a diagnose::Splitter) -> Self {
-        Self {
-            pid: splitter.pid,
-            comm: &splitter.comm,
-            task: splitter.task.into(),
-            cpu: splitter.cpu,
-            state: splitter.state,
-            on_rq: splitter.on_rq,
-            on_cpu: splitter.on_cpu,
-            waiting_ns: splitter.waiting_ns,
-            split_function: &splitter.split_function,
-            head_page: splitter.head_page.map(Hex::from),
-            evidence: evidence(&splitter.evidence),
-        }
-    }
-}
-
-impl<'a> Edge<'a> {
-    fn new(edge: &'a graph::Edge) -> Self {
-        Self {
-            from: edge.from.to_string(),
-            to: edge.to.to_string(),
-            kind: edge.kind.name(),
-            why: &edge.why,
-            evidence: evidence(&edge.evidence),
-        }
-    }
-}
-
-impl Shape {
-    fn new(shape: graph::Shape, graph: &graph::Graph) -> Self {
-        let is_cycle = shape.is_cycle(graph);
-        let edges = || shape.edges.iter().filter_map(|&index| graph.edges().get(index));
-        let mut nodes: Vec<_> = edges().map(|edge| edge.from.to_string()).collect();
-        nodes.extend(edges().next_back().filter(|_| !is_cycle).map(|edge| edge.to.to_string()));
-        Self { kind: shape.kind.name(), is_cycle, nodes, edges: shape.edges }
     }
 }
 

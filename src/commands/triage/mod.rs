@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::output::{Output, write_file};
 use crate::pile_view::PileView;
 use crate::status::Status;
-use crate::{profiles, remote};
+use crate::{profiles, program, remote};
 use export::{export, only_export};
 use pages::Pages;
 
@@ -111,7 +111,7 @@ fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
 
 fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Options, Failure> {
     let program =
-        env::current_exe().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
+        program::path().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
     let max_memory = global.max_memory.unwrap_or(MAX_MEMORY);
     let memory = arguments.memory.or_else(|| Some(physical_memory()? / 4 * 3)).unwrap_or(MAX_MEMORY);
     let by_memory = usize::try_from(memory / max_memory).unwrap_or(usize::MAX);

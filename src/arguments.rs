@@ -152,7 +152,7 @@ mod tests {
     fn words_of(text: &str) -> Option<Vec<String>> {
         let ends = ["  #", " |", " >", " 2>", "; ", " :::"];
         let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
-        let text = text[..end].replace("{}", "1");
+        let text = text.split_at(end).0.replace("{}", "1");
         // What comes before it is a sentence or a name.
         if !text.starts_with(|letter: char| letter.is_ascii_lowercase()) {
             return None;

@@ -19,8 +19,7 @@ use crate::servers::without_queries;
 const MAX_GAPS_SHOWN: usize = 10;
 
 /// What can be done with a dump of any machine that is read.
-const OF_EVERY_MACHINE: &str =
-    "analyze, info, dmesg, ps, runq, mod, bt, sym, struct, p, rd, list, tree and vtop can read it";
+const OF_EVERY_MACHINE: &str = "all commands but dis, distill and profile can read it";
 
 /// How the run behaves.
 pub(crate) struct Run {

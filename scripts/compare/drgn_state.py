@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from drgn import Object, cast
+from drgn import FaultError, Object, cast
 from drgn.helpers.common.format import escape_ascii_string
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.fs import d_path, for_each_file, for_each_mount, mount_dst, mount_fstype, mount_src
@@ -95,7 +95,11 @@ def files():
     for task in for_each_task(prog):  # noqa: F821
         if task.mm and task.files:
             for number, file in for_each_file(task):
-                path = d_path(file.f_path).decode()
+                try:
+                    path = d_path(file.f_path).decode()
+                except FaultError:
+                    # Its process was at work on it: it is in no file system any more, or not yet.
+                    continue
                 found.add((task.pid.value_(), str(number), hexed(file), text(file.f_path.dentry.d_sb.s_type.name), path))
     letters = "RSDITtPXZ"
     for task in ours("files", "--state", letters)["tasks"]:

@@ -49,21 +49,8 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
 const fn of_x86_alone(command: &Command) -> Option<&'static str> {
     Some(match command {
         Command::Dis(_) => "dis",
-        Command::Timer(_) => "timer",
-        Command::Irq(_) => "irq",
-        Command::Waitq(_) => "waitq",
-        Command::Workqueue(_) => "workqueue",
-        Command::Locks(_) => "locks",
-        Command::Rcu(_) => "rcu",
-        Command::Dev(_) => "dev",
-        Command::Files(_) => "files",
-        Command::Mount(_) => "mount",
-        Command::Net(_) => "net",
-        Command::Kmem(_) => "kmem",
-        Command::Swap(_) => "swap",
         Command::Distill(_) => "distill",
         Command::Profile(_) => "profile",
-        Command::DrgnScript(_) => "drgn-script",
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@ use crate::program::{hex, int, list, text};
 
 /// What knows x86-64 alone refuses the dump in one line, and never calls it healthy.
 pub(crate) fn others_are_refused(dump: &LabDump) {
-    for command in ["locks", "distill", "drgn-script"] {
+    for command in ["dis", "distill", "profile"] {
         let run = dump.run(command, &[]).expect_status(2);
         assert!(run.stdout.is_empty(), "{command}: {}", run.stdout);
         let refused = format!("error: `{command}` knows nothing of arm64 yet, so nothing is said about this dump");

@@ -8,7 +8,7 @@ pub(crate) mod arm64;
 pub(crate) mod x86_64;
 
 use vmcore_kernel::{Cpu, StackFrame, Task};
-use vmcore_memory::{Architecture, Registers};
+use vmcore_memory::{Architecture, Registers, VirtAddr};
 
 use crate::{Evidence, Reader};
 
@@ -55,6 +55,23 @@ pub(crate) fn is_page_fault(frames: &[StackFrame]) -> bool {
     let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
     let inwards = frames.iter().rev().skip(1).filter_map(StackFrame::function);
     x86_64::is_page_fault_entry(entry) || arm64::is_page_fault(entry, inwards)
+}
+
+/// A frame's return address as it lies on the stack: where that is, if it is known, and the word there.
+pub(crate) fn return_address(
+    reader: &dyn Reader,
+    frames: &[StackFrame],
+    index: usize,
+) -> Option<(Option<VirtAddr>, u64)> {
+    let frame = frames.get(index)?;
+    if frame.exact {
+        return Some((None, frame.pc.get()));
+    }
+    Some(match reader.architecture() {
+        // A call pushes it just below where RSP is after the return.
+        Architecture::X86_64 => (Some(frame.sp.wrapping_sub(8)), frame.pc.get()),
+        Architecture::Arm64 => arm64::return_address(reader, frames.get(index.checked_sub(1)?)?, frame),
+    })
 }
 
 /// Whether the scheduler asks for a CPU, whose current task this is; `None` where that cannot be read.

@@ -13,12 +13,12 @@ use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::describe::{self, on_cpu, stuck_in};
-use crate::evidence::{member, read_from};
+use crate::evidence::{member, read_from, return_address};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::names::base_name;
 use crate::reports::{self, stall};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Place, Reader, Severity, Value, wait_edges};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, wait_edges};
 
 /// Functions that sleep until a grace period has ended.
 const WAITING: [&str; 4] = ["__wait_rcu_gp", "synchronize_rcu", "synchronize_rcu_normal", "synchronize_sched"];
@@ -134,14 +134,15 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
     }
     for stack in &facts.blocked {
         let waits = |frame: &&StackFrame| frame.function().is_some_and(|name| WAITING.contains(&base_name(name)));
-        let (Some(task), Some(frame)) = (facts.task(stack), stack.frames.iter().find(waits)) else { continue };
-        let function = frame.function().unwrap_or_default();
-        let shown = Evidence::new("return address", format!("{function} is on the stack of pid {}", task.pid))
-            .at(Place::Kernel(frame.sp.wrapping_sub(8)))
-            .value(Value::Hex(frame.pc.get()));
+        let (Some(task), Some(index)) = (facts.task(stack), stack.frames.iter().position(|frame| waits(&frame))) else {
+            continue;
+        };
+        let function = stack.frames.get(index).and_then(StackFrame::function).unwrap_or_default();
+        let meaning = format!("{function} is on the stack of pid {}", task.pid);
+        let shown = return_address(reader, &stack.frames, index, meaning);
         let edge =
             Edge::new(Node::task(task), EdgeKind::WaitsForGracePeriod, node.clone(), "sleeps until it has ended");
-        edges.push(edge.shown_by([shown]));
+        edges.push(edge.shown_by(shown));
     }
     edges
 }

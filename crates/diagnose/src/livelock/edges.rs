@@ -106,7 +106,7 @@ fn holders(
         let holds = |tie: Option<Tie>, tied: &Tied<'_>| {
             let why = format!("is locked and being split by it ({})", tied.splitter.function);
             let tie = tie.and_then(|tie| tied.splitter.tie_evidence(tie, reader));
-            let evidence = locked().into_iter().chain(tie).chain(tied.splitter.split_evidence());
+            let evidence = locked().into_iter().chain(tie).chain(tied.splitter.split_evidence(reader));
             Edge::new(page.clone(), EdgeKind::LockedBy, Node::task(tied.splitter.task), why).shown_by(evidence)
         };
         let sure = ties.with(by_head).filter(|_| first_of_page).map(|tied| holds(by_head, tied));

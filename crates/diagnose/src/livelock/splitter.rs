@@ -329,7 +329,7 @@ impl SplitCandidate<'_> {
         more: Vec<Evidence>,
     ) -> Splitter {
         let task = self.task;
-        let mut evidence: Vec<_> = self.split_evidence().into_iter().collect();
+        let mut evidence: Vec<_> = self.split_evidence(reader).into_iter().collect();
         evidence.extend(self.queue_evidence(facts, reader));
         evidence.extend(more);
         Splitter {
@@ -381,12 +381,9 @@ impl SplitCandidate<'_> {
     }
 
     /// That it is in the middle of a split.
-    pub(crate) fn split_evidence(&self) -> Option<Evidence> {
-        let frame = self.stack.frames.get(self.frame)?;
+    pub(crate) fn split_evidence(&self, reader: &dyn Reader) -> Option<Evidence> {
         let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
-        let evidence = Evidence::new("return address", meaning).value(Value::Hex(frame.pc.get()));
-        // A call pushes the return address just below where RSP is after the return.
-        Some(if frame.exact { evidence } else { evidence.at(Place::Kernel(frame.sp.wrapping_sub(8))) })
+        evidence::return_address(reader, &self.stack.frames, self.frame, meaning)
     }
 
     fn queue_name(&self) -> String {

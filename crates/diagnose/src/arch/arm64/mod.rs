@@ -3,12 +3,14 @@
 mod instruction;
 mod names;
 mod operand;
+mod return_address;
 mod scheduler;
 
 use super::InterruptFlag;
 
 pub(crate) use names::{is_exception_entry, is_page_fault};
 pub(crate) use operand::{disassemble, general_registers, memory_accesses, polled_address, user_access};
+pub(crate) use return_address::return_address;
 pub(crate) use scheduler::asked_for_cpu;
 
 /// `arch/arm64/include/uapi/asm/ptrace.h`.

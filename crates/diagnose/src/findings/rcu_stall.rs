@@ -58,8 +58,9 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let cpus = if is_known { &holdouts } else { &named };
     let cpus = cpus.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
     let readers = readers.iter().take(describe::MAX_NAMED);
-    let own = ender.map(|task| format!("{}, the thread that ends it", describe::pid(task)));
-    let own = own.zip(ender).map(|(own, task)| format!("{own} and {}", describe::doing(facts, task)));
+    let own = ender.map(|task| {
+        format!("{}, the thread that ends it, which {}", describe::pid(task), describe::doing(facts, task))
+    });
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();

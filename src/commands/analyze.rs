@@ -1,6 +1,6 @@
 //! `analyze`: the verdict.
 
-use vmcore_diagnose::{Confidence, Diagnosis, Options, collect, judge};
+use vmcore_diagnose::{Confidence, Diagnosis, FaultingAddresses, Options, collect, judge};
 use vmcore_kernel::Snapshot;
 use vmcore_report::analyze::{Analyze, Brief, Subject, Wide};
 use vmcore_report::drgn_script::DrgnScript;
@@ -58,6 +58,7 @@ fn of_session(
         panic: session.kernel.panic(snapshot, &log).into(),
         uptime_ns: session.kernel.uptime_ns(&log),
         machine: vmcore_inspect::machine(session.kernel).into(),
+        faulting_addresses: FaultingAddresses::of(&diagnosis.stacks, snapshot, session.kernel),
     };
     write(&Analyze::new(subject, snapshot, &diagnosis))?;
     Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
@@ -77,6 +78,7 @@ fn of_minimal(
         panic: minimal.kernel.panic(&log).into(),
         uptime_ns: minimal.kernel.uptime_ns(&log),
         machine: vmcore_inspect::Machine::default().into(),
+        faulting_addresses: FaultingAddresses::default(),
     };
     write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
     Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))

@@ -1,5 +1,6 @@
 //! `bt`: stacks.
 
+use vmcore_diagnose::FaultingAddresses;
 use vmcore_kernel::{Detail, Snapshot, Stack, StackEnd};
 use vmcore_memory::VirtAddr;
 use vmcore_report::bt::{Bt, Style};
@@ -18,7 +19,8 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     session.tell_module_files();
     context.run.warn_gaps(&snapshot.gaps);
     let style = Style { registers: arguments.registers, fold: !arguments.each && !arguments.registers };
-    output.write(&Bt::new(snapshot, &stacks, style))?;
+    let faults = FaultingAddresses::of(&stacks, snapshot, session.kernel);
+    output.write(&Bt::new(snapshot, &stacks, &faults, style))?;
     let incomplete = session.kernel.dump().incomplete().is_some();
     Ok(status(&stacks, snapshot, incomplete))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use vmcore_debuginfo::Vmlinux;
-use vmcore_diagnose::{Options, collect, judge};
+use vmcore_diagnose::{FaultingAddresses, Options, collect, judge};
 use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
 use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot, Stack};
 use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadRecorder};
@@ -160,6 +160,7 @@ fn visit(
     recorder.purpose(STACKS);
     let everyone: Vec<usize> = (0..snapshot.tasks.len()).collect();
     let stacks = snapshot.stacks(&kernel, &everyone, Detail::Symbols);
+    let faults = FaultingAddresses::of_kernel_code(&stacks, &kernel);
     recorder.purpose("what the diagnosis looks at: locks, waiters, page-table entries, struct page, code");
     let facts = collect(&kernel, &snapshot);
     let diagnosis = judge(&facts, &kernel, &Options::default());
@@ -171,7 +172,7 @@ fn visit(
     }
     saved_by_user_code(&kernel, &stacks, user_code);
     // Only the reading counts here.
-    std::hint::black_box((stacks, diagnosis, names, death));
+    std::hint::black_box((stacks, faults, diagnosis, names, death));
     Ok(())
 }
 

@@ -56,6 +56,21 @@ pub trait Reader: Sync {
         self.read(address, buf).is_ok()
     }
 
+    /// Whether the page tables of the kernel, or of the process with this `mm_struct`, map an address: not where they say that
+    /// nothing is there, but where they cannot be read, or the page is not in the dump.
+    fn is_mapped(&self, _mm: Option<VirtAddr>, _address: VirtAddr) -> bool {
+        true
+    }
+
+    /// Fills `buf` with memory of the process with this `mm_struct`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    fn read_user(&self, _mm: VirtAddr, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        Err(ReadError::BadRange { address: address.get(), len: buf.len() as u64 })
+    }
+
     /// Fills `buf` with kernel memory.
     ///
     /// # Errors
@@ -121,7 +136,32 @@ impl Reader for Kernel<'_> {
         true
     }
 
+    fn is_mapped(&self, mm: Option<VirtAddr>, address: VirtAddr) -> bool {
+        let translated = match mm {
+            Some(mm) => self.user_tables(mm).and_then(|tables| tables.translate(self.memory().physical(), address)),
+            None => self.memory().translate(address),
+        };
+        !matches!(translated, Err(ReadError::NotMapped { .. } | ReadError::NonCanonical { .. }))
+    }
+
+    fn read_user(&self, mm: VirtAddr, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let (tables, physical) = (self.user_tables(mm)?, self.memory().physical());
+        let mut at = address;
+        for part in pages(address, buf) {
+            physical.read_physical(tables.translate(physical, at)?, part)?;
+            at = at.wrapping_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.memory().read_virtual(address, buf)
     }
+}
+
+/// `buf`, which is for memory at `address`, cut at the borders of pages. Pages are no smaller than 4096 bytes.
+fn pages(address: VirtAddr, buf: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+    let to_page_end = usize::try_from(4096 - address.page_offset()).unwrap_or(buf.len()).min(buf.len());
+    let (first, others) = buf.split_at_mut(to_page_end);
+    std::iter::once(first).filter(|first| !first.is_empty()).chain(others.chunks_mut(4096))
 }

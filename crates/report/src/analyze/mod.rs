@@ -18,7 +18,7 @@ pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose as diagnose;
-use vmcore_diagnose::Diagnosis;
+use vmcore_diagnose::{Diagnosis, FaultingAddresses};
 use vmcore_kernel::Snapshot;
 
 use crate::bt::{self, Stack};
@@ -166,13 +166,15 @@ pub struct Subject {
     pub uptime_ns: Option<u64>,
     /// What else the machine was.
     pub machine: Machine,
+    /// What the page faults on the diagnosis' stacks were about.
+    pub faulting_addresses: FaultingAddresses,
 }
 
 impl<'a> Analyze<'a> {
     /// The report of a diagnosis that was made from `snapshot`.
     #[must_use]
     pub fn new(subject: Subject, snapshot: &'a Snapshot, diagnosis: &'a Diagnosis) -> Self {
-        let Subject { dump, kernel, panic, uptime_ns, machine } = subject;
+        let Subject { dump, kernel, panic, uptime_ns, machine, faulting_addresses } = subject;
         let graph = &diagnosis.graph;
         let shapes: Vec<_> = graph.shapes().into_iter().map(|shape| Shape::new(shape, graph)).collect();
         Self {
@@ -192,7 +194,7 @@ impl<'a> Analyze<'a> {
             unknown: &diagnosis.unknown,
             known_issue: diagnosis.known_issue.as_ref().map(KnownIssue::new),
             remedy: diagnosis.remedy.iter().map(Remedy::new).collect(),
-            stacks: bt::stacks(snapshot, &diagnosis.stacks),
+            stacks: bt::stacks(snapshot, &diagnosis.stacks, &faulting_addresses),
         }
     }
 }

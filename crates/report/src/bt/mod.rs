@@ -6,6 +6,7 @@ mod text;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmcore_diagnose::FaultingAddresses;
 use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelStack, StackFrame, Task};
 
 use crate::{Gap, Hex, names};
@@ -111,6 +112,9 @@ pub struct Exception<'a> {
     pub frame: usize,
     /// Where the registers were saved (`struct pt_regs`).
     pub address: Hex,
+    /// The address that a page fault was about, by the operand of the interrupted instruction and the saved registers; null
+    /// where it is none, or these do not tell.
+    pub faulting_address: Option<Hex>,
     /// The registers.
     pub registers: Registers,
 }
@@ -165,23 +169,24 @@ pub struct Arm64Registers {
 }
 
 impl<'a> Bt<'a> {
-    /// The stacks that were unwound from `snapshot`. `style` is for the text; JSON has everything.
+    /// The stacks that were unwound from `snapshot`, and what their page faults were about. `style` is for the text; JSON
+    /// has everything.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack], style: Style) -> Self {
+    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack], faults: &FaultingAddresses, style: Style) -> Self {
         let gaps = snapshot.gaps.iter().map(Gap::new).collect();
-        Self { stacks: self::stacks(snapshot, stacks), gaps, style }
+        Self { stacks: self::stacks(snapshot, stacks, faults), gaps, style }
     }
 }
 
 /// The models of stacks that were unwound from `snapshot`.
 #[must_use]
-pub fn stacks<'a>(snapshot: &'a Snapshot, stacks: &'a [KernelStack]) -> Vec<Stack<'a>> {
-    let model = |stack: &'a KernelStack| Some(Stack::new(snapshot.tasks.get(stack.task)?, stack));
+pub fn stacks<'a>(snapshot: &'a Snapshot, stacks: &'a [KernelStack], faults: &FaultingAddresses) -> Vec<Stack<'a>> {
+    let model = |stack: &'a KernelStack| Some(Stack::new(snapshot.tasks.get(stack.task)?, stack, faults));
     stacks.iter().filter_map(model).collect()
 }
 
 impl<'a> Stack<'a> {
-    fn new(task: &'a Task, stack: &'a KernelStack) -> Self {
+    fn new(task: &'a Task, stack: &'a KernelStack, faults: &FaultingAddresses) -> Self {
         Self {
             cpu: task.cpu,
             pid: task.pid,
@@ -192,7 +197,7 @@ impl<'a> Stack<'a> {
             on_cpu: task.on_cpu,
             on_rq: task.on_rq,
             frames: stack.frames.iter().map(Frame::new).collect(),
-            exceptions: stack.interrupts.iter().map(|interrupt| Exception::new(interrupt, &stack.frames)).collect(),
+            exceptions: stack.interrupts.iter().map(|saved| Exception::new(saved, &stack.frames, faults)).collect(),
             end: stack.end.name(),
             error: stack.error.as_deref(),
         }
@@ -226,7 +231,7 @@ impl<'a> Inlined<'a> {
 }
 
 impl<'a> Exception<'a> {
-    fn new(interrupt: &Interrupt, frames: &'a [StackFrame]) -> Self {
+    fn new(interrupt: &Interrupt, frames: &'a [StackFrame], faults: &FaultingAddresses) -> Self {
         // The frame below the interrupted one is the entry code that saved the registers.
         let handler = interrupt.frame.checked_sub(1).and_then(|index| frames.get(index)?.function());
         Self {
@@ -235,6 +240,7 @@ impl<'a> Exception<'a> {
             rip: interrupt.registers.pc().into(),
             frame: interrupt.frame,
             address: interrupt.address.into(),
+            faulting_address: faults.at(interrupt.address).map(Hex::from),
             registers: Registers::new(interrupt),
         }
     }

@@ -199,6 +199,9 @@ fn write_exception(
         let counter = if matches!(exception.registers, Registers::X86_64(_)) { "RIP" } else { "PC" };
         writeln!(out, "    [exception {counter}: {}]", Symbol(frame))?;
     }
+    if let Some(Hex(address)) = exception.faulting_address {
+        writeln!(out, "    {}", Painted(theme.heading, format_args!("[faulting address: {address:016x}]")))?;
+    }
     if style.registers { write_registers(&exception.registers, out, theme) } else { write_place(exception, out, theme) }
 }
 

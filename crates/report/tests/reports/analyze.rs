@@ -13,7 +13,7 @@ use vmcore_report::info::{Machine, TaintingModule};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report};
 
-use crate::machine::{HOSTILE, SPINNER, SPLITTER, snapshot, stacks};
+use crate::machine::{HOSTILE, SPINNER, SPLITTER, faults, snapshot, stacks};
 use crate::{json, text, written_json};
 
 const HEAD: VirtAddr = VirtAddr::new(0xffff_ea00_0010_8000);
@@ -63,6 +63,7 @@ fn subject() -> Subject {
             hardware: Some("QEMU Standard PC".to_owned()),
             ..Machine::default()
         },
+        faulting_addresses: faults(),
     }
 }
 

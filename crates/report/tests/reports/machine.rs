@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use vmcore_diagnose::FaultingAddresses;
 use vmcore_kernel::{
     Class, Cpu, Interrupt, Location, Policy, Queued, RunQueue, Segment, Snapshot, SourceFrame, Stack, StackEnd,
     StackFrame, SymbolName, Task, TaskState, Trust,
@@ -192,6 +193,11 @@ fn splitter_stack() -> Stack {
     ];
     let error = Some("stack word at 0xffffc9000003f918 cannot be read".to_owned());
     Stack { task: 3, frames, interrupts: Vec::new(), end: StackEnd::Truncated, error }
+}
+
+/// What the page fault on the spinner's stack was about.
+pub(crate) fn faults() -> FaultingAddresses {
+    FaultingAddresses::from_iter([(VirtAddr::new(0xffff_c900_0040_ba88), VirtAddr::new(0x7f3b_6460_31b1))])
 }
 
 pub(crate) fn stacks() -> Vec<Stack> {

@@ -4,7 +4,7 @@ use vmcore_kernel::Gap;
 use vmcore_report::bt::{Bt, Style};
 use vmcore_report::{Report, Theme};
 
-use crate::machine::{snapshot, stacks};
+use crate::machine::{faults, snapshot, stacks};
 use crate::{json, text};
 
 /// Everything of each stack.
@@ -17,7 +17,7 @@ fn bt_in_short() {
     let alike: Vec<_> = stacks.iter().take(1).cloned().collect();
     stacks.extend(alike);
     let snapshot = snapshot();
-    let report = Bt::new(&snapshot, &stacks, Style { registers: false, fold: true });
+    let report = Bt::new(&snapshot, &stacks, &faults(), Style { registers: false, fold: true });
     let shown = text(&report);
     assert!(shown.contains("and 1 task like this: "), "{shown}");
     assert!(!shown.contains("R12:"), "{shown}");
@@ -26,20 +26,20 @@ fn bt_in_short() {
 
 #[test]
 fn bt_as_text() {
-    insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks(), FULL)));
+    insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks(), &faults(), FULL)));
 }
 
 #[test]
 fn bt_as_json() {
     let mut snapshot = snapshot();
     snapshot.gaps.push(Gap::new("run queue of CPU 2", "not in the dump"));
-    insta::assert_snapshot!(json(&Bt::new(&snapshot, &stacks(), FULL)));
+    insta::assert_snapshot!(json(&Bt::new(&snapshot, &stacks(), &faults(), FULL)));
 }
 
 #[test]
 fn colour_only_adds_escapes() {
     let (snapshot, stacks) = (snapshot(), stacks());
-    let report = Bt::new(&snapshot, &stacks, FULL);
+    let report = Bt::new(&snapshot, &stacks, &faults(), FULL);
     let mut out = Vec::new();
     report.write_text(&mut out, &Theme::color()).unwrap();
     let colored = String::from_utf8(out).unwrap();
@@ -61,5 +61,5 @@ fn colour_only_adds_escapes() {
 fn a_stack_of_an_unknown_task_is_left_out() {
     let mut stacks = stacks();
     stacks[0].task = 99;
-    assert_eq!(Bt::new(&snapshot(), &stacks, FULL).stacks.len(), 1);
+    assert_eq!(Bt::new(&snapshot(), &stacks, &faults(), FULL).stacks.len(), 1);
 }

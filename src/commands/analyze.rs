@@ -1,8 +1,8 @@
 //! `analyze`: the verdict.
 
-use vmcore_diagnose::{Confidence, Diagnosis, FaultingAddresses, Options, collect, judge};
+use vmcore_diagnose::{Confidence, Diagnosis, FaultingAddresses, Options, collect, judge, log_lines, read_log};
 use vmcore_kernel::Snapshot;
-use vmcore_report::analyze::{Analyze, Brief, Subject, Wide};
+use vmcore_report::analyze::{Analyze, Brief, KernelLog, Subject, Wide};
 use vmcore_report::drgn_script::DrgnScript;
 
 use super::machine;
@@ -52,15 +52,18 @@ fn of_session(
     let diagnosis = context.run.step("judging", || judge(&facts, session.kernel, &options));
     // What could not be read of the log is among the facts' gaps already.
     let log = context.run.step("reading the log", || session.kernel.log(&mut Vec::new()));
+    let uptime_ns = session.kernel.uptime_ns(&log);
     let subject = Subject {
         dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, facts.state.followed),
         panic: session.kernel.panic(snapshot, &log).into(),
-        uptime_ns: session.kernel.uptime_ns(&log),
+        uptime_ns,
+        crash_time: session.kernel.crash_time(uptime_ns),
         machine: vmcore_inspect::machine(session.kernel).into(),
         faulting_addresses: FaultingAddresses::of(&diagnosis.stacks, snapshot, session.kernel),
     };
-    write(&Analyze::new(subject, snapshot, &diagnosis))?;
+    let log = KernelLog { lines: &facts.log, reports: &facts.reports };
+    write(&Analyze::new(subject, snapshot, &diagnosis).with_log(log))?;
     Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
 }
 
@@ -77,10 +80,14 @@ fn of_minimal(
         kernel: machine::minimal_kernel(minimal),
         panic: minimal.kernel.panic(&log).into(),
         uptime_ns: minimal.kernel.uptime_ns(&log),
+        crash_time: minimal.kernel.vmcoreinfo().crash_time(),
         machine: vmcore_inspect::Machine::default().into(),
         faulting_addresses: FaultingAddresses::default(),
     };
-    write(&Analyze::new(subject, &Snapshot::default(), &diagnosis))?;
+    let lines = log_lines(&log);
+    let reports = read_log(&lines);
+    let log = KernelLog { lines: &lines, reports: &reports };
+    write(&Analyze::new(subject, &Snapshot::default(), &diagnosis).with_log(log))?;
     Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))
 }
 

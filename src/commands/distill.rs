@@ -164,7 +164,8 @@ fn visit(
     recorder.purpose("what the diagnosis looks at: locks, waiters, page-table entries, struct page, code");
     let facts = collect(&kernel, &snapshot);
     let diagnosis = judge(&facts, &kernel, &Options::default());
-    let death = (kernel.panic(&snapshot, &log), kernel.uptime_ns(&log));
+    let uptime_ns = kernel.uptime_ns(&log);
+    let death = (kernel.panic(&snapshot, &log), kernel.crash_time(uptime_ns));
     for (what, ranges) in [(Redact::Names, kernel.task_names(&snapshot)), (Redact::Host, kernel.host_names())] {
         if redact.contains(&what) {
             ranges.chunk_by(|one, next| one.end == next.start).for_each(|run| blot(run, blots));

@@ -1,7 +1,6 @@
 //! `info`: what the dump is of.
 
 use vmcore_debuginfo::VmlinuxKind;
-use vmcore_dump::Vmcoreinfo;
 use vmcore_kernel::{Followed, Kernel, StacksFollowed, hex};
 use vmcore_report::Gap;
 use vmcore_report::info::{DebugInfo, Info};
@@ -26,13 +25,14 @@ pub(crate) fn run(input: &Input, context: &Context, output: Output) -> Result<St
     let followed = context.run.step("unwinding stacks", || snapshot.stacks_followed(session.kernel));
     gaps.extend(tables_not_understood(followed));
     context.run.warn_gaps(&gaps);
+    let uptime_ns = session.kernel.uptime_ns(&log);
     output.write(&Info {
         dump: machine::dump(session, snapshot),
         kernel: machine::kernel(session.kernel, snapshot, followed),
         debuginfo: debuginfo(session),
         panic: session.kernel.panic(snapshot, &log).into(),
-        uptime_ns: session.kernel.uptime_ns(&log),
-        crash_time: session.kernel.vmcoreinfo().and_then(Vmcoreinfo::crash_time),
+        uptime_ns,
+        crash_time: session.kernel.crash_time(uptime_ns),
         tasks: Some(snapshot.tasks.len()),
         machine: vmcore_inspect::machine(session.kernel).into(),
         gaps: gaps.iter().map(Gap::new).collect(),

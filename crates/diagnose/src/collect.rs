@@ -29,12 +29,7 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
     let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
     let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
     let state = state::collect(kernel, snapshot, &blocked, &running, &log);
-    let log: Vec<_> = log
-        .into_iter()
-        // The kernel itself logs with facility 0; anybody may write to /dev/kmsg with another.
-        .filter(|record| record.facility == 0)
-        .flat_map(lines)
-        .collect();
+    let log = log_lines(&log);
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,
@@ -51,8 +46,14 @@ pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
     }
 }
 
+/// The lines that the kernel itself logged: with facility 0. Anybody may write to `/dev/kmsg` with another.
+#[must_use]
+pub fn log_lines(log: &[LogRecord]) -> Vec<LogLine> {
+    log.iter().filter(|record| record.facility == 0).flat_map(lines).collect()
+}
+
 /// The lines of a record: each but the first is as one of its own.
-fn lines(record: LogRecord) -> Vec<LogLine> {
+fn lines(record: &LogRecord) -> Vec<LogLine> {
     let caller = record.caller.and_then(|caller| match caller {
         vmcore_kernel::Caller::Cpu(cpu) => Some(Caller::Cpu(cpu)),
         vmcore_kernel::Caller::Task(pid) => u32::try_from(pid).ok().map(Caller::Task),

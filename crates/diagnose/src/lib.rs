@@ -60,7 +60,7 @@ mod time_on_cpu;
 mod wait_edges;
 mod within_fault;
 
-pub use collect::collect;
+pub use collect::{collect, log_lines};
 pub use exception::is_exception_entry;
 pub use fact::{Evidence, Place, Value};
 use facts::derived;

@@ -11,6 +11,7 @@
 //!
 //! Source: `kernel/time/timekeeping.c`, `include/linux/timekeeper_internal.h`.
 
+use vmcore_dump::Vmcoreinfo;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
@@ -24,6 +25,9 @@ pub(crate) fn uptime_by_log(log: &[LogRecord]) -> Option<u64> {
     let whole = log.iter().filter(|record| !record.unfinished);
     whole.map(|record| record.timestamp_ns).filter(|&time| time <= MAX_UPTIME_NS).max()
 }
+
+/// The end of the year 9999: a date beyond this is damaged.
+const MAX_DATE: i64 = 253_402_300_799;
 
 /// Offsets in `struct timekeeper`.
 struct TimekeeperLayout {
@@ -69,6 +73,21 @@ impl Kernel<'_> {
     fn run_queue_clock(&self, cpu: u32) -> Option<u64> {
         let clock = Resolver::new(self.vmlinux().types()).optional("rq", "clock")?;
         clock.read(self.memory(), self.run_queue_address(cpu)?).ok()
+    }
+
+    /// When the machine stopped, in seconds since 1970: what a kernel that saw its own crash wrote down, else the timekeeper's
+    /// time of day and as much as it had been standing still. `uptime_ns` is as [`Self::uptime_ns`] tells it.
+    #[must_use]
+    pub fn crash_time(&self, uptime_ns: Option<u64>) -> Option<i64> {
+        let written = self.vmcoreinfo().and_then(Vmcoreinfo::crash_time);
+        written.or_else(|| self.time_of_day(uptime_ns?)).filter(|&time| (1..=MAX_DATE).contains(&time))
+    }
+
+    fn time_of_day(&self, uptime_ns: u64) -> Option<i64> {
+        let seconds = Resolver::new(self.vmlinux().types()).optional("timekeeper", "xtime_sec")?;
+        let advanced = seconds.read(self.memory(), self.timekeeper()?).ok()?;
+        let stood_still = uptime_ns.checked_sub(self.timekeeper_ns()?)?;
+        i64::try_from(advanced).ok()?.checked_add(i64::try_from(stood_still / 1_000_000_000).ok()?)
     }
 
     /// How long the machine had been up by the timekeeper alone, in nanoseconds. Its clock is disciplined by NTP; those of

@@ -24,7 +24,8 @@ pub struct Info<'a> {
     pub panic: Panic,
     /// How long the machine had been up.
     pub uptime_ns: Option<u64>,
-    /// When it crashed, in seconds since 1970; null where the kernel did not see its own crash.
+    /// When it stopped, in seconds since 1970, by its own clock: as the kernel wrote it down when it crashed, else as its
+    /// timekeeper and uptime tell.
     pub crash_time: Option<i64>,
     /// Tasks, idle tasks among them; null without debug information.
     pub tasks: Option<usize>,

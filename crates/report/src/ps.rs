@@ -124,7 +124,7 @@ fn tree(tasks: &[KernelTask]) -> Vec<(&KernelTask, usize)> {
 }
 
 impl<'a> Task<'a> {
-    fn new(snapshot: &Snapshot, task: &'a KernelTask) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, task: &'a KernelTask) -> Self {
         let running = snapshot.cpu_running(task);
         let queue = running.or_else(|| snapshot.cpu(task.cpu)).and_then(|cpu| cpu.run_queue.as_ref());
         let last_run_ns = queue.and_then(|queue| queue.running_ns(task));

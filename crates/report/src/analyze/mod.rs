@@ -1,6 +1,7 @@
 //! `analyze`: the verdict with its proof.
 
 mod actors;
+mod around;
 mod circumstances;
 mod drawing;
 mod evidence;
@@ -14,6 +15,8 @@ mod waits;
 
 pub use actors::{Spinner, Splitter};
 pub use evidence::Evidence;
+use around::Around;
+pub use around::KernelLog;
 pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,6 +44,8 @@ pub struct Analyze<'a> {
     pub panic: Panic,
     /// How long the machine had been up.
     pub uptime_ns: Option<u64>,
+    /// When it stopped, in seconds since 1970, by its own clock.
+    pub crash_time: Option<i64>,
     /// What else the machine was: command line, load, memory, taint, hardware.
     pub machine: Machine,
     /// The answer.
@@ -68,6 +73,9 @@ pub struct Analyze<'a> {
     /// The stacks of every CPU's current task in CPU order, then those of the splitters, then those of other tasks that
     /// the edges name.
     pub stacks: Vec<Stack<'a>>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    around: Around<'a>,
 }
 
 /// The answer.
@@ -164,6 +172,8 @@ pub struct Subject {
     pub panic: Panic,
     /// How long the machine had been up.
     pub uptime_ns: Option<u64>,
+    /// When it stopped, in seconds since 1970.
+    pub crash_time: Option<i64>,
     /// What else the machine was.
     pub machine: Machine,
     /// What the page faults on the diagnosis' stacks were about.
@@ -174,7 +184,7 @@ impl<'a> Analyze<'a> {
     /// The report of a diagnosis that was made from `snapshot`.
     #[must_use]
     pub fn new(subject: Subject, snapshot: &'a Snapshot, diagnosis: &'a Diagnosis) -> Self {
-        let Subject { dump, kernel, panic, uptime_ns, machine, faulting_addresses } = subject;
+        let Subject { dump, kernel, panic, uptime_ns, crash_time, machine, faulting_addresses } = subject;
         let graph = &diagnosis.graph;
         let shapes: Vec<_> = graph.shapes().into_iter().map(|shape| Shape::new(shape, graph)).collect();
         Self {
@@ -182,6 +192,7 @@ impl<'a> Analyze<'a> {
             kernel,
             panic,
             uptime_ns,
+            crash_time,
             machine,
             verdict: Verdict::new(&diagnosis.verdict, shapes.first()),
             spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
@@ -195,7 +206,15 @@ impl<'a> Analyze<'a> {
             known_issue: diagnosis.known_issue.as_ref().map(KnownIssue::new),
             remedy: diagnosis.remedy.iter().map(Remedy::new).collect(),
             stacks: bt::stacks(snapshot, &diagnosis.stacks, &faulting_addresses),
+            around: Around::new(snapshot, diagnosis),
         }
+    }
+
+    /// With the machine's log, of which the page shows what is around the event.
+    #[must_use]
+    pub fn with_log(mut self, log: KernelLog<'a>) -> Self {
+        self.around.log = Some(log);
+        self
     }
 }
 

@@ -9,15 +9,15 @@ use super::Shown;
 
 /// Columns of the drawing that a character takes, by the font size of the style sheet.
 const CHARACTER: usize = 8;
-/// The drawing's width: what fits a phone, scaled, and can still be read.
-const WIDTH: usize = 560;
+/// The drawing's width: what fits a phone nearly unscaled.
+const WIDTH: usize = 400;
 /// Characters of a line in a box.
 const LINE: usize = (WIDTH - 96) / CHARACTER;
 const LINE_HEIGHT: usize = 18;
 /// The space between two boxes, which has an arrow with a word beside it.
 const GAP: usize = 40;
-/// Bars below each other.
-const BAR: usize = 42;
+/// A bar, with the space below it.
+const BAR: usize = 24;
 
 /// A box of a chain.
 pub(crate) struct Step {
@@ -35,7 +35,7 @@ pub(crate) fn chain(name: &str, steps: &[Step], closes: Option<&str>) -> Markup 
     let mut y = 4;
     for step in steps {
         y += if placed.is_empty() { 0 } else { GAP };
-        let lines = broken(&step.text);
+        let lines = broken(&step.text, LINE);
         let height = lines.len() * LINE_HEIGHT + 14;
         placed.push((step, lines, y, height));
         y += height;
@@ -77,24 +77,48 @@ pub(crate) struct Bar {
     pub(crate) text: String,
     /// For how long, in nanoseconds.
     pub(crate) ns: u64,
-    /// `bad` or `doubtful`.
+    /// `bad`, `doubtful` or nothing in particular.
     pub(crate) class: &'static str,
+}
+
+impl Bar {
+    /// What it says and for how long, in lines; a number stays with its unit.
+    fn lines(&self) -> Vec<String> {
+        let longest = (WIDTH - 32) / CHARACTER;
+        let (mut lines, length) = (broken(&format!("{},", self.text), longest), crate::Duration(self.ns).to_string());
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + 1 + length.len() <= longest => {
+                last.push(' ');
+                last.push_str(&length);
+            }
+            _ => lines.push(length),
+        }
+        lines
+    }
 }
 
 /// Bars that all end when the machine stopped.
 pub(crate) fn time_line(name: &str, bars: &[Bar]) -> Markup {
     let longest = bars.iter().map(|bar| bar.ns).max().unwrap_or_default().max(1);
     let told: Vec<_> = bars.iter().map(|bar| format!("{} for {}", bar.text, crate::Duration(bar.ns))).collect();
-    let height = bars.len() * BAR + 26;
     let width = WIDTH - 8;
+    let mut placed = Vec::new();
+    let mut y = 0;
+    for bar in bars {
+        let lines = bar.lines();
+        let height = lines.len() * LINE_HEIGHT + BAR;
+        placed.push((bar, lines, y));
+        y += height;
+    }
+    let height = y + 26;
     html! {
         svg.time viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(Shown(format!("{name}: {}", told.join(", ")))) {
-            @for (index, bar) in bars.iter().enumerate() {
+            @for (bar, lines, y) in &placed {
                 @let length = scaled(bar.ns, longest, width);
-                text x="4" y=(index * BAR + 16) { (Shown(&bar.text)) ", " (crate::Duration(bar.ns).to_string()) }
-                rect class=(bar.class) x=(4 + width - length) y=(index * BAR + 22) width=(length) height="12" {}
+                @for (index, line) in lines.iter().enumerate() { text x="4" y=(y + 16 + index * LINE_HEIGHT) { (Shown(line)) } }
+                rect class=(bar.class) x=(4 + width - length) y=(y + lines.len() * LINE_HEIGHT + 4) width=(length) height="12" {}
             }
-            path.arrow d=(format!("M{} 0 V{}", WIDTH - 4, bars.len() * BAR)) {}
+            path.arrow d=(format!("M{} 0 V{y}", WIDTH - 4)) {}
             text.how x="4" y=(height - 8) { (crate::Duration(longest).to_string()) " before" }
             text.how x=(WIDTH - 4) y=(height - 8) text-anchor="end" { "the machine stopped" }
         }
@@ -108,15 +132,15 @@ fn scaled(part: u64, whole: u64, width: usize) -> usize {
 }
 
 /// A text in lines that fit a box, between words where there are some.
-fn broken(text: &str) -> Vec<String> {
+fn broken(text: &str, longest: usize) -> Vec<String> {
     let text = crate::Sanitized::line(text).to_string();
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let characters: Vec<char> = word.chars().collect();
-        for part in characters.chunks(LINE) {
+        for part in characters.chunks(longest) {
             let part: String = part.iter().collect();
             match lines.last_mut() {
-                Some(line) if line.chars().count() + 1 + part.chars().count() <= LINE => {
+                Some(line) if line.chars().count() + 1 + part.chars().count() <= longest => {
                     line.push(' ');
                     line.push_str(&part);
                 }
@@ -147,13 +171,19 @@ mod tests {
         assert!(!svg.contains("<b>") && svg.matches("<rect").count() == 2, "{svg}");
         let bars = [Bar { text: "pid 1 spins".to_owned(), ns: 4_000_000_000, class: "bad" }];
         let line = time_line("who", &bars).into_string();
-        assert!(line.contains("who: pid 1 spins for 4.000 s") && line.contains("width=\"552\""), "{line}");
+        assert!(line.contains("who: pid 1 spins for 4.000 s") && line.contains("width=\"392\""), "{line}");
+    }
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        let bar = Bar { text: format!("CPU 0: pid 146 \"{}\" spins", "x".repeat(15)), ns: 9_943_000_000, class: "" };
+        assert_eq!(bar.lines(), ["CPU 0: pid 146 \"xxxxxxxxxxxxxxx\" spins,", "9.943 s"]);
     }
 
     #[test]
     fn any_text_fits() {
         for text in ["", "word", &"x".repeat(1000), &"word ".repeat(100)] {
-            assert!(broken(text).iter().all(|line| line.chars().count() <= LINE), "{text}");
+            assert!(broken(text, LINE).iter().all(|line| line.chars().count() <= LINE), "{text}");
         }
         assert_eq!(scaled(0, 0, 100), 2);
         assert_eq!(scaled(u64::MAX, 1, 100), 100);

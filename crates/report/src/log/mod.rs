@@ -1,6 +1,6 @@
 //! `log`: what a kernel log tells.
 
-mod page;
+pub(crate) mod page;
 mod text;
 
 use std::collections::BTreeMap;

@@ -68,7 +68,7 @@ fn who(log: &Log<'_>) -> Markup {
     }
 }
 
-fn time_line(timeline: &[TimelineEntry<'_>]) -> Markup {
+pub(crate) fn time_line(timeline: &[TimelineEntry<'_>]) -> Markup {
     html! {
         @if !timeline.is_empty() {
             div.wide { table {
@@ -87,7 +87,7 @@ fn time_line(timeline: &[TimelineEntry<'_>]) -> Markup {
     }
 }
 
-fn cpus(reports: &[CpuReport<'_>]) -> Markup {
+pub(crate) fn cpus(reports: &[CpuReport<'_>]) -> Markup {
     let shown: Vec<_> = reports.iter().filter(|report| report.has_state()).collect();
     html! {
         @for report in shown {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use vmcore_diagnose::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use vmcore_diagnose::{
-    CheckResult, Confidence, Diagnosis, Evidence, Finding, Issue, KnownIssue, Place, Refutation, Remedy, Spinner,
-    Splitter, Value, Verdict,
+    CheckResult, Confidence, Diagnosis, Evidence, Finding, Issue, KnownIssue, LogLine, Place, Refutation, Remedy,
+    Spinner, Splitter, Value, Verdict, read_log,
 };
 use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
-use vmcore_report::analyze::{Analyze, Subject};
+use vmcore_report::analyze::{Analyze, KernelLog, Subject};
 use vmcore_report::info::{Machine, TaintingModule};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report};
@@ -52,6 +52,7 @@ fn subject() -> Subject {
             pid: Some(146),
         },
         uptime_ns: Some(14_958_232_208),
+        crash_time: Some(1_763_841_600),
         machine: Machine {
             command_line: Some("root=/dev/vda ro preempt=none quiet".to_owned()),
             load: Some(vec![4.25, 1.5, 0.5]),
@@ -281,7 +282,10 @@ fn hostile_names_are_shown_not_obeyed() {
     diagnosis.graph = graph(vec![edge(named(SPINNER, 1, HOSTILE), EdgeKind::FaultsOn, hostile, Vec::new())]);
     diagnosis.unknown = vec![HOSTILE.to_owned()];
     let subject = Subject { panic: Panic { message: Some(HOSTILE.to_owned()), ..Panic::default() }, ..subject() };
-    let report = Analyze::new(subject, &snapshot, &diagnosis);
+    let lines = [LogLine { timestamp_ns: 1, caller: None, text: HOSTILE.to_owned() }];
+    let log = KernelLog { lines: &lines, reports: &read_log(&lines) };
+    let report = Analyze::new(subject, &snapshot, &diagnosis).with_log(log);
+    assert!(report.page().unwrap().contains("The log around it"));
     for output in [text(&report), written_json(&report), report.page().unwrap()] {
         assert!(output.contains("evil") && !output.contains(['\x1b', '\x07', '\u{202e}']), "{output}");
     }
@@ -300,7 +304,9 @@ fn a_page_says_all_that_the_text_says() {
     assert!(!report.page().unwrap().contains("<b>"));
     let healthy = nothing(Confidence::None, "No CPU was spinning.");
     let page = Analyze::new(subject(), &snapshot, &healthy).page().unwrap();
-    assert!(page.contains("<header class=\"good\"><h1>nothing wrong found</h1>") && !page.contains("<h2>"), "{page}");
+    assert!(page.contains("<header class=\"good\"><h1>nothing wrong found</h1>"), "{page}");
+    // Who had the CPUs is there, and nothing that would need a reason.
+    assert!(page.contains("<h2>Run queues</h2>") && !page.contains("<h2>Why") && !page.contains("<h2>Proof"), "{page}");
 }
 
 /// A page without its style, a line for each element, to be compared by people.

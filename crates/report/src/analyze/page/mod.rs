@@ -1,7 +1,9 @@
 //! The verdict as a page: the same order as in text, with the proof in tables and stacks folded away.
 
+mod log;
 mod pictures;
 mod proof;
+mod queues;
 
 use maud::{Markup, html};
 
@@ -12,7 +14,7 @@ use super::phrases::{Quoted, kernel_line, panic_line};
 use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
 use crate::Theme;
 use crate::bt::{Stack, stack_text};
-use crate::duration::or_unknown;
+use crate::duration::{Date, or_unknown};
 use crate::html::{Section, Shown, preformatted, sections};
 
 /// The whole page.
@@ -32,7 +34,7 @@ pub(super) fn page(report: &Analyze<'_>) -> String {
 /// What is below the answer, in order.
 fn parts(report: &Analyze<'_>) -> Vec<Section> {
     let part = |anchor, title: &str, body| Section { anchor, title: title.to_owned(), body };
-    let mut parts = vec![part("who", "Who", who(report)), part("time", "When", pictures::times(report))];
+    let mut parts = vec![part("who", "Who", who(report)), part("time", "Since when", pictures::times(report))];
     // Anchors are names of places, so there are only so many; a report that has more shapes has them in its proof.
     for (way, anchor) in ways(report).iter().zip(["why", "why-2", "why-3", "why-4"]) {
         parts.push(part(anchor, &format!("Why: {}", way.title), why(way)));
@@ -42,6 +44,10 @@ fn parts(report: &Analyze<'_>) -> Vec<Section> {
         parts.push(part("known-issue", "Known issue", known_issue(known)));
     }
     parts.push(part("to-do", "What to do", remedies(&report.remedy)));
+    parts.push(part("run-queues", "Run queues", queues::queues(&report.around.run_queues)));
+    if let Some(kernel_log) = &report.around.log {
+        parts.push(part("log", "The log around it", log::log(kernel_log)));
+    }
     parts.extend(proof(report));
     parts.push(part("stacks", "Stacks", stacks(&report.stacks)));
     parts
@@ -60,6 +66,7 @@ fn head(report: &Analyze<'_>) -> Markup {
             p { (Shown(report.verdict.summary)) }
             dl {
                 dt { "kernel" } dd { (Shown(kernel_line(report))) }
+                @if let Some(seconds) = report.crash_time { dt { "stopped" } dd { (Date(seconds).to_string()) } }
                 @if let Some(build_id) = &report.kernel.build_id { dt { "build-id" } dd { code { (Shown(build_id)) } } }
                 @if let Some(node) = &report.kernel.nodename { dt { "host" } dd { (Shown(node)) } }
                 @if let Some(message) = &report.panic.message { dt { "panic" } dd { (Shown(panic_line(report, message))) } }

@@ -1,16 +1,16 @@
 //! The addresses that faulted, for every page fault on a stack.
 //!
-//! A kernel does not save CR2 with the registers of an exception. The instruction that was interrupted and its saved
+//! A kernel does not save it with the registers of an exception. The instruction that was interrupted and its saved
 //! registers give the address instead; of its operands, it is the one that the page tables do not map. Where that
 //! leaves none, or more than one, nothing is said.
 
 use std::collections::BTreeMap;
 
 use vmcore_kernel::{Interrupt, Snapshot, Stack};
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
-use crate::names::is_page_fault_entry;
+use crate::arch::is_page_fault;
 use crate::operand::{MAX_INSTRUCTION, memory_accesses, read_code};
 
 /// The address that each page fault was about, by where the fault's `struct pt_regs` lies.
@@ -59,15 +59,13 @@ struct Fault<'s> {
 }
 
 fn faults(stack: &Stack) -> impl Iterator<Item = Fault<'_>> {
-    let is_page_fault = |interrupt: &&Interrupt| {
-        let entry = interrupt.frame.checked_sub(1).and_then(|index| stack.frames.get(index)?.function());
-        interrupt.complete && entry.is_some_and(is_page_fault_entry)
-    };
+    let is_fault =
+        |interrupt: &&Interrupt| interrupt.complete && stack.frames.get(..interrupt.frame).is_some_and(is_page_fault);
     stack
         .interrupts
         .iter()
-        .filter(is_page_fault)
-        .filter_map(|interrupt| Some(Fault { at: interrupt.address, registers: interrupt.registers.x86_64()? }))
+        .filter(is_fault)
+        .map(|interrupt| Fault { at: interrupt.address, registers: &interrupt.registers })
 }
 
 impl Fault<'_> {
@@ -111,29 +109,31 @@ fn the_one_unmapped(code: &[u8], registers: &Registers, is_mapped: impl Fn(VirtA
 
 #[cfg(test)]
 mod tests {
+    use vmcore_memory::arch::x86_64::Registers as X86;
+
     use super::*;
 
     const MAPPED: u64 = 0xffff_a389_886e_fdf8;
     const USER: u64 = 0xc0_0010_0000;
 
-    fn told(code: &[u8], registers: Registers) -> Option<u64> {
-        the_one_unmapped(code, &registers, |address| address.get() == MAPPED).map(VirtAddr::get)
+    fn told(code: &[u8], registers: X86) -> Option<u64> {
+        the_one_unmapped(code, &registers.into(), |address| address.get() == MAPPED).map(VirtAddr::get)
     }
 
     #[test]
     fn of_two_operands_it_is_the_one_that_is_not_mapped() {
-        let registers = Registers { rsi: MAPPED, rdi: USER, rcx: 0x90, ..Registers::default() };
+        let registers = X86 { rsi: MAPPED, rdi: USER, rcx: 0x90, ..X86::default() };
         // rep movsb (%rsi),(%rdi), in both directions, and between two that are not mapped.
         assert_eq!(told(&[0xf3, 0xa4], registers), Some(USER));
-        assert_eq!(told(&[0xf3, 0xa4], Registers { rsi: USER, rdi: MAPPED, ..registers }), Some(USER));
-        assert_eq!(told(&[0xf3, 0xa4], Registers { rsi: 0x18, rdi: USER, ..registers }), None);
+        assert_eq!(told(&[0xf3, 0xa4], X86 { rsi: USER, rdi: MAPPED, ..registers }), Some(USER));
+        assert_eq!(told(&[0xf3, 0xa4], X86 { rsi: 0x18, rdi: USER, ..registers }), None);
     }
 
     #[test]
     fn what_is_mapped_was_not_to_be_written() {
         // mov %rax,(%rbx)
-        assert_eq!(told(&[0x48, 0x89, 0x03], Registers { rbx: MAPPED, ..Registers::default() }), Some(MAPPED));
-        let pushed = Registers { rsp: USER + 8, rbx: MAPPED, ..Registers::default() };
+        assert_eq!(told(&[0x48, 0x89, 0x03], X86 { rbx: MAPPED, ..X86::default() }), Some(MAPPED));
+        let pushed = X86 { rsp: USER + 8, rbx: MAPPED, ..X86::default() };
         // push (%rbx): the stack is the one that is not there.
         assert_eq!(told(&[0xff, 0x33], pushed), Some(USER));
     }
@@ -141,20 +141,20 @@ mod tests {
     #[test]
     fn an_offset_from_a_null_pointer_counts() {
         // mov 0x28(%rax),%rbx
-        assert_eq!(told(&[0x48, 0x8b, 0x58, 0x28], Registers::default()), Some(0x28));
+        assert_eq!(told(&[0x48, 0x8b, 0x58, 0x28], X86::default()), Some(0x28));
     }
 
     #[test]
     fn without_an_operand_nothing_is_said() {
-        assert_eq!(told(&[0x90], Registers::default()), None);
-        assert_eq!(told(&[], Registers::default()), None);
+        assert_eq!(told(&[0x90], X86::default()), None);
+        assert_eq!(told(&[], X86::default()), None);
     }
 
     #[test]
     fn code_that_is_not_there_is_what_was_touched() {
-        let registers = Registers { rip: 0, rax: MAPPED, ..Registers::default() };
-        assert_eq!(touched(&registers, None, |address| address.get() == MAPPED), Some(VirtAddr::new(0)));
-        let registers = Registers { rip: MAPPED, rax: 0x10, ..registers };
-        assert_eq!(touched(&registers, None, |address| address.get() == MAPPED), None);
+        let registers = X86 { rip: 0, rax: MAPPED, ..X86::default() };
+        assert_eq!(touched(&registers.into(), None, |address| address.get() == MAPPED), Some(VirtAddr::new(0)));
+        let registers = X86 { rip: MAPPED, rax: 0x10, ..registers };
+        assert_eq!(touched(&registers.into(), None, |address| address.get() == MAPPED), None);
     }
 }

@@ -14,9 +14,9 @@ pub(crate) mod text;
 mod waits;
 
 pub use actors::{Spinner, Splitter};
-pub use evidence::Evidence;
 use around::Around;
 pub use around::KernelLog;
+pub use evidence::Evidence;
 pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;

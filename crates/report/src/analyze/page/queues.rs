@@ -95,7 +95,16 @@ mod tests {
     use super::*;
 
     fn cpu(cpu: u32) -> Cpu<'static> {
-        Cpu { cpu, runqueue: None, current: None, running_ns: None, nr_running: None, clock: None, queued: None }
+        Cpu {
+            cpu,
+            runqueue: None,
+            current: None,
+            running_ns: None,
+            nr_running: None,
+            servers: None,
+            clock: None,
+            queued: None,
+        }
     }
 
     #[test]

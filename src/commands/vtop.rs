@@ -59,8 +59,8 @@ fn user_memory(task: &Task) -> Result<VirtAddr, Failure> {
 /// The `struct page` of what the walk led to, and of its head where it is a tail.
 fn pages(kernel: &Kernel<'_>, walk: &Walk, gaps: &mut Vec<Gap>) -> (Option<Page>, Option<Page>) {
     let pfn = match walk.outcome {
-        Outcome::Mapped(physical) => Some(physical.pfn()),
-        _ => walk.steps.last().and_then(|step| step.meaning.pfn()),
+        Outcome::Mapped(physical) => Some(physical.frame(kernel.page_shift())),
+        _ => walk.steps.last().and_then(|step| step.meaning.pfn(kernel.page_shift())),
     };
     let mut read = |address: VirtAddr| match kernel.page(address) {
         Ok(page) => Some(page),

@@ -20,7 +20,7 @@ pub(crate) struct LabDump {
 impl LabDump {
     /// Whether it is of an arm64 machine, by its kernel's flavour.
     pub(crate) fn is_of_arm64(&self) -> bool {
-        self.truth.release.ends_with("-arm64")
+        self.truth.release.ends_with("-arm64") || self.truth.release.contains("-arm64-")
     }
 
     /// The dump in each of its forms.

@@ -2,7 +2,7 @@
 //! that a test can put hand-made memory behind it.
 
 use vmcore_kernel::{Kernel, Page, Source, paging::Walk};
-use vmcore_memory::{Architecture, Pfn, ReadError, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, PAGE_SHIFT, Pfn, ReadError, ReadVirtual, VirtAddr};
 
 /// Reads what evidence is made of.
 pub trait Reader: Sync {
@@ -12,6 +12,11 @@ pub trait Reader: Sync {
     ///
     /// Where its top-level table cannot be found; an unreadable table further down is the walk's outcome.
     fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError>;
+
+    /// log2 of the size of a base page.
+    fn page_shift(&self) -> u32 {
+        PAGE_SHIFT
+    }
 
     /// The address of a frame's `struct page`.
     fn page_address(&self, pfn: Pfn) -> Option<VirtAddr>;
@@ -82,6 +87,10 @@ pub trait Reader: Sync {
 impl Reader for Kernel<'_> {
     fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
         Self::walk_user(self, mm, address)
+    }
+
+    fn page_shift(&self) -> u32 {
+        Self::page_shift(self)
     }
 
     fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {

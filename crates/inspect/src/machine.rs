@@ -1,7 +1,7 @@
 //! What the machine was: command line, load, memory, taint, hardware; the part of `crash`'s `sys` that is in memory.
 
 use vmcore_kernel::{Kernel, Module, Resolver};
-use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr};
+use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::taint;
 
@@ -42,6 +42,7 @@ pub struct Machine {
 pub fn machine(kernel: &Kernel<'_>) -> Machine {
     let memory = kernel.memory();
     let word = |name| memory.read_u64(kernel.symbol(name)?).ok();
+    let bytes = |pages| bytes_of(kernel, pages);
     let taint = word("tainted_mask");
     Machine {
         command_line: text_behind(kernel, kernel.symbol("saved_command_line"), MAX_COMMAND_LINE),
@@ -66,9 +67,9 @@ fn tainting_modules(kernel: &Kernel<'_>) -> Vec<(String, String)> {
     kernel.modules().iter().filter_map(tainting).collect()
 }
 
-fn bytes(pages: u64) -> Option<u64> {
+fn bytes_of(kernel: &Kernel<'_>, pages: u64) -> Option<u64> {
     // More than an address can name is damage.
-    pages.checked_mul(PAGE_SIZE).filter(|bytes| bytes >> 52 == 0)
+    Some(kernel.bytes_of_pages(pages)).filter(|bytes| bytes >> 52 == 0)
 }
 
 fn load(kernel: &Kernel<'_>) -> Option<[u64; 3]> {

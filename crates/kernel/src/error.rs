@@ -59,8 +59,8 @@ pub enum KernelError {
     /// VMCOREINFO lacks what all else rests on.
     #[error("VMCOREINFO has no {0}")]
     NotInVmcoreinfo(&'static str),
-    /// The kernel's base pages are of a size that is not supported.
-    #[error("the kernel has pages of {} KiB; only those of 4 KiB are read as yet", .0 >> 10)]
+    /// The kernel's base pages are of a size that there is not.
+    #[error("VMCOREINFO says that the kernel has pages of {} KiB, which no machine has", .0 >> 10)]
     PageSize(u64),
     /// No kernel is where the user said.
     #[error("no kernel that was asked for is in memory; there is one at physical {}", addresses(images))]
@@ -139,7 +139,7 @@ impl KernelError {
                 "give the text of the kernel's VMCOREINFO with --vmcoreinfo; for the next dump of a QEMU guest, add \
                  `-device vmcoreinfo`"
             }
-            Self::PageSize(_) => "drgn and crash read dumps of kernels with larger pages",
+            Self::PageSize(_) => "give the text of the kernel's VMCOREINFO with --vmcoreinfo",
             Self::NothingToFindBy => {
                 "give the vmlinux with its contents, or the text of VMCOREINFO with --vmcoreinfo; for the next dump of \
                  a QEMU guest, add `-device vmcoreinfo`"

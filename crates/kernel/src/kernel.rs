@@ -374,6 +374,18 @@ impl<'a> Kernel<'a> {
         self.frame_record.map(|field| field.offset)
     }
 
+    /// log2 of the size of the kernel's base pages: 12, on arm64 also 14 or 16.
+    #[must_use]
+    pub const fn page_shift(&self) -> u32 {
+        self.format.page_shift()
+    }
+
+    /// Bytes that so many base pages have.
+    #[must_use]
+    pub const fn bytes_of_pages(&self, pages: u64) -> u64 {
+        pages.saturating_mul(1 << self.page_shift())
+    }
+
     /// The machine's architecture.
     #[must_use]
     pub fn architecture(&self) -> Architecture {
@@ -412,7 +424,7 @@ impl<'a> Kernel<'a> {
         &self.swap
     }
 
-    /// The address of a frame's `struct page`.
+    /// The address of the `struct page` of a frame, by the kernel's own number.
     #[must_use]
     pub fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {
         self.page_layout.address(self.regions.vmemmap, pfn)

@@ -93,8 +93,8 @@ pub(crate) fn swap_layout(
             "the kernel's code does not tell where the type is in one, and where the offset",
         ));
     }
-    // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT, and no less than 48 - 12.
+    // SWP_PFN_BITS is MAX_PHYSMEM_BITS - PAGE_SHIFT.
     let bits = dump.vmcoreinfo().and_then(|info| info.number("MAX_PHYSMEM_BITS")).unwrap_or(48);
-    let pfn_bits = u32::try_from(bits.clamp(48, 52) - 12).unwrap_or(36);
+    let pfn_bits = u32::try_from(bits.clamp(48, 52)).unwrap_or(48) - format.page_shift();
     SwapLayout { fields, pfn_bits, ..layout }
 }

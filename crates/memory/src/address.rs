@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// log2 of the x86-64 base page size.
+/// log2 of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
-/// Size of an x86-64 base page in bytes.
+/// The pages that dumps are read and written in, in bytes: the smallest that a machine has. Those of the kernel may be larger;
+/// each of them begins with one of these, and lies in one piece in physical memory.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
 macro_rules! address {
@@ -86,7 +87,8 @@ address! {
     VirtAddr
 }
 address! {
-    /// A page-frame number: a physical address divided by the page size.
+    /// A page-frame number: a physical address divided by the page size, which is [`PAGE_SIZE`] unless it is a kernel's own
+    /// number ([`PhysAddr::frame`]).
     Pfn
 }
 address! {
@@ -99,6 +101,12 @@ impl PhysAddr {
     #[must_use]
     pub const fn pfn(self) -> Pfn {
         Pfn(self.0 >> PAGE_SHIFT)
+    }
+
+    /// The number by which a kernel with pages of `1 << page_shift` bytes knows the frame that this address lies in.
+    #[must_use]
+    pub const fn frame(self, page_shift: u32) -> Pfn {
+        Pfn(self.0 >> page_shift)
     }
 
     /// The offset of this address in its page, in bytes.

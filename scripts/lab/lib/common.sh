@@ -60,6 +60,8 @@ with_lock() {
 machine_of() {
     local flavour
     flavour=$(kernel_field "$1" 3)
+    # Behind it may be the size of the kernel's pages.
+    flavour=${flavour%-[0-9]*k}
     echo "${flavour##*-}"
 }
 

@@ -176,7 +176,8 @@ unpack_kernel() {
             *) dpkg-deb -x "$deb" "$new/tree" ;;
         esac
     done
-    is_native "$series" || mv "$new/tree/bin/busybox" "$new/busybox"
+    # In /usr since Debian 13.
+    is_native "$series" || mv "$(find "$new/tree" -type f -path '*/bin/busybox' -print -quit)" "$new/busybox"
     mv "$(find "$new/tree" -type f \( -name "vmlinuz-$release" -o -name 'vmlinuz*' -path "*/$release/*" \) -print -quit)" \
         "$new/vmlinuz" || die "no image in the packages of $release"
     if builds_modules "$series"; then

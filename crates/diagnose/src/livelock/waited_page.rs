@@ -75,7 +75,7 @@ impl WaitedPage {
     }
 
     fn read_pages(&mut self, reader: &dyn Reader, meaning: &Meaning) {
-        let Some(first) = meaning.pfn().and_then(|pfn| reader.page_address(pfn)) else {
+        let Some(first) = meaning.pfn(reader.page_shift()).and_then(|pfn| reader.page_address(pfn)) else {
             self.unreadable = Some("the entry's page frame has no struct page".to_owned());
             return;
         };

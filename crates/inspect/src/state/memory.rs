@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
-use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr};
+use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::{Collector, Missing, Who, state};
 use crate::object::Object;
@@ -104,10 +104,6 @@ pub fn memory<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Memory {
     Memory { zones, slabs, processes, gaps: missing.0 }
 }
 
-fn bytes(pages: u64) -> u64 {
-    pages.saturating_mul(PAGE_SIZE)
-}
-
 fn zones<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Zone>, InspectError> {
     // `node_data`, an array of pointers; the one node of a kernel without NUMA is `contig_page_data`.
     let nodes: Vec<(u64, VirtAddr)> = match (kernel.symbol("node_data"), kernel.symbol("contig_page_data")) {
@@ -144,6 +140,7 @@ fn zone_of(zone: Object<'_>, node: u64, free: i64) -> Result<Option<Zone>, Inspe
     if managed == 0 {
         return Ok(None);
     }
+    let bytes = |pages| zone.kernel().bytes_of_pages(pages);
     // `_watermark` since 5.0, with a boost beside it (kernel commits a921444382b4 and 1c30844d2dfe).
     let marks = zone.first(&["_watermark", "watermark"])?;
     let boost = zone.number_at("watermark_boost").unwrap_or_default();
@@ -200,7 +197,7 @@ fn slab(cache: Object<'_>) -> Result<Slab, InspectError> {
         }
     }
     slab.bytes = slab.slabs.zip(order.ok()).and_then(|(slabs, order)| {
-        bytes(slabs).checked_shl(u32::try_from(order).ok()?).filter(|bytes| bytes >> 52 == 0)
+        cache.kernel().bytes_of_pages(slabs).checked_shl(u32::try_from(order).ok()?).filter(|bytes| bytes >> 52 == 0)
     });
     Ok(slab)
 }
@@ -223,7 +220,7 @@ fn process_memory<'k>(kernel: &'k Kernel<'k>, process: Who, mm: VirtAddr) -> Res
         Ok(sum)
     };
     // `MM_FILEPAGES`, `MM_ANONPAGES`, `MM_SWAPENTS`, `MM_SHMEMPAGES`. A part of a counter may be negative.
-    let pages = |index| count(index).map(|pages| bytes(u64::try_from(pages).unwrap_or_default()));
+    let pages = |index| count(index).map(|pages| kernel.bytes_of_pages(u64::try_from(pages).unwrap_or_default()));
     let anonymous_bytes = pages(1)?;
     Ok(Process {
         process,

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::Kernel;
-use vmcore_memory::{PAGE_SIZE, ReadVirtual};
+use vmcore_memory::ReadVirtual;
 
 use super::mounts::path;
 use super::{Collector, Missing};
@@ -90,7 +90,7 @@ fn read_area(area: Object<'_>) -> Result<Option<SwapArea>, InspectError> {
         let file = area.at("swap_file.f_path")?;
         path(area.kernel(), file.at("mnt")?.pointer()?, file.at("dentry")?.pointer()?)
     };
-    let bytes = |pages: u64| pages.saturating_mul(PAGE_SIZE);
+    let bytes = |pages: u64| area.kernel().bytes_of_pages(pages);
     // The count has had its highest bit for a full area since 6.13.
     let used = area.number_at("inuse_pages")? & !(1 << 62);
     Ok(Some(SwapArea {

@@ -42,6 +42,15 @@ impl PageFormat {
         }
     }
 
+    /// log2 of the size of a base page.
+    #[must_use]
+    pub const fn page_shift(self) -> u32 {
+        match self {
+            Self::X86_64 { .. } => vmcore_memory::PAGE_SHIFT,
+            Self::Arm64(geometry) => geometry.page_shift(),
+        }
+    }
+
     /// The level that is `depth` steps below the top. With four levels on x86-64 the table at the top is called `pgd` and
     /// there is no `p4d`.
     pub(super) fn level(self, depth: u32) -> Option<Level> {

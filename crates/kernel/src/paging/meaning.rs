@@ -42,12 +42,13 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// The frame of the page that is mapped, migrating or being split here.
+    /// The frame of the page that is mapped, migrating or being split here, as a kernel with pages of `1 << page_shift` bytes
+    /// numbers it.
     #[must_use]
-    pub fn pfn(&self) -> Option<Pfn> {
+    pub fn pfn(&self, page_shift: u32) -> Option<Pfn> {
         match self {
             Self::Page { address, .. } | Self::ProtNone { address, .. } | Self::Invalidated { address, .. } => {
-                Some(address.pfn())
+                Some(address.frame(page_shift))
             }
             Self::Swap(entry) => entry.pfn(),
             Self::Empty | Self::Table(_) | Self::NotPresent => None,

@@ -180,7 +180,7 @@ mod tests {
         let walk = ROOT.walk(&four_levels(migration), USER, &SWAP);
         assert_eq!(walk.outcome, Outcome::NotMapped);
         let last = walk.steps.last().unwrap();
-        assert_eq!((last.entry_address.get(), last.meaning.pfn().unwrap().get()), (0x4800, 0x39a36));
+        assert_eq!((last.entry_address.get(), last.meaning.pfn(12).unwrap().get()), (0x4800, 0x39a36));
         let error = ROOT.translate(&four_levels(migration), USER).unwrap_err();
         assert!(matches!(error, ReadError::NotMapped { level: PageLevel::Pte, .. }), "{error}");
     }

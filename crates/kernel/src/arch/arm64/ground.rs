@@ -6,7 +6,7 @@
 //! VA_BITS          bits of virtual addresses that the kernel was built for
 //! TCR_EL1_T1SZ     64 minus those that this machine translates; not in old kernels
 //! KERNELPACMASK    the bits of a kernel address that hold its authentication code
-//! PAGESIZE
+//! PAGESIZE         4, 16 or 64 KiB
 //! ```
 //!
 //! The direct map is the lower half of the kernel's addresses, and was the upper one in old kernels; the page tables tell
@@ -36,9 +36,23 @@ pub(crate) struct Ground {
     image_offset: u64,
     phys_offset: u64,
     va_bits: u32,
-    vmemmap_start: Option<VirtAddr>,
+    vmemmap: Option<Vmemmap>,
     /// The bits of a kernel address that may hold an authentication code; 0 where the kernel uses none.
     pub(crate) pac_mask: u64,
+}
+
+/// The array of `struct page`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vmemmap {
+    /// Where it begins, with the page that the direct map begins with.
+    OfTheFirst(VirtAddr),
+    /// Where the page of frame 0 would be.
+    OfFrameZero(VirtAddr),
+}
+
+fn vmemmap(info: &Vmcoreinfo) -> Option<Vmemmap> {
+    let start = info.number("VMEMMAP_START").map(|start| Vmemmap::OfTheFirst(VirtAddr::new(start.cast_unsigned())));
+    start.or_else(|| info.symbol("vmemmap").map(Vmemmap::OfFrameZero))
 }
 
 impl Ground {
@@ -51,11 +65,14 @@ impl Ground {
         let number =
             |name: &'static str| info.number(name).map(i64::cast_unsigned).ok_or(KernelError::NotInVmcoreinfo(name));
         let page_size = info.get("PAGESIZE").and_then(|size| size.parse().ok()).unwrap_or(1u64 << 12);
-        if page_size != 1 << 12 {
+        if ![1 << 12, 1 << 14, 1 << 16].contains(&page_size) {
             return Err(KernelError::PageSize(page_size));
         }
         let va_bits = number("VA_BITS")?;
-        let width = info.number("TCR_EL1_T1SZ").map_or(va_bits, |size| 64u64.wrapping_sub(size.cast_unsigned()));
+        let translated = info.number("TCR_EL1_T1SZ").map_or(va_bits, |size| 64u64.wrapping_sub(size.cast_unsigned()));
+        // With pages of 64 KiB the top table is as large as for 52 bits whatever the machine translates: it is given the part
+        // of it that it needs (`offset_ttbr1` in arch/arm64/include/asm/assembler.h), which the bits above lead to.
+        let width = if page_size == 1 << 16 && va_bits == 52 && translated == 48 { 52 } else { translated };
         let bits = |value: u64| u32::try_from(value).ok();
         let geometry = bits(width).and_then(|width| Geometry::new(page_size.ilog2(), width));
         let root = info.symbol("swapper_pg_dir").ok_or(KernelError::NotInVmcoreinfo("swapper_pg_dir"))?;
@@ -68,7 +85,7 @@ impl Ground {
             va_bits: bits(va_bits)
                 .filter(|bits| (36..=52).contains(bits))
                 .ok_or(KernelError::NotInVmcoreinfo("usable VA_BITS"))?,
-            vmemmap_start: info.number("VMEMMAP_START").map(|start| VirtAddr::new(start.cast_unsigned())),
+            vmemmap: vmemmap(info),
             pac_mask: info.number("KERNELPACMASK").unwrap_or_default().cast_unsigned(),
         })
     }
@@ -96,8 +113,13 @@ impl Ground {
 
     /// Where the `struct page` of frame 0 would be; `None` where VMCOREINFO does not tell.
     pub(crate) fn vmemmap(&self, page_struct_size: u64) -> Option<VirtAddr> {
-        let first = self.phys_offset.cast_signed() >> 12;
-        Some(self.vmemmap_start?.wrapping_sub(first.cast_unsigned().wrapping_mul(page_struct_size)))
+        match self.vmemmap? {
+            Vmemmap::OfFrameZero(address) => Some(address),
+            Vmemmap::OfTheFirst(address) => {
+                let first = self.phys_offset.cast_signed() >> self.geometry.page_shift();
+                Some(address.wrapping_sub(first.cast_unsigned().wrapping_mul(page_struct_size)))
+            }
+        }
     }
 
     /// What to add to a link-time address of the image for its physical address.
@@ -160,6 +182,57 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_16_and_64_kib() {
+        let with = |page_size: &str, va_bits: &str, unused: &str| {
+            let info = INFO.replace("PAGESIZE=4096", &format!("PAGESIZE={page_size}"));
+            let info = info.replace("VA_BITS)=48", &format!("VA_BITS)={va_bits}"));
+            ground(&info.replace("T1SZ)=0x10", &format!("T1SZ)={unused}"))).unwrap()
+        };
+        let shape =
+            |ground: &Ground| (ground.geometry.page_shift(), ground.geometry.va_bits(), ground.geometry.levels());
+        assert_eq!(shape(&with("16384", "47", "0x11")), (14, 47, 3));
+        assert_eq!(shape(&with("16384", "52", "0xc")), (14, 52, 4));
+        // A kernel for 52 bits where the machine has no LPA2.
+        assert_eq!(shape(&with("16384", "52", "0x11")), (14, 47, 3));
+        assert_eq!(shape(&with("65536", "42", "0x16")), (16, 42, 2));
+        assert_eq!(shape(&with("65536", "48", "0x10")), (16, 48, 3));
+        // The top table is the one for 52 bits all the same.
+        assert_eq!(shape(&with("65536", "52", "0x10")), (16, 52, 3));
+        assert_eq!(with("65536", "48", "0x10").vmemmap(64).unwrap().get(), 0xffff_fc00_0000_0000 - 0x4000 * 64);
+    }
+
+    /// Three levels of 2048 entries each, the top one of 4: a page of 16 KiB, and a block of 32 MiB.
+    #[test]
+    fn tables_with_pages_of_16_kib_are_walked() {
+        let info = INFO.replace("PAGESIZE=4096", "PAGESIZE=16384").replace("VA_BITS)=48", "VA_BITS)=47");
+        let ground = ground(&info.replace("T1SZ)=0x10", "T1SZ)=0x11")).unwrap();
+        let start = 0xffff_8000_0000_0000u64;
+        let (page, block) = (start + (5 << 36) + (7 << 25) + (9 << 14), start + (5 << 36) + (8 << 25));
+        let mut memory = TestMemory::default();
+        memory.put_u64(ROOT + 5 * 8, 0x5000_0003);
+        memory.put_u64(0x5000_0000 + 7 * 8, 0x5000_4003);
+        memory.put_u64(0x5000_4000 + 9 * 8, 0x0068_0000_4423_c703);
+        memory.put_u64(0x5000_0000 + 8 * 8, 0x0068_0000_4600_0701);
+        let space = ground.memory(&memory, None);
+        assert_eq!(space.translate(VirtAddr::new(page + 0x3456)), Ok(PhysAddr::new(0x4423_f456)));
+        assert_eq!(space.translate(VirtAddr::new(block + 0x1ff_f000)), Ok(PhysAddr::new(0x47ff_f000)));
+        assert!(space.translate(VirtAddr::new(page + 0x4000)).is_err());
+    }
+
+    /// A machine without large addresses uses the last 64 of 1024 entries for the kernel's half.
+    #[test]
+    fn tables_for_52_bits_on_a_machine_of_48() {
+        let info = INFO.replace("PAGESIZE=4096", "PAGESIZE=65536").replace("VA_BITS)=48", "VA_BITS)=52");
+        let ground = ground(&info).unwrap();
+        let mut memory = TestMemory::default();
+        memory.put_u64(ROOT + (1024 - 64 + 32) * 8, 0x5000_0003);
+        memory.put_u64(0x5000_0000 + 3 * 8, 0x0068_0000_4000_0701);
+        let space = ground.memory(&memory, None);
+        let address = 0xffff_8000_0000_0000 + (3 << 29) + 0x1234_5678;
+        assert_eq!(space.translate(VirtAddr::new(address)), Ok(PhysAddr::new(0x5234_5678)));
+    }
+
+    #[test]
     fn what_is_missing_or_not_supported_is_said() {
         let without = |name: &str| {
             let text: Vec<_> = INFO.lines().filter(|line| !line.contains(name)).collect();
@@ -168,8 +241,8 @@ mod tests {
         for name in ["swapper_pg_dir", "VA_BITS", "kimage_voffset", "PHYS_OFFSET"] {
             assert!(without(name).contains(name), "{}", without(name));
         }
-        let large = self::ground(&INFO.replace("PAGESIZE=4096", "PAGESIZE=65536")).unwrap_err().to_string();
-        assert!(large.contains("64 KiB"), "{large}");
+        let odd = self::ground(&INFO.replace("PAGESIZE=4096", "PAGESIZE=8192")).unwrap_err().to_string();
+        assert!(odd.contains("8 KiB"), "{odd}");
         let wild = self::ground(&INFO.replace("T1SZ)=0x10", "T1SZ)=0x50")).unwrap_err().to_string();
         assert!(wild.contains("TCR_EL1_T1SZ"), "{wild}");
     }

@@ -50,6 +50,12 @@ impl Geometry {
         }
     }
 
+    /// log2 of the size of a base page.
+    #[must_use]
+    pub const fn page_shift(self) -> u32 {
+        self.page_shift
+    }
+
     /// Bits of an address that the tables translate.
     #[must_use]
     pub const fn va_bits(self) -> u32 {

@@ -49,17 +49,6 @@ impl Context {
         Ok(opened)
     }
 
-    /// Says that the command that comes can be done with dumps of x86-64 machines alone, by its name; `None` of one that can
-    /// be done with all that are read.
-    ///
-    /// # Errors
-    ///
-    /// Where another is open.
-    pub(crate) fn require_x86(&self, command: Option<&'static str>) -> Result<(), Failure> {
-        self.run.require_x86(command);
-        self.session.get().map_or(Ok(()), |session| self.run.accept(session.kernel.dump()))
-    }
-
     /// Has the next output go to `writer`, in colour if the user wants colours at all; or again to standard output.
     pub(crate) fn redirect(&self, writer: Option<Box<dyn Write>>, colored: bool) {
         self.redirection.replace(writer.map(|writer| (writer, colored)));

@@ -50,7 +50,6 @@ pub(crate) fn open_and_warn(input: &Input, run: &Run) -> Result<(&'static Dump, 
     run.start_threads()?;
     vmlinux_search::check_directories(&input.search)?;
     let (dump, input) = open_either_way(input, run)?;
-    run.accept(&dump)?;
     let dump: &'static Dump = leak(dump);
     for warning in dump.warnings() {
         run.warn(warning);

@@ -1,13 +1,10 @@
 //! How a run behaves, apart from what it does: its threads, its progress, its warnings.
 
-use std::cell::Cell;
 use std::io::{self, Write};
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
-use vmcore_dump::Dump;
 use vmcore_kernel::{Gap, Sweep};
-use vmcore_memory::Architecture;
 use vmcore_report::Sanitized;
 
 use crate::cli::Global;
@@ -18,36 +15,15 @@ use crate::servers::without_queries;
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
 
-/// What can be done with a dump of any machine that is read.
-const OF_EVERY_MACHINE: &str = "all commands but dis, distill and profile can read it";
-
 /// How the run behaves.
 pub(crate) struct Run {
     quiet: bool,
     threads: Option<u16>,
-    /// What is about to be done with a dump, where that is done with those of x86-64 alone.
-    x86_only: Cell<Option<&'static str>>,
 }
 
 impl Run {
     pub(crate) const fn new(options: &Global) -> Self {
-        Self { quiet: options.quiet, threads: options.threads, x86_only: Cell::new(None) }
-    }
-
-    /// Says which command comes, where it can be done with dumps of x86-64 machines alone.
-    pub(crate) fn require_x86(&self, command: Option<&'static str>) {
-        self.x86_only.set(command);
-    }
-
-    /// Refuses a dump of a machine that what is to be done knows nothing of.
-    pub(crate) fn accept(&self, dump: &Dump) -> Result<(), Failure> {
-        match (self.x86_only.get(), dump.architecture()) {
-            (None, _) | (_, Architecture::X86_64) => Ok(()),
-            (Some(command), other) => {
-                let message = format!("`{command}` knows nothing of {other} yet, so nothing is said about this dump");
-                Err(Failure::new(message).hint(OF_EVERY_MACHINE))
-            }
-        }
+        Self { quiet: options.quiet, threads: options.threads }
     }
 
     /// Whether to say no more than what went wrong.

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 use vmcore_debuginfo::Vmlinux;
 use vmcore_diagnose::{FaultingAddresses, Options, collect, judge};
 use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
 use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot, Stack};
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadRecorder};
+use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadRecorder, Registers};
 use vmcore_report::distill::{Distill, Kept};
 
 use crate::cli::{self, Redact};
@@ -23,14 +24,12 @@ use crate::status::Status;
 
 /// What stands in place of a name: within eight bytes, of which all are kept where any is.
 const REDACTED: &[u8] = b"hidden";
-/// Words of `struct pt_regs` before `orig_ax`: `r15` to `di`.
-const GENERAL_REGISTERS: u64 = 15;
 const LOG: &str = "the kernel's log, with the command line";
 const STACKS: &str = "kernel stacks: return addresses, frame pointers, saved registers of kernel code";
 /// What lies in the pages of kernel data and is not read.
 const NEVER_KEPT: [&str; 5] = [
     "memory of processes and the page cache",
-    "general registers of user code and its FPU, SSE and AVX state",
+    "general registers of user code, and the state of its floating-point and vector units",
     "keys, credentials and environments",
     "network and file buffers",
     "the rest of every structure and of its neighbours in a page",
@@ -77,11 +76,14 @@ impl<'d> Contents<'d> {
             memory.remove(&log_only(dump, vmlinux, choice)?);
         }
         let whole_pages = arguments.whole_pages;
+        let architecture = dump.architecture();
         let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note));
-        let original = original.map(|note| if whole_pages { note.clone() } else { note.without_user_registers() });
+        let original =
+            original.map(|note| if whole_pages { note.clone() } else { note.without_user_registers(architecture) });
         let kept = (!whole_pages).then(|| KeptRanges::new(memory.ranges()).to_note());
         let notes = original.chain(kept).collect();
-        let in_notes = dump.raw_notes().iter().filter_map(RawNote::user_registers).filter(|_| !whole_pages);
+        let registers = |note: &'d RawNote| note.user_registers(architecture);
+        let in_notes = dump.raw_notes().iter().filter_map(registers).filter(|_| !whole_pages);
         let user_registers = in_notes.map(<[u8]>::to_vec).collect();
         Ok(Self {
             dump,
@@ -98,7 +100,7 @@ impl<'d> Contents<'d> {
     fn write(&self, mut out: &mut dyn io::Write) -> io::Result<()> {
         // A part of the last page may be all that there is of it.
         let pages = self.memory.frames().filter_map(|frame| Some((frame.phys_addr()?, self.page(frame)?)));
-        write_elf_core(&mut out, &self.notes, pages)
+        write_elf_core(&mut out, self.dump.architecture(), &self.notes, pages)
     }
 
     /// The contents of a page as they are written.
@@ -180,7 +182,8 @@ fn visit(
 /// Reads, through `recorder`, the general registers that user code left on the stacks: where it was lies behind them.
 fn saved_by_user_code(kernel: &Kernel<'_>, stacks: &[Stack], recorder: &ReadRecorder<'_>) {
     let saved = stacks.iter().flat_map(|stack| &stack.interrupts).filter(|saved| saved.registers.user_mode());
-    for word in saved.flat_map(|saved| (0..GENERAL_REGISTERS).map(|word| saved.address.wrapping_add(word * 8))) {
+    let words = saved.flat_map(|saved| data_words(&saved.registers).map(|word| saved.address.wrapping_add(word * 8)));
+    for word in words {
         if let Ok(at) = kernel.memory().translate(word) {
             // What the dump does not have is not kept either.
             let _ = recorder.read_physical(at, &mut [0; 8]);
@@ -188,8 +191,19 @@ fn saved_by_user_code(kernel: &Kernel<'_>, stacks: &[Stack], recorder: &ReadReco
     }
 }
 
+/// The words of the saved registers that hold data of the interrupted code, counted from where they begin.
+fn data_words(registers: &Registers) -> impl Iterator<Item = u64> {
+    let (general, first_argument) = match registers {
+        // `r15` to `di`, before `orig_ax`.
+        Registers::X86_64(_) => (15, None),
+        // `x0` to `x30`, and `orig_x0` behind the stack pointer, the place in the code and its state.
+        Registers::Arm64(_) => (31, Some(34)),
+    };
+    (0..general).chain(first_argument)
+}
+
 /// Puts another name in place of the bytes of one.
-fn blot(bytes: &[std::ops::Range<PhysAddr>], blots: &mut BTreeMap<PhysAddr, u8>) {
+fn blot(bytes: &[Range<PhysAddr>], blots: &mut BTreeMap<PhysAddr, u8>) {
     let name = REDACTED.iter().copied().chain(std::iter::repeat(0));
     blots.extend(bytes.iter().map(|byte| byte.start).zip(name));
 }

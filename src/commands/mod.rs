@@ -44,17 +44,6 @@ pub(crate) fn run(parsed: &Parsed) -> Result<Status, Failure> {
     dispatch(cli, &context)
 }
 
-/// The name of a command that knows dumps of x86-64 machines alone. What is not known to be right on another is refused
-/// there.
-const fn of_x86_alone(command: &Command) -> Option<&'static str> {
-    Some(match command {
-        Command::Dis(_) => "dis",
-        Command::Distill(_) => "distill",
-        Command::Profile(_) => "profile",
-        _ => return None,
-    })
-}
-
 /// Runs a command, in a shell on the dump that is open there.
 pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> {
     // Those whose output is a directory.
@@ -63,7 +52,6 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Man { all: true, .. } => return manual::all(Cli::command(), &cli.global),
         _ => (),
     }
-    context.require_x86(of_x86_alone(&cli.command))?;
     let output = context.redirected(Output::new(&cli.global)?);
     match &cli.command {
         Command::Analyze(arguments) => analyze::run(arguments, context, output),

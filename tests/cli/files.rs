@@ -2,7 +2,7 @@
 //! build-id.
 
 use vmcore_dump::{RawNote, write_elf_core};
-use vmcore_memory::PhysAddr;
+use vmcore_memory::{Architecture, PhysAddr};
 
 pub(crate) const RELEASE: &str = "6.1.0-test";
 pub(crate) const BUILD_ID: [u8; 20] = [0xab; 20];
@@ -14,7 +14,7 @@ pub(crate) fn dump(build_id: [u8; 20]) -> Vec<u8> {
     let note = RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc: info.into_bytes() };
     let page = [0; 4096];
     let mut out = Vec::new();
-    write_elf_core(&mut out, &[note], [(PhysAddr::new(0), &page[..])].into_iter()).unwrap();
+    write_elf_core(&mut out, Architecture::X86_64, &[note], [(PhysAddr::new(0), &page[..])].into_iter()).unwrap();
     out
 }
 

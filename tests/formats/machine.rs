@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use vmcore_dump::{Dump, RawNote, write_elf_core};
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr};
+use vmcore_memory::{Architecture, PAGE_SIZE, Pfn, PhysAddr};
 
 use crate::livelock;
 
@@ -41,7 +41,7 @@ impl Machine {
     }
 
     pub(crate) fn write_elf(&self, path: &Path) {
-        write_elf_core(&mut File::create(path).unwrap(), &self.notes, self.ranges()).unwrap();
+        write_elf_core(&mut File::create(path).unwrap(), Architecture::X86_64, &self.notes, self.ranges()).unwrap();
     }
 
     /// Replaces `from`, which has to be there, in the text of the note VMCOREINFO.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use vmcore_dump::{Dump, write_elf_core};
-use vmcore_memory::{Pfn, PhysAddr, read_page};
+use vmcore_memory::{Architecture, Pfn, PhysAddr, read_page};
 
 use crate::{assert_same_answers, livelock, run};
 
@@ -27,7 +27,13 @@ fn without_note(directory: &Path, text: Option<&str>) -> PathBuf {
     }
     let path = directory.join("vmcore");
     let mut file = std::fs::File::create(&path).unwrap();
-    write_elf_core(&mut file, &notes, pages.iter().map(|(start, bytes)| (*start, bytes.as_slice()))).unwrap();
+    write_elf_core(
+        &mut file,
+        Architecture::X86_64,
+        &notes,
+        pages.iter().map(|(start, bytes)| (*start, bytes.as_slice())),
+    )
+    .unwrap();
     path
 }
 

@@ -57,7 +57,7 @@ const CHECKS: [(&str, Check); 16] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 14] = [
+const ARM64_CHECKS: [(&str, Check); 15] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -69,7 +69,8 @@ const ARM64_CHECKS: [(&str, Check); 14] = [
     ("log_and_dump", agreement::of_log_and_dump),
     ("info", state::info),
     ("truncated", damage::truncated),
-    ("others_are_refused", arm64::others_are_refused),
+    ("secrets", secrets::are_not_distilled),
+    ("code_is_shown", arm64::code_is_shown),
     ("spinners_fault", arm64::spinners_fault),
     ("kernel_addresses", arm64::kernel_addresses),
 ];

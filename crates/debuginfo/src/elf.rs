@@ -5,6 +5,7 @@
 
 mod compressed;
 mod debug_link;
+mod machine;
 mod note;
 mod relocate;
 mod sniff;
@@ -17,6 +18,7 @@ use object::{
     elf::{self, FileHeader64},
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
+use vmcore_memory::Architecture;
 
 use crate::{
     OpenError,
@@ -94,12 +96,13 @@ pub(crate) struct Elf {
     /// In file order, the unused section 0 included, so that positions are section numbers.
     pub(crate) sections: Vec<Section>,
     pub(crate) build_id: Option<Vec<u8>>,
+    pub(crate) architecture: Architecture,
 }
 
 impl Elf {
     /// Reads the headers of `file`, which `path` names in errors and which must be able to play `role`.
     pub(crate) fn parse(path: &Path, file: Bytes, role: Role) -> Result<Self, OpenError> {
-        sniff::check(path, &file, role)?;
+        let architecture = sniff::check(path, &file, role)?;
         let damaged =
             |reason: object::read::Error| OpenError::Damaged { path: path.into(), reason: reason.to_string() };
         let data: &[u8] = &file;
@@ -136,7 +139,7 @@ impl Elf {
         let in_segments = segments.iter().filter_map(|segment| segment.notes(LittleEndian, data).ok().flatten());
         let in_sections = table.iter().filter_map(|section| section.notes(LittleEndian, data).ok().flatten());
         let build_id = find_build_id(in_sections.chain(in_segments));
-        Ok(Self { file, sections, build_id })
+        Ok(Self { file, sections, build_id, architecture })
     }
 
     /// The first section of this name.

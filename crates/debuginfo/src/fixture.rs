@@ -7,6 +7,7 @@ use gimli::{
     },
 };
 use object::elf;
+use vmcore_memory::Architecture;
 
 use crate::{
     Vmlinux,
@@ -100,7 +101,12 @@ impl Fixture {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        write(&self.sections, &self.symbols).unwrap()
+        self.bytes_of(Architecture::X86_64)
+    }
+
+    /// The file as one for such a machine.
+    pub(crate) fn bytes_of(&self, architecture: Architecture) -> Vec<u8> {
+        write(architecture, &self.sections, &self.symbols).unwrap()
     }
 
     pub(crate) fn open(&self) -> Vmlinux {

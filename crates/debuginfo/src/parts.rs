@@ -12,7 +12,7 @@
 
 use std::{ops::Range, path::Path};
 
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{Architecture, VirtAddr};
 
 use crate::{
     OpenError, PartSection, Vmlinux,
@@ -29,6 +29,8 @@ const BANNER_SYMBOL: &[u8] = b"linux_banner";
 /// What a kernel knows of itself. All addresses are link-time addresses.
 #[derive(Clone, Debug, Default)]
 pub struct ImageParts<'a> {
+    /// The machine that the kernel is for.
+    pub architecture: Architecture,
     /// The symbols, in the order of their addresses.
     pub symbols: Vec<PartSymbol<'a>>,
     /// Where the image's code is, the most important range first.
@@ -64,7 +66,7 @@ impl Vmlinux {
         let damaged = |reason: String| OpenError::Damaged { path: Path::new(NAME).into(), reason };
         let sections = sections(parts);
         let symbols = symbols(parts, &sections);
-        let image = write(&sections, &symbols).map_err(|error| damaged(error.to_string()))?;
+        let image = write(parts.architecture, &sections, &symbols).map_err(|error| damaged(error.to_string()))?;
         Self::from_image(Path::new(NAME), image)
     }
 }
@@ -177,6 +179,7 @@ mod tests {
             address: VirtAddr::new(address),
         };
         ImageParts {
+            architecture: Architecture::X86_64,
             symbols: vec![
                 symbol("runqueues", b'A', 0x340),
                 symbol("_stext", b'T', TEXT),

@@ -181,7 +181,7 @@ fn bytes(vmlinux: &Vmlinux, packing: Packing) -> Result<Vec<u8>, ProfileError> {
         });
     }
     let symbols: Vec<NewSymbol<'_>> = vmlinux.symbols().worth_keeping(&numbers).collect();
-    write(&sections, &symbols).map_err(|error| inexpressible(error.to_string()))
+    write(vmlinux.elf().architecture, &sections, &symbols).map_err(|error| inexpressible(error.to_string()))
 }
 
 /// The types, as BTF.

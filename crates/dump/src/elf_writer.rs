@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use vmcore_memory::{PAGE_SIZE, PhysAddr};
+use vmcore_memory::{Architecture, PAGE_SIZE, PhysAddr};
 
 use crate::RawNote;
 
@@ -14,7 +14,7 @@ const HEADER_LEN: u64 = 64;
 const SECTION_HEADER_LEN: u64 = 64;
 const PROGRAM_HEADER_LEN: u64 = 56;
 
-/// Writes an ELF64 x86-64 core dump with `notes` and the given ranges of physical memory, in their order.
+/// Writes an ELF64 core dump of such a machine with `notes` and the given ranges of physical memory, in their order.
 ///
 /// Ranges that touch in physical memory are joined under one program header. The headers come first, so `ranges` is
 /// walked twice and must yield the same both times; nothing is kept in memory but one header for each gap, and the range
@@ -25,6 +25,7 @@ const PROGRAM_HEADER_LEN: u64 = 56;
 /// What `out` says; [`io::ErrorKind::InvalidInput`] where a range leaves the address space or a note is too long.
 pub fn write_elf_core<B: AsRef<[u8]>>(
     out: &mut impl Write,
+    architecture: Architecture,
     notes: &[RawNote],
     ranges: impl Iterator<Item = (PhysAddr, B)> + Clone,
 ) -> io::Result<()> {
@@ -41,7 +42,7 @@ pub fn write_elf_core<B: AsRef<[u8]>>(
 
     let mut head = Vec::new();
     head.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    put16(&mut head, [object::elf::ET_CORE.0, object::elf::EM_X86_64.0]);
+    put16(&mut head, [object::elf::ET_CORE.0, machine(architecture).0]);
     put32(&mut head, [1]);
     put64(&mut head, [0, headers_at, section_at]);
     put32(&mut head, [0]);
@@ -71,6 +72,14 @@ pub fn write_elf_core<B: AsRef<[u8]>>(
         out.write_all(bytes.as_ref())?;
     }
     Ok(())
+}
+
+/// `e_machine`.
+const fn machine(architecture: Architecture) -> object::elf::Machine {
+    match architecture {
+        Architecture::X86_64 => object::elf::EM_X86_64,
+        Architecture::Arm64 => object::elf::EM_AARCH64,
+    }
 }
 
 /// Start and length of each run of ranges that touch.

@@ -3,17 +3,15 @@
 //! The bytes are those in the dump, with whatever the kernel patched into its own code; where they are not in it, those
 //! that the vmlinux was built with, which is said.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction as Decoded, OpKind};
 use vmcore_kernel::{Kernel, SourceFrame};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
+use crate::arch::{self, Decoded};
 use crate::names::{Named, name_address};
 use crate::{InspectError, symbol_addresses};
 
 /// The longest function that is shown, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-/// The longest instruction, in bytes.
-const LONGEST: u64 = 15;
 
 /// Instructions that stand side by side.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +33,7 @@ pub struct Instruction {
     pub offset: Option<u64>,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// In AT&T form, with symbols for addresses.
+    /// In AT&T form for x86-64, in Arm's for arm64, with symbols for addresses.
     pub text: String,
     /// Where it came from, innermost inlined function first.
     pub source: Vec<SourceFrame>,
@@ -61,6 +59,7 @@ pub fn disassemble(kernel: &Kernel<'_>, address: VirtAddr, span: Span) -> Result
     let function = name_address(kernel, address);
     let start = function.as_ref().map_or(address, |function| address.wrapping_sub(function.offset));
     let end = function_end(kernel, start, function.as_ref());
+    let longest = arch::longest_instruction(kernel.architecture());
     let (from, len, count) = match span {
         Span::Function => {
             let end = end.ok_or_else(|| {
@@ -70,8 +69,8 @@ pub fn disassemble(kernel: &Kernel<'_>, address: VirtAddr, span: Span) -> Result
             })?;
             (start, end.wrapping_sub(start.get()).get(), u64::MAX)
         }
-        Span::Count(count) => (address, count.saturating_mul(LONGEST), count),
-        Span::UpTo => (start, address.wrapping_sub(start.get()).get().saturating_add(LONGEST), u64::MAX),
+        Span::Count(count) => (address, count.saturating_mul(longest), count),
+        Span::UpTo => (start, address.wrapping_sub(start.get()).get().saturating_add(longest), u64::MAX),
     };
     let (bytes, from_vmlinux) = code(kernel, from, len.min(MAX_BYTES))?;
     let last = (span == Span::UpTo).then_some(address);
@@ -125,40 +124,18 @@ fn code(kernel: &Kernel<'_>, from: VirtAddr, len: u64) -> Result<(Vec<u8>, bool)
 }
 
 fn decode(kernel: &Kernel<'_>, bytes: &[u8], from: VirtAddr, count: u64, last: Option<VirtAddr>) -> Vec<Instruction> {
-    let mut decoder = Decoder::with_ip(64, bytes, from.get(), DecoderOptions::NONE);
-    let mut formatter = GasFormatter::new();
-    formatter.options_mut().set_first_operand_char_index(8);
-    formatter.options_mut().set_show_branch_size(false);
-    formatter.options_mut().set_uppercase_hex(false);
-    let mut instructions = Vec::new();
-    let mut decoded = Decoded::default();
-    while decoder.can_decode() && (instructions.len() as u64) < count {
-        let at = decoder.position();
-        decoder.decode_out(&mut decoded);
-        let bytes = bytes.get(at..decoder.position()).unwrap_or_default().to_vec();
-        let address = VirtAddr::new(decoded.ip());
-        if last.is_some_and(|last| address > last) {
-            break;
-        }
-        let mut text = String::new();
-        formatter.format(&decoded, &mut text);
-        if let Some(target) = target(&decoded)
-            && let Some(name) = name_address(kernel, target)
-        {
-            text.push_str(&format!(" <{name}>"));
-        }
-        instructions.push(Instruction { address, offset: None, bytes, text, source: Vec::new() });
-    }
-    instructions
+    let decoded = arch::instructions(kernel.architecture(), bytes, from);
+    let wanted = decoded.take_while(|decoded| last.is_none_or(|last| decoded.address <= last));
+    wanted.take(usize::try_from(count).unwrap_or(usize::MAX)).map(|decoded| named(kernel, decoded)).collect()
 }
 
-/// The address that an instruction names: of a branch, or of memory relative to itself.
-fn target(instruction: &Decoded) -> Option<VirtAddr> {
-    let branch = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::NearBranch64);
-    if branch {
-        return Some(VirtAddr::new(instruction.near_branch64()));
+/// The instruction with the name of what it points to.
+fn named(kernel: &Kernel<'_>, decoded: Decoded<'_>) -> Instruction {
+    let Decoded { address, bytes, mut text, target } = decoded;
+    if let Some(name) = target.and_then(|target| name_address(kernel, target)) {
+        text.push_str(&format!(" <{name}>"));
     }
-    instruction.is_ip_rel_memory_operand().then(|| VirtAddr::new(instruction.ip_rel_memory_address()))
+    Instruction { address, offset: None, bytes: bytes.to_vec(), text, source: Vec::new() }
 }
 
 /// The address of the function `name`, where there is just one.

@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 mod disassembly;
 mod error;
 mod expression;

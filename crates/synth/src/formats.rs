@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use vmcore_dump::{Compression, Flattener, NewKdump, write_elf_core};
-use vmcore_memory::{Pfn, PhysAddr};
+use vmcore_memory::{Architecture, Pfn, PhysAddr};
 
 use crate::SynthError;
 use crate::build::Synthetic;
@@ -90,7 +90,7 @@ impl DumpForm {
 
 fn elf(machine: &Synthetic, out: &mut impl Write) -> io::Result<()> {
     let range = |(pfn, bytes): (Pfn, _)| (pfn.phys_addr().unwrap_or(PhysAddr::new(0)), bytes);
-    write_elf_core(out, &machine.notes, machine.memory.pages().map(range))
+    write_elf_core(out, Architecture::X86_64, &machine.notes, machine.memory.pages().map(range))
 }
 
 fn kdump(machine: &Synthetic, compression: Compression) -> NewKdump<'_, impl Iterator<Item = (Pfn, &[u8])> + Clone> {

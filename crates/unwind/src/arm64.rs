@@ -19,6 +19,8 @@ use crate::{End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackR
 
 /// Bit 55 of an address says whose half it is of; no authentication code is ever there.
 const HALF: u64 = 1 << 55;
+/// `x0` to `x30`, in bytes; behind them are the stack pointer, where the code was and its state.
+const GENERAL_SIZE: usize = 31 * 8;
 
 /// Where the walk stands.
 #[derive(Clone, Copy)]
@@ -125,16 +127,9 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
     ) -> Result<Option<Step>, Problem> {
         let Some(offset) = self.machine.frame_record_offset() else { return Ok(None) };
         let address = from.fp.wrapping_sub(offset);
-        let mut bytes = [0; USER_PT_REGS_SIZE];
-        self.memory.read(address, &mut bytes)?;
-        let Some(registers) = Registers::from_user_pt_regs(&bytes) else { return Ok(None) };
-        let interrupt = Interrupt {
-            frame: unwound.frames.len(),
-            address,
-            registers: registers.into(),
-            orig_rax: None,
-            complete: true,
-        };
+        let Some((registers, complete)) = self.read_registers(address)? else { return Ok(None) };
+        let interrupt =
+            Interrupt { frame: unwound.frames.len(), address, registers: registers.into(), orig_rax: None, complete };
         if registers.user_mode() {
             unwound.interrupts.push(interrupt);
             return Ok(Some(Step::User));
@@ -153,6 +148,22 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
         }
         unwound.interrupts.push(interrupt);
         Ok(Some(Step::Caller(interrupted)))
+    }
+
+    /// The registers saved at `address`, and whether that is all of them: of user code a dump that was given away may keep only
+    /// where it was.
+    fn read_registers(&mut self, address: VirtAddr) -> Result<Option<(Registers, bool)>, Problem> {
+        let mut bytes = [0; USER_PT_REGS_SIZE];
+        let Err(problem) = self.memory.read(address, &mut bytes) else {
+            return Ok(Registers::from_user_pt_regs(&bytes).map(|registers| (registers, true)));
+        };
+        bytes.fill(0);
+        let place = bytes.get_mut(GENERAL_SIZE..).unwrap_or_default();
+        if self.memory.read(address.wrapping_add(GENERAL_SIZE as u64), place).is_err() {
+            return Err(problem);
+        }
+        let registers = Registers::from_user_pt_regs(&bytes).filter(Registers::user_mode).ok_or(problem)?;
+        Ok(Some((registers, false)))
     }
 
     fn by_call_frame(&mut self, from: &Cursor) -> Option<Cursor> {

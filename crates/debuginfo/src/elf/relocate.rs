@@ -6,11 +6,12 @@
 //! ```text
 //! Elf64_Rela: u64 offset | u32 type | u32 symbol | i64 addend      value = symbol + addend, at the offset
 //! ```
-//! Source: System V ABI, AMD64 supplement, section 4.4.
+//! Sources: System V ABI, AMD64 supplement, section 4.4; ELF for the Arm 64-bit Architecture, section 5.7.
 
 use object::elf;
-use vmcore_memory::{le_u16, le_u32, le_u64};
+use vmcore_memory::{Architecture, le_u16, le_u32, le_u64};
 
+use super::machine::absolute_bytes;
 use super::{Elf, SHN_LORESERVE, SHN_UNDEF, Section};
 
 const RELA_SIZE: usize = 24;
@@ -37,7 +38,7 @@ impl Elf {
                 return Err(format!("{name} or its relocations cannot be read"));
             };
             let mut contents = contents.to_vec();
-            apply(&mut contents, &entries, &symbols).map_err(|why| format!("{name}: {why}"))?;
+            apply(self.architecture, &mut contents, (&entries, &symbols)).map_err(|why| format!("{name}: {why}"))?;
             replaced.push((number, contents));
         }
         replaced.push((at, symbols));
@@ -72,16 +73,15 @@ fn is_read(section: &Section) -> bool {
     section.name.starts_with(".debug_") && !section.name.starts_with(".debug_loc") && section.has_contents()
 }
 
-fn apply(contents: &mut [u8], entries: &[u8], symbols: &[u8]) -> Result<(), String> {
+fn apply(architecture: Architecture, contents: &mut [u8], (entries, symbols): (&[u8], &[u8])) -> Result<(), String> {
     for entry in entries.as_chunks::<RELA_SIZE>().0 {
         let fields = || Some((le_u64(entry, 0)?, le_u32(entry, 8)?, le_u32(entry, 12)?, le_u64(entry, 16)?));
         let (offset, kind, symbol, addend) = fields().ok_or("a relocation is cut short")?;
-        let size = match elf::RelocationType(kind) {
-            elf::R_X86_64_NONE => continue,
-            elf::R_X86_64_64 => 8,
-            elf::R_X86_64_32 | elf::R_X86_64_32S => 4,
-            _ => return Err(format!("relocations of type {kind} are not known in debug information")),
-        };
+        let size = absolute_bytes(architecture, kind)
+            .ok_or_else(|| format!("relocations of type {kind} are not known in debug information"))?;
+        if size == 0 {
+            continue;
+        }
         let value = symbol_value(symbols, symbol).ok_or("a relocation names no symbol")?.wrapping_add(addend);
         let start = usize::try_from(offset).ok();
         let place = start.and_then(|start| contents.get_mut(start..)?.get_mut(..size));
@@ -127,16 +127,29 @@ mod tests {
         let symbols = symbols(&[(1, 0xffff_ffff_c000_0000), (SHN_ABS, 7), (SHN_UNDEF, 99)]);
         let entries = [rela(0, 1, 1, 0x10), rela(8, 10, 2, -2), rela(12, 11, 3, 5), rela(4096, 0, 9, 0)].concat();
         let mut contents = vec![0xee; 20];
-        apply(&mut contents, &entries, &symbols).unwrap();
+        apply(Architecture::X86_64, &mut contents, (&entries, &symbols)).unwrap();
         assert_eq!(contents[..8], 0xffff_ffff_c000_0010u64.to_le_bytes());
         assert_eq!(contents[8..16], [5, 0, 0, 0, 5, 0, 0, 0]);
         assert_eq!(contents[16..], [0xee; 4]);
     }
 
     #[test]
+    fn numbers_of_arm64_are_its_own() {
+        let symbols = symbols(&[(1, 0xffff_8000_7a00_0000), (2, 0x30)]);
+        let entries = [rela(0, 257, 1, 0x10), rela(8, 258, 2, 4), rela(4096, 0, 9, 0)].concat();
+        let mut contents = vec![0xee; 16];
+        apply(Architecture::Arm64, &mut contents, (&entries, &symbols)).unwrap();
+        assert_eq!(contents[..8], 0xffff_8000_7a00_0010u64.to_le_bytes());
+        assert_eq!(contents[8..], [0x34, 0, 0, 0, 0xee, 0xee, 0xee, 0xee]);
+        for (architecture, kind) in [(Architecture::Arm64, 1), (Architecture::X86_64, 257)] {
+            assert!(apply(architecture, &mut contents, (&rela(0, kind, 1, 0), &symbols)).is_err());
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_an_error() {
         let symbols = symbols(&[(0xffff, 1)]);
-        let fails = |entry: Vec<u8>| apply(&mut [0; 8], &entry, &symbols).unwrap_err();
+        let fails = |entry: Vec<u8>| apply(Architecture::X86_64, &mut [0; 8], (&entry, &symbols)).unwrap_err();
         assert!(fails(rela(0, 2, 0, 0)).contains("type 2"));
         assert!(fails(rela(0, 1, 9, 0)).contains("no symbol"));
         assert!(fails(rela(0, 1, 1, 0)).contains("no symbol"), "an extended section number");

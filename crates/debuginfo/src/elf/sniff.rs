@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use object::elf;
-use vmcore_memory::{le_u16, le_u32};
+use vmcore_memory::{Architecture, le_u16, le_u32};
 
 use crate::OpenError;
 
@@ -37,8 +37,9 @@ pub(crate) enum Role {
     Module,
 }
 
-/// Accepts what can be a vmlinux or a module: a 64-bit little-endian ELF file of the right type, of a module one of x86-64.
-pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<(), OpenError> {
+/// Accepts what can be a vmlinux or a module: a 64-bit little-endian ELF file of the right type, for a machine that is known,
+/// which is returned.
+pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<Architecture, OpenError> {
     let path = || path.to_path_buf();
     if file.is_empty() {
         return Err(OpenError::Empty { path: path() });
@@ -59,17 +60,16 @@ pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<(), OpenErro
         return Err(OpenError::WrongMachine { path: path(), found: "a big-endian machine".into() });
     }
     let machine = le_u16(file, 18).ok_or_else(damaged)?;
-    // Modules have to be relocated, which is of one machine.
-    let is_ours = machine == elf::EM_X86_64.0 || machine == elf::EM_AARCH64.0 && role == Role::Vmlinux;
-    if class != elf::ELFCLASS64.0 || !is_ours {
-        return Err(OpenError::WrongMachine { path: path(), found: machine_name(machine, class) });
-    }
+    let architecture = super::machine::architecture(machine).filter(|_| class == elf::ELFCLASS64.0);
+    let wrong = || OpenError::WrongMachine { path: path(), found: machine_name(machine, class) };
+    let architecture = architecture.ok_or_else(wrong)?;
+    let present = |_| architecture;
     match le_u16(file, 16).ok_or_else(damaged)? {
         kind if kind == elf::ET_CORE.0 => Err(OpenError::Dump { path: path(), what: "an ELF core" }),
-        kind if kind == elf::ET_REL.0 && role == Role::Module => le_u32(file, 60).map(drop).ok_or_else(damaged),
+        kind if kind == elf::ET_REL.0 && role == Role::Module => le_u32(file, 60).map(present).ok_or_else(damaged),
         kind if kind == elf::ET_REL.0 => Err(OpenError::Relocatable { path: path() }),
         kind if kind == elf::ET_EXEC.0 || kind == elf::ET_DYN.0 => match role {
-            Role::Vmlinux => le_u32(file, 60).map(drop).ok_or_else(damaged),
+            Role::Vmlinux => le_u32(file, 60).map(present).ok_or_else(damaged),
             Role::Module => Err(OpenError::NotAModule { path: path() }),
         },
         kind => Err(OpenError::Damaged { path: path(), reason: format!("unknown ELF file type {kind}") }),
@@ -127,7 +127,9 @@ mod tests {
         let check = |kind, role| check(Path::new("f"), &header(2, 1, kind, 62), role).is_ok();
         assert!(check(2, Role::Vmlinux) && !check(1, Role::Vmlinux));
         assert!(check(1, Role::Module) && !check(2, Role::Module));
-        let of_arm64 = |kind, role| super::check(Path::new("f"), &header(2, 1, kind, 183), role).is_ok();
-        assert!(of_arm64(3, Role::Vmlinux) && !of_arm64(1, Role::Module));
+        let of_arm64 = |kind, role| super::check(Path::new("f"), &header(2, 1, kind, 183), role).ok();
+        assert_eq!(of_arm64(3, Role::Vmlinux), Some(Architecture::Arm64));
+        assert_eq!(of_arm64(1, Role::Module), Some(Architecture::Arm64));
+        assert!(message(&header(1, 1, 2, 183)).starts_with("f is for 32-bit AArch64;"));
     }
 }

@@ -7,6 +7,7 @@ use object::{
     Endianness, elf,
     write::elf::{FileHeader, SectionHeader, SinglePhaseWriter, Sym},
 };
+use vmcore_memory::Architecture;
 
 /// What a section of a new file holds.
 pub(crate) enum Contents<'data> {
@@ -43,12 +44,17 @@ pub(crate) struct NewSymbol<'data> {
     pub(crate) size: u64,
 }
 
-/// The file with these sections and symbols (local ones must come first), then the tables that describe them.
+/// The file of such a machine with these sections and symbols (local ones must come first), then the tables that describe
+/// them.
 ///
 /// # Errors
 ///
 /// What the ELF writer refuses: more sections or longer names than the format can express.
-pub(crate) fn write(sections: &[NewSection<'_>], symbols: &[NewSymbol<'_>]) -> Result<Vec<u8>, object::write::Error> {
+pub(crate) fn write(
+    architecture: Architecture,
+    sections: &[NewSection<'_>],
+    symbols: &[NewSymbol<'_>],
+) -> Result<Vec<u8>, object::write::Error> {
     let mut file = Vec::new();
     let mut header = Vec::new();
     let mut writer = SinglePhaseWriter::new_single_phase(Endianness::Little, true, &mut file);
@@ -56,7 +62,7 @@ pub(crate) fn write(sections: &[NewSection<'_>], symbols: &[NewSymbol<'_>]) -> R
         os_abi: elf::ELFOSABI_NONE,
         abi_version: 0,
         e_type: elf::ET_EXEC,
-        e_machine: elf::EM_X86_64,
+        e_machine: super::machine::number(architecture),
         e_entry: 0,
         e_flags: elf::FileFlags(0),
     })?;

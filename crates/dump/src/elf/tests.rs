@@ -245,7 +245,7 @@ fn more_headers_than_the_header_can_count() {
     let bytes = page(9);
     let ranges = (0..count).map(|index| (PhysAddr::new(index * 0x2000), &bytes[..16]));
     let mut out = Vec::new();
-    write_elf_core(&mut out, &[prstatus(1, 2)], ranges).unwrap();
+    write_elf_core(&mut out, Architecture::X86_64, &[prstatus(1, 2)], ranges).unwrap();
     let dump = open(&out).unwrap();
     assert_eq!((dump.segments().len() as u64, dump.prstatus().len()), (count, 1));
     assert_bytes(read(&dump, (count - 1) * 0x2000, 16), &bytes[..16]);
@@ -263,7 +263,13 @@ fn what_is_written_is_what_is_read() {
     let (first, second, third) = (page(1), page(2), page(3));
     let ranges = [(0x1000, &first), (0x2000, &second), (0x8000, &third)];
     let mut out = Vec::new();
-    write_elf_core(&mut out, &notes, ranges.iter().map(|&(at, bytes)| (PhysAddr::new(at), bytes.as_slice()))).unwrap();
+    write_elf_core(
+        &mut out,
+        Architecture::X86_64,
+        &notes,
+        ranges.iter().map(|&(at, bytes)| (PhysAddr::new(at), bytes.as_slice())),
+    )
+    .unwrap();
     let dump = open(&out).unwrap();
     assert_eq!(dump.raw_notes(), notes);
     assert_eq!(dump.segments().len(), 2);
@@ -272,7 +278,7 @@ fn what_is_written_is_what_is_read() {
     assert!(dump.warnings().is_empty() && dump.incomplete().is_none());
 
     let beyond = std::iter::once((PhysAddr::new(u64::MAX), &[0u8; 2][..]));
-    assert!(write_elf_core(&mut Vec::new(), &[], beyond).is_err());
+    assert!(write_elf_core(&mut Vec::new(), Architecture::X86_64, &[], beyond).is_err());
 }
 
 /// goblin is a second reader that shares no code with this one.
@@ -281,7 +287,13 @@ fn goblin_sees_the_same_file() {
     for bytes in [proc_vmcore().build(), {
         let mut out = Vec::new();
         let bytes = page(4);
-        write_elf_core(&mut out, &[prstatus(1, 2)], [(PhysAddr::new(0x5000), bytes.as_slice())].into_iter()).unwrap();
+        write_elf_core(
+            &mut out,
+            Architecture::X86_64,
+            &[prstatus(1, 2)],
+            [(PhysAddr::new(0x5000), bytes.as_slice())].into_iter(),
+        )
+        .unwrap();
         out
     }] {
         let dump = open(&bytes).unwrap();

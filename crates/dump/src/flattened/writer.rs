@@ -54,7 +54,7 @@ impl<W: Write> Write for Flattener<W> {
 
 #[cfg(test)]
 mod tests {
-    use vmcore_memory::{PhysAddr, ReadPhysical};
+    use vmcore_memory::{Architecture, PhysAddr, ReadPhysical};
 
     use super::*;
     use crate::{Dump, Format, write_elf_core};
@@ -64,7 +64,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut out = Flattener::new(file.as_file()).unwrap();
         let pages = [(PhysAddr::new(0x1000), &[1u8; 4096][..]), (PhysAddr::new(0x5000), &[2; 4096])];
-        write_elf_core(&mut out, &[], pages.into_iter()).unwrap();
+        write_elf_core(&mut out, Architecture::X86_64, &[], pages.into_iter()).unwrap();
         out.finish().unwrap();
         let dump = Dump::open(file.path()).unwrap();
         assert_eq!((dump.format(), dump.incomplete().is_none()), (Format::FlattenedElf, true));

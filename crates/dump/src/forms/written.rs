@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr};
+use vmcore_memory::{Architecture, PAGE_SIZE, Pfn, PhysAddr};
 
 use super::{ALL, Keeps, MEMORY, Machine, Shelf};
 use crate::test_support::{ElfBuilder, KdumpBuilder, LoadSpec, flatten};
@@ -27,7 +27,7 @@ fn add_elf(machine: &Machine, shelf: &mut Shelf) {
     filtered.loads.push(LoadSpec { physical: FRAMES * PAGE_SIZE, memory_size: Some(1 << 20), ..LoadSpec::default() });
     shelf.add("ELF core with pages left out", "`makedumpfile -E -d 31`", ALL, &[filtered.build()]);
     let mut small = Vec::new();
-    write_elf_core(&mut small, &machine.notes, ranges(machine)).unwrap();
+    write_elf_core(&mut small, Architecture::X86_64, &machine.notes, ranges(machine)).unwrap();
     shelf.add("ELF core, small", "`vmcore-thp distill`", ALL, &[small]);
     shelf.add("flattened ELF core", "`makedumpfile -E -F`", ALL, &[flatten(&machine.elf, 10_000)]);
 }

@@ -370,6 +370,7 @@ impl<'a> Own<'a> {
         };
         let code = [("_stext", "_etext"), ("_sinittext", "_einittext")];
         Ok(ImageParts {
+            architecture: Architecture::X86_64,
             symbols: self.symbols.iter().map(symbol).collect(),
             code: code.into_iter().filter_map(|(start, end)| self.range(start, end)).collect(),
             image: self.range("_text", "_end").or_else(|| self.range("_stext", "_end")).unwrap_or_default(),

@@ -1,4 +1,5 @@
 use vmcore_dump::write_elf_core;
+use vmcore_memory::Architecture;
 
 use super::*;
 use crate::error::Contents;
@@ -113,7 +114,8 @@ fn banners_are_looked_for_at_every_2_mib() {
     ];
     let pages = pages.map(|(address, page)| (PhysAddr::new(address & !0xfff), page));
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write_elf_core(&mut file, &[], pages.iter().map(|(start, bytes)| (*start, bytes.as_slice()))).unwrap();
+    write_elf_core(&mut file, Architecture::X86_64, &[], pages.iter().map(|(start, bytes)| (*start, bytes.as_slice())))
+        .unwrap();
     let dump = Dump::open(file.path()).unwrap();
     let expected = [ALIGNMENT.wrapping_sub(0x120_0000), DELTA, DELTA + 9 * ALIGNMENT];
     assert_eq!(deltas(&dump, link(BANNER_AT), &signature()), expected);

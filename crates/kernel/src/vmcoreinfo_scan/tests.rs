@@ -1,5 +1,5 @@
 use vmcore_dump::{Dump, write_elf_core};
-use vmcore_memory::PhysAddr;
+use vmcore_memory::{Architecture, PhysAddr};
 
 use super::FoundVmcoreinfo;
 use crate::Sweep;
@@ -19,7 +19,8 @@ fn dump(pages: &[(u64, &str)]) -> Dump {
     };
     let pages: Vec<_> = pages.iter().map(|&(frame, text)| (PhysAddr::new(frame * 4096), page(text))).collect();
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write_elf_core(&mut file, &[], pages.iter().map(|(start, bytes)| (*start, bytes.as_slice()))).unwrap();
+    write_elf_core(&mut file, Architecture::X86_64, &[], pages.iter().map(|(start, bytes)| (*start, bytes.as_slice())))
+        .unwrap();
     Dump::open(file.path()).unwrap()
 }
 

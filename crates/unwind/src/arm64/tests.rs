@@ -1,6 +1,7 @@
 //! Walks over hand-built stacks of arm64.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use vmcore_memory::{ReadError, ReadVirtual};
 
@@ -23,6 +24,8 @@ struct Fake {
     words: BTreeMap<u64, u64>,
     cfi: BTreeMap<u64, CfiRow>,
     pac_mask: u64,
+    /// The bytes of the stacks that the dump lacks.
+    lost: Range<u64>,
 }
 
 impl Fake {
@@ -54,6 +57,9 @@ impl ReadVirtual for Fake {
     fn read_virtual(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let start = address.get();
         if ![TASK..TASK + STACK_SIZE, IRQ..IRQ + STACK_SIZE].iter().any(|stack| stack.contains(&start)) {
+            return Err(ReadError::NonCanonical { address });
+        }
+        if start < self.lost.end && self.lost.start < start + buf.len() as u64 {
             return Err(ReadError::NonCanonical { address });
         }
         for (index, byte) in buf.iter_mut().enumerate() {
@@ -152,6 +158,24 @@ fn an_interrupt_leads_from_its_stack_to_the_task_and_to_user_mode() {
     let interrupts: Vec<_> = unwound.interrupts.iter().map(|it| (it.frame, it.address.get(), it.complete)).collect();
     assert_eq!(interrupts, [(2, TASK + 0x600, true), (5, TASK + 0xe00, true)]);
     assert!(unwound.frames[2].exact && unwound.interrupts[1].registers.user_mode());
+}
+
+/// A dump that was made to be given away keeps of user code where it was, and of kernel code all.
+#[test]
+fn general_registers_of_user_code_may_be_missing() {
+    let walk = |pstate, lost| {
+        let saved = Registers { pstate, ..registers(0x40_1000, 0x7fff_0000, 0, 0) };
+        let fake =
+            Fake::default().record(TASK + 0x800, TASK + 0xe00 + RECORD, ENTRY + 0x10).pt_regs(TASK + 0xe00, &saved);
+        Fake { lost, ..fake }.unwind(registers(TEXT + 0x110, TASK + 0x800, TASK + 0x800, 0), false)
+    };
+    let general = TASK + 0xe00..TASK + 0xe00 + 31 * 8;
+    let unwound = walk(0x8000_1000, general.clone());
+    assert_eq!((unwound.end, unwound.problem.clone()), (End::User, None));
+    let interrupt = unwound.interrupts[0];
+    assert_eq!((interrupt.complete, interrupt.registers.pc().get()), (false, 0x40_1000));
+    assert!(walk(KERNEL, general.clone()).problem.is_some());
+    assert!(walk(0x8000_1000, general.start..general.end + 8).problem.is_some(), "not even the stack pointer");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
-use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
+use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
 
 use crate::address_space::IMAGE_BASE;
 use crate::boot::boot;
@@ -80,9 +80,13 @@ pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>, sweep: &Sweep) -> O
 }
 
 /// The VMCOREINFO of the kernel of `vmlinux`, without a scan of all memory: the kernel is found by its registers or its
-/// banner, and its variable `vmcoreinfo_data` leads to the text. Up to 4.13 it is the text, and not found here.
+/// banner, and its variable `vmcoreinfo_data` leads to the text. Up to 4.13 it is the text, and not found here; nor are kernels
+/// of arm64.
 #[must_use]
 pub fn vmcoreinfo_of(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Option<FoundVmcoreinfo> {
+    if dump.architecture() != Architecture::X86_64 {
+        return None;
+    }
     let Located { location, .. } = location::locate(dump, vmlinux, dump, choice, &mut Vec::new()).ok()?;
     let (memory, _) = boot(dump, &location, vmlinux);
     let variable = vmlinux.symbols().address("vmcoreinfo_data")?.wrapping_add(location.kaslr_offset);
@@ -105,8 +109,9 @@ fn vmcoreinfo_at(memory: &dyn ReadPhysical, frame: Pfn) -> Option<FoundVmcoreinf
 fn is_of_this_memory(dump: &Dump, info: &Vmcoreinfo) -> bool {
     let name = || {
         let names = info.symbol("init_uts_ns")?.wrapping_add(info.offset("uts_namespace.name")?);
-        let base = info.number("phys_base")?.cast_unsigned();
-        Some(names.get().wrapping_sub(IMAGE_BASE).wrapping_add(base).wrapping_add(RELEASE_AT))
+        let x86_64 = || Some(info.number("phys_base")?.cast_unsigned().wrapping_sub(IMAGE_BASE));
+        let arm64 = || Some(info.number("kimage_voffset")?.cast_unsigned().wrapping_neg());
+        Some(names.get().wrapping_add(x86_64().or_else(arm64)?).wrapping_add(RELEASE_AT))
     };
     let (Some(at), Some(release)) = (name(), info.osrelease()) else { return false };
     let mut found = [0; UTS_LEN];

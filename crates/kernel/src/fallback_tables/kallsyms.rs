@@ -22,8 +22,6 @@ use std::ops::Range;
 
 use vmcore_memory::{VirtAddr, le_u16, le_u32, le_u64};
 
-use crate::address_space::IMAGE_BASE;
-
 /// More symbols than any kernel has: distributions have some 200 000.
 pub(super) const MAX_SYMBOLS: u32 = 1 << 22;
 /// `KSYM_NAME_LEN`, the type letter included (128 before 6.1).
@@ -253,7 +251,7 @@ impl Tables<'_> {
         let run_time = match self.values {
             Values::Addresses(addresses) => {
                 let address = le_u64(addresses, at.checked_mul(8)?)?;
-                if address < IMAGE_BASE {
+                if !VirtAddr::new(address).is_kernel_half() {
                     return Some((address, true));
                 }
                 address
@@ -270,7 +268,7 @@ impl Tables<'_> {
                 let at = at.checked_mul(4)?;
                 let offset = i64::from(le_u32(offsets, at)?.cast_signed());
                 let address = place.wrapping_add(at as u64).wrapping_add_signed(offset);
-                return Some((address, address < IMAGE_BASE));
+                return Some((address, !VirtAddr::new(address).is_kernel_half()));
             }
         };
         Some((run_time.wrapping_sub(self.kaslr_offset), false))

@@ -9,7 +9,8 @@
 //! linux_banner    the banner
 //! ```
 //!
-//! All of this is in the kernel image, which is linear in physical memory: no page tables are needed. What a debug file
+//! All of this is in the kernel image, which is linear in physical memory: no page tables are needed. (On arm64, VMCOREINFO
+//! has `kimage_voffset` in place of `phys_base`, and there is no other way to the tables.) What a debug file
 //! has besides and a kernel has not: source lines, sizes of symbols, `.debug_frame`.
 
 #[cfg(feature = "fuzzing")]
@@ -27,6 +28,7 @@ use vmcore_memory::{
 };
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
+use crate::arch::arm64;
 use crate::frames::Sweep;
 use crate::identity::build_id_in_memory;
 use crate::location::{KernelChoice, Role};
@@ -61,9 +63,12 @@ const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
 pub enum FallbackTablesError {
-    /// How a kernel of this machine keeps its tables is not known.
-    #[error("a kernel of {0} is read with its vmlinux only, as yet")]
-    Architecture(Architecture),
+    /// A kernel of arm64 is found by what it says of itself, and there is nothing of that.
+    #[error("the dump has no VMCOREINFO, neither as a note nor in memory, by which alone kernels of arm64 are found")]
+    NoVmcoreinfo,
+    /// VMCOREINFO does not say where the kernel is.
+    #[error("{0}")]
+    Ground(String),
     /// Nothing says where the kernel is, and nothing in memory looks like its tables.
     #[error("no symbol table of a kernel (kallsyms) with its banner is in memory")]
     NotFound,
@@ -113,10 +118,11 @@ pub enum FallbackTablesError {
 ///
 /// [`FallbackTablesError`] where it does not describe enough to analyze it.
 pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Result<Vmlinux, FallbackTablesError> {
-    if dump.architecture() != Architecture::X86_64 {
-        return Err(FallbackTablesError::Architecture(dump.architecture()));
+    let info = dump.vmcoreinfo();
+    if dump.architecture() == Architecture::Arm64 {
+        return by_vmcoreinfo(dump, info.ok_or(FallbackTablesError::NoVmcoreinfo)?);
     }
-    let Some(info) = dump.vmcoreinfo() else {
+    let Some(info) = info else {
         return by_search(dump, choice, sweep).ok_or(FallbackTablesError::NotFound)?;
     };
     // An earlier kernel's VMCOREINFO leads to anything.
@@ -126,22 +132,22 @@ pub fn vmlinux_from_dump(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Re
 /// The kernel's own symbols, at link-time addresses: by what VMCOREINFO says of the image, else by their shape.
 fn symbols_of(dump: &Dump) -> Option<Kallsyms> {
     let described = dump.vmcoreinfo().and_then(|info| described(dump, info).ok());
-    described.or_else(|| found(dump, KernelChoice::Best, &Sweep::default())).map(|(_, symbols)| symbols)
+    let found = || match dump.architecture() {
+        Architecture::X86_64 => found(dump, KernelChoice::Best, &Sweep::default()),
+        Architecture::Arm64 => None,
+    };
+    described.or_else(found).map(|(_, symbols)| symbols)
 }
 
 /// By what VMCOREINFO says of the image.
 fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTablesError> {
     let (image, symbols) = described(dump, info)?;
     let own = Own { image, symbols: &symbols, build_id: info.build_id() };
-    Ok(Vmlinux::from_parts(&own.parts()?)?)
+    Ok(Vmlinux::from_parts(&own.parts(dump.architecture())?)?)
 }
 
 fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsyms), FallbackTablesError> {
-    let phys_base = info.number("phys_base").ok_or(FallbackTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
-    let image = Image {
-        memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
-        kaslr_offset: info.kerneloffset().unwrap_or(0),
-    };
+    let image = Image::described(dump, info)?;
     let tables = match image.tables(info) {
         Err(FallbackTablesError::NotInVmcoreinfo(what)) => {
             image.search(dump, info).ok_or(FallbackTablesError::NotInVmcoreinfo(what))?
@@ -157,7 +163,7 @@ fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsy
 fn by_search(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Option<Result<Vmlinux, FallbackTablesError>> {
     let (image, symbols) = found(dump, choice, sweep)?;
     let own = Own { image, symbols: &symbols, build_id: None };
-    Some(own.parts().and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
+    Some(own.parts(dump.architecture()).and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
 }
 
 fn found<'a>(dump: &'a Dump, choice: KernelChoice, sweep: &Sweep) -> Option<(Image<'a>, Kallsyms)> {
@@ -205,6 +211,25 @@ struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
+    /// The image where VMCOREINFO says that it is.
+    fn described(dump: &'a Dump, info: &Vmcoreinfo) -> Result<Self, FallbackTablesError> {
+        match dump.architecture() {
+            Architecture::X86_64 => {
+                let phys_base = info.number("phys_base");
+                let phys_base = phys_base.ok_or(FallbackTablesError::NotInVmcoreinfo("NUMBER(phys_base)"))?;
+                Ok(Self {
+                    memory: AddressSpace::image_only(dump, phys_base.cast_unsigned()),
+                    kaslr_offset: info.kerneloffset().unwrap_or(0),
+                })
+            }
+            Architecture::Arm64 => {
+                let ground =
+                    arm64::Ground::read(info).map_err(|error| FallbackTablesError::Ground(error.to_string()))?;
+                Ok(Self { memory: ground.memory(dump, None), kaslr_offset: ground.kaslr_offset })
+            }
+        }
+    }
+
     /// The image that holds the table at `inside` and has these run-time symbols: its banner is where it has to be.
     ///
     /// How far it was moved cannot be told from within. Kernels are linked to 16 MiB (`CONFIG_PHYSICAL_START`) unless
@@ -351,7 +376,7 @@ struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    fn parts(&self) -> Result<ImageParts<'a>, FallbackTablesError> {
+    fn parts(&self, architecture: Architecture) -> Result<ImageParts<'a>, FallbackTablesError> {
         let not_built = |what, option| FallbackTablesError::NotBuilt { what, option };
         if self.symbol("init_task").is_none() {
             return Err(not_built("names of variables in kallsyms", "CONFIG_KALLSYMS_ALL"));
@@ -370,7 +395,7 @@ impl<'a> Own<'a> {
         };
         let code = [("_stext", "_etext"), ("_sinittext", "_einittext")];
         Ok(ImageParts {
-            architecture: Architecture::X86_64,
+            architecture,
             symbols: self.symbols.iter().map(symbol).collect(),
             code: code.into_iter().filter_map(|(start, end)| self.range(start, end)).collect(),
             image: self.range("_text", "_end").or_else(|| self.range("_stext", "_end")).unwrap_or_default(),

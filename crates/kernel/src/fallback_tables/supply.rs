@@ -14,6 +14,7 @@ use vmcore_memory::{Architecture, MAX_READ, ReadVirtual, VirtAddr};
 use super::kallsyms::Kallsyms;
 use super::{BTF_SECTION, ORC_SECTIONS, symbols_of};
 use crate::address_space::AddressSpace;
+use crate::arch::arm64;
 use crate::location::{self, KernelChoice, Located};
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them. So are unwind tables
@@ -24,9 +25,6 @@ use crate::location::{self, KernelChoice, Located};
 /// to check: nothing here is interpreted.
 #[must_use]
 pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
-    if dump.architecture() != Architecture::X86_64 {
-        return Vec::new();
-    }
     let no_orc = ORC_SECTIONS.iter().take(2).any(|(name, ..)| vmlinux.section(name).is_none());
     let mut missing: Vec<_> =
         ORC_SECTIONS.into_iter().filter(|(name, ..)| no_orc || vmlinux.lacks_contents(name)).collect();
@@ -37,16 +35,24 @@ pub fn sections_from_dump(dump: &Dump, vmlinux: &Vmlinux) -> Vec<PartSection> {
         return Vec::new();
     }
     // These sections are the same in all kernels of one build.
-    let located = location::locate(dump, vmlinux, dump, KernelChoice::Best, &mut Vec::new());
-    let Ok(Located { location, .. }) = located else { return Vec::new() };
-    let image = Image {
-        memory: AddressSpace::image_only(dump, location.phys_base),
-        vmlinux,
-        own: OnceCell::new(),
-        dump,
-        kaslr_offset: location.kaslr_offset,
-    };
+    let Some((memory, kaslr_offset)) = image_memory(dump, vmlinux) else { return Vec::new() };
+    let image = Image { memory, vmlinux, own: OnceCell::new(), dump, kaslr_offset };
     missing.into_iter().filter_map(|(name, start, end)| image.section(name, start, end)).collect()
+}
+
+/// The memory of the kernel's image, and how far it was moved.
+fn image_memory<'a>(dump: &'a Dump, vmlinux: &Vmlinux) -> Option<(AddressSpace<'a>, u64)> {
+    match dump.architecture() {
+        Architecture::X86_64 => {
+            let located = location::locate(dump, vmlinux, dump, KernelChoice::Best, &mut Vec::new());
+            let Located { location, .. } = located.ok()?;
+            Some((AddressSpace::image_only(dump, location.phys_base), location.kaslr_offset))
+        }
+        Architecture::Arm64 => {
+            let ground = arm64::Ground::read(dump.vmcoreinfo()?).ok()?;
+            Some((ground.memory(dump, None), ground.kaslr_offset))
+        }
+    }
 }
 
 /// The kernel image in memory, with the symbols of its debug file and, where that lacks some, its own.

@@ -40,18 +40,17 @@ fn the_lowest_page_that_is_one() {
 
 #[test]
 fn that_of_the_kernel_in_memory_goes_before_one_below() {
-    let text = |release: &str| {
-        format!(
-            "OSRELEASE={release}\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=ffffffff82a1a000\nOFFSET(uts_namespace.name)=4\n\
-             NUMBER(phys_base)=-20971520\n"
-        )
-    };
     // `init_uts_ns` is in the frame 0x161a, and the release 134 bytes from its start.
-    let names = format!("{}6.12.0\0", " ".repeat(134));
-    let (old, new) = (text("6.12"), text("6.12.0"));
-    let found = find_vmcoreinfo(&dump(&[(3, &old), (4, &new), (0x161a, &names)]), None).unwrap();
-    assert_eq!(found.address, PhysAddr::new(4 * 4096));
-    assert_eq!(find_vmcoreinfo(&dump(&[(3, &old), (4, &new)]), None).unwrap().address, PhysAddr::new(3 * 4096));
+    let of_x86_64 = "SYMBOL(init_uts_ns)=ffffffff82a1a000\nNUMBER(phys_base)=-20971520\n";
+    let of_arm64 = "SYMBOL(init_uts_ns)=ffffa1f42ca1a000\nNUMBER(kimage_voffset)=0xffffa1f42b400000\n";
+    for place in [of_x86_64, of_arm64] {
+        let text = |release: &str| format!("OSRELEASE={release}\nPAGESIZE=4096\nOFFSET(uts_namespace.name)=4\n{place}");
+        let names = format!("{}6.12.0\0", " ".repeat(134));
+        let (old, new) = (text("6.12"), text("6.12.0"));
+        let found = find_vmcoreinfo(&dump(&[(3, &old), (4, &new), (0x161a, &names)]), None).unwrap();
+        assert_eq!(found.address, PhysAddr::new(4 * 4096));
+        assert_eq!(find_vmcoreinfo(&dump(&[(3, &old), (4, &new)]), None).unwrap().address, PhysAddr::new(3 * 4096));
+    }
 }
 
 #[test]

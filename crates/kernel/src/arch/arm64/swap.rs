@@ -45,7 +45,10 @@ pub(crate) fn swap_fields<M: ReadVirtual + ?Sized>(
     let symbols = vmlinux.symbols();
     let code = FUNCTIONS.into_iter().filter_map(|name| {
         let address = symbols.address(name)?.wrapping_add(kaslr_offset);
-        memory.read_bytes(address, symbols.size(name)?.min(MAX_CODE) & !3).ok()
+        // Up to where the next one begins, where symbols have no sizes.
+        let size = symbols.size(name).filter(|&size| size != 0);
+        let size = size.or_else(|| Some(symbols.lookup(symbols.address(name)?)?.size))?;
+        memory.read_bytes(address, size.min(MAX_CODE) & !3).ok()
     });
     let shifts: BTreeSet<u32> = code.flat_map(|code| fields_of_50_bits(&code)).collect();
     by_offset(&shifts, has_exclusive)

@@ -50,7 +50,6 @@ $DUMP_USAGE" ;;
     [[ $route == snapshot || -z $also ]] || die "the route $route makes one file"
     [[ $vmcoreinfo == yes || $vmcoreinfo == no ]] || die "$DUMP_USAGE"
 
-    [[ $route == snapshot || $(machine_of "$series") == amd64 ]] || die "kernels of arm64 have no route $route yet"
     [[ $scenario != *-patched || $(machine_of "$series") == amd64 ]] || die "the host can only patch kernels of amd64"
     level=${level:-$(kernel_field "$series" 5)}
 

@@ -114,7 +114,7 @@ pack_guest() {
     install -m 755 "$LAB_SRC/guest/init" "$root/init"
     cp "$LAB_SRC/guest/save-vmcore" "$root/save-vmcore"
     add_distribution_modules "$series" "$root"
-    ! is_native "$series" || add_crash_kernel "$series" "$new" "$root"
+    add_crash_kernel "$series" "$new" "$root"
     cp -r "$LAB_SRC/guest/scenarios" "$root/scenarios"
     cp "$LAB_SRC/guest/watchdogs" "$root/watchdogs"
     cp -r "$new/programs" "$root/programs"
@@ -126,9 +126,9 @@ pack_guest() {
 # The crash kernel's own initramfs; then, on top of the same tree, comes the main one.
 add_crash_kernel() {
     local series=$1 new=$2 root=$3
-    add_dynamic_program "$root" "$(command -v makedumpfile)"
+    add_tool "$series" "$root" makedumpfile
     pack "$root" "$new/crash-initramfs"
-    add_dynamic_program "$root" "$(command -v kexec || echo /sbin/kexec)"
+    add_tool "$series" "$root" kexec
     cp "$new/crash-initramfs" "$LAB_DIR/kernels/$series/vmlinuz" "$root/boot/"
 }
 
@@ -144,6 +144,65 @@ add_distribution_modules() {
         esac
         echo "$name.ko" >>"$root/modules/order"
     done
+}
+
+# add_tool SERIES ROOT NAME: makedumpfile or kexec for the guest's machine.
+add_tool() {
+    if is_native "$1"; then
+        add_dynamic_program "$2" "$(command -v "$3" || echo "/sbin/$3")"
+    else
+        with_lock "tools-$(machine_of "$1")" fetch_tools "$1"
+        add_foreign_program "$2" "$TOOLS" "$3"
+    fi
+}
+
+# fetch_tools SERIES: makedumpfile and kexec of another machine with all their libraries, unpacked into $TOOLS.
+fetch_tools() {
+    local package suite
+    suite=$(suite_below "$1")
+    TOOLS=$LAB_DIR/tools/$suite-$(machine_of "$1")
+    [[ ! -e $TOOLS ]] || return 0
+    use_lists_of_suite "$suite" "$(machine_of "$1")"
+    rm -rf "$TOOLS.new"
+    mkdir -p "$TOOLS.new/debs"
+    for package in kexec-tools makedumpfile $(libraries_of kexec-tools makedumpfile); do
+        download "$TOOLS.new/debs" "$package" || die "cannot fetch $package"
+        dpkg-deb -x "$TOOLS.new/debs/$package"_*.deb "$TOOLS.new"
+    done
+    rm -rf "$TOOLS.new/debs"
+    mv "$TOOLS.new" "$TOOLS"
+}
+
+# libraries_of PACKAGE...: the packages of libraries that they need, and those that these need.
+libraries_of() {
+    apt-cache "${APT_OPTIONS[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
+        --no-replaces --no-enhances "$@" | grep -E '^(lib(c6|gcc|bz2|z|lz|dw|elf|snappy|stdc|crypto|xen)|zlib1g$)'
+}
+
+# add_foreign_program ROOT TREE NAME: the program with the shared libraries and the loader it asks for, by their names.
+add_foreign_program() {
+    local root=$1 tree=$2 name=$3 file
+    file=$(find "$tree" -path "*bin/$name" -type f -print -quit)
+    [[ -n $file ]] || die "the packages of another machine have no $name"
+    cp "$file" "$root/sbin/"
+    mkdir -p "$root/lib"
+    local -a names=()
+    mapfile -t names < <(needed_by "$file")
+    while ((${#names[@]})); do
+        name=${names[0]}
+        names=("${names[@]:1}")
+        [[ ! -e $root/lib/$name ]] || continue
+        file=$(find "$tree" -name "$name" -print -quit)
+        [[ -n $file ]] || die "the packages of another machine have no $name"
+        cp -L "$file" "$root/lib/"
+        mapfile -t -O "${#names[@]}" names < <(needed_by "$file")
+    done
+}
+
+# needed_by FILE: its loader and libraries.
+needed_by() {
+    readelf --program-headers --dynamic "$1" \
+        | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p; s|.*Requesting program interpreter: .*/(.*)\]|\1|p'
 }
 
 # The program with the shared libraries and the loader it asks for.

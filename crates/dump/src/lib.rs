@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 mod bytes;
 mod compressed;
 mod contents;
@@ -59,7 +60,6 @@ mod notes;
 mod page_cache;
 mod piece;
 mod prstatus;
-mod qemu;
 mod raw;
 mod raw_note;
 mod sniff;
@@ -77,6 +77,7 @@ mod growing;
 mod test_support;
 mod user_registers;
 
+pub use arch::x86_64::qemu::{DescriptorTable, QemuCpuState};
 pub use compressed::{UnpackProgress, Unpacking, unpacked};
 pub use description::{Format, Incomplete, PageCount, Segment, Source};
 pub use dump::{Apart, Dump};
@@ -89,7 +90,6 @@ pub use kdump_writer::{Compression, NewKdump};
 pub use kept::KeptRanges;
 pub use lookalike::Lookalike;
 pub use prstatus::Prstatus;
-pub use qemu::{DescriptorTable, QemuCpuState};
 pub use raw_note::RawNote;
 pub use sniff::starts_like_a_dump;
 pub use stored::ReadAt;

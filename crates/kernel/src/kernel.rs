@@ -8,11 +8,11 @@ use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadError, ReadPhysical, ReadVi
 use vmcore_unwind::Start;
 
 use crate::address_space::AddressSpace;
-use crate::boot::Regions;
+use crate::arch::x86_64::boot::Regions;
+use crate::arch::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role};
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
 use crate::list::Places;
-use crate::location::{FoundBy, KernelChoice, KernelInMemory, Role};
 use crate::modules::{Module, ModuleLayout, Modules};
 use crate::opening::{self, Opened};
 use crate::page::{Page, PageLayout};

@@ -33,7 +33,6 @@
 
 mod address_space;
 mod arch;
-mod boot;
 mod calls;
 mod code;
 mod error;
@@ -48,7 +47,6 @@ mod identity;
 mod kernel;
 mod layout;
 mod list;
-mod location;
 mod locks;
 mod minimal;
 mod modules;
@@ -76,6 +74,7 @@ mod utsname;
 mod vmcoreinfo_scan;
 
 pub use address_space::AddressSpace;
+pub use arch::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Contents, Gap, KernelError, LayoutError};
@@ -86,7 +85,6 @@ pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver, Source};
 pub use list::{Listed, list, rb_tree};
-pub use location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use locks::{
     AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter, WorkWait,
 };

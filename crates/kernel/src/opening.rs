@@ -6,9 +6,9 @@ use vmcore_memory::{Architecture, ReadPhysical, VirtAddr};
 
 use crate::address_space::{AddressSpace, IMAGE_BASE};
 use crate::arch::arm64;
-use crate::boot::{Regions, boot};
+use crate::arch::x86_64::boot::{Regions, boot};
+use crate::arch::x86_64::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
 use crate::layout::Resolver;
-use crate::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
 use crate::paging::{PageFormat, PageTables, SwapLayout};
 use crate::{Gap, KernelError};
 

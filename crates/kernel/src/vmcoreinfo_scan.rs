@@ -12,9 +12,9 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
 
 use crate::address_space::IMAGE_BASE;
-use crate::boot::boot;
+use crate::arch::x86_64::boot::boot;
+use crate::arch::x86_64::location::{self, KernelChoice, Located};
 use crate::frames::{self, Sweep};
-use crate::location::{self, KernelChoice, Located};
 
 /// What the text begins with.
 const START: &[u8] = b"OSRELEASE=";

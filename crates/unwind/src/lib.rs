@@ -63,8 +63,7 @@
 
 #![forbid(unsafe_code)]
 
-mod arm64;
-mod fallback;
+mod arch;
 mod frame;
 mod machine;
 pub mod orc;

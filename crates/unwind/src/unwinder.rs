@@ -5,8 +5,9 @@ use vmcore_memory::{
     arch::x86_64::{PT_REGS_SIZE, Registers},
 };
 
+use crate::arch::x86_64::fallback;
 use crate::{
-    End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackRange, Start, Trust, Unwound, arm64, fallback,
+    End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackRange, Start, Trust, Unwound,
     frame::lookup_pc,
     orc::{Base, FramePointer, Kind, OrcEntry},
     stack_memory::StackMemory,
@@ -67,7 +68,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         let registers = match &start.registers {
             vmcore_memory::Registers::X86_64(registers) => registers,
             vmcore_memory::Registers::Arm64(registers) => {
-                let mut walk = arm64::Walk { machine: self.machine, memory: &mut self.memory };
+                let mut walk = crate::arch::arm64::Walk { machine: self.machine, memory: &mut self.memory };
                 walk.unwind(registers, start.exact, start.complete, &mut unwound);
                 return unwound;
             }

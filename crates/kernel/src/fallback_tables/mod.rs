@@ -29,10 +29,11 @@ use vmcore_memory::{
 
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::arch::arm64;
+use crate::arch::x86_64::location;
+use crate::arch::x86_64::location::{KernelChoice, Role};
+use crate::frames;
 use crate::frames::Sweep;
 use crate::identity::build_id_in_memory;
-use crate::location::{KernelChoice, Role};
-use crate::{frames, location};
 pub use kallsyms::KallsymsError;
 use kallsyms::{Kallsyms, MAX_SYMBOLS, RawTables, ValueKind};
 use scan::Found;

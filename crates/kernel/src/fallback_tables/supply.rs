@@ -15,7 +15,7 @@ use super::kallsyms::Kallsyms;
 use super::{BTF_SECTION, ORC_SECTIONS, symbols_of};
 use crate::address_space::AddressSpace;
 use crate::arch::arm64;
-use crate::location::{self, KernelChoice, Located};
+use crate::arch::x86_64::location::{self, KernelChoice, Located};
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them. So are unwind tables
 /// of which it has nothing at all, and types where it has neither BTF nor DWARF: a kernel that was built with them has

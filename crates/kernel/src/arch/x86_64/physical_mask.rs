@@ -84,7 +84,7 @@ impl PhysicalMask {
     }
 
     /// The address in an entry.
-    pub(super) fn address(self, entry: u64) -> u64 {
+    pub(crate) fn address(self, entry: u64) -> u64 {
         let address = entry & self.mask;
         if address < self.memory_end {
             return address;
@@ -95,7 +95,7 @@ impl PhysicalMask {
 
     /// As [`PhysicalMask::address`], of an entry that is not present: the kernel stores the address inverted as a
     /// defence against L1TF (`asm/pgtable-invert.h`), which shows in its topmost bit being set.
-    pub(super) fn inverted_address(self, entry: u64) -> u64 {
+    pub(crate) fn inverted_address(self, entry: u64) -> u64 {
         let top = 1 << (63 - self.mask.leading_zeros());
         if entry & top == 0 { self.address(entry) } else { self.address(entry ^ self.mask) }
     }

@@ -7,7 +7,8 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr};
 
 use crate::address_space::{AddressSpace, DirectMap};
-use crate::{location::KernelLocation, paging::PageTables};
+use crate::arch::x86_64::location::KernelLocation;
+use crate::paging::PageTables;
 
 /// Bases of the randomized regions.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,3 @@
+//! What of a dump depends on the machine's architecture.
+
+pub(crate) mod x86_64;

@@ -5,6 +5,8 @@
 
 #[path = "support/agreement.rs"]
 mod agreement;
+#[path = "bundled/arm64.rs"]
+mod arm64;
 #[path = "support/reduced.rs"]
 mod reduced;
 

@@ -232,7 +232,10 @@ class Campaign:
 def check_proofs(options: argparse.Namespace) -> bool:
     """Whether every change of a word that a proof rests on was noticed, on the real dump and on each kernel."""
     vmlinux = sources.DATA / "vmlinux.profile"
-    inputs = [("6.1 (real)", sources.DATA / "thp-livelock.vmcore", vmlinux)]
+    inputs = [
+        ("6.1 (real)", sources.DATA / "thp-livelock.vmcore", vmlinux),
+        ("6.12 (arm64)", sources.ARM64 / "thp-livelock.vmcore", sources.ARM64 / "vmlinux.profile"),
+    ]
     for kernel in sources.KERNELS:
         directory = options.work / f"thp-livelock-{kernel}-elf"
         inputs.append((kernel, directory / "vmcore", directory / "vmlinux"))

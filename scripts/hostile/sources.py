@@ -15,6 +15,7 @@ from mutations import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "testdata" / "6.1-cloud-amd64"
+ARM64 = ROOT / "testdata" / "6.12-cloud-arm64"
 SCENARIOS = ["thp-livelock", "soft-lockup", "sysrq", "thp-busy"]
 KERNELS = ["4.19", "5.10", "6.1", "6.12"]
 # Where links are looked for, from the start of a task or a run queue.
@@ -185,6 +186,9 @@ def real(binary: Path, run: Callable) -> list[File]:
     """The dumps that come with the source, three of their forms, and their profile."""
     profile = DATA / "vmlinux.profile"
     files = [core_file(name, Reader(binary, run, DATA / f"{name}.vmcore", profile), "147") for name in SCENARIOS]
+    for name, pid in [("thp-livelock", "196"), ("sysrq", "1")]:
+        reader = Reader(binary, run, ARM64 / f"{name}.vmcore", ARM64 / "vmlinux.profile")
+        files.append(core_file(f"arm64-{name}", reader, pid))
     core = files[0].data
     packed, parts = forms.kdump(core)
     files.append(File("kdump", "dump", packed, prefixed("kdump", parts), profile))

@@ -1,0 +1,88 @@
+//! The same of arm64: the machine of the dumps under `testdata/6.12-cloud-arm64`.
+
+use super::*;
+
+const KERNEL: &str = "testdata/6.12-cloud-arm64";
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(KERNEL).join(name)
+}
+
+fn run(command: &str, options: &[&str], scenario: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
+    program.arg(command).args(options).arg(file(&format!("{scenario}.vmcore"))).arg(file("vmlinux.profile"));
+    program.output().expect("the program starts")
+}
+
+fn json(command: &str, options: &[&str], scenario: &str) -> Value {
+    let output = run(command, &[options, &["--format", "json"]].concat(), scenario);
+    serde_json::from_slice(&output.stdout).expect("output is JSON")
+}
+
+fn truth(scenario: &str) -> Value {
+    let bytes = std::fs::read(file(&format!("{scenario}.truth.json"))).expect("the truth can be read");
+    serde_json::from_slice(&bytes).expect("the truth is JSON")
+}
+
+#[test]
+fn the_livelock_is_confirmed_with_exactly_its_spinners_and_splitter() {
+    let (found, truth) = (json("analyze", &[], "thp-livelock"), truth("thp-livelock"));
+    assert_eq!(found["verdict"]["issue"], "thp-split-page-fault-livelock");
+    assert_eq!(found["verdict"]["confidence"], "confirmed");
+    let list = |value: &Value| -> Vec<_> {
+        let all = value.as_array().expect("a list").iter();
+        all.map(|spinner| (who(spinner), spinner["address"].as_str().expect("an address").to_owned())).collect()
+    };
+    assert_eq!(list(&found["spinners"]), list(&truth["spinners"]));
+    let splitters = found["splitters"].as_array().expect("a list");
+    assert_eq!(splitters.iter().map(who).collect::<Vec<_>>(), [who(&truth["splitter"])]);
+    assert_eq!(run("analyze", &[], "thp-livelock").status.code(), Some(1));
+}
+
+#[test]
+fn a_crash_that_somebody_asked_for_is_nothing_else() {
+    let found = json("analyze", &[], "sysrq");
+    assert_eq!(found["verdict"]["issue"], "crash-requested");
+    assert_eq!(run("analyze", &[], "sysrq").status.code(), Some(0));
+}
+
+#[test]
+fn every_stack_ends_properly() {
+    for scenario in ["thp-livelock", "sysrq"] {
+        let stacks = json("bt", &["--all"], scenario);
+        let stacks = stacks["stacks"].as_array().expect("a list");
+        assert!(stacks.len() > 80, "{scenario} has {} stacks", stacks.len());
+        for stack in stacks {
+            assert_ne!(stack["end"], "truncated", "{scenario}: pid {}", stack["pid"]);
+        }
+    }
+}
+
+#[test]
+fn distilling_a_distilled_dump_changes_no_answer() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let small = directory.path().join("small");
+    let output = ["-o", small.to_str().expect("a path in UTF-8")];
+    assert_eq!(run("distill", &output, "thp-livelock").status.code(), Some(0));
+    for command in ["analyze", "ps", "runq", "dmesg"] {
+        let shown = |dump: &Path| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
+            program.arg(command).arg(dump).arg(file("vmlinux.profile"));
+            let shown = String::from_utf8(program.output().expect("the program starts").stdout).expect("it is UTF-8");
+            shown.replace(&*dump.to_string_lossy(), "DUMP")
+        };
+        let without_size =
+            |text: String| text.lines().filter(|line| !line.contains("PAGES:")).collect::<Vec<_>>().join("\n");
+        assert_eq!(without_size(shown(&small)), without_size(shown(&file("thp-livelock.vmcore"))), "{command}");
+    }
+}
+
+#[test]
+fn what_people_see() {
+    for (command, options) in [("analyze", &[][..]), ("bt", &["--cpu", "2"]), ("info", &[])] {
+        let shown = String::from_utf8(run(command, options, "thp-livelock").stdout).expect("output is UTF-8");
+        let directory = file("");
+        let shown = shown.replace(&*directory.to_string_lossy(), &format!("{KERNEL}/"));
+        insta::assert_snapshot!(format!("arm64_livelock_{command}"), shown);
+    }
+}

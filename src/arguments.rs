@@ -10,7 +10,7 @@ use vmcore_report::Sanitized;
 
 use crate::cli::Cli;
 use crate::remote;
-use crate::servers::without_queries;
+use crate::secrets::without_secrets;
 use crate::status::Status;
 
 /// What stands below each command's own options in its help, in place of the options that all have.
@@ -122,8 +122,8 @@ pub(crate) fn explain(usage: &clap::Error) -> Status {
     if usage.use_stderr() {
         // Nobody is left to be told when even this cannot be written.
         let _ = match usage.to_string() {
-            // It repeats words, which may have a key in them.
-            text if text.contains("://") => io::stderr().lock().write_all(without_queries(&text).as_bytes()),
+            // It repeats words, which may have secrets in them.
+            text if text.contains("://") => io::stderr().lock().write_all(without_secrets(&text).as_bytes()),
             _ => usage.print(),
         };
         return Status::CannotRun;

@@ -9,7 +9,7 @@ use vmcore_remote::RemoteError;
 use vmcore_report::Sanitized;
 use vmcore_triage::TriageError;
 
-use crate::servers::without_queries;
+use crate::secrets::without_secrets;
 use crate::status::Status;
 
 /// An error for the user. Messages may quote files and paths: they are escaped when shown.
@@ -64,9 +64,9 @@ impl Failure {
     pub(crate) fn report(&self) -> Status {
         let mut out = io::stderr().lock();
         // Nobody is left to be told when standard error is closed.
-        let _ = writeln!(out, "error: {}", Sanitized::new(&without_queries(&self.message)));
+        let _ = writeln!(out, "error: {}", Sanitized::new(&without_secrets(&self.message)));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "hint: {}", Sanitized::new(&without_queries(hint)));
+            let _ = writeln!(out, "hint: {}", Sanitized::new(&without_secrets(hint)));
         }
         self.status
     }

@@ -26,6 +26,7 @@ mod remote;
 mod remote_debug;
 mod run;
 mod screen;
+mod secrets;
 mod servers;
 mod session;
 mod shell;

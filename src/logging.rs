@@ -1,8 +1,10 @@
 //! What `-v` shows: events of all crates, on standard error.
 
-use std::io;
+use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
+
+use crate::secrets::without_secrets;
 
 /// Starts showing events; `verbose` is how often `-v` was given.
 pub(crate) fn start(verbose: u8) {
@@ -17,8 +19,23 @@ pub(crate) fn start(verbose: u8) {
     tracing_subscriber::fmt()
         .with_timer(tracing_subscriber::fmt::time::uptime())
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(|| WithoutSecrets)
         .with_ansi(ansi)
         .with_target(false)
         .init();
+}
+
+/// Standard error. Each event comes as a whole.
+struct WithoutSecrets;
+
+impl Write for WithoutSecrets {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        io::stderr().lock().write_all(without_secrets(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }

@@ -10,7 +10,7 @@ use vmcore_report::Sanitized;
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::progress;
-use crate::servers::without_queries;
+use crate::secrets::without_secrets;
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
@@ -64,7 +64,7 @@ impl Run {
         if !self.quiet {
             // Nobody is left to be told when standard error is closed.
             let _ =
-                writeln!(io::stderr().lock(), "warning: {}", Sanitized::new(&without_queries(&message.to_string())));
+                writeln!(io::stderr().lock(), "warning: {}", Sanitized::new(&without_secrets(&message.to_string())));
         }
     }
 
@@ -72,7 +72,7 @@ impl Run {
     pub(crate) fn note(&self, message: impl std::fmt::Display) {
         if !self.quiet {
             // Nobody is left to be told when standard error is closed.
-            let _ = writeln!(io::stderr().lock(), "note: {}", Sanitized::new(&without_queries(&message.to_string())));
+            let _ = writeln!(io::stderr().lock(), "note: {}", Sanitized::new(&without_secrets(&message.to_string())));
         }
     }
 

@@ -132,6 +132,10 @@ fn a_command_line_that_is_none_keeps_keys_to_itself() {
             run.stderr
         );
     }
+    for words in [["-v", "synth"], ["-v", "explain"], ["-v", "man"], ["-v", "log"], ["-v", "info"]] {
+        let address = address.replace("://", "://user:SECRET@");
+        assert_eq!(case.run(words.iter().chain([&address.as_str()])).status, 2);
+    }
     for line in [&["info", "v", "w", &address][..], &["--color", &address], &["nosuch", &address]] {
         let run = case.run(line);
         assert!(!run.stderr.contains("://") || run.stderr.contains(&place), "{}", run.stderr);

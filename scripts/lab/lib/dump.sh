@@ -50,7 +50,6 @@ $DUMP_USAGE" ;;
     [[ $route == snapshot || -z $also ]] || die "the route $route makes one file"
     [[ $vmcoreinfo == yes || $vmcoreinfo == no ]] || die "$DUMP_USAGE"
 
-    [[ $scenario != *-patched || $(machine_of "$series") == amd64 ]] || die "the host can only patch kernels of amd64"
     level=${level:-$(kernel_field "$series" 5)}
 
     kernel "$series" >/dev/null
@@ -145,6 +144,7 @@ machine_options() {
         SERIAL_LINES=(
             -serial "file:$WORK/console.log" -device virtio-serial-pci
             -chardev "file,id=truth,path=$WORK/truth.raw" -device "virtserialport,chardev=truth,name=truth"
+            -chardev "file,id=symbols,path=$WORK/symbols" -device "virtserialport,chardev=symbols,name=symbols"
         )
     else
         EMULATOR=(qemu-system-x86_64)
@@ -208,7 +208,7 @@ wait_for_spinners() {
 
 # The spinners get to spin by what is written into the kernel now; that each CPU does is looked at afterwards.
 patch_kernel() {
-    local stub=(python3 "$LAB_SRC/lib/gdbstub.py" "$GDB_SOCKET" "$WORK/symbols")
+    local stub=(python3 "$LAB_SRC/lib/gdbstub.py" "$GDB_SOCKET" "$WORK/symbols" "$(machine_of "$series")")
     wait_for "the guest's symbols are known" "$WORK/symbols" 'LAB SYMBOLS' || return 1
     "${stub[@]}" patch || return 1
     say "the kernel is patched"

@@ -1,7 +1,7 @@
 """Makes the livelock on a stock kernel, from outside, through QEMU's gdbstub.
 
-usage: gdbstub.py SOCKET SYMBOLS patch          SYMBOLS: lines of the guest's /proc/kallsyms
-       gdbstub.py SOCKET SYMBOLS watch CPUS     until every CPU has been seen to spin
+usage: gdbstub.py SOCKET SYMBOLS MACHINE patch          SYMBOLS: lines of the guest's /proc/kallsyms
+       gdbstub.py SOCKET SYMBOLS MACHINE watch CPUS     until every CPU has been seen to spin
 
 `patch` gives back what the fix took away, as modules/thp_livelock does: migration_entry_wait() comes back at once, and
 who splits a huge page loses its CPU behind try_to_migrate(), where the page is locked and all its entries are migration
@@ -15,10 +15,6 @@ import struct
 import sys
 import time
 
-RETURN = b"\xc3"
-JUMP_TO_ITSELF = b"\xeb\xfe"
-CALL = 0xE8
-CALL_LENGTH = 5
 # Who calls try_to_migrate() for a split: unmap_folio() (unmap_page() before 5.18), or where it was inlined.
 SPLITTERS = [
     "unmap_folio",
@@ -29,9 +25,44 @@ SPLITTERS = [
 ]
 # No split is larger.
 FUNCTION_LIMIT = 0x2000
-# The order of the registers in the protocol's `g`, 8 bytes each.
-RDX = 3
 WATCH_SECONDS = 60
+
+
+class Amd64:
+    """`ret`, `jmp .`, `call`; the register with a function's third argument, by its place in the protocol's `g`, 8 bytes each."""
+
+    RETURN = b"\xc3"
+    JUMP_TO_ITSELF = b"\xeb\xfe"
+    THIRD_ARGUMENT = 3  # rdx
+    CALL = 0xE8
+    CALL_LENGTH = 5
+
+    @classmethod
+    def calls(cls, start: int, code: bytes):
+        """Where each call goes on afterwards, and what it calls."""
+        for at in range(len(code) - cls.CALL_LENGTH):
+            if code[at] == cls.CALL:
+                behind = start + at + cls.CALL_LENGTH
+                yield behind, behind + struct.unpack_from("<i", code, at + 1)[0]
+
+
+class Arm64:
+    """`ret`, `b .`, `bl`."""
+
+    RETURN = struct.pack("<I", 0xD65F03C0)
+    JUMP_TO_ITSELF = struct.pack("<I", 0x14000000)
+    THIRD_ARGUMENT = 2  # x2
+
+    @classmethod
+    def calls(cls, start: int, code: bytes):
+        for at in range(0, len(code) - 3, 4):
+            (word,) = struct.unpack_from("<I", code, at)
+            if word >> 26 == 0x94000000 >> 26:
+                words = (word & 0x3FFFFFF) - ((word & 0x2000000) << 1)
+                yield start + at + 4, start + at + 4 * words
+
+
+MACHINES = {"amd64": Amd64, "arm64": Arm64}
 
 
 class Stub:
@@ -98,30 +129,27 @@ def read_symbols(path: str) -> dict[str, int]:
     return {word[2]: int(word[0], 16) for word in words if len(word) == 3}
 
 
-def behind_the_call(stub: Stub, symbols: dict[str, int], target: int) -> int:
+def behind_the_call(stub: Stub, machine, symbols: dict[str, int], target: int) -> int:
     """The address behind the call of `target` in the function that splits."""
     for name in SPLITTERS:
         if name not in symbols:
             continue
         start = symbols[name]
         code = b"".join(stub.read(start + at, 0x400) for at in range(0, FUNCTION_LIMIT, 0x400))
-        for at in range(len(code) - CALL_LENGTH):
-            if code[at] != CALL:
-                continue
-            behind = start + at + CALL_LENGTH
-            if behind + struct.unpack_from("<i", code, at + 1)[0] == target:
+        for behind, called in machine.calls(start, code):
+            if called == target:
                 return behind
     sys.exit("gdbstub: found nobody who splits and calls try_to_migrate")
 
 
-def patch(stub: Stub, symbols: dict[str, int]) -> None:
-    behind = behind_the_call(stub, symbols, symbols["try_to_migrate"])
-    stub.write(symbols["migration_entry_wait"], RETURN)
-    stub.write(behind, JUMP_TO_ITSELF)
+def patch(stub: Stub, machine, symbols: dict[str, int]) -> None:
+    behind = behind_the_call(stub, machine, symbols, symbols["try_to_migrate"])
+    stub.write(symbols["migration_entry_wait"], machine.RETURN)
+    stub.write(behind, machine.JUMP_TO_ITSELF)
     stub.write(symbols["print_fatal_signals"], struct.pack("<i", 1))
 
 
-def watch(stub: Stub, symbols: dict[str, int], cpus: int) -> None:
+def watch(stub: Stub, machine, symbols: dict[str, int], cpus: int) -> None:
     wait = symbols["migration_entry_wait"]
     seen: set[int] = set()
     deadline = time.monotonic() + WATCH_SECONDS
@@ -132,7 +160,7 @@ def watch(stub: Stub, symbols: dict[str, int], cpus: int) -> None:
         cpu = int(thread, 16) - 1
         if cpu not in seen:
             seen.add(cpu)
-            print(f"gdbstub: spinner cpu {cpu} address {stub.register(thread, RDX):#x}")
+            print(f"gdbstub: spinner cpu {cpu} address {stub.register(thread, machine.THIRD_ARGUMENT):#x}")
         # Past the breakpoint, that CPU alone, or it would stop there again.
         stub.ask(f"z1,{wait:x},1")
         stub.send(f"vCont;s:{thread}")
@@ -144,12 +172,13 @@ def watch(stub: Stub, symbols: dict[str, int], cpus: int) -> None:
 def main() -> None:
     stub = Stub(sys.argv[1])
     symbols = read_symbols(sys.argv[2])
+    machine = MACHINES[sys.argv[3]]
     stub.send("?")
     stub.stopped_thread()
-    if sys.argv[3] == "patch":
-        patch(stub, symbols)
+    if sys.argv[4] == "patch":
+        patch(stub, machine, symbols)
     else:
-        watch(stub, symbols, int(sys.argv[4]))
+        watch(stub, machine, symbols, int(sys.argv[5]))
     stub.detach()
 
 

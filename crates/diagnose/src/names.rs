@@ -146,7 +146,7 @@ pub(crate) fn runs_guest(stack: &Stack) -> bool {
 
 /// Whether another CPU's panic stopped this one.
 pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
-    const STOPPED: [&str; 11] = [
+    const STOPPED: [&str; 12] = [
         "stop_this_cpu",
         "smp_stop_nmi_callback",
         "crash_nmi_callback",
@@ -155,6 +155,7 @@ pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
         "nmi_panic_self_stop",
         "halt_current_cpu",
         "local_cpu_stop",
+        "arm64_nmi_cpu_stop",
         "cpu_park_loop",
         "ipi_cpu_stop",
         "ipi_cpu_crash_stop",

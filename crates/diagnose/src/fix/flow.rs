@@ -13,10 +13,8 @@
 
 use std::collections::HashSet;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
-
-use super::state::{State, tested};
-use super::value::{Value, Which};
+use super::state::{State, TailTest};
+use super::value::{SUM, Value, Which};
 
 /// Instructions that are followed in all, over all ways.
 const MAX_STEPS: usize = 20_000;
@@ -57,11 +55,19 @@ pub(super) trait Text {
     fn leaves(&self, target: u64) -> bool;
 }
 
-/// Follows the function at `start`.
-pub(super) fn follow(text: &dyn Text, start: u64, offsets: PageOffsets) -> Found {
+/// How a machine's code is followed.
+pub(super) struct Machine {
+    /// The number of its stack pointer.
+    pub(super) stack_pointer: u32,
+    /// Follows one instruction.
+    pub(super) step: fn(&mut Walk<'_>, u64, State),
+}
+
+/// Follows the function at `start`, in a machine's code.
+pub(super) fn follow(text: &dyn Text, machine: &Machine, start: u64, offsets: PageOffsets) -> Found {
     let mut walk =
         Walk { text, offsets, found: Found::default(), seen: HashSet::new(), open: Vec::new(), sums: Vec::new() };
-    walk.open.push((start, State::at_entry()));
+    walk.open.push((start, State::at_entry(machine.stack_pointer)));
     let mut steps = 0;
     while let Some((at, state)) = walk.open.pop() {
         steps += 1;
@@ -70,7 +76,7 @@ pub(super) fn follow(text: &dyn Text, start: u64, offsets: PageOffsets) -> Found
             break;
         }
         if walk.seen.insert((at, state.clone())) {
-            walk.step(at, state);
+            (machine.step)(&mut walk, at, state);
         }
     }
     walk.found.decisions.sort_unstable();
@@ -79,60 +85,26 @@ pub(super) fn follow(text: &dyn Text, start: u64, offsets: PageOffsets) -> Found
 }
 
 pub(super) struct Walk<'t> {
-    text: &'t dyn Text,
+    pub(super) text: &'t dyn Text,
     pub(super) offsets: PageOffsets,
-    found: Found,
+    pub(super) found: Found,
     seen: HashSet<(u64, State)>,
-    open: Vec<(u64, State)>,
+    pub(super) open: Vec<(u64, State)>,
     /// Sums of two registers: compilers compute the same one twice rather than keep it.
-    pub(super) sums: Vec<(Value, Value)>,
+    sums: Vec<(Value, Value)>,
 }
 
 impl Walk<'_> {
-    fn step(&mut self, at: u64, mut state: State) {
-        let code = self.text.code(at);
-        let instruction = Decoder::with_ip(64, &code, at, DecoderOptions::NONE).decode();
-        if instruction.is_invalid() {
-            self.found.incomplete = true;
-            return;
-        }
-        if let Some(taken) = self.taken(&instruction, &mut state) {
-            self.found.decisions.extend(taken);
-            return;
-        }
-        let next = instruction.next_ip();
-        match instruction.flow_control() {
-            FlowControl::Next => {
-                self.execute(&instruction, &mut state);
-                match state.took_page {
-                    Some(_) if state.unclear_test => self.found.incomplete = true,
-                    Some(at) => self.found.decisions.push(Decision::Page(at)),
-                    None => self.open.push((next, state)),
-                }
-            }
-            FlowControl::ConditionalBranch => self.branch(&instruction, state),
-            FlowControl::UnconditionalBranch => self.jump(instruction.near_branch_target(), state),
-            FlowControl::Call | FlowControl::IndirectCall => {
-                state.after_call(at);
-                self.open.push((next, state));
-            }
-            // `ret`, `ud2`, a jump through a register: nothing follows here.
-            FlowControl::Return | FlowControl::Exception | FlowControl::XbeginXabortXend => {}
-            // `int3` is a probe, or the middle of a change of the code.
-            FlowControl::IndirectBranch | FlowControl::Interrupt => self.found.incomplete = true,
-        }
-    }
-
-    fn jump(&mut self, target: u64, state: State) {
+    pub(super) fn jump(&mut self, target: u64, state: State) {
         if !self.text.leaves(target) {
             self.open.push((target, state));
         }
     }
 
-    /// Both ways of a conditional jump, each with what it says of the bit that was tested.
-    fn branch(&mut self, instruction: &Instruction, state: State) {
+    /// Both ways of a conditional jump, each with what it says of the bit that was tested: what it is where the jump is taken.
+    pub(super) fn branch(&mut self, next: u64, target: u64, tested: Option<(TailTest, bool)>, state: State) {
         let mut ways = [state.clone(), state];
-        if let Some((test, bit)) = tested(ways.first().and_then(|state| state.flags), instruction.condition_code()) {
+        if let Some((test, bit)) = tested {
             for (state, bit) in ways.iter_mut().zip([bit, !bit]) {
                 if let Some(known) = state.links.get_mut(&test.origin) {
                     *known = Some(bit);
@@ -140,22 +112,22 @@ impl Walk<'_> {
             }
         }
         let [taken, not_taken] = ways;
-        self.open.push((instruction.next_ip(), not_taken));
-        self.jump(instruction.near_branch_target(), taken);
+        self.open.push((next, not_taken));
+        self.jump(target, taken);
     }
 
-    /// Whether this is the access that decides for this way, and what: nothing where the page was found to be no tail.
-    fn taken(&mut self, instruction: &Instruction, state: &mut State) -> Option<Option<Decision>> {
-        // On a machine with one CPU the kernel makes DS prefixes of its lock prefixes (`alternatives_smp_unlock()` in
-        // `arch/x86/kernel/alternative.c`).
-        let is_atomic = instruction.has_lock_prefix()
-            || instruction.segment_prefix() == Register::DS
-            || (instruction.mnemonic() == Mnemonic::Xchg && instruction.op0_kind() == OpKind::Memory);
-        let memory = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
-        if !is_atomic || !memory {
-            return None;
+    /// Goes on behind an instruction that only changed the state.
+    pub(super) fn go_on(&mut self, next: u64, state: State) {
+        match state.took_page {
+            Some(_) if state.unclear_test => self.found.incomplete = true,
+            Some(at) => self.found.decisions.push(Decision::Page(at)),
+            None => self.open.push((next, state)),
         }
-        let address = self.address(instruction, state)?;
+    }
+
+    /// Whether the atomic access of the instruction `at` to this address decides for this way, and what: nothing where the
+    /// page was found to be no tail.
+    pub(super) fn decide(&mut self, at: u64, address: Value, state: &mut State) -> Option<Option<Decision>> {
         if address.is_of_link() && !matches!(address, Value::Pointer { .. }) {
             self.found.incomplete = true;
             return Some(None);
@@ -165,7 +137,7 @@ impl Walk<'_> {
         // A page is what has a link to its head: other things have counts and flags, too.
         let Some(tail) = state.links.get(&origin) else {
             if offset == self.offsets.refcount {
-                state.counted.entry(origin).or_insert(instruction.ip());
+                state.counted.entry(origin).or_insert(at);
             }
             return None;
         };
@@ -178,9 +150,28 @@ impl Walk<'_> {
             return Some(None);
         }
         Some(match which {
-            Which::Head | Which::Link => Some(Decision::Head(instruction.ip())),
+            Which::Head | Which::Link => Some(Decision::Head(at)),
             Which::Itself if *tail == Some(false) => None,
-            Which::Itself => Some(Decision::Page(instruction.ip())),
+            Which::Itself => Some(Decision::Page(at)),
         })
+    }
+
+    /// The sum of two values: the same one each time.
+    pub(super) fn numbered(&mut self, one: Value, other: Value) -> Option<Value> {
+        if one.is_of_link() || other.is_of_link() {
+            return None;
+        }
+        let pair = if one <= other { (one, other) } else { (other, one) };
+        let number = self.sums.iter().position(|known| *known == pair).unwrap_or_else(|| {
+            self.sums.push(pair);
+            self.sums.len() - 1
+        });
+        Some(Value::unknown(number as u64, SUM))
+    }
+
+    /// The link of the page itself, or, where the tails' own may be missing from memory, of the page after it.
+    pub(super) fn is_link(&self, offset: i64) -> bool {
+        let PageOffsets { size, link, .. } = self.offsets;
+        offset == link || offset == size.saturating_add(link)
     }
 }

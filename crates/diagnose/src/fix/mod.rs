@@ -4,27 +4,28 @@
 //! migration entry names. Since 5.16 (kernel commit ffa65753c431) `migration_entry_wait_on_locked` waits on the head, the
 //! folio, without a reference; 7.0 calls it `softleaf_entry_wait_on_locked`.
 //!
-//! The function is read from the dump, where ftrace, live patches and alternatives have done to it what they did, and
+//! What of it is of one machine is in `x86_64` and `arm64`: decoding, what an instruction does to the registers, which accesses are
+//! atomic, what hooks a function. The function is read from the dump, where ftrace, live patches and alternatives have done to it what they did, and
 //! from the vmlinux where the dump has not got it. What hooks it at its entry is said: then other code may have run.
 
-mod entry;
-mod execute;
+mod arm64;
 mod flow;
+mod hook;
 mod state;
 #[cfg(test)]
 mod tests;
 mod value;
+mod x86_64;
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use vmcore_memory::{Architecture, Pfn, VirtAddr, le_u64};
 
 use crate::known_issues::CodeSays;
 use crate::operand::MAX_INSTRUCTION;
 use crate::{Evidence, Place, Reader, Value};
-use entry::Hook;
-use flow::{Decision, Found, PageOffsets, Text};
+use flow::{Decision, Found, Machine, PageOffsets, Text};
+use hook::Hook;
 
-/// Functions that wait for the page of a migration entry, newest first, and those that they may be inlined into.
+/// Functions that wait for the page of a migration entry, newest first, and the one that they may be inlined into.
 const WAIT: [&str; 8] = [
     "softleaf_entry_wait_on_locked",
     "migration_entry_wait_on_locked",
@@ -47,16 +48,17 @@ const ON_THE_WAY: [&str; 4] = [
 /// Whether this kernel's code waits on the head page.
 pub(crate) fn examine(reader: &dyn Reader) -> CodeSays {
     let unknown = |why: &str| CodeSays { has_fix: None, why: why.to_owned(), hooked: None, evidence: Vec::new() };
-    if reader.architecture() != Architecture::X86_64 {
-        return unknown("its code is not of x86-64, and no other can be followed");
-    }
     let Some(offsets) = offsets(reader) else {
         return unknown("the members of struct page are not known, so its code cannot be followed");
     };
     let mut incomplete = None;
     for name in WAIT {
         let Some(start) = reader.function(name) else { continue };
-        let found = flow::follow(&Code { reader, name }, start.get(), offsets);
+        // It takes other pages, too, so that it only tells where it has the wait in it.
+        if name == "do_swap_page" && incomplete.is_some() {
+            break;
+        }
+        let found = flow::follow(&Code { reader, name }, machine(reader.architecture()), start.get(), offsets);
         if !found.decisions.is_empty() {
             return answer(reader, name, &found);
         }
@@ -88,7 +90,7 @@ fn offsets(reader: &dyn Reader) -> Option<PageOffsets> {
 fn answer(reader: &dyn Reader, name: &str, found: &Found) -> CodeSays {
     let page = found.decisions.iter().find(|decision| matches!(decision, Decision::Page(_)));
     let mut evidence: Vec<_> = found.decisions.iter().filter_map(|decision| fact(reader, name, *decision)).collect();
-    let hooks: Vec<_> = ON_THE_WAY.iter().filter_map(|name| entry::hook(reader, name)).collect();
+    let hooks: Vec<_> = ON_THE_WAY.iter().filter_map(|name| hook(reader, name)).collect();
     evidence.extend(hooks.iter().map(Hook::evidence));
     let hooked = match hooks.as_slice() {
         [] => String::new(),
@@ -113,11 +115,27 @@ fn fact(reader: &dyn Reader, name: &str, decision: Decision) -> Option<Evidence>
         Decision::Head(at) => (at, "at the head of the page that the entry names"),
     };
     let code = Code { reader, name }.code(at);
-    let instruction = Decoder::with_ip(64, &code, at, DecoderOptions::NONE).decode();
-    let mut text = String::new();
-    GasFormatter::new().format(&instruction, &mut text);
+    let text = match reader.architecture() {
+        Architecture::X86_64 => x86_64::disassemble(&code, at),
+        Architecture::Arm64 => arm64::disassemble(&code)?,
+    };
     let fact = Evidence::new("code", format!("`{text}` in {name}: {meaning}")).at(Place::Kernel(VirtAddr::new(at)));
     Some(fact.value(Value::Hex(le_u64(&code, 0)?)))
+}
+
+const fn machine(architecture: Architecture) -> &'static Machine {
+    match architecture {
+        Architecture::X86_64 => &x86_64::MACHINE,
+        Architecture::Arm64 => &arm64::MACHINE,
+    }
+}
+
+/// What hooks a function at its entry in the dump; the code of the vmlinux says nothing about that.
+fn hook(reader: &dyn Reader, name: &str) -> Option<Hook> {
+    match reader.architecture() {
+        Architecture::X86_64 => x86_64::hook(reader, name),
+        Architecture::Arm64 => arm64::hook(reader, name),
+    }
 }
 
 /// The kernel's code as one function sees it.

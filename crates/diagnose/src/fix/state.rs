@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::{ConditionCode, Register};
-
 use super::value::{Origin, Value, Which};
 
 /// What the flags say: bit 0 of the link of a page, as it was last loaded.
@@ -30,43 +28,34 @@ pub(super) struct State {
     pub(super) took_page: Option<u64>,
 }
 
-/// Registers that a call does not keep.
-const CLOBBERED: [Register; 9] = [
-    Register::RAX,
-    Register::RCX,
-    Register::RDX,
-    Register::RSI,
-    Register::RDI,
-    Register::R8,
-    Register::R9,
-    Register::R10,
-    Register::R11,
-];
+/// A register, by a number that says which one it is at whatever width.
+pub(super) trait Numbered: Copy {
+    fn number(self) -> u32;
+}
 
 impl State {
     /// At a function's entry.
-    pub(super) fn at_entry() -> Self {
-        let mut state = Self::default();
-        state.set(Register::RSP, Value::Stack(0));
-        state
+    pub(super) fn at_entry(stack_pointer: u32) -> Self {
+        let registers = BTreeMap::from([(stack_pointer, Value::Stack(0))]);
+        Self { registers, ..Self::default() }
     }
 
-    pub(super) fn get(&self, register: Register) -> Value {
-        let number = register.full_register() as u32;
+    pub(super) fn get(&self, register: impl Numbered) -> Value {
+        let number = register.number();
         // What nothing wrote yet came from the caller.
         self.registers.get(&number).copied().unwrap_or(Value::unknown(0, number))
     }
 
-    pub(super) fn set(&mut self, register: Register, value: Value) {
-        self.registers.insert(register.full_register() as u32, value);
+    pub(super) fn set(&mut self, register: impl Numbered, value: Value) {
+        self.registers.insert(register.number(), value);
     }
 
-    pub(super) fn forget(&mut self, register: Register, at: u64) {
-        self.set(register, Value::unknown(at, register.full_register() as u32));
+    pub(super) fn forget(&mut self, register: impl Numbered, at: u64) {
+        self.set(register, Value::unknown(at, register.number()));
     }
 
-    pub(super) fn after_call(&mut self, at: u64) {
-        CLOBBERED.iter().for_each(|register| self.forget(*register, at));
+    pub(super) fn after_call(&mut self, clobbered: &[impl Numbered], at: u64) {
+        clobbered.iter().for_each(|register| self.forget(*register, at));
         self.flags = None;
     }
 
@@ -89,22 +78,11 @@ impl State {
         Value::Loaded { origin }
     }
 
-    /// What `cmov` leaves where `taken` is chosen if bit 0 is `bit`, and `kept` otherwise.
+    /// What a conditional move leaves where `taken` is chosen if bit 0 is `bit`, and `kept` otherwise.
     pub(super) fn choose(origin: Origin, bit: bool, taken: Value, kept: Value) -> Option<Value> {
         let (tail, not_tail) = if bit { (taken, kept) } else { (kept, taken) };
         let is = |value, wanted| value == Value::Pointer { origin, which: wanted, offset: 0 };
         let is_head = is(tail, Which::Link) && (is(not_tail, Which::Itself) || is(not_tail, Which::Head));
         is_head.then_some(Value::Pointer { origin, which: Which::Head, offset: 0 })
     }
-}
-
-/// The test that a condition is about, and what bit 0 is where it holds.
-pub(super) fn tested(flags: Option<TailTest>, condition: ConditionCode) -> Option<(TailTest, bool)> {
-    let test = flags?;
-    let bit = match (condition, test.in_carry) {
-        (ConditionCode::ne, false) | (ConditionCode::b, true) => true,
-        (ConditionCode::e, false) | (ConditionCode::ae, true) => false,
-        _ => return None,
-    };
-    Some((test, bit))
 }

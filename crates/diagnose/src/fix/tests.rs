@@ -1,4 +1,8 @@
+use iced_x86::{Decoder, DecoderOptions};
+
 use super::*;
+
+mod arm64;
 
 /// Functions with and without the fix, compiled in many ways; how is in `fixtures/make.sh`, from what in `wait.c`.
 const COMPILED: &str = include_str!("fixtures/code.txt");
@@ -22,7 +26,11 @@ impl Text for Blob {
 
 /// What the compiled code says: `Some(true)` that it takes the head.
 fn verdict(offset: u64, code: Vec<u8>) -> Option<bool> {
-    let found = flow::follow(&Blob(code), START + offset, OFFSETS);
+    verdict_of(Architecture::X86_64, offset, code)
+}
+
+fn verdict_of(machine: Architecture, offset: u64, code: Vec<u8>) -> Option<bool> {
+    let found = flow::follow(&Blob(code), super::machine(machine), START + offset, OFFSETS);
     let page = found.decisions.iter().any(|decision| matches!(decision, Decision::Page(_)));
     match found.decisions.is_empty() {
         true => None,
@@ -38,7 +46,11 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// Name, offset of the function, bytes.
 fn compiled() -> impl Iterator<Item = (&'static str, u64, Vec<u8>)> {
-    let lines = COMPILED.lines().filter(|line| !line.starts_with('#'));
+    lines(COMPILED)
+}
+
+fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, u64, Vec<u8>)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| {
         let (name, rest) = line.split_once(": ").unwrap();
         let (offset, code) = rest.split_once(' ').unwrap();

@@ -42,6 +42,10 @@ pub(super) enum Value {
 pub(super) const VARIABLE: u32 = u32::MAX;
 /// In place of a register: a sum, which the walk numbers.
 pub(super) const SUM: u32 = u32::MAX - 1;
+/// In place of a register: how another one is shifted before it goes into a sum.
+pub(super) const SHIFTED: u32 = u32::MAX - 2;
+/// In place of a register: the address of a page of variables.
+pub(super) const PAGE_OF_VARIABLES: u32 = u32::MAX - 3;
 
 impl Value {
     pub(super) const fn unknown(at: u64, register: u32) -> Self {
@@ -86,5 +90,16 @@ impl Value {
     /// The value with its low bit cleared.
     pub(super) fn without_bit_0(self) -> Option<Self> {
         if matches!(self, Self::Loaded { .. }) { self.plus(-1) } else { None }
+    }
+
+    /// A page and the mask from its own link: the head.
+    pub(super) fn masked(self, mask: Self) -> Option<Self> {
+        let Self::Pointer { origin, which: Which::Itself, offset: 0 } = self else { return None };
+        let which = match mask {
+            Self::Loaded { origin: of } if origin == of => Which::Link,
+            Self::HeadMask { origin: of } if origin == of => Which::Head,
+            _ => return None,
+        };
+        Some(Self::Pointer { origin, which, offset: 0 })
     }
 }

@@ -5,9 +5,10 @@ use iced_x86::{
     Register,
 };
 
-use super::flow::{PageOffsets, Walk};
-use super::state::{State, TailTest, tested};
-use super::value::{SUM, VARIABLE, Value, Which};
+use super::super::flow::Walk;
+use super::super::state::{State, TailTest};
+use super::super::value::{VARIABLE, Value, Which};
+use super::tested;
 
 impl Walk<'_> {
     pub(super) fn execute(&mut self, instruction: &Instruction, state: &mut State) {
@@ -58,19 +59,6 @@ impl Walk<'_> {
         start.plus(instruction.memory_displacement64().cast_signed())
     }
 
-    /// The sum of two values: the same one each time.
-    fn numbered(&mut self, one: Value, other: Value) -> Option<Value> {
-        if one.is_of_link() || other.is_of_link() {
-            return None;
-        }
-        let pair = if one <= other { (one, other) } else { (other, one) };
-        let number = self.sums.iter().position(|known| *known == pair).unwrap_or_else(|| {
-            self.sums.push(pair);
-            self.sums.len() - 1
-        });
-        Some(Value::unknown(number as u64, SUM))
-    }
-
     /// A register plus a register or a variable.
     fn sum(&mut self, instruction: &Instruction, state: &State, source: Option<Value>) -> Option<(Register, Value)> {
         let register = instruction.op0_register();
@@ -93,12 +81,6 @@ impl Walk<'_> {
             }
             _ => None,
         }
-    }
-
-    /// The link of the page itself, or, where the tails' own may be missing from memory, of the page after it.
-    fn is_link(&self, offset: i64) -> bool {
-        let PageOffsets { size, link, .. } = self.offsets;
-        offset == link || offset == size.saturating_add(link)
     }
 
     /// A store to the stack: where, and what if it is a whole register.
@@ -197,7 +179,7 @@ fn result(instruction: &Instruction, state: &State, source: Option<Value>) -> Op
         Mnemonic::And if constant() == Some(-2) => before.without_bit_0(),
         Mnemonic::Or => before.or(source?).or_else(|| source?.or(before)),
         // A mask instead of a pointer (kernel commit d6746190bbf3, 7.1).
-        Mnemonic::And => masked(before, source?).or_else(|| masked(source?, before)),
+        Mnemonic::And => before.masked(source?).or_else(|| source?.masked(before)),
         _ if instruction.is_cmov_like() => {
             let (test, bit) = tested(state.flags, instruction.condition_code())?;
             State::choose(test.origin, bit, source?, before)
@@ -205,21 +187,6 @@ fn result(instruction: &Instruction, state: &State, source: Option<Value>) -> Op
         _ => None,
     };
     Some((register, value?))
-}
-
-/// A page and the mask from its own link: the head.
-fn masked(page: Value, mask: Value) -> Option<Value> {
-    match (page, mask) {
-        (Value::Pointer { origin, which: Which::Itself, offset: 0 }, Value::Loaded { origin: of }) if origin == of => {
-            Some(Value::Pointer { origin, which: Which::Link, offset: 0 })
-        }
-        (Value::Pointer { origin, which: Which::Itself, offset: 0 }, Value::HeadMask { origin: of })
-            if origin == of =>
-        {
-            Some(Value::Pointer { origin, which: Which::Head, offset: 0 })
-        }
-        _ => None,
-    }
 }
 
 trait CmovLike {

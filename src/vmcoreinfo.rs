@@ -3,6 +3,7 @@
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_kernel::{Sweep, find_vmcoreinfo, fit_memory_hole, vmcoreinfo_of};
+use vmcore_memory::Architecture;
 
 use crate::cli::Input;
 use crate::failure::Failure;
@@ -30,7 +31,12 @@ pub(crate) fn complete(dump: &mut Dump, input: &Input, run: &Run) -> Result<(), 
                 dump.set_vmcoreinfo(&found.text);
             }
             None => {
-                run.warn("the dump has no VMCOREINFO, neither as a note nor in memory: the kernel is searched for");
+                let next = match dump.architecture() {
+                    Architecture::X86_64 => ": the kernel is searched for",
+                    // Which is not known how to be done.
+                    Architecture::Arm64 => "",
+                };
+                run.warn(format_args!("the dump has no VMCOREINFO, neither as a note nor in memory{next}"));
             }
         }
     }

@@ -86,3 +86,25 @@ fn what_people_see() {
         insta::assert_snapshot!(format!("arm64_livelock_{command}"), shown);
     }
 }
+
+/// A distilled dump does not have the page that the note was copied from, so nothing says where the kernel is.
+#[test]
+fn without_vmcoreinfo_nothing_is_guessed() {
+    let mut dump = std::fs::read(file("thp-livelock.vmcore")).expect("the dump can be read");
+    let note = dump.windows(11).position(|name| name == b"VMCOREINFO\0").expect("a note");
+    dump[note..note + 10].copy_from_slice(b"NO_MEANING");
+    let text = dump.windows(10).position(|start| start == b"OSRELEASE=").expect("its text");
+    dump[text..text + 10].fill(b'x');
+    let changed = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(changed.path(), dump).expect("it can be written");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
+    let run =
+        program.arg("analyze").arg(changed.path()).arg(file("vmlinux.profile")).output().expect("the program starts");
+    let (said, shown) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
+    assert_eq!((run.status.code(), &*shown), (Some(2), ""), "{said}");
+    assert!(
+        said.contains("error: the dump has no VMCOREINFO, by which alone kernels of arm64 are found as yet"),
+        "{said}"
+    );
+    assert!(said.contains("hint: ") && !said.contains("searched for"), "{said}");
+}

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use vmcore_os::UnfinishedFile;
-use vmcore_report::{Report, Theme, write_json};
+use vmcore_report::{Report, Theme};
 
 use crate::bounds;
 use crate::cli::{Color, Format, Global};
@@ -104,7 +104,7 @@ impl Output {
         let Self { format, theme, .. } = self;
         match format {
             Format::Text => self.write_paged(|out| report.write_text(out, &theme)),
-            Format::Json => self.write_with(|out| write_json(report, out)),
+            Format::Json => self.write_with(|out| report.write_json(out)),
             Format::Html => {
                 let page = report.page().ok_or_else(|| no_form("HTML"))?;
                 self.write_with(|out| out.write_all(page.as_bytes()))

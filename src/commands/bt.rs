@@ -12,6 +12,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Result<Status, Failure> {
+    let ends_with_it = !context.has_session();
     let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(&context.run);
     let tasks = select(arguments, snapshot)?;
@@ -20,9 +21,19 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     context.run.warn_gaps(&snapshot.gaps);
     let style = Style { registers: arguments.registers, fold: !arguments.each && !arguments.registers };
     let faults = FaultingAddresses::of(&stacks, snapshot, session.kernel);
-    output.write(&Bt::new(snapshot, &stacks, &faults, style))?;
+    let write = || output.write(&Bt::new(snapshot, &stacks, &faults, style));
+    if ends_with_it {
+        session.last(write)?
+    } else {
+        write()?
+    }
     let incomplete = session.kernel.dump().incomplete().is_some();
-    Ok(status(&stacks, snapshot, incomplete))
+    let status = status(&stacks, snapshot, incomplete);
+    if ends_with_it {
+        // To free each would only delay the end.
+        std::mem::forget(stacks);
+    }
+    Ok(status)
 }
 
 /// No frame at all answers nothing, unless all were in user mode; an incomplete dump that lost a stack, or what leads to

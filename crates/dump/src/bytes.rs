@@ -77,6 +77,14 @@ impl FileBytes {
         }
     }
 
+    /// Says that what lies around each byte that is read will be read as well.
+    pub(crate) fn read_around(&self) {
+        match self {
+            Self::Plain(file) => file.read_around(),
+            Self::Flattened(flattened) => flattened.file().read_around(),
+        }
+    }
+
     /// Whether the file has grown since it was opened.
     pub(crate) fn has_grown(&self) -> bool {
         match self {

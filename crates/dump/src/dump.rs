@@ -256,6 +256,15 @@ impl Dump {
         result
     }
 
+    /// Says that what lies around whatever is read from now on will be read as well, as where a machine has so many tasks that
+    /// they are most of the dump. From a disk it then comes in larger pieces.
+    pub fn read_around(&self) {
+        match &self.contents.memory {
+            Memory::Elf(memory) => memory.read_around(),
+            Memory::Kdump(memory) => memory.read_around(),
+        }
+    }
+
     /// What makes every byte of the dump doubtful: a checksum over all of it is wrong, or a stream that it was unpacked from
     /// is damaged. It is among the warnings, too.
     #[must_use]

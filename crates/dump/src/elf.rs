@@ -132,6 +132,10 @@ impl ElfMemory {
         self.file.advise(pass);
     }
 
+    pub(crate) fn read_around(&self) {
+        self.file.read_around();
+    }
+
     pub(crate) fn has_grown(&self) -> bool {
         self.file.has_grown()
     }

@@ -110,9 +110,14 @@ impl Extents {
         }
         let mut all = Vec::new();
         for level in levels {
-            let gaps = only_gaps(&all, disjoint(level));
-            all.extend(gaps);
-            all.sort_unstable_by_key(|extent| extent.start);
+            let level = disjoint(level);
+            if all.is_empty() {
+                all = level;
+            } else if !level.is_empty() {
+                let gaps = only_gaps(&all, level);
+                all.extend(gaps);
+                all.sort_unstable_by_key(|extent| extent.start);
+            }
         }
         let table = Table::new(&all);
         Self { list: all, table }
@@ -230,6 +235,10 @@ fn read_within_by(
 fn disjoint(mut pieces: Vec<Extent>) -> Vec<Extent> {
     pieces.retain(|piece| piece.start < piece.end);
     pieces.sort_by_key(|piece| piece.start);
+    // As most writers leave them; those of QEMU may have a hundred thousand.
+    if pieces.is_sorted_by(|one, next| one.end <= next.start) {
+        return pieces;
+    }
     let mut covered = 0;
     let mut result = Vec::with_capacity(pieces.len());
     for piece in pieces {

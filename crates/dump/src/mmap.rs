@@ -6,9 +6,13 @@ use std::ops::{Deref, Range};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
+use rayon::prelude::*;
 use vmcore_os::{Access, FileKind};
 
 use crate::OpenError;
+
+/// Bytes that one CPU gives back at a time.
+const GIVEN_BACK: usize = 64 << 20;
 
 /// A whole file (or block device), mapped read-only.
 #[derive(Debug)]
@@ -66,9 +70,16 @@ impl Mapping {
         self.map.advise(if pass { Access::Sequential } else { Access::Random });
     }
 
-    /// Gives back the memory that the file takes in this process.
+    /// Says that what lies around each byte that is read will be read as well.
+    pub(crate) fn read_around(&self) {
+        self.map.advise(Access::Normal);
+    }
+
+    /// Gives back the memory that the file takes in this process, on as many CPUs as there are: the pages of a large file
+    /// are given back one by one.
     pub(crate) fn give_back(&self) {
-        self.map.give_back();
+        let parts = 0..self.map.len().div_ceil(GIVEN_BACK);
+        parts.into_par_iter().for_each(|part| self.map.give_back(part * GIVEN_BACK, GIVEN_BACK));
     }
 
     /// Fills `buf` from `offset` on by a system call, so that the bytes do not count as memory of this process: for

@@ -110,6 +110,15 @@ impl Stored {
         }
     }
 
+    /// Says that what lies around each byte that is read will be read as well.
+    pub(crate) fn read_around(&self) {
+        match self {
+            Self::Mapped(map) => map.read_around(),
+            // It comes in blocks.
+            Self::Remote(_) => {}
+        }
+    }
+
     /// Whether the file has grown since it was opened.
     pub(crate) fn has_grown(&self) -> bool {
         match self {

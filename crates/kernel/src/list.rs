@@ -55,6 +55,21 @@ pub(crate) fn long_list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, lim
     }
 }
 
+/// The first elements of the list at `head`, as many as make it a long one; none of one that is shorter or damaged there.
+#[must_use]
+pub(crate) fn beginning<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr) -> Vec<VirtAddr> {
+    let mut nodes = Vec::new();
+    let mut at = head;
+    while nodes.len() < SHORT {
+        match memory.read_pointer(at.wrapping_add(NEXT)) {
+            Ok(next) if next != head => nodes.push(next),
+            _ => return Vec::new(),
+        }
+        at = nodes.last().copied().unwrap_or(head);
+    }
+    nodes
+}
+
 /// Nodes that are followed alone before a list counts as long, and how many at least at a time then.
 const SHORT: usize = 1024;
 /// How many at most at a time: this many may be walked by both.

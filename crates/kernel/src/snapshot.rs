@@ -2,7 +2,7 @@
 //!
 //! Reading is separate from judging: a [`Snapshot`] can be built by hand in a test.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -235,7 +235,7 @@ impl Snapshot {
                 interrupts: unwound.interrupts,
             }
         };
-        unwound.into_iter().map(stack).collect()
+        unwound.into_par_iter().map(stack).collect()
     }
 
     /// Walks one stack; with it, what is doubtful about where the walk began.
@@ -328,14 +328,27 @@ fn stack_end(unwound: &Unwound, task: &Task) -> StackEnd {
 
 /// A walked stack: the index of its task, the task, the walk, and what is doubtful about where it began.
 type Walked<'s> = (usize, &'s Task, (Unwound, Option<String>));
+/// Code addresses: those to look up, whether each is exact, and as they were saved.
+type Addresses = HashSet<(VirtAddr, bool, VirtAddr), RandomState>;
 type Locations = HashMap<(VirtAddr, bool), Arc<Location>, RandomState>;
 
 /// Looks every distinct code address up once, in parallel. Sorted first, so that neighbours share a compilation unit.
 fn locate(kernel: &Kernel<'_>, unwound: &[Walked<'_>], detail: Detail) -> Locations {
-    let frames = unwound.iter().flat_map(|(_, _, (unwound, _))| &unwound.frames);
-    let mut addresses: Vec<_> = frames.map(|frame| (frame.lookup_pc(), frame.exact, frame.pc)).collect();
+    // Tasks wait in few places: a hundred thousand stacks have some hundred addresses.
+    let one = |mut known: Addresses, (_, _, (unwound, _)): &Walked<'_>| {
+        known.extend(unwound.frames.iter().map(|frame| (frame.lookup_pc(), frame.exact, frame.pc)));
+        known
+    };
+    let both = |mut one: Addresses, mut other: Addresses| {
+        if one.len() < other.len() {
+            std::mem::swap(&mut one, &mut other);
+        }
+        one.extend(other);
+        one
+    };
+    let known = unwound.par_iter().fold(Addresses::default, one).reduce(Addresses::default, both);
+    let mut addresses: Vec<_> = known.into_iter().collect();
     addresses.par_sort_unstable();
-    addresses.dedup();
     let lookups: Vec<_> = addresses.iter().map(|(lookup, _, _)| *lookup).collect();
     let mut source = match detail {
         Detail::Source => kernel.source_frames(&lookups),

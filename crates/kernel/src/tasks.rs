@@ -6,7 +6,7 @@ use std::iter;
 use rayon::prelude::*;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::list::{Addresses as Set, Listed, list, long_list};
+use crate::list::{Addresses as Set, Listed, beginning, list, long_list};
 use crate::runqueue::RunQueue;
 use crate::task::{Task, TaskLayout};
 use crate::{Gap, Kernel};
@@ -20,6 +20,8 @@ const MAX_STEPS: usize = 2 * MAX_TASKS;
 /// one that has more are listed again, alone, so that how far damage is followed does not depend on the number of CPUs.
 const AT_A_TIME: usize = 4096;
 const FEW_THREADS: usize = 256;
+/// Structures this near to each other come with one another when what lies around is read as well: systems read 128 KiB.
+const NEAR: u64 = 64 << 10;
 
 impl Kernel<'_> {
     /// All tasks, each CPU's idle task among them, ordered by process id, idle tasks first by CPU.
@@ -32,7 +34,9 @@ impl Kernel<'_> {
                 Err(error) => gaps.push(Gap::new(format!("idle task of CPU {cpu}"), error)),
             }
         }
-        read_from(self.memory(), &self.task_layout, &idle, self.symbol("init_task"), gaps)
+        let init = self.symbol("init_task");
+        // One by one, a hundred thousand of them would take the slower disks a minute.
+        read_from(self.memory(), &self.task_layout, &idle, init, &|| self.dump().read_around(), gaps)
     }
 }
 
@@ -43,13 +47,15 @@ pub(crate) fn add_exiting<M: ReadVirtual + ?Sized>(
     queues: &[RunQueue],
     tasks: &mut Vec<Task>,
 ) {
-    let mut seen: Set = tasks.iter().map(|task| task.address).collect();
+    // Those of the queues are few: of a hundred thousand tasks no table is made.
+    let mut missing: Set = queues.iter().flat_map(|queue| in_queue(queue).map(|(address, _)| address)).collect();
+    tasks.iter().for_each(|task| {
+        missing.remove(&task.address);
+    });
     let listed = tasks.len();
     for queue in queues {
-        let running = (queue.current, true);
-        let waiting = queue.queued.iter().map(|queued| (queued.task, false));
-        for (address, on_cpu) in iter::once(running).chain(waiting) {
-            if !seen.insert(address) {
+        for (address, on_cpu) in in_queue(queue) {
+            if !missing.remove(&address) {
                 continue;
             }
             // One that does not say that it is here is no task but a damaged pointer.
@@ -63,31 +69,43 @@ pub(crate) fn add_exiting<M: ReadVirtual + ?Sized>(
     }
 }
 
-/// The idle tasks, and those on the list that goes through `init`.
+/// The tasks of a queue, and whether each has the CPU.
+fn in_queue(queue: &RunQueue) -> impl Iterator<Item = (VirtAddr, bool)> {
+    iter::once((queue.current, true)).chain(queue.queued.iter().map(|queued| (queued.task, false)))
+}
+
+/// Whether most of them lie near another: then what lies around one of them is worth to be read with it.
+fn lie_near(addresses: &[VirtAddr]) -> bool {
+    let mut sorted: Vec<_> = addresses.iter().map(|address| address.get()).collect();
+    sorted.sort_unstable();
+    let near = sorted.windows(2).filter(|pair| matches!(pair, [one, next] if next - one <= NEAR)).count();
+    near > 0 && near >= addresses.len() / 2
+}
+
+/// The idle tasks, and those on the list that goes through `init`. `dense` is called where there are many, near to each
+/// other.
 fn read_from<M: ReadVirtual + ?Sized>(
     memory: &M,
     layout: &TaskLayout,
     idle: &[VirtAddr],
     init: Option<VirtAddr>,
+    dense: &dyn Fn(),
     gaps: &mut Vec<Gap>,
 ) -> Vec<Task> {
     let mut addresses = Addresses { seen: Set::default(), tasks: Vec::new(), steps_left: MAX_STEPS };
     idle.iter().for_each(|&task| addresses.add(task));
     let idle = addresses.tasks.len();
     match init {
-        Some(init) => addresses.add_leaders(memory, layout, init, gaps),
+        Some(init) => addresses.add_leaders(memory, layout, init, dense, gaps),
         None => gaps.push(Gap::new("task list", "vmlinux has no symbol init_task")),
     }
     let mut read = |addresses: &[VirtAddr]| -> Vec<Task> {
-        let read: Vec<_> = addresses.par_iter().map(|&address| (address, layout.read(memory, address))).collect();
-        let mut tasks = Vec::with_capacity(addresses.len());
-        for (address, task) in read {
-            match task {
-                Ok(task) => tasks.push(task),
-                Err(error) => gaps.push(Gap::new(format!("task_struct at {address}"), error)),
-            }
-        }
-        tasks
+        let read = |&address: &VirtAddr| layout.read(memory, address).map_err(|error| (address, error));
+        let read: Vec<_> = addresses.par_iter().map(read).collect();
+        let or_gap = |task: Result<Task, _>| {
+            task.map_err(|(address, error)| gaps.push(Gap::new(format!("task_struct at {address}"), error))).ok()
+        };
+        read.into_iter().filter_map(or_gap).collect()
     };
     let (idle, others) = addresses.tasks.split_at(idle);
     let mut tasks = read(idle);
@@ -116,11 +134,18 @@ impl Addresses {
         memory: &M,
         layout: &TaskLayout,
         init: VirtAddr,
+        dense: &dyn Fn(),
         gaps: &mut Vec<Gap>,
     ) {
         // `init_task` itself, the boot CPU's idle task, is the head of the list.
-        let leaders = long_list(memory, layout.tasks.address(init), MAX_TASKS, "task list");
+        let head = layout.tasks.address(init);
+        if lie_near(&beginning(memory, head)) {
+            dense();
+        }
+        let leaders = long_list(memory, head, MAX_TASKS, "task list");
         gaps.extend(leaders.gap);
+        self.seen.reserve(leaders.nodes.len());
+        self.tasks.reserve(leaders.nodes.len());
         for nodes in leaders.nodes.chunks(AT_A_TIME) {
             let leaders = nodes.par_iter().map(|&node| {
                 let leader = layout.tasks.container(node);
@@ -133,6 +158,9 @@ impl Addresses {
                     return;
                 }
                 let few = threads.walked < self.steps_left.min(FEW_THREADS);
+                if !few && lie_near(&threads.tasks) {
+                    dense();
+                }
                 let whole = || Threads::of(memory, layout, leader, self.steps_left.min(MAX_TASKS));
                 let threads = if few { threads } else { whole() };
                 self.steps_left = self.steps_left.saturating_sub(threads.walked);
@@ -203,7 +231,9 @@ mod tests {
     fn read(memory: &TestMemory) -> (Vec<u64>, Vec<Gap>) {
         let mut gaps = Vec::new();
         let idle = [INIT, IDLE].map(VirtAddr::new);
-        let tasks = read_from(memory, &TaskLayout::for_tests(), &idle, Some(VirtAddr::new(INIT)), &mut gaps);
+        let init = Some(VirtAddr::new(INIT));
+        let dense = || panic!("there are six");
+        let tasks = read_from(memory, &TaskLayout::for_tests(), &idle, init, &dense, &mut gaps);
         (tasks.iter().map(|task| task.address.get()).collect(), gaps)
     }
 
@@ -254,6 +284,32 @@ mod tests {
         assert_eq!(tasks, [INIT, IDLE, OTHER, LEADER]);
         assert_eq!(gaps.len(), 1);
         assert_eq!(gaps[0].what, "threads of the task at 0x30000");
+    }
+
+    #[test]
+    fn many_tasks_near_each_other_are_read_with_what_lies_around() {
+        let told = |leaders: u64, threads: u64, apart: u64| {
+            let mut memory = TestMemory::default();
+            let place = |number: u64| 0x10_0000 + number * apart;
+            let all: Vec<_> = (0..=leaders + threads).map(place).collect();
+            for &task in &all {
+                memory.put(task, &[0; 0x100]);
+                memory.put_u64(task + 0x20, all[0] + 0x800);
+            }
+            let leaders = usize::try_from(leaders).unwrap();
+            link(&mut memory, &all[..=leaders]);
+            let threads: Vec<_> = all[leaders + 1..].iter().map(|task| task + 0x10).collect();
+            link(&mut memory, &[&[all[0] + 0x810], threads.as_slice()].concat());
+            let told = std::cell::Cell::new(false);
+            let init = Some(VirtAddr::new(all[0]));
+            read_from(&memory, &TaskLayout::for_tests(), &[], init, &|| told.set(true), &mut Vec::new());
+            told.get()
+        };
+        assert!(told(2000, 0, 0x4000));
+        assert!(!told(2000, 0, 0x10_0000), "each has nothing but foreign memory around it");
+        assert!(!told(500, 0, 0x4000), "they are few");
+        assert!(told(1, 300, 0x4000), "threads of one process");
+        assert!(!told(1, 300, 0x10_0000));
     }
 
     #[test]

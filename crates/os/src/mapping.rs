@@ -46,12 +46,16 @@ impl Mapping {
         Ok(Self { _watched: Watched::new(start..start.saturating_add(map.len()), kind), map })
     }
 
-    /// Lets the system take back the memory that the bytes take here. They are read from the file again when they are
-    /// asked for.
-    pub fn give_back(&self) {
+    /// Lets the system take back the memory that `len` bytes from `offset` on take here. They are read from the file again
+    /// when they are asked for.
+    pub fn give_back(&self, offset: usize, len: usize) {
+        let len = len.min(self.map.len().saturating_sub(offset));
+        if len == 0 {
+            return;
+        }
         // SAFETY: what MADV_DONTNEED drops of a mapping that nobody can write to comes back from the file with the same
         // bytes.
-        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, len) };
     }
 
     /// Says how the bytes are going to be read. It is only advice.

@@ -27,11 +27,15 @@ struct Document<T> {
 /// # Errors
 ///
 /// As `out`.
-pub fn write_json<T: Serialize>(report: &T, mut out: &mut dyn io::Write) -> io::Result<()> {
-    let document = Document { schema_version: SCHEMA_VERSION, report };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, TerminalSafe);
-    document.serialize(&mut serializer).map_err(io::Error::from)?;
+pub fn write_json<T: Serialize>(report: &T, out: &mut dyn io::Write) -> io::Result<()> {
+    write_part(&Document { schema_version: SCHEMA_VERSION, report }, out)?;
     out.write_all(b"\n")
+}
+
+/// Writes a value that is part of such a line.
+pub(crate) fn write_part<T: Serialize>(value: &T, mut out: &mut dyn io::Write) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, TerminalSafe);
+    value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
 /// The JSON Schema of what [`write_json`] writes for `T`: a field that may be null is always there.

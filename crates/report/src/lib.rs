@@ -63,6 +63,18 @@ pub trait Report: Serialize + JsonSchema {
     /// As `out`.
     fn write_text(&self, out: &mut dyn io::Write, theme: &Theme) -> io::Result<()>;
 
+    /// Writes it for programs: see [`write_json`].
+    ///
+    /// # Errors
+    ///
+    /// As `out`.
+    fn write_json(&self, out: &mut dyn io::Write) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        write_json(self, out)
+    }
+
     /// A page of its own in HTML, complete in one file, for reports that are passed on; `None` for the others.
     fn page(&self) -> Option<String> {
         None

@@ -131,6 +131,10 @@ impl KdumpMemory {
         self.parts.iter().for_each(|part| part.file.advise(pass));
     }
 
+    pub(crate) fn read_around(&self) {
+        self.parts.iter().for_each(|part| part.file.read_around());
+    }
+
     pub(super) fn new(mut parts: Vec<Part>) -> Self {
         parts.sort_by_key(|part| part.header.frames().start);
         let block_size = parts.first().map_or(PAGE_SIZE, |part| part.header.block_size);

@@ -2,10 +2,13 @@
 
 mod exception;
 mod fold;
+mod ordered;
 mod text;
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use vmcore_diagnose::FaultingAddresses;
 use vmcore_kernel::{Interrupt, Segment, Snapshot, SourceFrame, Stack as KernelStack, StackFrame, Task};
 
@@ -18,12 +21,51 @@ pub(crate) use text::{stack_text, write_stacks};
 #[schemars(rename = "Bt")]
 pub struct Bt<'a> {
     /// The stacks.
-    pub stacks: Vec<Stack<'a>>,
+    #[schemars(with = "Vec<Stack<'a>>")]
+    pub stacks: Stacks<'a>,
     /// What could not be read.
     pub gaps: Vec<Gap<'a>>,
     #[serde(skip)]
     #[schemars(skip)]
     style: Style,
+}
+
+/// The models of stacks, each made when it is written: those of a hundred thousand tasks would take more memory than all
+/// else.
+#[derive(Clone, Copy)]
+pub struct Stacks<'a> {
+    snapshot: &'a Snapshot,
+    stacks: &'a [KernelStack],
+    faults: &'a FaultingAddresses,
+}
+
+impl<'a> Stacks<'a> {
+    /// The models, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Stack<'a>> + use<'a> {
+        let faults = self.faults;
+        self.walked().map(move |(task, stack)| Stack::new(task, stack, faults))
+    }
+
+    /// The stacks, each with its task.
+    fn walked(&self) -> impl Iterator<Item = Walked<'a>> + use<'a> {
+        let tasks = &self.snapshot.tasks;
+        self.stacks.iter().filter_map(|stack| Some((tasks.get(stack.task)?, stack)))
+    }
+}
+
+/// A stack and whose it is.
+type Walked<'a> = (&'a Task, &'a KernelStack);
+
+impl fmt::Debug for Stacks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Stacks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
 }
 
 /// The kernel stack of one task.
@@ -172,9 +214,9 @@ impl<'a> Bt<'a> {
     /// The stacks that were unwound from `snapshot`, and what their page faults were about. `style` is for the text; JSON
     /// has everything.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack], faults: &FaultingAddresses, style: Style) -> Self {
+    pub fn new(snapshot: &'a Snapshot, stacks: &'a [KernelStack], faults: &'a FaultingAddresses, style: Style) -> Self {
         let gaps = snapshot.gaps.iter().map(Gap::new).collect();
-        Self { stacks: self::stacks(snapshot, stacks, faults), gaps, style }
+        Self { stacks: Stacks { snapshot, stacks, faults }, gaps, style }
     }
 }
 

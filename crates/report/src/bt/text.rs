@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use super::{Arm64Registers, Bt, Exception, Frame, Registers, Stack, X86Registers, fold};
-use crate::{Hex, Painted, Report, Sanitized, Theme};
+use super::{Arm64Registers, Bt, Exception, Frame, Registers, Stack, X86Registers, fold, ordered};
+use crate::json::write_part;
+use crate::{Hex, Painted, Report, SCHEMA_VERSION, Sanitized, Theme};
 
 /// How much of stacks the text shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,34 +19,49 @@ pub struct Style {
 impl Report for Bt<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         if !self.style.fold {
-            return write_all(&self.stacks, self.style, out, theme);
+            return ordered::write(self.stacks, out, |index, stack, text| {
+                if index > 0 {
+                    writeln!(text)?;
+                }
+                write_stack(stack, self.style, text, theme)
+            });
         }
-        for (index, group) in fold::fold(&self.stacks).iter().enumerate() {
+        for (index, group) in fold::fold(self.stacks).iter().enumerate() {
             if index > 0 {
                 writeln!(out)?;
             }
-            let Some((first, others)) = group.split_first() else { continue };
-            writeln!(out, "{}", Painted(theme.heading, Head(first)))?;
-            if !others.is_empty() {
-                writeln!(out, "{}", Painted(theme.good, fold::Like(others)))?;
+            let first = group.first();
+            writeln!(out, "{}", Painted(theme.heading, Head(&first)))?;
+            if let Some(others) = group.others() {
+                writeln!(out, "{}", Painted(theme.good, others))?;
             }
-            write_frames(first, self.style, out, theme)?;
+            write_frames(&first, self.style, out, theme)?;
         }
         Ok(())
+    }
+
+    fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        // As the derived form: see the test.
+        write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\"stacks\":[")?;
+        ordered::write(self.stacks, out, |index, stack, text| {
+            if index > 0 {
+                text.write_all(b",")?;
+            }
+            write_part(stack, text)
+        })?;
+        out.write_all(b"],\"gaps\":")?;
+        write_part(&self.gaps, out)?;
+        out.write_all(b"}\n")
     }
 }
 
 /// Writes stacks with all registers, and with an empty line between them.
 pub(crate) fn write_stacks(stacks: &[Stack<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    write_all(stacks, Style { registers: true, fold: false }, out, theme)
-}
-
-fn write_all(stacks: &[Stack<'_>], style: Style, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     for (index, stack) in stacks.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        write_stack(stack, style, out, theme)?;
+        write_stack(stack, Style { registers: true, fold: false }, out, theme)?;
     }
     Ok(())
 }

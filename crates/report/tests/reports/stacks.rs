@@ -5,7 +5,7 @@ use vmcore_report::bt::{Bt, Style};
 use vmcore_report::{Report, Theme};
 
 use crate::machine::{faults, snapshot, stacks};
-use crate::{json, text};
+use crate::{json, text, written_json};
 
 /// Everything of each stack.
 const FULL: Style = Style { registers: true, fold: false };
@@ -17,7 +17,8 @@ fn bt_in_short() {
     let alike: Vec<_> = stacks.iter().take(1).cloned().collect();
     stacks.extend(alike);
     let snapshot = snapshot();
-    let report = Bt::new(&snapshot, &stacks, &faults(), Style { registers: false, fold: true });
+    let faults = faults();
+    let report = Bt::new(&snapshot, &stacks, &faults, Style { registers: false, fold: true });
     let shown = text(&report);
     assert!(shown.contains("and 1 task like this: "), "{shown}");
     assert!(!shown.contains("R12:"), "{shown}");
@@ -39,7 +40,8 @@ fn bt_as_json() {
 #[test]
 fn colour_only_adds_escapes() {
     let (snapshot, stacks) = (snapshot(), stacks());
-    let report = Bt::new(&snapshot, &stacks, &faults(), FULL);
+    let faults = faults();
+    let report = Bt::new(&snapshot, &stacks, &faults, FULL);
     let mut out = Vec::new();
     report.write_text(&mut out, &Theme::color()).unwrap();
     let colored = String::from_utf8(out).unwrap();
@@ -58,8 +60,26 @@ fn colour_only_adds_escapes() {
 }
 
 #[test]
+fn what_all_threads_write_is_what_one_would() {
+    let mut snapshot = snapshot();
+    snapshot.gaps.push(Gap::new("run queue of CPU 2", "not in the dump"));
+    let faults = faults();
+    for count in [0, 1, 5000] {
+        let mut many: Vec<_> = stacks().into_iter().cycle().take(count).collect();
+        // The first of a piece, and all of one, may be of no task.
+        many.iter_mut().take(300).for_each(|stack| stack.task = 99);
+        let report = Bt::new(&snapshot, &many, &faults, Style::default());
+        let mut out = Vec::new();
+        report.write_json(&mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap() == written_json(&report), "{count}");
+        let stacks = text(&report).split("\n\n").filter(|stack| !stack.is_empty()).count();
+        assert_eq!(stacks, count.saturating_sub(300));
+    }
+}
+
+#[test]
 fn a_stack_of_an_unknown_task_is_left_out() {
     let mut stacks = stacks();
     stacks[0].task = 99;
-    assert_eq!(Bt::new(&snapshot(), &stacks, &faults(), FULL).stacks.len(), 1);
+    assert_eq!(Bt::new(&snapshot(), &stacks, &faults(), FULL).stacks.iter().count(), 1);
 }

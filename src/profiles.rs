@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vmcore_debuginfo::{CacheError, ProfileCache, Vmlinux, VmlinuxKind};
 use vmcore_dump::Dump;
+use vmcore_os::BoundedHeap;
 use vmcore_remote::Address;
 
 use crate::cli::{Input, Search};
@@ -21,14 +22,20 @@ pub(crate) fn users_directory() -> Option<PathBuf> {
     Some(users_cache()?.join("profiles"))
 }
 
-/// How many kernels' profiles a worker holds open: each takes some megabytes.
+/// How many kernels' profiles a worker holds open.
 const HELD: usize = 8;
+
+/// What they may take of a worker's heap, all together. A profile of the cache is mapped, and takes some hundred kilobytes
+/// beside; one of a kernel built to order may take more.
+pub(crate) const HELD_MEMORY: u64 = 32 << 20;
 
 /// A profile of the cache that is open already, for copies of this process.
 struct Held {
     build_id: Vec<u8>,
     cache: PathBuf,
     opened: (Vmlinux, PathBuf),
+    /// Bytes of the heap.
+    takes: u64,
 }
 
 /// Those that were asked for last come last.
@@ -42,14 +49,24 @@ pub(crate) fn hold_open(build_id: &[u8], search: &Search) {
         held.extend(again);
         return;
     }
-    let Some(opened) = cache(search).and_then(|cache| cache.get(build_id)) else { return };
-    let Some(cache) = search.cache.clone() else { return };
-    // What is made when it is first asked for is made now, once.
-    let _ = opened.0.types();
-    if held.len() >= HELD {
+    let Some(directory) = search.cache.clone() else { return };
+    let (opened, takes) = BoundedHeap::measured(|| {
+        let opened = cache(search)?.get(build_id)?;
+        // What is made when it is first asked for is made now, once.
+        let _ = opened.0.types();
+        Some(opened)
+    });
+    if let Some(opened) = opened {
+        held.push_back(Held { build_id: build_id.to_vec(), cache: directory, opened, takes });
+        keep_within(&mut held, HELD, HELD_MEMORY, |held| held.takes);
+    }
+}
+
+/// Drops the first until there are few enough, and they take little enough.
+fn keep_within<T>(held: &mut VecDeque<T>, most: usize, memory: u64, takes: impl Fn(&T) -> u64) {
+    while held.len() > most || held.iter().map(&takes).fold(0, u64::saturating_add) > memory {
         held.pop_front();
     }
-    held.push_back(Held { build_id: build_id.to_vec(), cache, opened });
 }
 
 /// One that is open, for this process alone.
@@ -110,4 +127,23 @@ fn directory_of(path: &Path) -> Option<PathBuf> {
 
 const fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_has_a_bound() {
+        let within = |takes: &[u64], memory| {
+            let mut held = VecDeque::from(takes.to_vec());
+            keep_within(&mut held, 3, memory, |takes| *takes);
+            Vec::from(held)
+        };
+        assert_eq!(within(&[1, 2, 3], 100), [1, 2, 3]);
+        assert_eq!(within(&[1, 2, 3, 4], 100), [2, 3, 4], "too many");
+        assert_eq!(within(&[50, 40, 30], 80), [40, 30], "too much");
+        assert_eq!(within(&[1, 2, 300], 100), [0; 0], "one that is too large by itself");
+        assert_eq!(within(&[u64::MAX, 2], 100), [2]);
+    }
 }

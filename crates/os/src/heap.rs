@@ -48,6 +48,23 @@ impl BoundedHeap {
     }
 }
 
+impl BoundedHeap {
+    /// What `work` leaves allocated, in bytes, with its result. Other threads must rest meanwhile: theirs would count, too.
+    ///
+    /// It is 0 unless this is the program's `#[global_allocator]`.
+    pub fn measured<T>(work: impl FnOnce() -> T) -> (T, u64) {
+        let was_limited = LIMITED.swap(true, Ordering::Relaxed);
+        if !was_limited {
+            LIMIT.store(i64::MAX, Ordering::Relaxed);
+        }
+        let before = USED.load(Ordering::Relaxed);
+        let result = work();
+        let after = USED.load(Ordering::Relaxed);
+        LIMITED.store(was_limited, Ordering::Relaxed);
+        (result, u64::try_from(after.saturating_sub(before)).unwrap_or(0))
+    }
+}
+
 fn count(bytes: i64) {
     if LIMITED.load(Ordering::Relaxed) {
         let used = USED.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);

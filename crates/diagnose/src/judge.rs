@@ -196,8 +196,11 @@ fn behind_hog<'f>(livelock: &Livelock, found: &'f [Finding]) -> Option<&'f Findi
     found.iter().filter(about).find(|finding| finding.confidence >= Confidence::Probable)
 }
 
-/// A machine is not well where nobody saw what its CPUs were doing: that their tasks had just been given them shows no
-/// task that keeps one, and not that none is in a loop. Only of CPUs that were idle it is known that nobody had them.
+/// A machine is not well where nobody saw what one of its CPUs was doing: that its task had just been given it shows no
+/// task that keeps it, and not that none is in a loop. Nor is a CPU idle because its current task is the idle one: an
+/// interrupt that never ends runs on top of that task (`irq_enter` does not switch), and what a CPU is asked to call by
+/// another, the idle task calls itself (`flush_smp_call_function_queue`). A CPU that idles saves its registers when it
+/// is stopped; one that did not may have been unable to.
 fn with_unseen(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
     let cpus = &facts.snapshot.cpus;
     let idles = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
@@ -205,15 +208,18 @@ fn with_unseen(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
     if verdict.confidence != Confidence::None || unseen.is_empty() {
         return verdict;
     }
-    let confidence = if unseen.iter().all(|cpu| idles(cpu)) { Confidence::None } else { Confidence::Insufficient };
+    let rests = if unseen.iter().all(|cpu| idles(cpu)) {
+        "by their run queues they were idle, which says nothing of an interrupt that may have kept them"
+    } else {
+        "that their tasks did not keep them is told by the scheduler's times alone"
+    };
     let unseen = unseen.len();
-    let rests = "that their tasks did not keep them is told by the scheduler's times alone";
     let summary = format!(
         "{} The dump has no registers of {unseen} of {} CPUs: {rests}, and what they were doing is not known.",
         verdict.summary,
         cpus.len()
     );
-    Verdict { summary, confidence, ..verdict }
+    Verdict { summary, confidence: Confidence::Insufficient, ..verdict }
 }
 
 /// Where every byte of the dump may be wrong, nothing is confirmed, nor is anything well.

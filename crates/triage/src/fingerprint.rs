@@ -11,7 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -27,6 +27,11 @@ const DIGITS: usize = 32;
 
 /// The key of one file's content, and its size.
 fn of_file(path: &Path, hash: &mut Sha256) -> io::Result<u64> {
+    // Asked before it is opened: a pipe would wait for somebody who writes.
+    let kind = path.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(io::Error::other(if kind.is_dir() { "it is a directory" } else { "it is no file" }));
+    }
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
     let len = metadata.len();

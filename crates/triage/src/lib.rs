@@ -28,6 +28,7 @@
 
 mod child;
 mod clock;
+mod confidence;
 mod document;
 mod error;
 mod fingerprint;
@@ -35,6 +36,7 @@ mod identity;
 mod input;
 mod notify;
 mod one;
+mod path_text;
 mod pile;
 mod place;
 mod protocol;
@@ -49,11 +51,12 @@ mod worker;
 
 pub use child::{Analyzer, Ended};
 pub use clock::{day, now, utc};
+pub use confidence::Confidence;
 pub use document::Summary;
 pub use error::TriageError;
 pub use input::{Inputs, Item, ItemKind, Skipped, find};
 pub use notify::notify;
-pub use pile::{Affected, Confidence, Group, Pile};
+pub use pile::{Affected, Extent, Group, LeftOut, Pile};
 pub use protocol::{Answer, MAX_MESSAGES, MAX_OUTPUT, Request};
 pub use row::{Failure, FailureKind, Row};
 pub use run::{Event, Options, Outcome, run};

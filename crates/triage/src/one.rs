@@ -9,7 +9,7 @@ use crate::row::{Failure, FailureKind, Row};
 use crate::servers::Servers;
 use crate::signature::Signature;
 use crate::worker::Worker;
-use crate::{clock, fingerprint, identity, place};
+use crate::{clock, fingerprint, identity, path_text, place};
 
 /// The key of an item's content and its bytes, or the row of one that has no content to judge.
 pub(crate) fn content(item: &Item, servers: &Servers, tool: &str) -> Result<(String, u64), Box<Row>> {
@@ -22,9 +22,14 @@ pub(crate) fn content(item: &Item, servers: &Servers, tool: &str) -> Result<(Str
 }
 
 fn unreadable(item: &Item, message: &str, tool: &str) -> Row {
-    let key = fingerprint::hex(item.path.as_os_str().as_encoded_bytes());
+    let key = without_content(item);
     let failure = Failure { kind: FailureKind::Unreadable, message: message.to_owned() };
     finished(item, Analyzed { failure: Some(failure), document: None }, empty(item, key, tool)).0
+}
+
+/// The key of the row that an item has as long as it has no content that can be judged.
+pub(crate) fn without_content(item: &Item) -> String {
+    fingerprint::hex(item.path.as_os_str().as_encoded_bytes())
 }
 
 /// The row of an item with its document; `None` where it was given up.
@@ -69,7 +74,7 @@ fn empty(item: &Item, key: String, tool: &str) -> Row {
         key,
         tool: tool.to_owned(),
         kind: item.kind,
-        paths: vec![item.path.display().to_string()],
+        paths: vec![path_text::shown(&item.path)],
         size: 0,
         host,
         crashed: time.or_else(|| changed(item)),

@@ -11,7 +11,7 @@ use crate::input::Item;
 use crate::row::Row;
 use crate::store::{Claim, Store};
 use crate::worker::Worker;
-use crate::{TriageError, one};
+use crate::{TriageError, one, path_text};
 
 /// How often it is looked whether somebody else is done with what they analyze.
 const WAIT: Duration = Duration::from_millis(50);
@@ -149,11 +149,13 @@ impl Work<'_> {
         worker: &mut Worker<'_>,
     ) -> Result<Option<Outcome>, TriageError> {
         let Options { tool, .. } = self.options;
-        let path = item.path.display().to_string();
+        let path = path_text::shown(&item.path);
         let (key, size) = match one::content(item, &self.options.analyzer.servers, tool) {
             Ok(known) => known,
             Err(row) => return self.keep(*row, None, store).map(Some),
         };
+        // It may have been empty, or not for this user, when it was looked at before.
+        store.forget(&one::without_content(item))?;
         let old = store.row(&key, tool)?;
         let again = self.options.again || self.options.retry && old.as_ref().is_some_and(is_unjudged);
         match store.claim(&key, tool, again && !self.is_of_this_run(&key))? {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use vmcore_triage::report::{Record, write_csv, write_csv_row};
+use vmcore_triage::report::{Record, write_csv_head, write_csv_row};
 use vmcore_triage::{Row, Store, TriageError};
 
 use crate::cli::Format;
@@ -19,12 +19,17 @@ pub(super) fn export(store: &Store, output: Output) -> Result<Status, Failure> {
     match output.format() {
         Format::Html => return Err(no_form("HTML").hint("`vmcore-thp triage report` has one")),
         Format::Parquet => return parquet(store, output),
-        Format::Json => rows(store, output, |_| Ok(()), |row, out| Record::of(&row).write_line(out))?,
-        Format::Csv | Format::Text => {
-            rows(store, output, |out| write_csv([], out), |row, out| write_csv_row(&row, out))?;
-        }
+        Format::Json | Format::Csv | Format::Text => export_rows(store, output, |_| true)?,
     }
     Ok(Status::NothingFound)
+}
+
+/// The rows whose key `keep` wants, as JSON lines or CSV.
+pub(super) fn export_rows(store: &Store, output: Output, keep: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    if output.format() == Format::Json {
+        return rows(store, output, keep, |_| Ok(()), |row, out| Record::of(&row).write_line(out));
+    }
+    rows(store, output, keep, write_csv_head, |row, out| write_csv_row(&row, out))
 }
 
 #[cfg(feature = "parquet")]
@@ -46,12 +51,13 @@ fn parquet(_: &Store, _: Output) -> Result<Status, Failure> {
 fn rows(
     store: &Store,
     output: Output,
+    keep: impl Fn(&str) -> bool,
     begin: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     each: impl Fn(Row, &mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
     each_row(output, |out| {
         begin(out)?;
-        store.each_row(|row| each(row, out).map_err(Stopped::Output))
+        store.each_row(|row| if keep(&row.key) { each(row, out).map_err(Stopped::Output) } else { Ok(()) })
     })
 }
 

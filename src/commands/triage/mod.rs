@@ -15,8 +15,10 @@ use std::time::Duration;
 use vmcore_diagnose::release_has_bug;
 use vmcore_os::{is_interrupted, note_interrupts, physical_memory};
 use vmcore_report::Theme;
-use vmcore_triage::report::{Record, page, write_csv, write_json_lines, write_metrics, write_row, write_text};
-use vmcore_triage::{Analyzer, Confidence, Event, Inputs, Item, Options, Outcome, Pile, Row, Store, find, notify, now};
+use vmcore_triage::report::{PAGE, Record, page, write_metrics, write_row, write_text};
+use vmcore_triage::{
+    Analyzer, Confidence, Event, Extent, Inputs, Item, Options, Outcome, Pile, Row, Store, find, notify, now,
+};
 
 use crate::cli::{self, Format, Global, TriageAction};
 use crate::context::Context;
@@ -25,13 +27,16 @@ use crate::output::{Output, write_file};
 use crate::pile_view::PileView;
 use crate::status::Status;
 use crate::{profiles, program, remote};
-use export::{export, only_export};
+use export::{export, export_rows, only_export};
 use pages::Pages;
 
 /// For how long one dump may be worked on where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// What one dump may need where nothing else is said: that of 100 000 tasks needs a tenth of it.
 const MAX_MEMORY: u64 = 2 << 30;
+/// What a worker itself needs, beside the copy that analyzes a dump: the profiles that it holds open, and what a process
+/// takes that has done nothing yet.
+const WORKER_MEMORY: u64 = profiles::HELD_MEMORY + (16 << 20);
 
 pub(crate) fn run(
     arguments: &cli::Triage,
@@ -45,17 +50,28 @@ pub(crate) fn run(
         Some(TriageAction::Plan(arguments)) => shards::plan(arguments, context, output),
         Some(TriageAction::Work(arguments)) => shards::work(arguments, global, context),
         Some(TriageAction::Merge(arguments)) => shards::merge(arguments, context),
-        Some(TriageAction::Export(store)) => export(&open(store)?, output),
+        Some(TriageAction::Export(store)) => export(&open_existing(store)?, output),
         // It was served before anything was opened: see `worker.rs`.
         Some(TriageAction::Worker(_)) => Ok(Status::NothingFound),
     }
 }
 
+fn path_of(option: &cli::StoreOption) -> Result<PathBuf, Failure> {
+    option.store.clone().map_or_else(default_store, Ok)
+}
+
+/// The store, which is made if there is none.
 fn open(option: &cli::StoreOption) -> Result<Store, Failure> {
-    let path = match &option.store {
-        Some(path) => path.clone(),
-        None => default_store()?,
-    };
+    Ok(Store::open(&path_of(option)?)?)
+}
+
+/// A store that is there: of one that was misspelled, a report would say that nothing crashed.
+fn open_existing(option: &cli::StoreOption) -> Result<Store, Failure> {
+    let path = path_of(option)?;
+    if !path.exists() {
+        return Err(Failure::new(format_args!("there is no store {}", path.display()))
+            .hint("`vmcore-thp triage PATH...` makes one; --store names it"));
+    }
     Ok(Store::open(&path)?)
 }
 
@@ -69,7 +85,7 @@ fn default_store() -> Result<PathBuf, Failure> {
 }
 
 fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Output) -> Result<Status, Failure> {
-    let items = items(&arguments.pile, context)?;
+    let Found { items, lost } = items(&arguments.pile, context)?;
     let options = options(&arguments.workers, arguments.retry, global)?;
     let store = open(&arguments.store)?;
     note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
@@ -78,18 +94,31 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     if is_interrupted() {
         return Err(interrupted(keys.len(), items.len(), &arguments.store));
     }
-    let pile = read(&store, |row| keys.contains(&row.key))?;
+    let of_run = |key: &str| keys.contains(key);
+    let pile = read(&store, extent(&output), of_run)?;
     if let Some(path) = &arguments.metrics {
-        let all = read(&store, |_| true)?;
+        let all = read(&store, Extent::GROUPS, |_| true)?;
         write_file(path, true, |mut out| write_metrics(&all, now(), &mut out), || ())?;
     }
-    let status = status(&pile);
-    write(&pile, &store, output)?;
+    let status = match status(&pile) {
+        Status::NothingFound if lost => Status::Inconclusive,
+        status => status,
+    };
+    // As JSON, the lines were written on the way unless they go to a file.
+    if output.format() != Format::Json || !output.is_stdout() {
+        write(&pile, &store, output, of_run)?;
+    }
     Ok(status)
 }
 
 /// What there is to judge.
-fn items(pile: &cli::Pile, context: &Context) -> Result<Vec<Item>, Failure> {
+struct Found {
+    items: Vec<Item>,
+    /// Whether there may be more, where nobody could look.
+    lost: bool,
+}
+
+fn items(pile: &cli::Pile, context: &Context) -> Result<Found, Failure> {
     let (items, skipped) =
         find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone(), servers: remote::servers(None) })?;
     for skipped in &skipped {
@@ -99,7 +128,7 @@ fn items(pile: &cli::Pile, context: &Context) -> Result<Vec<Item>, Failure> {
         return Err(Failure::new("there is no dump and no kernel log to judge")
             .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
     }
-    Ok(items)
+    Ok(Found { items, lost: skipped.iter().any(|skipped| skipped.lost) })
 }
 
 /// All of a run's items are counted, also those that had a row before.
@@ -114,7 +143,7 @@ fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Opt
         program::path().map_err(|error| Failure::new(format_args!("cannot tell where this program is: {error}")))?;
     let max_memory = global.max_memory.unwrap_or(MAX_MEMORY);
     let memory = arguments.memory.or_else(|| Some(physical_memory()? / 4 * 3)).unwrap_or(MAX_MEMORY);
-    let by_memory = usize::try_from(memory / max_memory).unwrap_or(usize::MAX);
+    let by_memory = usize::try_from(memory / max_memory.saturating_add(WORKER_MEMORY)).unwrap_or(usize::MAX);
     let by_cpus = thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(by_cpus, usize::from).min(by_memory).max(1);
     let timeout = global.timeout.map_or(TIMEOUT, |timeout| Duration::from_nanos(timeout.0));
@@ -216,7 +245,7 @@ impl Run<'_> {
             Some(own) => directory.join(format!("{}.verdict.{kind}", own.to_string_lossy())),
             None => directory.join(format!("verdict.{kind}")),
         };
-        let alone = Pile::of(vec![outcome.row.clone()], &release_has_bug);
+        let alone = Pile::of(vec![outcome.row.clone()], &release_has_bug, Extent::GROUPS);
         let text = |out: &mut dyn Write| write_text(&alone, out, &Theme::plain());
         let json = |out: &mut dyn Write| match &outcome.document {
             Some(document) => out.write_all(document.as_bytes()),
@@ -236,7 +265,7 @@ fn is_problem(row: &Row) -> bool {
 
 /// 1 if any dump has a problem, 2 if none could be judged at all, 3 if some could not.
 fn status(pile: &Pile) -> Status {
-    let any = |is: fn(Confidence) -> bool| pile.rows.iter().map(Confidence::of).any(is);
+    let any = |is: fn(Confidence) -> bool| pile.confidences.keys().copied().any(is);
     if any(Confidence::is_problem) {
         Status::ProblemFound
     } else if !any(|confidence| confidence != Confidence::Failed) {
@@ -248,19 +277,22 @@ fn status(pile: &Pile) -> Status {
     }
 }
 
-fn read(store: &Store, keep: impl FnMut(&Row) -> bool) -> Result<Pile, Failure> {
-    Ok(Pile::read(store, &release_has_bug, keep)?)
+/// How much of a pile the form of the output shows.
+fn extent(output: &Output) -> Extent {
+    if output.format() == Format::Html { PAGE } else { Extent::GROUPS }
 }
 
-/// What is written when a run is over; as JSON, the lines were written on the way unless they go to a file.
-fn write(pile: &Pile, store: &Store, output: Output) -> Result<(), Failure> {
+fn read(store: &Store, extent: Extent, keep: impl Fn(&str) -> bool) -> Result<Pile, Failure> {
+    Ok(Pile::read(store, &release_has_bug, extent, keep)?)
+}
+
+/// What is written when a run is over, of the rows whose key `keep` wants.
+fn write(pile: &Pile, store: &Store, output: Output, keep: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let theme = output.theme();
     match output.format() {
         Format::Text => output.write_with(|out| write_text(pile, out, &theme)),
-        Format::Json if output.is_stdout() => Ok(()),
-        Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out)),
+        Format::Json | Format::Csv => export_rows(store, output, keep),
         Format::Html => html(pile, store, output, None),
-        Format::Csv => output.write_with(|out| write_csv(&pile.rows, out)),
         Format::Parquet => Err(only_export("Parquet")),
     }
 }
@@ -289,19 +321,19 @@ fn report(
             return Err(Failure::new("the page that links to --pages needs a name").hint("name it with --output"));
         }
     };
-    let store = open(&arguments.store)?;
-    let pile = context.run.step("reading the store", || read(&store, |_| true))?;
+    let store = open_existing(&arguments.store)?;
     match output.format() {
-        Format::Json => output.write_with(|out| write_json_lines(&pile.rows, out))?,
+        Format::Json => return export(&store, output),
         Format::Csv => return Err(only_export("CSV")),
         Format::Parquet => return Err(only_export("Parquet")),
-        Format::Text => write(&pile, &store, output)?,
-        Format::Html => {
-            if let Some(pages) = &pages {
-                context.run.step("writing the pages of dumps", || pages.write(&pile, &store))?;
-            }
-            html(&pile, &store, output, pages.as_ref())?;
-        }
+        Format::Text | Format::Html => {}
+    }
+    let pile = context.run.step("reading the store", || read(&store, extent(&output), |_| true))?;
+    if let Some(pages) = &pages {
+        context.run.step("writing the pages of dumps", || pages.write(&pile, &store))?;
+        html(&pile, &store, output, Some(pages))?;
+    } else {
+        write(&pile, &store, output, |_| true)?;
     }
     Ok(Status::NothingFound)
 }

@@ -1,5 +1,6 @@
 //! Pages of single dumps, beside the page of the pile.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -47,7 +48,8 @@ impl Pages {
 
     /// Writes a page for each row that the page of the pile shows.
     pub(super) fn write(&self, pile: &Pile, store: &Store) -> Result<(), Failure> {
-        for row in shown_rows(pile) {
+        let mut written = BTreeSet::new();
+        for row in shown_rows(pile).filter(|row| written.insert(&row.key)) {
             let document = store.document(&row.key, &row.tool)?;
             let page = dump_page(row, document.as_deref(), &self.back, now());
             let path = self.directory.join(Self::file(row));

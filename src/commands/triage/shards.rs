@@ -7,7 +7,7 @@ use vmcore_os::{is_interrupted, note_interrupts};
 use vmcore_remote::Address;
 use vmcore_triage::{Shard, ShardDone, Share, Store, write_plan};
 
-use super::{items, options};
+use super::{Found, items, options};
 use crate::cli::{self, Global};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,10 +17,10 @@ use crate::remote;
 use crate::status::Status;
 
 pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Result<Status, Failure> {
-    let items = items(pile, context)?;
+    let Found { items, lost } = items(pile, context)?;
     output.write_with(|out| write_plan(&items, out))?;
     context.run.note(format_args!("{} dumps and logs are planned", items.len()));
-    Ok(Status::NothingFound)
+    Ok(if lost { Status::Inconclusive } else { Status::NothingFound })
 }
 
 pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Context) -> Result<Status, Failure> {

@@ -32,34 +32,47 @@ pub(super) struct Contents {
 }
 
 fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec<Skipped>) {
-    let mut skip = |path: &Path, reason: String| skipped.push(Skipped { path: path.to_owned(), reason });
-    let mut entries: Vec<DirEntry> = match fs::read_dir(directory) {
-        Ok(entries) => entries.flatten().collect(),
-        Err(error) => return skip(directory, error.to_string()),
-    };
+    let mut skip =
+        |path: &Path, reason: String, lost: bool| skipped.push(Skipped { path: path.to_owned(), reason, lost });
+    let mut entries: Vec<DirEntry> = Vec::new();
+    match fs::read_dir(directory) {
+        Ok(listed) => listed.for_each(|entry| match entry {
+            Ok(entry) => entries.push(entry),
+            Err(error) => skip(directory, error.to_string(), true),
+        }),
+        Err(error) => return skip(directory, error.to_string(), true),
+    }
     entries.sort_by_key(DirEntry::file_name);
     let mut contents = Contents::default();
     let mut directories = Vec::new();
     for entry in entries {
         let path = entry.path();
         // Of the entry itself: a link is neither.
-        let Ok(kind) = entry.file_type() else { continue };
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            Err(error) => {
+                skip(&path, error.to_string(), true);
+                continue;
+            }
+        };
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if kind.is_dir() && !name.starts_with('.') {
             directories.push(path);
         } else if kind.is_symlink() {
-            skip(&path, "it is a link".to_owned());
+            skip(&path, "it is a link".to_owned(), false);
         } else if kind.is_file() && !is_unwanted(&name) {
             match glance(&path) {
                 Ok(Glance::Dump) => contents.dumps.push(path),
                 Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path),
                 Ok(Glance::Text) if is_kernel_log(&path) => contents.logs.push(path),
-                Ok(Glance::CompressedText) => skip(&path, "a compressed text is not unpacked".to_owned()),
+                Ok(Glance::CompressedText) => skip(&path, "a compressed text is not unpacked".to_owned(), false),
                 // Zeroes, nothing, or whatever a full disk has left: a crash of which nothing else may be known.
                 Ok(_) if looks_meant(&name) => contents.dumps.push(path),
                 Ok(_) => {}
-                Err(error) => skip(&path, error.to_string()),
+                // Why it cannot be read, its row says.
+                Err(_) if looks_meant(&name) => contents.dumps.push(path),
+                Err(error) => skip(&path, error.to_string(), true),
             }
         }
     }
@@ -67,7 +80,7 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
     for path in directories {
         match depth.checked_sub(1) {
             Some(depth) => walk(&path, depth, found, skipped),
-            None => skipped.push(Skipped { path, reason: "it is too deep".to_owned() }),
+            None => skipped.push(Skipped { path, reason: "it is too deep".to_owned(), lost: true }),
         }
     }
 }

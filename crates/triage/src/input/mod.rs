@@ -118,6 +118,8 @@ pub struct Skipped {
     pub path: PathBuf,
     /// Why.
     pub reason: String,
+    /// Whether there may be a crash in it: a directory that cannot be read. What is not looked into is not well.
+    pub lost: bool,
 }
 
 /// Lists what is to be analyzed, in the order of the paths, each file once; and what was passed over though it may have
@@ -165,14 +167,21 @@ impl Found {
     }
 
     fn skip(&mut self, path: &Path, reason: impl ToString) {
-        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_string() });
+        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_string(), lost: true });
     }
 
     /// A path that the user named: a link is followed here.
     fn named(&mut self, path: &Path) -> Result<(), TriageError> {
-        let input = |cause| TriageError::Input { path: path.to_owned(), cause };
-        if fs::metadata(path).map_err(input)?.is_dir() {
-            fs::read_dir(path).map_err(input)?;
+        let kind = match fs::metadata(path) {
+            Ok(metadata) => metadata.file_type(),
+            // One of a hundred that a shell has named must not cost the others.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.push(Item::dump(path.to_owned()));
+                return Ok(());
+            }
+            Err(cause) => return Err(TriageError::Input { path: path.to_owned(), cause }),
+        };
+        if kind.is_dir() {
             let (items, skipped) = directory::items(path);
             self.skipped.extend(skipped);
             for item in items {
@@ -180,9 +189,10 @@ impl Found {
             }
             return Ok(());
         }
-        match glance(path).map_err(input)? {
-            // A file that is named is meant: what it is instead of a dump, its row says.
-            Glance::Text => self.push(Item::log(path.to_owned())),
+        // A file that is named is meant: what it is instead of a dump, or why it cannot be read, its row says. Only a file
+        // is opened: a pipe would wait for somebody who writes.
+        match kind.is_file().then(|| glance(path)) {
+            Some(Ok(Glance::Text)) => self.push(Item::log(path.to_owned())),
             _ => self.push(Item::dump(path.to_owned())),
         }
         Ok(())

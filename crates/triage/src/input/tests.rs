@@ -121,3 +121,27 @@ fn a_file_that_should_have_been_a_dump_is_taken_for_one() {
     ]);
     assert_eq!(list(pile.path()), ["dump a/vmcore", "dump b/vmcore-incomplete"]);
 }
+
+/// One of a hundred that a shell has named costs no other, and nothing waits for a pipe.
+#[test]
+fn what_is_no_file_is_an_item_that_says_so() {
+    let pile = tree(&[("a/vmcore", "*"), ("b/vmcore", "*")]);
+    let pipe = pile.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let paths = vec![pile.path().join("a/vmcore"), pipe.clone(), pile.path().join("b/vmcore")];
+    let (items, _) = find(&Inputs { paths, ..Inputs::default() }).unwrap();
+    assert_eq!(items.len(), 3);
+    let error = crate::fingerprint::of_files([&pipe], &Servers::default()).unwrap_err();
+    assert_eq!(error.to_string(), "it is no file");
+}
+
+#[test]
+fn what_nobody_looked_into_is_told_apart() {
+    let deep = format!("{}vmcore", "d/".repeat(20));
+    let pile = tree(&[("a/vmcore", "*"), (&deep, "*")]);
+    symlink(pile.path(), pile.path().join("link")).unwrap();
+    let (items, skipped) = find(&Inputs { paths: vec![pile.path().to_owned()], ..Inputs::default() }).unwrap();
+    assert_eq!(items.len(), 1);
+    let lost: Vec<_> = skipped.iter().map(|skipped| (skipped.reason.as_str(), skipped.lost)).collect();
+    assert_eq!(lost, [("it is a link", false), ("it is too deep", true)]);
+}

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::document::Summary;
 use crate::input::ItemKind;
@@ -27,8 +29,10 @@ fn row(key: &str, crash: Option<&str>, exact: &str) -> Row {
     }
 }
 
+const ALL: Extent = Extent { groups: 100, unjudged: 100, newest: 100 };
+
 fn pile(rows: Vec<Row>) -> Pile {
-    Pile::of(rows, &|issue, release| (issue == "known").then_some(release == "5.10.2"))
+    Pile::of(rows, &|issue, release| (issue == "known").then_some(release == "5.10.2"), ALL)
 }
 
 #[test]
@@ -39,17 +43,16 @@ fn one_crash_in_many_forms_counts_once_and_the_surest_stands_for_it() {
     };
     let pile = pile(vec![doubtful, row("b", Some("1"), "x"), row("c", Some("2"), "x"), row("d", None, "x")]);
     let [group] = pile.groups.as_slice() else { panic!("{pile:?}") };
-    assert_eq!((group.rows.as_slice(), group.duplicates.as_slice()), (&[1, 2, 3][..], &[0][..]));
-    assert_eq!((pile.crashes(), pile.duplicates().len()), (3, 1));
+    assert_eq!(group.listed().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b", "c", "d", "a"]);
+    assert_eq!((group.crashes, group.duplicates, pile.crashes, pile.duplicates), (3, 1, 3, 1));
     assert_eq!(group.kernels["6.1"], 3);
-    assert_eq!(pile.exemplar(group).unwrap().key, "b");
 }
 
 #[test]
 fn a_crash_whose_forms_are_judged_differently_still_counts_once() {
     let log = Row { kind: ItemKind::Log, ..row("a", Some("1"), "x | vaguer") };
     let pile = pile(vec![log, row("b", Some("1"), "x")]);
-    assert_eq!(pile.crashes(), 1);
+    assert_eq!(pile.crashes, 1);
 }
 
 #[test]
@@ -95,4 +98,46 @@ fn kernels_with_the_bug_that_did_not_crash_of_it_are_next() {
     let group = pile.groups.iter().find(|group| group.signature == "a").unwrap();
     assert_eq!(group.next, BTreeSet::from(["5.10.2".to_owned()]));
     assert!(pile.groups.iter().filter(|group| group.signature != "a").all(|group| group.next.is_empty()));
+}
+
+#[test]
+fn what_is_not_shown_is_counted() {
+    let healthy = |key| Row {
+        summary: Summary { confidence: Some("none".to_owned()), ..Summary::default() },
+        ..row(key, None, "nothing found")
+    };
+    let failure = |key: &str, message: &str| Row {
+        failure: Some(Failure { kind: FailureKind::Timeout, message: message.to_owned() }),
+        summary: Summary::default(),
+        ..row(key, None, message)
+    };
+    let at = |crashed, row| Row { crashed: Some(crashed), ..row };
+    let rows = vec![
+        healthy("a"),
+        healthy("b"),
+        healthy("c"),
+        at(5000, row("d", None, "x")),
+        row("e", None, "y"),
+        at(4000, row("f", None, "y")),
+        failure("g", "one"),
+        failure("h", "two"),
+        failure("i", "two"),
+    ];
+    let pile = Pile::of(rows, &|_, _| None, Extent { groups: 2, unjudged: 1, newest: 2 });
+    let names: Vec<_> = pile.groups.iter().chain(&pile.unjudged).map(|group| group.signature.as_str()).collect();
+    assert_eq!(names, ["y", "x", "two"], "a crash is shown before many machines that are well");
+    assert_eq!(pile.left_out, LeftOut { groups: 1, unjudged: 1, crashes: 4 });
+    assert_eq!((pile.rows, pile.crashes, pile.all_groups()), (9, 9, 3));
+    assert_eq!(pile.newest.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["d", "f"]);
+    assert_eq!(pile.confidences, BTreeMap::from([(Confidence::Confirmed, 3), (Confidence::None, 3), (Confidence::Failed, 3)]));
+}
+
+#[test]
+fn of_many_rows_a_group_keeps_the_best() {
+    let rows = (0..40).map(|number| Row { size: 1000 - number, ..row(&format!("{number:02}"), None, "x") }).collect();
+    let pile = pile(rows);
+    let [group] = pile.groups.as_slice() else { panic!("{pile:?}") };
+    let listed: Vec<_> = group.listed().map(|row| row.size).collect();
+    assert_eq!(listed, (961..=961 + LISTED as u64 - 1).collect::<Vec<_>>());
+    assert_eq!((group.crashes, group.hosts.len()), (40, 40));
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use super::Record;
 use crate::row::Row;
 use crate::{Confidence, clock};
 
@@ -31,29 +30,19 @@ pub(super) const COLUMNS: [&str; 22] = [
     "crash",
 ];
 
-/// Writes rows as JSON lines, one object each.
+/// Writes the first line of rows as CSV (RFC 4180): the names of the columns.
 ///
 /// # Errors
 ///
 /// As `out`.
-pub fn write_json_lines<'r>(rows: impl IntoIterator<Item = &'r Row>, out: &mut dyn Write) -> io::Result<()> {
-    rows.into_iter().try_for_each(|row| Record::of(row).write_line(out))
-}
-
-/// Writes rows as CSV (RFC 4180), the first line being the names of the columns.
-///
-/// A text that a spreadsheet would take for a formula has an apostrophe put before it: names are chosen by whoever ran on
-/// the machine that crashed.
-///
-/// # Errors
-///
-/// As `out`.
-pub fn write_csv<'r>(rows: impl IntoIterator<Item = &'r Row>, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{}\r\n", COLUMNS.join(","))?;
-    rows.into_iter().try_for_each(|row| write_csv_row(row, out))
+pub fn write_csv_head(out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{}\r\n", COLUMNS.join(","))
 }
 
 /// Writes one more row as CSV.
+///
+/// A text that a spreadsheet would take for a formula has an apostrophe put before it: names are chosen by whoever ran on
+/// the machine that crashed.
 ///
 /// # Errors
 ///

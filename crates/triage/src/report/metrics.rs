@@ -1,10 +1,8 @@
 //! Metrics for Prometheus' node exporter (its textfile collector): the text format, version 0.0.4.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::Pile;
-use crate::pile::Confidence;
 
 /// Writes what a pile comes to, as of `now` (seconds since 1970).
 ///
@@ -12,29 +10,24 @@ use crate::pile::Confidence;
 ///
 /// As `out`.
 pub fn write_metrics(pile: &Pile, now: i64, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut failures: BTreeMap<&str, usize> = BTreeMap::new();
-    for row in &pile.rows {
-        *rows.entry(Confidence::of(row).name()).or_default() += 1;
-        if let Some(failure) = &row.failure {
-            *failures.entry(failure.kind.name()).or_default() += 1;
-        }
-    }
     let name = "vmcore_thp_triage_dumps";
     head(out, name, "Dumps and logs in the store, by the confidence of their verdict.")?;
-    for (confidence, count) in rows {
-        writeln!(out, "{name}{{confidence=\"{confidence}\"}} {count}")?;
+    for (confidence, count) in &pile.confidences {
+        writeln!(out, "{name}{{confidence=\"{}\"}} {count}", confidence.name())?;
     }
     let name = "vmcore_thp_triage_failures";
     head(out, name, "Dumps that could not be analyzed, by reason.")?;
-    for (kind, count) in failures {
+    for (kind, count) in &pile.failures {
         writeln!(out, "{name}{{reason=\"{kind}\"}} {count}")?;
     }
     let name = "vmcore_thp_triage_crashes";
     head(out, name, "Crashes by issue and group, each counted once however many dumps there are of it.")?;
     for group in &pile.groups {
-        let issue = pile.exemplar(group).and_then(|row| row.summary.issue.as_deref()).unwrap_or_default();
-        writeln!(out, "{name}{{issue=\"{}\",group=\"{}\"}} {}", label(issue), group.id, group.rows.len())?;
+        let issue = group.exemplar().and_then(|row| row.summary.issue.as_deref()).unwrap_or_default();
+        writeln!(out, "{name}{{issue=\"{}\",group=\"{}\"}} {}", label(issue), group.id, group.crashes)?;
+    }
+    if pile.left_out.crashes > 0 {
+        writeln!(out, "{name}{{issue=\"\",group=\"others\"}} {}", pile.left_out.crashes)?;
     }
     let name = "vmcore_thp_triage_last_run_timestamp_seconds";
     head(out, name, "When the last run ended.")?;

@@ -8,8 +8,8 @@ mod parquet;
 mod record;
 mod text;
 
-pub use export::{write_csv, write_csv_row, write_json_lines};
-pub use html::{dump_page, page, shown_rows};
+pub use export::{write_csv_head, write_csv_row};
+pub use html::{PAGE, dump_page, page, shown_rows};
 pub use metrics::write_metrics;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetWriter;

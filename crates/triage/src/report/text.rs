@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use vmcore_report::{Painted, Sanitized, Theme};
 
-use crate::pile::{Confidence, Group, Pile};
+use crate::pile::{Group, LeftOut, Pile, why};
 use crate::row::Row;
-use crate::{Outcome, clock};
+use crate::{Confidence, Outcome, clock};
 
 /// Names of a list that are shown before it is cut.
 const SHOWN: usize = 4;
@@ -35,46 +35,62 @@ pub fn write_row(outcome: &Outcome, out: &mut dyn Write, theme: &Theme) -> io::R
 ///
 /// As `out`.
 pub fn write_text(pile: &Pile, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let failed = pile.rows.iter().filter(|row| Confidence::of(row) == Confidence::Failed).count();
-    let duplicates = pile.duplicates().len();
     writeln!(
         out,
-        "{}: {} of {}; {failed} not judged{}",
-        count(pile.rows.len(), "dump or log", "dumps and logs"),
-        count(pile.groups.len(), "group", "groups"),
-        count(pile.crashes(), "crash", "crashes"),
-        match duplicates {
+        "{}: {} of {}; {} not judged{}",
+        count(pile.rows, "dump or log", "dumps and logs"),
+        count(pile.all_groups(), "group", "groups"),
+        count(pile.crashes, "crash", "crashes"),
+        pile.failed(),
+        match pile.duplicates {
             0 => String::new(),
-            _ => format!("; {duplicates} of crashes that are there in another form"),
+            duplicates => format!("; {duplicates} of crashes that are there in another form"),
         }
     )?;
     for group in &pile.groups {
-        write_group(pile, group, out, theme)?;
+        write_group(group, out, theme)?;
     }
     if !pile.unjudged.is_empty() {
         writeln!(out, "\n{}", Painted(theme.heading, "Could not be judged"))?;
         for group in &pile.unjudged {
-            write_unjudged(pile, group, out)?;
+            write_unjudged(group, out)?;
         }
     }
-    Ok(())
+    match left_out(pile) {
+        Some(left_out) => writeln!(out, "\n{left_out}"),
+        None => Ok(()),
+    }
 }
 
-fn write_group(pile: &Pile, group: &Group, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let Some(row) = pile.exemplar(group) else { return Ok(()) };
+/// That there are more groups than are shown.
+pub(super) fn left_out(pile: &Pile) -> Option<String> {
+    let LeftOut { groups, unjudged, crashes } = pile.left_out;
+    (groups + unjudged > 0).then(|| {
+        format!(
+            "Not shown: {} with a verdict and {} of what could not be judged, of {} in all: the smallest, those without a problem \
+             before others. `vmcore-thp triage export` has all rows.",
+            count(groups, "group", "groups"),
+            count(unjudged, "group", "groups"),
+            count(crashes, "crash", "crashes"),
+        )
+    })
+}
+
+fn write_group(group: &Group, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let Some(row) = group.exemplar() else { return Ok(()) };
     let confidence = Confidence::of(row);
     let name = row.summary.issue.as_deref().unwrap_or(&group.signature);
-    let also = if group.duplicates.is_empty() {
+    let also = if group.duplicates == 0 {
         String::new()
     } else {
-        format!(" in {} dumps", group.rows.len() + group.duplicates.len())
+        format!(" in {} dumps", group.rows())
     };
     writeln!(
         out,
         "\n{} {}  {}{also}  [{}]",
         Painted(theme.heading, Sanitized::new(name)),
         Painted(style(confidence, theme), format!("({})", confidence.name())),
-        count(group.rows.len(), "crash", "crashes"),
+        count(group.crashes, "crash", "crashes"),
         group.id,
     )?;
     let mut line = |label: &str, text: &str| writeln!(out, "  {label:<10} {}", Sanitized::new(text));
@@ -88,7 +104,7 @@ fn write_group(pile: &Pile, group: &Group, out: &mut dyn Write, theme: &Theme) -
     }
     line("kernels", &list(group.kernels.iter().map(|(kernel, count)| format!("{kernel} ({count})"))))?;
     if let Some(issue) = &row.summary.known_issue {
-        line("known as", &format!("{issue}; in these kernels: {}", pile.in_these_kernels(group)))?;
+        line("known as", &format!("{issue}; in these kernels: {}", group.in_these_kernels()))?;
     }
     if let Some(remedy) = &row.summary.remedy {
         line("remedy", remedy)?;
@@ -102,26 +118,16 @@ fn write_group(pile: &Pile, group: &Group, out: &mut dyn Write, theme: &Theme) -
     line("exemplar", row.paths.first().map_or("", String::as_str))
 }
 
-fn write_unjudged(pile: &Pile, group: &Group, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "  {}  {}",
-        count(group.rows.len() + group.duplicates.len(), "dump", "dumps"),
-        Sanitized::new(&group.signature)
-    )?;
-    let members = group.rows.iter().chain(&group.duplicates).filter_map(|&at| pile.rows.get(at));
-    for row in members.clone().take(SHOWN) {
-        writeln!(out, "    {}  {}", Sanitized::new(path(row)), Sanitized::new(&why(row)))?;
+fn write_unjudged(group: &Group, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {}  {}", count(group.rows(), "dump", "dumps"), Sanitized::new(&group.signature))?;
+    for row in group.listed().take(SHOWN) {
+        let why = why(row).unwrap_or_else(|| "what is needed is not in the dump".to_owned());
+        writeln!(out, "    {}  {}", Sanitized::new(path(row)), Sanitized::new(&why))?;
     }
-    if let Some(more @ 1..) = members.count().checked_sub(SHOWN) {
+    if let Some(more @ 1..) = group.rows().checked_sub(SHOWN) {
         writeln!(out, "    and {more} more")?;
     }
     Ok(())
-}
-
-fn why(row: &Row) -> String {
-    let said = row.failure.as_ref().map(ToString::to_string).or_else(|| row.summary.text.clone());
-    said.unwrap_or_else(|| "what is needed is not in the dump".to_owned())
 }
 
 fn path(row: &Row) -> &str {

@@ -5,7 +5,7 @@
 //! {"key":"…","path":"…","kind":"dump","parts":[…],"vmlinux":…,"log":…,"size":…,"changed":…,"kernel":…}
 //! ```
 //! `kernel` is what the header of a dump calls it: only kdump-compressed ones on a disk have it there.
-//! The key is of the paths, not of the content: to make a plan nothing is read of a dump beyond its first bytes. The same
+//! A path that is no text is an array of its bytes. The key is of the paths, not of the content: to make a plan nothing is read of a dump beyond its first bytes. The same
 //! pile makes the same plan.
 
 use std::cmp::Reverse;
@@ -19,7 +19,7 @@ use vmcore_remote::Address;
 
 use crate::input::{Item, ItemKind, Known};
 use crate::servers::{Servers, is_address};
-use crate::{TriageError, clock, fingerprint};
+use crate::{TriageError, clock, fingerprint, path_text};
 
 const VERSION: u64 = 1;
 /// Longest line of a plan, in bytes: a dump split over thousands of files.
@@ -39,13 +39,14 @@ struct Header {
 pub struct Planned {
     /// Names its row.
     pub key: String,
+    #[serde(with = "path_text::one")]
     path: PathBuf,
     kind: ItemKind,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "path_text::several", skip_serializing_if = "Vec::is_empty")]
     parts: Vec<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "path_text::maybe", skip_serializing_if = "Option::is_none")]
     vmlinux: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "path_text::maybe", skip_serializing_if = "Option::is_none")]
     log: Option<PathBuf>,
     /// Bytes of all its files.
     size: u64,
@@ -126,7 +127,6 @@ fn absolute(item: &Item) -> io::Result<Item> {
 }
 
 fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    // A path that is not UTF-8 has no place in JSON.
     let text = serde_json::to_string(line)?;
     writeln!(out, "{text}")
 }

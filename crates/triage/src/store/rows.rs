@@ -4,8 +4,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::Store;
+use crate::confidence::Confidence;
 use crate::document::Summary;
 use crate::input::ItemKind;
+use crate::pile::Brief;
 use crate::row::{Failure, FailureKind, Row};
 use crate::signature::Signature;
 use crate::{TriageError, clock};
@@ -13,6 +15,10 @@ use crate::{TriageError, clock};
 const COLUMNS: &str = "key, tool, kind, size, host, crashed, finished, elapsed_ns, failure, failure_text, from_log, \
     release, version, build_id, panic, panic_cpu, panic_pid, issue, confidence, summary, known_issue, in_this_kernel, \
     remedy, unknown, incomplete, signature, similar, group_id, crash";
+
+/// Of a row `d`: that it is the newest of its content.
+const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM dumps n WHERE n.key = d.key \
+    AND (n.finished > d.finished OR n.finished = d.finished AND n.tool > d.tool))";
 
 /// Rows that one transaction of a merge writes.
 const TOGETHER: usize = 500;
@@ -43,6 +49,17 @@ impl Store {
         let end = if worked.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.connection.execute_batch(end).map_err(failed);
         worked.and(ended)
+    }
+
+    /// Drops the rows of this key, which is no content's any more.
+    pub(crate) fn forget(&mut self, key: &str) -> Result<(), TriageError> {
+        let failed = self.failed();
+        // Most have none, and to find that out takes no lock.
+        let sql = "SELECT 1 FROM dumps WHERE key = ?";
+        if self.connection.prepare_cached(sql).and_then(|mut there| there.exists([key])).map_err(&failed)? {
+            self.connection.execute("DELETE FROM dumps WHERE key = ?", [key]).map_err(&failed)?;
+        }
+        Ok(())
     }
 
     /// Remembers one more path of content.
@@ -81,22 +98,37 @@ impl Store {
     /// [`TriageError::Store`], or what `each` returns.
     pub fn each_row<E: From<TriageError>>(&self, mut each: impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
         let failed = self.failed();
-        let columns: Vec<_> = COLUMNS.split(',').map(|column| format!("d.{}", column.trim())).collect();
-        let sql = format!(
-            "SELECT {}, (SELECT group_concat(path, char(10)) FROM (SELECT path FROM files f WHERE f.key = d.key ORDER BY path)) \
-             FROM dumps d WHERE NOT EXISTS (SELECT 1 FROM dumps n WHERE n.key = d.key \
-             AND (n.finished > d.finished OR n.finished = d.finished AND n.tool > d.tool)) ORDER BY d.key, d.tool",
-            columns.join(", ")
-        );
+        let sql = format!("SELECT {COLUMNS} FROM dumps d WHERE {NEWEST} ORDER BY key, tool");
         let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
         while let Some(found) = rows.next().map_err(&failed)? {
             let mut row = read(found).map_err(&failed)?;
-            let paths: Option<String> = found.get(columns.len()).map_err(&failed)?;
-            row.paths = paths.iter().flat_map(|paths| paths.split('\n')).map(str::to_owned).collect();
+            row.paths = self.paths(&row.key)?;
             each(row)?;
         }
         Ok(())
+    }
+
+    /// Of the same rows, in the same order, what groups are made by.
+    pub(crate) fn each_brief(&self, mut each: impl FnMut(Brief<'_>)) -> Result<(), TriageError> {
+        let failed = self.failed();
+        let sql = format!(
+            "SELECT key, failure, from_log, confidence, kind, size, signature, crash FROM dumps d WHERE {NEWEST} ORDER BY key, tool"
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        while let Some(found) = rows.next().map_err(&failed)? {
+            each(brief(found).map_err(&failed)?);
+        }
+        Ok(())
+    }
+
+    /// Does `work`, to which the store is as it is now, whatever others write meanwhile.
+    pub(crate) fn reading<T>(&self, work: impl FnOnce() -> Result<T, TriageError>) -> Result<T, TriageError> {
+        self.connection.execute_batch("BEGIN").map_err(self.failed())?;
+        let done = work();
+        let ended = self.connection.execute_batch("COMMIT").map_err(self.failed());
+        done.and_then(|done| ended.map(|()| done))
     }
 
     /// The whole document of a row.
@@ -211,6 +243,20 @@ fn values(row: &Row) -> Vec<Value> {
         own(&row.signature.group()),
         text(&row.crash),
     ]
+}
+
+fn brief<'r>(row: &'r rusqlite::Row<'_>) -> rusqlite::Result<Brief<'r>> {
+    let from_log: bool = row.get("from_log")?;
+    let text = |column: &str| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+    let failed = text("failure")?.is_some();
+    Ok(Brief {
+        key: text("key")?.unwrap_or_default(),
+        confidence: Confidence::of_columns(failed, from_log, text("confidence")?),
+        of_dump: !from_log && ItemKind::named(text("kind")?.unwrap_or_default()).is_dump(),
+        size: u64::try_from(row.get::<_, i64>("size")?).unwrap_or(0),
+        signature: text("signature")?.unwrap_or_default(),
+        crash: text("crash")?,
+    })
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

@@ -109,3 +109,24 @@ fn what_is_claimed_is_claimed_once_and_the_dead_claim_nothing() {
     drop(two);
     assert_eq!(one.claim("b", "1.0", false).unwrap(), Claim::Mine);
 }
+
+#[test]
+fn a_path_may_have_any_characters() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("s")).unwrap();
+    let row = Row { paths: vec!["a\n/b\u{1b}'\"".to_owned(), "c".to_owned()], ..row("a") };
+    store.put(&row, None).unwrap();
+    assert_eq!(all(&store), [row]);
+}
+
+#[test]
+fn what_had_no_content_is_forgotten_once_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("s")).unwrap();
+    store.put(&row("a"), Some("{}")).unwrap();
+    store.put(&row("b"), None).unwrap();
+    store.forget("a").unwrap();
+    store.forget("c").unwrap();
+    assert_eq!(all(&store), [row("b")]);
+    assert_eq!(store.document("a", "1.0").unwrap(), None);
+}

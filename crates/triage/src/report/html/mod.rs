@@ -16,16 +16,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vmcore_report::Sanitized;
 
+use super::text::left_out;
 use crate::clock;
 use crate::document::Document;
-use crate::pile::{Confidence, Group, Pile};
+use crate::confidence::Confidence;
+use crate::pile::{Extent, Group, LISTED, Pile, why};
 use crate::row::Row;
 pub use dump_page::dump_page;
 
-/// Rows of the table. A page with more would be slow to load; the newest are kept, and the page says so.
-const MAX_ROWS: usize = 10_000;
-/// Dumps, machines and kernels that a group's section lists.
-const LISTED: usize = 12;
+/// What a page shows of a pile. One with more would be slow to load: it says what is left out.
+pub const PAGE: Extent = Extent { newest: 10_000, ..Extent::GROUPS };
 /// Steps of who waits for whom.
 const STEPS: usize = 16;
 
@@ -58,23 +58,21 @@ pub fn page(
         (timeline::draw(pile))
         h2 #groups { "Groups" }
         (overview(pile))
-        @for group in &pile.groups { (section(pile, group, document, link)) }
+        @for group in &pile.groups { (section(group, document, link)) }
         @if !pile.unjudged.is_empty() {
             h2 #unjudged { "Could not be judged" }
-            @for group in &pile.unjudged { (unjudged(pile, group)) }
+            @for group in &pile.unjudged { (unjudged(group)) }
         }
+        @if let Some(left_out) = left_out(pile) { p.doubtful { (left_out) } }
         (table(pile, link))
     };
     frame(&format!("Crashes: {} groups", pile.groups.len()), &body, true)
 }
 
-/// The newest rows: those that the table shows, and that have pages of their own where there are such.
-#[must_use]
-pub fn shown_rows(pile: &Pile) -> Vec<&Row> {
-    let mut rows: Vec<_> = pile.rows.iter().collect();
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.crashed), &row.key));
-    rows.truncate(MAX_ROWS);
-    rows
+/// The rows that the page names, and that have pages of their own where there are such: those of the table and of the
+/// groups' lists. A row may be among both.
+pub fn shown_rows(pile: &Pile) -> impl Iterator<Item = &Row> {
+    pile.newest.iter().chain(pile.groups.iter().flat_map(Group::listed))
 }
 
 /// A whole page around a body; with the script of the table, if it has one.
@@ -105,13 +103,13 @@ fn frame(title: &str, body: &Markup, has_table: bool) -> String {
 }
 
 fn summary(pile: &Pile) -> String {
-    let failed = pile.rows.iter().filter(|row| Confidence::of(row) == Confidence::Failed).count();
     format!(
-        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {failed} could not be judged",
-        pile.rows.len(),
-        pile.crashes(),
-        pile.groups.len(),
-        pile.duplicates().len(),
+        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {} could not be judged",
+        pile.rows,
+        pile.crashes,
+        pile.all_groups(),
+        pile.duplicates,
+        pile.failed(),
     )
 }
 
@@ -123,8 +121,8 @@ fn class(confidence: Confidence) -> &'static str {
     }
 }
 
-fn title<'p>(pile: &'p Pile, group: &'p Group) -> &'p str {
-    pile.exemplar(group).and_then(|row| row.summary.issue.as_deref()).unwrap_or(&group.signature)
+fn title(group: &Group) -> &str {
+    group.exemplar().and_then(|row| row.summary.issue.as_deref()).unwrap_or(&group.signature)
 }
 
 fn span(group: &Group) -> String {
@@ -138,11 +136,11 @@ fn overview(pile: &Pile) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label="Groups" { table {
             thead { tr { th { "Issue" } th { "Verdict" } th { "Crashes" } th { "Seen" } th { "Kernels" } th { "Hosts" } } }
-            tbody { @for group in &pile.groups { @if let Some(row) = pile.exemplar(group) {
+            tbody { @for group in &pile.groups { @if let Some(row) = group.exemplar() {
                 tr {
-                    td { a href=(format!("#g-{}", group.id)) { (Shown(title(pile, group))) } }
+                    td { a href=(format!("#g-{}", group.id)) { (Shown(title(group))) } }
                     td class=(class(Confidence::of(row))) { (Confidence::of(row).name()) }
-                    td.number { (group.rows.len()) }
+                    td.number { (group.crashes) }
                     td.number { (span(group)) }
                     td.number { (group.kernels.len()) }
                     td.number { (group.hosts.len()) }
@@ -153,25 +151,24 @@ fn overview(pile: &Pile) -> Markup {
 }
 
 fn section(
-    pile: &Pile,
     group: &Group,
     document: &dyn Fn(&Row) -> Option<String>,
     link: &dyn Fn(&Row) -> Option<String>,
 ) -> Markup {
-    let Some(row) = pile.exemplar(group) else { return html! {} };
+    let Some(row) = group.exemplar() else { return html! {} };
     let confidence = Confidence::of(row);
     let summary = &row.summary;
     html! {
         section id=(format!("g-{}", group.id)) class=(class(confidence)) {
-            h3 { (Shown(title(pile, group))) " " span class=(class(confidence)) { (confidence.name()) } }
+            h3 { (Shown(title(group))) " " span class=(class(confidence)) { (confidence.name()) } }
             p { (Shown(summary.text.as_deref().unwrap_or("nothing was found"))) }
             dl {
-                dt { "Crashes" } dd { (group.rows.len()) @if !group.duplicates.is_empty() { ", in " (group.rows.len() + group.duplicates.len()) " dumps" } }
+                dt { "Crashes" } dd { (group.crashes) @if group.duplicates > 0 { ", in " (group.rows()) " dumps" } }
                 dt { "Seen" } dd { (span(group)) }
                 dt { "Kernels" } dd { (Shown(names(group.kernels.iter().map(|(kernel, count)| format!("{kernel} ({count})"))))) }
                 @if !group.hosts.is_empty() { dt { "Hosts" } dd { (Shown(names(group.hosts.iter().cloned()))) } }
                 @if let Some(issue) = &summary.known_issue {
-                    dt { "Known as" } dd { (Shown(issue)) "; in these kernels: " (Shown(pile.in_these_kernels(group))) }
+                    dt { "Known as" } dd { (Shown(issue)) "; in these kernels: " (Shown(group.in_these_kernels())) }
                 }
                 @if let Some(remedy) = &summary.remedy { dt { "Remedy" } dd { (Shown(remedy)) } }
                 @if !group.next.is_empty() { dt { "May be next" } dd { (Shown(names(group.next.iter().cloned()))) ": the same bug, no such crash yet" } }
@@ -185,10 +182,8 @@ fn section(
             }
             details {
                 summary { "Dumps" }
-                ul { @for &at in group.rows.iter().chain(&group.duplicates).take(LISTED) {
-                    @if let Some(row) = pile.rows.get(at) { li { (dump(row, link)) } }
-                } }
-                @if let Some(more @ 1..) = (group.rows.len() + group.duplicates.len()).checked_sub(LISTED) { p.dim { "and " (more) " more, in the table" } }
+                ul { @for row in group.listed() { li { (dump(row, link)) } } }
+                @if let Some(more @ 1..) = group.rows().checked_sub(LISTED) { p.dim { "and " (more) " more, in the table" } }
             }
         }
     }
@@ -221,15 +216,14 @@ fn proof(document: Document<'_>) -> Markup {
     }
 }
 
-fn unjudged(pile: &Pile, group: &Group) -> Markup {
-    let members: Vec<_> = group.rows.iter().chain(&group.duplicates).filter_map(|&at| pile.rows.get(at)).collect();
+fn unjudged(group: &Group) -> Markup {
     html! {
         section {
-            h3 { (members.len()) " × " (Shown(&group.signature)) }
-            ul { @for row in members.iter().take(LISTED) {
-                li { (Shown(row.paths.first().map_or("", String::as_str))) ": " span.dim { (Shown(row.failure.as_ref().map(ToString::to_string).or_else(|| row.summary.text.clone()).unwrap_or_default())) } }
+            h3 { (group.rows()) " × " (Shown(&group.signature)) }
+            ul { @for row in group.listed() {
+                li { (Shown(row.paths.first().map_or("", String::as_str))) ": " span.dim { (Shown(why(row).unwrap_or_default())) } }
             } }
-            @if let Some(more @ 1..) = members.len().checked_sub(LISTED) { p.dim { "and " (more) " more" } }
+            @if let Some(more @ 1..) = group.rows().checked_sub(LISTED) { p.dim { "and " (more) " more" } }
         }
     }
 }
@@ -253,9 +247,8 @@ struct Line<'r>(&'r str, &'static str, &'r str, &'r str, String, String, &'r str
 struct TableRow<'r>(Line<'r>, Option<&'r str>, Option<String>);
 
 fn table(pile: &Pile, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
-    let rows = shown_rows(pile);
-    let left_out = pile.rows.len() - rows.len();
-    let line = |row: &&'_ Row| {
+    let left_out = pile.rows.saturating_sub(pile.newest.len());
+    let line = |row: &Row| {
         let summary = &row.summary;
         let line = Line(
             row.paths.first().map_or("", String::as_str),
@@ -269,12 +262,12 @@ fn table(pile: &Pile, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
         let why = row.failure.as_ref().filter(|_| !row.from_log).map(|failure| failure.message.as_str());
         serde_json::to_value(TableRow(line, why, link(row))).ok()
     };
-    let lines: Vec<_> = rows.iter().filter_map(line).collect();
+    let lines: Vec<_> = pile.newest.iter().filter_map(line).collect();
     // Inside a script element only `<` can end it; in JSON it stands in texts alone, where the escape means the same.
     let data = serde_json::to_string(&lines).unwrap_or_default().replace('<', "\\u003c");
     html! {
         h2 #dumps { "All dumps" }
-        @if left_out > 0 { p.doubtful { "The newest " (MAX_ROWS) "; " (left_out) " older ones are left out, `vmcore-thp triage export` has them" } }
+        @if left_out > 0 { p.doubtful { "The newest " (pile.newest.len()) "; " (left_out) " older ones are left out, `vmcore-thp triage export` has them" } }
         noscript { p { "The table needs the script of this page; `vmcore-thp triage export` writes it as CSV." } }
         div #table hidden {
             p {

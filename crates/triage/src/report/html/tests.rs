@@ -26,7 +26,7 @@ fn row(key: &str) -> Row {
 }
 
 fn page_of(rows: Vec<Row>) -> String {
-    page(&Pile::of(rows, &|_, _| None), 0, &|_| None, &|_| None)
+    page(&Pile::of(rows, &|_, _| None, PAGE), 0, &|_| None, &|_| None)
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_page_asks_nobody_for_anything() {
 
 #[test]
 fn a_large_pile_is_cut_and_says_so() {
-    let rows = (0..MAX_ROWS + 5).map(|number| row(&number.to_string())).collect();
+    let rows = (0..PAGE.newest + 5).map(|number| row(&number.to_string())).collect();
     let page = page_of(rows);
     assert!(page.contains("5 older ones are left out"));
     assert!(page.len() < 3 << 20, "{}", page.len());

@@ -45,7 +45,11 @@ pub(super) fn items(prefix: &Address, client: &Client) -> Result<(Vec<Item>, Vec
             Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path.clone()),
             Ok(Glance::Text) if is_kernel_log_text(head) => contents.logs.push(path.clone()),
             Ok(Glance::CompressedText) => {
-                skipped.push(Skipped { path: path.clone(), reason: "a compressed text is not unpacked".to_owned(), lost: false });
+                skipped.push(Skipped {
+                    path: path.clone(),
+                    reason: "a compressed text is not unpacked".to_owned(),
+                    lost: false,
+                });
             }
             Ok(_) if looks_meant(&name) => contents.dumps.push(path.clone()),
             Ok(_) => {}

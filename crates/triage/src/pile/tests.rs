@@ -129,7 +129,10 @@ fn what_is_not_shown_is_counted() {
     assert_eq!(pile.left_out, LeftOut { groups: 1, unjudged: 1, crashes: 4 });
     assert_eq!((pile.rows, pile.crashes, pile.all_groups()), (9, 9, 3));
     assert_eq!(pile.newest.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["d", "f"]);
-    assert_eq!(pile.confidences, BTreeMap::from([(Confidence::Confirmed, 3), (Confidence::None, 3), (Confidence::Failed, 3)]));
+    assert_eq!(
+        pile.confidences,
+        BTreeMap::from([(Confidence::Confirmed, 3), (Confidence::None, 3), (Confidence::Failed, 3)])
+    );
 }
 
 #[test]

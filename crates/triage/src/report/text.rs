@@ -80,11 +80,7 @@ fn write_group(group: &Group, out: &mut dyn Write, theme: &Theme) -> io::Result<
     let Some(row) = group.exemplar() else { return Ok(()) };
     let confidence = Confidence::of(row);
     let name = row.summary.issue.as_deref().unwrap_or(&group.signature);
-    let also = if group.duplicates == 0 {
-        String::new()
-    } else {
-        format!(" in {} dumps", group.rows())
-    };
+    let also = if group.duplicates == 0 { String::new() } else { format!(" in {} dumps", group.rows()) };
     writeln!(
         out,
         "\n{} {}  {}{also}  [{}]",

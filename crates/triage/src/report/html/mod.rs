@@ -18,8 +18,8 @@ use vmcore_report::Sanitized;
 
 use super::text::left_out;
 use crate::clock;
-use crate::document::Document;
 use crate::confidence::Confidence;
+use crate::document::Document;
 use crate::pile::{Extent, Group, LISTED, Pile, why};
 use crate::row::Row;
 pub use dump_page::dump_page;
@@ -150,11 +150,7 @@ fn overview(pile: &Pile) -> Markup {
     }
 }
 
-fn section(
-    group: &Group,
-    document: &dyn Fn(&Row) -> Option<String>,
-    link: &dyn Fn(&Row) -> Option<String>,
-) -> Markup {
+fn section(group: &Group, document: &dyn Fn(&Row) -> Option<String>, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
     let Some(row) = group.exemplar() else { return html! {} };
     let confidence = Confidence::of(row);
     let summary = &row.summary;

@@ -23,9 +23,9 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let faults = FaultingAddresses::of(&stacks, snapshot, session.kernel);
     let write = || output.write(&Bt::new(snapshot, &stacks, &faults, style));
     if ends_with_it {
-        session.last(write)?
+        session.last(write)?;
     } else {
-        write()?
+        write()?;
     }
     let incomplete = session.kernel.dump().incomplete().is_some();
     let status = status(&stacks, snapshot, incomplete);

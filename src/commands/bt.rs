@@ -16,6 +16,9 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
     let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(&context.run);
     let tasks = select(arguments, snapshot)?;
+    if tasks.is_empty() {
+        context.run.note(super::lists::NOBODY);
+    }
     let stacks = context.run.step("unwinding stacks", || snapshot.stacks(session.kernel, &tasks, Detail::Source));
     session.tell_module_files();
     context.run.warn_gaps(&snapshot.gaps);
@@ -39,6 +42,10 @@ pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Res
 /// No frame at all answers nothing, unless all were in user mode; an incomplete dump that lost a stack, or what leads to
 /// one, answers not all.
 fn status(stacks: &[Stack], snapshot: &Snapshot, incomplete: bool) -> Status {
+    if stacks.is_empty() && !snapshot.tasks.is_empty() && snapshot.gaps.is_empty() {
+        // That nobody is as was asked for is an answer.
+        return Status::NothingFound;
+    }
     let nothing = stacks.iter().all(|stack| stack.frames.is_empty() && stack.end != StackEnd::UserMode);
     let lost = !snapshot.gaps.is_empty() || stacks.iter().any(|stack| stack.end == StackEnd::Truncated);
     if nothing || incomplete && lost { Status::Inconclusive } else { Status::NothingFound }
@@ -99,8 +106,7 @@ fn with_pid(snapshot: &Snapshot, pid: i32) -> Result<Vec<usize>, Failure> {
     let tasks = snapshot.tasks.iter().enumerate().filter(|(_, task)| task.pid == pid);
     let found: Vec<usize> = tasks.map(|(index, _)| index).collect();
     if found.is_empty() {
-        return Err(Failure::new(format_args!("the machine has no task with pid {pid}"))
-            .hint("`vmcore-thp ps` lists the tasks"));
+        return Err(super::lists::no_task(pid));
     }
     Ok(found)
 }

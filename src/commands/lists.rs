@@ -25,8 +25,25 @@ pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Resu
         cli::Order::Pid => ps::Order::Pid,
         cli::Order::Wait => ps::Order::Wait,
     };
-    output.write(&Ps::new(snapshot, order, &|task| of_process(task) && arguments.which.is_meant(task)))?;
+    for &pid in &arguments.pid {
+        if !snapshot.tasks.iter().any(|task| [task.tgid, task.pid].contains(&pid)) {
+            return Err(no_task(pid));
+        }
+    }
+    let ps = Ps::new(snapshot, order, &|task| of_process(task) && arguments.which.is_meant(task));
+    if ps.tasks.is_empty() {
+        context.run.note(NOBODY);
+    }
+    output.write(&ps)?;
     Ok(found(!snapshot.tasks.is_empty()))
+}
+
+/// Why a list of tasks is empty.
+pub(super) const NOBODY: &str = "no task is as --state and --comm have it, or none can be read";
+
+/// That there is no task with this pid.
+pub(crate) fn no_task(pid: i32) -> Failure {
+    Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
 }
 
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {

@@ -55,7 +55,8 @@ pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -
             let kind = if arguments.simple { QueueKind::Simple } else { QueueKind::WaitQueue };
             write(&state::wait_queue(session.kernel, session.snapshot(&context.run), kind, queue), output)
         }
-        _ => Err(Failure::new("there are too many words: at most one address was expected")),
+        _ => Err(Failure::new("there are too many words: at most one address was expected")
+            .hint("an expression with spaces needs quotes")),
     }
 }
 
@@ -63,6 +64,11 @@ pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -
     let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(&context.run);
     context.run.warn_gaps(&snapshot.gaps);
+    for &pid in &arguments.pid {
+        if !snapshot.tasks.iter().any(|task| task.pid == pid) {
+            return Err(super::lists::no_task(pid));
+        }
+    }
     let by_default = arguments.pid.is_empty() && arguments.which.is_everybody();
     let meant = |task: &Task| {
         if by_default {

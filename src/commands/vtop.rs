@@ -6,6 +6,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_report::vtop::Vtop;
 
 use crate::cli;
+use crate::commands::lists::no_task;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -39,9 +40,7 @@ fn walk(session: &Session, context: &Context, address: VirtAddr, pid: Option<i32
             .ok_or_else(|| Failure::inconclusive("the kernel's page tables are not in the dump"));
     };
     let tasks = &session.snapshot(&context.run).tasks;
-    let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| {
-        Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
-    })?;
+    let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid))?;
     let mm = user_memory(task)?;
     kernel.walk_user(mm, address).map_err(|error| {
         Failure::inconclusive(format_args!("the page tables of pid {pid} (mm_struct {mm}) cannot be read: {error}"))

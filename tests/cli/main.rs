@@ -7,6 +7,7 @@ mod bounds;
 mod distill;
 mod files;
 mod guide;
+mod hostile_words;
 mod output;
 mod remote;
 mod tooling;

@@ -64,7 +64,7 @@ pub enum InspectError {
     #[error("the machine has no CPU {0}, or its per-CPU area is not in the dump")]
     NoCpu(u64),
     /// The machine has no such task.
-    #[error("the machine has no task with pid {0}")]
+    #[error("the machine has no task with pid {}", .0.cast_signed())]
     NoTask(u64),
     /// A number is divided by zero.
     #[error("division by zero")]
@@ -102,6 +102,13 @@ impl InspectError {
                 "a profile and the dump's own tables have no code: give the vmlinux itself".to_owned()
             }
             Self::NoTask(_) => "`ps` lists the tasks".to_owned(),
+            Self::NoCpu(_) => "`runq` lists the CPUs".to_owned(),
+            Self::Syntax(_) => {
+                "expressions are as in C: members, indexes, pointers, casts, arithmetic; numbers are decimal or 0x..."
+                    .to_owned()
+            }
+            Self::DivisionByZero => "look at the divisor alone".to_owned(),
+            Self::TooMuch(_) => "ask for less at once".to_owned(),
             _ => return None,
         })
     }

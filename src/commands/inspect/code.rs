@@ -1,6 +1,6 @@
 //! `sym` and `dis`: names and code.
 
-use vmcore_inspect::{FoundSymbol, InspectError, Span, disassemble, find_symbols, symbol_addresses, symbol_at};
+use vmcore_inspect::{FoundSymbol, Span, disassemble, find_symbols, symbol_addresses, symbol_at};
 use vmcore_kernel::{Detail, Kernel, Snapshot, Stack};
 use vmcore_memory::VirtAddr;
 use vmcore_report::inspect::{Dis, Marker, Sym};
@@ -20,6 +20,9 @@ pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Re
     for word in &words {
         found.extend(if arguments.query { find_symbols(session.kernel, word) } else { symbols(session.kernel, word)? });
     }
+    if found.is_empty() {
+        context.run.note(format_args!("no symbol has '{}' in its name", words.join("' or '")));
+    }
     output.write(&Sym::new(&found))?;
     Ok(Status::NothingFound)
 }
@@ -33,6 +36,7 @@ fn symbols(kernel: &Kernel<'_>, word: &str) -> Result<Vec<FoundSymbol>, Failure>
     let place = address(kernel, word)?;
     let symbol = symbol_at(kernel, place);
     let none = || Failure::new(format_args!("{place} is in no symbol of the kernel or of the code of a module"));
+    let none = || none().hint("`vtop` tells whether anything is mapped there");
     symbol.map(|symbol| vec![symbol]).ok_or_else(none)
 }
 
@@ -47,7 +51,8 @@ pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Re
         None => address(kernel, wanted)?,
     };
     if !kernel.is_code(place) {
-        return Err(InspectError::Syntax(format!("there is no kernel code at {place}")).into());
+        return Err(Failure::new(format_args!("there is no kernel code at {place}"))
+            .hint("`sym` tells which symbol is there, `rd` shows memory that is no code"));
     }
     let span = match (arguments.reverse, rest.first()) {
         (true, _) => Span::UpTo,

@@ -6,6 +6,7 @@ use vmcore_report::inspect::{Rd, Search};
 
 use super::{address, check_words, count};
 use crate::cli;
+use crate::commands::lists::no_task;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,10 +23,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
         None => Space::Kernel(start),
         Some(pid) => {
             let tasks = &session.snapshot(&context.run).tasks;
-            let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| {
-                Failure::new(format_args!("the machine has no task with pid {pid}"))
-                    .hint("`vmcore-thp ps` lists the tasks")
-            })?;
+            let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid))?;
             let mm = task.mm.ok_or_else(|| Failure::new(format_args!("pid {pid} has no user memory")))?;
             Space::User { mm, address: start }
         }
@@ -39,6 +37,9 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
 pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
     let (wanted, _) = check_words(&words, "what to look for", 1)?;
+    if arguments.text && wanted.is_empty() {
+        return Err(Failure::new("there is no text to look for").hint("an empty text is everywhere"));
+    }
     let session = context.session(&input)?;
     let needle = if arguments.text {
         Needle::Text(wanted.as_bytes().to_vec())

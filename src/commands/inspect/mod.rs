@@ -46,15 +46,18 @@ fn offset(kernel: &Kernel<'_>, word: &str) -> Result<u64, Failure> {
     if let Some(number) = number {
         return Ok(number);
     }
-    let (type_name, path) = word
-        .split_once('.')
-        .ok_or_else(|| Failure::new(format_args!("'{word}' is neither a number of bytes nor TYPE.MEMBER")))?;
+    let (type_name, path) = word.split_once('.').ok_or_else(|| {
+        Failure::new(format_args!("'{word}' is neither a number of bytes nor TYPE.MEMBER"))
+            .hint("such as 16, 0x10 or task_struct.tasks")
+    })?;
     let types = kernel.vmlinux().types();
     if types.find(type_name).is_none() {
         return Err(InspectError::NoType(type_name.to_owned()).into());
     }
     let member = types.member(type_name, path);
-    member.map(|member| member.offset).ok_or_else(|| Failure::new(format_args!("{type_name} has no member '{path}'")))
+    let none = || Failure::new(format_args!("{type_name} has no member '{path}'"));
+    let none = || none().hint(format_args!("`struct {type_name}` lists its members"));
+    member.map(|member| member.offset).ok_or_else(none)
 }
 
 /// The words of a command, of which there must be at least one and at most `most`.
@@ -63,11 +66,11 @@ fn check_words<'w>(words: &'w [String], wanted: &str, most: usize) -> Result<(&'
         Some((first, rest)) if rest.len() < most => Ok((first, rest)),
         Some(_) => Err(Failure::new(format_args!("there are too many words: {wanted} was expected"))
             .hint("an expression with spaces needs quotes")),
-        None => Err(Failure::new(format_args!("{wanted} is missing"))),
+        None => Err(Failure::new(format_args!("{wanted} is missing")).hint("--help says what the command takes")),
     }
 }
 
 /// A number of words, objects or instructions.
 fn count(word: &str) -> Result<u64, Failure> {
-    word.parse().map_err(|_| Failure::new(format_args!("'{word}' is not a count")))
+    word.parse().map_err(|_| Failure::new(format_args!("'{word}' is not a count")).hint("a count is a decimal number"))
 }

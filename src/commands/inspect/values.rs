@@ -15,8 +15,9 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::status::Status;
 
-/// Objects that are shown one after another.
+/// Objects that are shown one after another, and how much memory they may take: of a large type, fewer.
 const MAX_OBJECTS: u64 = 10_000;
+const MAX_BYTES: u64 = 2 << 20;
 
 pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
@@ -44,8 +45,15 @@ pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Outp
     };
     let link = arguments.link.as_deref().map(|word| offset(kernel, word)).transpose()?.unwrap_or_default();
     let start = address(kernel, at)?.wrapping_sub(link);
-    let count = more.first().map(|word| count(word)).transpose()?.unwrap_or(1).min(MAX_OBJECTS);
+    let count = more.first().map(|word| count(word)).transpose()?.unwrap_or(1);
     let step = shown.ty.size().unwrap_or_default();
+    let most = (MAX_BYTES / step.max(1)).clamp(1, MAX_OBJECTS);
+    if count > most {
+        let message = format!("at most {most} objects of this type are shown at once");
+        return Err(
+            Failure::new(message).hint("an object is one size behind the other: begin the next with its address")
+        );
+    }
     let places: Vec<_> = (0..count).map(|number| start.wrapping_add(number.wrapping_mul(step))).collect();
     let (mut objects, mut selected) = (Vec::new(), Vec::new());
     for place in places {
@@ -76,16 +84,16 @@ pub(crate) fn p(arguments: &cli::P, context: &Context, output: Output) -> Result
 
 /// Values of which not one could be read answer nothing.
 fn status<'v>(values: impl Iterator<Item = &'v Value>) -> Status {
-    let any = values.into_iter().any(|value| is_readable(&value.content));
+    let is_empty = |content: &Content| matches!(content, Content::Members(members) if members.is_empty());
+    let any = values.into_iter().any(|value| is_empty(&value.content) || is_readable(&value.content));
     if any { Status::NothingFound } else { Status::Inconclusive }
 }
 
 fn is_readable(content: &Content) -> bool {
     match content {
         Content::Unreadable(_) => false,
-        Content::Members(members) => {
-            members.is_empty() || members.iter().any(|member| is_readable(&member.value.content))
-        }
+        // One without members, such as a lock that is not debugged, reads nothing.
+        Content::Members(members) => members.iter().any(|member| is_readable(&member.value.content)),
         Content::Elements { runs, .. } => runs.iter().any(|run| is_readable(&run.value.content)),
         _ => true,
     }

@@ -69,7 +69,7 @@ impl Report for Disks {
 impl Report for Files {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         if self.tasks.is_empty() {
-            writeln!(out, "no such task")?;
+            writeln!(out, "(no task is as was asked for; by default these are those in state D)")?;
         }
         for (index, task) in self.tasks.iter().enumerate() {
             let name = who(Some(&task.task));

@@ -91,9 +91,9 @@ fn write_who(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Re
     }
     heading("Who", out, theme)?;
     let width = name_width(report);
-    rows(&report.spinners, |spinner| write_spinner(spinner, width, out, theme.bad))?;
+    rows(&report.spinners, |spinner| write_spinner(spinner, width, out, (theme, theme.bad)))?;
     more(report.spinners.len(), "CPUs spin", out)?;
-    rows(&report.splitters, |splitter| write_splitter(splitter, width, out, theme.doubtful))?;
+    rows(&report.splitters, |splitter| write_splitter(splitter, width, out, (theme, theme.doubtful)))?;
     more(report.splitters.len(), "tasks starve", out)
 }
 
@@ -116,34 +116,44 @@ fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// `spins   CPU 0    pid 146      "fstat/0"    9.943 s  at 0x7f3b64603140 (__do_sys_newfstat)`
-fn write_spinner(spinner: &Spinner<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn write_spinner(
+    spinner: &Spinner<'_>,
+    width: usize,
+    out: &mut dyn Write,
+    (theme, style): (&Theme, Style),
+) -> io::Result<()> {
     let Spinner { cpu, pid, comm, .. } = spinner;
-    let running = or_unknown(spinner.kept_ns);
     let address = spinner.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
     let function = spinner.syscall_function.or(spinner.fault_function);
-    write!(
-        out,
-        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} {running:>9}  at {address}",
-        Painted(style, "spins  "),
-        Quoted(comm)
-    )?;
-    match function {
-        Some(function) => writeln!(out, " ({})", Sanitized::new(function)),
-        None => writeln!(out),
-    }
+    let function = function.map(|function| format!(" ({})", Sanitized::new(function))).unwrap_or_default();
+    let who = format!(" CPU {cpu:<4} pid {pid:<8} {:<width$} {:>9}", Quoted(comm), or_unknown(spinner.kept_ns));
+    write!(out, "  {}", Painted(style, "spins  "))?;
+    write_place(&who, &format!("at {address}{function}"), out, theme)
 }
 
 /// `starves CPU 3    pid 143      "splitter"   9.943 s  in split_huge_page_to_list (state R)`
-fn write_splitter(splitter: &Splitter<'_>, width: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn write_splitter(
+    splitter: &Splitter<'_>,
+    width: usize,
+    out: &mut dyn Write,
+    (theme, style): (&Theme, Style),
+) -> io::Result<()> {
     let Splitter { cpu, pid, comm, state, split_function, .. } = splitter;
-    let waiting = or_unknown(splitter.waiting_ns);
-    writeln!(
-        out,
-        "  {} CPU {cpu:<4} pid {pid:<8} {:<width$} {waiting:>9}  in {} (state {state})",
-        Painted(style, "starves"),
-        Quoted(comm),
-        Sanitized::new(split_function)
-    )
+    let who = format!(" CPU {cpu:<4} pid {pid:<8} {:<width$} {:>9}", Quoted(comm), or_unknown(splitter.waiting_ns));
+    write!(out, "  {}", Painted(style, "starves"))?;
+    write_place(&who, &format!("in {} (state {state})", Sanitized::new(split_function)), out, theme)
+}
+
+/// Where somebody is, behind who it is, or below where the line would be too long.
+fn write_place(who: &str, place: &str, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    /// Columns of `  spins  `, and of what stands below it.
+    const INDENT: usize = 10;
+    let length = INDENT + who.chars().count() + 1 + place.chars().count();
+    if length <= theme.width {
+        return writeln!(out, "{who}  {place}");
+    }
+    writeln!(out, "{who}")?;
+    write!(out, "{}", Lines::new(INDENT, place).within(theme.width))
 }
 
 fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {

@@ -11,7 +11,7 @@ use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, KernelLog, Subject};
 use vmcore_report::info::{Machine, TaintingModule};
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
-use vmcore_report::{Hex, Report};
+use vmcore_report::{Hex, Report, Theme};
 
 use crate::machine::{HOSTILE, SPINNER, SPLITTER, faults, snapshot, stacks};
 use crate::{json, text, written_json};
@@ -288,6 +288,21 @@ fn hostile_names_are_shown_not_obeyed() {
     assert!(report.page().unwrap().contains("The log around it"));
     for output in [text(&report), written_json(&report), report.page().unwrap()] {
         assert!(output.contains("evil") && !output.contains(['\x1b', '\x07', '\u{202e}']), "{output}");
+    }
+}
+
+/// On a narrow terminal nothing of who hangs is broken in the middle by the terminal itself.
+#[test]
+fn who_fits_a_narrow_terminal() {
+    let (snapshot, diagnosis) = (snapshot(), livelock());
+    let report = Analyze::new(subject(), &snapshot, &diagnosis);
+    for width in [60, 80, 100] {
+        let mut text = Vec::new();
+        report.write_text(&mut text, &Theme::plain().within(width)).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let who: Vec<_> = text.lines().skip_while(|line| *line != "Who").take_while(|line| !line.is_empty()).collect();
+        assert!(who.iter().any(|line| line.contains("at 0x7f3b646031b1")), "{text}");
+        assert!(who.iter().all(|line| line.chars().count() <= width), "{who:#?}");
     }
 }
 

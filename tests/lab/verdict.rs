@@ -138,7 +138,7 @@ fn spinner_proof(spinner: &Value) {
     assert!(!proof_named(spinner, "last_arrival")["address"].is_null());
     // Without an address where the CPU was stopped between two faults: its registers are in a note, not in memory. Between two
     // faults it is at the very instruction.
-    let names = ["pt_regs", "RIP"];
+    let names = ["pt_regs", "RIP", "PC"];
     let is_place = |evidence: &&Value| names.iter().any(|name| text(evidence, "what").contains(name));
     assert!(list(spinner, "evidence").iter().any(|evidence| is_place(&evidence)), "where it faults in {spinner}");
     assert!(!proof_of(spinner, "value", hex(spinner, "address")).is_null());

@@ -123,6 +123,11 @@ start_qemu() {
         truncate -s "$((memory + 64))M" "$WORK/vmcore"
         devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$WORK/vmcore")
     fi
+    if [[ $scenario == stuck-disk ]]; then
+        truncate -s 64M "$WORK/slow" "$WORK/swap"
+        devices+=(-drive "if=virtio,format=raw,file=$WORK/slow,throttling.iops-total=1,throttling.iops-total-max=1"
+            -drive "if=virtio,format=raw,file=$WORK/swap")
+    fi
     : >"$WORK/console.log"
     "${EMULATOR[@]}" -accel tcg,thread=multi -cpu "$cpu" -smp "$cpus" -m "$memory" \
         -display none -nodefaults -no-reboot "${devices[@]}" \

@@ -71,8 +71,18 @@ class Reader:
         if page not in self.walks:
             self.walks[page] = self.query("vtop", hex(page))
         walk = self.walks[page]
-        physical = walk["physical"] and hex(int(walk["physical"], 16) + offset)
-        return {**walk, "physical": physical}
+        physical = int(walk["physical"], 16) + offset if walk["physical"] else self.linear(number)
+        return {**walk, "physical": hex(physical) if physical is not None else None}
+
+    def linear(self, address: int) -> int | None:
+        """Where an address of the image or of the direct map of arm64 is: a small dump has not all of their tables."""
+        at = self.core.find(b"NUMBER(kimage_voffset)=")
+        if at < 0:
+            return None
+        info = dict(re.findall(rb"NUMBER\((\w+)\)=(\S+)", self.core[max(at - 4096, 0) : at + 4096]))
+        image = address - int(info[b"kimage_voffset"], 0)
+        direct = address - (1 << 64) + (1 << int(info[b"VA_BITS"])) + int(info[b"PHYS_OFFSET"], 0)
+        return next((place for place in (image, direct) if self.offset(place) is not None), None)
 
 
 def places_of(reader: Reader) -> dict[str, list[Place]]:

@@ -60,12 +60,28 @@ fn analyze(item: &Item, worker: &mut Worker<'_>) -> Option<Analyzed> {
         Ended::Failed(failure) => failure,
         Ended::GivenUp => return None,
     };
-    let document = match item.log.as_ref().map(|log| worker.run(&Item::log(log.clone()))) {
-        Some(Ended::Document { text, value }) => Some((text, value)),
-        Some(Ended::GivenUp) => return None,
-        Some(Ended::Failed(_)) | None => None,
-    };
-    Some(Analyzed { failure: Some(failure), document })
+    Some(Analyzed { failure: Some(failure), document: of_log(item, worker)? })
+}
+
+/// What the log beside an item says, where there is one; `None` where it was given up.
+fn of_log(item: &Item, worker: &mut Worker<'_>) -> Option<Option<(String, serde_json::Value)>> {
+    match item.log.as_ref().map(|log| worker.run(&Item::log(log.clone()))) {
+        Some(Ended::Document { text, value }) => Some(Some((text, value))),
+        Some(Ended::GivenUp) => None,
+        Some(Ended::Failed(_)) | None => Some(None),
+    }
+}
+
+/// The row of an item that has no content to judge, by the log beside it where there is one: a disk that is full leaves an empty
+/// dump beside a whole log. `None` where it was given up.
+pub(crate) fn by_log(item: &Item, row: Row, worker: &mut Worker<'_>) -> Option<(Row, Option<String>)> {
+    let start = Instant::now();
+    let document = of_log(item, worker)?;
+    let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Some(match document {
+        Some((text, value)) => (Row { from_log: true, elapsed_ns, ..judged(&value, row) }, Some(text)),
+        None => (row, None),
+    })
 }
 
 fn empty(item: &Item, key: String, tool: &str) -> Row {

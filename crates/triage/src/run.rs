@@ -152,7 +152,10 @@ impl Work<'_> {
         let path = path_text::shown(&item.path);
         let (key, size) = match one::content(item, &self.options.analyzer.servers, tool) {
             Ok(known) => known,
-            Err(row) => return self.keep(*row, None, store).map(Some),
+            Err(row) => {
+                let judged = one::by_log(item, *row, worker);
+                return judged.map(|(row, document)| self.keep(row, document, store)).transpose();
+            }
         };
         // It may have been empty, or not for this user, when it was looked at before.
         store.forget(&one::without_content(item))?;

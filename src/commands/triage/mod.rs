@@ -72,7 +72,7 @@ fn open_existing(option: &cli::StoreOption) -> Result<Store, Failure> {
         return Err(Failure::new(format_args!("there is no store {}", path.display()))
             .hint("`vmcore-thp triage PATH...` makes one; --store names it"));
     }
-    Ok(Store::open(&path)?)
+    Ok(Store::open_to_read(&path)?)
 }
 
 fn default_store() -> Result<PathBuf, Failure> {

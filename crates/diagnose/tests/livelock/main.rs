@@ -233,6 +233,27 @@ fn a_cpu_without_registers_is_unknown() {
     assert_eq!(diagnosis.unknown.len(), 2);
 }
 
+/// An interrupt that does not end runs on the idle task.
+#[test]
+fn an_idle_task_without_registers_is_no_idle_cpu() {
+    let idle = |seen: bool| {
+        let mut world = World::livelock();
+        let idle = task(0, 0);
+        for cpu in &mut world.cpus {
+            cpu.registers = cpu.registers.filter(|_| seen);
+            let queue = cpu.run_queue.as_mut().unwrap();
+            (queue.current, queue.idle) = (idle.address, idle.address);
+            queue.queued.clear();
+        }
+        world.running.clear();
+        world.tasks = vec![idle];
+        world.judge().verdict
+    };
+    assert_eq!(idle(true).confidence, Confidence::None);
+    let unseen = idle(false);
+    assert_eq!((unseen.issue, unseen.confidence), (None, Confidence::Insufficient), "{}", unseen.summary);
+}
+
 #[test]
 fn a_cpu_without_a_run_queue_is_unknown() {
     let mut world = World::livelock();

@@ -135,13 +135,11 @@ impl Hand<'_> {
             return Ok(Some(Message::Skipped(at)));
         }
         let item = planned.item();
-        let (row, document) = match one::content(&item, &analyzer.servers, tool) {
-            Ok(content) => match one::judge(&item, content, worker, tool) {
-                Some(judged) => judged,
-                None => return Ok(None),
-            },
-            Err(row) => (*row, None),
+        let judged = match one::content(&item, &analyzer.servers, tool) {
+            Ok(content) => one::judge(&item, content, worker, tool),
+            Err(row) => one::by_log(&item, *row, worker),
         };
+        let Some((row, document)) = judged else { return Ok(None) };
         if let Some(why) = lost(&item, &row) {
             return Ok(Some(Message::Lost(at, why)));
         }

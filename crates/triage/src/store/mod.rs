@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::TriageError;
 pub(crate) use claims::Claim;
@@ -56,6 +56,45 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a store that is there, to read it: also where nothing can be written, as on a full disk or in a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_to_read(path: &Path) -> Result<Self, TriageError> {
+        match Self::open(path) {
+            Err(TriageError::Store { cause, .. }) if cannot_write(&cause) => Self::open_read_only(path),
+            opened => opened,
+        }
+    }
+
+    fn open_read_only(path: &Path) -> Result<Self, TriageError> {
+        let failed = |cause| TriageError::Store { path: path.to_owned(), cause };
+        let open = |uri: &str| {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(uri, flags)?;
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            // That rows can be read is found out by reading one.
+            connection
+                .query_row("SELECT count(*) FROM (SELECT 1 FROM dumps LIMIT 1)", [], |row| row.get::<_, i64>(0))?;
+            Ok((connection, version))
+        };
+        let uri = uri(path);
+        let opened = open(&uri).or_else(|error| {
+            // Without the files that make one of readers and writers, it is as it was left, if it was left whole.
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            let is_whole = fs::metadata(log).map_or(true, |log| log.len() == 0);
+            if is_whole { open(&format!("{uri}?immutable=1")) } else { Err(error) }
+        });
+        let (connection, found) = opened.map_err(failed)?;
+        let known = MIGRATIONS.len() as i64;
+        if found > known {
+            return Err(TriageError::NewerStore { path: path.to_owned(), found, known });
+        }
+        Ok(Self { path: path.to_owned(), connection, worker: Worker::default() })
+    }
+
     /// Another connection to the same store, of the same worker.
     ///
     /// # Errors
@@ -69,6 +108,10 @@ impl Store {
         let known = MIGRATIONS.len() as i64;
         let path = self.path.clone();
         let failed = |cause| TriageError::Store { path: path.clone(), cause };
+        let found: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        if found == known {
+            return Ok(());
+        }
         // Two processes that make one store: the second waits here, and finds it made.
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
@@ -87,6 +130,21 @@ impl Store {
         let path = self.path.clone();
         move |cause| TriageError::Store { path: path.clone(), cause }
     }
+}
+
+/// Whether the store may still be read.
+fn cannot_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    let code = error.sqlite_error_code();
+    matches!(code, Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure))
+}
+
+/// A path as SQLite takes it in a URI.
+fn uri(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte);
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let escaped = |&byte: &u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    format!("file:{}", bytes.iter().map(escaped).collect::<String>())
 }
 
 #[cfg(test)]

@@ -130,3 +130,17 @@ fn what_had_no_content_is_forgotten_once_it_has() {
     assert_eq!(all(&store), [row("b")]);
     assert_eq!(store.document("a", "1.0").unwrap(), None);
 }
+
+#[test]
+fn a_store_that_nobody_can_write_to_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a store?#%");
+    let mut store = Store::open(&path).unwrap();
+    store.put(&row("a"), None).unwrap();
+    // Its newest rows are still beside it.
+    assert_eq!(all(&Store::open_read_only(&path).unwrap()), [row("a")]);
+    drop(store);
+    assert_eq!(all(&Store::open_read_only(&path).unwrap()), [row("a")]);
+    assert!(Store::open_read_only(&path).unwrap().put(&row("b"), None).is_err());
+    assert_eq!(uri(Path::new("/a b?")), "file:/a%20b%3F");
+}

@@ -6,13 +6,14 @@ The sanitizer is a nightly feature that the stable compiler has as well, behind 
 
 import argparse
 import concurrent.futures
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,9 @@ FUZZ = ROOT / "fuzz"
 # Large enough for whole small dumps; memory as an analysis may use; time for the slowest input under the sanitizer on a busy machine.
 LIMITS = ["-max_len=65536", "-rss_limit_mb=1024", "-timeout=60"]
 # A run that is ended early has given each target some of its time.
-SLICE = 600
+SLICE = 300
+# What libFuzzer exits with when it is told to end.
+INTERRUPTED = 72
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Result:
     """What became of a target, over all its slices."""
 
     executions: int = 0
+    # Of processor time: on a busy machine less than has passed.
     seconds: float = 0.0
     reached: int = 0
     edges: int = 0
@@ -52,6 +56,14 @@ class Fuzzer:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.environment = {**os.environ, "RUSTC_BOOTSTRAP": "1", "RAYON_NUM_THREADS": "1"}
+        self.running: set[subprocess.Popen] = set()
+        self.is_ended = False
+
+    def end(self, *_: object) -> None:
+        """Ends all runs, so that what they have found is shown and kept."""
+        self.is_ended = True
+        for process in list(self.running):
+            process.terminate()
 
     def cargo(self, *words: str) -> str:
         command = ["cargo", "fuzz", *words]
@@ -77,15 +89,20 @@ class Fuzzer:
         corpus = FUZZ / "corpus" / target
         (FUZZ / "artifacts" / target).mkdir(parents=True, exist_ok=True)
         command = self.command(target, "-print_final_stats=1", *words, str(corpus))
-        started = time.monotonic()
-        done = subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        text = done.stdout.decode(errors="replace")
-        result.seconds += time.monotonic() - started
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
+            self.running.add(process)
+            _, status, usage = os.wait4(process.pid, 0)
+            self.running.discard(process)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+        result.seconds += usage.ru_utime + usage.ru_stime
         result.executions += number(r"^stat::number_of_executed_units: *(\d+)", text)
         result.reached = number(r" cov: (\d+) ", text) or result.reached
         result.edges = number(r"\((\d+) PCs\)|Loaded \d+ PC tables \((\d+) PCs\)", text) or result.edges
         result.inputs = sum(1 for _ in corpus.iterdir())
-        if done.returncode:
+        if process.returncode not in (0, INTERRUPTED):
             result.failures.append(text[-4000:])
         return text
 
@@ -97,7 +114,7 @@ class Fuzzer:
 
         def one(run: tuple[str, float]) -> None:
             target, turn = run
-            if not results[target].failures:
+            if not results[target].failures and not self.is_ended:
                 self.run(target, results[target], f"-max_total_time={max(1, int(turn))}")
 
         with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
@@ -145,6 +162,19 @@ def prepare(targets: list[str], binary: str) -> None:
         corpora.unpack(FUZZ / "corpora" / f"{target}.tar.xz", corpus)
 
 
+def add_to_tally(results: dict[str, Result]) -> None:
+    """What all runs whose finds were kept have done: an hour need not be one."""
+    path = FUZZ / "corpora" / "tally.json"
+    tally = json.loads(path.read_text()) if path.is_file() else {}
+    print(f"\n{'target':16} {'seconds':>8} {'executions':>11}   in all runs that were kept")
+    for target, result in sorted(results.items()):
+        known = tally.get(target, {"seconds": 0, "executions": 0})
+        tally[target] = {"seconds": round(known["seconds"] + result.seconds), "executions": known["executions"] + result.executions}
+        print(f"{target:16} {tally[target]['seconds']:8} {tally[target]['executions']:11}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(tally, indent=2, sort_keys=True) + "\n")
+
+
 def show(results: dict[str, Result]) -> bool:
     """Prints the table; whether nothing failed."""
     print(HEADING)
@@ -178,7 +208,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sanitizer", choices=["address", "none"], default="address",
                         help="none: several times as many executions; overflows and bounds are checked all the same")
     parser.add_argument("--coverage", action="store_true", help="how much of each source file is reached (needs llvm-symbolizer and the sanitizer)")
-    parser.add_argument("--keep", action="store_true", help="put the smallest inputs that reach all this into fuzz/corpora")
+    parser.add_argument("--keep", action="store_true", help="put the smallest inputs that reach all this into fuzz/corpora, and add the time to its tally")
     parser.add_argument("--binary", default=os.environ.get("VMCORE_THP", ROOT / "target" / "release" / "vmcore-thp"))
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     return parser.parse_args()
@@ -194,10 +224,13 @@ def main() -> None:
     fuzzer.build()
     coverage = Coverage(ROOT) if options.coverage else None
     if options.replay:
-        good = show(fuzzer.replay(targets, coverage))
+        results = fuzzer.replay(targets, coverage)
+        good = show(results)
     else:
         seconds = options.hours * 3600 * options.jobs / len(targets) if options.hours else options.seconds
-        good = show(fuzzer.fuzz(targets, seconds))
+        signal.signal(signal.SIGTERM, fuzzer.end)
+        results = fuzzer.fuzz(targets, seconds)
+        good = show(results)
         if coverage:
             fuzzer.replay(targets, coverage)
     if coverage:
@@ -205,6 +238,8 @@ def main() -> None:
     if options.keep:
         for target in targets:
             fuzzer.keep(target)
+        if not options.replay:
+            add_to_tally(results)
     sys.exit(0 if good else 1)
 
 

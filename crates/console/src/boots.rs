@@ -16,6 +16,14 @@ struct Boot {
     ending: Ending,
 }
 
+/// Where a boot was filed.
+#[derive(Clone, Copy)]
+enum Filed {
+    Told,
+    Silent,
+    Ordinary,
+}
+
 /// The boots before the one that is being read.
 #[derive(Default)]
 pub(crate) struct Boots {
@@ -29,8 +37,8 @@ pub(crate) struct Boots {
     ended_silently: u64,
     /// The last of the others.
     ordinary: Option<Boot>,
-    /// What a crash kernel reported of itself, after the last boot that had a problem or ended abruptly.
-    of_crash_kernel: Option<Occurrence>,
+    /// Which of the three was filed last.
+    filed: Option<Filed>,
     starts: u64,
     /// The line with which the current boot begins.
     begin: u64,
@@ -58,7 +66,7 @@ impl Boots {
     /// Files the boot before one of which `next` is known.
     fn file_latest(&mut self, next: &LastWords) {
         let Some((mut boot, words)) = self.latest.take() else { return };
-        if next.is_crash_kernel() && words.has_run() {
+        if next.is_crash_kernel() {
             boot.ending = Ending::CrashKernel;
         }
         self.file(boot, words);
@@ -66,18 +74,35 @@ impl Boots {
 
     fn file(&mut self, boot: Boot, words: LastWords) {
         if words.is_crash_kernel() {
-            self.of_crash_kernel = problem(&boot.log).cloned();
+            self.file_crash_kernel(&boot);
             return;
         }
-        if problem(&boot.log).is_some() {
-            self.told = Some(boot);
-            self.of_crash_kernel = None;
+        let (filed, place) = if problem(&boot.log).is_some() {
+            (Filed::Told, &mut self.told)
         } else if boot.ending.is_abrupt() {
-            self.silent = Some(boot);
             self.ended_silently += 1;
-            self.of_crash_kernel = None;
+            (Filed::Silent, &mut self.silent)
         } else {
-            self.ordinary = Some(boot);
+            (Filed::Ordinary, &mut self.ordinary)
+        };
+        *place = Some(boot);
+        self.filed = Some(filed);
+    }
+
+    /// A crash kernel belongs to the boot before it.
+    fn file_crash_kernel(&mut self, crash_kernel: &Boot) {
+        let before = match self.filed {
+            Some(Filed::Told) => self.told.as_mut(),
+            Some(Filed::Silent) => self.silent.as_mut(),
+            Some(Filed::Ordinary) => self.ordinary.as_mut(),
+            // It died before the log begins.
+            None => {
+                self.ended_silently += 1;
+                None
+            }
+        };
+        if let Some(before) = before {
+            before.log.of_crash_kernel = problem(&crash_kernel.log).cloned();
         }
     }
 
@@ -100,7 +125,6 @@ impl Boots {
         let chosen = if told { counts } else { self.told.or(self.silent).or(counts).or(self.ordinary) };
         let Boot { mut log, lines, ending } = chosen.unwrap_or_default();
         log.ending = ending;
-        log.of_crash_kernel = self.of_crash_kernel;
         log.extent.lines = extent.lines;
         log.extent.kernel_lines = extent.kernel_lines;
         log.extent.starts = self.starts;

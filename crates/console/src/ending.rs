@@ -54,7 +54,7 @@ impl Ending {
 /// What is known of how the boot that is being read ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LastWords {
-    /// It said that it goes down, and nothing that shows that it went on.
+    /// It said that it goes down.
     said: bool,
     /// How the line with the next kernel's start looks.
     next: Ending,
@@ -68,9 +68,15 @@ pub(crate) struct LastWords {
 /// registered within this time.
 const MAX_REPLAYED_NS: u64 = 10 * 1_000_000_000;
 
-/// Texts after which a kernel goes down in order.
-const SHUT_DOWN: [&str; 8] = [
-    "reboot: ",
+/// Texts after which a kernel goes down in order. `reboot: ` alone is not enough: quirks of a board are reported like that when
+/// it starts.
+const SHUT_DOWN: [&str; 13] = [
+    "reboot: Restarting system",
+    "reboot: machine restart",
+    "reboot: Power down",
+    "reboot: Power off not available",
+    "reboot: System halted",
+    "reboot: HARDWARE PROTECTION shutdown",
     "Restarting system",
     "Power down.",
     "System halted.",
@@ -148,6 +154,16 @@ mod tests {
             (&[START, RUN, START, CRASH_KERNEL, RUN], Ending::CrashKernel),
             // The machine runs again; what it died of is asked.
             (&[START, RUN, START, CRASH_KERNEL, RUN, START, ORDINARY, RUN], Ending::CrashKernel),
+            (
+                &[
+                    START,
+                    "[    0.180000] reboot: Dell OptiPlex 990 series board detected. Selecting x\n",
+                    RUN,
+                    START,
+                    ORDINARY,
+                ],
+                Ending::Unsaid,
+            ),
             // Another serial line gets all of the log once more.
             (&[START, "[    0.700000] console [ttyS1] enabled\n", START, ORDINARY, RUN], Ending::Open),
         ] {
@@ -162,6 +178,33 @@ mod tests {
         assert_eq!((read(&[&text]).ending, read(&[&text]).extent.silent_ends), (Ending::Open, 0));
         let text: String = stored(&[START, RUN, START, CRASH_KERNEL, RUN].concat());
         assert_eq!(read(&[&text]).ending, Ending::CrashKernel);
+    }
+
+    #[test]
+    fn a_crash_kernel_without_times() {
+        let bare =
+            |text: &str| text.lines().map(|line| format!("Nov 22 10:00:00 host kernel: {}\n", &line[15..])).collect();
+        let text: String = bare(&[START, ORDINARY, RUN, START, CRASH_KERNEL].concat());
+        assert_eq!(read(&[&text]).ending, Ending::CrashKernel);
+        let text: String = bare(&[START, ORDINARY, RUN, START, ORDINARY].concat());
+        assert_eq!(read(&[&text]).ending, Ending::Open);
+    }
+
+    #[test]
+    fn a_log_that_begins_with_a_crash_kernel() {
+        let log = read(&[START, CRASH_KERNEL, RUN, "[   96.000000] reboot: Restarting system\n", START, ORDINARY, RUN]);
+        assert_eq!((log.ending, log.extent.silent_ends, log.is_crash_kernel), (Ending::Open, 1, false));
+    }
+
+    #[test]
+    fn a_crash_kernel_belongs_to_the_boot_before_it() {
+        let oom =
+            "[    9.000000] Out of memory: Killed process 77 (makedumpfile) total-vm:1kB, anon-rss:1kB, file-rss:0kB\n";
+        let panic = "[   96.000000] Kernel panic - not syncing: Fatal exception\n";
+        let log = read(&[START, RUN, START, CRASH_KERNEL, oom, START, ORDINARY, RUN, panic]);
+        assert_eq!((log.events.len(), log.of_crash_kernel), (1, None));
+        let log = read(&[START, RUN, panic, START, ORDINARY, RUN, START, CRASH_KERNEL, oom]);
+        assert_eq!((log.events.len(), log.of_crash_kernel, log.extent.silent_ends), (1, None, 1));
     }
 
     #[test]

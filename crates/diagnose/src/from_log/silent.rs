@@ -29,7 +29,7 @@ fn summary(log: &Log) -> Option<String> {
         Ending::CrashKernel if !says_why(log) => "it crashed: a crash kernel was started after it",
         Ending::CutOff if !says_why(log) => "the next kernel starts in the middle of one of its lines",
         Ending::Unsaid if !says_why(log) => "the next kernel starts without a word of a shutdown before",
-        _ if log.extent.silent_ends > 0 => "of a later boot: it reported nothing and was not shut down",
+        _ if log.extent.silent_ends > 0 => "another boot than the last: it reported nothing and was not shut down",
         _ => return None,
     };
     Some(format!(

@@ -347,3 +347,42 @@ fn what_cannot_begin_says_why() {
     scratch.file("s.db", &[7; 5000]);
     run(["triage", "report", "--store", &store]).fails_with(&["the store", "not a database"]);
 }
+
+#[test]
+fn a_silent_log_shows_no_machine_well_whose_dump_cannot_be_read() {
+    const SILENT: &[u8] =
+        b"[    0.000000] Linux version 6.1.0 (a@b) (gcc 12) #1 SMP x\n[   90.000000] usb 1-1: hello\n";
+    let pile = Pile::new();
+    // A full disk leaves this.
+    pile.add("empty/vmcore", b"");
+    pile.add("empty/vmcore-dmesg.txt", SILENT);
+    pile.add("cut/vmcore", b"KDUMP   ");
+    pile.add("cut/vmcore-dmesg.txt", SILENT);
+    // The beginning of it, which tells a crash kernel, was overwritten.
+    pile.add("of-the-writer/kexec-dmesg.log", &SILENT[59..]);
+    let (status, rows) = pile.judge(&[]);
+    assert_eq!(status, 3);
+    for path in ["empty/vmcore", "cut/vmcore", "of-the-writer/kexec-dmesg.log"] {
+        assert_eq!(rows[path]["confidence"], "insufficient", "{path}: {}", rows[path]);
+    }
+    let store = pile.0.path("s.db").display().to_string();
+    let text = run(["triage", "report", "--store", &store]).stdout;
+    assert!(!text.contains("nothing found"), "{text}");
+}
+
+#[test]
+fn equal_names_in_two_directories_are_two_crashes() {
+    let scratch = Scratch::new();
+    let store = scratch.path("s.db").display().to_string();
+    let triage = |directory: &str, contents: &[u8]| {
+        fs::create_dir_all(scratch.path(directory)).unwrap();
+        fs::write(scratch.path(directory).join("vmcore"), contents).unwrap();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("vmcore-thp"));
+        command.args(["-q", "triage", "--store", &store, "vmcore"]).current_dir(scratch.path(directory));
+        command.output().unwrap()
+    };
+    triage("first", b"");
+    triage("second", &bundled("sysrq.vmcore"));
+    let export = run(["triage", "export", "--store", &store, "--format", "json"]).stdout;
+    assert_eq!(export.lines().count(), 2, "{export}");
+}

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::child::Ended;
 use crate::document::{Document, Summary};
-use crate::input::{Item, ItemKind};
+use crate::input::{Item, ItemKind, is_of_writer};
 use crate::row::{Failure, FailureKind, Row};
-use crate::servers::Servers;
+use crate::servers::{Servers, is_address};
 use crate::signature::Signature;
 use crate::worker::Worker;
 use crate::{clock, fingerprint, identity, path_text, place};
@@ -29,7 +29,9 @@ fn unreadable(item: &Item, message: &str, tool: &str) -> Row {
 
 /// The key of the row that an item has as long as it has no content that can be judged.
 pub(crate) fn without_content(item: &Item) -> String {
-    fingerprint::hex(item.path.as_os_str().as_encoded_bytes())
+    // What one directory calls `vmcore` is another file in the next.
+    let of_all = if is_address(&item.path) { None } else { std::path::absolute(&item.path).ok() };
+    fingerprint::hex(of_all.as_deref().unwrap_or(&item.path).as_os_str().as_encoded_bytes())
 }
 
 /// The row of an item with its document; `None` where it was given up.
@@ -79,7 +81,7 @@ pub(crate) fn by_log(item: &Item, row: Row, worker: &mut Worker<'_>) -> Option<(
     let document = of_log(item, worker)?;
     let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Some(match document {
-        Some((text, value)) => (Row { from_log: true, elapsed_ns, ..judged(&value, row) }, Some(text)),
+        Some((text, value)) => (Row { from_log: true, elapsed_ns, ..judged_at_most(value, row) }, Some(text)),
         None => (row, None),
     })
 }
@@ -112,9 +114,9 @@ fn changed(item: &Item) -> Option<i64> {
 /// Fills the row with what the analysis came to.
 fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> (Row, Option<String>) {
     match (failure, document) {
-        (failure, Some((text, value))) => {
-            (Row { from_log: failure.is_some(), failure, ..judged(&value, row) }, Some(text))
-        }
+        (None, Some((text, value))) if is_of_writer(&item.path) => (judged_at_most(value, row), Some(text)),
+        (None, Some((text, value))) => (judged(&value, row), Some(text)),
+        (failure, Some((text, value))) => (Row { from_log: true, failure, ..judged_at_most(value, row) }, Some(text)),
         (None, None) => (row, None),
         (Some(failure), None) => {
             // The message names the file, whose name is in the row already, and differs for each.
@@ -124,6 +126,15 @@ fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> 
             (Row { signature, failure: Some(Failure { message, ..failure }), ..row }, None)
         }
     }
+}
+
+/// The row by a document that does not show the machine well where it shows nothing: the dump could not be read, or the log is
+/// that of the kernel which wrote it.
+fn judged_at_most(mut value: serde_json::Value, row: Row) -> Row {
+    if let Some(confidence) = value.pointer_mut("/verdict/confidence").filter(|word| **word == "none") {
+        *confidence = "insufficient".into();
+    }
+    judged(&value, row)
 }
 
 fn judged(value: &serde_json::Value, row: Row) -> Row {

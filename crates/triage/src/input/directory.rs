@@ -87,8 +87,7 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
 
 impl Contents {
     pub(super) fn items(self) -> Vec<Item> {
-        let (of_writer, logs): (Vec<_>, Vec<_>) =
-            self.logs.into_iter().partition(|path| path.file_name().is_some_and(|name| name == LOG_OF_THE_WRITER));
+        let (of_writer, logs): (Vec<_>, Vec<_>) = self.logs.into_iter().partition(|path| is_of_writer(path));
         let mut items: Vec<_> = self.dumps.into_iter().map(Item::dump).collect();
         for mut parts in self.parts.into_values() {
             let path = parts.remove(0);
@@ -107,6 +106,11 @@ impl Contents {
             _ => items,
         }
     }
+}
+
+/// Whether a log is that of the kernel that wrote the dump.
+pub(crate) fn is_of_writer(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == LOG_OF_THE_WRITER)
 }
 
 /// Whether a file of this name is not looked at.

@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use vmcore_dump::{Glance, glance};
 use vmcore_remote::Address;
 
+pub(crate) use directory::is_of_writer;
+
 use crate::TriageError;
 use crate::servers::Servers;
 

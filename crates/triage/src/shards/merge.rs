@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, Planned};
 use super::row_file::Rows;
-use crate::{Servers, Store, TriageError};
+use crate::{Servers, Store, TriageError, one};
 
 /// Missing items that are named; the rest is only counted.
 const NAMED: usize = 20;
@@ -48,7 +48,14 @@ pub fn merge(
             for (planned, found) in some.iter().zip(rows.get_all(&keys)?) {
                 merged.planned += 1;
                 match found {
-                    Some((row, document)) => store.add(&row, document.as_deref())?,
+                    Some((row, document)) => {
+                        // It may have been empty, or not for this user, when it was merged before.
+                        let old = one::without_content(&planned.item());
+                        if old != row.key {
+                            store.forget(&old)?;
+                        }
+                        store.add(&row, document.as_deref())?;
+                    }
                     None => {
                         merged.missing += 1;
                         if merged.named.len() < NAMED {

@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// Drops the rows of this key, which is no content's any more.
-    pub(crate) fn forget(&mut self, key: &str) -> Result<(), TriageError> {
+    pub(crate) fn forget(&self, key: &str) -> Result<(), TriageError> {
         let failed = self.failed();
         // Most have none, and to find that out takes no lock.
         let sql = "SELECT 1 FROM dumps WHERE key = ?";
@@ -163,6 +163,11 @@ pub(crate) struct Batch<'s> {
 }
 
 impl Batch<'_> {
+    /// Drops the rows of this key, which is no content's any more.
+    pub(crate) fn forget(&mut self, key: &str) -> Result<(), TriageError> {
+        self.store.forget(key)
+    }
+
     /// Adds a row, or only its paths where its content has one by the same version of the program.
     pub(crate) fn add(&mut self, row: &Row, document: Option<&str>) -> Result<(), TriageError> {
         let connection = &self.store.connection;

@@ -11,6 +11,7 @@ use vmcore_report::Sanitized;
 
 use crate::cli::Search;
 use crate::run::Run;
+use crate::secrets::without_secrets;
 
 const BAR: &str = "{bar:30} {bytes} of {total_bytes} ({elapsed}, {eta} to go)";
 const SPINNER: &str = "{spinner} {bytes} ({elapsed})";
@@ -63,7 +64,7 @@ impl View {
         }
         let bar = self.bar.get_or_insert_with(|| {
             // Nobody is left to be told when standard error is closed.
-            let _ = writeln!(io::stderr().lock(), "note: downloading {}", Sanitized::new(&self.url));
+            let _ = writeln!(io::stderr().lock(), "note: downloading {}", Sanitized::new(&without_secrets(&self.url)));
             bar(progress.size)
         });
         bar.set_position(progress.received);

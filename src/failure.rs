@@ -23,7 +23,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Exit status 2.
     pub(crate) fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), hint: None, status: Status::CannotRun }
+        Self { message: clean(&message), hint: None, status: Status::CannotRun }
     }
 
     /// Exit status 3: the run could not answer because the dump does not have what it needs.
@@ -38,7 +38,7 @@ impl Failure {
 
     /// Adds what the user could do.
     pub(crate) fn hint(self, hint: impl Display) -> Self {
-        Self { hint: Some(hint.to_string()), ..self }
+        Self { hint: Some(clean(&hint)), ..self }
     }
 
     /// What could not be done, in one line.
@@ -53,23 +53,28 @@ impl Failure {
 
     /// Adds why nothing else would do either.
     pub(crate) fn because(self, why: impl Display) -> Self {
-        Self { message: format!("{}; {why}", self.message), ..self }
+        Self { message: format!("{}; {}", self.message, clean(&why)), ..self }
     }
 
     fn maybe_hint(self, hint: Option<&str>) -> Self {
-        Self { hint: hint.map(str::to_owned), ..self }
+        Self { hint: hint.map(|hint| clean(&hint)), ..self }
     }
 
     /// Tells the user on standard error and gives the status to exit with.
     pub(crate) fn report(&self) -> Status {
         let mut out = io::stderr().lock();
         // Nobody is left to be told when standard error is closed.
-        let _ = writeln!(out, "error: {}", Sanitized::new(&without_secrets(&self.message)));
+        let _ = writeln!(out, "error: {}", Sanitized::new(&self.message));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "hint: {}", Sanitized::new(&without_secrets(hint)));
+            let _ = writeln!(out, "hint: {}", Sanitized::new(hint));
         }
         self.status
     }
+}
+
+/// Without what only the user may know: a message ends up in reports and stores, too.
+fn clean(message: &impl Display) -> String {
+    without_secrets(&message.to_string()).into_owned()
 }
 
 impl From<dump::OpenError> for Failure {

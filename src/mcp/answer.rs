@@ -11,6 +11,7 @@ use super::{Dispatch, tools};
 use crate::arguments;
 use crate::cli::{Cli, Command};
 use crate::context::Context;
+use crate::secrets::without_secrets;
 
 /// What came of a call.
 pub(super) enum Answer {
@@ -33,7 +34,7 @@ pub(super) fn to(
     };
     let cli = match arguments::parse_line(words) {
         Ok(cli) => cli,
-        Err(usage) => return Answer::Error(usage.to_string()),
+        Err(usage) => return Answer::Error(without_secrets(&usage.to_string()).into_owned()),
     };
     // None of the tools is one of these, whatever a table says one day.
     if matches!(cli.command, Command::Shell(_) | Command::Mcp(_)) {

@@ -76,21 +76,22 @@ impl Fault<'_> {
             let mm = mm?;
             let mut code = [0; MAX_INSTRUCTION];
             let is_mapped = |address| reader.is_mapped(Some(mm), address);
+            // Code that is not mapped may have been taken back since: that it faulted, nothing says.
             let has_code = is_mapped(registers.pc()) && reader.read_user(mm, registers.pc(), &mut code).is_ok();
-            return touched(registers, has_code.then_some(code.as_slice()), is_mapped);
+            return the_one_unmapped(has_code.then_some(code.as_slice())?, registers, is_mapped);
         }
         // User addresses count as not mapped: kernel code touches them only where it may fault.
         let is_mapped = |address: VirtAddr| address.is_kernel_half() && reader.is_mapped(None, address);
-        touched(registers, Some(&read_code(reader, registers.pc())), is_mapped)
+        touched(registers, &read_code(reader, registers.pc()), is_mapped)
     }
 }
 
-/// What code touched; `code` is the instruction. Where the instruction itself is not mapped, fetching it was what faulted.
-fn touched(registers: &Registers, code: Option<&[u8]>, is_mapped: impl Fn(VirtAddr) -> bool) -> Option<VirtAddr> {
+/// What kernel code touched. Where the instruction itself is not mapped, fetching it was what faulted.
+fn touched(registers: &Registers, code: &[u8], is_mapped: impl Fn(VirtAddr) -> bool) -> Option<VirtAddr> {
     if !is_mapped(registers.pc()) {
         return Some(registers.pc());
     }
-    the_one_unmapped(code?, registers, is_mapped)
+    the_one_unmapped(code, registers, is_mapped)
 }
 
 /// The operand that is not mapped; the only one that there is, where it is mapped: what was not allowed was to write it,
@@ -153,8 +154,8 @@ mod tests {
     #[test]
     fn code_that_is_not_there_is_what_was_touched() {
         let registers = X86 { rip: 0, rax: MAPPED, ..X86::default() };
-        assert_eq!(touched(&registers.into(), None, |address| address.get() == MAPPED), Some(VirtAddr::new(0)));
+        assert_eq!(touched(&registers.into(), &[], |address| address.get() == MAPPED), Some(VirtAddr::new(0)));
         let registers = X86 { rip: MAPPED, rax: 0x10, ..registers };
-        assert_eq!(touched(&registers.into(), None, |address| address.get() == MAPPED), None);
+        assert_eq!(touched(&registers.into(), &[], |address| address.get() == MAPPED), None);
     }
 }

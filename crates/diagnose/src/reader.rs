@@ -148,7 +148,11 @@ impl Reader for Kernel<'_> {
     fn is_mapped(&self, mm: Option<VirtAddr>, address: VirtAddr) -> bool {
         let translated = match mm {
             Some(mm) => self.user_tables(mm).and_then(|tables| tables.translate(self.memory().physical(), address)),
-            None => self.memory().translate(address),
+            // Not by the bounds of the direct map, which reach beyond memory.
+            None => match self.memory().tables() {
+                Some(tables) => tables.translate(self.memory().physical(), address),
+                None => return true,
+            },
         };
         !matches!(translated, Err(ReadError::NotMapped { .. } | ReadError::NonCanonical { .. }))
     }

@@ -400,7 +400,7 @@ impl<'a> Kernel<'a> {
     pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
         let pgd = self.pgd.read_pointer(&self.memory, mm)?;
         let root: PhysAddr = self.memory.translate(pgd)?;
-        Ok(PageTables { root, format: self.format })
+        Ok(PageTables { root, format: self.format.of_user() })
     }
 
     /// Walks a process's page tables to a user address.
@@ -427,7 +427,7 @@ impl<'a> Kernel<'a> {
     /// The address of the `struct page` of a frame, by the kernel's own number.
     #[must_use]
     pub fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {
-        self.page_layout.address(self.regions.vmemmap, pfn)
+        self.page_layout.address(self.regions.vmemmap?, pfn)
     }
 
     /// Reads the `struct page` at `address`.

@@ -38,7 +38,7 @@ pub(crate) fn open<'a>(
 ) -> Result<Opened<'a>, KernelError> {
     match dump.architecture() {
         Architecture::X86_64 => of_x86_64(dump, vmlinux, physical, choice, gaps),
-        Architecture::Arm64 => of_arm64(dump, vmlinux, physical),
+        Architecture::Arm64 => of_arm64(dump, vmlinux, physical, gaps),
     }
 }
 
@@ -56,13 +56,21 @@ fn of_x86_64<'a>(
 }
 
 /// By VMCOREINFO alone.
-fn of_arm64<'a>(dump: &Dump, vmlinux: &Vmlinux, physical: &'a dyn ReadPhysical) -> Result<Opened<'a>, KernelError> {
+fn of_arm64<'a>(
+    dump: &Dump,
+    vmlinux: &Vmlinux,
+    physical: &'a dyn ReadPhysical,
+    gaps: &mut Vec<Gap>,
+) -> Result<Opened<'a>, KernelError> {
     let ground = arm64::Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
     let memory = ground.memory(physical, ground.bounds(vmlinux));
-    let page = Resolver::new(vmlinux.types()).size_of("page")?;
+    let vmemmap = ground.vmemmap(Resolver::new(vmlinux.types()).size_of("page")?);
+    if vmemmap.is_none() {
+        gaps.push(Gap::new("struct pages", "VMCOREINFO does not say where the array of them lies (vmemmap)"));
+    }
     let symbol = |name: &str| -> Option<VirtAddr> { vmlinux.symbols().address(name) };
     Ok(Opened {
-        regions: Regions { vmemmap: ground.vmemmap(page).unwrap_or_default() },
+        regions: Regions { vmemmap },
         kaslr_offset: ground.kaslr_offset,
         format: memory.tables().map_or(PageFormat::Arm64(ground.geometry), |PageTables { format, .. }| format),
         pac_mask: ground.pac_mask,

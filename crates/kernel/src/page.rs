@@ -95,7 +95,7 @@ impl PageLayout {
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         &self,
         memory: &M,
-        vmemmap: VirtAddr,
+        vmemmap: Option<VirtAddr>,
         address: VirtAddr,
     ) -> Result<Page, ReadError> {
         let flags = self.flags.read(memory, address)?;
@@ -103,7 +103,7 @@ impl PageLayout {
         let is_set = |bit: &u32| flags >> bit & 1 != 0;
         Ok(Page {
             address,
-            pfn: self.pfn(vmemmap, address),
+            pfn: vmemmap.and_then(|vmemmap| self.pfn(vmemmap, address)),
             flags,
             flag_names: self.flag_bits.iter().filter(|(_, bit)| is_set(bit)).map(|(name, _)| *name).collect(),
             refcount: self.refcount.read_i32(memory, address)?,
@@ -194,10 +194,10 @@ mod tests {
         memory.put_u32(head.get() + 0x30, (-1i32).cast_unsigned());
         memory.put_u32(head.get() + 0x34, 4);
         memory.put_u64(tail.get() + 8, head.get() | 1);
-        let page = layout.read(&memory, VMEMMAP, head).unwrap();
+        let page = layout.read(&memory, Some(VMEMMAP), head).unwrap();
         assert!(page.has("PG_locked") && page.has("PG_head") && !page.has("PG_lru"));
         assert_eq!((page.refcount, page.mapcount, page.is_tail()), (4, Some(-1), false));
-        let page = layout.read(&memory, VMEMMAP, tail).unwrap();
+        let page = layout.read(&memory, Some(VMEMMAP), tail).unwrap();
         assert_eq!((page.head, page.refcount, page.pfn), (Some(head), 0, Some(Pfn::new(0x39a36))));
         assert!(page.flag_names.is_empty());
     }
@@ -219,6 +219,6 @@ mod tests {
 
     #[test]
     fn a_page_outside_the_dump_is_an_error() {
-        assert!(layout().read(&TestMemory::default(), VMEMMAP, VMEMMAP).is_err());
+        assert!(layout().read(&TestMemory::default(), Some(VMEMMAP), VMEMMAP).is_err());
     }
 }

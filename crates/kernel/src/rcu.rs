@@ -128,6 +128,12 @@ impl Kernel<'_> {
     fn ender(&self, types: Resolver<'_>, state: VirtAddr) -> Option<GraceEnder> {
         let root = types.optional("rcu_state", "node")?.address(state);
         let waits_for = types.optional("rcu_node", "qsmask")?.read(self.memory(), root).ok()?;
+        // Where the root has no leaves below it, readers are listed there. That none was found may be the list's fault.
+        if let Some(first) = types.optional("rcu_node", "gp_tasks")
+            && !first.read_pointer(self.memory(), root).ok()?.is_null()
+        {
+            return None;
+        }
         let named_at = types.named("rcu_state", &["gp_kthread"])?.of(state);
         let task = self.memory().read_pointer(named_at.address).ok()?;
         (waits_for == 0 && !task.is_null()).then_some(GraceEnder { task, named_at, root })

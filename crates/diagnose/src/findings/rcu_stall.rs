@@ -20,6 +20,8 @@ use crate::reports::{self, stall};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, wait_edges};
 
+/// A thread that waits for a CPU for as long gets none.
+const STARVED_NS: u64 = 10_000_000_000;
 /// Functions that sleep until a grace period has ended.
 const WAITING: [&str; 4] = ["__wait_rcu_gp", "synchronize_rcu", "synchronize_rcu_normal", "synchronize_sched"];
 
@@ -80,9 +82,10 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     Some(finding.from_log(said.is_some()).about(tasks))
 }
 
-/// The thread that has to end a grace period and gets no CPU.
+/// The thread that has to end a grace period and gets no CPU: not one that was only just woken for it.
 fn starved<'f>(facts: &'f Facts<'_>, period: &GracePeriod) -> Option<&'f Task> {
-    facts.snapshot.task(period.ender?.task).filter(|task| task.waits_for_cpu())
+    let waits = |task: &&Task| facts.waiting_ns(task).is_some_and(|waits| waits >= STARVED_NS);
+    facts.snapshot.task(period.ender?.task).filter(|task| task.waits_for_cpu()).filter(waits)
 }
 
 /// What runs on the CPUs that a grace period waits for.

@@ -16,8 +16,10 @@ use std::collections::HashSet;
 use super::state::{State, TailTest};
 use super::value::{SUM, Value, Which};
 
-/// Instructions that are followed in all, over all ways.
+/// Instructions that are followed in all, over all ways; one whose state has many parts counts more, as each is kept.
 const MAX_STEPS: usize = 20_000;
+/// Parts of a state that count as one instruction: no function of a kernel has more.
+const PARTS: usize = 64;
 /// Ways that wait to be followed.
 const MAX_OPEN: usize = 512;
 
@@ -70,7 +72,7 @@ pub(super) fn follow(text: &dyn Text, machine: &Machine, start: u64, offsets: Pa
     walk.open.push((start, State::at_entry(machine.stack_pointer)));
     let mut steps = 0;
     while let Some((at, state)) = walk.open.pop() {
-        steps += 1;
+        steps += 1 + state.size() / PARTS;
         if steps > MAX_STEPS || walk.open.len() > MAX_OPEN {
             walk.found.incomplete = true;
             break;

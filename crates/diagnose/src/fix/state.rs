@@ -40,6 +40,11 @@ impl State {
         Self { registers, ..Self::default() }
     }
 
+    /// How much of it there is.
+    pub(super) fn size(&self) -> usize {
+        self.registers.len() + self.slots.len() + self.links.len() + self.counted.len()
+    }
+
     pub(super) fn get(&self, register: impl Numbered) -> Value {
         let number = register.number();
         // What nothing wrote yet came from the caller.

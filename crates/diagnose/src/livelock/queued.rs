@@ -89,11 +89,11 @@ fn missing(facts: &Facts<'_>, task: &Task) -> Place {
     Place { cpu: task.cpu, class: None, result, checked }
 }
 
-/// How many more tasks a CPU counts as runnable than its queues and the current one are. Whether a deadline server is
-/// counted depends on the kernel: Debian's 6.12 does it.
+/// How many more tasks a CPU counts as runnable than its queues and the current one are. A deadline server may be one of them:
+/// Debian's 6.12 counts those, others do not.
 fn counted(facts: &Facts<'_>, cpu: u32) -> Option<u64> {
     let queue = facts.snapshot.cpu(cpu)?.run_queue.as_ref()?;
-    let known = queue.queued.len() as u64 + u64::from(queue.current != queue.idle) + queue.servers;
+    let known = queue.queued.len() as u64 + u64::from(queue.current != queue.idle);
     queue.nr_running.checked_sub(known).filter(|&more| more > 0)
 }
 

@@ -105,6 +105,21 @@ fn a_grace_period_whose_own_thread_gets_no_cpu() {
     assert!(!stall.summary.contains("had ended"), "{}", stall.summary);
     let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::HeldUpBy).unwrap();
     assert!(matches!(edge.to, Node::Task { pid: 40, .. }) && edge.evidence.len() == 2, "{edge:?}");
+    // One that was woken a moment ago had no time to end it.
+    let mut machine = Machine::new();
+    machine.queued(40, 1, SECOND / 1000);
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running: true,
+        age_ns: Some(40 * SECOND),
+        cpus: Vec::new(),
+        readers: Vec::new(),
+        ender: Some(named_at(task_address(40))),
+    });
+    machine.log("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:");
+    assert_eq!(finding(&machine.judge(), Issue::RcuStall).confidence, Confidence::Probable);
     // The idle thread of CPU 0 does not wait for a CPU: what keeps the grace period from its end is not told.
     let asleep = held_up_by(Vec::new(), Some(named_at(VirtAddr::new(0xffff_8880_0dea_d000))));
     assert_eq!(finding(&asleep, Issue::RcuStall).confidence, Confidence::Probable);

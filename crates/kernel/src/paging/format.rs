@@ -33,6 +33,15 @@ const LEVELS: [(PageLevel, u32); 5] =
     [(PageLevel::Pgd, 48), (PageLevel::P4d, 39), (PageLevel::Pud, 30), (PageLevel::Pmd, 21), (PageLevel::Pte, 12)];
 
 impl PageFormat {
+    /// That of a process's tables: on arm64 they have no kernel half.
+    #[must_use]
+    pub const fn of_user(self) -> Self {
+        match self {
+            Self::X86_64 { .. } => self,
+            Self::Arm64(geometry) => Self::Arm64(geometry.of_user()),
+        }
+    }
+
     /// How many levels of tables there are.
     #[must_use]
     pub fn levels(self) -> u8 {

@@ -10,6 +10,8 @@ use super::{Stack, Stacks};
 const PIECE: usize = 256;
 /// Pieces for each thread that wait to be written.
 const WAITING: usize = 4;
+/// Stacks that wait to be written, however many threads there are.
+const MAX_WAITING: usize = 8192;
 
 /// Writes each stack by `each`, which has its number. What several threads have written waits in memory until it is its turn, a
 /// few pieces at a time.
@@ -20,7 +22,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let faults = stacks.faults;
     let stacks: Vec<_> = stacks.walked().enumerate().collect();
-    let at_once = rayon::current_num_threads().max(1) * WAITING * PIECE;
+    let at_once = (rayon::current_num_threads().max(1) * WAITING * PIECE).min(MAX_WAITING);
     for some in stacks.chunks(at_once) {
         let pieces = some.par_chunks(PIECE).map(|piece| {
             let mut text = Vec::new();

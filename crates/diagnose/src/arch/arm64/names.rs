@@ -9,8 +9,8 @@
 use crate::names::base_name;
 
 /// The vectors, and the labels that old entry code branches to.
-const SYNC: [&str; 4] = ["el1h_64_sync", "el1t_64_sync", "el1_sync", "el1_da"];
-const ABORT: [&str; 3] = ["do_mem_abort", "el1_abort", "el1_da"];
+const SYNC: [&str; 6] = ["el1h_64_sync", "el1t_64_sync", "el1_sync", "el1_da", "el1_ia", "el1_sp_pc"];
+const ABORT: [&str; 4] = ["do_mem_abort", "el1_abort", "el1_da", "el1_ia"];
 /// Entry code of interrupts, which may lie on top of a fault.
 const INTERRUPT: [&str; 6] =
     ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_error", "call_on_irq_stack"];

@@ -5,7 +5,7 @@ use yaxpeax_arm::armv8::a64::{Instruction, Opcode, Operand, ShiftStyle, SizeCode
 use super::super::flow::Walk;
 use super::super::state::{State, TailTest};
 use super::super::value::{PAGE_OF_VARIABLES, SHIFTED, VARIABLE, Value, Which};
-use super::{EQUAL, NOT_EQUAL, Register, STACK_POINTER, by_condition, register};
+use super::{EQUAL, NOT_EQUAL, Register, STACK_POINTER, ZERO, by_condition, register};
 
 const WORD: i64 = 8;
 
@@ -15,6 +15,15 @@ type Result = (Register, Option<Value>);
 impl Walk<'_> {
     pub(super) fn execute_arm64(&mut self, instruction: &Instruction, at: u64, state: &mut State) {
         let name = instruction.opcode.to_string();
+        if super::is_read_and_write(&name) {
+            // What was in memory, on which nothing is known; the base stays.
+            for operand in &instruction.operands {
+                if let Operand::Register(_, number) | Operand::RegisterPair(_, number) = *operand {
+                    state.forget(register(number), at);
+                }
+            }
+            return;
+        }
         if name.starts_with("ld") && !name.starts_with("ldx") && !name.starts_with("ldax") {
             return self.load_arm64(instruction, at, state);
         }
@@ -24,7 +33,8 @@ impl Walk<'_> {
         let unclear = reads_link(instruction, state) && !is_product(instruction);
         let result = self.result(instruction, at, state);
         self.set_flags(instruction, &name, state);
-        let Some((register, value)) = result else { return };
+        // What is written to the zero register is gone.
+        let Some((register, value)) = result.filter(|(register, _)| *register != ZERO) else { return };
         match value {
             Some(value) => state.set(register, value),
             None if unclear => state.set(register, Value::Unclear),
@@ -74,7 +84,7 @@ impl Walk<'_> {
         });
         let targets: Vec<_> = targets.collect();
         let step = if targets.first().is_some_and(|(size, _)| *size == SizeCode::W) { 4 } else { WORD };
-        for (index, (size, target)) in (0..).zip(targets) {
+        for (index, (size, target)) in (0..).zip(targets).filter(|(_, (_, target))| *target != ZERO) {
             let value = match address.and_then(|address| address.plus(index * step)) {
                 Some(address) => self.loaded(address, size, state),
                 // From where is not known: it may be a link.

@@ -122,10 +122,16 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a `brk` stands in for another instruction: of kprobes, uprobes and kgdb (`arch/arm64/include/asm/brk-imm.h`). All
-/// others report a bug.
+/// Whether a `brk` stands in for another instruction: of kprobes, uprobes and kgdb (`arch/arm64/include/asm/brk-imm.h`). The
+/// others report something: behind a warning the code goes on, with nothing that decides.
 fn is_probe(instruction: &Instruction) -> bool {
     matches!(instruction.operands.first(), Some(Operand::Imm16(4..=7 | 0x400 | 0x401)))
+}
+
+/// Whether an instruction reads memory and writes it at once: an atomic access of the large system extensions.
+fn is_read_and_write(mnemonic: &str) -> bool {
+    const EXCLUSIVE: [&str; 4] = ["ldx", "ldax", "stx", "stlx"];
+    is_atomic(mnemonic) && !EXCLUSIVE.iter().any(|start| mnemonic.starts_with(start))
 }
 
 /// Whether an instruction is part of an atomic access.

@@ -38,6 +38,36 @@ fn damaged_code_is_survived_and_code_that_breaks_off_proves_nothing() {
     }
 }
 
+fn words(code: &[u32]) -> Vec<u8> {
+    code.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// `ldr x1, [x0, #8]`: the link of the page in `x0`.
+const LOAD_LINK: u32 = 0xf940_0401;
+const RET: u32 = 0xd65f_03c0;
+
+#[test]
+fn an_atomic_access_loads_no_link() {
+    // tbnz w1, #0, 1f; stset x2, [x0]; stset x3, [x0]; ret; 1: sub x1, x1, #1; stset x2, [x1]; ret
+    let code = [LOAD_LINK, 0x3700_0081, 0xf822_301f, 0xf823_301f, RET, 0xd100_0421, 0xf822_303f, RET];
+    assert_eq!(verdict(0, words(&code)), Some(true));
+}
+
+#[test]
+fn the_zero_register_keeps_nothing() {
+    // tst x1, #1; mov w2, wzr; cbnz w2, 1f; stset x3, [x0]; 1: ret
+    let code = [LOAD_LINK, 0xf240_003f, 0x2a1f_03e2, 0x3500_0042, 0xf823_301f, RET];
+    assert_eq!(verdict(0, words(&code)), Some(false));
+}
+
+#[test]
+fn a_loop_that_pushes_for_ever_is_left() {
+    let start = std::time::Instant::now();
+    // 1: stp x0, x1, [sp, #-16]!; b 1b. With all its states kept it would need ten gigabytes.
+    assert_eq!(verdict(0, words(&[0xa9bf_07e0, 0x17ff_ffff])), None);
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
 proptest::proptest! {
     #[test]
     fn any_code_is_survived(code in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {

@@ -36,18 +36,34 @@ const PXN_TABLE: u64 = 1 << 59;
 pub struct Geometry {
     page_shift: u32,
     va_bits: u32,
+    half: Half,
+}
+
+/// Which addresses tables translate: each half of the address space has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// From `TTBR1_EL1`.
+    Kernel,
+    /// From `TTBR0_EL1`.
+    User,
 }
 
 impl Geometry {
-    /// The geometry of tables with pages of `1 << page_shift` bytes that translate `va_bits` bits of an address; `None` of
+    /// The geometry of the kernel's own tables with pages of `1 << page_shift` bytes that translate `va_bits` bits of an address; `None` of
     /// such as no machine has.
     #[must_use]
     pub const fn new(page_shift: u32, va_bits: u32) -> Option<Self> {
         if matches!(page_shift, 12 | 14 | 16) && va_bits >= 36 && va_bits <= 52 {
-            Some(Self { page_shift, va_bits })
+            Some(Self { page_shift, va_bits, half: Half::Kernel })
         } else {
             None
         }
+    }
+
+    /// The same of a process's tables.
+    #[must_use]
+    pub const fn of_user(self) -> Self {
+        Self { half: Half::User, ..self }
     }
 
     /// log2 of the size of a base page.
@@ -87,10 +103,14 @@ impl Geometry {
         Some((level, shift, self.bits_per_level().min(self.va_bits - shift)))
     }
 
-    /// Whether the bits above those that are translated are all ones (the kernel's half) or all zeroes.
+    /// Whether the bits above those that are translated are all ones in the kernel's half, all zeroes in the other: the same
+    /// low bits mean something else there.
     pub(crate) fn is_canonical(self, address: VirtAddr) -> bool {
         let above = address.get() >> self.va_bits;
-        above == 0 || above == u64::MAX >> self.va_bits
+        match self.half {
+            Half::Kernel => above == u64::MAX >> self.va_bits,
+            Half::User => above == 0,
+        }
     }
 
     /// Where an entry points to.
@@ -248,12 +268,15 @@ mod tests {
 
     #[test]
     fn halves_of_the_address_space() {
-        let canonical = |va_bits, address| geometry(12, va_bits).is_canonical(VirtAddr::new(address));
-        assert!(canonical(48, 0xffff_0000_0000_0000) && canonical(48, 0x0000_ffff_ffff_ffff));
-        assert!(!canonical(48, 0xfff0_0000_0000_0000) && !canonical(48, 0x0001_0000_0000_0000));
-        assert!(canonical(52, 0xfff0_0000_0000_0000) && canonical(52, 0x000f_ffff_ffff_ffff));
+        let of_kernel = |va_bits, address| geometry(12, va_bits).is_canonical(VirtAddr::new(address));
+        let of_user = |va_bits, address| geometry(12, va_bits).of_user().is_canonical(VirtAddr::new(address));
+        assert!(of_kernel(48, 0xffff_0000_0000_0000) && of_user(48, 0x0000_ffff_ffff_ffff));
+        assert!(!of_kernel(48, 0xfff0_0000_0000_0000) && !of_user(48, 0x0001_0000_0000_0000));
+        assert!(of_kernel(52, 0xfff0_0000_0000_0000) && of_user(52, 0x000f_ffff_ffff_ffff));
+        // The same low bits in the other half.
+        assert!(!of_kernel(48, 0x0000_8000_0801_2345) && !of_user(48, 0xffff_8000_0801_2345));
         // A return address with its authentication code.
-        assert!(!canonical(48, 0x8a3f_8000_0801_2345));
+        assert!(!of_kernel(48, 0x8a3f_8000_0801_2345) && !of_user(48, 0x8a3f_8000_0801_2345));
     }
 
     #[test]

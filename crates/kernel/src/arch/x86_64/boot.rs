@@ -14,7 +14,7 @@ use crate::paging::PageTables;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Regions {
     /// Where the `struct page` of frame 0 is, or would be.
-    pub(crate) vmemmap: VirtAddr,
+    pub(crate) vmemmap: Option<VirtAddr>,
 }
 
 pub(crate) fn boot<'a>(
@@ -26,8 +26,9 @@ pub(crate) fn boot<'a>(
     let memory = AddressSpace::image_only(physical, location.phys_base);
     let variable = |name| memory.read_u64(run_time(name)?).ok();
     let direct_map = variable("page_offset_base").zip(variable("vmalloc_base")).filter(|(start, end)| start < end);
-    let regions =
-        Regions { vmemmap: VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels))) };
+    let regions = Regions {
+        vmemmap: Some(VirtAddr::new(variable("vmemmap_base").unwrap_or(default_vmemmap(location.page_levels)))),
+    };
     let tables = PageTables::x86_64(location.root, location.page_levels, location.mask);
     let memory = match run_time("_end") {
         Some(end) => memory.with_image_end(end),

@@ -182,8 +182,10 @@ mod tests {
 
     #[test]
     fn a_crash_kernel_without_times() {
-        let bare =
-            |text: &str| text.lines().map(|line| format!("Nov 22 10:00:00 host kernel: {}\n", &line[15..])).collect();
+        let bare = |text: &str| {
+            let texts = text.lines().map(|line| line.split_once("] ").unwrap().1);
+            texts.map(|text| format!("Nov 22 10:00:00 host kernel: {text}\n")).collect()
+        };
         let text: String = bare(&[START, ORDINARY, RUN, START, CRASH_KERNEL].concat());
         assert_eq!(read(&[&text]).ending, Ending::CrashKernel);
         let text: String = bare(&[START, ORDINARY, RUN, START, ORDINARY].concat());

@@ -88,10 +88,16 @@ pub(crate) fn step<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<Step<'f>>
     let lock = derived::lock(facts, wait)?;
     let (owner, by_hint) = match &lock.owner {
         Owner::Task(task) => (*task, false),
-        Owner::Readers { last: Some(last), .. } => (*last, true),
-        Owner::Readers { last: None, .. } | Owner::Nobody | Owner::Unknown(_) => return None,
+        Owner::Readers { last, .. } => (last_reader(facts, wait.lock, *last)?, true),
+        Owner::Nobody | Owner::Unknown(_) => return None,
     };
     Some(Step { task, waits_for: For::Lock(wait, lock), owner, by_hint })
+}
+
+/// The reader that came last, unless it waits for the lock itself: the kernel does not note that a reader leaves, and who asks
+/// for a lock once more has most likely given it back, so that another reader has it.
+pub(crate) fn last_reader(facts: &Facts<'_>, lock: VirtAddr, last: Option<VirtAddr>) -> Option<VirtAddr> {
+    last.filter(|last| derived::lock_wait(facts, *last).is_none_or(|wait| wait.lock != lock))
 }
 
 /// Where the chain of who has what the task before waits for ends, if it has more than this link: the task that everybody

@@ -1,18 +1,35 @@
 //! Sleepers in a circle: each waits for a lock that the next one has, or for a work that the next one does.
 //!
 //! No time has to pass for that: a circle of exclusive locks never opens by itself. Where a lock of the circle is held by
-//! readers, the kernel only remembers the last that came, so the circle is probable, not proven.
+//! readers, the kernel only remembers the last that came, so the circle is probable, not proven; and none is seen where a task
+//! of it has only just begun to wait.
 //!
 //! Control: a chain of any length that ends at a task that is not waiting for a lock or work is no circle.
 
+use vmcore_memory::VirtAddr;
+
 use super::{Context, Found};
 use crate::chain::{For, Step, circles};
+use crate::clock::off_cpu_ns;
 use crate::{Confidence, Facts, Finding, Issue, Reader, describe};
+
+/// A circle with readers in it lasts for as long.
+const MIN_WAIT_NS: u64 = 5_000_000_000;
 
 /// One finding for each circle.
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let finding = |circle: &Vec<Step<'_>>| finding(context.facts, context.reader, circle);
-    circles(context.facts).iter().map(finding).collect::<Vec<_>>().into()
+    let lasts = |circle: &&Vec<Step<'_>>| {
+        let waits = |step: &Step<'_>| waited_long(context.facts, step.task);
+        !circle.iter().any(|step| step.by_hint) || circle.iter().all(waits)
+    };
+    circles(context.facts).iter().filter(lasts).map(finding).collect::<Vec<_>>().into()
+}
+
+/// Whether a task waits for longer than anybody who reads has a lock; so, too, where the kernel does not say how long.
+fn waited_long(facts: &Facts<'_>, task: VirtAddr) -> bool {
+    let waits = facts.snapshot.task(task).and_then(|task| off_cpu_ns(facts, task));
+    waits.is_none_or(|ns| ns >= MIN_WAIT_NS)
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Finding {

@@ -9,7 +9,7 @@ use vmcore_kernel::{Lock, LockWait, Owner, Task};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::chain::{For, chain_end, circles, step};
+use crate::chain::{For, chain_end, circles, last_reader, step};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
 use crate::describe::{self, lock as lock_text};
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
@@ -110,10 +110,10 @@ fn owned(facts: &Facts<'_>, reader: &dyn Reader, lock: Node, state: &Lock) -> Ed
     let unknown = |why: &str| Node::unknown(format!("owner of {lock}"), why);
     let (kind, to, why) = match &state.owner {
         Owner::Task(owner) => (EdgeKind::OwnedBy, wait_edges::task(facts, *owner), "has it"),
-        Owner::Readers { last: Some(last), .. } => {
-            (EdgeKind::ReadBy, wait_edges::task(facts, *last), "is the reader that came last")
-        }
-        Owner::Readers { last: None, .. } => (EdgeKind::ReadBy, unknown("readers are not recorded"), "readers have it"),
+        Owner::Readers { last, .. } => match last_reader(facts, state.address, *last) {
+            Some(last) => (EdgeKind::ReadBy, wait_edges::task(facts, last), "is the reader that came last"),
+            None => (EdgeKind::ReadBy, unknown("readers are not recorded"), "readers have it"),
+        },
         Owner::Nobody => (EdgeKind::OwnedBy, unknown("nobody has it at this moment"), "is to be given to a waiter"),
         Owner::Unknown(why) => (EdgeKind::OwnedBy, unknown(why), "somebody has it"),
     };

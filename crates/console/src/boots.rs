@@ -113,8 +113,7 @@ impl Boots {
         let lines = extent.lines.saturating_sub(self.begin);
         let mut last = Boot { log: last, lines, ending: Ending::Open };
         last.log.is_crash_kernel = words.is_crash_kernel();
-        let is_alone = self.told.is_none() && self.silent.is_none() && self.ordinary.is_none();
-        let counts = if words.is_crash_kernel() && !is_alone {
+        let counts = if words.is_crash_kernel() && self.filed.is_some() {
             self.file(last, words);
             None
         } else {

@@ -25,10 +25,11 @@ fn summary(log: &Log) -> Option<String> {
              crash kernel itself."
         ));
     }
+    let unsaid = !says_why(log);
     let how = match log.ending {
-        Ending::CrashKernel if !says_why(log) => "it crashed: a crash kernel was started after it",
-        Ending::CutOff if !says_why(log) => "the next kernel starts in the middle of one of its lines",
-        Ending::Unsaid if !says_why(log) => "the next kernel starts without a word of a shutdown before",
+        Ending::CrashKernel if unsaid => "it crashed: a crash kernel was started after it",
+        Ending::CutOff if unsaid => "the next kernel starts in the middle of one of its lines",
+        Ending::Unsaid if unsaid => "the next kernel starts without a word of a shutdown before",
         _ if log.extent.silent_ends > 0 => "another boot than the last: it reported nothing and was not shut down",
         _ => return None,
     };

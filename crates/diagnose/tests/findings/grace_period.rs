@@ -38,12 +38,13 @@ fn a_grace_period_that_does_not_end_names_who_holds_it_up() {
 
 /// A grace period that no CPU holds up, but perhaps a task.
 fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
-    held_up_by(readers, None)
+    held_up_by(readers, None, 35 * SECOND)
 }
 
-fn held_up_by(readers: Vec<GraceReader>, ender: Option<GraceEnder>) -> Diagnosis {
+/// The same, or RCU's own thread. Task 40 has waited for its CPU for `waited_ns`.
+fn held_up_by(readers: Vec<GraceReader>, ender: Option<GraceEnder>, waited_ns: u64) -> Diagnosis {
     let mut machine = Machine::new();
-    machine.queued(40, 1, 35 * SECOND);
+    machine.queued(40, 1, waited_ns);
     machine.state.grace_period = Some(GracePeriod {
         name: Some("rcu_preempt".to_owned()),
         state: VirtAddr::new(0xffff_8880_0c00_1000),
@@ -96,7 +97,7 @@ fn a_grace_period_whose_own_thread_gets_no_cpu() {
         },
         root: VirtAddr::new(0xffff_8880_0c00_1000),
     };
-    let diagnosis = held_up_by(Vec::new(), Some(named_at(task_address(40))));
+    let diagnosis = held_up_by(Vec::new(), Some(named_at(task_address(40))), 35 * SECOND);
     let stall = finding(&diagnosis, Issue::RcuStall);
     assert_eq!((stall.confidence, stall.severity), (Confidence::Confirmed, Severity::Critical));
     for part in ["for 40.0 s", "pid 40 \"comm40\", the thread that ends it", "waits for CPU 1"] {
@@ -106,22 +107,10 @@ fn a_grace_period_whose_own_thread_gets_no_cpu() {
     let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::HeldUpBy).unwrap();
     assert!(matches!(edge.to, Node::Task { pid: 40, .. }) && edge.evidence.len() == 2, "{edge:?}");
     // One that was woken a moment ago had no time to end it.
-    let mut machine = Machine::new();
-    machine.queued(40, 1, SECOND / 1000);
-    machine.state.grace_period = Some(GracePeriod {
-        name: Some("rcu_preempt".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x15,
-        running: true,
-        age_ns: Some(40 * SECOND),
-        cpus: Vec::new(),
-        readers: Vec::new(),
-        ender: Some(named_at(task_address(40))),
-    });
-    machine.log("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:");
-    assert_eq!(finding(&machine.judge(), Issue::RcuStall).confidence, Confidence::Probable);
+    let woken = held_up_by(Vec::new(), Some(named_at(task_address(40))), SECOND / 1000);
+    assert_eq!(finding(&woken, Issue::RcuStall).confidence, Confidence::Probable);
     // The idle thread of CPU 0 does not wait for a CPU: what keeps the grace period from its end is not told.
-    let asleep = held_up_by(Vec::new(), Some(named_at(VirtAddr::new(0xffff_8880_0dea_d000))));
+    let asleep = held_up_by(Vec::new(), Some(named_at(VirtAddr::new(0xffff_8880_0dea_d000))), 35 * SECOND);
     assert_eq!(finding(&asleep, Issue::RcuStall).confidence, Confidence::Probable);
 }
 

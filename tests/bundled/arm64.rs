@@ -2,41 +2,23 @@
 
 use super::*;
 
-const KERNEL: &str = "testdata/6.12-cloud-arm64";
+const KERNEL: &str = "6.12-cloud-arm64";
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(KERNEL).join(name)
+    file_of(KERNEL, name)
 }
 
 fn run(command: &str, options: &[&str], scenario: &str) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"));
-    program.arg(command).args(options).arg(file(&format!("{scenario}.vmcore"))).arg(file("vmlinux.profile"));
-    program.output().expect("the program starts")
+    run_of(KERNEL, command, options, scenario)
 }
 
 fn json(command: &str, options: &[&str], scenario: &str) -> Value {
-    let output = run(command, &[options, &["--format", "json"]].concat(), scenario);
-    serde_json::from_slice(&output.stdout).expect("output is JSON")
-}
-
-fn truth(scenario: &str) -> Value {
-    let bytes = std::fs::read(file(&format!("{scenario}.truth.json"))).expect("the truth can be read");
-    serde_json::from_slice(&bytes).expect("the truth is JSON")
+    json_of(KERNEL, command, options, scenario)
 }
 
 #[test]
 fn the_livelock_is_confirmed_with_exactly_its_spinners_and_splitter() {
-    let (found, truth) = (json("analyze", &[], "thp-livelock"), truth("thp-livelock"));
-    assert_eq!(found["verdict"]["issue"], "thp-split-page-fault-livelock");
-    assert_eq!(found["verdict"]["confidence"], "confirmed");
-    let list = |value: &Value| -> Vec<_> {
-        let all = value.as_array().expect("a list").iter();
-        all.map(|spinner| (who(spinner), spinner["address"].as_str().expect("an address").to_owned())).collect()
-    };
-    assert_eq!(list(&found["spinners"]), list(&truth["spinners"]));
-    let splitters = found["splitters"].as_array().expect("a list");
-    assert_eq!(splitters.iter().map(who).collect::<Vec<_>>(), [who(&truth["splitter"])]);
-    assert_eq!(run("analyze", &[], "thp-livelock").status.code(), Some(1));
+    livelock_is_the_truth(KERNEL);
 }
 
 #[test]
@@ -82,7 +64,7 @@ fn what_people_see() {
     for (command, options) in [("analyze", &[][..]), ("bt", &["--cpu", "2"]), ("info", &[])] {
         let shown = String::from_utf8(run(command, options, "thp-livelock").stdout).expect("output is UTF-8");
         let directory = file("");
-        let shown = shown.replace(&*directory.to_string_lossy(), &format!("{KERNEL}/"));
+        let shown = shown.replace(&*directory.to_string_lossy(), &format!("testdata/{KERNEL}/"));
         insta::assert_snapshot!(format!("arm64_livelock_{command}"), shown);
     }
 }

@@ -112,6 +112,12 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         let entry = match self.machine.orc(lookup) {
             // A call through a bad pointer: nothing ran yet, so only the return address has been pushed.
             None if from.exact && !self.machine.is_text(lookup) => Some(OrcEntry::at_function_entry()),
+            // Thunks of indirect calls are marked as code without a caller.
+            Some(OrcEntry { kind: Kind::EndOfStack | Kind::Undefined, .. })
+                if self.was_just_called(from, stack, lookup) =>
+            {
+                Some(OrcEntry::at_function_entry())
+            }
             entry => entry,
         };
         let Some(entry) = entry else { return self.fall_back(from, stack, unwound) };
@@ -127,6 +133,27 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
                 }
             }
         }
+    }
+
+    /// Whether code without a table, or with one that has no caller, has not used its stack yet: the return address is
+    /// still the last word. That is so where the call before it led here, and where the walk begins in such code, which
+    /// may have been jumped to by what was called.
+    ///
+    /// Thunks of indirect calls are such code, and their inner call, whose return address they overwrite, leads into them.
+    /// Source: `arch/x86/lib/retpoline.S`: `UNWIND_HINT_EMPTY`, which is the end of a stack in ORC, since kernel commit
+    /// cc1ac9c79281, and `UNWIND_HINT_UNDEFINED` since fb799447ae29.
+    fn was_just_called(&mut self, from: &Cursor, stack: Option<StackRange>, pc: VirtAddr) -> bool {
+        let Ok(word) = self.memory.word(from.sp) else { return false };
+        let caller = VirtAddr::new(word);
+        let jumped_to = || {
+            from.exact
+                && !self.machine.is_entry(pc)
+                && !fallback::is_at_the_top(stack, from.sp)
+                && fallback::returns_to(self.machine, caller)
+        };
+        fallback::called_before(self.machine, caller)
+            .is_some_and(|to| to == pc || to < pc && self.machine.is_same_function(to, pc))
+            || jumped_to()
     }
 
     /// Applies an entry. `None` where it cannot be applied.

@@ -18,6 +18,8 @@ struct Fake {
     words: BTreeMap<u64, u64>,
     entries: BTreeMap<u64, OrcEntry>,
     cfi: Option<CfiRow>,
+    /// Where calls lead, by the address that they return to.
+    calls: BTreeMap<u64, u64>,
     /// Where entry code begins in the text.
     entry_code: Option<u64>,
 }
@@ -32,6 +34,11 @@ impl Fake {
 
     fn word(mut self, address: u64, value: u64) -> Self {
         self.words.insert(address, value);
+        self
+    }
+
+    fn call(mut self, returns_to: u64, target: u64) -> Self {
+        self.calls.insert(TEXT + returns_to, TEXT + target);
         self
     }
 
@@ -53,8 +60,12 @@ impl ReadVirtual for Fake {
         let start = address.get();
         if (TEXT..TEXT + 0x1000).contains(&start) {
             buf.fill(0x90);
-            if let [.., call, _, _, _, _] = buf {
+            let end = start + buf.len() as u64;
+            if let [.., call, one, two, three, four] = buf {
                 *call = 0xe8;
+                if let Some(target) = self.calls.get(&end) {
+                    [*one, *two, *three, *four] = (target.wrapping_sub(end) as u32).to_le_bytes();
+                }
             }
             return Ok(());
         }
@@ -86,6 +97,11 @@ impl Machine for Fake {
 
     fn is_entry(&self, pc: VirtAddr) -> bool {
         self.is_text(pc) && self.entry_code.is_some_and(|start| pc.get() >= TEXT + start)
+    }
+
+    /// Functions have 0x100 bytes.
+    fn is_same_function(&self, one: VirtAddr, other: VirtAddr) -> bool {
+        one.get() >> 8 == other.get() >> 8
     }
 
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
@@ -208,6 +224,48 @@ fn a_jump_to_nowhere_is_unwound_by_the_pushed_return_address() {
         .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
         .word(TASK + 0x100, TEXT + 0x250);
     assert_eq!(fake.unwind(0, TASK + 0x100).end, End::Outermost);
+}
+
+/// A thunk at 0x100, whose inner call is at 0x100 too and leads to 0x110; called from 0x250 by the function at 0x200.
+fn in_a_thunk(pc: u64, kind: Kind, called: u64) -> Unwound {
+    let fake = Fake::default()
+        .orc(0x000, Base::Undefined, 0, Kind::EndOfStack)
+        .orc(0x100, Base::Undefined, 0, kind)
+        .orc(0x200, Base::Sp, 8, Kind::Call)
+        .call(0x255, called)
+        .call(0x105, 0x110)
+        .word(TASK + 0xf8, TEXT + 0x105)
+        .word(TASK + 0x100, TEXT + 0x255)
+        .word(TASK + 0x108, TEXT + 0x50);
+    fake.unwind(TEXT + pc, if pc == 0x110 { TASK + 0xf8 } else { TASK + 0x100 })
+}
+
+#[test]
+fn the_call_that_led_to_a_thunk_is_its_caller_whatever_its_table_says() {
+    for kind in [Kind::EndOfStack, Kind::Undefined] {
+        let unwound = in_a_thunk(0x100, kind, 0x100);
+        assert_eq!((pcs(&unwound), unwound.end), (vec![0x100, 0x255, 0x50], End::Outermost));
+        assert!(unwound.frames[1..].iter().all(|frame| frame.trust == Trust::Orc));
+        assert_eq!(pcs(&in_a_thunk(0x110, kind, 0x100)), [0x110, 0x105, 0x255, 0x50]);
+    }
+}
+
+#[test]
+fn a_thunk_that_was_jumped_to_has_the_caller_of_what_jumped() {
+    // The function that was called jumped to the thunk.
+    assert_eq!(pcs(&in_a_thunk(0x100, Kind::EndOfStack, 0x300)), [0x100, 0x255, 0x50]);
+}
+
+#[test]
+fn code_that_ends_a_stack_has_no_caller_where_the_walk_does_not_begin_in_it() {
+    let fake = Fake::default()
+        .orc(0x000, Base::Sp, 8, Kind::Call)
+        .orc(0x100, Base::Undefined, 0, Kind::EndOfStack)
+        .call(0x255, 0x300)
+        .word(TASK + 0x100, TEXT + 0x150)
+        .word(TASK + 0x108, TEXT + 0x255);
+    let unwound = fake.unwind(TEXT + 0x10, TASK + 0x100);
+    assert_eq!((pcs(&unwound), unwound.end), (vec![0x10, 0x150], End::Outermost));
 }
 
 #[test]

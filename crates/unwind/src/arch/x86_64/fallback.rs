@@ -17,6 +17,9 @@ const UNKNOWN_STACK_WORDS: u64 = 128;
 /// The longest call instruction of interest: `call *disp32(base,index,scale)` with a REX prefix.
 const LONGEST_CALL: usize = 8;
 
+/// `call rel32`.
+const DIRECT_CALL: usize = 5;
+
 /// A caller found without tables.
 pub(crate) struct Caller {
     pub(crate) pc: VirtAddr,
@@ -122,6 +125,18 @@ pub(crate) fn is_at_the_top(stack: Option<StackRange>, sp: VirtAddr) -> bool {
 /// bytes.
 const TOP_PADDING: u64 = 16;
 
+/// Where the direct call leads that ends at `pc`.
+pub(crate) fn called_before<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> Option<VirtAddr> {
+    let start = pc.wrapping_sub(DIRECT_CALL as u64);
+    let mut code = [0; DIRECT_CALL];
+    if !machine.is_text(start) {
+        return None;
+    }
+    machine.read_virtual(start, &mut code).ok()?;
+    let [0xe8, distance @ ..] = code else { return None };
+    Some(pc.wrapping_add(i64::from(i32::from_le_bytes(distance)).cast_unsigned()))
+}
+
 /// Searches upwards from `sp` for the first plausible return address, to the end of the stack at most. RBP is kept where
 /// it points further up the same stack: a callee that did not use it left it to its callers.
 pub(crate) fn by_scan<M: Machine + ?Sized>(
@@ -148,7 +163,7 @@ pub(crate) fn by_scan<M: Machine + ?Sized>(
 }
 
 /// Whether `pc` is in text and a call instruction ends there.
-fn returns_to<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> bool {
+pub(crate) fn returns_to<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> bool {
     if !machine.is_text(pc.wrapping_sub(1)) {
         return false;
     }

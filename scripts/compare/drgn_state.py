@@ -90,6 +90,45 @@ def works():
     return found, read
 
 
+def fs_type(block):
+    """With the subtype, as `fuse.sshfs`."""
+    name = text(block.s_type.name)
+    return f"{name}.{text(block.s_subtype)}" if block.s_subtype else name
+
+
+def user_registers(task):
+    """At the end of the kernel stack; on machines that return by FRED there is more behind them."""
+    size = prog.type("struct pt_regs").size  # noqa: F821
+    top = task.stack.value_() + (16 << 10)
+    return Object(prog, "struct pt_regs", address=top - size)  # noqa: F821
+
+
+def needs():
+    """What each sleeping task needs, by its own system call and look-up."""
+    found, read = set(), set()
+    table = prog["sys_call_table"]  # noqa: F821
+    for task in ours("files")["tasks"]:
+        for need in task["needs"]:
+            read.add((task["task"]["pid"], need["call"], need["descriptor"], need["fs_type"], need["path"]))
+        pid = task["task"]["pid"]
+        struct = find_task(prog, pid)  # noqa: F821
+        registers = user_registers(struct)
+        call = prog.symbol(table[registers.orig_ax].value_()).name.removeprefix("__x64_sys_")  # noqa: F821
+        if struct.nameidata:
+            walk = struct.nameidata
+            reached = d_path(walk.path).decode().rstrip("/")
+            name = prog.read(walk.last.name, walk.last.len).decode() if walk.last_type == 0 else None  # noqa: F821
+            path = f"{reached}/{name}" if name else reached or "/"
+            found.add((pid, call, None, fs_type(walk.path.dentry.d_sb), path))
+        opened = dict(for_each_file(struct))
+        for number in {n["descriptor"] for n in task["needs"] if n["descriptor"] is not None}:
+            # Whether it is among the arguments; which of them are descriptors is not told by the kernel.
+            if number in (registers.di & 0xFFFFFFFF, registers.si & 0xFFFFFFFF, registers.dx & 0xFFFFFFFF):
+                file = opened[number]
+                found.add((pid, call, number, fs_type(file.f_path.dentry.d_sb), d_path(file.f_path).decode()))
+    return found, read
+
+
 def files():
     found, read = set(), set()
     for task in for_each_task(prog):  # noqa: F821
@@ -100,7 +139,7 @@ def files():
                 except FaultError:
                     # Its process was at work on it: it is in no file system any more, or not yet.
                     continue
-                found.add((task.pid.value_(), str(number), hexed(file), text(file.f_path.dentry.d_sb.s_type.name), path))
+                found.add((task.pid.value_(), str(number), hexed(file), fs_type(file.f_path.dentry.d_sb), path))
     letters = "RSDITtPXZ"
     for task in ours("files", "--state", letters)["tasks"]:
         for file in task["files"]:
@@ -231,6 +270,7 @@ for check in (
     callbacks,
     disks,
     files,
+    needs,
     mounts,
     network,
     memory,

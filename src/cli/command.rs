@@ -75,13 +75,14 @@ pub(crate) enum Command {
     ///
     /// In a hang: whether tasks wait for a device that does not answer; a request older than its timeout is marked.
     Dev(Input),
-    /// List open files of tasks, by default of those that sleep and cannot be woken
+    /// List open files of tasks, by default of those that wait for a file system or cannot be woken
     ///
-    /// In a hang: which file, on which file system, from which NFS server, a hung task is at.
+    /// In a hang: which file, on which file system, from which NFS server, a hung task needs.
     Files(Files),
     /// List mounts: where, of which type, from which device or server, and whether frozen
     ///
-    /// In a hang: a frozen file system stops everybody who writes to it; an NFS server that is gone, everybody.
+    /// In a hang: which tasks need which file system, and what a FUSE daemon has not answered; a frozen one stops everybody
+    /// who writes to it, an NFS server that is gone everybody.
     Mount(Input),
     /// List network devices: which are up, have a link, and may send
     ///

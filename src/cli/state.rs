@@ -26,7 +26,7 @@ pub(crate) struct Waitq {
 pub(crate) struct Files {
     #[command(flatten)]
     pub(crate) input: Input,
-    /// The task with this process or thread id; may be repeated [default: all that sleep and cannot be woken]
+    /// The task with this process or thread id; may be repeated [default: all that wait for a file system]
     #[arg(long, value_name = "N")]
     pub(crate) pid: Vec<i32>,
     #[command(flatten)]

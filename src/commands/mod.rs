@@ -80,7 +80,7 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Rcu(input) => state::of_tasks(lists_of_state::rcu, input, context, output),
         Command::Dev(input) => state::of_kernel(lists_of_state::disks, input, context, output),
         Command::Files(arguments) => state::files(arguments, context, output),
-        Command::Mount(input) => state::of_kernel(lists_of_state::mounts, input, context, output),
+        Command::Mount(input) => state::mount(input, context, output),
         Command::Net(input) => state::of_kernel(lists_of_state::network, input, context, output),
         Command::Kmem(input) => state::of_tasks(lists_of_state::memory, input, context, output),
         Command::Swap(input) => state::of_kernel(lists_of_state::swap, input, context, output),

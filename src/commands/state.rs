@@ -63,7 +63,6 @@ pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -
 pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(&context.run);
-    context.run.warn_gaps(&snapshot.gaps);
     for &pid in &arguments.pid {
         if !snapshot.tasks.iter().any(|task| task.pid == pid) {
             return Err(super::lists::no_task(pid));
@@ -71,13 +70,17 @@ pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -
     }
     let by_default = arguments.pid.is_empty() && arguments.which.is_everybody();
     let meant = |task: &Task| {
-        if by_default {
-            return task.state.is_uninterruptible();
-        }
         let named = arguments.pid.is_empty() || arguments.pid.contains(&task.pid);
         named && arguments.which.is_meant(task)
     };
-    write(&state::files(session.kernel, snapshot, &meant), output)
+    let (snapshot, stacks) = sleeping(session, context, &|task| !task.kernel_thread && (by_default || meant(task)));
+    write(&state::files(session.kernel, snapshot, &stacks, (!by_default).then_some(&meant)), output)
+}
+
+pub(crate) fn mount(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
+    let session = context.session(input)?;
+    let (snapshot, stacks) = sleeping(session, context, &|task| !task.kernel_thread);
+    write(&state::mounts(session.kernel, snapshot, &stacks), output)
 }
 
 /// The stacks of the tasks that neither run nor wait for a CPU.

@@ -6,6 +6,7 @@ use std::{env, fs, iter};
 use serde::Deserialize;
 
 use crate::neighbours::{Neighbour, NeighbourTruth};
+use crate::storage::StorageTruth;
 
 /// One dump, as `scripts/lab` lays it out.
 pub(crate) struct LabDump {
@@ -51,6 +52,8 @@ pub(crate) struct Truth {
     pub(crate) programs: Vec<Program>,
     #[serde(flatten)]
     pub(crate) neighbour: NeighbourTruth,
+    #[serde(flatten)]
+    pub(crate) storage: StorageTruth,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod reduced;
 mod secrets;
 mod stacks;
 mod state;
+mod storage;
 mod verdict;
 
 use std::process::ExitCode;
@@ -37,7 +38,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 18] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -48,6 +49,8 @@ const CHECKS: [(&str, Check); 16] = [
     ("log", state::log),
     ("log_and_dump", agreement::of_log_and_dump),
     ("info", state::info),
+    ("storage", storage::is_told),
+    ("wait_queues", state::wait_queues),
     ("without_debug_file", own_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
@@ -57,7 +60,7 @@ const CHECKS: [(&str, Check); 16] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 15] = [
+const ARM64_CHECKS: [(&str, Check); 17] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("neighbours", neighbours::are_not_invented),
@@ -68,6 +71,8 @@ const ARM64_CHECKS: [(&str, Check); 15] = [
     ("log", state::log),
     ("log_and_dump", agreement::of_log_and_dump),
     ("info", state::info),
+    ("storage", storage::is_told),
+    ("wait_queues", state::wait_queues),
     ("truncated", damage::truncated),
     ("secrets", secrets::are_not_distilled),
     ("code_is_shown", arm64::code_is_shown),

@@ -21,6 +21,7 @@ pub(crate) enum Neighbour {
     NullPointer,
     Bug,
     Oom,
+    FuseHang,
 }
 
 impl Neighbour {
@@ -28,7 +29,7 @@ impl Neighbour {
     fn issues(self) -> &'static [&'static str] {
         match self {
             Self::MutexDeadlock | Self::WorkDeadlock => &["deadlock"],
-            Self::RwsemHeld => &["lock-held"],
+            Self::RwsemHeld | Self::FuseHang => &["lock-held"],
             // Depends on who was hung when the watchdog looked: the readers, or only the writer.
             Self::RwsemWriter => &["lock-held", "page-locked"],
             Self::SpinlockHeld => &["spinlock-held"],

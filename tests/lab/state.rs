@@ -1,6 +1,6 @@
 //! The commands that show the kernel's state: `ps`, `runq`, `dmesg`, `info`, `vtop`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -89,6 +89,16 @@ pub(crate) fn info(dump: &LabDump) {
     assert!(int(&output, "uptime_ns") > 1_000_000_000);
     assert!(output["dump"]["incomplete"].is_null() || output["dump"]["incomplete"] == false, "{}", output["dump"]);
     dump.run("info", &[]).expect_status(0);
+}
+
+/// One entry of a queue is not read as two of different kinds.
+pub(crate) fn wait_queues(dump: &LabDump) {
+    let output = dump.json("waitq", &[]);
+    let in_queue = |waiter: &Value| (int(&waiter["waiter"], "pid"), text(waiter, "queue").to_owned());
+    let found: Vec<_> =
+        list(&output, "waiters").iter().filter(|waiter| waiter["waiter"].is_object()).map(in_queue).collect();
+    assert!(!found.is_empty(), "nobody is in a queue");
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{found:?}");
 }
 
 /// The page-table walk that anyone can do by hand ends where `analyze` says the fault ends.

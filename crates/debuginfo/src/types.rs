@@ -106,6 +106,23 @@ impl Types {
         Self::from_btf_bytes(bytes.into(), None)
     }
 
+    /// Types of a module: its `split` BTF and the `base` that this continues, which is its kernel's. Both together are
+    /// looked through, the kernel's types first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Types::from_btf`], for either.
+    pub fn from_split_btf(base: &[u8], split: &[u8]) -> Result<Self, BtfError> {
+        Self::from_btf(btf::split::join(base, split)?)
+    }
+
+    /// Whether `name`, without a keyword, is among the names of types, members and functions that a module's `split` BTF
+    /// adds to its kernel's: cheaper than [`Types::from_split_btf`].
+    #[must_use]
+    pub fn split_btf_mentions(split: &[u8], name: &str) -> bool {
+        btf::split::mentions(split, name)
+    }
+
     pub(crate) fn from_btf_bytes(bytes: Bytes, symbols: Option<Arc<SymbolTable>>) -> Result<Self, BtfError> {
         Ok(Self { graph: Graph::Btf(Box::new(Btf::parse(&bytes)?)), symbols })
     }

@@ -130,6 +130,10 @@ impl<'k> Object<'k> {
         }
     }
 
+    pub(crate) fn is_pointer(self) -> bool {
+        matches!(self.ty.shape(), Some(Shape::Pointer(_)))
+    }
+
     pub(crate) fn size(self) -> u64 {
         self.ty.size().unwrap_or_default()
     }

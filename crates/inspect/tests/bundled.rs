@@ -201,13 +201,13 @@ fn lists_of_state_say_what_is_missing() {
     let snapshot = Snapshot::read(&KERNEL);
     let asleep: Vec<_> = (0..snapshot.tasks.len()).filter(|&index| !snapshot.tasks[index].on_cpu).collect();
     let stacks = snapshot.stacks(&KERNEL, &asleep, Detail::Symbols);
-    let everybody = state::files(&KERNEL, &snapshot, &|_| true);
+    let everybody = state::files(&KERNEL, &snapshot, &stacks, Some(&|_| true));
     let lists: [(&str, &dyn State); 9] = [
         ("timers", &state::timers(&KERNEL)),
         ("interrupts", &state::interrupts(&KERNEL, &snapshot)),
         ("workqueues", &state::workqueues(&KERNEL, &snapshot)),
         ("disks", &state::disks(&KERNEL)),
-        ("mounts", &state::mounts(&KERNEL)),
+        ("mounts", &state::mounts(&KERNEL, &snapshot, &stacks)),
         ("network", &state::network(&KERNEL)),
         ("memory", &state::memory(&KERNEL, &snapshot)),
         ("swap", &state::swap(&KERNEL)),

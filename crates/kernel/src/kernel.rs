@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcore_debuginfo::{ModuleFiles, SourceFrame, Vmlinux};
+use vmcore_debuginfo::{ModuleFiles, SourceFrame, Type, Vmlinux};
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr};
 use vmcore_unwind::Start;
@@ -13,7 +13,7 @@ use crate::arch::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role}
 use crate::code::{Code, SymbolName};
 use crate::layout::Resolver;
 use crate::list::Places;
-use crate::modules::{Module, ModuleLayout, Modules};
+use crate::modules::{self, Module, ModuleLayout, ModuleTypes, Modules};
 use crate::opening::{self, Opened};
 use crate::page::{Page, PageLayout};
 use crate::paging::{PageFormat, PageTables, PhysicalMask, SwapLayout, Walk};
@@ -40,6 +40,7 @@ pub struct Kernel<'a> {
     frame_record: Option<crate::layout::Field>,
     percpu: PerCpu,
     code: Code<'a>,
+    module_types: ModuleTypes,
     swap: SwapLayout,
     pub(crate) task_layout: TaskLayout,
     run_queue_layout: RunQueueLayout,
@@ -109,6 +110,7 @@ impl<'a> Kernel<'a> {
             release: release.map(str::to_owned),
             build_id,
             code: Code::new(vmlinux, kaslr_offset, architecture, modules, orc),
+            module_types: ModuleTypes::default(),
             swap: opening::swap_layout(dump, vmlinux, &memory, kaslr_offset, format, &mut gaps),
             task_layout: TaskLayout::resolve(types)?,
             run_queue_layout: RunQueueLayout::resolve(types)?,
@@ -238,6 +240,17 @@ impl<'a> Kernel<'a> {
     #[must_use]
     pub fn modules(&self) -> &[Module] {
         self.code.modules.all()
+    }
+
+    /// The definition of `type_name` in the first module that has one, from the BTF that the kernel keeps of its modules.
+    #[must_use]
+    pub fn module_type(&self, type_name: &str) -> Option<Type<'_>> {
+        let symbol = |name| self.symbol(name);
+        let places = || {
+            let base = (symbol("__start_BTF")?, symbol("__stop_BTF")?);
+            Some(modules::Places { list: symbol("btf_modules")?, base })
+        };
+        self.module_types.find(&self.memory, Resolver::new(self.vmlinux.types()), places().as_ref(), type_name)
     }
 
     /// What could not be read while the kernel was opened.

@@ -12,7 +12,9 @@ GUEST_MODULES=(
     virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk
     virtio_console qemu_fw_cfg
 )
-GUEST_PROGRAMS=(livelock crowd thp_busy truth actor secrets)
+# What a scenario may load by itself.
+SCENARIO_MODULES=(fuse)
+GUEST_PROGRAMS=(livelock crowd thp_busy truth actor secrets fused)
 
 # build_guest SERIES: prints the directory that holds `initramfs`.
 build_guest() {
@@ -133,17 +135,25 @@ add_crash_kernel() {
 }
 
 add_distribution_modules() {
-    local series=$1 root=$2 tree=$LAB_DIR/kernels/$1/lib/modules name file
+    local series=$1 root=$2 name
     : >"$root/modules/order"
     for name in "${GUEST_MODULES[@]}"; do
-        file=$(find "$tree/" -name "$name.ko*" -print -quit)
-        [[ -n $file ]] || continue
-        case $file in
-            *.xz) xz -dc "$file" >"$root/modules/$name.ko" ;;
-            *) cp "$file" "$root/modules/$name.ko" ;;
-        esac
-        echo "$name.ko" >>"$root/modules/order"
+        ! add_distribution_module "$series" "$root" "$name" || echo "$name.ko" >>"$root/modules/order"
     done
+    for name in "${SCENARIO_MODULES[@]}"; do
+        add_distribution_module "$series" "$root" "$name" || say "$series has no module $name"
+    done
+}
+
+# add_distribution_module SERIES ROOT NAME: fails where the kernel has none of that name.
+add_distribution_module() {
+    local root=$2 name=$3 file
+    file=$(find "$LAB_DIR/kernels/$1/lib/modules/" -name "$name.ko*" -print -quit)
+    [[ -n $file ]] || return 1
+    case $file in
+        *.xz) xz -dc "$file" >"$root/modules/$name.ko" ;;
+        *) cp "$file" "$root/modules/$name.ko" ;;
+    esac
 }
 
 # add_tool SERIES ROOT NAME: makedumpfile or kexec for the guest's machine.

@@ -55,6 +55,7 @@ PANICS = {
     "rwsem-held": "hung_task: blocked tasks",
     "rwsem-writer": "hung_task: blocked tasks",
     "work-deadlock": "hung_task: blocked tasks",
+    "fuse-hang": "hung_task: blocked tasks",
     "spinlock-held": "softlockup: hung tasks",
     "no-answer": "softlockup: hung tasks",
     "rcu-stall": "RCU Stall",

@@ -11,6 +11,7 @@
 //! Parsing is one pass that notes where each type starts. Names are indexed when the first is looked up.
 
 mod kind;
+pub(super) mod split;
 pub(super) mod write;
 
 use std::{borrow::Cow, ops::Range, sync::OnceLock};

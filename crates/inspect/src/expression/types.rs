@@ -38,7 +38,8 @@ pub(super) fn variable_type<'k>(kernel: &'k Kernel<'_>, name: &str) -> Option<Ty
     vmlinux.types().variable_type(name).or_else(known).or_else(searched)
 }
 
-/// The type `name`: as [`vmcore_debuginfo::Types`] has it, or an integer in any order of its words.
+/// The type `name`: as [`vmcore_debuginfo::Types`] has it, an integer in any order of its words, or one that a loaded module
+/// defines.
 ///
 /// # Errors
 ///
@@ -48,6 +49,7 @@ pub fn find_type<'k>(kernel: &'k Kernel<'_>, name: &str) -> Result<Type<'k>, Ins
     types
         .find(name)
         .or_else(|| integer_names(name).iter().find_map(|name| types.find(name)))
+        .or_else(|| kernel.module_type(name))
         .ok_or_else(|| InspectError::NoType(name.to_owned()))
 }
 

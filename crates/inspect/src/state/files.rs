@@ -4,10 +4,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmcore_kernel::{Kernel, Snapshot, Task};
+use vmcore_kernel::{Kernel, Snapshot, Stack, Task};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::mounts::{fs_type, name, path};
+use super::needs::{Need, Needs};
 use super::{Collector, Missing, Who, state};
 use crate::object::Object;
 use crate::{Hex, InspectError};
@@ -32,6 +33,8 @@ state!(Files, tasks);
 pub struct TaskFiles {
     /// The task.
     pub task: Who,
+    /// What it sleeps for, where the system call that it is in tells.
+    pub needs: Vec<Need>,
     /// Its program, working directory and root directory, then its open files.
     pub files: Vec<OpenFile>,
 }
@@ -52,16 +55,24 @@ pub struct OpenFile {
     pub source: String,
 }
 
-/// Reads the files of the tasks that are `meant`.
+/// Reads the files of the tasks that are `meant`; where nobody says who, of those that wait for a file system. `stacks` are
+/// those of tasks that sleep: by them it is told what each needs.
 #[must_use]
-pub fn files<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, meant: &dyn Fn(&Task) -> bool) -> Files {
+pub fn files<'k>(
+    kernel: &'k Kernel<'k>,
+    snapshot: &Snapshot,
+    stacks: &[Stack],
+    meant: Option<&dyn Fn(&Task) -> bool>,
+) -> Files {
     let mut missing = Collector::default();
+    let needs = Needs::read(kernel, snapshot, stacks);
+    let is_meant = |index, task: &Task| meant.map_or_else(|| needs.waits(index, task), |meant| meant(task));
     let mut tasks = Vec::new();
-    for task in snapshot.tasks.iter().filter(|task| meant(task)) {
+    for (index, task) in snapshot.tasks.iter().enumerate().filter(|(index, task)| is_meant(*index, task)) {
         let Some(who) = Who::at(snapshot, task.address) else { continue };
         let read = of_task(kernel, task.address, &mut missing);
         let files = missing.take(format!("files of pid {}", task.pid), read).unwrap_or_default();
-        tasks.push(TaskFiles { task: who, files });
+        tasks.push(TaskFiles { task: who, needs: needs.of(index).to_vec(), files });
     }
     Files { tasks, gaps: missing.0 }
 }
@@ -82,30 +93,50 @@ fn of_task<'k>(kernel: &'k Kernel<'k>, task: VirtAddr, missing: &mut Collector) 
             files.extend(missing.take(format!("the {name} in fs_struct at {}", place.address()), path));
         }
     }
-    let Some(table) = task.pointer_at("files")? else { return Ok(files) };
-    let table = Object::new(kernel, "struct files_struct", table)?.at("fdt")?.pointee()?;
-    let count = table.number_at("max_fds")?.min(MAX_FDS);
-    let first = table.at("fd")?.pointer()?;
-    for number in 0..count {
-        let at = first.wrapping_add(number * 8);
-        let file =
-            kernel.memory().read_pointer(at).map_err(|error| InspectError::read(format!("the files at {at}"), error));
-        // What is missing of the array is missing for all that follow.
-        let Some(file) = missing.take(format!("descriptors from {number} on"), file) else { break };
-        if !file.is_null() {
-            let open = open_file(kernel, &number.to_string(), file);
-            files.extend(missing.take(format!("the file at {file}"), open));
-        }
-    }
+    let end = each_file(task, &mut |number, file| {
+        files.extend(missing.take(format!("the file at {file}"), open_file(kernel, &number.to_string(), file)));
+    });
+    missing.take("descriptors", end);
     Ok(files)
 }
 
-fn open_file<'k>(kernel: &'k Kernel<'k>, descriptor: &str, at: VirtAddr) -> Result<OpenFile, InspectError> {
+/// Descriptors of the task, and where its array of files is; `None` of a task that has given its files up.
+fn descriptors(task: Object<'_>) -> Result<Option<(u64, VirtAddr)>, InspectError> {
+    let Some(table) = task.pointer_at("files")? else { return Ok(None) };
+    let table = Object::new(task.kernel(), "struct files_struct", table)?.at("fdt")?.pointee()?;
+    Ok(Some((table.number_at("max_fds")?.min(MAX_FDS), table.at("fd")?.pointer()?)))
+}
+
+fn read_file(task: Object<'_>, first: VirtAddr, number: u64) -> Result<VirtAddr, InspectError> {
+    let at = first.wrapping_add(number * 8);
+    let read = task.kernel().memory().read_pointer(at);
+    read.map_err(|error| InspectError::read(format!("descriptors from {number} on at {at}"), error))
+}
+
+/// Calls `with` for each descriptor of the task and its file. What is missing of the array is missing for all that follow.
+pub(super) fn each_file(task: Object<'_>, with: &mut dyn FnMut(u64, VirtAddr)) -> Result<(), InspectError> {
+    let Some((count, first)) = descriptors(task)? else { return Ok(()) };
+    for number in 0..count {
+        let file = read_file(task, first, number)?;
+        if !file.is_null() {
+            with(number, file);
+        }
+    }
+    Ok(())
+}
+
+/// The file of the descriptor `number`; `None` where none is open.
+pub(super) fn file_of(task: Object<'_>, number: u64) -> Result<Option<VirtAddr>, InspectError> {
+    let Some((_, first)) = descriptors(task)?.filter(|(count, _)| number < *count) else { return Ok(None) };
+    Ok(Some(read_file(task, first, number)?).filter(|file| !file.is_null()))
+}
+
+pub(super) fn open_file<'k>(kernel: &'k Kernel<'k>, descriptor: &str, at: VirtAddr) -> Result<OpenFile, InspectError> {
     let file = Object::new(kernel, "struct file", at)?;
     at_path(file.at("f_path")?, descriptor, Some(at))
 }
 
-fn at_path(at: Object<'_>, descriptor: &str, file: Option<VirtAddr>) -> Result<OpenFile, InspectError> {
+pub(super) fn at_path(at: Object<'_>, descriptor: &str, file: Option<VirtAddr>) -> Result<OpenFile, InspectError> {
     let dentry = at.at("dentry")?.pointee()?;
     let block = dentry.at("d_sb")?.pointee()?;
     let mount = at.at("mnt")?.pointer()?;

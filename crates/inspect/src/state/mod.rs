@@ -7,10 +7,12 @@
 mod block;
 mod clock;
 mod files;
+mod fuse;
 mod interrupts;
 mod locks;
 mod memory;
 mod mounts;
+mod needs;
 mod network;
 mod rcu;
 mod swap;
@@ -20,10 +22,12 @@ mod workqueues;
 
 pub use block::{Disk, Disks, Request, disks};
 pub use files::{Files, OpenFile, TaskFiles, files};
+pub use fuse::{FuseConnection, FuseRequest};
 pub use interrupts::{Interrupts, Irq, SoftIrqs, interrupts};
 pub use locks::{HeldLock, Locks, QueuedSpinner, WaitedPage, WaitedWork, locks};
 pub use memory::{Memory, Process, Slab, Zone, memory};
 pub use mounts::{Mount, Mounts, mounts};
+pub use needs::{Need, Needy};
 pub use network::{Device, Network, network};
 pub use rcu::{CpuCallbacks, Rcu, rcu};
 pub use swap::{Swap, SwapArea, swap};

@@ -4,9 +4,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmcore_kernel::{Kernel, rb_tree};
+use vmcore_kernel::{Kernel, Snapshot, Stack, rb_tree};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
+use super::fuse::{self, FuseConnection};
+use super::needs::{Needs, Needy};
 use super::{Collector, Missing, state};
 use crate::object::Object;
 use crate::{Hex, InspectError};
@@ -48,16 +50,29 @@ pub struct Mount {
     pub read_only: Option<bool>,
     /// Whether, and how far, it is frozen (`fsfreeze`, snapshots): then all who write to it sleep.
     pub frozen: Option<&'static str>,
+    /// The tasks that sleep for it.
+    pub needed_by: Vec<Needy>,
+    /// Of a FUSE file system its connection with a daemon, and what that has not answered.
+    pub fuse: Option<FuseConnection>,
 }
 
-/// Reads them.
+/// Reads them. `stacks` are those of tasks that sleep: by them it is told who needs what.
 #[must_use]
-pub fn mounts<'k>(kernel: &'k Kernel<'k>) -> Mounts {
+pub fn mounts<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) -> Mounts {
     let mut missing = Collector::default();
+    let needy = Needs::read(kernel, snapshot, stacks).needy(snapshot);
     let found = addresses(kernel, &mut missing);
-    let mut mounts = Vec::new();
+    let mut mounts: Vec<Mount> = Vec::new();
     for mount in missing.take("mounts", found).unwrap_or_default() {
-        mounts.extend(missing.take(format!("the mount at {}", mount.address()), read(mount)));
+        let what = format!("the mount at {}", mount.address());
+        let read = read(mount).and_then(|read| Ok((read, mount.at("mnt.mnt_sb")?.pointee()?)));
+        let Some((mut read, block)) = missing.take(what, read) else { continue };
+        // A file system that is mounted in several places is told about at the first.
+        if mounts.iter().all(|other| other.super_block != read.super_block) {
+            read.needed_by = needy.iter().filter(|needy| needy.need.super_block == read.super_block).cloned().collect();
+            read.fuse = fuse::connection(block, snapshot, &mut missing);
+        }
+        mounts.push(read);
     }
     Mounts { mounts, gaps: missing.0 }
 }
@@ -97,6 +112,8 @@ fn read(mount: Object<'_>) -> Result<Mount, InspectError> {
             4 => Some("completely"),
             _ => None,
         },
+        needed_by: Vec::new(),
+        fuse: None,
     })
 }
 

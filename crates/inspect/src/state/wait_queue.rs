@@ -191,8 +191,12 @@ pub fn waiters<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]
     Waiters { waiters, gaps: missing.0 }
 }
 
-/// The queue that `entry` is in. Its neighbours must link back to it, and exactly one of the circle must be no entry.
+/// The queue that `entry` is in. It must be an entry itself (the words of one kind may be read as the other), its
+/// neighbours must link back to it, and exactly one of the circle must be no entry.
 fn queue_of(entry: Object<'_>, kind: QueueKind) -> Option<VirtAddr> {
+    if !is_entry(entry, kind) {
+        return None;
+    }
     let memory = entry.kernel().memory();
     let (entry_type, link, _) = kind.entry();
     let start = entry.at(link).ok()?.address();

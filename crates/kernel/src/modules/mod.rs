@@ -8,6 +8,7 @@
 
 mod identity;
 mod symbols;
+mod types;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ use crate::{Gap, LayoutError, list::list};
 use identity::IdentityLayout;
 pub use symbols::ModuleSymbol;
 use symbols::ModuleSymbols;
+pub(crate) use types::{ModuleTypes, Places};
 
 /// More modules than any machine loads.
 const MAX_MODULES: usize = 10_000;

@@ -37,6 +37,13 @@ impl Registers {
         Some(Self { x, sp: VirtAddr::new(word(31)?), pc: VirtAddr::new(word(32)?), pstate: word(33)? })
     }
 
+    /// The arguments of a system call.
+    #[must_use]
+    pub const fn system_call_arguments(&self) -> [u64; 6] {
+        let [a, b, c, d, e, f, ..] = self.x;
+        [a, b, c, d, e, f]
+    }
+
     /// The frame pointer, `x29`: where the innermost frame record is, once the function has made it.
     #[must_use]
     pub const fn fp(&self) -> VirtAddr {

@@ -80,6 +80,24 @@ impl Registers {
         }
     }
 
+    /// The arguments of a system call whose caller's registers these are.
+    #[must_use]
+    pub const fn system_call_arguments(&self) -> [u64; 6] {
+        match self {
+            Self::X86_64(registers) => registers.system_call_arguments(),
+            Self::Arm64(registers) => registers.system_call_arguments(),
+        }
+    }
+
+    /// The number of that system call, where it stays in a register: on x86-64 only `orig_rax` has it.
+    #[must_use]
+    pub const fn system_call_number(&self) -> Option<u64> {
+        match self {
+            Self::X86_64(_) => None,
+            Self::Arm64(registers) => Some(registers.x[8]),
+        }
+    }
+
     /// The registers of an x86-64 machine.
     #[must_use]
     pub const fn x86_64(&self) -> Option<&x86_64::Registers> {

@@ -72,6 +72,12 @@ impl Registers {
         Self { rip: other.rip, cs: other.cs, eflags: other.eflags, rsp: other.rsp, ss: other.ss, ..self }
     }
 
+    /// The arguments of a system call. The fourth is not where functions have it: `syscall` overwrites RCX.
+    #[must_use]
+    pub const fn system_call_arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+
     /// The interrupted instruction's address.
     #[must_use]
     pub const fn pc(&self) -> VirtAddr {

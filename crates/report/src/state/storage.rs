@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
-use vmcore_inspect::state::{Disks, Files, Mounts, Network};
+use vmcore_inspect::state::{Disks, Files, FuseConnection, Mount, Mounts, Need, Needy, Network};
 
-use super::{during, or_unknown, who, write_gaps};
+use super::{ago, during, or_unknown, who, write_gaps};
 use crate::duration::Duration;
 use crate::table::Table;
 use crate::{Painted, Report, Sanitized, Theme};
@@ -69,12 +69,18 @@ impl Report for Disks {
 impl Report for Files {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         if self.tasks.is_empty() {
-            writeln!(out, "(no task is as was asked for; by default these are those in state D)")?;
+            writeln!(
+                out,
+                "(no task is as was asked for; by default these are those that wait for a file system, or in state D)"
+            )?;
         }
         for (index, task) in self.tasks.iter().enumerate() {
             let name = who(Some(&task.task));
             let blank = if index > 0 { "\n" } else { "" };
             writeln!(out, "{blank}{}", Painted(theme.heading, format_args!("PID: {}", Sanitized::new(&name))))?;
+            for need in &task.needs {
+                writeln!(out, "{}", Painted(theme.doubtful, format_args!("  {}", Sanitized::new(&needs(need)))))?;
+            }
             if task.files.is_empty() {
                 writeln!(out, "  no files")?;
                 continue;
@@ -100,10 +106,15 @@ impl Report for Files {
 
 impl Report for Mounts {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        let mut table = Table::new(["MOUNT", "SUPER BLOCK", "TYPE", "SOURCE", "", "FROZEN", "PATH"]);
+        let mut table = Table::new(["MOUNT", "SUPER BLOCK", "TYPE", "SOURCE", "", "FROZEN", ">NEEDED BY", "PATH"]);
         for mount in &self.mounts {
+            let style = match (mount.frozen, mount.needed_by.is_empty()) {
+                (Some(_), _) => theme.bad,
+                (None, false) => theme.doubtful,
+                (None, true) => Style::new(),
+            };
             table.row(
-                if mount.frozen.is_some() { theme.bad } else { Style::new() },
+                style,
                 [
                     format!("{:016x}", mount.mount.0),
                     format!("{:016x}", mount.super_block.0),
@@ -116,13 +127,79 @@ impl Report for Mounts {
                     }
                     .to_owned(),
                     mount.frozen.unwrap_or("-").to_owned(),
+                    mount.needed_by.len().to_string(),
                     mount.path.clone(),
                 ],
             );
         }
         table.write(0, out, theme)?;
+        for mount in self.mounts.iter().filter(|mount| !mount.needed_by.is_empty()) {
+            write_needed_by(mount, out, theme)?;
+        }
+        for mount in &self.mounts {
+            if let Some(fuse) = &mount.fuse {
+                write_fuse(mount, fuse, out, theme)?;
+            }
+        }
         write_gaps(&self.gaps, out, theme)
     }
+}
+
+/// `sendfile64 needs descriptor 3: /srv/data (fuse.sshfs, mounted from host:/srv)`.
+fn needs(need: &Need) -> String {
+    let Need { call, descriptor, path, fs_type, source, .. } = need;
+    let call = call.as_deref().unwrap_or("its system call");
+    let what = descriptor.map_or_else(|| "looks up".to_owned(), |number| format!("needs descriptor {number}:"));
+    format!("{call} {what} {path} ({fs_type}, mounted from {source})")
+}
+
+fn write_needed_by(mount: &Mount, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let heading = format_args!("\nNEED {}", Sanitized::new(&mount.path));
+    writeln!(out, "{}", Painted(theme.heading, heading))?;
+    let mut table = Table::new(["TASK", ">LAST RAN", "CALL", ">FD", "PATH"]);
+    for Needy { task, need } in &mount.needed_by {
+        let since = task.since_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
+        table.row(
+            Style::new(),
+            [
+                who(Some(task)),
+                ago(since),
+                need.call.clone().unwrap_or_else(|| "?".to_owned()),
+                need.descriptor.map_or_else(|| "-".to_owned(), |number| number.to_string()),
+                need.path.clone(),
+            ],
+        );
+    }
+    table.write(2, out, theme)
+}
+
+fn write_fuse(mount: &Mount, fuse: &FuseConnection, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let daemons: Vec<_> = fuse.daemons.iter().map(|daemon| who(Some(daemon))).collect();
+    let served = match (fuse.connected, daemons.as_slice()) {
+        (false, _) => "not connected with a daemon".to_owned(),
+        (true, []) => "served by nobody who was found".to_owned(),
+        (true, daemons) => format!("served by pid {}", daemons.join(", ")),
+    };
+    let place = Sanitized::new(&mount.path);
+    let unanswered = format_args!("{} requests not answered", fuse.requests.len());
+    writeln!(out, "\nFUSE on {place}: {}, {unanswered}", Sanitized::new(&served))?;
+    if fuse.requests.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(["REQUEST", "OPERATION", ">INODE", "BY THE DAEMON", "WAITED FOR BY"]);
+    for request in &fuse.requests {
+        table.row(
+            theme.doubtful,
+            [
+                format!("{:016x}", request.request.0),
+                request.operation.clone(),
+                request.inode.to_string(),
+                request.state.to_owned(),
+                request.waiter.as_ref().map_or_else(|| "nobody".to_owned(), |waiter| who(Some(waiter))),
+            ],
+        );
+    }
+    table.write(2, out, theme)
 }
 
 impl Report for Network {

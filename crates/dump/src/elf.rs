@@ -12,6 +12,7 @@
 //! how `makedumpfile -E` and QEMU's own range filter say so.
 
 mod phys;
+mod sve_notes;
 
 use std::path::Path;
 
@@ -152,8 +153,9 @@ impl ElfMemory {
 /// [`OpenError`] only where the ELF header itself is unusable or no memory is left; everything else is a warning.
 pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Result<Contents<ElfMemory>, OpenError> {
     let (header, architecture) = header(path, &file)?;
-    let ProgramHeaders { mut loads, notes: note_segments, table_end } =
+    let ProgramHeaders { mut loads, notes: mut note_segments, table_end } =
         program_headers(path, &file, &header, &mut warnings)?;
+    sve_notes::lay_out(&file, architecture, &mut loads, &mut note_segments, &mut warnings);
 
     let notes = read_notes(&file, architecture, &note_segments, &mut warnings);
     if is_user_core(&notes, &loads) {

@@ -100,6 +100,11 @@ impl ElfBuilder {
         Self { class: 2, data: 1, kind: 4, machine: 62, notes: Vec::new(), loads: Vec::new() }
     }
 
+    /// Of 64-bit ARM instead of x86-64.
+    pub(crate) fn arm64(self) -> Self {
+        Self { machine: 183, ..self }
+    }
+
     pub(crate) fn note(mut self, note: &RawNote) -> Self {
         for field in [note.name.len() as u32 + 1, note.desc.len() as u32, note.kind] {
             self.notes.extend(field.to_le_bytes());

@@ -9,6 +9,7 @@ use crate::arch::arm64;
 use crate::arch::x86_64::boot::{Regions, boot};
 use crate::arch::x86_64::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
 use crate::layout::Resolver;
+use crate::page::PageLayout;
 use crate::paging::{PageFormat, PageTables, SwapLayout};
 use crate::{Gap, KernelError};
 
@@ -64,9 +65,11 @@ fn of_arm64<'a>(
 ) -> Result<Opened<'a>, KernelError> {
     let ground = arm64::Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
     let memory = ground.memory(physical, ground.bounds(vmlinux));
-    let vmemmap = ground.vmemmap(Resolver::new(vmlinux.types()).size_of("page")?);
+    let vmemmap = ground.vmemmap(&memory, vmlinux, &PageLayout::resolve(Resolver::new(vmlinux.types()))?);
     if vmemmap.is_none() {
-        gaps.push(Gap::new("struct pages", "VMCOREINFO does not say where the array of them lies (vmemmap)"));
+        let why = "VMCOREINFO does not say where the array of them lies (vmemmap), and none of the places where kernels have \
+                   it holds those of the kernel's own image";
+        gaps.push(Gap::new("struct pages", why));
     }
     let symbol = |name: &str| -> Option<VirtAddr> { vmlinux.symbols().address(name) };
     Ok(Opened {

@@ -67,6 +67,11 @@ impl PageLayout {
         })
     }
 
+    /// `sizeof(struct page)`, in bytes.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The `struct page` of a frame.
     pub(crate) fn address(&self, vmemmap: VirtAddr, pfn: Pfn) -> Option<VirtAddr> {
         pfn.get().checked_mul(self.size).and_then(|offset| vmemmap.checked_add(offset))
@@ -159,17 +164,29 @@ mod tests {
 
     const VMEMMAP: VirtAddr = VirtAddr::new(0xffff_ea00_0000_0000);
 
-    /// `struct page` of 6.1.
-    fn layout() -> PageLayout {
-        PageLayout {
-            size: 64,
-            flags: Field { offset: 0, size: 8 },
-            compound_head: Field { offset: 8, size: 8 },
-            refcount: Field { offset: 0x34, size: 4 },
-            mapcount: Some(Field { offset: 0x30, size: 4 }),
-            mapping: Some(Field { offset: 0x18, size: 8 }),
-            flag_bits: vec![("PG_locked", 0), ("PG_waiters", 7), ("PG_head", 16)],
+    impl PageLayout {
+        /// `struct page` of 6.1.
+        pub(crate) fn for_tests() -> Self {
+            Self {
+                size: 64,
+                flags: Field { offset: 0, size: 8 },
+                compound_head: Field { offset: 8, size: 8 },
+                refcount: Field { offset: 0x34, size: 4 },
+                mapcount: Some(Field { offset: 0x30, size: 4 }),
+                mapping: Some(Field { offset: 0x18, size: 8 }),
+                flag_bits: vec![("PG_locked", 0), ("PG_waiters", 7), ("PG_reserved", 12), ("PG_head", 16)],
+            }
         }
+
+        /// Writes the `struct page` at `address` of a page that the kernel reserved at boot.
+        pub(crate) fn put_reserved(&self, memory: &mut TestMemory, address: u64) {
+            memory.put_u64(address + self.flags.offset, 1 << 12);
+            memory.put_u32(address + self.refcount.offset, 1);
+        }
+    }
+
+    fn layout() -> PageLayout {
+        PageLayout::for_tests()
     }
 
     #[test]

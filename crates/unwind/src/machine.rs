@@ -68,6 +68,11 @@ pub trait Machine: ReadVirtual {
         None
     }
 
+    /// Whether `pc` lies in code that nothing called, because a task or a CPU began with it.
+    fn is_first(&self, _pc: VirtAddr) -> bool {
+        false
+    }
+
     /// The stack that holds `sp`, where it is a known one.
     fn stack(&self, sp: VirtAddr) -> Option<StackRange>;
 }

@@ -4,6 +4,7 @@ use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::{CfiRow, Machine, StackRange, orc::OrcEntry};
 
 use crate::Kernel;
+use crate::arch::arm64;
 
 /// The stacks that a walk may cross, over the kernel's code and memory.
 pub(crate) struct TaskMachine<'k, 'a> {
@@ -44,6 +45,12 @@ impl Machine for TaskMachine<'_, '_> {
             Some(pc.wrapping_sub(symbol.offset))
         };
         start(one).is_some_and(|found| start(other) == Some(found))
+    }
+
+    fn is_first(&self, pc: VirtAddr) -> bool {
+        let code = self.kernel.code();
+        code.symbol(self.kernel.memory(), pc, pc)
+            .is_some_and(|symbol| arm64::FIRST_CODE.contains(&symbol.name.as_str()))
     }
 
     fn pac_mask(&self) -> u64 {

@@ -3,7 +3,9 @@
 //! Every function that calls another keeps a frame record, its caller's `x29` and the return address, and `x29` points to
 //! the innermost one. Where a CPU was interrupted, the innermost function may not have made its record yet, or never will:
 //! then call-frame information tells, or the link register. Entry code saves a `struct pt_regs`, with a record of its own
-//! in it (`stackframe`); the outermost record of every task is in the topmost `pt_regs` and holds zeroes.
+//! in it (`stackframe`); the outermost record of every task is in the topmost `pt_regs` and holds zeroes. Before 5.14 (kernel
+//! commit 7d7b720a4b80) tasks of the kernel have no such record: there the frame pointer is 0 in the code that began the task, or in the
+//! record that it made.
 //!
 //! Return addresses may carry an authentication code, which [`Machine::pac_mask`] covers; it is taken off in one place
 //! ([`Walk::code`]).
@@ -92,6 +94,9 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
         if let Some(caller) = self.by_call_frame(from).filter(|caller| self.advances(from, stack, caller)) {
             return Ok(Step::Caller(caller));
         }
+        if from.fp.is_null() && self.is_first(from) {
+            return Ok(Step::Outermost);
+        }
         let record = self.record(from.fp);
         if let Some(caller) = self
             .by_link_register(from, record.as_ref().ok().copied())
@@ -101,6 +106,7 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
         }
         match record? {
             (0, 0) => Ok(Step::Outermost),
+            (0, _) if self.is_first(from) => Ok(Step::Outermost),
             (fp, lr) => {
                 let pc = self.code(lr);
                 let fp = VirtAddr::new(fp);
@@ -209,6 +215,10 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
             trust: Trust::FramePointer,
             ..*from
         })
+    }
+
+    fn is_first(&self, from: &Cursor) -> bool {
+        self.machine.is_first(lookup_pc(from.pc, from.exact))
     }
 
     /// The frame record at `fp`.

@@ -19,6 +19,11 @@ const WORDS: usize = 13;
 /// `PSR_MODE_EL1h`: whoever is scheduled out is in the kernel.
 const KERNEL_MODE: u64 = 5;
 
+/// Functions that nothing called: a task begins with the first, a CPU with one of the others, of which those of `head.S` jump
+/// to the last two.
+pub(crate) const FIRST_CODE: [&str; 5] =
+    ["ret_from_fork", "__primary_switched", "__secondary_switched", "start_kernel", "secondary_start_kernel"];
+
 /// Where `struct cpu_context` is in a task.
 pub(crate) struct SwitchFrame {
     context: Field,

@@ -18,11 +18,13 @@ use std::ops::Range;
 
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::Vmcoreinfo;
-use vmcore_memory::{PhysAddr, ReadPhysical, VirtAddr};
+use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, VirtAddr};
 
 use super::paging::Geometry;
+use super::vmemmap::{Search, Vmemmap};
 use crate::KernelError;
 use crate::address_space::{AddressSpace, DirectMap, Image};
+use crate::page::PageLayout;
 use crate::paging::PageTables;
 
 /// What VMCOREINFO says of a kernel's memory.
@@ -39,20 +41,6 @@ pub(crate) struct Ground {
     vmemmap: Option<Vmemmap>,
     /// The bits of a kernel address that may hold an authentication code; 0 where the kernel uses none.
     pub(crate) pac_mask: u64,
-}
-
-/// The array of `struct page`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Vmemmap {
-    /// Where it begins, with the page that the direct map begins with.
-    OfTheFirst(VirtAddr),
-    /// Where the page of frame 0 would be.
-    OfFrameZero(VirtAddr),
-}
-
-fn vmemmap(info: &Vmcoreinfo) -> Option<Vmemmap> {
-    let start = info.number("VMEMMAP_START").map(|start| Vmemmap::OfTheFirst(VirtAddr::new(start.cast_unsigned())));
-    start.or_else(|| info.symbol("vmemmap").map(Vmemmap::OfFrameZero))
 }
 
 impl Ground {
@@ -85,7 +73,7 @@ impl Ground {
             va_bits: bits(va_bits)
                 .filter(|bits| (36..=52).contains(bits))
                 .ok_or(KernelError::NotInVmcoreinfo("usable VA_BITS"))?,
-            vmemmap: vmemmap(info),
+            vmemmap: Vmemmap::described(info),
             pac_mask: info.number("KERNELPACMASK").unwrap_or_default().cast_unsigned(),
         })
     }
@@ -111,15 +99,34 @@ impl Ground {
         })
     }
 
-    /// Where the `struct page` of frame 0 would be; `None` where VMCOREINFO does not tell.
-    pub(crate) fn vmemmap(&self, page_struct_size: u64) -> Option<VirtAddr> {
-        match self.vmemmap? {
-            Vmemmap::OfFrameZero(address) => Some(address),
-            Vmemmap::OfTheFirst(address) => {
-                let first = self.phys_offset.cast_signed() >> self.geometry.page_shift();
-                Some(address.wrapping_sub(first.cast_unsigned().wrapping_mul(page_struct_size)))
-            }
+    /// Where the `struct page` of frame 0 would be: by VMCOREINFO, or else where `memory` has those of the image's pages; `None`
+    /// where nothing tells.
+    pub(crate) fn vmemmap(
+        &self,
+        memory: &AddressSpace<'_>,
+        vmlinux: &Vmlinux,
+        layout: &PageLayout,
+    ) -> Option<VirtAddr> {
+        if let Some(described) = self.vmemmap {
+            return Some(described.frame_zero(self.first_frame(), layout.size()));
         }
+        let symbol = |name| Some(vmlinux.symbols().address(name)?.wrapping_add(self.kaslr_offset));
+        let frame = |at: VirtAddr| Pfn::new(at.get().wrapping_sub(self.image_offset) >> self.geometry.page_shift());
+        let image: Vec<Pfn> = symbol("_stext").into_iter().chain([self.root]).map(frame).collect();
+        let search = Search {
+            memory,
+            layout,
+            va_bits: self.va_bits,
+            page_shift: self.geometry.page_shift(),
+            first_frame: self.first_frame(),
+            image: &image,
+        };
+        search.find(symbol("vmemmap"))
+    }
+
+    /// The frame that the direct map begins with; below 0 modulo 2^64.
+    const fn first_frame(&self) -> u64 {
+        (self.phys_offset.cast_signed() >> self.geometry.page_shift()).cast_unsigned()
     }
 
     /// What to add to a link-time address of the image for its physical address.
@@ -150,6 +157,11 @@ mod tests {
         Ground::read(&Vmcoreinfo::parse(info.as_bytes()))
     }
 
+    /// Where VMCOREINFO says that the `struct page` of frame 0 would be.
+    fn array_of(ground: &Ground) -> u64 {
+        ground.vmemmap.unwrap().frame_zero(ground.first_frame(), 64).get()
+    }
+
     /// Tables that map the gigabyte from 0x40000000 on, linearly from `start` on.
     fn memory(start: u64) -> TestMemory {
         let mut memory = TestMemory::default();
@@ -164,7 +176,7 @@ mod tests {
         let ground = ground(INFO).unwrap();
         assert_eq!((ground.kaslr_offset, ground.pac_mask), (0x21f4_6360_0000, 0xffff << 48));
         assert_eq!((ground.geometry.va_bits(), ground.geometry.levels()), (48, 4));
-        assert_eq!(ground.vmemmap(64).unwrap().get(), 0xffff_fc00_0000_0000 - 0x4_0000 * 64);
+        assert_eq!(array_of(&ground), 0xffff_fc00_0000_0000 - 0x4_0000 * 64);
     }
 
     #[test]
@@ -198,7 +210,7 @@ mod tests {
         assert_eq!(shape(&with("65536", "48", "0x10")), (16, 48, 3));
         // The top table is the one for 52 bits all the same.
         assert_eq!(shape(&with("65536", "52", "0x10")), (16, 52, 3));
-        assert_eq!(with("65536", "48", "0x10").vmemmap(64).unwrap().get(), 0xffff_fc00_0000_0000 - 0x4000 * 64);
+        assert_eq!(array_of(&with("65536", "48", "0x10")), 0xffff_fc00_0000_0000 - 0x4000 * 64);
     }
 
     /// Three levels of 2048 entries each, the top one of 4: a page of 16 KiB, and a block of 32 MiB.

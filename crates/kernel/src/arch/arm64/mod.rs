@@ -6,8 +6,9 @@ pub(crate) mod paging;
 mod registers;
 mod stacks;
 mod swap;
+mod vmemmap;
 
-pub(crate) use frame::SwitchFrame;
+pub(crate) use frame::{FIRST_CODE, SwitchFrame};
 pub(crate) use ground::Ground;
 pub(crate) use registers::attribute;
 pub(crate) use stacks::StackLayout;

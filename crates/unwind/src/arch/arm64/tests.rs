@@ -18,6 +18,8 @@ const RECORD: u64 = 304;
 const KERNEL: u64 = 0x6040_0005;
 /// Entry code begins here in the text; functions have 0x100 bytes each.
 const ENTRY: u64 = TEXT + 0x800;
+/// The code that begins a task.
+const FIRST: u64 = TEXT + 0xa00;
 
 #[derive(Default)]
 struct Fake {
@@ -91,6 +93,10 @@ impl Machine for Fake {
         one.get() >> 8 == other.get() >> 8
     }
 
+    fn is_first(&self, pc: VirtAddr) -> bool {
+        pc.get() >> 8 == FIRST >> 8
+    }
+
     fn pac_mask(&self) -> u64 {
         self.pac_mask
     }
@@ -129,6 +135,29 @@ fn a_task_that_sleeps_is_followed_by_its_records() {
     let unwound = fake.unwind(registers(TEXT + 0x10, TASK + 0x800, TASK + 0x800, 0), false);
     assert_eq!((pcs(&unwound), unwound.end, unwound.problem.clone()), (vec![0x10, 0x110, 0x210], End::Outermost, None));
     assert!(unwound.frames[1..].iter().all(|frame| frame.trust == Trust::FramePointer));
+}
+
+/// As of `kthreadd` before 5.14, whose outermost record is that of the thread's function.
+#[test]
+fn a_frame_pointer_of_0_ends_a_stack_in_code_that_began_a_task_alone() {
+    let walk = |outermost: u64| {
+        let fake = Fake::default().record(TASK + 0x800, TASK + 0xeb0, TEXT + 0x110).record(TASK + 0xeb0, 0, outermost);
+        fake.unwind(registers(TEXT + 0x10, TASK + 0x800, TASK + 0x800, 0), false)
+    };
+    let unwound = walk(FIRST + 0x10);
+    assert_eq!((pcs(&unwound), unwound.end), (vec![0x10, 0x110, FIRST + 0x10 - TEXT], End::Outermost));
+    let unwound = walk(TEXT + 0x210);
+    assert_eq!(unwound.end, End::Truncated);
+    assert!(unwound.problem.is_some(), "whoever called this function did not keep 0 as its frame pointer");
+    // A CPU's first function makes a record with whatever was in the link register.
+    let idle = Fake::default().record(TASK + 0x800, 0, 0x4120_0040);
+    let unwound = idle.unwind(registers(FIRST + 0x20, TASK + 0x800, TASK + 0x800, 0), false);
+    assert_eq!((unwound.frames.len(), unwound.end), (1, End::Outermost));
+    let unwound = idle.unwind(registers(TEXT + 0x20, TASK + 0x800, TASK + 0x800, 0), false);
+    assert_eq!((unwound.frames.len(), unwound.end), (1, End::Truncated));
+    // One that has not run yet.
+    let unwound = Fake::default().unwind(registers(FIRST, TASK + 0xeb0, 0, 0), true);
+    assert_eq!((pcs(&unwound), unwound.end), (vec![FIRST - TEXT], End::Outermost));
 }
 
 #[test]

@@ -18,6 +18,16 @@ pub trait Reader: Sync {
         PAGE_SHIFT
     }
 
+    /// The size of a base page, in bytes.
+    fn page_size(&self) -> u64 {
+        1 << self.page_shift()
+    }
+
+    /// What one PMD entry covers, in bytes: a transparent huge page. A table is a page of entries of 8 bytes.
+    fn huge_page_size(&self) -> u64 {
+        self.page_size() / 8 * self.page_size()
+    }
+
     /// The address of a frame's `struct page`.
     fn page_address(&self, pfn: Pfn) -> Option<VirtAddr>;
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use vmcore_memory::{PAGE_SIZE, VirtAddr};
+use vmcore_memory::VirtAddr;
 
 use super::spinner::Candidate;
 use super::splitter::{SplitCandidate, Starved, Tied};
@@ -29,9 +29,9 @@ pub(super) fn edges(
     let mut edges = Vec::new();
     let (mut known, mut pages) = (HashSet::new(), HashSet::new());
     for candidate in spinning {
-        edges.extend(to_page(candidate));
+        edges.extend(to_page(candidate, reader));
         // What is known of who has a page is the same for all that wait for it in one process.
-        if candidate.waits_on_entry() && known.insert((Tie::by_head(candidate), Tie::by_range(candidate))) {
+        if candidate.waits_on_entry() && known.insert((Tie::by_head(candidate), Tie::by_range(candidate, reader))) {
             let first_of_page = pages.insert(Tie::by_head(candidate));
             edges.extend(holders(candidate, ties, reader, first_of_page, no_splitter));
         }
@@ -43,7 +43,7 @@ pub(super) fn edges(
 }
 
 /// Spinner to user address to page.
-fn to_page(candidate: &Candidate) -> Vec<Edge> {
+fn to_page(candidate: &Candidate, reader: &dyn Reader) -> Vec<Edge> {
     let spinner = &candidate.spinner;
     let task = Node::Task { address: spinner.task, pid: spinner.pid, comm: spinner.comm.clone() };
     let faults = |to: Node, why: String| {
@@ -58,7 +58,7 @@ fn to_page(candidate: &Candidate) -> Vec<Edge> {
         let unknown = Node::unknown(format!("what pid {} waits for at {address}", spinner.pid), why.clone());
         return vec![faults(unknown, format!("is in a page fault on {address}"))];
     }
-    let entry = Node::UserAddress { mm, address: page_start(address) };
+    let entry = Node::UserAddress { mm, address: page_start(address, reader) };
     let why = format!("faults on {address} again and again until the page-table entry there is put back");
     let mut edges = vec![faults(entry.clone(), why)];
     let of = |page: Node, why: &str, evidence: Vec<Evidence>| {
@@ -78,8 +78,8 @@ fn to_page(candidate: &Candidate) -> Vec<Edge> {
     edges
 }
 
-fn page_start(address: VirtAddr) -> VirtAddr {
-    VirtAddr::new(address.get() & !(PAGE_SIZE - 1))
+fn page_start(address: VirtAddr, reader: &dyn Reader) -> VirtAddr {
+    VirtAddr::new(address.get() & !(reader.page_size() - 1))
 }
 
 /// Page to who has it locked. An unlocked page is held by nobody. Those that have its head on their stacks are there from
@@ -100,7 +100,7 @@ fn holders(
     }
     let page = Node::Page { address: head.address };
     let locked = || waited.page_evidence.last().cloned();
-    let (by_head, by_range) = (Tie::by_head(candidate), Tie::by_range(candidate));
+    let (by_head, by_range) = (Tie::by_head(candidate), Tie::by_range(candidate, reader));
     let has_holder = ties.with(by_head).chain(ties.with(by_range)).next().is_some();
     if has_holder && waited.is_locked().is_some() {
         let holds = |tie: Option<Tie>, tied: &Tied<'_>| {

@@ -3,7 +3,7 @@
 use vmcore_memory::VirtAddr;
 
 use super::spinner::Candidate;
-use super::waited_page::HUGE_PAGE;
+use crate::Reader;
 
 /// How a splitter is tied to what a spinner waits for, from strong to weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +29,8 @@ impl Tie {
     }
 
     /// The range of its process.
-    pub(super) fn by_range(spinner: &Candidate) -> Option<Self> {
-        Some(Self::range(spinner.mm?, spinner.spinner.address?.get()))
+    pub(super) fn by_range(spinner: &Candidate, reader: &dyn Reader) -> Option<Self> {
+        Some(Self::range(spinner.mm?, spinner.spinner.address?.get(), reader.huge_page_size()))
     }
 
     /// Its process.
@@ -38,8 +38,55 @@ impl Tie {
         spinner.mm.map(Self::SameMm)
     }
 
-    /// The range that an address of a process is in.
-    pub(super) const fn range(mm: VirtAddr, address: u64) -> Self {
-        Self::Range(mm, address & !(HUGE_PAGE - 1))
+    /// The range of `huge_page` bytes that an address of a process is in.
+    pub(super) const fn range(mm: VirtAddr, address: u64, huge_page: u64) -> Self {
+        Self::Range(mm, address & !(huge_page - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcore_kernel::{Page, Source, paging::Walk};
+    use vmcore_memory::{Pfn, ReadError};
+
+    use super::*;
+
+    /// A machine whose pages have so many bits of offset.
+    struct Pages(u32);
+
+    impl Reader for Pages {
+        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
+            Err(ReadError::NonCanonical { address })
+        }
+
+        fn page_shift(&self) -> u32 {
+            self.0
+        }
+
+        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
+            None
+        }
+
+        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
+            Err(ReadError::NonCanonical { address })
+        }
+
+        fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<Source> {
+            None
+        }
+
+        fn read(&self, address: VirtAddr, _: &mut [u8]) -> Result<(), ReadError> {
+            Err(ReadError::NonCanonical { address })
+        }
+    }
+
+    #[test]
+    fn a_huge_page_is_as_large_as_the_kernels_pages_make_it() {
+        let sizes = [12, 14, 16].map(|shift| Pages(shift).huge_page_size());
+        assert_eq!(sizes, [2 << 20, 32 << 20, 512 << 20]);
+        let (mm, start) = (VirtAddr::new(0xffff_0000_0123_4000), 0xffff_a200_0000);
+        let [small, large, _] = sizes.map(|size| Tie::range(mm, start + (17 << 20), size));
+        assert_eq!(large, Tie::range(mm, start, sizes[1]), "both in one of 32 MiB");
+        assert_ne!(small, Tie::range(mm, start, sizes[0]));
     }
 }

@@ -1,7 +1,7 @@
 //! Which splitters are tied to which spinners, without a look at every pair of them: on a large machine there may be
 //! hundreds of either.
 //!
-//! A spinner waits for a page, at an address in two megabytes of a process. A splitter has the page's head or such an address on
+//! A spinner waits for a page, at an address in the range of one huge page of a process. A splitter has the page's head or such an address on
 //! its stack, or belongs to the process. So both are put under these three as keys: two that share one are a pair, and the
 //! strongest key that they share is how they are tied. How sure a pair is follows from how much is known of either
 //! and from the tie, so that the best pair under a key is that of its best spinner and its best splitter.
@@ -75,14 +75,16 @@ impl<'p> Ties<'p> {
     ) -> Self {
         let mut groups: HashMap<Tie, Group> = HashMap::new();
         for (place, spinner) in spinning.iter().enumerate() {
-            for tie in [Tie::by_head(spinner), Tie::by_range(spinner), Tie::by_mm(spinner)].into_iter().flatten() {
+            for tie in
+                [Tie::by_head(spinner), Tie::by_range(spinner, reader), Tie::by_mm(spinner)].into_iter().flatten()
+            {
                 groups.entry(tie).or_default().spinners.push(place);
             }
         }
         let occupants = Occupants::new(spinning, first_doubt);
         let mut splitters = Vec::new();
         for splitter in splitting {
-            let ties = ties_of(splitter, &groups);
+            let ties = ties_of(splitter, &groups, reader.huge_page_size());
             let Some(&tie) = ties.first() else { continue };
             let starved = splitter.starved(facts, &occupants, reader, threshold_ns);
             let grade = Grade::of_splitter(facts, splitter, &starved, threshold_ns);
@@ -123,10 +125,11 @@ impl<'p> Ties<'p> {
 }
 
 /// The ties of a splitter to any spinner, each once, the strongest first; of equally strong ones that to the first spinner.
-fn ties_of(splitter: &SplitCandidate<'_>, groups: &HashMap<Tie, Group>) -> Vec<Tie> {
+/// Huge pages have `huge_page` bytes.
+fn ties_of(splitter: &SplitCandidate<'_>, groups: &HashMap<Tie, Group>, huge_page: u64) -> Vec<Tie> {
     let mm = splitter.task.mm;
     let by_word = splitter.words().flat_map(|word| {
-        let range = mm.map(|mm| Tie::range(mm, word));
+        let range = mm.map(|mm| Tie::range(mm, word, huge_page));
         [Some(Tie::Head(VirtAddr::new(word))), range].into_iter().flatten()
     });
     let mut ties = BTreeMap::new();

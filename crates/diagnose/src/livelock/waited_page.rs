@@ -6,9 +6,6 @@ use vmcore_memory::{ReadError, VirtAddr};
 
 use crate::{Evidence, Place, Reader, Value, evidence};
 
-/// Size of what one PMD entry covers: a transparent huge page.
-pub(crate) const HUGE_PAGE: u64 = 2 << 20;
-
 /// What the page tables say at a faulting address.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {

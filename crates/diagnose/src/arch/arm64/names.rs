@@ -8,12 +8,24 @@
 
 use crate::names::base_name;
 
-/// The vectors, and the labels that old entry code branches to.
-const SYNC: [&str; 6] = ["el1h_64_sync", "el1t_64_sync", "el1_sync", "el1_da", "el1_ia", "el1_sp_pc"];
+/// The vectors, and the labels in `el1_sync` that it branches to before 5.6 (kernel commit ed3768db588e): symbols are such
+/// labels, too.
+const SYNC: [&str; 10] = [
+    "el1h_64_sync",
+    "el1t_64_sync",
+    "el1_sync",
+    "el1_da",
+    "el1_ia",
+    "el1_sp_pc",
+    "el1_pc",
+    "el1_undef",
+    "el1_dbg",
+    "el1_inv",
+];
 const ABORT: [&str; 4] = ["do_mem_abort", "el1_abort", "el1_da", "el1_ia"];
 /// Entry code of interrupts, which may lie on top of a fault.
-const INTERRUPT: [&str; 6] =
-    ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_error", "call_on_irq_stack"];
+const INTERRUPT: [&str; 7] =
+    ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_fiq", "el1_error", "call_on_irq_stack"];
 
 /// Whether a function is the entry code of an exception that kernel code causes: of no interrupt.
 pub(crate) fn is_exception_entry(function: &str) -> bool {
@@ -43,7 +55,14 @@ mod tests {
         assert!(is_fault(&[fault.as_slice(), &vector].concat()));
         assert!(is_fault(&["el1_abort", "el1_sync_handler", "el1_sync"]), "5.10");
         assert!(is_fault(&["do_mem_abort", "el1_da"]), "4.19");
-        assert!(!is_fault(&["die", "bug_handler", "brk_handler", "do_debug_exception", "el1_dbg", "el1h_64_sync"]));
+        assert!(
+            is_fault(&["do_page_fault", "do_translation_fault", "do_mem_abort", "el1_ia"]),
+            "4.19, both at one address"
+        );
+        let bug = ["die", "bug_handler", "call_break_hook", "brk_handler", "do_debug_exception", "el1_dbg"];
+        assert!(is_exception_entry("el1_dbg") && !is_fault(&bug), "up to 5.5");
+        assert!(!is_fault(&[bug.as_slice(), &["el1_sync_handler", "el1_sync"]].concat()), "5.10");
+        assert!(!is_fault(&["do_undefinstr", "el1_undef"]));
         assert!(!is_fault(&["el1h_64_irq"]));
     }
 

@@ -6,7 +6,6 @@ use super::SplitCandidate;
 use crate::evidence::{self, decimal};
 use crate::livelock::queued;
 use crate::livelock::tie::Tie;
-use crate::livelock::waited_page::HUGE_PAGE;
 use crate::text::seconds;
 use crate::{Evidence, Facts, Place, Reader, Splitter, Value};
 
@@ -19,7 +18,8 @@ impl SplitCandidate<'_> {
                 Some(self.word_evidence(at, word, "the head's struct page is on its stack"))
             }
             Tie::Range(_, start) => {
-                let (at, word) = self.on_stack(|word| word >= start && word - start < HUGE_PAGE)?;
+                let size = reader.huge_page_size();
+                let (at, word) = self.on_stack(|word| word >= start && word - start < size)?;
                 let meaning =
                     "same process, and an address in the huge page that the spinner faults on is on its stack";
                 Some(self.word_evidence(at, word, meaning))

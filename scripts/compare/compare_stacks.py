@@ -7,6 +7,9 @@ Prints every task whose program counters differ, then totals. Exits 1 when fewer
 99.9 % of drgn's frames are there, in the same order; when there are that many frames
 which drgn, having reached the end of a stack, does not have; when a task is missing;
 or when a stack of ours is truncated.
+
+Of interrupted code that has made no frame record yet, the caller is in the link register. drgn shows that register and
+does not follow it; such a frame is counted apart where it is the one that drgn's register names.
 """
 
 import difflib
@@ -15,6 +18,8 @@ import sys
 from dataclasses import dataclass, field
 
 REQUIRED = 0.999
+# The bits of an arm64 code address that hold no authentication code.
+ADDRESS = (1 << 39) - 1
 
 
 @dataclass
@@ -24,6 +29,7 @@ class Totals:
     drgn_frames: int = 0
     matched: int = 0
     extra: int = 0
+    linked: int = 0
     drgn_stopped: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     truncated: list[str] = field(default_factory=list)
@@ -37,6 +43,21 @@ def load(path: str) -> dict[int, dict]:
 
 def counters(stack: dict) -> list[int]:
     return [int(frame["pc"], 16) for frame in stack["frames"]]
+
+
+def without_links(mine: list[int], drgns: dict) -> list[int]:
+    """Our frames without those that stand behind a frame of drgn's and are what its link register says."""
+    links = {
+        (int(frame["pc"], 16), int(frame["lr"], 16) & ADDRESS)
+        for frame in drgns["frames"]
+        if frame.get("lr")
+    }
+    theirs = counters(drgns)
+    followed = [False] + [
+        (one, other & ADDRESS) in links and theirs.count(other) < mine.count(other)
+        for one, other in zip(mine, mine[1:])
+    ]
+    return [counter for counter, is_link in zip(mine, followed) if not is_link]
 
 
 def title(stack: dict) -> str:
@@ -75,7 +96,8 @@ def compare(ours: dict | None, drgns: dict, totals: Totals) -> None:
     if ours is None:
         totals.missing.append(title(drgns))
         return
-    mine = counters(ours)
+    mine = without_links(counters(ours), drgns)
+    totals.linked += len(ours["frames"]) - len(mine)
     matcher = difflib.SequenceMatcher(None, mine, theirs, autojunk=False)
     matched = sum(block.size for block in matcher.get_matching_blocks())
     totals.matched += matched
@@ -117,6 +139,8 @@ def main() -> int:
     print_list("our truncated stacks", totals.truncated)
     print(f"tasks with the same stack: {totals.same} of {totals.tasks}")
     print(f"drgn's frames: {totals.drgn_frames}, of them ours too: {totals.matched} ({share:.3%})")
+    if totals.linked:
+        print(f"frames of ours that drgn's link registers name: {totals.linked}")
     print(f"frames drgn does not have on stacks it finished: {totals.extra}")
     good = (
         share >= REQUIRED

@@ -3,12 +3,13 @@
 Run by drgn:  drgn -q -c VMCORE -s VMLINUX drgn_stacks.py
 
     {"stacks": [{"pid", "cpu", "task", "comm", "end", "error",
-                 "frames": [{"pc", "sp", "symbol"}, ...]}, ...]}
+                 "frames": [{"pc", "sp", "symbol", "lr"}, ...]}, ...]}
 
 The program counters are the saved values themselves (for a caller: the return
 address), which is what drgn's StackFrame.pc is. Inlined functions, which drgn lists as
 frames of their own, are left out: they have no program counter of their own. A stack
-ends where user space begins; "end" says why drgn went no further:
+ends where user space begins. "lr" is the link register of interrupted code, where the machine has one. "end" says why
+drgn went no further:
 
     user_mode   the next frame is in user space
     first       the first frame that the task or CPU ever had
@@ -18,7 +19,7 @@ ends where user space begins; "end" says why drgn went no further:
 import json
 import sys
 
-from drgn import FaultError, Program
+from drgn import FaultError, Object, Program, offsetof
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.percpu import per_cpu
 from drgn.helpers.linux.pid import for_each_task
@@ -40,7 +41,10 @@ FIRST_FUNCTIONS = (
     "start_cpu0",
     "x86_64_start_kernel",
     "start_kernel",
+    "secondary_start_kernel",
 )
+# Where user code of arm64 enters: since 5.13, and before.
+FROM_USER = ("el0t_", "el0_")
 
 
 def stack_pointer(frame):
@@ -57,6 +61,21 @@ def symbol_name(frame):
         return None
 
 
+def link_register(frame, entry):
+    """Of interrupted code: where drgn has it, else in the registers that the entry code of arm64 saved around its record."""
+    if frame.interrupted:
+        value = frame.registers().get("lr")
+        return hex(value) if value is not None else None
+    if entry is None or not (symbol_name(entry) or "").startswith("el1"):
+        return None
+    try:
+        at = entry.register("fp") - offsetof(prog.type("struct pt_regs"), "stackframe")
+        saved = Object(prog, "struct pt_regs", address=at)
+        return hex(saved.regs[30]) if saved.pc.value_() == frame.pc else None
+    except (FaultError, LookupError):
+        return None
+
+
 def is_user_frame(frame):
     """Whether it has a user stack: behind a trampoline drgn may take any word for a program counter."""
     try:
@@ -68,6 +87,7 @@ def is_user_frame(frame):
 def real_frames(trace):
     """One entry for each frame that takes up stack; and why it ends. On arm64 drgn ends at the entry from user mode."""
     frames = []
+    inner = None
     for frame in trace:
         if frame.is_inline:
             continue
@@ -78,12 +98,14 @@ def real_frames(trace):
                 "pc": hex(frame.pc),
                 "sp": stack_pointer(frame),
                 "symbol": symbol_name(frame),
+                "lr": link_register(frame, inner),
             }
         )
+        inner = frame
     last = frames[-1]["symbol"] if frames else None
     if last and last.startswith(FIRST_FUNCTIONS):
         return frames, "first"
-    if last and last.startswith("el0t_"):
+    if last and last.startswith(FROM_USER):
         return frames, "user_mode"
     return frames, "early"
 

@@ -1,11 +1,11 @@
-# `lab chroot SUITE`: a chroot of a newer suite in the cache, with the compiler and the libraries that the build
-# programs of that suite's kernels need.
+# `lab chroot SUITE`: a chroot of a newer suite in the cache, with the compiler, also the one for arm64, and the libraries
+# that the build programs of that suite's kernels need.
 # shellcheck shell=bash source-path=SCRIPTDIR
 
 # shellcheck source=apt.sh
 source "$LAB_SRC/lib/apt.sh"
 
-CHROOT_PACKAGES=gcc,libc6-dev,make,libelf1t64,libssl3t64
+CHROOT_PACKAGES=gcc,libc6-dev,make,libelf1t64,libssl3t64,gcc-aarch64-linux-gnu
 
 chroot_of() {
     [[ $# -eq 1 ]] || die "usage: lab chroot SUITE"
@@ -15,7 +15,8 @@ chroot_of() {
 
 make_chroot() {
     local suite=$1 root=$LAB_DIR/chroots/$1
-    [[ ! -e $root/usr/bin/make ]] || return 0
+    # One that was made without the compiler for arm64 is made anew.
+    [[ ! -e $root/usr/bin/aarch64-linux-gnu-gcc ]] || return 0
     need_root "lab chroot"
     install_missing "lab chroot" debootstrap
     say "making a chroot of $suite"

@@ -18,8 +18,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-#define HUGE (512 * PAGE)
+#define PAGE ((unsigned long)sysconf(_SC_PAGESIZE))
+/* What one table of page-table entries covers: 2 MiB with pages of 4 KiB, 32 MiB with those of 16 KiB. */
+#define HUGE (PAGE / 8 * PAGE)
 
 static inline __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...)
 {

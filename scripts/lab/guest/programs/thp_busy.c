@@ -17,7 +17,7 @@ static void *stat_for_ever(void *argument)
 
 	(void)argument;
 	set_name("stat");
-	for (unsigned long page = 0;; page = (page + 37) % (HUGE_PAGES * 512))
+	for (unsigned long page = 0;; page = (page + 37) % (HUGE_PAGES * (HUGE / PAGE)))
 		syscall(SYS_fstat, fd, area + page * PAGE + 0x40);
 	return NULL;
 }

@@ -1,11 +1,14 @@
 //! A log of several boots: a serial capture goes on after the crash, and journals are kept for weeks.
 //!
 //! A kernel says `Linux version …` when it starts. What is known of a machine, above all its release, is of one boot: a
-//! crash and the newer kernel that was started after it must not be taken for one. Of several boots the last one counts in
-//! which the kernel reported a problem; where there is none, the last that ended abruptly; where there is none, the last.
+//! crash and the newer kernel that was started after it must not be taken for one. Of several boots the one counts whose
+//! worst report is worst, and of equals the last: a warning of the machine that runs again says nothing of the crash before. A boot
+//! that ended abruptly without a report comes before one that warned of nothing that has to be mended. Where there is
+//! neither, the last counts.
 //! A crash kernel is another one's end: its own problems, of which want of memory is the commonest, do not count beside it.
 
 use crate::ending::{Ending, LastWords};
+use crate::event::Weight;
 use crate::log::{Log, Occurrence};
 
 /// A boot that was read to its end.
@@ -16,12 +19,33 @@ struct Boot {
     ending: Ending,
 }
 
-/// Where a boot was filed.
-#[derive(Clone, Copy)]
-enum Filed {
-    Told,
-    Silent,
+/// How much is to be told of a boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    #[default]
     Ordinary,
+    /// It reported nothing that has to be mended.
+    Harmless(Weight),
+    /// It ended abruptly, and reported no more than that.
+    Silent,
+    /// It reported worse.
+    Told(Weight),
+}
+
+impl Boot {
+    fn rank(&self) -> Rank {
+        match self.log.events.iter().map(Occurrence::weight).max().unwrap_or_default() {
+            worst if worst > Weight::Harmless => Rank::Told(worst),
+            _ if self.ending.is_abrupt() && !self.is_asked_for() => Rank::Silent,
+            Weight::Nothing => Rank::Ordinary,
+            harmless => Rank::Harmless(harmless),
+        }
+    }
+
+    /// Whether it says why it ended: somebody asked for that.
+    fn is_asked_for(&self) -> bool {
+        self.log.events.iter().any(|known| known.is_asked_for)
+    }
 }
 
 /// The boots before the one that is being read.
@@ -29,16 +53,12 @@ enum Filed {
 pub(crate) struct Boots {
     /// The last, as long as nobody knows what kind of kernel follows it.
     latest: Option<(Boot, LastWords)>,
-    /// The last that had a problem.
-    told: Option<Boot>,
-    /// The last that ended abruptly without one.
-    silent: Option<Boot>,
-    /// How many of those there are.
+    /// The last of those of which most is to be told.
+    best: Option<(Rank, Boot)>,
+    /// Whether that is the one that was filed last.
+    best_is_latest: bool,
+    /// How many ended abruptly, of which no report says why.
     ended_silently: u64,
-    /// The last of the others.
-    ordinary: Option<Boot>,
-    /// Which of the three was filed last.
-    filed: Option<Filed>,
     starts: u64,
     /// The line with which the current boot begins.
     begin: u64,
@@ -51,7 +71,7 @@ impl Boots {
     }
 
     /// A boot has ended before `line`.
-    pub(crate) fn end(&mut self, log: Log, words: LastWords, line: u64) {
+    pub(crate) fn end(&mut self, mut log: Log, words: LastWords, line: u64) {
         self.starts += 1;
         let lines = line.saturating_sub(std::mem::replace(&mut self.begin, line));
         // What is printed before the version is of the kernel that says it.
@@ -59,8 +79,17 @@ impl Boots {
             return;
         }
         let ending = if words.has_run() { words.ending() } else { Ending::NotShown };
+        self.hand_back(&mut log);
         self.file_latest(&words);
         self.latest = Some((Boot { log, lines, ending }, words));
+    }
+
+    /// Gives the boot before what the next one says of it.
+    fn hand_back(&mut self, next: &mut Log) {
+        // A crash kernel is not what the firmware's record is about.
+        let Some((before, _)) = self.latest.as_mut().filter(|(_, words)| !words.is_crash_kernel()) else { return };
+        let of_before = next.events.extract_if(.., |known| known.is_of_boot_before);
+        before.log.events.extend(of_before.map(|known| Occurrence { timestamp_ns: None, ..known }));
     }
 
     /// Files the boot before one of which `next` is known.
@@ -69,67 +98,55 @@ impl Boots {
         if next.is_crash_kernel() {
             boot.ending = Ending::CrashKernel;
         }
-        self.file(boot, words);
-    }
-
-    fn file(&mut self, boot: Boot, words: LastWords) {
         if words.is_crash_kernel() {
             self.file_crash_kernel(&boot);
-            return;
-        }
-        let (filed, place) = if problem(&boot.log).is_some() {
-            (Filed::Told, &mut self.told)
-        } else if boot.ending.is_abrupt() {
-            self.ended_silently += 1;
-            (Filed::Silent, &mut self.silent)
         } else {
-            (Filed::Ordinary, &mut self.ordinary)
-        };
-        *place = Some(boot);
-        self.filed = Some(filed);
+            self.file(boot);
+        }
+    }
+
+    fn file(&mut self, boot: Boot) {
+        let rank = boot.rank();
+        self.ended_silently += u64::from(rank == Rank::Silent);
+        self.best_is_latest = self.best.as_ref().is_none_or(|(best, _)| rank >= *best);
+        if self.best_is_latest {
+            self.best = Some((rank, boot));
+        }
     }
 
     /// A crash kernel belongs to the boot before it.
     fn file_crash_kernel(&mut self, crash_kernel: &Boot) {
-        let before = match self.filed {
-            Some(Filed::Told) => self.told.as_mut(),
-            Some(Filed::Silent) => self.silent.as_mut(),
-            Some(Filed::Ordinary) => self.ordinary.as_mut(),
-            // It died before the log begins.
-            None => {
-                self.ended_silently += 1;
-                None
+        match &mut self.best {
+            Some((_, before)) if self.best_is_latest => {
+                before.log.of_crash_kernel = problem(&crash_kernel.log).cloned();
             }
-        };
-        if let Some(before) = before {
-            before.log.of_crash_kernel = problem(&crash_kernel.log).cloned();
+            Some(_) => {}
+            // It died before the log begins.
+            None => self.ended_silently += 1,
         }
     }
 
     /// The boot that counts, `last` being the one that the log ends with.
-    pub(crate) fn choose(mut self, last: Log, words: LastWords) -> Log {
+    pub(crate) fn choose(mut self, mut last: Log, words: LastWords) -> Log {
         let extent = last.extent;
+        self.hand_back(&mut last);
         self.file_latest(&words);
         let lines = extent.lines.saturating_sub(self.begin);
-        let mut last = Boot { log: last, lines, ending: Ending::Open };
+        let mut last = Boot { log: last, lines, ending: words.last() };
         last.log.is_crash_kernel = words.is_crash_kernel();
-        let counts = if words.is_crash_kernel() && self.filed.is_some() {
-            self.file(last, words);
-            None
+        if words.is_crash_kernel() && self.best.is_some() {
+            self.file_crash_kernel(&last);
         } else {
-            Some(last)
-        };
-        let told = counts.as_ref().is_some_and(|last| problem(&last.log).is_some());
-        let is_told = told || self.told.is_some();
-        let chosen = if told { counts } else { self.told.or(self.silent).or(counts).or(self.ordinary) };
-        let Boot { mut log, lines, ending } = chosen.unwrap_or_default();
+            self.file(last);
+        }
+        let (rank, Boot { mut log, lines, ending }) = self.best.unwrap_or_default();
         log.ending = ending;
         log.extent.lines = extent.lines;
         log.extent.kernel_lines = extent.kernel_lines;
         log.extent.starts = self.starts;
         log.extent.lines_of_other_boots = extent.lines.saturating_sub(lines);
         // The one that this is about says it itself.
-        log.extent.silent_ends = self.ended_silently.saturating_sub(u64::from(!is_told && ending.is_abrupt()));
+        log.extent.silent_ends = self.ended_silently.saturating_sub(u64::from(rank == Rank::Silent));
         log
     }
 }
@@ -173,6 +190,35 @@ mod tests {
     fn without_a_problem_the_last_boot_counts() {
         let log = read(&["Linux version 4.19.91 (a@b) #1 x\n", "Linux version 5.10.1 (a@b) #1 x\n"]);
         assert_eq!((release(&log), log.extent.lines_of_other_boots), (Some("5.10.1"), 1));
+    }
+
+    #[test]
+    fn what_is_worse_than_what_a_later_boot_reports_counts() {
+        let (old, new) = ("Linux version 4.19.91 (a@b) #1 x\n", "Linux version 5.10.1 (a@b) #1 x\n");
+        for later in [
+            "WARNING: CPU: 1 PID: 200 at drivers/demo.c:12 demo_init+0x1/0x2 [demo]\n",
+            "EDAC MC0: 1 CE memory read error on DIMM#0\n",
+            "nfs: server filer not responding, still trying\n",
+            "Memory cgroup out of memory: Killed process 12 (java) total-vm:1kB\n",
+            "sysrq: Trigger a crash\nKernel panic - not syncing: sysrq triggered crash\n",
+        ] {
+            let log = read(&[old, CRASH, new, later]);
+            assert_eq!((release(&log), log.lockups().len()), (Some("4.19.91"), 1), "{later}");
+        }
+    }
+
+    #[test]
+    fn the_firmwares_record_is_of_the_boot_before() {
+        let (old, new) = ("Linux version 4.19.91 (a@b) #1 x\n", "Linux version 5.10.1 (a@b) #1 x\n");
+        let record = "BERT: Error records from previous boot:\n[Hardware Error]: event severity: fatal\n\
+            [Hardware Error]:  Error 0, type: fatal\n";
+        let log = read(&[old, CRASH, new, record]);
+        assert_eq!((release(&log), log.events.len()), (Some("4.19.91"), 2));
+        assert!(log.events[1].is_of_boot_before);
+        let log = read(&[old, "usb: hello\n", new, record]);
+        assert_eq!((release(&log), log.events.len()), (Some("4.19.91"), 1));
+        let log = read(&[new, record]);
+        assert_eq!((release(&log), log.events[0].is_of_boot_before), (Some("5.10.1"), true));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A log read line by line: what is a report goes into an episode, and an episode is put together when it is over.
 
+use crate::asked;
 use crate::attribution::{Effort, Line, attribute};
 use crate::boots::Boots;
 use crate::carrier::{self, Wrapping};
 use crate::clean::clean;
+use crate::date::second_of_year;
 use crate::ending::LastWords;
-use crate::event::Kind;
 use crate::log::{Extent, Log};
 use crate::prefilter::may_report;
 use crate::prefix::{self, Prefix};
@@ -133,12 +134,16 @@ impl Collector {
         self.log.extent.lost_messages = self.log.extent.lost_messages.saturating_add(carrier::lost(line));
         let fills_terminal = line.len() == TERMINAL;
         let mut before = false;
+        let second_of_year = second_of_year(line);
         for (mut prefix, text) in carrier::pieces(line) {
             if text.starts_with(START) {
                 self.words.starts(line, before);
             }
             before |= prefix.timestamp_ns.is_some();
             prefix.timestamp_ns = prefix.timestamp_ns.or(outer.timestamp_ns);
+            if prefix.timestamp_ns.is_none() {
+                prefix.second_of_year = second_of_year;
+            }
             prefix.is_kernel |= outer.is_kernel;
             if let Some(held) = self.held.take() {
                 if let Some(whole) = held.joined(&prefix, text) {
@@ -173,6 +178,7 @@ impl Collector {
         }
         self.starts_before_time(prefix.timestamp_ns, number);
         self.words.learn(text);
+        self.reports.records_begin(text, number);
         self.log.machine.learn(text, &token);
         let is_kernel = prefix.is_kernel
             || !matches!(token, Token::Other | Token::Blank | Token::MoreModules)
@@ -227,7 +233,7 @@ impl Collector {
         if let Token::Event(event) = &token {
             self.reports.event(event, number, prefix);
             // Where nothing else is printed, it is over with that line.
-            if self.episode.is_empty() && stands_alone(event.kind) {
+            if self.episode.is_empty() && event.kind.stands_alone() {
                 return;
             }
         }
@@ -278,7 +284,8 @@ impl Collector {
 
     fn end_boot(&mut self) {
         self.close();
-        let reports = std::mem::take(&mut self.reports);
+        let mut reports = std::mem::take(&mut self.reports);
+        asked::mark(&mut reports.events);
         self.log.extent.dropped_events = reports.dropped;
         self.log.events = reports.events;
     }
@@ -296,17 +303,4 @@ impl Collector {
         self.end_boot();
         self.boots.choose(self.log, self.words)
     }
-}
-
-/// Reports of one line, below which no stack is printed: there may be thousands of them.
-const fn stands_alone(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::IoError
-            | Kind::IoTimeout
-            | Kind::Filesystem
-            | Kind::CorrectedHardware
-            | Kind::CrashRequested
-            | Kind::StateShown
-    )
 }

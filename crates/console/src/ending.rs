@@ -16,6 +16,8 @@ pub enum Ending {
     Open,
     /// It said that it restarts, powers off, or starts another kernel.
     ShutDown,
+    /// It said that it resets the machine at once: nothing was shut down before.
+    Reset,
     /// Another kernel starts. The log was stored by a service, which ends before the kernel: it cannot show why.
     NotShown,
     /// Another kernel starts on a console that shows everything, and nothing was said before.
@@ -28,13 +30,13 @@ pub enum Ending {
 
 impl Ending {
     /// Every way.
-    pub const ALL: [Self; 6] =
-        [Self::Open, Self::ShutDown, Self::NotShown, Self::Unsaid, Self::CutOff, Self::CrashKernel];
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::ShutDown, Self::Reset, Self::NotShown, Self::Unsaid, Self::CutOff, Self::CrashKernel];
 
     /// The machine neither was shut down nor runs on.
     #[must_use]
     pub const fn is_abrupt(self) -> bool {
-        matches!(self, Self::Unsaid | Self::CutOff | Self::CrashKernel)
+        matches!(self, Self::Reset | Self::Unsaid | Self::CutOff | Self::CrashKernel)
     }
 
     /// The term for it in JSON.
@@ -43,6 +45,7 @@ impl Ending {
         match self {
             Self::Open => "open",
             Self::ShutDown => "shut-down",
+            Self::Reset => "reset",
             Self::NotShown => "not-shown",
             Self::Unsaid => "unsaid",
             Self::CutOff => "cut-off",
@@ -56,6 +59,8 @@ impl Ending {
 pub(crate) struct LastWords {
     /// It said that it goes down.
     said: bool,
+    /// It said that it resets the machine at once.
+    resets: bool,
     /// How the line with the next kernel's start looks.
     next: Ending,
     /// The latest time of its own.
@@ -70,26 +75,32 @@ const MAX_REPLAYED_NS: u64 = 10 * 1_000_000_000;
 
 /// Texts after which a kernel goes down in order. `reboot: ` alone is not enough: quirks of a board are reported like that when
 /// it starts.
-const SHUT_DOWN: [&str; 13] = [
+const SHUT_DOWN: [&str; 9] = [
     "reboot: Restarting system",
     "reboot: machine restart",
     "reboot: Power down",
     "reboot: Power off not available",
     "reboot: System halted",
-    "reboot: HARDWARE PROTECTION shutdown",
     "Restarting system",
     "Power down.",
     "System halted.",
     "Starting new kernel",
+];
+
+/// Texts after which `emergency_restart()` is called: by sysrq-b, and by a cluster's node that excludes itself
+/// (`fs/ocfs2/cluster/quorum.c`).
+const RESETS: [&str; 4] = [
     "sysrq: Resetting",
     "sysrq: SysRq : Resetting",
     "SysRq : Resetting",
+    "*** ocfs2 is very sorry to be fencing this system by restarting",
 ];
 
 impl LastWords {
     /// Takes a line, without its time.
     pub(crate) fn learn(&mut self, text: &str) {
         self.said |= SHUT_DOWN.iter().any(|words| text.starts_with(words)) || text.contains("kexec_core: Starting new");
+        self.resets |= RESETS.iter().any(|words| text.starts_with(words));
         self.is_crash_kernel |= text.contains("ommand line: ") && text.contains(" elfcorehdr=")
             || text.contains("eserving ") && text.ends_with(" for elfcorehdr");
     }
@@ -117,9 +128,15 @@ impl LastWords {
         self.is_crash_kernel
     }
 
+    /// How it ended, where no other kernel starts after it.
+    pub(crate) const fn last(&self) -> Ending {
+        if self.resets { Ending::Reset } else { Ending::Open }
+    }
+
     /// How it ended, where the next kernel is an ordinary one.
     pub(crate) fn ending(&self) -> Ending {
         match self.next {
+            _ if self.resets => Ending::Reset,
             _ if self.said => Ending::ShutDown,
             // A second console may get all of the log once more.
             Ending::Unsaid if self.clock < Some(MAX_REPLAYED_NS) => Ending::NotShown,
@@ -164,6 +181,8 @@ mod tests {
                 ],
                 Ending::Unsaid,
             ),
+            (&[START, RUN, "[   96.000000] sysrq: Resetting\n"], Ending::Reset),
+            (&[START, RUN, "[   96.000000] SysRq : Resetting\n", START, ORDINARY], Ending::Reset),
             // Another serial line gets all of the log once more.
             (&[START, "[    0.700000] console [ttyS1] enabled\n", START, ORDINARY, RUN], Ending::Open),
         ] {

@@ -21,11 +21,13 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod attribution;
 mod boots;
 mod carrier;
 mod clean;
 mod collector;
+mod date;
 mod ending;
 mod event;
 mod frame;
@@ -43,8 +45,9 @@ mod token;
 mod trace;
 mod wrapped;
 
+pub use date::passed as seconds_passed;
 pub use ending::Ending;
-pub use event::{Event, Kind, PanicReason, SoftLockup, soft_lockup};
+pub use event::{Event, Kind, PanicReason, SoftLockup, Weight, soft_lockup};
 pub use frame::{Frame, Location};
 pub use log::{Extent, Log, Machine, Occurrence};
 pub use oom_table::{OomRow, largest_process};

@@ -1,7 +1,7 @@
 //! A log as a whole: what it says of the machine, what went wrong, and the trace of each CPU.
 
 use crate::ending::Ending;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Weight};
 use crate::token::{CpuLine, Token, named_kernel};
 use crate::trace::Trace;
 
@@ -16,6 +16,20 @@ pub struct Occurrence {
     pub last_line: u64,
     /// When, in nanoseconds since boot.
     pub timestamp_ns: Option<u64>,
+    /// When in its year, in seconds, by the date before the line: only where the kernel's own time is not there.
+    pub second_of_year: Option<u32>,
+    /// Whether it is, or is part of, a crash that somebody asked for.
+    pub is_asked_for: bool,
+    /// Whether it is the firmware's record of the boot before, which the kernel prints when it starts.
+    pub is_of_boot_before: bool,
+}
+
+impl Occurrence {
+    /// How much it says of a machine that stopped.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        if self.is_asked_for { Weight::Harmless } else { self.event.weight() }
+    }
 }
 
 /// What the log says of the machine. All text is untrusted.
@@ -57,12 +71,12 @@ pub struct Extent {
     pub starts: u64,
     /// The lines of other boots than the one that this is about.
     pub lines_of_other_boots: u64,
-    /// How many of the other boots ended abruptly and reported nothing: [`Ending::is_abrupt`].
+    /// How many of the other boots ended abruptly and reported nothing worth a verdict: [`Ending::is_abrupt`].
     pub silent_ends: u64,
 }
 
-/// A log that was read. Of several boots the last in which the kernel reported a problem, else the last that ended abruptly,
-/// else the last.
+/// A log that was read. Of several boots the one with the worst report, of equals the last; where none has any worth a
+/// verdict, the last that ended abruptly, else the last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     /// The machine.

@@ -32,6 +32,8 @@ pub enum Caller {
 pub struct Prefix {
     /// When it was printed, in nanoseconds since boot, by the clock of the CPU that printed it.
     pub timestamp_ns: Option<u64>,
+    /// When in its year, in seconds, where that is all that is known of when.
+    pub second_of_year: Option<u32>,
     /// Who printed it.
     pub caller: Option<Caller>,
     /// 0 (emergency) to 7 (debug).
@@ -198,8 +200,9 @@ fn kmsg(line: &str) -> Option<(Prefix, &str)> {
     let micros = fields.next()?.parse::<u64>().ok()?;
     fields.next()?;
     let caller = fields.find_map(|field| caller_id(field.strip_prefix("caller=")?));
-    let prefix =
-        Prefix { timestamp_ns: micros.checked_mul(1000), caller, level: u8::try_from(level & 7).ok(), is_kernel: true };
+    let timestamp_ns = micros.checked_mul(1000);
+    let level = u8::try_from(level & 7).ok();
+    let prefix = Prefix { timestamp_ns, second_of_year: None, caller, level, is_kernel: true };
     Some((prefix, text))
 }
 
@@ -262,7 +265,7 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, timestamp_ns: Option<u64>, caller: Option<Caller>, level: Option<u8>, text: &str) {
-        assert_eq!(split(line), (Prefix { timestamp_ns, caller, level, is_kernel: true }, text));
+        assert_eq!(split(line), (Prefix { timestamp_ns, second_of_year: None, caller, level, is_kernel: true }, text));
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Log {
         for record in records {
             let Record { timestamp_ns, caller, text } = record;
             for line in text.lines() {
-                collector.record(Prefix { timestamp_ns, caller, level: None, is_kernel: true }, line);
+                let prefix = Prefix { timestamp_ns, second_of_year: None, caller, level: None, is_kernel: true };
+                collector.record(prefix, line);
             }
         }
         collector.finish()

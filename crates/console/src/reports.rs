@@ -16,6 +16,8 @@ const NEAR: u64 = 24;
 const OOPS_REACH: u64 = 16;
 /// Between `invoked oom-killer` and the line that names the victim stand tables of memory and all processes.
 const OOM_REACH: u64 = 20_000;
+/// The firmware's records of the boot before follow each other within this many lines.
+const RECORD_REACH: u64 = 64;
 /// Events that lines below may still complete.
 const MAX_OPEN: usize = 4;
 
@@ -27,6 +29,8 @@ pub(crate) struct Reports {
     pub(crate) dropped: u64,
     /// The latest, with who printed them: lines below may add to them.
     open: Vec<(usize, Prefix)>,
+    /// The last line that is known to belong to the firmware's records of the boot before.
+    record: Option<u64>,
 }
 
 impl Reports {
@@ -42,8 +46,33 @@ impl Reports {
         self.open.push((self.events.len(), *prefix));
         let excess = self.open.len().saturating_sub(MAX_OPEN);
         self.open.drain(..excess);
-        let occurrence = Occurrence { event: event.clone(), line, last_line: line, timestamp_ns: prefix.timestamp_ns };
+        let is_of_boot_before = self.is_of_boot_before(event, line);
+        let occurrence = Occurrence {
+            event: event.clone(),
+            line,
+            last_line: line,
+            timestamp_ns: prefix.timestamp_ns,
+            second_of_year: prefix.second_of_year,
+            is_asked_for: false,
+            is_of_boot_before,
+        };
         self.events.push(occurrence);
+    }
+
+    /// `BERT: Error records from previous boot:`, `drivers/acpi/apei/bert.c`.
+    pub(crate) fn records_begin(&mut self, text: &str, line: u64) {
+        if text.starts_with("BERT: Error records from previous boot") {
+            self.record = Some(line);
+        }
+    }
+
+    fn is_of_boot_before(&mut self, event: &Event, line: u64) -> bool {
+        let near = self.record.is_some_and(|record| line.saturating_sub(record) <= RECORD_REACH);
+        let of_record = near && event.text.starts_with("[Hardware Error]: ");
+        if of_record {
+            self.record = Some(line);
+        }
+        of_record
     }
 
     /// Any other line: it may say more of a report above.
@@ -132,6 +161,10 @@ fn is_of_stall(event: &Event, trace: &Trace) -> bool {
 }
 
 fn fill(event: &mut Event, trace: &Trace) {
+    // The kernel prints one line of it, and no stack: what stands around it is another report.
+    if event.kind.stands_alone() {
+        return;
+    }
     let other_cpu = trace.cpu.is_some_and(|cpu| !event.cpus.is_empty() && !event.cpus.contains(&cpu));
     let other_task = trace.pid.is_some_and(|pid| event.pid.is_some_and(|known| known != pid));
     if other_cpu || other_task {

@@ -58,6 +58,105 @@ fn waits(base: &str) -> bool {
     STARTS.iter().any(|start| base.starts_with(start))
 }
 
+/// The first of `functions`, from the fault's entry inwards, that no fault which finds a migration entry runs: what it does
+/// there may take long for another reason. None where a look at the entry comes before it.
+pub(crate) fn other_work<'f>(functions: impl Iterator<Item = &'f str>) -> Option<&'f str> {
+    let is_wait = |function: &&str| !base_name(function).contains("entry_wait");
+    functions.take_while(is_wait).find(|function| !is_of_retry(base_name(function)))
+}
+
+/// What a fault runs until it finds the entry, by how the functions' names begin: the entry code, the search for the mapping,
+/// the walk through the page tables, counters.
+///
+/// Source: `arch/x86/entry/entry_64.S`, `arch/x86/mm/fault.c`, `mm/memory.c`, `mm/mmap_lock.c`, `lib/maple_tree.c`,
+/// `mm/vmacache.c` up to 6.0, `mm/memcontrol.c`.
+fn is_of_retry(base: &str) -> bool {
+    const STARTS: [&str; 58] = [
+        "asm_exc_page_fault",
+        "exc_page_fault",
+        "async_page_fault",
+        "page_fault",
+        "error_entry",
+        "error_return",
+        "error_exit",
+        "paranoid_",
+        "sync_regs",
+        "native_iret",
+        "irqentry_",
+        "do_async_page_fault",
+        "do_page_fault",
+        "__do_page_fault",
+        "trace_do_page_fault",
+        "do_user_addr_fault",
+        "do_kern_addr_fault",
+        "kvm_read_and_reset",
+        "kvm_handle_async_pf",
+        "__kvm_handle_async_pf",
+        "handle_mm_fault",
+        "__handle_mm_fault",
+        "handle_pte_fault",
+        "do_swap_page",
+        "mm_account_fault",
+        "find_vma",
+        "find_exact_vma",
+        "lock_mm_and_find_vma",
+        "lock_vma_under_rcu",
+        "get_mmap_lock",
+        "mmap_read_",
+        "vma_start_read",
+        "vma_end_read",
+        "vmacache_",
+        "mt_find",
+        "mas_",
+        "mtree_",
+        "down_read_trylock",
+        "__down_read_trylock",
+        "up_read",
+        "__up_read",
+        "down_read",
+        "search_exception_tables",
+        "access_error",
+        "fault_signal_pending",
+        "count_memcg_event",
+        "__count_memcg_event",
+        "count_vm_event",
+        "mem_cgroup_",
+        "memcg_",
+        "pgd_",
+        "p4d_",
+        "pud_",
+        "pmd_",
+        "pte_",
+        "perf_",
+        "__perf_",
+        "rcu_read_",
+    ];
+    const INTERRUPTS: [&str; 8] = [
+        "asm_sysvec_",
+        "sysvec_",
+        "asm_common_interrupt",
+        "common_interrupt",
+        "apic_timer_interrupt",
+        "reschedule_interrupt",
+        "ret_from_intr",
+        "retint_",
+    ];
+    const OTHERS: [&str; 8] = [
+        "__rcu_read_lock",
+        "__rcu_read_unlock",
+        "_cond_resched",
+        "__cond_resched",
+        "__might_sleep",
+        "___might_sleep",
+        "__might_resched",
+        "native_load_gs_index",
+    ];
+    // Returns and indirect calls of kernels with mitigations: `__x86_return_thunk`, `__x86_indirect_thunk_array`.
+    let is_thunk = base.contains("_thunk");
+    let mut starts = STARTS.iter().chain(&INTERRUPTS);
+    is_thunk || starts.any(|start| base.starts_with(start)) || OTHERS.contains(&base)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +176,21 @@ mod tests {
         );
         assert_eq!(waits(&["handle_mm_fault", "softleaf_entry_wait_on_locked", lock]), None);
         assert_eq!(waits(&["exc_page_fault", "__handle_mm_fault"]), None);
+    }
+
+    #[test]
+    fn what_a_fault_does_that_finds_no_migration_entry() {
+        let other = |functions: &[&'static str]| other_work(functions.iter().copied());
+        assert_eq!(other(&["async_page_fault", "do_page_fault", "__do_page_fault"]), None);
+        assert_eq!(other(&["asm_exc_page_fault", "do_user_addr_fault", "lock_mm_and_find_vma", "mt_find"]), None);
+        assert_eq!(other(&["__handle_mm_fault", "do_swap_page", "migration_entry_wait", "_raw_spin_lock"]), None);
+        for (function, within) in [
+            ("do_huge_pmd_anonymous_page", "clear_huge_page"),
+            ("do_fault", "filemap_map_pages"),
+            ("swapin_readahead", "swapcache_prepare"),
+        ] {
+            let before = if within == "swapcache_prepare" { "do_swap_page" } else { "__handle_mm_fault" };
+            assert_eq!(other(&["page_fault", "handle_mm_fault", before, function, within]), Some(function));
+        }
     }
 }

@@ -161,7 +161,25 @@ fn net(text: &str) -> Option<Event> {
 }
 
 fn hardware(text: &str) -> Option<Event> {
-    machine_check(text).or_else(|| firmware(text)).or_else(|| edac(text)).or_else(|| bus(text)).or_else(|| nmi(text))
+    machine_check(text)
+        .or_else(|| firmware(text))
+        .or_else(|| edac(text))
+        .or_else(|| bus(text))
+        .or_else(|| nmi(text))
+        .or_else(|| heat(text))
+}
+
+/// `thermal thermal_zone0: acpitz: critical temperature reached, shutting down`, before 5.14 `critical temperature
+/// reached (128 C)`; what is done then, `reboot: HARDWARE PROTECTION shutdown (Temperature too high)`, since 6.15 also
+/// `reboot`.
+///
+/// Source: `drivers/thermal/thermal_core.c`, `kernel/reboot.c`, `__hw_protection_trigger()`.
+fn heat(text: &str) -> Option<Event> {
+    let zone = text.strip_prefix("thermal ").and_then(|rest| rest.split_once(": "));
+    let is_critical = |what: &str| what.contains("critical temperature reached");
+    let device = zone.filter(|(_, what)| is_critical(what)).map(|(device, _)| device);
+    let protects = text.starts_with("reboot: HARDWARE PROTECTION ");
+    (device.is_some() || protects).then(|| Event::new(Kind::Hardware, text).of_device(device))
 }
 
 /// `mce: [Hardware Error]: CPU 7: Machine Check Exception: 5 Bank 0: b200000080060001`

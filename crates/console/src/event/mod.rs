@@ -16,9 +16,11 @@ mod device;
 mod lockup;
 mod text;
 mod warning;
+mod weight;
 
 pub use crash::PanicReason;
 pub use lockup::{SoftLockup, soft_lockup};
+pub use weight::Weight;
 
 use crate::frame::Location;
 
@@ -163,6 +165,19 @@ impl Kind {
                 | Self::Oops
                 | Self::Panic
                 | Self::CrashRequested
+        )
+    }
+
+    /// Whether the kernel prints one line of it, and no stack below: there may be thousands of them.
+    pub(crate) const fn stands_alone(self) -> bool {
+        matches!(
+            self,
+            Self::IoError
+                | Self::IoTimeout
+                | Self::Filesystem
+                | Self::CorrectedHardware
+                | Self::CrashRequested
+                | Self::StateShown
         )
     }
 

@@ -20,7 +20,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let of_request = |known: &Occurrence| by_sysrq && known.event.kind == Kind::Oops;
     let problems = || facts.reports.events.iter().filter(|known| known.event.kind.is_problem() && !of_request(known));
     let mut findings: Vec<Finding> = Vec::new();
-    let judged = from_log::from_log(&facts.reports).verdict;
+    let from_log::LogDiagnosis { verdict: judged, is_long_before_request, .. } = from_log::from_log(&facts.reports);
     let asked_only = by_sysrq && judged.issue == Some(Issue::Oops);
     // Whoever could look at the page tables knows more of the livelock than the log.
     let is_known = judged.issue == Some(Issue::ThpLivelock) && context.livelock != Confidence::Insufficient;
@@ -28,7 +28,8 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
         let lines = problems().filter(|known| from_log::issue_of(&known.event) == issue).take(MAX_LINES);
         let evidence = lines.filter_map(|known| reports::evidence(facts, known)).collect();
         let summary = first_clause(&judged.summary);
-        let severity = severity(facts, issue, judged.confidence);
+        let is_over = is_long_before_request && !lasts(issue);
+        let severity = if is_over { Severity::Info } else { severity(facts, issue, judged.confidence) };
         findings.push(Finding::new(issue, Confidence::Probable, summary, evidence).with_severity(severity));
     }
     for known in problems() {
@@ -47,6 +48,11 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 /// The judgement itself, without what a log alone cannot tell.
 fn first_clause(summary: &str) -> String {
     summary.split_once("; nothing else is reported").map_or(summary, |(what, _)| what).trim_end_matches('.').to_owned()
+}
+
+/// Of anything else the machine itself shows whether it is still so when somebody asks for the crash.
+const fn lasts(issue: Issue) -> bool {
+    matches!(issue, Issue::FilesystemError | Issue::HardwareError)
 }
 
 /// More lines show no more.

@@ -4,44 +4,10 @@
 //! check is history. Of those that are close, some only follow from others: CPUs wait for one that takes no interrupts,
 //! or spin for a lock that the task which crashed held.
 
-use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason};
+use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason, Weight, seconds_passed};
 
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
-/// Stalls of fewer ticks were none: a kernel may be built to report an expedited grace period after 20 ms.
-pub(super) const SHORT_STALL: u64 = 300;
-
-/// How much a kind of report says of a machine that stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Tier {
-    /// Of no machine that stopped.
-    Nothing,
-    /// It goes on, but a bug or a bad part showed itself.
-    Warning,
-    /// Something does not work.
-    Failure,
-    /// It hangs or crashed.
-    Stopped,
-}
-
-fn tier(event: &Event) -> Tier {
-    match event.kind {
-        _ if is_short_stall(event) => Tier::Nothing,
-        kind if kind.is_hang_or_crash() => Tier::Stopped,
-        Kind::Hardware | Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => Tier::Failure,
-        Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer => Tier::Failure,
-        kind if kind.is_problem() => Tier::Warning,
-        _ => Tier::Nothing,
-    }
-}
-
-/// Whether a stall is over before anybody could notice.
-pub(super) fn is_short_stall(event: &Event) -> bool {
-    event.kind == Kind::RcuStall && event.jiffies.is_some_and(|jiffies| jiffies < SHORT_STALL)
-}
-
-/// An oops this few lines below the request for a crash is the crash.
-const BY_SYSRQ: u64 = 4;
 
 /// What stopped the machine, and what belongs to it.
 pub(super) struct Cause<'l> {
@@ -51,6 +17,8 @@ pub(super) struct Cause<'l> {
     pub(super) story: Vec<&'l Occurrence>,
     /// Reports of other stories: how many.
     pub(super) others: usize,
+    /// The request for a crash that came after it.
+    pub(super) request: Option<&'l Occurrence>,
 }
 
 impl<'l> Cause<'l> {
@@ -58,12 +26,25 @@ impl<'l> Cause<'l> {
     pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &'l Event> {
         self.story.iter().map(|occurrence| &occurrence.event).filter(move |event| event.kind == kind)
     }
+
+    /// Whether a crash was asked for so long afterwards that it may have been for something else.
+    pub(super) fn is_long_before_request(&self) -> bool {
+        self.request.is_some_and(|request| are_apart(self.main, request))
+    }
 }
 
 /// The cause; `None` where nothing is reported that deserves the name.
 pub(super) fn cause(log: &Log) -> Option<Cause<'_>> {
-    let problems: Vec<&Occurrence> = log.events.iter().filter(|known| tier(&known.event) > Tier::Nothing).collect();
-    let stories = stories(&problems);
+    let problems: Vec<&Occurrence> = log.events.iter().filter(|known| known.weight() > Weight::Brief).collect();
+    match request(&problems) {
+        Some(request) => Some(behind_request(request, &problems)),
+        None => by_itself(&problems),
+    }
+}
+
+/// What stopped a machine of which nobody asked for a crash.
+fn by_itself<'l>(problems: &[&'l Occurrence]) -> Option<Cause<'l>> {
+    let stories = stories(problems);
     let story = last_story(&stories)?;
     let panic = story.iter().copied().find(|known| known.event.kind == Kind::Panic);
     let main = match panic {
@@ -71,20 +52,62 @@ pub(super) fn cause(log: &Log) -> Option<Cause<'_>> {
         None => first_cause(story)?,
     };
     let others = problems.len().saturating_sub(story.len());
-    Some(Cause { main, story: story.clone(), others })
+    Some(Cause { main, story: story.clone(), others, request: None })
+}
+
+/// The report that says best that somebody asked for a crash.
+fn request<'l>(problems: &[&'l Occurrence]) -> Option<&'l Occurrence> {
+    let asked = || problems.iter().copied().filter(|known| known.is_asked_for);
+    let says_so = |known: &&Occurrence| known.event.panic_reason() == Some(PanicReason::Requested);
+    let asks = |known: &&Occurrence| known.event.kind == Kind::CrashRequested;
+    asked().find(says_so).or_else(|| asked().find(asks)).or_else(|| asked().next())
+}
+
+/// Who asks for a crash has seen trouble: what was reported before it is that, however long before, since the kernel reports
+/// hung tasks but ten times (`hung_task_warnings`) and once that a file system went read-only.
+fn behind_request<'l>(request: &'l Occurrence, problems: &[&'l Occurrence]) -> Cause<'l> {
+    let asked = |kind: Kind| problems.iter().find(|known| known.is_asked_for && known.event.kind == kind);
+    let (oops, panic) = (asked(Kind::Oops), asked(Kind::Panic));
+    // The crash itself may be warned of. A kernel that outlived the exception goes on, and has trouble of its own.
+    let follows = |known: &Occurrence| {
+        let after = |crash: Option<&&Occurrence>| crash.is_some_and(|crash| known.line > crash.line);
+        known.event.kind != Kind::Panic && (after(panic) || after(oops) && known.weight() < Weight::Failure)
+    };
+    let is_trouble = |known: &&&Occurrence| known.weight() > Weight::Harmless && !follows(known);
+    let trouble: Vec<&Occurrence> = problems.iter().filter(is_trouble).copied().collect();
+    match by_itself(&trouble) {
+        Some(cause) => Cause { request: Some(request), ..cause },
+        None => Cause { main: request, story: problems.to_vec(), others: 0, request: None },
+    }
+}
+
+/// Whether two reports are so far apart that they need have nothing to do with each other: by the kernel's own time, or else by
+/// the dates before their lines.
+fn are_apart(before: &Occurrence, after: &Occurrence) -> bool {
+    let by_kernel = before.timestamp_ns.zip(after.timestamp_ns).map(|(before, after)| after.saturating_sub(before));
+    let by_date = || before.second_of_year.zip(after.second_of_year).map(|(before, after)| dates_apart(before, after));
+    by_kernel.or_else(by_date).is_some_and(|passed| passed > APART_NS)
+}
+
+/// In nanoseconds.
+fn dates_apart(before: u32, after: u32) -> u64 {
+    u64::from(seconds_passed(before, after)) * 1_000_000_000
 }
 
 /// Reports that are close in time, in the order of the lines.
 fn stories<'l>(problems: &[&'l Occurrence]) -> Vec<Vec<&'l Occurrence>> {
     let mut stories: Vec<Vec<&Occurrence>> = Vec::new();
-    let mut latest: Option<u64> = None;
+    let mut latest: Option<&Occurrence> = None;
     for &known in problems {
-        let apart = |now: u64| latest.is_some_and(|before| now.saturating_sub(before) > APART_NS);
+        let is_later = |before: &&Occurrence| known.timestamp_ns >= before.timestamp_ns;
         match stories.last_mut() {
-            Some(story) if !known.timestamp_ns.is_some_and(apart) => story.push(known),
+            Some(story) if !latest.is_some_and(|before| are_apart(before, known)) => story.push(known),
             _ => stories.push(vec![known]),
         }
-        latest = latest.max(known.timestamp_ns);
+        // CPUs that print at once may have clocks that differ.
+        if known.timestamp_ns.or(known.second_of_year.map(u64::from)).is_some() && latest.is_none_or(|l| is_later(&l)) {
+            latest = Some(known);
+        }
     }
     stories
 }
@@ -92,7 +115,7 @@ fn stories<'l>(problems: &[&'l Occurrence]) -> Vec<Vec<&'l Occurrence>> {
 /// The story that ended the machine: the one with the panic, or else the last of those that are worst.
 fn last_story<'s, 'l>(stories: &'s [Vec<&'l Occurrence>]) -> Option<&'s Vec<&'l Occurrence>> {
     let has_panic = |story: &&Vec<&Occurrence>| story.iter().any(|known| known.event.kind == Kind::Panic);
-    let worst = |story: &Vec<&Occurrence>| story.iter().map(|known| tier(&known.event)).max();
+    let worst = |story: &Vec<&Occurrence>| story.iter().map(|known| known.weight()).max();
     let highest = stories.iter().filter_map(worst).max()?;
     stories.iter().find(has_panic).or_else(|| stories.iter().rev().find(|story| worst(story) == Some(highest)))
 }
@@ -115,20 +138,12 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
             Kind::RcuStarved,
         ],
         PanicReason::OutOfMemory => &[Kind::OutOfMemory],
-        PanicReason::Oops => &[Kind::Oops, Kind::CrashRequested],
+        PanicReason::Oops => &[Kind::Oops],
         PanicReason::Warning | PanicReason::Hardware => &[],
         // "Attempted to kill init!" may be what is left of an exception.
         PanicReason::Other => &[Kind::Oops],
-        // Who asks for a crash saw a hang.
-        PanicReason::Requested => &[
-            Kind::SoftLockup,
-            Kind::HardLockup,
-            Kind::Oops,
-            Kind::RcuStall,
-            Kind::RcuStarved,
-            Kind::HungTask,
-            Kind::WorkqueueLockup,
-        ],
+        // See `behind_request`.
+        PanicReason::Requested => &[],
     }
 }
 
@@ -147,31 +162,19 @@ fn behind_panic<'l>(panic: &'l Occurrence, story: &[&'l Occurrence]) -> &'l Occu
 
 /// Of reports that are close in time the one that the others follow from.
 fn first_cause<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
-    const ORDER: [Kind; 7] = [
-        Kind::HardLockup,
-        Kind::SoftLockup,
-        Kind::RcuStall,
-        Kind::RcuStarved,
-        Kind::WorkqueueLockup,
-        Kind::HungTask,
-        Kind::CrashRequested,
-    ];
+    const ORDER: [Kind; 6] =
+        [Kind::HardLockup, Kind::SoftLockup, Kind::RcuStall, Kind::RcuStarved, Kind::WorkqueueLockup, Kind::HungTask];
     let find = |kind: Kind| story.iter().copied().find(|known| known.event.kind == kind);
     let hang = ORDER.iter().find_map(|kind| find(*kind));
-    // Up to 5.9 sysrq-c wrote to address 0.
-    let requested = find(Kind::CrashRequested);
-    let by_request =
-        |oops: &&Occurrence| requested.is_some_and(|asked| (asked.line..=asked.line + BY_SYSRQ).contains(&oops.line));
-    let oops = find(Kind::Oops).filter(|oops| !by_request(oops));
-    match (oops, hang) {
+    match (find(Kind::Oops), hang) {
         // What spins after it may spin for what the task held that crashed. A hang that was there before is no victim.
         (Some(oops), Some(hang)) if first_hang(story).is_some_and(|first| first.line < oops.line) => Some(hang),
         (Some(oops), _) => Some(oops),
         (None, Some(hang)) if hang.event.kind == Kind::SoftLockup => Some(not_waiting(story).unwrap_or(hang)),
         (None, Some(hang)) => Some(hang),
         (None, None) => {
-            let worst = story.iter().map(|known| tier(&known.event)).max()?;
-            story.iter().copied().find(|known| tier(&known.event) == worst)
+            let worst = story.iter().map(|known| known.weight()).max()?;
+            story.iter().copied().find(|known| known.weight() == worst)
         }
     }
 }
@@ -206,9 +209,7 @@ pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
         return None;
     }
     let may_cause = |known: &&&Occurrence| {
-        matches!(tier(&known.event), Tier::Failure)
-            && known.line < cause.main.line
-            && known.event.kind != cause.main.event.kind
+        known.weight() == Weight::Failure && known.line < cause.main.line && known.event.kind != cause.main.event.kind
     };
     cause.story.iter().find(may_cause).copied()
 }

@@ -31,6 +31,8 @@ pub struct FaultingCopy {
     pub syscall_function: Option<String>,
     /// What it waits for within the fault, which speaks against the fault being retried: a function, untrusted.
     pub waits_in: Option<String>,
+    /// What it does within the fault that a retried one does not, so that the fault may only take long: a function, untrusted.
+    pub works_in: Option<String>,
     /// How sure it is that the lines of this report belong together, 0 to 1.
     pub attribution: f32,
 }
@@ -64,6 +66,8 @@ fn copy(trace: &Trace) -> Option<FaultingCopy> {
     }
     let found = copy_under_fault(trace).or_else(|| copy_between_faults(trace)).or_else(|| copy_below_registers(trace));
     let (function, address) = found?;
+    let within = within_fault(trace);
+    let owned = |function: Option<&str>| function.map(str::to_owned);
     Some(FaultingCopy {
         cpu: trace.cpu,
         pid: trace.pid,
@@ -71,7 +75,8 @@ fn copy(trace: &Trace) -> Option<FaultingCopy> {
         function,
         address,
         syscall_function: syscall_function(trace),
-        waits_in: waits_in(trace).map(str::to_owned),
+        waits_in: owned(within_fault::waits_in(within.iter().copied())),
+        works_in: owned(within_fault::other_work(within.iter().copied())),
         attribution: trace.attribution,
     })
 }
@@ -118,18 +123,18 @@ fn is_under_fault(trace: &Trace, interrupted: &Interrupted) -> bool {
     entry.and_then(|frame| frame.location.symbol.as_deref()).is_some_and(is_page_fault_entry)
 }
 
-/// The function within the fault that waits or works, which a fault that is retried does not: the first from the fault's
-/// entry inwards that is neither the fault's own code nor a look at the migration entry.
-fn waits_in(trace: &Trace) -> Option<&str> {
-    let entry = trace.frames.iter().position(|frame| {
-        frame.frame.reliable && frame.frame.location.symbol.as_deref().is_some_and(is_page_fault_entry)
-    })?;
+/// What runs within the fault, from its entry inwards; nothing where the copy is not under one.
+fn within_fault(trace: &Trace) -> Vec<&str> {
+    let is_entry = |symbol: Option<&str>| symbol.is_some_and(is_page_fault_entry);
+    let entry =
+        trace.frames.iter().position(|frame| frame.frame.reliable && is_entry(frame.frame.location.symbol.as_deref()));
+    let Some(entry) = entry else { return Vec::new() };
     let of_task = |stack: Option<&str>| !matches!(stack, Some("IRQ" | "NMI" | "SOFTIRQ"));
     let inside = trace.frames.iter().take(entry).rev();
     let inside = inside.filter(|frame| frame.frame.reliable && of_task(frame.stack.as_deref()));
     let inside = inside.filter_map(|frame| frame.frame.location.symbol.as_deref());
     let registers = trace.registers.as_ref().and_then(|registers| registers.location.as_ref()?.symbol.as_deref());
-    within_fault::waits_in(inside.chain(registers))
+    inside.chain(registers).collect()
 }
 
 /// Copies to and from user memory by their names over time: `arch/x86/lib/copy_user_64.S`, `usercopy_64.c`,

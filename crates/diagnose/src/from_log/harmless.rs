@@ -4,36 +4,16 @@
 //! is reported. Somebody asked for the crash; a plain `WARNING:`. A container whose processes are killed for memory and a
 //! part that corrects its errors have to be looked after, and are not among them.
 
-use vmcore_console::{Event, Kind, Log, PanicReason};
+use vmcore_console::Weight;
 
-use super::{issue_of, words};
+use super::cause::Cause;
+use super::issue_of;
 use crate::{Confidence, Verdict};
 
-fn is_harmless(event: &Event) -> bool {
-    // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
-    is_asked_for(event) || event.kind == Kind::Warning && event.text.starts_with("WARNING: ")
-}
-
-/// Whether somebody asked for the crash.
-pub(super) fn is_asked_for(event: &Event) -> bool {
-    match event.kind {
-        Kind::CrashRequested => true,
-        Kind::Oops => words::is_sysrq(event),
-        Kind::Panic => event.panic_reason() == Some(PanicReason::Requested),
-        _ => false,
-    }
-}
-
-/// Nothing is wrong where all reports of what a verdict names are harmless.
-pub(super) fn settle(verdict: Verdict, log: &Log) -> Verdict {
-    let Some(issue) = verdict.issue else { return verdict };
-    let mut about = log
-        .events
-        .iter()
-        .map(|known| &known.event)
-        .filter(|event| event.kind.is_problem() && issue_of(event) == issue)
-        .peekable();
-    if about.peek().is_none() || !about.all(is_harmless) {
+/// Nothing is wrong where the worst that a verdict is about is harmless.
+pub(super) fn settle(verdict: Verdict, cause: Option<&Cause<'_>>) -> Verdict {
+    let Some(Cause { main, .. }) = cause else { return verdict };
+    if main.weight() > Weight::Harmless || verdict.issue != Some(issue_of(&main.event)) {
         return verdict;
     }
     let summary = format!(

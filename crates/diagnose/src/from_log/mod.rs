@@ -17,7 +17,7 @@ use vmcore_console::{Event, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
 use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
-use cause::{Cause, before, cause, is_short_stall};
+use cause::{Cause, before, cause};
 pub use copies::FaultingCopy;
 use copies::{HUGE_PAGE, copies, most_on_one_page};
 pub use timeline::TimelineEntry;
@@ -38,6 +38,8 @@ pub struct LogDiagnosis {
     pub known_issue: Option<KnownIssue>,
     /// What to do, most effective first.
     pub remedy: Vec<Remedy>,
+    /// Whether it is about what was reported long before somebody asked for the crash, and may have been over.
+    pub is_long_before_request: bool,
 }
 
 /// Judges a log.
@@ -46,7 +48,8 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
     let copies = copies(log);
     let cause = cause(log);
     let release = log.machine.release.as_deref();
-    let verdict = silent::settle(harmless::settle(verdict(log, cause.as_ref(), &copies), log), log);
+    let judged = verdict(log, cause.as_ref(), &copies);
+    let verdict = silent::settle(harmless::settle(judged, cause.as_ref()), log);
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     // A panic because of the hardware is not mended in the kernel.
     let by_hardware =
@@ -57,6 +60,7 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
         unknown: unknown(log, is_livelock, left_out),
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
         remedy: to_mend.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
+        is_long_before_request: cause.as_ref().is_some_and(Cause::is_long_before_request),
         timeline,
         verdict,
         copies,
@@ -66,16 +70,20 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
 fn verdict(log: &Log, cause: Option<&Cause<'_>>, copies: &[FaultingCopy]) -> Verdict {
     let together = most_on_one_page(copies);
     let locked_up = cause.is_some_and(is_locked_up);
-    if together.len() >= 2 && (cause.is_none() || locked_up) {
-        return livelock(log, &together, locked_up);
+    // Of those that only may be retried, two make no livelock beside a lockup that explains them as well.
+    let clear = together.iter().filter(|copy| copy.works_in.is_none()).count();
+    if together.len() >= 2 && (cause.is_none() || locked_up && clear > 0) {
+        return livelock(log, &together, locked_up && clear >= 2);
     }
     if let Some(cause) = cause {
-        return problem(cause, locked_up && copies.iter().any(|copy| copy.waits_in.is_none()));
+        let retried = copies.iter().filter(|copy| locked_up && copy.waits_in.is_none());
+        let retried = retried.min_by_key(|copy| copy.works_in.is_some());
+        return problem(cause, retried);
     }
     let reports = log.traces.iter().filter(|trace| trace.has_state()).count();
     let of_kind = |kind: Kind| log.events.iter().filter(|known| known.event.kind == kind).count();
     let short: Vec<&Event> =
-        log.events.iter().map(|known| &known.event).filter(|event| is_short_stall(event)).collect();
+        log.events.iter().map(|known| &known.event).filter(|event| event.is_short_stall()).collect();
     if let Some(stall) = short.first() {
         let summary = format!(
             "{}: that is no hang, but as little as some kernels are built to report. Nothing else is reported.",
@@ -105,18 +113,29 @@ fn verdict(log: &Log, cause: Option<&Cause<'_>>, copies: &[FaultingCopy]) -> Ver
 }
 
 /// What the kernel reported itself.
-fn problem(cause: &Cause<'_>, faults: bool) -> Verdict {
+fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
     let event = &cause.main.event;
     let mut summary = format!("{}.", words::summary(cause).trim_end_matches('.'));
     if let Some(before) = before(cause) {
         let when = before.timestamp_ns.map(|ns| format!(" (at {} s)", ns / 1_000_000_000)).unwrap_or_default();
         summary = format!("{summary} Before it{when}: {}.", words::short(&before.event).trim_end_matches('.'));
     }
-    if faults {
-        summary.push_str(
+    match retried.map(|copy| copy.works_in.as_deref()) {
+        Some(None) => summary.push_str(
             " It was copying to or from user memory and faulting: it may be the huge-page livelock, which one CPU's report \
              does not show.",
-        );
+        ),
+        Some(Some(function)) => {
+            summary = format!(
+                "{summary} A copy to or from user memory faults, and its fault is at work in {function}: it may only take long."
+            );
+        }
+        None => {}
+    }
+    if cause.request.is_some() {
+        let still =
+            if cause.is_long_before_request() { "; whether it was still like that, the log does not say" } else { "" };
+        summary = format!("{summary} Then {}{still}.", words::request());
     }
     if cause.others > 0 {
         let (are, reports) = if cause.others == 1 { ("is", "report") } else { ("are", "reports") };
@@ -133,7 +152,7 @@ pub(crate) fn issue_of(event: &Event) -> Issue {
         Kind::RcuStall | Kind::RcuStarved => Issue::RcuStall,
         Kind::HungTask => Issue::HungTask,
         Kind::WorkqueueLockup => Issue::WorkqueueLockup,
-        Kind::Oops if words::is_sysrq(event) => Issue::CrashRequested,
+        Kind::Oops if event.is_sysrq_oops() => Issue::CrashRequested,
         Kind::Oops => Issue::Oops,
         Kind::CrashRequested => Issue::CrashRequested,
         Kind::Panic => panic_issue(event.panic_reason()),
@@ -205,6 +224,8 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     };
     let lockup = if locked_up {
         "and the watchdog found a CPU locked up"
+    } else if let Some(function) = copies.iter().find_map(|copy| copy.works_in.as_deref()) {
+        &format!("but one is at work in {function}, which a fault that is retried does not run")
     } else {
         "and why they were reported is not in the log"
     };
@@ -236,8 +257,8 @@ fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
     };
     count(
         log.extent.lines_of_other_boots,
-        "lines of other boots than the one that this is about: the last with a problem, or else the last that ended without a \
-         word, or else the last",
+        "lines of other boots than the one that this is about: the one with the worst report, or else the last that ended \
+         without a word, or else the last",
     );
     count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
     count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");

@@ -3,9 +3,9 @@
 //! A crash kernel's start is the clearest sign: nothing but a crash starts one. What the kernel before it printed last may
 //! never have reached the console.
 
-use vmcore_console::{Ending, Event, Log, Occurrence};
+use vmcore_console::{Ending, Log, Occurrence, Weight};
 
-use super::{harmless, words};
+use super::words;
 use crate::{Confidence, Verdict};
 
 /// Why the kernel that a log is about stopped is not in it.
@@ -28,6 +28,7 @@ fn summary(log: &Log) -> Option<String> {
     let unsaid = !says_why(log);
     let how = match log.ending {
         Ending::CrashKernel if unsaid => "it crashed: a crash kernel was started after it",
+        Ending::Reset if unsaid => "it said that it resets the machine at once, and nothing was shut down before",
         Ending::CutOff if unsaid => "the next kernel starts in the middle of one of its lines",
         Ending::Unsaid if unsaid => "the next kernel starts without a word of a shutdown before",
         _ if log.extent.silent_ends > 0 => "another boot than the last: it reported nothing and was not shut down",
@@ -71,9 +72,5 @@ fn of_crash_kernel(log: &Log) -> Option<String> {
 
 /// Whether a report says why a kernel stopped. Not every one does: it goes on after a warning.
 fn says_why(log: &Log) -> bool {
-    log.events.iter().any(|known| is_why(&known.event))
-}
-
-fn is_why(event: &Event) -> bool {
-    event.kind.is_hang_or_crash() && !super::cause::is_short_stall(event) || harmless::is_asked_for(event)
+    log.events.iter().any(|known| known.is_asked_for || known.weight() == Weight::Stopped)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use vmcore_console::{Event, Kind, Log};
 
-use super::cause::{Cause, is_short_stall};
+use super::cause::Cause;
 use super::words::short;
 
 /// More entries than anybody reads.
@@ -80,5 +80,5 @@ fn key(event: &Event) -> String {
         _ => None,
     };
     let about = about.unwrap_or_else(|| event.text.clone());
-    format!("{:?} {:?} {:?} {} {about}", event.cpus, event.pid, event.comm, is_short_stall(event))
+    format!("{:?} {:?} {:?} {} {about}", event.cpus, event.pid, event.comm, event.is_short_stall())
 }

@@ -2,7 +2,7 @@
 
 use vmcore_console::{Event, Kind, PanicReason};
 
-use super::cause::{Cause, is_short_stall, waits_for_cpu};
+use super::cause::{Cause, waits_for_cpu};
 
 /// More CPUs than these are only counted.
 const MAX_NAMED: usize = 4;
@@ -95,7 +95,7 @@ fn stall(event: &Event) -> String {
         format!("{verb} up")
     };
     let passed = match event.jiffies {
-        Some(jiffies) if is_short_stall(event) => {
+        Some(jiffies) if event.is_short_stall() => {
             format!(" for {jiffies} jiffies (at most {} ms)", jiffies.saturating_mul(10))
         }
         Some(jiffies) => format!(" for {jiffies} jiffies"),
@@ -122,10 +122,9 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         Kind::HardLockup => hard_lockup(cause, event),
         Kind::HungTask => hung_tasks(cause, event),
         Kind::RcuStall | Kind::RcuStarved => capital(&stall(event)),
-        Kind::Oops if is_sysrq(event) => "Somebody asked for the crash, by sysrq-c".to_owned(),
+        _ if cause.main.is_asked_for => capital(request()),
         Kind::Oops => format!("The kernel crashed{}: {}", who_and_where(event), event.text),
         Kind::Panic => panic(cause, event),
-        Kind::CrashRequested => "Somebody asked for the crash, by sysrq-c".to_owned(),
         Kind::WorkqueueLockup => {
             let pool = cpus(event).map(|cpus| format!(" of {cpus}")).unwrap_or_default();
             format!(
@@ -139,6 +138,12 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             format!("The kernel got no memory in one piece{}: {}", who_and_where(event), event.text)
         }
         Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => devices(cause, event),
+        Kind::Hardware if cause.main.is_of_boot_before => {
+            format!(
+                "Hardware had reported an error, by the firmware's record that the next boot printed: {}",
+                event.text
+            )
+        }
         Kind::Hardware => format!("Hardware reports an error{}: {}", hardware(event), event.text),
         Kind::CorrectedHardware => {
             format!("Hardware reports errors that it corrected{}: {}", hardware(event), event.text)
@@ -226,7 +231,6 @@ fn panic(cause: &Cause<'_>, event: &Event) -> String {
         before.map(|known| &known.event).find(|known| kinds.contains(&known.kind)).cloned()
     };
     match event.panic_reason() {
-        Some(PanicReason::Requested) => "Somebody asked for the crash, by sysrq-c".to_owned(),
         Some(PanicReason::Warning) => {
             let warning = near(&[Kind::Warning, Kind::Sanitizer, Kind::Lockdep, Kind::Corruption]);
             match warning {
@@ -279,9 +283,9 @@ fn devices(cause: &Cause<'_>, event: &Event) -> String {
     format!("{what}{on}: {}{then}", event.text)
 }
 
-/// Up to 5.9 sysrq-c made the kernel write to address 0 (commit 8341f2f222d7).
-pub(super) fn is_sysrq(event: &Event) -> bool {
-    event.function.as_ref().and_then(|function| function.symbol.as_deref()) == Some("sysrq_handle_crash")
+/// That somebody asked for the crash, and how.
+pub(super) const fn request() -> &'static str {
+    "somebody asked for the crash, by sysrq-c"
 }
 
 pub(super) fn capital(text: &str) -> String {

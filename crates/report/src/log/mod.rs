@@ -43,7 +43,7 @@ pub struct Log<'a> {
     /// What to do, most effective first.
     pub remedy: Vec<Remedy<'a>>,
     /// How the boot that this is about ended: `open` where no other kernel starts after it, `shut-down`, `not-shown` where
-    /// services stored the log, which end before the kernel; the kernel died or was reset: `unsaid` on a console, `cut-off`
+    /// services stored the log, which end before the kernel; the kernel died or was reset: `reset` at once, as it said, `unsaid` on a console, `cut-off`
     /// in the middle of a line, `crash-kernel` where kdump's kernel starts after it.
     #[schemars(schema_with = "names::ending")]
     pub ending: &'static str,
@@ -258,9 +258,9 @@ pub struct Extent {
     pub starts: u64,
     /// Messages that the kernel printed and the console lost.
     pub lost_messages: u64,
-    /// Lines of other boots than the one that all else here is about: the last with a problem, or else the last.
+    /// Lines of other boots than the one that all else here is about: the one with the worst report, of equals the last.
     pub lines_of_other_boots: u64,
-    /// How many of the other boots ended abruptly and reported nothing.
+    /// How many of the other boots ended abruptly and reported nothing that has to be mended.
     pub silent_ends: u64,
 }
 

@@ -1,0 +1,56 @@
+//! How much a report says of a machine that stopped: of several boots, of several reports, what says most counts.
+
+use super::{Event, Kind, PanicReason};
+
+/// Stalls of fewer ticks were none: a kernel may be built to report an expedited grace period after 20 ms.
+const SHORT_STALL: u64 = 300;
+
+/// How much a report says: more is greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// It is none: a stack that somebody asked for.
+    #[default]
+    Nothing,
+    /// A stall that was over before anybody could notice.
+    Brief,
+    /// Nobody has to mend anything: a crash that somebody asked for, a plain `WARNING:`.
+    Harmless,
+    /// The machine goes on, but a bug or a bad part showed itself.
+    Warning,
+    /// Something does not work.
+    Failure,
+    /// The machine hangs or crashed.
+    Stopped,
+}
+
+impl Event {
+    /// How much it says, taken by itself.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        match self.kind {
+            _ if self.is_short_stall() => Weight::Brief,
+            Kind::CrashRequested => Weight::Harmless,
+            Kind::Panic if self.panic_reason() == Some(PanicReason::Requested) => Weight::Harmless,
+            // Whatever else begins with `BUG:` is worse: list pointers, scheduling while atomic.
+            Kind::Warning if self.text.starts_with("WARNING: ") => Weight::Harmless,
+            kind if kind.is_hang_or_crash() => Weight::Stopped,
+            Kind::Hardware | Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => Weight::Failure,
+            Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer => Weight::Failure,
+            kind if kind.is_problem() => Weight::Warning,
+            _ => Weight::Nothing,
+        }
+    }
+
+    /// Whether it is a stall that was over before anybody could notice.
+    #[must_use]
+    pub fn is_short_stall(&self) -> bool {
+        self.kind == Kind::RcuStall && self.jiffies.is_some_and(|jiffies| jiffies < SHORT_STALL)
+    }
+
+    /// Whether it is the exception by which sysrq-c crashed a kernel up to 5.9 (commit 8341f2f222d7).
+    #[must_use]
+    pub fn is_sysrq_oops(&self) -> bool {
+        let symbol = self.function.as_ref().and_then(|function| function.symbol.as_deref());
+        self.kind == Kind::Oops && symbol == Some("sysrq_handle_crash")
+    }
+}

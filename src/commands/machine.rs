@@ -4,7 +4,6 @@ use std::path::Path;
 
 use vmcore_dump::Dump;
 use vmcore_kernel::{Kernel, Snapshot, StacksFollowed, Utsname, hex};
-use vmcore_memory::Architecture;
 use vmcore_report::machine;
 
 use crate::minimal::Minimal;
@@ -45,20 +44,12 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksF
         version: name(|names| &names.version),
         nodename: name(|names| &names.nodename),
         build_id: kernel.build_id().map(hex),
-        arch: uname_machine(kernel.architecture()),
+        arch: kernel.architecture().utsname_machine(),
         kaslr_offset: kernel.kaslr_offset().into(),
         page_levels: kernel.page_levels(),
         cpus: Some(snapshot.cpus.len()),
         modules: Some(kernel.modules().len()),
         stacks: Some(followed.into()),
-    }
-}
-
-/// What `uname -m` prints.
-const fn uname_machine(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::X86_64 => "x86_64",
-        Architecture::Arm64 => "aarch64",
     }
 }
 
@@ -73,7 +64,7 @@ pub(crate) fn minimal_kernel(minimal: &Minimal) -> machine::Kernel {
         version: name(|names| &names.version),
         nodename: name(|names| &names.nodename),
         build_id: kernel.build_id(),
-        arch: uname_machine(minimal.dump.architecture()),
+        arch: minimal.dump.architecture().utsname_machine(),
         kaslr_offset: info.kerneloffset().unwrap_or_default().into(),
         page_levels: kernel.page_levels(),
         cpus: None,

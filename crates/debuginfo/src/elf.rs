@@ -5,9 +5,9 @@
 
 mod compressed;
 mod debug_link;
-mod machine;
 mod note;
 mod relocate;
+mod relocations;
 mod sniff;
 pub(crate) mod write;
 

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use vmcore_memory::{Architecture, Machine};
+
 /// Why a vmlinux could not be opened. Displays as one line; [`OpenError::hint`] says what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -48,12 +50,12 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The ELF file is for another kind of machine.
-    #[error("{} is for {found}; only 64-bit little-endian x86-64 is supported", path.display())]
+    #[error("{} is for {machine}; only files for {} are read", path.display(), Architecture::LIST)]
     WrongMachine {
         /// The file as the caller named it.
         path: PathBuf,
         /// The machine that the ELF header names.
-        found: String,
+        machine: Machine,
     },
     /// The ELF headers contradict themselves or the file's length.
     #[error("{} is damaged or cut short: {reason}", path.display())]

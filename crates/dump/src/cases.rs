@@ -23,7 +23,7 @@ fn ramp() -> Vec<u8> {
 #[track_caller]
 fn assert_wrong_machine(bytes: &[u8], named: &str) {
     match open(bytes) {
-        Err(OpenError::WrongMachine { machine, .. }) => assert!(machine.contains(named), "{machine}"),
+        Err(OpenError::WrongMachine { machine, .. }) => assert!(machine.to_string().contains(named), "{machine}"),
         other => panic!("{named}: {:?}", other.map(|_| "opened").map_err(|error| error.to_string())),
     }
 }

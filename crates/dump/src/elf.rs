@@ -18,7 +18,7 @@ use std::path::Path;
 
 use object::elf::{self, FileHeader64, PN_XNUM, ProgramHeader64, SectionHeader64};
 use object::{LittleEndian as LE, pod};
-use vmcore_memory::{Architecture, FileOffset, PhysAddr, ReadError, VirtAddr, le_u16};
+use vmcore_memory::{Architecture, FileOffset, Machine, PhysAddr, ReadError, VirtAddr, le_u16};
 
 use crate::bytes::FileBytes;
 use crate::contents::Contents;
@@ -205,15 +205,9 @@ fn header(path: &Path, file: &FileBytes) -> Result<(FileHeader64<LE>, Architectu
         len: file.len(),
     };
     // Class, byte order, type and machine are at the same place in every ELF file: say what it is before its size.
-    let (class, data) = match bytes.get(4..6) {
-        Some(&[class, data]) => (elf::FileClass(class), elf::DataEncoding(data)),
-        _ => return Err(truncated()),
-    };
-    let half = |offset| {
-        let value = le_u16(&bytes, offset).ok_or_else(truncated)?;
-        Ok(if data == elf::ELFDATA2MSB { value.swap_bytes() } else { value })
-    };
-    let (kind, machine) = (elf::FileType(half(16)?), elf::Machine(half(18)?));
+    let big_endian = bytes.get(5) == Some(&elf::ELFDATA2MSB.0);
+    let kind = le_u16(&bytes, 16).ok_or_else(truncated)?;
+    let kind = elf::FileType(if big_endian { kind.swap_bytes() } else { kind });
     if kind != elf::ET_CORE {
         let kind = match kind {
             elf::ET_EXEC => "executable",
@@ -223,22 +217,8 @@ fn header(path: &Path, file: &FileBytes) -> Result<(FileHeader64<LE>, Architectu
         };
         return Err(OpenError::NotACore { path: path.to_owned(), kind });
     }
-    let architecture = match (class, data, machine) {
-        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_X86_64) => Some(Architecture::X86_64),
-        (elf::ELFCLASS64, elf::ELFDATA2LSB, elf::EM_AARCH64) => Some(Architecture::Arm64),
-        _ => None,
-    };
-    let machine = match machine {
-        elf::EM_386 => "a 32-bit x86 machine".to_owned(),
-        elf::EM_AARCH64 => "an arm64 machine in a 32-bit or big-endian ELF file".to_owned(),
-        elf::EM_PPC64 => "a PowerPC machine".to_owned(),
-        elf::EM_S390 => "an s390 machine".to_owned(),
-        elf::EM_RISCV => "a RISC-V machine".to_owned(),
-        elf::EM_LOONGARCH => "a LoongArch machine".to_owned(),
-        elf::EM_X86_64 => "an x86-64 machine in a 32-bit or big-endian ELF file".to_owned(),
-        other => format!("machine type {}", other.0),
-    };
-    let Some(architecture) = architecture else {
+    let machine = Machine::of_elf(&bytes).ok_or_else(truncated)?;
+    let Some(architecture) = machine.architecture() else {
         return Err(OpenError::WrongMachine { path: path.to_owned(), machine });
     };
     let header = pod::from_bytes::<FileHeader64<LE>>(&bytes).map(|(header, _)| *header).map_err(|()| truncated())?;

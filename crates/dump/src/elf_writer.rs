@@ -42,7 +42,7 @@ pub fn write_elf_core<B: AsRef<[u8]>>(
 
     let mut head = Vec::new();
     head.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    put16(&mut head, [object::elf::ET_CORE.0, machine(architecture).0]);
+    put16(&mut head, [object::elf::ET_CORE.0, architecture.elf_machine()]);
     put32(&mut head, [1]);
     put64(&mut head, [0, headers_at, section_at]);
     put32(&mut head, [0]);
@@ -72,14 +72,6 @@ pub fn write_elf_core<B: AsRef<[u8]>>(
         out.write_all(bytes.as_ref())?;
     }
     Ok(())
-}
-
-/// `e_machine`.
-const fn machine(architecture: Architecture) -> object::elf::Machine {
-    match architecture {
-        Architecture::X86_64 => object::elf::EM_X86_64,
-        Architecture::Arm64 => object::elf::EM_AARCH64,
-    }
 }
 
 /// Start and length of each run of ranges that touch.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use vmcore_memory::FileOffset;
+use vmcore_memory::{Architecture, FileOffset, Machine};
 
 use crate::Lookalike;
 
@@ -94,12 +94,12 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A dump of another machine type, width or byte order.
-    #[error("{} is a dump of {machine}; only those of x86-64 and arm64 are read", path.display())]
+    #[error("{} is a dump of {machine}; only those of {} are read", path.display(), Architecture::LIST)]
     WrongMachine {
         /// The file.
         path: PathBuf,
-        /// The machine as the header names it.
-        machine: String,
+        /// The machine that the header names.
+        machine: Machine,
     },
     /// The file ends inside its header.
     #[error("{} ends inside its header: {needed} bytes are needed and it has {len}", path.display())]

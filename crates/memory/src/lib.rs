@@ -28,7 +28,7 @@ mod read;
 mod recorder;
 
 pub use address::{FileOffset, PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
-pub use arch::{Architecture, Registers};
+pub use arch::{Architecture, Machine, Registers};
 pub use error::{PageLevel, ReadError};
 pub use fields::{le_i64, le_u16, le_u32, le_u64, le_uint};
 pub use read::{MAX_READ, ReadPhysical, ReadVirtual};

@@ -11,7 +11,7 @@
 use object::elf;
 use vmcore_memory::{Architecture, le_u16, le_u32, le_u64};
 
-use super::machine::absolute_bytes;
+use super::relocations::absolute_bytes;
 use super::{Elf, SHN_LORESERVE, SHN_UNDEF, Section};
 
 const RELA_SIZE: usize = 24;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use object::elf;
-use vmcore_memory::{Architecture, le_u16, le_u32};
+use vmcore_memory::{Architecture, Machine, le_u16, le_u32};
 
 use crate::OpenError;
 
@@ -54,15 +54,9 @@ pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<Architecture
         return Err(OpenError::NotElf { path: path(), looks_like });
     }
     let damaged = || OpenError::Damaged { path: path(), reason: "the ELF header is incomplete".into() };
-    let class = file.get(4).copied().ok_or_else(damaged)?;
-    let encoding = file.get(5).copied().ok_or_else(damaged)?;
-    if encoding != elf::ELFDATA2LSB.0 {
-        return Err(OpenError::WrongMachine { path: path(), found: "a big-endian machine".into() });
-    }
-    let machine = le_u16(file, 18).ok_or_else(damaged)?;
-    let architecture = super::machine::architecture(machine).filter(|_| class == elf::ELFCLASS64.0);
-    let wrong = || OpenError::WrongMachine { path: path(), found: machine_name(machine, class) };
-    let architecture = architecture.ok_or_else(wrong)?;
+    let machine = Machine::of_elf(file).ok_or_else(damaged)?;
+    let wrong = || OpenError::WrongMachine { path: path(), machine };
+    let architecture = machine.architecture().ok_or_else(wrong)?;
     let present = |_| architecture;
     match le_u16(file, 16).ok_or_else(damaged)? {
         kind if kind == elf::ET_CORE.0 => Err(OpenError::Dump { path: path(), what: "an ELF core" }),
@@ -74,22 +68,6 @@ pub(super) fn check(path: &Path, file: &[u8], role: Role) -> Result<Architecture
         },
         kind => Err(OpenError::Damaged { path: path(), reason: format!("unknown ELF file type {kind}") }),
     }
-}
-
-fn machine_name(machine: u16, class: u8) -> String {
-    let bits = if class == elf::ELFCLASS64.0 { 64 } else { 32 };
-    let name = match elf::Machine(machine) {
-        elf::EM_386 => "x86",
-        elf::EM_X86_64 => "x86-64",
-        elf::EM_AARCH64 => "AArch64",
-        elf::EM_ARM => "Arm",
-        elf::EM_PPC64 => "PowerPC",
-        elf::EM_S390 => "S/390",
-        elf::EM_RISCV => "RISC-V",
-        elf::EM_LOONGARCH => "LoongArch",
-        _ => return format!("a {bits}-bit machine with ELF number {machine}"),
-    };
-    format!("{bits}-bit {name}")
 }
 
 #[cfg(test)]
@@ -120,9 +98,9 @@ mod tests {
         assert_eq!(message(b"KDUMP   \x06"), "f is a kdump-compressed dump, not a vmlinux");
         assert_eq!(message(&header(2, 1, 4, 62)), "f is an ELF core, not a vmlinux");
         assert!(message(&header(2, 1, 1, 62)).starts_with("f is a relocatable object"));
-        assert!(message(&header(2, 1, 2, 243)).starts_with("f is for 64-bit RISC-V;"));
-        assert!(message(&header(1, 1, 2, 3)).starts_with("f is for 32-bit x86;"));
-        assert!(message(&header(2, 2, 2, 22)).starts_with("f is for a big-endian machine;"));
+        assert!(message(&header(2, 1, 2, 243)).starts_with("f is for a RISC-V machine;"));
+        assert!(message(&header(1, 1, 2, 3)).starts_with("f is for a 32-bit x86 machine;"));
+        assert!(message(&header(2, 2, 0x200, 0x1600)).starts_with("f is for an s390 machine;"));
         assert!(message(b"\x7fELF").starts_with("f is damaged or cut short"));
         let check = |kind, role| check(Path::new("f"), &header(2, 1, kind, 62), role).is_ok();
         assert!(check(2, Role::Vmlinux) && !check(1, Role::Vmlinux));
@@ -130,6 +108,6 @@ mod tests {
         let of_arm64 = |kind, role| super::check(Path::new("f"), &header(2, 1, kind, 183), role).ok();
         assert_eq!(of_arm64(3, Role::Vmlinux), Some(Architecture::Arm64));
         assert_eq!(of_arm64(1, Role::Module), Some(Architecture::Arm64));
-        assert!(message(&header(1, 1, 2, 183)).starts_with("f is for 32-bit AArch64;"));
+        assert!(message(&header(1, 1, 2, 183)).starts_with("f is for an arm64 machine in a 32-bit file;"));
     }
 }

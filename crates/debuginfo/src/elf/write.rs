@@ -62,7 +62,7 @@ pub(crate) fn write(
         os_abi: elf::ELFOSABI_NONE,
         abi_version: 0,
         e_type: elf::ET_EXEC,
-        e_machine: super::machine::number(architecture),
+        e_machine: elf::Machine(architecture.elf_machine()),
         e_entry: 0,
         e_flags: elf::FileFlags(0),
     })?;

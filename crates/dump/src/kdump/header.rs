@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use vmcore_memory::{Architecture, FileOffset, PAGE_SIZE, le_u32, le_u64};
+use vmcore_memory::{Architecture, FileOffset, Machine, PAGE_SIZE, le_u32, le_u64};
 
 use super::bitmap::Bitmap;
 use crate::OpenError;
@@ -65,7 +65,7 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] where they are not those of an x86-64 dump with pages in it.
+    /// [`OpenError`] where they are not those of a dump with pages in it, of a machine that is read.
     pub(super) fn parse(path: &Path, file: &FileBytes, warnings: &mut Warnings) -> Result<Self, OpenError> {
         let main = file.prefix(0, MAIN_HEADER_LEN);
         let block_size = block_size(&main).unwrap_or(PAGE_SIZE);
@@ -82,21 +82,20 @@ impl Header {
         let version = main32(8)?;
         // Version numbers are small: in the wrong byte order they are not.
         if version > 0xffff && version.swap_bytes() < 0xff {
-            return Err(OpenError::WrongMachine { path: path.to_owned(), machine: "a big-endian machine".to_owned() });
+            return Err(OpenError::WrongMachine { path: path.to_owned(), machine: Machine::BIG_ENDIAN });
         }
-        let mut architecture = None;
-        match machine(&main).ok_or_else(truncated)? {
-            Machine::Unnamed => {}
-            Machine::Ours(ours) => architecture = Some(ours),
-            Machine::Other(machine) => {
-                return Err(OpenError::WrongMachine { path: path.to_owned(), machine: machine.to_owned() });
-            }
-            Machine::Unknown => {
-                architecture = Some(Architecture::X86_64);
+        let architecture = match machine(&main).ok_or_else(truncated)? {
+            Named::Unnamed => None,
+            Named::Machine(machine) => match machine.architecture() {
+                Some(architecture) => Some(architecture),
+                None => return Err(OpenError::WrongMachine { path: path.to_owned(), machine }),
+            },
+            Named::Unknown => {
                 warnings
                     .push("the header names no machine that is known: the dump is read as one of x86-64".to_owned());
+                Some(Architecture::X86_64)
             }
-        }
+        };
         if version > MAX_VERSION {
             warnings.push(format!("header version {version} is newer than {MAX_VERSION}: it is read as {MAX_VERSION}"));
         }
@@ -171,7 +170,7 @@ pub(crate) fn identity(head: &[u8]) -> Option<&[u8]> {
 /// `utsname.release`, of the first bytes of a dump; `None` where its writer left the names out or put them elsewhere (see [`machine`]).
 pub(crate) fn release(head: &[u8]) -> Option<&str> {
     let name_at = |at: Range<usize>| head.get(at)?.split(|&byte| byte == 0).next();
-    known_machine(name_at(MACHINE)?)?.ok()?;
+    Machine::of_utsname(name_at(MACHINE)?)?.architecture()?;
     let release = std::str::from_utf8(name_at(RELEASE)?).ok()?;
     (!release.is_empty()).then_some(release)
 }
@@ -184,12 +183,10 @@ fn block_size(main: &[u8]) -> Option<u64> {
 }
 
 /// What the header says of the machine.
-enum Machine {
-    /// It is one whose dumps are read.
-    Ours(Architecture),
+enum Named {
+    Machine(Machine),
     /// The name is empty, which says nothing.
     Unnamed,
-    Other(&'static str),
     Unknown,
 }
 
@@ -197,41 +194,27 @@ enum Machine {
 ///
 /// makedumpfile before 1.6.9 copied the names of kernels since 5.11 from 4 bytes too far on (kernel commit 9a56493f6942
 /// moved them in their structure): all of them lack their first 4 characters.
-fn machine(main: &[u8]) -> Option<Machine> {
+fn machine(main: &[u8]) -> Option<Named> {
     let name_at = |at: Range<usize>| main.get(at)?.split(|&byte| byte == 0).next();
     let name = name_at(MACHINE)?;
     let shifted = name_at(MACHINE.start - SHIFT..MACHINE.end - SHIFT)?;
-    let candidates = [name, shifted];
-    let known = candidates.into_iter().find_map(|name| known_machine(name));
-    Some(match known {
-        Some(Ok(ours)) => Machine::Ours(ours),
-        Some(Err(other)) => Machine::Other(other),
-        None if name.is_empty() => Machine::Unnamed,
-        // QEMU has no other name for most machines (`ELF_MACHINE_UNAME`).
-        None if name == b"Unknown" => Machine::Unnamed,
-        // The ends of names that the rest of the header was cut from.
-        None if name == b"64" => Machine::Ours(Architecture::X86_64),
-        None if name == b"h64" => Machine::Ours(Architecture::Arm64),
-        None => Machine::Unknown,
+    Some(match [name, shifted].into_iter().find_map(Machine::of_utsname) {
+        Some(machine) => Named::Machine(machine),
+        None => nameless(name),
     })
 }
 
-/// The architecture by a machine's name, or words for one whose dumps are not read.
-fn known_machine(name: &[u8]) -> Option<Result<Architecture, &'static str>> {
-    Some(Err(match name {
-        b"x86_64" => return Some(Ok(Architecture::X86_64)),
-        b"aarch64" => return Some(Ok(Architecture::Arm64)),
-        b"i386" | b"i486" | b"i586" | b"i686" => "a 32-bit x86 machine",
-        b"aarch64_be" => "a big-endian arm64 machine",
-        b"armv6l" | b"armv7l" | b"armv8l" => "a 32-bit ARM machine",
-        b"ia64" => "an Itanium machine",
-        b"ppc" | b"ppc64" | b"ppc64le" => "a PowerPC machine",
-        b"s390" | b"s390x" => "an s390 machine",
-        b"mips" | b"mips64" => "a MIPS machine",
-        b"sparc64" => "a SPARC machine",
-        b"alpha" => "an Alpha machine",
-        b"riscv64" => "a RISC-V machine",
-        b"loongarch64" => "a LoongArch machine",
-        _ => return None,
-    }))
+/// What is left to say of a name that is no machine's.
+fn nameless(name: &[u8]) -> Named {
+    let ends_like = |architecture: &Architecture| architecture.utsname_machine().as_bytes().get(SHIFT..) == Some(name);
+    match name {
+        // QEMU has no other name for most machines (`ELF_MACHINE_UNAME`).
+        b"" | b"Unknown" => Named::Unnamed,
+        // The ends of names that the rest of the header was cut from.
+        _ => Architecture::ALL
+            .iter()
+            .find(|&architecture| ends_like(architecture))
+            .and_then(|architecture| Machine::of_utsname(architecture.utsname_machine().as_bytes()))
+            .map_or(Named::Unknown, Named::Machine),
+    }
 }

@@ -1,9 +1,12 @@
 //! What differs from one machine architecture to another and every crate has to name: the machine and its registers.
 
 pub mod arm64;
+mod machine;
 pub mod x86_64;
 
 use std::fmt;
+
+pub use machine::Machine;
 
 use crate::VirtAddr;
 
@@ -18,6 +21,12 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
+    /// All of them, for a sentence.
+    pub const LIST: &str = "x86-64 and arm64";
+
     /// The name used in output: `x86-64` or `arm64`.
     #[must_use]
     pub const fn name(self) -> &'static str {

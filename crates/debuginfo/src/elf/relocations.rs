@@ -1,20 +1,7 @@
-//! The machines whose files are read, by their ELF numbers.
+//! Relocations of the machines whose debug files are read.
 
 use object::elf;
 use vmcore_memory::Architecture;
-
-/// The architecture of `e_machine`.
-pub(super) fn architecture(machine: u16) -> Option<Architecture> {
-    [Architecture::X86_64, Architecture::Arm64].into_iter().find(|&architecture| number(architecture).0 == machine)
-}
-
-/// `e_machine` of a file of this architecture.
-pub(super) const fn number(architecture: Architecture) -> elf::Machine {
-    match architecture {
-        Architecture::X86_64 => elf::EM_X86_64,
-        Architecture::Arm64 => elf::EM_AARCH64,
-    }
-}
 
 /// The bytes that a relocation in debug information fills with symbol plus addend: 0 for one that says nothing, `None` for
 /// one that says something else.

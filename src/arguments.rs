@@ -13,10 +13,6 @@ use crate::remote;
 use crate::secrets::without_secrets;
 use crate::status::Status;
 
-/// What stands below each command's own options in its help, in place of the options that all have.
-const GLOBAL_OPTIONS: &str = "Every command also takes --format, --output, --force, --color, --threads, --timeout, \
-                              --max-memory, --quiet and --verbose: see `vmcore-thp --help`.";
-
 /// The options of every command that opens a dump, which the first of these commands explains.
 const DUMP_OPTIONS: [&str; 9] = [
     "part",
@@ -29,8 +25,28 @@ const DUMP_OPTIONS: [&str; 9] = [
     "block_cache",
     "no_cache",
 ];
-const DUMP_OPTIONS_ARE: &str = "Of a dump: --part, --vmcoreinfo, --debug-dir, --no-debuginfod, --cache, --cache-size, --share-profiles, \
-                                --block-cache and --no-cache, see `vmcore-thp analyze --help`.";
+
+/// What stands below each command's own options in its help, in place of the options that all have.
+fn options_of_all(program: &clap::Command) -> String {
+    let names = program.get_arguments().filter(|arg| arg.is_global_set()).filter_map(clap::Arg::get_long);
+    format!("Every command also takes {}: see `vmcore-thp --help`.", listed(names))
+}
+
+/// The same of the options that all commands have that open a dump.
+fn options_of_dumps() -> String {
+    let names = DUMP_OPTIONS.map(|id| id.replace('_', "-"));
+    format!(
+        "Every command that opens a dump also takes {}: see `vmcore-thp analyze --help`.",
+        listed(names.iter().map(String::as_str))
+    )
+}
+
+/// Options as a list for a sentence.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut names: Vec<_> = names.map(|name| format!("--{name}")).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} and {last}", names.join(", "))
+}
 
 /// The command line, and what to tell the user of how it was understood.
 pub(crate) struct Parsed {
@@ -91,13 +107,13 @@ fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString
 /// Leaves the options that every command has to the program's own help: they are the longer part of each.
 fn short_help(mut command: clap::Command) -> clap::Command {
     command.build();
+    let (of_all, of_dumps) = (options_of_all(&command), options_of_dumps());
     let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     names.into_iter().filter(|name| name != "help").fold(command, |command, name| {
         command.mut_subcommand(&name, |command| {
             let is_dump_option = |arg: &clap::Arg| name != "analyze" && DUMP_OPTIONS.contains(&arg.get_id().as_str());
             let opens_a_dump = command.get_arguments().any(is_dump_option);
-            let also =
-                if opens_a_dump { format!("{GLOBAL_OPTIONS}\n{DUMP_OPTIONS_ARE}") } else { GLOBAL_OPTIONS.to_owned() };
+            let also = if opens_a_dump { format!("{of_all}\n{of_dumps}") } else { of_all.clone() };
             // What a command says at the end of its help itself comes first.
             let also = match command.get_after_help() {
                 Some(own) => format!("{own}\n{also}"),

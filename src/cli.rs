@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
 pub(crate) use command::Command;
 pub(crate) use input::{DumpOptions, Input, Search};
@@ -281,7 +281,15 @@ impl Vtop {
 }
 
 fn usage(message: impl Display) -> Failure {
-    Failure::new(message).hint("usage: vmcore-thp vtop [OPTIONS] VMCORE [VMLINUX] ADDRESS")
+    Failure::new(message).hint(usage_of("vtop"))
+}
+
+/// How a command is used, in one line.
+pub(crate) fn usage_of(command: &str) -> String {
+    let mut program = Cli::command();
+    program.build();
+    let usage = program.find_subcommand_mut(command).map(|command| command.render_usage().to_string());
+    usage.unwrap_or_default().replacen("Usage", "usage", 1)
 }
 
 /// Commands whose output has a schema.
@@ -289,6 +297,8 @@ fn usage(message: impl Display) -> Failure {
 pub(crate) enum Document {
     /// The verdict
     Analyze,
+    /// One line of many: a dump of a pile, and what became of it
+    Triage,
     /// Stacks
     Bt,
     /// Tasks
@@ -331,9 +341,9 @@ pub(crate) enum Document {
     Timer,
     /// Interrupts
     Irq,
-    /// A wait queue, if its address is given
+    /// A wait queue: `waitq` with its address
     Waitq,
-    /// The queues that tasks are in, if none is given
+    /// The wait queues that tasks are in: `waitq` without an address
     Waiters,
     /// Pools of workers
     Workqueue,

@@ -1,4 +1,4 @@
-//! Where a vmlinux is when nobody names it: probing of the paths that debug packages use.
+//! Looks for a vmlinux that was not given, at the paths that debug packages use.
 //!
 //! By build-id, as gdb looks (`.build-id/xx/yyyy.debug`), then by release, as Debian and Ubuntu (`boot/vmlinux-RELEASE`,
 //! under `/usr/lib/debug`), Red Hat and Anolis (`lib/modules/RELEASE/vmlinux`, with or without `usr`) and SUSE (there, or
@@ -107,10 +107,13 @@ pub(crate) fn find<T>(
     }
     let release = build.release.as_deref().unwrap_or("(unknown release)");
     let build_id = build.id.as_deref().map(|id| format!(", build-id {}", hex(id))).unwrap_or_default();
-    let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
+    let shown = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    tracing::info!("looked for a vmlinux at {}", shown(&candidates));
+    let searched: Vec<_> = directories(search).into_iter().chain(build_directory(build)).collect();
     let failure = Failure::new(format_args!("no vmlinux of {release}{build_id} was found")).hint(format_args!(
-        "name it after the dump, or the directory with --debug-dir; looked for {}",
-        looked.join(", ")
+        "give its path after the dump's, or its directory with --debug-dir; {} names were tried in {} (-v lists them)",
+        candidates.len(),
+        shown(&searched)
     ));
     Err(rejected.into_iter().fold(failure, Failure::because))
 }
@@ -149,15 +152,18 @@ fn belongs(path: &Path, build: &Build) -> Result<(), String> {
 }
 
 fn candidates(build: &Build, search: &Search) -> Vec<PathBuf> {
-    let (relative, release) = (relative(build, true), build.release());
-    let roots = search.debug_dir.iter().flat_map(|directory| [directory.clone(), directory.join(IN_PACKAGE)]);
-    let roots: Vec<PathBuf> = roots.chain([SYSTEM.into()]).collect();
+    let relative = relative(build, true);
+    let roots = directories(search);
     let in_directories = relative.iter().flat_map(|path| roots.iter().map(move |root| root.join(path)));
     let right_there =
         search.debug_dir.iter().flat_map(|directory| ["vmlinux", "vmlinux.debug"].map(|it| directory.join(it)));
-    // Of the crashed kernel's release, whichever kernel this machine runs.
-    let built_here = release.map(|release| PathBuf::from(format!("/lib/modules/{release}/build/vmlinux")));
+    let built_here = build_directory(build).map(|directory| directory.join("vmlinux"));
     in_directories.chain(right_there).chain(built_here).collect()
+}
+
+/// Where `make` left a kernel of the crashed kernel's release, whichever kernel this machine runs.
+fn build_directory(build: &Build) -> Option<PathBuf> {
+    build.release().map(|release| PathBuf::from(format!("/lib/modules/{release}/build")))
 }
 
 /// Where files of a build are under a directory.

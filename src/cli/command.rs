@@ -105,6 +105,7 @@ pub(crate) enum Command {
     /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
     Shell(Shell),
     /// Serve the commands that look at a dump as tools of the Model Context Protocol, over standard input and output
+    #[cfg_attr(not(feature = "mcp"), command(hide = true))]
     Mcp(Mcp),
     /// Say what an issue is, what is looked for, and what to do; without a name, list all issues
     Explain {

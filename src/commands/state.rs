@@ -55,8 +55,8 @@ pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -
             let kind = if arguments.simple { QueueKind::Simple } else { QueueKind::WaitQueue };
             write(&state::wait_queue(session.kernel, session.snapshot(&context.run), kind, queue), output)
         }
-        _ => Err(Failure::new("there are too many words: at most one address was expected")
-            .hint("an expression with spaces needs quotes")),
+        _ => Err(Failure::new("there are too many arguments; an expression with spaces needs quotes")
+            .hint(cli::usage_of("waitq"))),
     }
 }
 

@@ -7,6 +7,7 @@ use vmcore_report::{
     analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, drgn_script::DrgnScript, explain::Explain, info::Info,
     inspect, json_schema, log::Log, modules::Mod, ps::Ps, runq::Runq, vtop::Vtop,
 };
+use vmcore_triage::report::Record;
 
 use crate::cli::Document;
 use crate::failure::Failure;
@@ -16,6 +17,7 @@ use crate::status::Status;
 pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failure> {
     let mut schema = match document {
         Document::Analyze => json_schema::<Analyze<'static>>(),
+        Document::Triage => json_schema::<Record<'static>>(),
         Document::Bt => json_schema::<Bt<'static>>(),
         Document::Ps => json_schema::<Ps<'static>>(),
         Document::Runq => json_schema::<Runq<'static>>(),

@@ -2,8 +2,9 @@
 
 use crate::{Scratch, run};
 
-const REPORTS: [&str; 32] = [
+const REPORTS: [&str; 33] = [
     "analyze",
+    "triage",
     "bt",
     "ps",
     "runq",
@@ -69,6 +70,23 @@ fn help_and_version_are_not_errors() {
     }
 }
 
+/// What is missing is told by the usage of the very command.
+#[test]
+fn usage_is_shown_where_words_are_missing() {
+    for command in ["list", "sym", "rd", "dis", "tree", "search", "struct", "p"] {
+        let run = run([command, "nosuch.vmcore"]);
+        assert_eq!(run.status, 2);
+        let usage = format!("hint: usage: vmcore-thp {command} [OPTIONS] <VMCORE> [VMLINUX] ");
+        assert!(run.stderr.contains(&usage), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn help_lists_only_what_this_build_has() {
+    let listed = run(["--help"]).stdout.lines().any(|line| line.trim_start().starts_with("mcp "));
+    assert_eq!(listed, cfg!(feature = "mcp"));
+}
+
 #[test]
 fn help_says_what_the_exit_status_means() {
     let help = run(["--help"]).stdout;
@@ -80,6 +98,7 @@ fn help_says_what_the_exit_status_means() {
 fn the_help_of_a_command_is_about_the_command() {
     let help = run(["bt", "--help"]).stdout;
     assert!(help.contains("--cpu") && help.contains("vmcore-thp --help") && !help.contains("--max-memory <"), "{help}");
+    assert!(help.contains("--no-pager"), "{help}");
     assert!(help.lines().count() < 60, "{help}");
     assert!(run(["--help"]).stdout.contains("--max-memory <SIZE>"));
     assert!(run(["man", "bt"]).stdout.contains("max\\-memory"), "the manual page has room for all");

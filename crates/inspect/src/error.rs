@@ -87,12 +87,14 @@ impl InspectError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSymbol(name) => format!("`sym -q {name}` lists symbols whose names have this in them"),
+            Self::NoSymbol(name) => {
+                format!("`vmcore-thp sym VMCORE VMLINUX -q {name}`, in the shell `sym -q {name}`, lists similar names")
+            }
             Self::NoType(_) => {
                 "structs are named `struct x` or `x`; types of modules are not in the kernel's".to_owned()
             }
             Self::NoMember { similar: Some(similar), .. } => format!("there is '{similar}'"),
-            Self::NoMember { type_name, .. } => format!("`{type_name}` lists its members"),
+            Self::NoMember { type_name, .. } if is_struct(type_name) => format!("`{type_name}` lists its members"),
             Self::Untyped(name) => format!(
                 "BTF has the types of per-CPU variables only: give the vmlinux with DWARF, or say the type: \
                  *(struct list_head *)&{name}"
@@ -128,4 +130,9 @@ impl InspectError {
     pub(crate) fn read(what: impl Into<String>, source: ReadError) -> Self {
         Self::Read { what: what.into(), source }
     }
+}
+
+/// Whether C spells a type so that it has members.
+fn is_struct(type_name: &str) -> bool {
+    ["struct ", "union "].iter().any(|keyword| type_name.starts_with(keyword)) && !type_name.contains('*')
 }

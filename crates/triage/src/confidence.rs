@@ -1,11 +1,12 @@
 //! How sure a verdict is.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::row::Row;
 
 /// How sure a verdict is, the surest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// Every link of the proof is there.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Summary;
@@ -9,7 +10,7 @@ use crate::input::ItemKind;
 use crate::signature::Signature;
 
 /// Why there is no verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// The analyzer said that it cannot: the file is no dump, damaged, or of another kernel than its vmlinux.
@@ -47,7 +48,7 @@ impl FailureKind {
 }
 
 /// Why there is no verdict, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// What kind of failure it is.
     pub kind: FailureKind,

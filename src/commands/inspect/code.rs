@@ -14,7 +14,7 @@ use crate::status::Status;
 
 pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    check_words(&words, "SYMBOL|ADDRESS", usize::MAX)?;
+    check_words(&words, "sym", usize::MAX)?;
     let session = context.session(&input)?;
     let mut found = Vec::new();
     for word in &words {
@@ -42,7 +42,7 @@ fn symbols(kernel: &Kernel<'_>, word: &str) -> Result<Vec<FoundSymbol>, Failure>
 
 pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (wanted, rest) = check_words(&words, "FUNCTION|ADDRESS [COUNT]", 2)?;
+    let (wanted, rest) = check_words(&words, "dis", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
     let by_name = symbol_addresses(kernel, wanted).into_iter().find(|symbol| !symbol.per_cpu);

@@ -14,7 +14,7 @@ use crate::status::Status;
 
 pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (first, rest) = check_words(&words, "[TYPE.MEMBER|OFFSET] START", 2)?;
+    let (first, rest) = check_words(&words, "list", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
     let (link, start) = match rest.first() {
@@ -39,7 +39,7 @@ pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> 
 
 pub(crate) fn tree(arguments: &cli::Tree, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (root, _) = check_words(&words, "ROOT", 1)?;
+    let (root, _) = check_words(&words, "tree", 1)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
     let root = address(kernel, root)?;

@@ -14,7 +14,7 @@ use crate::status::Status;
 
 pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (at, rest) = check_words(&words, "ADDRESS [COUNT]", 2)?;
+    let (at, rest) = check_words(&words, "rd", 2)?;
     let count = rest.first().map(|word| count(word)).transpose()?.unwrap_or(1);
     let session = context.session(&input)?;
     let start = address(session.kernel, at)?;
@@ -36,7 +36,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
 
 pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (wanted, _) = check_words(&words, "what to look for", 1)?;
+    let (wanted, _) = check_words(&words, "search", 1)?;
     if arguments.text && wanted.is_empty() {
         return Err(Failure::new("there is no text to look for").hint("an empty text is everywhere"));
     }

@@ -14,6 +14,7 @@ pub(crate) use linked::{list, tree};
 pub(crate) use memory::{rd, search};
 pub(crate) use values::{p, structure};
 
+use crate::cli::usage_of;
 use crate::failure::Failure;
 
 impl From<InspectError> for Failure {
@@ -61,12 +62,12 @@ fn offset(kernel: &Kernel<'_>, word: &str) -> Result<u64, Failure> {
 }
 
 /// The words of a command, of which there must be at least one and at most `most`.
-fn check_words<'w>(words: &'w [String], wanted: &str, most: usize) -> Result<(&'w str, &'w [String]), Failure> {
+fn check_words<'w>(words: &'w [String], command: &str, most: usize) -> Result<(&'w str, &'w [String]), Failure> {
+    let wrong = |message| Failure::new(message).hint(usage_of(command));
     match words.split_first() {
         Some((first, rest)) if rest.len() < most => Ok((first, rest)),
-        Some(_) => Err(Failure::new(format_args!("there are too many words: {wanted} was expected"))
-            .hint("an expression with spaces needs quotes")),
-        None => Err(Failure::new(format_args!("{wanted} is missing")).hint("--help says what the command takes")),
+        Some(_) => Err(wrong("there are too many arguments; an expression with spaces needs quotes")),
+        None => Err(wrong("arguments are missing")),
     }
 }
 

@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 2 << 20;
 
 pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    let (wanted, rest) = check_words(&words, "TYPE[.MEMBER,...] [ADDRESS [COUNT]]", 3)?;
+    let (wanted, rest) = check_words(&words, "struct", 3)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
     let shown = Shown::parse(kernel, wanted)?;
@@ -70,7 +70,7 @@ pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Outp
 
 pub(crate) fn p(arguments: &cli::P, context: &Context, output: Output) -> Result<Status, Failure> {
     let (input, words) = arguments.words.split(context)?;
-    check_words(&words, "an expression", usize::MAX)?;
+    check_words(&words, "p", usize::MAX)?;
     // What is wrong with the words is said before a dump is opened.
     let expression = Expression::parse(&words.join(" "))?;
     let session = context.session(&input)?;

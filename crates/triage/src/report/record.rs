@@ -2,13 +2,16 @@
 
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::input::ItemKind;
 use crate::row::{Failure, Row};
 use crate::{Confidence, Summary, clock};
 
 /// One dump, and what became of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Triage")]
 pub struct Record<'r> {
     /// Where it was found first.
     path: &'r str,
@@ -18,40 +21,56 @@ pub struct Record<'r> {
     key: &'r str,
     /// The version of the program that analyzed it.
     tool: &'r str,
-    /// `dump` or `log`.
-    kind: &'static str,
+    /// Whether it is a dump or a log.
+    kind: ItemKind,
+    /// Of the file, in bytes.
     size: u64,
+    /// The machine's name.
     host: Option<&'r str>,
     /// When it crashed, in UTC; where that is not known, when its file was last changed.
     crashed: Option<String>,
+    /// How long the analysis took.
     elapsed_ns: u64,
     /// Why there is no verdict of the dump.
     error: Option<&'r Failure>,
     /// Whether the verdict is of the log beside the dump.
     from_log: bool,
-    /// The verdict's confidence, or `failed`.
-    confidence: &'static str,
+    /// How sure the verdict is; `failed` where there is none.
+    confidence: Confidence,
     #[serde(flatten)]
     summary: Rest<'r>,
+    /// The same in all dumps of the same problem.
     signature: &'r str,
+    /// The same in dumps of similar problems.
     similar: &'r str,
+    /// The short name of the signature, by which reports group dumps.
     group: String,
     /// The same in all dumps of one crash; null where that cannot be told.
     crash: Option<&'r str>,
 }
 
 /// What is taken over from the analysis.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Rest<'r> {
+    /// `uname -r` of the crashed kernel.
     release: Option<&'r str>,
+    /// The kernel's build-id.
     build_id: Option<&'r str>,
+    /// The panic's message.
     panic: Option<&'r str>,
+    /// The CPU that panicked.
     panic_cpu: Option<u64>,
+    /// The verdict's issue, as `vmcore-thp explain` lists them; null where nothing was found.
     issue: Option<&'r str>,
+    /// The verdict in one sentence.
     summary: Option<&'r str>,
+    /// The known bug behind it.
     known_issue: Option<&'r str>,
+    /// Whether this kernel has that bug: `yes`, `no` or `unknown`.
     in_this_kernel: Option<&'r str>,
+    /// What to do first.
     remedy: Option<&'r str>,
+    /// Whether the dump is known to be incomplete.
     incomplete: bool,
 }
 
@@ -65,14 +84,14 @@ impl<'r> Record<'r> {
             paths: &row.paths,
             key: &row.key,
             tool: &row.tool,
-            kind: row.kind.name(),
+            kind: row.kind,
             size: row.size,
             host: row.host.as_deref(),
             crashed: row.crashed.map(clock::utc),
             elapsed_ns: row.elapsed_ns,
             error: row.failure.as_ref(),
             from_log: row.from_log,
-            confidence: Confidence::of(row).name(),
+            confidence: Confidence::of(row),
             summary: Rest {
                 release: release.as_deref(),
                 build_id: build_id.as_deref(),

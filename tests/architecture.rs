@@ -15,7 +15,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-/// What each crate may use of the others: only what stands left of it in the way of the data.
+/// What each crate uses of the others: only what stands left of it in the way of the data.
 const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-os", &[]),
     ("vmcore-memory", &[]),
@@ -26,15 +26,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-debuginfod", &["vmcore-os", "vmcore-remote"]),
     ("vmcore-unwind", &["vmcore-memory"]),
     ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind", "vmcore-console"]),
-    ("vmcore-inspect", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-kernel"]),
+    ("vmcore-inspect", &["vmcore-memory", "vmcore-debuginfo", "vmcore-kernel"]),
     ("vmcore-console", &["vmcore-memory"]),
     ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),
     ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console", "vmcore-diagnose"]),
     // Sorts files by their first bytes, and reads what the program wrote of them.
     ("vmcore-triage", &["vmcore-os", "vmcore-dump", "vmcore-remote", "vmcore-report"]),
-    // Makes what the others read, and is used to test them. What it needs of debug information is only the reader, in
-    // its own tests.
-    ("vmcore-synth", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo"]),
+    // Makes what the others read, and is used to test them.
+    ("vmcore-synth", &["vmcore-memory", "vmcore-dump"]),
     ("vmcore-reduce", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose", "vmcore-synth"]),
     (
         "vmcore-thp",
@@ -45,7 +44,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "vmcore-debuginfo",
             "vmcore-debuginfod",
             "vmcore-remote",
-            "vmcore-unwind",
             "vmcore-kernel",
             "vmcore-inspect",
             "vmcore-console",
@@ -58,6 +56,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("vmcore-thp-python", &["vmcore-thp"]),
 ];
+
+/// What its tests use besides: the readers of what it makes, and dumps to look at.
+const TESTS_USE: &[(&str, &[&str])] = &[("vmcore-inspect", &["vmcore-dump"]), ("vmcore-synth", &["vmcore-debuginfo"])];
 
 /// Crates that parse files, call the system or speak to servers, and who alone may use them: nobody else can see their
 /// types.
@@ -98,13 +99,21 @@ const FILE_CRATES: [&str; 2] = ["dump", "debuginfo"];
 
 #[test]
 fn crates_use_only_what_stands_left_of_them() {
-    let allowed = BTreeMap::from_iter(LAYERS.iter().copied());
+    let layers = BTreeMap::from_iter(LAYERS.iter().copied());
+    let tests_use = BTreeMap::from_iter(TESTS_USE.iter().copied());
     for package in workspace_packages() {
         let name = package["name"].as_str().unwrap();
-        let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the architecture"));
-        for dependency in dependencies(&package).filter(|dependency| dependency.starts_with("vmcore-")) {
-            assert!(allowed.contains(&dependency), "{name} must not use {dependency}");
-        }
+        let layer = layers.get(name).unwrap_or_else(|| panic!("{name} has no place in the architecture"));
+        let used = |is_for_tests| -> BTreeSet<&str> {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let meant = dependencies.filter(|dependency| (dependency["kind"] == "dev") == is_for_tests);
+            let names = meant.map(|dependency| dependency["name"].as_str().unwrap());
+            names.filter(|dependency| dependency.starts_with("vmcore-")).collect()
+        };
+        assert_eq!(used(false), layer.iter().copied().collect(), "what {name} uses, and what it may use");
+        let besides: BTreeSet<_> = used(true).difference(&used(false)).copied().collect();
+        let may = tests_use.get(name).into_iter().flat_map(|names| names.iter().copied()).collect();
+        assert_eq!(besides, may, "what the tests of {name} use besides, and what they may use");
     }
 }
 

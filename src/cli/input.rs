@@ -11,8 +11,8 @@ use crate::values;
 /// The dump and what describes its kernel.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Input {
-    /// The memory dump: of kdump, makedumpfile, QEMU or virsh; gzip, xz and zstd are unpacked to a file in $TMPDIR; s3:// and
-    /// https:// are read in place
+    /// The memory dump: of kdump, makedumpfile, QEMU or virsh, LiME, AVML or raw; compressed files and tar archives are unpacked to
+    /// $TMPDIR; s3:// and https:// are read in place
     #[arg(value_name = "VMCORE")]
     pub(crate) vmcore: PathBuf,
     /// The kernel's debug information; if left out, looked up by build-id and release, else taken from the dump itself

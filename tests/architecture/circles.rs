@@ -25,6 +25,36 @@ fn files_of_a_crate_are_in_no_circles() {
     assert!(circles_of.is_empty(), "files use each other, which are no parent and child: {circles_of:#?}");
 }
 
+/// Crates that have circles of modules still. It may only become less.
+const ENTANGLED: [&str; 5] =
+    ["crates/diagnose/src", "crates/kernel/src", "crates/synth/src", "crates/triage/src", "src"];
+
+/// A module is more than its file: of two that use each other by what is below them, neither can be understood alone.
+#[test]
+fn modules_of_other_crates_are_in_no_circles() {
+    let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    for source in crates.chain([root().join("src")]) {
+        let circles = circles_of_modules(&files(&source));
+        let name = source.strip_prefix(root()).unwrap().to_str().unwrap();
+        assert_eq!(!circles.is_empty(), ENTANGLED.contains(&name), "{name}: {circles:#?}");
+    }
+}
+
+#[test]
+fn a_circle_of_modules_is_found_by_what_is_below_them() {
+    let of = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(module, text)| {
+            (module.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect(), (*text).to_owned())
+        });
+        circles_of_modules(&files.collect())
+    };
+    let top = [("", "mod a; mod b;"), ("a", "mod x; mod y;"), ("b", "")];
+    let circle = BTreeSet::from([vec!["a -> b".to_owned(), "b -> a".to_owned()]]);
+    let both = [("a::x", "use crate::b;"), ("b::z", "use crate::a::y;"), ("a::y", "")];
+    assert_eq!(of(&[&top[..], &both].concat()), circle);
+    assert!(of(&[&top[..], &both[..1]].concat()).is_empty());
+}
+
 #[test]
 fn a_circle_is_found_through_re_exports_and_not_between_parent_and_child() {
     let of = |files: &[(&str, &str)]| {
@@ -78,11 +108,33 @@ fn uses(files: &BTreeMap<Module, String>) -> BTreeMap<&Module, BTreeSet<Module>>
         .collect()
 }
 
+/// Circles between the children of one parent, each child taken with all that is below it.
+fn circles_of_modules(files: &BTreeMap<Module, String>) -> BTreeSet<Vec<String>> {
+    let parents: BTreeSet<&[String]> = files.keys().filter_map(|module| Some(module.split_last()?.1)).collect();
+    let uses = uses(files);
+    let below = |parent: &[String]| {
+        let child = |module: &Module| Some(module.get(..=parent.len())?.to_vec()).filter(|it| it.starts_with(parent));
+        let mut edges: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+        for (from, used) in uses.iter().filter_map(|(from, used)| Some((child(from)?, used))) {
+            let others: Vec<_> = used.iter().filter_map(child).filter(|to| *to != from).collect();
+            edges.entry(from).or_default().extend(others);
+        }
+        edges
+    };
+    let in_circles = |edges: BTreeMap<Module, BTreeSet<Module>>| {
+        circles_between(&edges.iter().map(|(module, used)| (module, used.clone())).collect())
+    };
+    parents.into_iter().map(below).flat_map(in_circles).collect()
+}
+
 /// The files of each circle, each with those of the circle that it uses.
 fn circles(files: &BTreeMap<Module, String>) -> BTreeSet<Vec<String>> {
-    let uses = uses(files);
+    circles_between(&uses(files))
+}
+
+fn circles_between(uses: &BTreeMap<&Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>> {
     let reach: BTreeMap<&Module, BTreeSet<&Module>> =
-        uses.keys().map(|module| (*module, reachable(&uses, module))).collect();
+        uses.keys().map(|module| (*module, reachable(uses, module))).collect();
     let in_circle_with =
         |module: &Module, other: &Module| reach[other].contains(module) && reach[module].contains(other);
     let mut circles = BTreeSet::new();

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::analyze::{Analyze, Evidence};
+use crate::analyze::Analyze;
+use crate::verdict::Evidence;
 use crate::{Report, Theme};
 
 /// The script.

@@ -40,6 +40,7 @@ mod sanitize;
 mod state;
 mod table;
 mod theme;
+pub mod verdict;
 pub mod vtop;
 mod wrap;
 

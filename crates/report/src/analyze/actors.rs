@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose as diagnose;
 
-use super::evidence::{Evidence, evidence};
 use crate::Hex;
+use crate::verdict::{Evidence, evidence};
 
 /// A CPU that spins in the page-fault path.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -12,8 +12,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
-use super::phrases::heading;
 use super::{Analyze, Edge, Shape};
+use crate::verdict::heading;
 use crate::wrap::Lines;
 use crate::{Painted, Sanitized, Theme};
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Analyze;
 use super::phrases::{at, kernel_line, panic_line};
-use super::{Analyze, Evidence};
+use crate::verdict::Evidence;
 use crate::{Report, Sanitized, Theme};
 
 /// The verdict in one line as text; in every other form as it is.

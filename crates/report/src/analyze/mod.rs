@@ -4,19 +4,17 @@ mod actors;
 mod around;
 mod circumstances;
 mod drawing;
-mod evidence;
 mod lines;
 mod node;
-pub(crate) mod page;
-pub(crate) mod phrases;
+mod page;
+mod phrases;
 mod proof;
-pub(crate) mod text;
+mod text;
 mod waits;
 
 pub use actors::{Spinner, Splitter};
 use around::Around;
 pub use around::KernelLog;
-pub use evidence::Evidence;
 pub use lines::{Brief, Wide};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -28,7 +26,7 @@ use crate::bt::{self, Stack};
 use crate::info::Machine;
 use crate::machine::{Dump, Kernel, Panic};
 use crate::names;
-use evidence::evidence;
+use crate::verdict::{Evidence, KnownIssue, Remedy, Verdict, evidence};
 pub use node::Node;
 pub use waits::{Edge, Shape};
 
@@ -78,25 +76,6 @@ pub struct Analyze<'a> {
     around: Around<'a>,
 }
 
-/// The answer.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Verdict")]
-pub struct Verdict<'a> {
-    /// The problem's stable name, such as `thp-split-page-fault-livelock`; null where none was found or it cannot be
-    /// told which.
-    #[schemars(schema_with = "names::issue_or_null")]
-    pub issue: Option<&'static str>,
-    /// `confirmed`, `probable`, `possible`, `none` (nothing was found and everything could be read) or `insufficient`
-    /// (what would be needed to tell is not in the dump).
-    #[schemars(schema_with = "names::confidence")]
-    pub confidence: &'static str,
-    /// What the gravest of `shapes` is; null where none is shown.
-    #[schemars(schema_with = "names::shape_kind_or_null")]
-    pub shape: Option<&'static str>,
-    /// One sentence.
-    pub summary: &'a str,
-}
-
 /// Something else that was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Finding")]
@@ -127,39 +106,6 @@ pub struct Refutation<'a> {
     /// `refuted` (the claim is false: the verdict stands), `holds` (the claim is true) or `unknown`.
     #[schemars(schema_with = "names::check_result")]
     pub result: &'static str,
-}
-
-/// A bug that is known upstream or at a vendor.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "KnownIssue")]
-pub struct KnownIssue<'a> {
-    /// Its identity, such as the fixing commit.
-    pub id: &'a str,
-    /// How it comes about.
-    pub mechanism: &'a str,
-    /// Which kernels have it.
-    pub affected: &'a str,
-    /// What fixes it.
-    pub fixed_by: &'a str,
-    /// Whether this kernel has it: `yes`, `no` or `unknown`.
-    #[schemars(schema_with = "names::yes_no_unknown")]
-    pub in_this_kernel: &'static str,
-    /// How that is known, or why not.
-    pub why: &'a str,
-    /// What shows it.
-    pub evidence: Vec<Evidence<'a>>,
-}
-
-/// Something to do.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Remedy")]
-pub struct Remedy<'a> {
-    /// In words.
-    pub action: &'a str,
-    /// The exact command, where there is one.
-    pub command: Option<&'a str>,
-    /// What it achieves.
-    pub why: &'a str,
 }
 
 /// What the diagnosis is of.
@@ -194,7 +140,7 @@ impl<'a> Analyze<'a> {
             uptime_ns,
             crash_time,
             machine,
-            verdict: Verdict::new(&diagnosis.verdict, shapes.first()),
+            verdict: Verdict::new(&diagnosis.verdict, shapes.first().map(|shape| shape.kind)),
             spinners: diagnosis.spinners.iter().map(Spinner::new).collect(),
             splitters: diagnosis.splitters.iter().map(Splitter::new).collect(),
             nodes: graph.nodes().iter().map(|node| Node::new(node, diagnosis)).collect(),
@@ -218,41 +164,6 @@ impl<'a> Analyze<'a> {
     }
 }
 
-/// How an answer is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gravity {
-    /// Something is wrong.
-    Bad,
-    /// Something may be.
-    Doubtful,
-    /// Nothing is.
-    Good,
-}
-
-impl Verdict<'_> {
-    /// The verdict by name and how sure it is: `soft-lockup (confirmed)`.
-    pub(crate) fn answer(&self) -> (String, Gravity) {
-        match (self.issue, self.confidence) {
-            (Some(issue), sure @ ("confirmed" | "probable")) => (format!("{issue} ({sure})"), Gravity::Bad),
-            (Some(issue), "none") => (format!("nothing wrong found ({issue})"), Gravity::Good),
-            (Some(issue), confidence) => (format!("{issue} ({confidence})"), Gravity::Doubtful),
-            (None, "none") => ("nothing wrong found".to_owned(), Gravity::Good),
-            (None, _) => ("no verdict".to_owned(), Gravity::Doubtful),
-        }
-    }
-}
-
-impl<'a> Verdict<'a> {
-    pub(crate) fn new(verdict: &'a diagnose::Verdict, shape: Option<&Shape>) -> Self {
-        Self {
-            issue: verdict.issue.map(diagnose::Issue::id),
-            confidence: verdict.confidence.name(),
-            shape: shape.map(|shape| shape.kind),
-            summary: &verdict.summary,
-        }
-    }
-}
-
 impl<'a> Finding<'a> {
     fn new(finding: &'a diagnose::Finding) -> Self {
         Self {
@@ -268,29 +179,5 @@ impl<'a> Finding<'a> {
 impl<'a> Refutation<'a> {
     fn new(refutation: &'a diagnose::Refutation) -> Self {
         Self { claim: &refutation.claim, checked: &refutation.checked, result: refutation.result.name() }
-    }
-}
-
-impl<'a> KnownIssue<'a> {
-    pub(crate) fn new(known: &'a diagnose::KnownIssue) -> Self {
-        Self {
-            id: &known.id,
-            mechanism: &known.mechanism,
-            affected: &known.affected,
-            fixed_by: &known.fixed_by,
-            in_this_kernel: match known.in_this_kernel {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "unknown",
-            },
-            why: &known.why,
-            evidence: evidence(&known.evidence),
-        }
-    }
-}
-
-impl<'a> Remedy<'a> {
-    pub(crate) fn new(remedy: &'a diagnose::Remedy) -> Self {
-        Self { action: &remedy.action, command: remedy.command.as_deref(), why: &remedy.why }
     }
 }

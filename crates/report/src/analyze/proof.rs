@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::phrases::{Quoted, at, heading, paragraph};
-use super::{Analyze, Evidence};
+use super::Analyze;
+use super::phrases::at;
+use crate::verdict::{Evidence, Quoted, heading, paragraph};
 use crate::{Painted, Sanitized, Theme};
 
 /// Writes what is below the answer and above the stacks.

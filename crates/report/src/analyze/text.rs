@@ -7,11 +7,12 @@ use anstyle::Style;
 
 use super::circumstances;
 use super::drawing::draw;
-use super::phrases::{Quoted, heading, kernel_line, panic_line, paragraph, row};
+use super::phrases::{kernel_line, panic_line};
 use super::proof::write_proof;
-use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter, Verdict};
+use super::{Analyze, Spinner, Splitter};
 use crate::bt::write_stacks;
 use crate::duration::or_unknown;
+use crate::verdict::{Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count};
 use crate::wrap::Lines;
 use crate::{Painted, Report, Sanitized, Theme};
 
@@ -62,27 +63,6 @@ fn write_verdict(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io
         row(label, &text, out, theme)?;
     }
     write_unknown_count(report.unknown.len(), out, theme)
-}
-
-/// How much could not be told: a reader of the first screen must know.
-pub(crate) fn write_unknown_count(count: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    match count {
-        0 => Ok(()),
-        1 => row("unknown", "one thing could not be told: see below", out, theme),
-        count => row("unknown", &format!("{count} things could not be told: see below"), out, theme),
-    }
-}
-
-/// The verdict by name, how sure it is, and in one sentence.
-pub(crate) fn write_answer(verdict: &Verdict<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let (answer, gravity) = verdict.answer();
-    let style = match gravity {
-        Gravity::Bad => theme.bad,
-        Gravity::Doubtful => theme.doubtful,
-        Gravity::Good => theme.good,
-    };
-    writeln!(out, "{} {}", Painted(theme.heading, "Verdict:"), Painted(style, answer))?;
-    paragraph(2, verdict.summary, out, theme)
 }
 
 fn write_who(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
@@ -159,28 +139,4 @@ fn write_place(who: &str, place: &str, out: &mut dyn Write, theme: &Theme) -> io
 fn write_why(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     draw(report, out, theme)?;
     report.known_issue.as_ref().map_or(Ok(()), |known| write_known_issue(known, out, theme))
-}
-
-pub(crate) fn write_known_issue(known: &KnownIssue<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    heading("Known issue", out, theme)?;
-    row("id", known.id, out, theme)?;
-    row("here", &format!("{}: {}", known.in_this_kernel, known.why), out, theme)?;
-    row("affects", known.affected, out, theme)?;
-    row("fixed by", known.fixed_by, out, theme)
-}
-
-pub(crate) fn write_remedies(remedies: &[Remedy<'_>], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    if remedies.is_empty() {
-        return Ok(());
-    }
-    heading("What to do", out, theme)?;
-    for (index, Remedy { action, command, why }) in remedies.iter().enumerate() {
-        write!(out, "  {}. ", index + 1)?;
-        write!(out, "{}", Lines::hanging(5, &Sanitized::new(action).to_string()).within(theme.width))?;
-        paragraph(5, why, out, theme)?;
-        if let Some(command) = command {
-            writeln!(out, "     $ {}", Painted(theme.heading, Sanitized::new(command)))?;
-        }
-    }
-    Ok(())
 }

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_diagnose::graph;
 
-use super::evidence::{Evidence, evidence};
 use crate::names;
+use crate::verdict::{Evidence, evidence};
 
 /// One step of who waits for whom.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -11,8 +11,8 @@ use vmcore_console as console;
 use vmcore_diagnose as diagnose;
 
 use crate::Hex;
-use crate::analyze::{KnownIssue, Remedy, Verdict};
 use crate::names;
+use crate::verdict::{KnownIssue, Remedy, Verdict};
 
 /// What a kernel log tells, put together by CPU.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

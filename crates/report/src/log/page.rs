@@ -3,24 +3,17 @@
 use maud::{Markup, html};
 
 use super::{CpuReport, Log, TimelineEntry, report_text};
-use crate::analyze::Gravity;
-use crate::analyze::page::{known_issue, remedies};
-use crate::analyze::phrases::Quoted;
 use crate::html::{Section, Shown, preformatted, sections};
+use crate::verdict::{Quoted, known_issue, remedies};
 
 /// The whole page.
 pub(super) fn page(log: &Log<'_>) -> String {
-    let (answer, gravity) = log.verdict.answer();
-    let class = match gravity {
-        Gravity::Bad => "bad",
-        Gravity::Doubtful => "doubtful",
-        Gravity::Good => "good",
-    };
+    let (answer, rating) = log.verdict.answer();
     let release = log.kernel.release.unwrap_or("unknown release");
     crate::html::page(
         format_args!("{answer} - {release}"),
         &html! {
-            header class=(class) {
+            header class=(rating.class()) {
                 h1 { (answer) }
                 p { (Shown(log.verdict.summary)) }
                 dl {

@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Copy, CpuReport, Frame, Lockup, Log, Registers, TimelineEntry};
-use crate::analyze::phrases::{Quoted, heading, row};
-use crate::analyze::text::{write_answer, write_known_issue, write_remedies, write_unknown_count};
+use crate::verdict::{Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count};
 use crate::{Painted, Report, Sanitized, Theme};
 
 /// More CPUs than this are only counted in the answer.

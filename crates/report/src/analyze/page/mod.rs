@@ -10,12 +10,13 @@ use maud::{Markup, html};
 use self::proof::proof;
 use super::circumstances;
 use super::drawing::{Way, others_text, ways};
-use super::phrases::{Quoted, kernel_line, panic_line};
-use super::{Analyze, Gravity, KnownIssue, Remedy, Spinner, Splitter};
+use super::phrases::{kernel_line, panic_line};
+use super::{Analyze, Spinner, Splitter};
 use crate::Theme;
 use crate::bt::{Stack, stack_text};
 use crate::duration::{Date, or_unknown};
 use crate::html::{Section, Shown, preformatted, sections};
+use crate::verdict::{Quoted, known_issue, remedies};
 
 /// The whole page.
 pub(super) fn page(report: &Analyze<'_>) -> String {
@@ -54,14 +55,9 @@ fn parts(report: &Analyze<'_>) -> Vec<Section> {
 }
 
 fn head(report: &Analyze<'_>) -> Markup {
-    let (answer, gravity) = report.verdict.answer();
-    let class = match gravity {
-        Gravity::Bad => "bad",
-        Gravity::Doubtful => "doubtful",
-        Gravity::Good => "good",
-    };
+    let (answer, rating) = report.verdict.answer();
     html! {
-        header class=(class) {
+        header class=(rating.class()) {
             h1 { (answer) }
             p { (Shown(report.verdict.summary)) }
             dl {
@@ -137,34 +133,6 @@ fn why(way: &Way<'_, '_>) -> Markup {
             }
         } }
         @if let Some(others) = others_text(way.others) { p { (others) } }
-    }
-}
-
-pub(crate) fn known_issue(known: &KnownIssue<'_>) -> Markup {
-    html! {
-        p { (Shown(known.mechanism)) }
-        dl {
-            dt { "id" } dd { (Shown(known.id)) }
-            dt { "here" } dd { (known.in_this_kernel) ": " (Shown(known.why)) }
-            dt { "affects" } dd { (Shown(known.affected)) }
-            dt { "fixed by" } dd { (Shown(known.fixed_by)) }
-        }
-    }
-}
-
-pub(crate) fn remedies(remedies: &[Remedy<'_>]) -> Markup {
-    html! {
-        @if !remedies.is_empty() {
-            ol {
-                @for remedy in remedies {
-                    li {
-                        (Shown(remedy.action))
-                        p.dim { (Shown(remedy.why)) }
-                        @if let Some(command) = remedy.command { pre.command tabindex="0" { (Shown(command)) } }
-                    }
-                }
-            }
-        }
     }
 }
 

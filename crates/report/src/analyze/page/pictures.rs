@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use maud::{Markup, html};
 
+use super::super::Analyze;
 use super::super::drawing::Way;
-use super::super::{Analyze, Evidence};
 use crate::html::picture::{Bar, Step, chain, time_line};
 use crate::ps::Task;
 use crate::runq::Cpu;
+use crate::verdict::Evidence;
 
 /// Boxes of one picture: the list below it has all.
 const MAX_STEPS: usize = 12;

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::super::phrases::{Quoted, at};
-use super::super::{Analyze, Edge, Evidence, Finding, Refutation};
+use super::super::phrases::at;
+use super::super::{Analyze, Edge, Finding, Refutation};
 use crate::html::{Section, Shown};
+use crate::verdict::{Evidence, Quoted};
 
 /// The parts of the page that are below what to do.
 pub(super) fn proof(report: &Analyze<'_>) -> Vec<Section> {

@@ -5,8 +5,7 @@ use maud::{Markup, html};
 use crate::duration::or_unknown;
 use crate::html::Shown;
 use crate::runq::{Cpu, Runq};
-
-use super::super::phrases::Quoted;
+use crate::verdict::Quoted;
 
 /// Rows that anybody reads; `runq` has all.
 const MAX_ROWS: usize = 150;

@@ -24,12 +24,12 @@ pub struct Evidence<'a> {
     pub meaning: &'a str,
 }
 
-pub(super) fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
+pub(crate) fn evidence(evidence: &[diagnose::Evidence]) -> Vec<Evidence<'_>> {
     evidence.iter().map(Evidence::new).collect()
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn new(evidence: &'a diagnose::Evidence) -> Self {
+    pub(crate) fn new(evidence: &'a diagnose::Evidence) -> Self {
         let (space, address) = match evidence.place {
             None => (None, None),
             Some(Place::Kernel(address)) => (Some("kernel"), Some(address.into())),

@@ -70,12 +70,12 @@ fn find_vmlinux(dump: &Dump, input: &Input, run: &Run) -> Result<(Vmlinux, PathB
     let (build, own) = match dump.vmcoreinfo() {
         Some(info) => (Build::by_vmcoreinfo(info), None),
         None => {
-            let own = own_tables(dump, input, run).map_err(|why| {
+            let own = fallback_vmlinux(dump, input, run).map_err(|why| {
                 Failure::new("the dump has no VMCOREINFO note, so it does not say which vmlinux it needs")
-                    .hint("name the vmlinux after the dump")
+                    .hint("give the vmlinux after the dump")
                     .because(why)
             })?;
-            (Build::by_own_tables(&own), Some(own))
+            (Build::by_fallback_tables(&own), Some(own))
         }
     };
     let accept = |path: &Path| {
@@ -90,7 +90,7 @@ fn find_vmlinux(dump: &Dump, input: &Input, run: &Run) -> Result<(Vmlinux, PathB
         "{}; using the symbols, types and unwind tables in the dump itself: no source lines",
         not_found.message()
     );
-    let own = own.map_or_else(|| own_tables(dump, input, run), Ok).map_err(|why| not_found.because(why))?;
+    let own = own.map_or_else(|| fallback_vmlinux(dump, input, run), Ok).map_err(|why| not_found.because(why))?;
     run.note(message);
     Ok((own, input.vmcore.clone()))
 }
@@ -205,7 +205,7 @@ fn open_dump(input: &Input, run: &Run) -> Result<Dump, DumpFailure> {
 }
 
 /// The vmlinux that the dump itself makes, for want of a file; or why it makes none.
-fn own_tables(dump: &Dump, input: &Input, run: &Run) -> Result<Vmlinux, String> {
+fn fallback_vmlinux(dump: &Dump, input: &Input, run: &Run) -> Result<Vmlinux, String> {
     let sweep = Sweep::default();
     run.sweep("reading the kernel's own tables", &sweep, || vmlinux_from_dump(dump, input.more.kernel(), &sweep))
         .map_err(|why| format!("the dump's own tables cannot stand in for it: {why}"))

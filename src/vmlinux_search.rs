@@ -52,7 +52,7 @@ impl Build {
     }
 
     /// As the tables say that the kernel in the dump has of itself.
-    pub(crate) fn by_own_tables(own: &Vmlinux) -> Self {
+    pub(crate) fn by_fallback_tables(own: &Vmlinux) -> Self {
         let release = own.banner().and_then(|banner| release_of(&banner).map(str::to_owned));
         Self { release, id: own.build_id().map(<[u8]>::to_vec) }
     }

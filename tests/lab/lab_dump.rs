@@ -5,7 +5,7 @@ use std::{env, fs, iter};
 
 use serde::Deserialize;
 
-use crate::neighbours::{Neighbour, NeighbourTruth};
+use crate::other_problems::{OtherProblem, OtherProblemTruth};
 use crate::storage::StorageTruth;
 
 /// One dump, as `scripts/lab` lays it out.
@@ -51,7 +51,7 @@ pub(crate) struct Truth {
     #[serde(default)]
     pub(crate) programs: Vec<Program>,
     #[serde(flatten)]
-    pub(crate) neighbour: NeighbourTruth,
+    pub(crate) problem: OtherProblemTruth,
     #[serde(flatten)]
     pub(crate) storage: StorageTruth,
 }
@@ -64,7 +64,7 @@ pub(crate) enum Scenario {
     Sysrq,
     ThpBusy,
     #[serde(untagged)]
-    Neighbour(Neighbour),
+    OtherProblem(OtherProblem),
 }
 
 #[derive(Deserialize)]

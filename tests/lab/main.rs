@@ -18,9 +18,9 @@ mod debug_files;
 mod kernels_table;
 mod lab_dump;
 mod module_files;
-mod neighbours;
+mod other_problems;
 mod no_vmcoreinfo;
-mod own_tables;
+mod fallback_tables;
 mod program;
 mod reduced;
 mod secrets;
@@ -41,7 +41,7 @@ type Check = fn(&LabDump);
 const CHECKS: [(&str, Check); 18] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
-    ("neighbours", neighbours::are_not_invented),
+    ("other_problems", other_problems::are_not_invented),
     ("stacks", stacks::are_whole),
     ("threads", stacks::do_not_depend_on_threads),
     ("tasks", state::tasks),
@@ -51,7 +51,7 @@ const CHECKS: [(&str, Check); 18] = [
     ("info", state::info),
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
-    ("without_debug_file", own_tables::without_debug_file),
+    ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
     ("reduced", reduced::gets_the_same_verdict),
@@ -63,7 +63,7 @@ const CHECKS: [(&str, Check); 18] = [
 const ARM64_CHECKS: [(&str, Check); 17] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
-    ("neighbours", neighbours::are_not_invented),
+    ("other_problems", other_problems::are_not_invented),
     ("stacks", stacks::are_whole),
     ("threads", stacks::do_not_depend_on_threads),
     ("tasks", state::tasks),

@@ -71,7 +71,7 @@ pub(crate) fn log(dump: &LabDump) {
         Scenario::ThpLivelock if dump.truth.patched => {}
         Scenario::ThpLivelock if dump.truth.real_time => assert!(has("thp_livelock: spinner pid")),
         Scenario::ThpLivelock | Scenario::SoftLockup => assert!(has("BUG: soft lockup - CPU#")),
-        Scenario::Neighbour(_) => assert!(has("Kernel panic - not syncing: ")),
+        Scenario::OtherProblem(_) => assert!(has("Kernel panic - not syncing: ")),
         Scenario::Sysrq | Scenario::ThpBusy => assert!(has("sysrq: Trigger a crash")),
     }
     let sequence: Vec<_> = records.iter().map(|record| int(record, "seq")).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario, parse_hex};
-use crate::neighbours;
+use crate::other_problems;
 use crate::program::{hex, int, list, run_on, text};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -22,7 +22,7 @@ pub(crate) fn is_the_truth(dump: &LabDump) {
         Scenario::ThpLivelock => livelock(dump, &analysis),
         Scenario::SoftLockup => soft_lockup(dump, &analysis),
         Scenario::Sysrq | Scenario::ThpBusy => no_circle(&analysis),
-        Scenario::Neighbour(neighbour) => neighbours::is_the_truth(dump, neighbour, status, &analysis),
+        Scenario::OtherProblem(problem) => other_problems::is_the_truth(dump, problem, status, &analysis),
     }
     let stacks: BTreeSet<_> = list(&analysis, "stacks").iter().map(|stack| int(stack, "cpu")).collect();
     assert_eq!(stacks.len(), dump.truth.cpus, "a stack for every CPU");
@@ -72,7 +72,7 @@ pub(crate) fn expect_verdict(dump: &LabDump, status: i32, analysis: &Value) {
         Scenario::SoftLockup => (1, Some("soft-lockup"), None),
         // Nothing is wrong; where the crash was asked for, that is what the verdict names.
         Scenario::Sysrq | Scenario::ThpBusy => (0, requested(analysis), Some("none")),
-        Scenario::Neighbour(_) => return,
+        Scenario::OtherProblem(_) => return,
     };
     assert_eq!(status, expected_status, "exit status for {verdict}");
     assert_eq!(verdict["issue"].as_str(), issue, "{verdict}");

@@ -27,6 +27,7 @@ use vmcore_memory::{
     Architecture, MAX_READ, PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, VirtAddr, le_u32, le_u64,
 };
 
+use crate::KernelError;
 use crate::address_space::{AddressSpace, IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::arch::arm64;
 use crate::arch::x86_64::location;
@@ -64,14 +65,14 @@ const BTF_SECTION: (&str, &str, &str) = (".BTF", "__start_BTF", "__stop_BTF");
 /// Why a kernel's own tables cannot stand in for a debug file.
 #[derive(Debug, thiserror::Error)]
 pub enum FallbackTablesError {
-    /// A kernel of arm64 is found by what it says of itself, and there is nothing of that.
-    #[error("the dump has no VMCOREINFO, neither as a note nor in memory, by which alone kernels of arm64 are found")]
+    /// Nothing but VMCOREINFO says where a kernel of arm64 is.
+    #[error("{}", KernelError::NoVmcoreinfo)]
     NoVmcoreinfo,
     /// VMCOREINFO does not say where the kernel is.
     #[error("{0}")]
     Ground(String),
     /// Nothing says where the kernel is, and nothing in memory looks like its tables.
-    #[error("no symbol table of a kernel (kallsyms) with its banner is in memory")]
+    #[error("no kernel's symbol table (kallsyms) with its banner was found in memory")]
     NotFound,
     /// The kernel does not say where its tables are, as kernels before 6.0, and they are not in its image either.
     #[error("VMCOREINFO has no {0}, and the kernel's image has no symbol table (kallsyms)")]
@@ -143,8 +144,8 @@ fn symbols_of(dump: &Dump) -> Option<Kallsyms> {
 /// By what VMCOREINFO says of the image.
 fn by_vmcoreinfo(dump: &Dump, info: &Vmcoreinfo) -> Result<Vmlinux, FallbackTablesError> {
     let (image, symbols) = described(dump, info)?;
-    let own = Own { image, symbols: &symbols, build_id: info.build_id() };
-    Ok(Vmlinux::from_parts(&own.parts(dump.architecture())?)?)
+    let symbolized = SymbolizedImage { image, symbols: &symbols, build_id: info.build_id() };
+    Ok(Vmlinux::from_parts(&symbolized.parts(dump.architecture())?)?)
 }
 
 fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsyms), FallbackTablesError> {
@@ -163,8 +164,8 @@ fn described<'a>(dump: &'a Dump, info: &Vmcoreinfo) -> Result<(Image<'a>, Kallsy
 /// By the shape of the tables alone; `None` where there are none, or none as `choice` has it.
 fn by_search(dump: &Dump, choice: KernelChoice, sweep: &Sweep) -> Option<Result<Vmlinux, FallbackTablesError>> {
     let (image, symbols) = found(dump, choice, sweep)?;
-    let own = Own { image, symbols: &symbols, build_id: None };
-    Some(own.parts(dump.architecture()).and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
+    let symbolized = SymbolizedImage { image, symbols: &symbols, build_id: None };
+    Some(symbolized.parts(dump.architecture()).and_then(|parts| Ok(Vmlinux::from_parts(&parts)?)))
 }
 
 fn found<'a>(dump: &'a Dump, choice: KernelChoice, sweep: &Sweep) -> Option<(Image<'a>, Kallsyms)> {
@@ -369,14 +370,14 @@ impl<'a> Image<'a> {
 }
 
 /// The image with its symbols.
-struct Own<'a> {
+struct SymbolizedImage<'a> {
     image: Image<'a>,
     symbols: &'a Kallsyms,
     /// As VMCOREINFO says.
     build_id: Option<Vec<u8>>,
 }
 
-impl<'a> Own<'a> {
+impl<'a> SymbolizedImage<'a> {
     fn parts(&self, architecture: Architecture) -> Result<ImageParts<'a>, FallbackTablesError> {
         let not_built = |what, option| FallbackTablesError::NotBuilt { what, option };
         if self.symbol("init_task").is_none() {

@@ -1,4 +1,4 @@
-//! What of stacks is of one machine architecture, chosen once.
+//! What differs from one machine architecture to another in finding stacks, chosen once.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where a kernel of arm64 keeps what in an entry of a page that is not present.
+//! Swap entries of arm64: the fields of an entry in a page table whose page is not present.
 //!
 //! ```text
 //! kernel     type       offset      mapped, but not for the hardware

@@ -9,7 +9,7 @@ use crate::program::{list, text};
 /// Scenarios with a fault of their own.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Neighbour {
+pub(crate) enum OtherProblem {
     MutexDeadlock,
     RwsemHeld,
     RwsemWriter,
@@ -24,7 +24,7 @@ pub(crate) enum Neighbour {
     FuseHang,
 }
 
-impl Neighbour {
+impl OtherProblem {
     /// What the verdict may be called.
     fn issues(self) -> &'static [&'static str] {
         match self {
@@ -44,7 +44,7 @@ impl Neighbour {
 
 /// What else `truth.json` has for these.
 #[derive(Default, Deserialize)]
-pub(crate) struct NeighbourTruth {
+pub(crate) struct OtherProblemTruth {
     #[serde(default)]
     waits: Vec<Wait>,
     hog: Option<Thread>,
@@ -67,12 +67,12 @@ struct Wait {
 }
 
 /// The verdict has the scenario's name, and its finding names who did it.
-pub(crate) fn is_the_truth(dump: &LabDump, neighbour: Neighbour, status: i32, analysis: &Value) {
+pub(crate) fn is_the_truth(dump: &LabDump, problem: OtherProblem, status: i32, analysis: &Value) {
     let issue = text(&analysis["verdict"], "issue");
     assert_eq!(status, 1, "{}", analysis["verdict"]);
-    assert!(neighbour.issues().contains(&issue), "{}", analysis["verdict"]);
+    assert!(problem.issues().contains(&issue), "{}", analysis["verdict"]);
     assert!(list(analysis, "spinners").is_empty() && list(analysis, "splitters").is_empty());
-    let truth = &dump.truth.neighbour;
+    let truth = &dump.truth.problem;
     truth.waits.iter().for_each(|wait| waits(analysis, wait));
     let summary = text(finding(analysis, issue), "summary");
     let named = [&truth.hog, &truth.starved, &truth.deaf, &truth.faulting].into_iter().flatten().chain(&truth.callers);
@@ -142,7 +142,7 @@ pub(crate) fn are_not_invented(dump: &LabDump) {
             Scenario::ThpLivelock if dump.truth.real_time => &["soft-lockup", "rcu-stall"],
             Scenario::ThpLivelock | Scenario::SoftLockup => &["soft-lockup"][..],
             Scenario::Sysrq | Scenario::ThpBusy => &["crash-requested"],
-            Scenario::Neighbour(_) => continue,
+            Scenario::OtherProblem(_) => continue,
         };
         // The kernel may have warned of something on the way, as when CPUs are stopped by a panic.
         let is_expected = |id| id == "kernel-warning" || expected.contains(&id);

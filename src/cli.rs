@@ -50,7 +50,7 @@ impl Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Form of the output [default: html or json where the name of the --output file ends so, else text]
+    /// Form of the output [default: html or json if the --output file's name ends so, else text]
     #[arg(long, global = true, value_enum, value_name = "FORM")]
     pub(crate) format: Option<Format>,
     /// Write to FILE instead of standard output; an existing FILE is left alone
@@ -62,7 +62,7 @@ pub(crate) struct Global {
     /// When to use colours; `auto` asks whether standard output is a terminal and `NO_COLOR` is not set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(crate) color: Color,
-    /// Show text on a terminal all at once, not by `VMCORE_THP_PAGER`, `PAGER` or `less`
+    /// Write text to a terminal directly, not through `VMCORE_THP_PAGER`, `PAGER` or `less`
     #[arg(long, global = true)]
     pub(crate) no_pager: bool,
     /// Number of worker threads; the output does not depend on it [default: one for each CPU]
@@ -74,10 +74,10 @@ pub(crate) struct Global {
     /// End with status 2 if more memory than SIZE is needed, such as 512M or 2G; mapped files do not count
     #[arg(long, global = true, value_name = "SIZE", value_parser = values::size)]
     pub(crate) max_memory: Option<u64>,
-    /// No warnings and no progress on standard error
+    /// Show no warnings and no progress on standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say on standard error what is being done; twice for more
+    /// Report on standard error what is being done; twice for more detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -87,14 +87,14 @@ pub(crate) struct Global {
 pub(crate) enum Format {
     /// For people
     Text,
-    /// For programs: one object, described by `vmcore-thp schema COMMAND`; of `triage` one a line
+    /// For programs: one object, described by `vmcore-thp schema COMMAND`; of `triage` one per line
     #[value(alias = "jsonl")]
     Json,
-    /// A page to pass on, complete in one file; only of `analyze`, `log` and `triage`
+    /// A page to pass on, complete in one file; only for `analyze`, `log` and `triage`
     Html,
-    /// For spreadsheets; only of `triage export`
+    /// For spreadsheets; only for `triage export`
     Csv,
-    /// Apache Parquet, for data frames and warehouses; only of `triage export`
+    /// Apache Parquet, for data frames and warehouses; only for `triage export`
     Parquet,
 }
 
@@ -105,7 +105,7 @@ pub(crate) enum Color {
     Auto,
     /// Even in a file or pipe
     Always,
-    /// Not at all
+    /// Never
     Never,
 }
 
@@ -114,10 +114,10 @@ pub(crate) enum Color {
 pub(crate) struct Analyze {
     #[command(flatten)]
     pub(crate) judge: Judge,
-    /// Text of one line: the verdict, and of which kernel
+    /// One line of text: the verdict and the kernel
     #[arg(long)]
     pub(crate) brief: bool,
-    /// Text with one fact a line, however long the line, for grep
+    /// Text with one fact per line, however long, for grep
     #[arg(long, conflicts_with = "brief")]
     pub(crate) wide: bool,
 }
@@ -137,7 +137,7 @@ pub(crate) struct Judge {
 pub(crate) struct Dmesg {
     #[command(flatten)]
     pub(crate) input: Input,
-    /// The lines of each caller together, as the kernel recorded who printed them
+    /// Group the lines by caller, as the kernel recorded who printed them
     #[arg(long)]
     pub(crate) by_caller: bool,
 }
@@ -161,7 +161,7 @@ pub(crate) struct Bt {
     /// The task with this process or thread id; may be repeated
     #[arg(long, value_name = "N")]
     pub(crate) pid: Vec<i32>,
-    /// Every task, idle tasks too
+    /// Every task, including idle tasks
     #[arg(long, conflicts_with_all = ["cpu", "pid"])]
     pub(crate) all: bool,
     /// The task whose `struct task_struct` is at ADDRESS; may be repeated
@@ -172,7 +172,7 @@ pub(crate) struct Bt {
     /// Show all registers that were saved on the way
     #[arg(long)]
     pub(crate) registers: bool,
-    /// Show the stack of each task, also where several have the same
+    /// Show the stack of each task, even where several have the same
     #[arg(long)]
     pub(crate) each: bool,
 }
@@ -180,7 +180,7 @@ pub(crate) struct Bt {
 /// Which tasks, by what they are.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Which {
-    /// Tasks in one of these states, as the letters of `ps`: D, or RD
+    /// Tasks in one of these states, by the letters of `ps`, such as D or RD
     #[arg(long, value_name = "LETTERS", value_parser = values::states)]
     pub(crate) state: Option<String>,
     /// Tasks with TEXT in their name
@@ -198,10 +198,10 @@ pub(crate) struct Ps {
     /// All threads of the process N; may be repeated
     #[arg(long, value_name = "N")]
     pub(crate) pid: Vec<i32>,
-    /// The order: by process id, or those first that have not run for the longest time
+    /// The order: by process id, or by how long each has not run, longest first
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Pid)]
     pub(crate) sort: Order,
-    /// Children below their parents
+    /// Show children below their parents
     #[arg(long, conflicts_with = "sort")]
     pub(crate) tree: bool,
 }
@@ -228,7 +228,7 @@ pub(crate) struct Shell {
     /// Run this command and end; may be repeated
     #[arg(short, long, value_name = "COMMAND", conflicts_with = "script")]
     pub(crate) command: Vec<String>,
-    /// Run the commands in FILE, or of standard input if it is `-` or no terminal
+    /// Run the commands in FILE, or from standard input if FILE is `-` or standard input is not a terminal
     #[arg(short = 'i', long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
 }
@@ -242,7 +242,7 @@ pub(crate) struct Shell {
 pub(crate) struct Mcp {
     #[command(flatten)]
     pub(crate) input: Input,
-    /// Refuse an answer of more than SIZE
+    /// Refuse answers larger than SIZE
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = values::size)]
     pub(crate) max_answer: u64,
 }
@@ -259,7 +259,7 @@ pub(crate) struct Vtop {
     more: DumpOptions,
     #[command(flatten)]
     search: Search,
-    /// Through the page tables of the task with this process or thread id; for user addresses
+    /// Use the page tables of the task with this process or thread id, for user addresses
     #[arg(long, value_name = "N")]
     pub(crate) pid: Option<i32>,
 }

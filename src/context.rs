@@ -29,7 +29,7 @@ impl Context {
         if let Some(session) = self.session.get() {
             return match &input.vmlinux {
                 None => Ok(session),
-                Some(word) => Err(Failure::new(format_args!("'{}' has no meaning there", word.display()))
+                Some(word) => Err(Failure::new(format_args!("unexpected argument '{}'", word.display()))
                     .hint("the dump is open already; --help shows what the command takes")),
             };
         }

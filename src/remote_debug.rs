@@ -53,7 +53,7 @@ pub(crate) fn candidates(input: &Input, relative: &[PathBuf], release: Option<&s
 pub(crate) fn is_prefix(directory: &Path) -> Result<bool, Failure> {
     match Address::of_path(directory)? {
         Some(Address::S3 { .. }) => Ok(true),
-        Some(other) => Err(Failure::new(format_args!("{other} is no directory"))
+        Some(other) => Err(Failure::new(format_args!("{other} is not a directory"))
             .hint("debug files are in directories, or below s3:// prefixes")),
         None => Ok(false),
     }

@@ -67,7 +67,7 @@ pub(crate) fn shard(text: &str) -> Result<(u64, u64), String> {
     };
     parse()
         .filter(|&(number, of)| number >= 1 && number <= of)
-        .ok_or_else(|| "it is I/N, such as 1/8 to 8/8".to_owned())
+        .ok_or_else(|| "expected I/N, such as 1/8 to 8/8".to_owned())
 }
 
 #[cfg(test)]

@@ -22,9 +22,9 @@ pub(crate) enum Command {
     Runq(Input),
     /// Print the kernel log
     Dmesg(Dmesg),
-    /// Say what a console log, a vmcore-dmesg.txt or a serial capture tells, and put each CPU's trace together
+    /// Analyze a console log, a vmcore-dmesg.txt or a serial capture, and put each CPU's trace together
     Log(Log),
-    /// Say what the dump is of
+    /// Describe the dump, its machine and its kernel
     Info(Input),
     /// Translate a virtual address, with every page-table entry on the way
     Vtop(Vtop),
@@ -45,39 +45,39 @@ pub(crate) enum Command {
     Tree(Tree),
     /// Look for a number or text in all memory: who holds a pointer to this lock, page or task?
     Search(Find),
-    /// List timers, those first that are overdue
+    /// List timers, overdue ones first
     ///
-    /// In a hang: an overdue timer says that its CPU has not served timers since then: interrupts are off there, or
+    /// In a hang: an overdue timer means that its CPU has not served timers since then: interrupts are off there, or
     /// something runs that does not let go.
     Timer(Input),
-    /// List interrupt lines, and soft interrupts that wait
+    /// List interrupt lines and pending soft interrupts
     ///
-    /// In a hang: a line that is in progress has a CPU in its handler; soft interrupts that wait on a busy CPU hold up
+    /// In a hang: a line that is in progress has a CPU in its handler; soft interrupts pending on a busy CPU hold up
     /// the network, block devices and RCU.
     Irq(Input),
     /// Show who is in a wait queue, or in which queue each sleeping task is
     ///
     /// In a hang: who sleeps for the same event, and whose data structure has to wake them.
     Waitq(Waitq),
-    /// List pools of workers: what each does, which works wait, which pools are stuck
+    /// List worker pools: what each does, which work items wait, which pools are stuck
     ///
-    /// In a hang: a work that waits behind one that sleeps is why its flusher, or a whole subsystem, stands still.
+    /// In a hang: a work item that waits behind one that sleeps is why its flusher, or a whole subsystem, stands still.
     Workqueue(Input),
-    /// List locks that somebody waits for: who has them, who waits, first to be served first
+    /// List contended locks: who holds them and who waits, next in line first
     ///
-    /// In a hang: whose owner to look at next.
+    /// In a hang: which owner to look at next.
     Locks(Input),
-    /// Show RCU's grace period: for how long it has been going on, and which CPUs and tasks it waits for
+    /// Show RCU's grace period: how long it has lasted, and which CPUs and tasks it waits for
     ///
     /// In a hang: everybody in `synchronize_rcu()` waits for the CPU or the reader that is named here.
     Rcu(Input),
-    /// List block devices with the requests that they have not completed, oldest first
+    /// List block devices with their outstanding requests, oldest first
     ///
     /// In a hang: whether tasks wait for a device that does not answer; a request older than its timeout is marked.
     Dev(Input),
-    /// List open files of tasks, by default of those that wait for a file system or cannot be woken
+    /// List open files of tasks, by default of those that wait for a file system or are in uninterruptible sleep
     ///
-    /// In a hang: which file, on which file system, from which NFS server, a hung task needs.
+    /// In a hang: which file, file system or NFS server a hung task needs.
     Files(Files),
     /// List mounts: where, of which type, from which device or server, and whether frozen
     ///
@@ -86,11 +86,11 @@ pub(crate) enum Command {
     Mount(Input),
     /// List network devices: which are up, have a link, and may send
     ///
-    /// In a hang: whether the way to an NFS server or to network storage is there.
+    /// In a hang: whether an NFS server or network storage can be reached.
     Net(Input),
     /// Show memory by zone, the largest slab caches and processes
     ///
-    /// In a hang: below its low mark a zone makes everybody who wants memory reclaim it first; below min, wait.
+    /// In a hang: below its low watermark a zone wakes kswapd; below min, tasks that want memory have to reclaim it themselves.
     Kmem(Input),
     /// List swap areas
     ///
@@ -102,18 +102,18 @@ pub(crate) enum Command {
     Profile(Profile),
     /// Make a synthetic dump with its vmlinux, in the directory that --output names
     Synth(Synth),
-    /// Open a dump and run commands on it, each without naming it again; with completion and history on a terminal
+    /// Open a dump once and run commands on it, with completion and history on a terminal
     Shell(Shell),
     /// Serve the commands that look at a dump as tools of the Model Context Protocol, over standard input and output
     #[cfg_attr(not(feature = "mcp"), command(hide = true))]
     Mcp(Mcp),
-    /// Say what an issue is, what is looked for, and what to do; without a name, list all issues
+    /// Explain an issue: what it is, what is looked for, what to do; without a name, list all issues
     Explain {
         /// The issue, by the name that `analyze` gives it
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(Issue::ALL.map(Issue::id)), hide_possible_values = true)]
         issue: Option<String>,
     },
-    /// Write a script with which drgn reads again, on the same dump, every value that the verdict rests on
+    /// Write a drgn script that reads every value the verdict rests on again from the same dump
     DrgnScript(Judge),
     /// Print the JSON Schema of a command's output
     Schema {
@@ -127,9 +127,9 @@ pub(crate) enum Command {
     },
     /// Print the manual page, of the program or of one command
     Man {
-        /// The command; of one below another with a hyphen between, as `triage-report`
+        /// The command; a subcommand with a hyphen, as in `triage-report`
         command: Option<String>,
-        /// Write the pages of all commands, a file each, to the directory that --output names
+        /// Write a page for each command to the directory that --output names
         #[arg(long, conflicts_with = "command")]
         all: bool,
     },

@@ -35,7 +35,7 @@ pub(crate) struct DumpOptions {
     pub(crate) part: Vec<PathBuf>,
     /// Take the text of the VMCOREINFO note from FILE, as `makedumpfile -g` writes it
     ///
-    /// In place of the dump's own note. Of a dump without one, all memory is searched for it if this is left out.
+    /// It replaces the dump's own note. Without this option, all memory of a dump that has no note is searched for one.
     #[arg(long, value_name = "FILE")]
     pub(crate) vmcoreinfo: Option<PathBuf>,
     /// Of several kernels in memory, take the one whose image holds this physical address
@@ -67,26 +67,26 @@ pub(crate) struct Search {
     /// Download nothing, even where `DEBUGINFOD_URLS` names servers
     #[arg(long)]
     pub(crate) no_debuginfod: bool,
-    /// Keep a profile of each kernel in DIR, and from then on read that in place of its vmlinux: no source lines
+    /// Keep a profile of each kernel in DIR, and from then on read it instead of the vmlinux: no source lines
     ///
     /// Under DIR is one file for each build-id. `triage` does so by itself, in vmcore-thp/profiles in the user's cache
     /// directory (`XDG_CACHE_HOME` or ~/.cache); other commands only with this option.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
-    /// Remove the profiles that were not used for longest when they have more than SIZE [default: 2G]
+    /// Remove the least recently used profiles when all take more than SIZE [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) cache_size: Option<u64>,
-    /// Look for profiles of kernels below PREFIX (`s3://…`) first, and put there those that are made
+    /// Look for profiles of kernels below PREFIX (`s3://…`) first, and put new ones there
     ///
     /// `triage work` does so by itself, below its --store, where that is such a prefix.
     #[arg(long, value_name = "PREFIX")]
     pub(crate) share_profiles: Option<PathBuf>,
-    /// Keep up to SIZE of what was fetched of dumps on servers for the next command; 0 keeps nothing [default: 1G]
+    /// Keep up to SIZE of what was fetched from servers for later commands; 0 keeps nothing [default: 1G]
     ///
-    /// It is in vmcore-thp/objects in the user's cache directory, readable by the user alone: parts of machines' memory.
+    /// It is in vmcore-thp/objects in the user's cache directory, readable only by the user: it is parts of machines' memory.
     #[arg(long, value_name = "SIZE", value_parser = values::size_or_nothing)]
     pub(crate) block_cache: Option<u64>,
-    /// Neither keep nor use profiles of other runs, nor what was fetched of dumps on servers
+    /// Neither keep nor use profiles of other runs, nor what they fetched from servers
     #[arg(long, conflicts_with_all = ["cache", "cache_size", "block_cache"])]
     pub(crate) no_cache: bool,
 }

@@ -28,7 +28,7 @@ pub(crate) struct Words {
 impl Words {
     /// The input, and the words that are the command's own.
     pub(crate) fn split(&self, context: &Context) -> Result<(Input, Vec<String>), Failure> {
-        let (vmcore, rest) = self.words.split_first().ok_or_else(|| Failure::new("the dump is not named"))?;
+        let (vmcore, rest) = self.words.split_first().ok_or_else(|| Failure::new("no dump was given"))?;
         let is_file = |word: &OsString| Path::new(word).is_file() || word.to_string_lossy().contains('/');
         // In a shell there is a dump already.
         let (vmlinux, rest) = match rest.split_first() {
@@ -84,7 +84,7 @@ pub(crate) struct Rd {
     /// Bits of each word
     #[arg(long, value_name = "BITS", default_value = "64", value_parser = ["8", "16", "32", "64"])]
     pub(crate) bits: String,
-    /// Write symbols in place of the addresses that have some
+    /// Write symbols instead of the addresses that have one
     #[arg(short, long)]
     pub(crate) symbols: bool,
     /// ADDRESS is physical
@@ -101,7 +101,7 @@ pub(crate) struct Rd {
 pub(crate) struct Sym {
     #[command(flatten)]
     pub(crate) words: Words,
-    /// List all symbols that have the words in their names (`-q` here, too)
+    /// List all symbols whose names contain the words (also as `-q`)
     #[arg(long)]
     pub(crate) query: bool,
 }
@@ -129,7 +129,7 @@ pub(crate) struct Dis {
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) words: Words,
-    /// START is a `list_head` that is no member of an object on the list
+    /// START is a `list_head` that is not in an object on the list
     #[arg(short = 'H', long, conflicts_with = "object")]
     pub(crate) head: bool,
     /// START is an object, whose `list_head` is on the list
@@ -144,7 +144,7 @@ pub(crate) struct List {
     /// Stop at this address
     #[arg(short, long, value_name = "ADDRESS")]
     pub(crate) end: Option<String>,
-    /// Follow `prev` in place of `next`
+    /// Follow `prev` instead of `next`
     #[arg(short, long)]
     pub(crate) reverse: bool,
     /// Write numbers in hexadecimal
@@ -202,10 +202,10 @@ pub(crate) enum TreeType {
 pub(crate) struct Find {
     #[command(flatten)]
     pub(crate) words: Words,
-    /// The word is a text, not a number
+    /// Search for text, not for a number
     #[arg(short = 'c', long)]
     pub(crate) text: bool,
-    /// Bits that do not count, in hexadecimal
+    /// Bits to ignore, in hexadecimal
     #[arg(short, long, value_name = "MASK", default_value = "0", value_parser = values::address)]
     pub(crate) mask: u64,
     /// Bits of the number

@@ -11,20 +11,20 @@ use super::{DumpOptions, Input, Search};
 pub(crate) struct Distill {
     #[command(flatten)]
     pub(crate) input: Input,
-    /// Keep the whole of each page of which anything was read, with whatever else is in it
+    /// Keep each page of which anything was read whole, with whatever else is in it
     ///
-    /// Kernel memory lies side by side with that of others: such a page can hold keys, names of files, parts of network
-    /// packets, registers of user code. Without this option every byte that was not read is overwritten.
+    /// Other data lies beside what was read: such a page can hold keys, names of files, parts of network packets,
+    /// registers of user code. Without this option every byte that was not read is overwritten.
     #[arg(long)]
     pub(crate) whole_pages: bool,
-    /// Blot out names of tasks, the kernel's log, the name of the host
+    /// Remove the names of tasks, the kernel's log or the host's name
     ///
     /// The log names tasks and the host, too. Without it, the verdict has only the state of memory to go by.
     #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
     pub(crate) redact: Vec<Redact>,
 }
 
-/// What can be blotted out.
+/// What can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Redact {
     /// `task_struct.comm` of every task
@@ -54,7 +54,7 @@ pub(crate) struct Synth {
     /// The scenario is made and analyzed to see that it gets the same verdict; exit status 3 if it does not.
     #[arg(long, num_args = 1..=2, value_names = ["VMCORE", "VMLINUX"])]
     pub(crate) from: Vec<PathBuf>,
-    /// With --from: without names, hosts, addresses and whatever else the log says besides what it reports
+    /// With --from: leave out names, hosts, addresses and whatever the log says besides its reports
     #[arg(long, requires = "from")]
     pub(crate) anonymize: bool,
     #[command(flatten)]
@@ -64,16 +64,16 @@ pub(crate) struct Synth {
     /// The generation of the kernel, such as 4.19 [default: the newest]
     #[arg(long, value_name = "NAME")]
     pub(crate) kernel: Option<String>,
-    /// What addresses, KASLR and the build-id are made from; the same seed gives the same files
+    /// The seed of addresses, KASLR and the build-id; the same seed gives the same files
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Number of CPUs, in place of the scenario's
+    /// Number of CPUs, instead of the scenario's
     #[arg(long, value_name = "N")]
     pub(crate) cpus: Option<u32>,
     /// Number of sleeping tasks besides those of the scenario
     #[arg(long, value_name = "N")]
     pub(crate) tasks: Option<u32>,
-    /// Memory in GiB, in place of the scenario's; what nobody uses is not in the dump
+    /// Memory in GiB, instead of the scenario's; unused memory is not in the dump
     #[arg(long, value_name = "GIB")]
     pub(crate) memory: Option<u64>,
     /// Form of the dump

@@ -25,7 +25,7 @@ pub(crate) struct Triage {
     /// Write verdict.txt and verdict.json beside each dump
     #[arg(long)]
     pub(crate) beside: bool,
-    /// Run `sh -c COMMAND` for each group that is new in the store and has a problem; it is told in `VMCORE_THP_*` variables
+    /// Run `sh -c COMMAND` for each group with a problem that is new in the store; `VMCORE_THP_*` variables describe it
     #[arg(long, value_name = "COMMAND")]
     pub(crate) notify_command: Option<String>,
     /// Write metrics of the store to FILE, for Prometheus' node exporter
@@ -38,10 +38,10 @@ pub(crate) struct Triage {
 /// The processes that judge one dump each.
 #[derive(Args, Debug)]
 pub(crate) struct Workers {
-    /// Dumps at a time [default: as many as CPUs and memory allow]
+    /// Number of dumps to judge at a time [default: as many as CPUs and memory allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Memory for all dumps at a time; each may need --max-memory [default: three quarters of the machine's]
+    /// Memory for all dumps at a time; each may use --max-memory [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) memory: Option<u64>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(crate) struct Workers {
 /// Where rows are kept.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreOption {
-    /// Keep rows in FILE, an SQLite database [default: vmcore-thp/triage.db in the user's directory of state]
+    /// Keep rows in FILE, an SQLite database [default: vmcore-thp/triage.db in the user's state directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Pile {
     /// Dumps, logs, directories of them as kdump leaves them, quoted patterns, or `s3://BUCKET/PREFIX`
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Also what FILE lists: a dump and perhaps its vmlinux a line, or JSON lines; may be repeated
+    /// Also judge what FILE lists: a dump and perhaps its vmlinux on each line, or JSON lines; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Vec<PathBuf>,
 }
@@ -76,10 +76,10 @@ pub(crate) struct TriageWork {
     /// Write rows below DIR, which all machines see, or `s3://BUCKET/PREFIX`
     #[arg(long, value_name = "DIR")]
     pub(crate) store: PathBuf,
-    /// Share I of N, counted from 1 [default: what Slurm says of an array's task]
+    /// Share I of N, counted from 1 [default: from the variables that Slurm sets for an array's tasks]
     #[arg(long, value_name = "I/N", value_parser = values::shard)]
     pub(crate) shard: Option<(u64, u64)>,
-    /// Number of shares, where Kubernetes says which of an indexed job's this is (`JOB_COMPLETION_INDEX`)
+    /// Number of shares, of which `JOB_COMPLETION_INDEX` says this one, as Kubernetes sets it for an indexed job
     #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) shards: Option<u64>,
     #[command(flatten)]
@@ -113,20 +113,20 @@ pub(crate) struct TriageReport {
 /// What to do with a store of rows.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TriageAction {
-    /// Show the groups of all dumps in the store: text, --format html or json (one line a dump)
+    /// Show the groups of all dumps in the store: text, --format html or json (one line per dump)
     Report(TriageReport),
     /// Write a plan of what there is to judge, for `work` on many machines: --output DIR/plan.jsonl
     Plan(Pile),
     /// Do a share of a plan: write the row of each of its dumps to a directory that all machines see
     ///
-    /// Dumps that have a row are passed over, so a share can be done again, or by two at a time. Exit status: 0 once every
+    /// Dumps that have a row are skipped, so a share can be done again, or by two at a time. Exit status: 0 once every
     /// dump of the share has a row, whatever it says; 3 if some could not be reached on their server.
     Work(TriageWork),
     /// Put the rows of all shares into one store, and say what is missing
     ///
     /// Exit status: 3 as long as rows are missing.
     Merge(TriageMerge),
-    /// Write all rows for other tools: --format csv, json (one line a dump), or parquet
+    /// Write all rows for other tools: --format csv, json (one line per dump) or parquet
     Export(StoreOption),
     /// Run what is asked for on standard input, for a run of `triage`
     #[command(hide = true)]

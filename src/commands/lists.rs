@@ -39,7 +39,7 @@ pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Resu
 }
 
 /// Why a list of tasks is empty.
-pub(super) const NOBODY: &str = "no task is as --state and --comm have it, or none can be read";
+pub(super) const NOBODY: &str = "no task matches, or none could be read";
 
 /// That there is no task with this pid.
 pub(crate) fn no_task(pid: i32) -> Failure {

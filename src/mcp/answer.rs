@@ -57,7 +57,8 @@ pub(super) fn to(
             kept.max
         ));
     }
-    serde_json::from_slice(&kept.bytes).map_or_else(|_| Answer::Error("the answer is no JSON".to_owned()), Answer::Json)
+    serde_json::from_slice(&kept.bytes)
+        .map_or_else(|_| Answer::Error("the answer is not JSON".to_owned()), Answer::Json)
 }
 
 /// Output as far as it may be.

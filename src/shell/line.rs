@@ -47,11 +47,11 @@ impl Line {
                 // `||` and `>>` are operators of expressions; `->` is part of one.
                 '|' if word.is_none() && !words.is_empty() => {
                     let rest = text.get(at + 1..).unwrap_or_default().trim();
-                    return Self::ended(words, Sink::Pipe(rest.to_owned()), rest, "a program should stand behind '|'");
+                    return Self::ended(words, Sink::Pipe(rest.to_owned()), rest, "expected a program after '|'");
                 }
                 '>' if word.is_none() && starts_a_file(text, at) => {
                     let rest = text.get(at + 1..).unwrap_or_default().trim();
-                    return Self::ended(words, Sink::File(rest.to_owned()), rest, "a file should stand behind '>'");
+                    return Self::ended(words, Sink::File(rest.to_owned()), rest, "expected a file after '>'");
                 }
                 space if space.is_whitespace() => words.extend(word.take()),
                 other => word.get_or_insert_default().push(other),

@@ -85,7 +85,7 @@ fn without_vmcoreinfo_nothing_is_guessed() {
     let (said, shown) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
     assert_eq!((run.status.code(), &*shown), (Some(2), ""), "{said}");
     assert!(
-        said.contains("error: the dump has no VMCOREINFO, by which alone kernels of arm64 are found as yet"),
+        said.contains("error: the dump has no VMCOREINFO, neither as a note nor in memory, and arm64 kernels cannot be found without it"),
         "{said}"
     );
     assert!(said.contains("hint: ") && !said.contains("searched for"), "{said}");

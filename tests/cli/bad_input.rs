@@ -125,11 +125,17 @@ fn a_vmlinux_of_another_kernel() {
 fn no_vmlinux_anywhere() {
     let scratch = Scratch::new();
     let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
-    let run = run(["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()]);
+    let words = ["bt".as_ref(), vmcore.as_os_str(), "--debug-dir".as_ref(), scratch.0.path().as_os_str()];
+    let listed = run(words.into_iter().chain(["-v".as_ref()])).stderr;
+    let run = run(words);
     let why = "the dump's own tables cannot stand in for it: VMCOREINFO has no NUMBER(phys_base)";
     let hint = run.fails_with(&["no vmlinux", RELEASE, &"ab".repeat(20), why]).unwrap();
-    assert!(hint.contains(&format!("{}/boot/vmlinux-{RELEASE}", scratch.0.path().display())), "{hint}");
-    assert!(hint.contains(&format!("/usr/lib/debug/lib/modules/{RELEASE}/vmlinux")), "{hint}");
+    let directory = scratch.0.path().display();
+    assert!(hint.contains(&format!(" in {directory}, {directory}/usr/lib/debug, /usr/lib/debug, ")), "{hint}");
+    for path in [format!("{directory}/boot/vmlinux-{RELEASE}"), format!("/usr/lib/debug/lib/modules/{RELEASE}/vmlinux")]
+    {
+        assert!(!hint.contains(&path) && listed.contains(&path), "{path}: {hint}{listed}");
+    }
 }
 
 /// Looked up by build-id and then by release; what is of another build is passed over, and said to be.

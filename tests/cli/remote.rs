@@ -281,5 +281,6 @@ fn a_pile_in_a_store_of_objects_has_the_rows_of_one_in_a_directory() {
     let tree = case.run(["triage", "merge", &at("many.db"), &at("many.db"), "--store", &at("tree.db")]);
     assert_eq!(tree.status, 0, "{}", tree.stderr);
     assert_eq!(rows(&case, &home.join("tree.db"), "s3://bucket/pile"), one);
-    case.run(["triage", "merge", &at("pile"), &at("many.db"), "--store", &at("tree.db")]).fails_with(&["is no store"]);
+    case.run(["triage", "merge", &at("pile"), &at("many.db"), "--store", &at("tree.db")])
+        .fails_with(&["is not a store"]);
 }

@@ -46,7 +46,7 @@ fn pages_of_another_kind_are_not_analyzed() {
     assert_eq!(encrypted.status, 2, "{}", encrypted.stderr);
     assert!(encrypted.stderr.contains("are random bytes; the memory is encrypted, or"), "{}", encrypted.stderr);
     assert!(
-        encrypted.stderr.contains("hint: so look pages that AMD SEV or Intel TDX encrypts"),
+        encrypted.stderr.contains("hint: pages that AMD SEV or Intel TDX encrypts look like this"),
         "{}",
         encrypted.stderr
     );

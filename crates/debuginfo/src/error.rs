@@ -118,7 +118,7 @@ impl OpenError {
                  is in with --debug-dir",
             ),
             Self::Supplemented { .. } => {
-                Some("give the file as it was before dwz; `dwz` without -m, on one file at a time, is no obstacle")
+                Some("give the file as it was before dwz; a file that `dwz` reduced without -m can be read")
             }
             Self::NotAModule { .. } => None,
         }

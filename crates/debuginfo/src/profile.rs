@@ -46,10 +46,10 @@ pub enum ProfileError {
     #[error("the vmlinux cannot be expressed as a profile: {0}")]
     Inexpressible(String),
     /// What was made cannot be opened.
-    #[error("the profile that was made of the vmlinux cannot be opened: {0}")]
+    #[error("the profile made from the vmlinux cannot be opened: {0}")]
     Unreadable(#[from] OpenError),
     /// What was made answers otherwise than the vmlinux.
-    #[error("the profile that was made of the vmlinux answers otherwise than it: {what}")]
+    #[error("the profile made from the vmlinux does not match it: {what}")]
     Differs {
         /// The question.
         what: String,

@@ -60,7 +60,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// What was written cannot be read again.
-    #[error("the profile that was written to {} cannot be read again", .0.display())]
+    #[error("the profile that was written to {} cannot be read back", .0.display())]
     Lost(PathBuf),
 }
 

@@ -26,8 +26,8 @@ pub struct Progress<'p> {
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// A build-id that none can be.
-    #[error("a build-id of {0} bytes is none")]
+    /// A build-id of a length that none has.
+    #[error("a build-id of {0} bytes is not valid")]
     BuildId(usize),
     /// There is no cache to put it in.
     #[error("neither DEBUGINFOD_CACHE_PATH, XDG_CACHE_HOME nor HOME says where the cache is")]

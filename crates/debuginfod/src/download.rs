@@ -30,13 +30,13 @@ pub(crate) enum DownloadError {
     Endless(u64),
     #[error("ends after {received} of {announced} bytes")]
     Truncated { received: u64, announced: u64 },
-    #[error("sent nothing but an empty file")]
+    #[error("sent an empty file")]
     Empty,
     #[error("sent less than 100 KiB in {} s", .0.as_secs())]
     Stalled(Duration),
     #[error("needs more than {} s, the limit that DEBUGINFOD_MAXTIME sets", .0.as_secs())]
     TooSlow(Duration),
-    #[error("cannot be written down: {0}")]
+    #[error("cannot be saved: {0}")]
     Write(io::Error),
 }
 

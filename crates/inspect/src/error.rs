@@ -33,10 +33,10 @@ pub enum InspectError {
     #[error("a value of type '{0}' has no elements")]
     NotAnArray(String),
     /// What was followed is no pointer.
-    #[error("a value of type '{0}' is no pointer")]
+    #[error("a value of type '{0}' is not a pointer")]
     NotAPointer(String),
     /// A pointer that leads nowhere.
-    #[error("the pointer to follow is {value:#x} (of type {type_name})")]
+    #[error("cannot follow the pointer {value:#x} (of type {type_name})")]
     Null {
         /// Its type, or that of what it should lead to.
         type_name: String,
@@ -52,10 +52,10 @@ pub enum InspectError {
         source: ReadError,
     },
     /// A value that is no number stands where one is needed.
-    #[error("a value of type '{0}' is no number")]
+    #[error("a value of type '{0}' is not a number")]
     NotANumber(String),
     /// Not an object in memory.
-    #[error("what has no address cannot be taken the address of")]
+    #[error("cannot take the address of a value that is not in memory")]
     NoAddress,
     /// A per-CPU variable where one CPU has to be named.
     #[error("'{0}' is a per-CPU variable")]
@@ -91,9 +91,10 @@ impl InspectError {
                 format!("`vmcore-thp sym VMCORE VMLINUX -q {name}`, in the shell `sym -q {name}`, lists similar names")
             }
             Self::NoType(_) => {
-                "structs are named `struct x` or `x`; types of modules are not in the kernel's".to_owned()
+                "structs are named `struct x` or `x`; types of a module are known only by its BTF in the dump"
+                    .to_owned()
             }
-            Self::NoMember { similar: Some(similar), .. } => format!("there is '{similar}'"),
+            Self::NoMember { similar: Some(similar), .. } => format!("did you mean '{similar}'?"),
             Self::NoMember { type_name, .. } if is_struct(type_name) => format!("`{type_name}` lists its members"),
             Self::Untyped(name) => format!(
                 "BTF has the types of per-CPU variables only: give the vmlinux with DWARF, or say the type: \
@@ -109,7 +110,7 @@ impl InspectError {
                 "expressions are as in C: members, indexes, pointers, casts, arithmetic; numbers are decimal or 0x..."
                     .to_owned()
             }
-            Self::DivisionByZero => "look at the divisor alone".to_owned(),
+            Self::DivisionByZero => "evaluate the divisor on its own".to_owned(),
             Self::TooMuch(_) => "ask for less at once".to_owned(),
             _ => return None,
         })

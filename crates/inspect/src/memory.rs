@@ -85,7 +85,7 @@ impl Space {
 /// [`InspectError`] where not even the first can be read, or too many are asked for.
 pub fn read_words(kernel: &Kernel<'_>, space: Space, count: u64, width: u64) -> Result<Words, InspectError> {
     if count > MAX_WORDS {
-        return Err(InspectError::TooMuch(format!("at most {MAX_WORDS} words are read at once")));
+        return Err(InspectError::TooMuch(format!("no more than {MAX_WORDS} words can be read at once")));
     }
     let wanted = usize::try_from(count.saturating_mul(width)).unwrap_or_default();
     let mut bytes = Vec::new();

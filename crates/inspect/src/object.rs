@@ -82,7 +82,7 @@ impl<'k> Object<'k> {
             object = object.pointee()?.member(name)?;
             for index in indexes.split('[').skip(1) {
                 let index = index.trim_end_matches(']');
-                let index = index.parse().map_err(|_| InspectError::Syntax(format!("'{index}' is no index")))?;
+                let index = index.parse().map_err(|_| InspectError::Syntax(format!("'{index}' is not an index")))?;
                 object = object.element(index)?;
             }
         }
@@ -98,7 +98,7 @@ impl<'k> Object<'k> {
                 answer => return answer,
             }
         }
-        Err(missing.unwrap_or_else(|| InspectError::Syntax("no path to a member".to_owned())))
+        Err(missing.unwrap_or_else(|| InspectError::Syntax("the name of a member is missing".to_owned())))
     }
 
     /// Whether this kernel has the member at the end of a path without pointers.

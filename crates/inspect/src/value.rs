@@ -129,7 +129,7 @@ pub fn select(kernel: &Kernel<'_>, ty: Type<'_>, address: VirtAddr, path: &str) 
         (ty, width) = (member.ty, member.bit_size);
         for index in indexes.split('[').skip(1) {
             let index = index.trim_end_matches(']');
-            let number: u64 = index.parse().map_err(|_| InspectError::Syntax(format!("'{index}' is no index")))?;
+            let number: u64 = index.parse().map_err(|_| InspectError::Syntax(format!("'{index}' is not an index")))?;
             let Some(Shape::Array { element, .. }) = ty.shape() else {
                 return Err(InspectError::NotAnArray(ty.declare("")));
             };

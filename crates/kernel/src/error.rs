@@ -34,7 +34,7 @@ pub enum KernelError {
     /// Without VMCOREINFO the kernel has to be found in memory, and it is not there.
     #[error(
         "the dump has no VMCOREINFO, and the vmlinux's kernel is not in its memory: {copies} places have its banner \
-         {banner:?}, none is a kernel that runs"
+         {banner:?}, but none of them is a running kernel"
     )]
     NotInMemory {
         /// How many places, a multiple of 2 MiB apart, hold the vmlinux's banner or build-id.
@@ -53,8 +53,10 @@ pub enum KernelError {
         /// Where the kernel's banner or page table should be.
         address: PhysAddr,
     },
-    /// A kernel of arm64 is found by what it says of itself, and there is nothing of that.
-    #[error("the dump has no VMCOREINFO, by which alone kernels of arm64 are found as yet")]
+    /// Nothing but VMCOREINFO says where a kernel of arm64 is.
+    #[error(
+        "the dump has no VMCOREINFO, neither as a note nor in memory, and arm64 kernels cannot be found without it"
+    )]
     NoVmcoreinfo,
     /// VMCOREINFO lacks what all else rests on.
     #[error("VMCOREINFO has no {0}")]
@@ -63,7 +65,7 @@ pub enum KernelError {
     #[error("VMCOREINFO says that the kernel has pages of {} KiB, which no machine has", .0 >> 10)]
     PageSize(u64),
     /// No kernel is where the user said.
-    #[error("no kernel that was asked for is in memory; there is one at physical {}", addresses(images))]
+    #[error("the kernel that was asked for is not in memory; there is one at physical {}", addresses(images))]
     NoSuchKernel {
         /// Where the images of those begin that there are.
         images: Vec<PhysAddr>,
@@ -75,7 +77,7 @@ pub enum KernelError {
     )]
     NothingToFindBy,
     /// A symbol that every supported kernel has is missing from the vmlinux.
-    #[error("vmlinux has no symbol {0}")]
+    #[error("the vmlinux has no symbol {0}")]
     MissingSymbol(&'static str),
     /// A type or member is missing.
     #[error(transparent)]
@@ -125,8 +127,8 @@ impl KernelError {
                  and its VMCOREINFO may be given with --vmcoreinfo"
             }
             Self::NotThisMemory { contents: Contents::Random, .. } => {
-                "so look pages that AMD SEV or Intel TDX encrypts, which only a dump from inside (kdump) has in plain text; \
-                 if this machine does not encrypt, the pages and the headers are of different dumps"
+                "pages that AMD SEV or Intel TDX encrypts look like this; only a dump made inside the guest (kdump) has them in plain \
+                 text; if this machine does not encrypt, the pages and the headers are of different dumps"
             }
             Self::NotThisMemory { .. } => {
                 "the pages and the headers are probably of different dumps, or the note is of an earlier boot; give the \

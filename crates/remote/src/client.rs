@@ -174,7 +174,7 @@ impl Client {
             request = request.header(name, value);
         }
         let cannot = |reason| Problem::Lasting(RemoteError::Address { shown: shown(), reason });
-        let request = request.body(ask.body.to_vec()).map_err(|_| cannot("it is no URL"))?;
+        let request = request.body(ask.body.to_vec()).map_err(|_| cannot("it is not a URL"))?;
         let (mut parts, body) = request.into_parts();
         if matches!(ask.address, Address::S3 { .. }) {
             let hash =
@@ -250,7 +250,7 @@ fn transport(error: &ureq::Error) -> String {
         ureq::Error::Tls(what) => format!("TLS: {what}"),
         ureq::Error::Rustls(what) => format!("TLS: {what}"),
         ureq::Error::RequireHttpsOnly(_) => "it is redirected to a server without encryption".to_owned(),
-        ureq::Error::Protocol(_) => "the answer is no HTTP".to_owned(),
+        ureq::Error::Protocol(_) => "the answer is not HTTP".to_owned(),
         _ => "no answer".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Why an object could not be had. No message has keys, tokens, or the query of an address.
+//! Why an object could not be read, written or listed. No message has keys, tokens, or the query of an address.
 
 use std::io;
 
@@ -65,7 +65,7 @@ pub enum RemoteError {
         reason: String,
     },
     /// An answer that makes no sense.
-    #[error("the server of {shown} answers what cannot be: {reason}")]
+    #[error("the server of {shown} sent an invalid answer: {reason}")]
     Answer {
         /// The object.
         shown: String,
@@ -84,11 +84,13 @@ impl RemoteError {
                 "they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a web identity, or the instance's role"
             }
             Self::NotThere { .. } => "check the address, and AWS_ENDPOINT_URL if the store is not Amazon's",
-            Self::Refused { .. } => "a presigned address may have expired; else see what the credentials may read",
+            Self::Refused { .. } => {
+                "a presigned address may have expired; otherwise check what the credentials may read"
+            }
             Self::Replaced { .. } => "run it again: it is about what is there now",
             Self::NoRanges { .. } => "download it first",
             Self::Lost { .. } => "run it again when the server can be reached; what was fetched is kept",
-            Self::Answer { .. } => "download it first, with a tool that says more",
+            Self::Answer { .. } => "download it first, with a tool that reports more",
         }
     }
 

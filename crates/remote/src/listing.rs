@@ -53,7 +53,7 @@ impl Client {
             };
             let answer = self.ask(&ask)?;
             let wrong = |reason: &str| RemoteError::Answer { shown: prefix.to_string(), reason: reason.to_owned() };
-            let text = String::from_utf8(answer.body).map_err(|_| wrong("a list that is no text"))?;
+            let text = String::from_utf8(answer.body).map_err(|_| wrong("a list that is not text"))?;
             let page = parse(&text).ok_or_else(|| wrong("a list that cannot be read"))?;
             let is_empty = page.objects.is_empty();
             all.extend(page.objects);

@@ -21,7 +21,7 @@ pub struct Distill {
     pub kept: Vec<Kept>,
     /// Bytes in the notes: the registers of the CPUs, VMCOREINFO, and which bytes were kept.
     pub note_bytes: u64,
-    /// What was blotted out: `names`, `host`, `log`.
+    /// What was redacted: `names`, `host`, `log`.
     pub redacted: Vec<&'static str>,
     /// What an analysis never reads, and the dump therefore does not hold; empty where whole pages were kept.
     pub never_kept: Vec<&'static str>,
@@ -54,9 +54,9 @@ impl Report for Distill {
         match self.redacted.as_slice() {
             [] => writeln!(
                 out,
-                "Nothing was blotted out: names of tasks and of the host, and the log, are in it (--redact)."
+                "Nothing was redacted: names of tasks and of the host, and the log, are in it (--redact)."
             ),
-            redacted => writeln!(out, "Blotted out: {}.", redacted.join(", ")),
+            redacted => writeln!(out, "Redacted: {}.", redacted.join(", ")),
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum TriageError {
         /// Why.
         cause: io::Error,
     },
-    /// A line of a manifest makes no sense.
+    /// A line of a manifest is not valid.
     #[error("{}, line {line}: {reason}", path.display())]
     Manifest {
         /// The manifest.
@@ -37,8 +37,8 @@ pub enum TriageError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A pattern makes no sense.
-    #[error("the pattern {pattern} makes no sense: {reason}")]
+    /// A pattern is not valid.
+    #[error("the pattern {pattern} is not valid: {reason}")]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -49,7 +49,7 @@ pub enum TriageError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// The store cannot be used.
-    #[error("the store {}: {cause}", path.display())]
+    #[error("cannot use the store {}: {cause}", path.display())]
     Store {
         /// The store's file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum TriageError {
         cause: rusqlite::Error,
     },
     /// The store was written by a newer version of the program.
-    #[error("the store {} has schema {found}, and this program knows {known}", path.display())]
+    #[error("the store {} has schema {found}, but this program knows none newer than {known}", path.display())]
     NewerStore {
         /// The store's file.
         path: PathBuf,
@@ -87,7 +87,7 @@ impl TriageError {
             Self::Pattern { .. } => Some("`*`, `?`, `**` and `[...]` are understood; quote the pattern for the shell"),
             Self::Store { .. } => Some("name another one with --store; a store must be on a local file system"),
             Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
-            Self::Plan { .. } => Some("make it anew with `vmcore-thp triage plan`"),
+            Self::Plan { .. } => Some("make a new one with `vmcore-thp triage plan`"),
             Self::Remote(error) => Some(error.hint()),
             Self::Input { .. } | Self::Output { .. } => None,
         }

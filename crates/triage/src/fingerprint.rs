@@ -30,7 +30,7 @@ fn of_file(path: &Path, hash: &mut Sha256) -> io::Result<u64> {
     // Asked before it is opened: a pipe would wait for somebody who writes.
     let kind = path.metadata()?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
-        return Err(io::Error::other(if kind.is_dir() { "it is a directory" } else { "it is no file" }));
+        return Err(io::Error::other(if kind.is_dir() { "it is a directory" } else { "it is not a file" }));
     }
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;

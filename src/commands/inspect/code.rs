@@ -35,7 +35,7 @@ fn symbols(kernel: &Kernel<'_>, word: &str) -> Result<Vec<FoundSymbol>, Failure>
     }
     let place = address(kernel, word)?;
     let symbol = symbol_at(kernel, place);
-    let none = || Failure::new(format_args!("{place} is in no symbol of the kernel or of the code of a module"));
+    let none = || Failure::new(format_args!("no symbol of the kernel or of a module's code covers {place}"));
     let none = || none().hint("`vtop` tells whether anything is mapped there");
     symbol.map(|symbol| vec![symbol]).ok_or_else(none)
 }
@@ -52,7 +52,7 @@ pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Re
     };
     if !kernel.is_code(place) {
         return Err(Failure::new(format_args!("there is no kernel code at {place}"))
-            .hint("`sym` tells which symbol is there, `rd` shows memory that is no code"));
+            .hint("`sym` tells which symbol is there, `rd` shows memory that is not code"));
     }
     let span = match (arguments.reverse, rest.first()) {
         (true, _) => Span::UpTo,

@@ -38,7 +38,7 @@ pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -
     let (input, words) = arguments.words.split(context)?;
     let (wanted, _) = check_words(&words, "search", 1)?;
     if arguments.text && wanted.is_empty() {
-        return Err(Failure::new("there is no text to look for").hint("an empty text is everywhere"));
+        return Err(Failure::new("there is no text to look for").hint("an empty text would match everywhere"));
     }
     let session = context.session(&input)?;
     let needle = if arguments.text {

@@ -49,9 +49,9 @@ pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Outp
     let step = shown.ty.size().unwrap_or_default();
     let most = (MAX_BYTES / step.max(1)).clamp(1, MAX_OBJECTS);
     if count > most {
-        let message = format!("at most {most} objects of this type are shown at once");
+        let message = format!("no more than {most} objects of this type can be shown at once");
         return Err(
-            Failure::new(message).hint("an object is one size behind the other: begin the next with its address")
+            Failure::new(message).hint("show them in parts: each begins at the address after the last object's end")
         );
     }
     let places: Vec<_> = (0..count).map(|number| start.wrapping_add(number.wrapping_mul(step))).collect();

@@ -13,7 +13,7 @@ const fn variable(name: &'static str, meaning: &'static str) -> Variable {
 
 const TEXT: [Variable; 3] = [
     variable("NO_COLOR", "If set and not empty, nothing is coloured where --color is auto."),
-    variable("COLUMNS", "The width of text, in place of the terminal's."),
+    variable("COLUMNS", "The width of text, instead of the terminal's."),
     variable(
         "VMCORE_THP_PAGER, PAGER, LESS",
         "What shows text on a terminal page by page; cat or an empty value for nothing. Without either variable it is \

@@ -122,10 +122,10 @@ fn items(pile: &cli::Pile, context: &Context) -> Result<Found, Failure> {
     let (items, skipped) =
         find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone(), servers: remote::servers(None) })?;
     for skipped in &skipped {
-        context.run.warn(format_args!("{} is passed over: {}", skipped.path.display(), skipped.reason));
+        context.run.warn(format_args!("{} is skipped: {}", skipped.path.display(), skipped.reason));
     }
     if items.is_empty() {
-        return Err(Failure::new("there is no dump and no kernel log to judge")
+        return Err(Failure::new("there are no dumps or kernel logs to judge")
             .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
     }
     Ok(Found { items, lost: skipped.iter().any(|skipped| skipped.lost) })
@@ -135,7 +135,7 @@ fn items(pile: &cli::Pile, context: &Context) -> Result<Found, Failure> {
 fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
     let store = option.store.clone().or_else(|| default_store().ok()).unwrap_or_default();
     Failure::new(format_args!("interrupted: {done} of {all} are done, and kept in {}", store.display()))
-        .hint("the same command goes on from there; `vmcore-thp triage report` shows what there is")
+        .hint("run the same command again to continue; `vmcore-thp triage report` shows what is done")
 }
 
 fn options(arguments: &cli::Workers, retry: bool, global: &Global) -> Result<Options, Failure> {

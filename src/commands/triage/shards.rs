@@ -55,7 +55,9 @@ pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Conte
         return Ok(Status::Inconclusive);
     }
     if !done {
-        return Err(Failure::new("interrupted: what is done has its rows").hint("the same command goes on from there"));
+        return Err(
+            Failure::new("interrupted: what is done has its rows").hint("run the same command again to continue")
+        );
     }
     Ok(Status::NothingFound)
 }
@@ -75,7 +77,8 @@ fn shard(arguments: &cli::TriageWork) -> Result<Shard, Failure> {
         ),
     };
     found.ok_or_else(|| {
-        Failure::new("what the engine says of its tasks makes no share").hint("say which with --shard I/N")
+        Failure::new("the task number that the job scheduler gives does not name a share")
+            .hint("name one with --shard I/N")
     })
 }
 
@@ -94,7 +97,7 @@ fn number(variable: &str) -> Result<u64, Failure> {
     let value = env::var(variable).ok().and_then(|value| value.parse().ok());
     value.ok_or_else(|| {
         Failure::new(format_args!("{variable} does not say which share this is"))
-            .hint("say it with --shard I/N, such as --shard 1/8 to --shard 8/8")
+            .hint("name one with --shard I/N, such as --shard 1/8 to --shard 8/8")
     })
 }
 
@@ -115,7 +118,7 @@ fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> 
     let path = match &arguments.store {
         Some(path) => path.clone(),
         None if remote::is_address(place) => {
-            return Err(Failure::new("a store of rows is a file on this machine").hint("name it with --store"));
+            return Err(Failure::new("the store of rows must be a file on this machine").hint("name it with --store"));
         }
         None => within("triage.db"),
     };
@@ -129,7 +132,7 @@ fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> 
         context.run.warn(format_args!("there is no row of {}", path.display()));
     }
     if let Some(more @ 1..) = merged.missing.checked_sub(merged.named.len()) {
-        context.run.warn(format_args!("nor of {more} more"));
+        context.run.warn(format_args!("and {more} more have no row"));
     }
     Ok(if merged.missing == 0 { Status::NothingFound } else { Status::Inconclusive })
 }
@@ -138,14 +141,14 @@ fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> 
 fn merge_stores(parts: &[PathBuf], arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
     if let Some(directory) = parts.iter().find(|part| part.is_dir() || remote::is_address(part)) {
         return Err(Failure::new(format_args!(
-            "{} is no store, and there are others to merge it with",
+            "{} is not a store, and cannot be merged with others",
             directory.display()
         ))
         .hint("merge each directory of rows by itself, and then the stores"));
     }
     let path = arguments.store.as_ref().filter(|_| arguments.plan.is_none()).ok_or_else(|| {
-        Failure::new("stores are merged into another, without a plan")
-            .hint("name that store with --store, and no --plan")
+        Failure::new("stores are merged into another store, without a plan")
+            .hint("name that store with --store, and leave --plan out")
     })?;
     let mut store = Store::open(path)?;
     context.run.step("merging stores", || parts.iter().try_for_each(|part| store.take_in(part)))?;

@@ -34,7 +34,7 @@ const MIN_HEADER_SIZE: u64 = 24;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
     /// The blob does not start with BTF's magic number.
-    #[error("BTF does not start with its magic number but with {found:#06x}")]
+    #[error("BTF starts with {found:#06x} instead of its magic number")]
     BadMagic {
         /// The first two bytes, little-endian.
         found: u16,

@@ -28,7 +28,7 @@ impl Expression {
         let root = parser.binary(0)?;
         match parser.peek() {
             None => Ok(Self { text: text.trim().to_owned(), root }),
-            Some(token) => Err(InspectError::Syntax(format!("{} makes no sense there", show(token)))),
+            Some(token) => Err(InspectError::Syntax(format!("unexpected {}", show(token)))),
         }
     }
 
@@ -78,13 +78,13 @@ impl Parser {
             return Ok(());
         }
         let found = self.peek().map_or_else(|| "the end".to_owned(), show);
-        Err(InspectError::Syntax(format!("'{sign}' should stand where {found} is")))
+        Err(InspectError::Syntax(format!("expected '{sign}', found {found}")))
     }
 
     fn name(&mut self) -> Parsed<String> {
         let Some(Token::Name(name)) = self.peek().cloned() else {
             let found = self.peek().map_or_else(|| "the end".to_owned(), show);
-            return Err(InspectError::Syntax(format!("a name should stand where {found} is")));
+            return Err(InspectError::Syntax(format!("expected a name, found {found}")));
         };
         self.at += 1;
         Ok(name)
@@ -92,7 +92,7 @@ impl Parser {
 
     fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_DEPTH {
-            return Err(InspectError::Syntax(format!("the expression nests deeper than {MAX_DEPTH}")));
+            return Err(InspectError::Syntax(format!("the expression is nested deeper than {MAX_DEPTH}")));
         }
         self.depth += 1;
         let result = parse(self);
@@ -169,7 +169,7 @@ impl Parser {
             }
             other => {
                 let found = other.as_ref().map_or_else(|| "the end".to_owned(), show);
-                Err(InspectError::Syntax(format!("a value should stand where {found} is")))
+                Err(InspectError::Syntax(format!("expected a value, found {found}")))
             }
         }
     }
@@ -188,7 +188,7 @@ impl Parser {
                 self.at += 1;
                 Ok(Node::Name(name, None))
             }
-            _ => Err(InspectError::Syntax(format!("a CPU should stand behind '{name}:', or `a` for all"))),
+            _ => Err(InspectError::Syntax(format!("expected a CPU after '{name}:', or `a` for all"))),
         }
     }
 
@@ -215,7 +215,11 @@ impl Parser {
                 Node::PerCpuPointer(pointer, Box::new(self.deeper(|parser| parser.binary(0))?))
             }
             "task" => Node::Task(Box::new(self.deeper(|parser| parser.binary(0))?)),
-            _ => return Err(InspectError::Syntax(format!("'{name}' cannot be called: a dump does not run"))),
+            _ => {
+                return Err(InspectError::Syntax(format!(
+                    "'{name}' cannot be called: the code of a dump does not run"
+                )));
+            }
         };
         self.expect(")")?;
         Ok(node)
@@ -309,19 +313,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, why) in [
-            ("", "a value should stand where the end is"),
-            ("a.", "a name should stand where the end is"),
-            ("a b", "'b' makes no sense there"),
-            ("(a", "')' should stand where the end is"),
-            ("f(1)", "'f' cannot be called: a dump does not run"),
-            ("a = 1", "'=' makes no sense there"),
-            ("x:y", "a CPU should stand behind 'x:', or `a` for all"),
+            ("", "expected a value, found the end"),
+            ("a.", "expected a name, found the end"),
+            ("a b", "unexpected 'b'"),
+            ("(a", "expected ')', found the end"),
+            ("f(1)", "'f' cannot be called: the code of a dump does not run"),
+            ("a = 1", "unexpected '='"),
+            ("x:y", "expected a CPU after 'x:', or `a` for all"),
         ] {
             assert_eq!(tree(text), format!("error: {why}"), "{text}");
         }
-        assert!(tree(&"(".repeat(1000)).contains("nests deeper"));
-        assert!(tree(&"-".repeat(4000)).contains("nests deeper"));
-        assert!(tree(&"1+".repeat(2000)).contains("a value should stand"));
+        assert!(tree(&"(".repeat(1000)).contains("nested deeper"));
+        assert!(tree(&"-".repeat(4000)).contains("nested deeper"));
+        assert!(tree(&"1+".repeat(2000)).contains("expected a value"));
     }
 
     proptest! {

@@ -76,7 +76,7 @@ fn object(line: &str) -> Result<(String, Option<String>), String> {
     let text = |name: &str| match value.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("\"{name}\" is no text")),
+        Some(_) => Err(format!("\"{name}\" is not text")),
     };
     Ok((text("vmcore")?.ok_or("it has no \"vmcore\"")?, text("vmlinux")?))
 }

@@ -15,7 +15,7 @@ use vmcore_debuginfo::Type;
 use vmcore_kernel::{Kernel, Snapshot, Task};
 use vmcore_memory::VirtAddr;
 
-use super::files::each_file;
+use super::open_file::each_file;
 use super::{Collector, Who};
 use crate::object::Object;
 use crate::{Hex, InspectError, find_type};

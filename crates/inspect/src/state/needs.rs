@@ -14,7 +14,7 @@ use vmcore_kernel::{Kernel, Snapshot, Stack, SystemCall, Task};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::Who;
-use super::files::{at_path, file_of, open_file};
+use super::open_file::{at_path, file_of, open_file};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vmcore_kernel::Kernel;
 use vmcore_memory::ReadVirtual;
 
-use super::mounts::path;
+use super::paths::path;
 use super::{Collector, Missing};
 use crate::object::Object;
 use crate::{Hex, InspectError};

@@ -116,7 +116,7 @@ impl<'a> Kernel<'a> {
             run_queue_layout: RunQueueLayout::resolve(types)?,
             page_layout: PageLayout::resolve(types)?,
             pgd: types.field("mm_struct", "pgd")?,
-            stack_layout: Stacks::resolve(architecture, types, symbols),
+            stack_layout: Stacks::resolve(architecture, types, symbols, 1 << format.page_shift()),
             start_layout: TaskStart::resolve(architecture, types, symbols)?,
             memory,
             regions,

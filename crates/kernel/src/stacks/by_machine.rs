@@ -48,8 +48,13 @@ enum CpuStacks {
 }
 
 impl Stacks {
-    pub(crate) fn resolve(architecture: Architecture, types: Resolver<'_>, symbols: &SymbolTable) -> Self {
-        let thread_size = thread_size(types);
+    pub(crate) fn resolve(
+        architecture: Architecture,
+        types: Resolver<'_>,
+        symbols: &SymbolTable,
+        page_size: u64,
+    ) -> Self {
+        let thread_size = thread_size(types, page_size);
         let of_cpu = match architecture {
             Architecture::X86_64 => CpuStacks::X86_64(StackLayout::resolve(types, symbols)),
             Architecture::Arm64 => CpuStacks::Arm64(arm64::StackLayout::resolve(symbols, thread_size)),

@@ -30,9 +30,16 @@ BREAKS = {
     "pgd entry": (0, "all spinners"),
     "task_struct.sched_info.last_arrival": (None, None),
     "pt_regs.ip": (None, None),
+    "pt_regs.pc": (None, None),
+    "task_struct.thread_info.preempt.need_resched": (None, None),
     "page.flags": (None, None),
 }
-SIZES = {"task_struct.__state": 4, "task_struct.on_rq": 4, "task_struct.on_cpu": 4}
+SIZES = {
+    "task_struct.__state": 4,
+    "task_struct.on_rq": 4,
+    "task_struct.on_cpu": 4,
+    "task_struct.thread_info.preempt.need_resched": 4,
+}
 
 
 @dataclass

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "testdata" / "6.1-cloud-amd64"
 ARM64 = ROOT / "testdata" / "6.12-cloud-arm64"
 SCENARIOS = ["thp-livelock", "soft-lockup", "sysrq", "thp-busy"]
-KERNELS = ["4.19", "5.10", "6.1", "6.12"]
+KERNELS = ["4.19", "5.10", "6.1", "6.12", "arm64-6.1", "arm64-6.12"]
 # Where links are looked for, from the start of a task or a run queue.
 OBJECT = 8192
 

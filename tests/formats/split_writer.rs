@@ -14,6 +14,7 @@ pub(crate) fn split(path: &Path, count: usize, directory: &Path) -> Vec<PathBuf>
     *cuts.first_mut().unwrap() = Pfn::new(0);
     cuts.push(end);
     let new = NewKdump {
+        architecture: dump.architecture(),
         notes: dump.raw_notes(),
         pages: pages.iter().map(|(pfn, page)| (*pfn, page.as_slice())),
         compression: Compression::None,

@@ -19,6 +19,10 @@ pub(crate) fn check() -> Result<(), Failed> {
 
 fn line(name: &str) -> String {
     let scenario = scenario::named(name).unwrap();
-    let kernels = if scenario.kernels.is_empty() { "all".to_owned() } else { scenario.kernels.join(", ") };
+    let kernels = match scenario.arch {
+        _ if !scenario.kernels.is_empty() => scenario.kernels.join(", "),
+        Some(arch) => arch.architecture().name().to_owned(),
+        None => "all".to_owned(),
+    };
     format!("| `{name}` | {} | {kernels} | {} |", scenario.about, Verdict::expected(&scenario.expect))
 }

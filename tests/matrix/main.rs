@@ -14,6 +14,7 @@
 
 #[path = "../support/agreement.rs"]
 mod agreement;
+mod alone;
 mod evidence;
 mod guide;
 mod logs;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<_> =
         Row::all().into_iter().map(|row| Trial::test(row.to_string(), move || check(&row))).collect();
     trials.extend(logs::trials());
+    trials.extend(alone::trials());
     trials.push(Trial::test("the user guide has every scenario", guide::check));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use vmcore_synth::scenario::{self, Expected};
+use vmcore_memory::Architecture;
+use vmcore_synth::scenario::{self, Expected, Scenario};
 use vmcore_synth::{DumpForm, Generation, build};
 
 use crate::agreement::disagreement;
@@ -19,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) scenario: &'static str,
     pub(crate) kernel: &'static str,
     pub(crate) form: &'static str,
+    /// The size of a page, where it is not the kernel's usual one.
+    pub(crate) page_kib: Option<u32>,
 }
 
 /// A verdict, and the exit status that goes with it.
@@ -44,20 +47,30 @@ pub(crate) struct Outcome {
 }
 
 impl Row {
-    /// Every scenario on every kernel that it is for, then one scenario in every form.
+    /// Every scenario on every kernel that it is for; with larger pages those whose huge pages begin where such ones can; then
+    /// one scenario in every form.
     pub(crate) fn all() -> Vec<Self> {
         let on_kernels = scenario::names().flat_map(|name| {
             let wanted = scenario::named(name).unwrap();
             let kernels = Generation::names().filter(move |kernel| wanted.is_for(kernel));
-            kernels.map(move |kernel| Self { scenario: name, kernel, form: "elf" })
+            kernels.map(move |kernel| Self { scenario: name, kernel, form: "elf", page_kib: None })
         });
-        let forms = DumpForm::names().into_iter().map(|form| Self { scenario: "crowd", kernel: "6.1", form });
-        on_kernels.chain(forms.skip(1)).collect()
+        let with_larger_pages = scenario::names().flat_map(|name| {
+            let wanted = scenario::named(name).unwrap();
+            let fits = |kernel: &str| wanted.is_for(kernel) && can_have_larger_pages(&wanted);
+            let kernels: Vec<_> = Generation::names().filter(|kernel| fits(kernel) && of_arm64(kernel)).collect();
+            let sizes = kernels.into_iter().flat_map(|kernel| [(kernel, 16), (kernel, 64)]);
+            sizes.map(move |(kernel, size)| Self { scenario: name, kernel, form: "elf", page_kib: Some(size) })
+        });
+        let forms =
+            DumpForm::names().into_iter().map(|form| Self { scenario: "crowd", kernel: "6.1", form, page_kib: None });
+        on_kernels.chain(with_larger_pages).chain(forms.skip(1)).collect()
     }
 
     /// Makes the dump, has it analyzed, and compares.
     pub(crate) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
         let scenario = scenario::named(self.scenario)?;
+        let scenario = Scenario { page_kib: self.page_kib.or(scenario.page_kib), ..scenario };
         let machine = build(&scenario, &Generation::named(self.kernel)?, 1)?;
         let directory = tempfile::tempdir()?;
         let form = DumpForm::named(self.form)?;
@@ -74,9 +87,25 @@ impl Row {
     }
 }
 
+fn of_arm64(kernel: &str) -> bool {
+    Generation::architecture_of(kernel) == Architecture::Arm64
+}
+
+/// Whether nothing in the scenario is about pages of 4 KiB alone.
+fn can_have_larger_pages(scenario: &Scenario) -> bool {
+    const LARGEST: u64 = 512 << 20;
+    let mut mappings = scenario.process.iter().flat_map(|process| &process.map);
+    let says_nothing = scenario.page_kib.is_none() && scenario.page_levels.is_none();
+    says_nothing && mappings.all(|mapping| mapping.at.is_multiple_of(LARGEST))
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.form {
+            "elf" if self.page_kib.is_some() => {
+                let size = self.page_kib.unwrap_or_default();
+                write!(f, "{} on {}, pages of {size} KiB", self.scenario, self.kernel)
+            }
             "elf" => write!(f, "{} on {}", self.scenario, self.kernel),
             form => write!(f, "{} as {form}", self.scenario),
         }

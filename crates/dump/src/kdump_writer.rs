@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use vmcore_memory::{PAGE_SIZE, Pfn};
+use vmcore_memory::{Architecture, PAGE_SIZE, Pfn};
 
 use crate::elf_writer::encode_notes;
 use crate::{RawNote, Vmcoreinfo};
@@ -78,6 +78,8 @@ fn zlib(page: &[u8]) -> io::Result<Vec<u8>> {
 
 /// A dump to be: its pages must come in the order of their frames.
 pub struct NewKdump<'n, P> {
+    /// The machine, whose name is in the header.
+    pub architecture: Architecture,
     /// The notes, `NT_PRSTATUS` and VMCOREINFO among them.
     pub notes: &'n [RawNote],
     /// All pages that are in the dump.
@@ -110,7 +112,7 @@ impl<'p, P: Iterator<Item = (Pfn, &'p [u8])> + Clone> NewKdump<'_, P> {
         let sub_blocks = (SUB_HEADER_LEN + notes.bytes.len() as u64).div_ceil(BLOCK);
         let frames = self.pages.clone().last().map_or(0, |(last, _)| last.get() + 1);
         let bitmap_blocks = 2 * frames.div_ceil(FRAMES_PER_BLOCK);
-        out.write_all(&header(&self.release(), sub_blocks, bitmap_blocks, frames, notes.cpus))?;
+        out.write_all(&header((self.architecture, &self.release()), sub_blocks, bitmap_blocks, frames, notes.cpus))?;
         out.write_all(&sub_header(&notes, sub_blocks, part.as_ref(), frames))?;
         // No page was left out: what is memory is in the dump.
         self.write_bitmap(frames, out)?;
@@ -192,12 +194,22 @@ impl Notes {
 }
 
 /// `struct disk_dump_header`.
-fn header(release: &str, sub_blocks: u64, bitmap_blocks: u64, frames: u64, cpus: u32) -> Vec<u8> {
+fn header(
+    (architecture, release): (Architecture, &str),
+    sub_blocks: u64,
+    bitmap_blocks: u64,
+    frames: u64,
+    cpus: u32,
+) -> Vec<u8> {
+    let machine = match architecture {
+        Architecture::X86_64 => "x86_64",
+        Architecture::Arm64 => "aarch64",
+    };
     let mut header = b"KDUMP   ".to_vec();
     header.extend(6u32.to_le_bytes());
     // struct new_utsname: system, node, release, version, machine, domain. Where release, version or machine is empty,
     // libkdumpfile believes none of them, and does not know the machine. VMCOREINFO does not tell the version.
-    for name in ["Linux", "", release, "#1", "x86_64", ""] {
+    for name in ["Linux", "", release, "#1", machine, ""] {
         let end = header.len() + NAME_LEN;
         header.extend(name.bytes().take(NAME_LEN - 1));
         header.resize(end, 0);
@@ -255,6 +267,7 @@ mod tests {
         {
             let pages = pages();
             let dump = NewKdump {
+                architecture: Architecture::X86_64,
                 notes: &[note()],
                 pages: pages.iter().map(|(pfn, page)| (*pfn, page.as_slice())),
                 compression,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use vmcore_dump::{Compression, Flattener, NewKdump, write_elf_core};
-use vmcore_memory::{Architecture, Pfn, PhysAddr};
+use vmcore_memory::{Pfn, PhysAddr};
 
 use crate::SynthError;
 use crate::build::Synthetic;
@@ -90,11 +90,11 @@ impl DumpForm {
 
 fn elf(machine: &Synthetic, out: &mut impl Write) -> io::Result<()> {
     let range = |(pfn, bytes): (Pfn, _)| (pfn.phys_addr().unwrap_or(PhysAddr::new(0)), bytes);
-    write_elf_core(out, Architecture::X86_64, &machine.notes, machine.memory.pages().map(range))
+    write_elf_core(out, machine.architecture, &machine.notes, machine.memory.pages().map(range))
 }
 
 fn kdump(machine: &Synthetic, compression: Compression) -> NewKdump<'_, impl Iterator<Item = (Pfn, &[u8])> + Clone> {
-    NewKdump { notes: &machine.notes, pages: machine.memory.pages(), compression }
+    NewKdump { architecture: machine.architecture, notes: &machine.notes, pages: machine.memory.pages(), compression }
 }
 
 fn flattened<W: Write>(out: W, write: impl FnOnce(&mut Flattener<W>) -> io::Result<()>) -> io::Result<()> {

@@ -6,15 +6,19 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use vmcore_memory::Architecture;
 
 use crate::SynthError;
+use crate::arch::Target;
 use crate::types::TypeTable;
 
-const SOURCES: [(&str, &str, &str); 4] = [
+const SOURCES: [(&str, &str, &str); 6] = [
     ("4.19", include_str!("../generations/4.19.toml"), include_str!("../generations/4.19.types")),
     ("5.10", include_str!("../generations/5.10.toml"), include_str!("../generations/5.10.types")),
     ("6.1", include_str!("../generations/6.1.toml"), include_str!("../generations/6.1.types")),
     ("6.12", include_str!("../generations/6.12.toml"), include_str!("../generations/6.12.types")),
+    ("arm64-6.1", include_str!("../generations/arm64-6.1.toml"), include_str!("../generations/arm64-6.1.types")),
+    ("arm64-6.12", include_str!("../generations/arm64-6.12.toml"), include_str!("../generations/arm64-6.12.types")),
 ];
 
 /// One kind of kernel.
@@ -37,13 +41,6 @@ pub(crate) struct Facts {
     pub(crate) build_id: bool,
     /// Whether the vmlinux has BTF besides DWARF.
     pub(crate) btf: bool,
-    pub(crate) orc: OrcForm,
-    /// Whether the vmlinux has them in the order of its object files (before kernel commit 57fa18994285, 5.6); the
-    /// kernel sorts them when it boots.
-    #[serde(default)]
-    pub(crate) orc_link_order: bool,
-    /// The contents of `.orc_header`, by which readers know the form.
-    pub(crate) orc_header: Option<[u8; 20]>,
     pub(crate) log: LogForm,
     /// The length of `swap_info`.
     pub(crate) max_swapfiles: u64,
@@ -52,20 +49,11 @@ pub(crate) struct Facts {
     /// Whether there is a migration type for pages of one process alone.
     pub(crate) read_exclusive: bool,
     pub(crate) preemption: PreemptionForm,
-    pub(crate) irq_stack: IrqStackVariable,
+    /// The machine that it is for.
+    pub(crate) target: Target,
     pub(crate) functions: SpecialFunctions,
     /// Functions that call one another, outermost first, by what they are for.
     chains: BTreeMap<String, Vec<String>>,
-}
-
-/// The bits of ORC entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum OrcForm {
-    /// `type:2 end:1`, up to 6.2.
-    End,
-    /// `type:3 signal:1`, since 6.4.
-    Type3,
 }
 
 /// The kernel log's buffer.
@@ -88,18 +76,6 @@ pub(crate) enum PreemptionForm {
     None,
 }
 
-/// Which per-CPU variable has the interrupt stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum IrqStackVariable {
-    /// `struct pcpu_hot`, 6.2 to 6.14.
-    PcpuHot,
-    /// Since 5.8.
-    HardirqStackPtr,
-    /// Before.
-    IrqStackPtr,
-}
-
 /// Functions whose frames or code are not those of ordinary C functions.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -112,20 +88,33 @@ pub(crate) struct SpecialFunctions {
     pub(crate) switch_in_entry: Vec<String>,
     /// C functions that call on the interrupt stack, where the old stack pointer is the topmost word.
     pub(crate) switch_by_sp: Vec<String>,
-    /// Functions that call on the interrupt stack and keep the old stack in RBP.
+    /// Functions that call on the interrupt stack and keep the old stack in the frame pointer.
     pub(crate) switch_by_bp: Vec<String>,
-    /// Functions that copy to or from user space with `rep movsb`.
+    /// Functions that copy to user space.
     pub(crate) copy: Vec<String>,
-    /// Functions that read the word at RDI again and again.
+    /// Functions that read the word that their first argument points to again and again.
     pub(crate) poll: Vec<String>,
     /// Functions that the kernel has although no stack goes through them.
     pub(crate) present: Vec<String>,
 }
 
 impl Generation {
-    /// The names of all generations, oldest first.
+    /// The names of all generations, those of each machine oldest first.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SOURCES.iter().map(|(name, _, _)| *name)
+    }
+
+    /// Those of kernels of x86-64.
+    #[cfg(test)]
+    pub(crate) fn of_x86_64() -> impl Iterator<Item = Self> {
+        let all = Self::all().unwrap().into_iter();
+        all.filter(|generation| generation.architecture() == Architecture::X86_64)
+    }
+
+    /// The machine that the generation with this name is for.
+    #[must_use]
+    pub fn architecture_of(name: &str) -> Architecture {
+        if name.starts_with("arm64-") { Architecture::Arm64 } else { Architecture::X86_64 }
     }
 
     /// The generation with this name.
@@ -143,7 +132,7 @@ impl Generation {
         Ok(Self { facts: toml::from_str(facts).map_err(text)?, types: TypeTable::parse(name, types)? })
     }
 
-    /// All generations, oldest first.
+    /// All generations, in the order of [`Generation::names`].
     ///
     /// # Errors
     ///
@@ -152,10 +141,20 @@ impl Generation {
         Self::names().map(Self::named).collect()
     }
 
-    /// Its name: the first two numbers of its version.
+    /// Its name: the first two numbers of its version, with the machine before them where that is not x86-64.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.facts.name
+    }
+
+    /// The machine that it is for.
+    #[must_use]
+    pub const fn architecture(&self) -> Architecture {
+        self.facts.target.architecture()
+    }
+
+    pub(crate) const fn target(&self) -> &Target {
+        &self.facts.target
     }
 
     pub(crate) fn types(&self) -> &TypeTable {
@@ -166,6 +165,10 @@ impl Generation {
     pub(crate) fn chain(&self, name: &str) -> Result<&[String], SynthError> {
         let chain = self.facts.chains.get(name).ok_or_else(|| self.lacks(format!("the chain {name}")))?;
         Ok(chain)
+    }
+
+    pub(crate) fn has_chain(&self, name: &str) -> bool {
+        self.facts.chains.contains_key(name)
     }
 
     pub(crate) fn chains(&self) -> impl Iterator<Item = &[String]> {

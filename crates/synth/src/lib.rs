@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 mod build;
 mod error;
 mod formats;

@@ -1,21 +1,12 @@
 //! From what a task is doing to the functions on its stack: the only place that knows both.
 
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Architecture, Registers};
 
 use crate::SynthError;
+use crate::arch::registers;
 use crate::generation::Generation;
 use crate::scenario::{Doing, SplitPoint, State, Task, Under};
 use crate::stack::{Bounds, Layer};
-
-/// The buffer in kernel memory that `fstat` copies from; any kernel address will do.
-const KERNEL_BUFFER: u64 = 0xffff_8880_0000_1000;
-/// `sizeof(struct stat)`, left to copy.
-const COPY_LEN: u64 = 0x90;
-/// `__USER_CS`, `__USER_DS`, code and stack of a program.
-const USER_CS: u64 = 0x33;
-const USER_SS: u64 = 0x2b;
-const USER_CODE: u64 = 0x44_7329;
-const USER_STACK: u64 = 0x7ffd_1234_5678;
 
 /// What a task's stack and registers show.
 pub(crate) struct Plan {
@@ -34,7 +25,7 @@ struct Planner<'g> {
 }
 
 /// Plans the stack of a task.
-pub(crate) fn plan(generation: &Generation, task: &Task, nmi_stack: Bounds) -> Result<Plan, SynthError> {
+pub(crate) fn plan(generation: &Generation, task: &Task, nmi_stack: Option<Bounds>) -> Result<Plan, SynthError> {
     let mut planner = Planner { generation, layers: Vec::new(), calls: Vec::new() };
     let general = planner.activity(task)?;
     if task.state != State::Running {
@@ -51,7 +42,7 @@ impl Planner<'_> {
     /// What it is in the middle of; the general registers of the innermost function where they matter.
     fn activity(&mut self, task: &Task) -> Result<Option<Registers>, SynthError> {
         match &task.doing {
-            Doing::User if task.state == State::Running => return Ok(Some(user_registers())),
+            Doing::User if task.state == State::Running => return Ok(Some(registers::user(self.machine()))),
             Doing::User => self.system_call(task, &[])?,
             Doing::Sleep => {
                 let chain = if task.process.is_some() { "sleep" } else { "kthread-sleep" };
@@ -60,13 +51,13 @@ impl Planner<'_> {
             Doing::Loop => self.system_call(task, &["loop"])?,
             Doing::Spin { calls, .. } if calls.is_empty() => {
                 self.system_call(task, &["spin"])?;
-                return Ok(Some(Registers::default()));
+                return Ok(Some(registers::none(self.machine())));
             }
             Doing::Spin { calls, .. } => {
                 self.system_call(task, &[])?;
                 self.calls.extend(calls.iter().cloned());
                 self.calls.extend(self.generation.chain("spin")?.last().cloned());
-                return Ok(Some(Registers::default()));
+                return Ok(Some(registers::none(self.machine())));
             }
             Doing::Stack { calls, page } => {
                 self.system_call(task, &[])?;
@@ -82,18 +73,19 @@ impl Planner<'_> {
             Doing::WaitOnPage { address } => self.fault(task, *address, &[], "wait-on-page")?,
             Doing::BetweenFaults { address, calls } => {
                 self.copy_to_user(task, calls)?;
-                return Ok(Some(copy_registers(*address)));
+                return Ok(Some(registers::copy(self.machine(), *address)));
             }
             Doing::Exception { calls, handler } => {
                 self.system_call(task, &[])?;
                 self.calls.extend(calls.iter().cloned());
                 self.flush();
-                self.layers.push(Layer::Exception(Box::default(), None));
+                self.layers.push(Layer::Exception(Box::new(registers::none(self.machine())), None));
                 self.calls.extend(handler.iter().cloned());
             }
             Doing::UserFault { address } => {
-                self.layers.push(Layer::User(Box::new(Registers { rdi: *address, ..user_registers() })));
-                self.chain("fault")?;
+                let user = registers::with_argument(registers::user(self.machine()), *address);
+                self.layers.push(Layer::User(Box::new(user)));
+                self.first_chain(&["user-fault", "fault"])?;
             }
             Doing::Split { page, at, reclaim } => self.split(task, page, *at, *reclaim)?,
         }
@@ -103,7 +95,7 @@ impl Planner<'_> {
     /// The way into the kernel and on through these chains.
     fn system_call(&mut self, task: &Task, chains: &[&str]) -> Result<(), SynthError> {
         if task.process.is_some() {
-            self.layers.push(Layer::User(Box::new(user_registers())));
+            self.layers.push(Layer::User(Box::new(registers::user(self.machine()))));
             self.chain("syscall")?;
         } else {
             self.chain("kthread")?;
@@ -126,7 +118,7 @@ impl Planner<'_> {
     fn fault(&mut self, task: &Task, address: u64, calls: &[String], chain: &str) -> Result<(), SynthError> {
         self.copy_to_user(task, calls)?;
         self.flush();
-        self.layers.push(Layer::Exception(Box::new(copy_registers(address)), None));
+        self.layers.push(Layer::Exception(Box::new(registers::copy(self.machine(), address)), None));
         self.chain(chain)
     }
 
@@ -157,24 +149,41 @@ impl Planner<'_> {
         }
     }
 
-    fn interrupt(&mut self, by: Under, general: Option<Registers>, nmi: Bounds) -> Result<(), SynthError> {
+    fn interrupt(&mut self, by: Under, general: Option<Registers>, nmi: Option<Bounds>) -> Result<(), SynthError> {
         let mut general = general;
-        for (chain, stack) in match by {
+        for (chain, above, stack) in match by {
             Under::Nothing => vec![],
-            Under::Tick => vec![("tick", None)],
-            Under::TickAndNmi => vec![("tick", None), ("nmi", Some(nmi))],
-            Under::Nmi => vec![("nmi", Some(nmi))],
+            Under::Tick => vec![("tick", "tick", None)],
+            Under::TickAndNmi => vec![("tick", "tick", None), ("nmi", "nmi-above-tick", nmi)],
+            Under::Nmi => vec![("nmi", "nmi", nmi)],
         } {
             self.flush();
-            let registers = Box::new(general.take().unwrap_or_default());
-            self.layers.push(match (self.layers.is_empty(), stack) {
+            let registers = Box::new(general.take().unwrap_or_else(|| registers::none(self.machine())));
+            let of_user = format!("{chain}-of-user");
+            let chain = match (self.layers.is_empty(), stack) {
                 // User code was interrupted: the first thing on the kernel's stack.
-                (true, None) => Layer::User(registers),
-                (_, stack) => Layer::Exception(registers, stack),
-            });
-            self.chain(chain)?;
+                (true, None) => {
+                    self.layers.push(Layer::User(registers));
+                    [of_user.as_str(), chain]
+                }
+                (_, stack) => {
+                    self.layers.push(Layer::Exception(registers, stack));
+                    [above, chain]
+                }
+            };
+            self.first_chain(&chain)?;
         }
         Ok(())
+    }
+
+    fn machine(&self) -> Architecture {
+        self.generation.architecture()
+    }
+
+    /// The first of several chains that this kernel has: where the machine has one way for all, it has only the last.
+    fn first_chain(&mut self, names: &[&str]) -> Result<(), SynthError> {
+        let known = names.iter().find(|name| self.generation.has_chain(name)).or(names.last());
+        known.map_or(Ok(()), |name| self.chain(name))
     }
 
     fn chain(&mut self, name: &str) -> Result<(), SynthError> {
@@ -200,15 +209,4 @@ pub(crate) fn chains(layers: &[Layer]) -> Vec<Vec<String>> {
         }
     }
     chains
-}
-
-fn user_registers() -> Registers {
-    let (rip, rsp) = (USER_CODE, USER_STACK);
-    Registers { rip, rsp, rbp: rsp, cs: USER_CS, ss: USER_SS, eflags: 0x246, orig_rax: 5, ..Registers::default() }
-}
-
-/// In the middle of a copy to `address`.
-fn copy_registers(address: u64) -> Registers {
-    let (rdi, rsi) = (address, VirtAddr::new(KERNEL_BUFFER).get());
-    Registers { rdi, rsi, rcx: COPY_LEN, rdx: COPY_LEN, rax: COPY_LEN, ..Registers::default() }
 }

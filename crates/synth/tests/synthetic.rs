@@ -46,8 +46,12 @@ fn dump_and_vmlinux_are_of_one_kernel() {
         let start = vmlinux.symbols().address("_stext").unwrap();
         assert_eq!(info.symbol("_stext"), Some(start.wrapping_add(offset)));
         let physical = |address: VirtAddr| {
-            let base = info.number("phys_base").unwrap().cast_unsigned();
-            vmcore_memory::PhysAddr::new((address.get() + offset - 0xffff_ffff_8000_0000).wrapping_add(base))
+            let moved = address.get() + offset;
+            let of_image = |base: i64| (moved - 0xffff_ffff_8000_0000).wrapping_add(base.cast_unsigned());
+            vmcore_memory::PhysAddr::new(match info.number("kimage_voffset") {
+                Some(offset) => moved.wrapping_sub(offset.cast_unsigned()),
+                None => of_image(info.number("phys_base").unwrap()),
+            })
         };
         let code = vmlinux.read_static(start, 256).unwrap();
         let mut found = vec![0; code.len()];
@@ -66,6 +70,8 @@ fn what_cannot_be_is_refused_with_a_reason() {
         change(&mut scenario);
         build(&scenario, &generation, 1).unwrap_err().to_string()
     };
+    assert!(refused(&|scenario| scenario.page_kib = Some(16)).contains("arm64"));
+    assert!(refused(&|scenario| scenario.va_bits = Some(53)).contains("53 bits"));
     assert!(refused(&|scenario| scenario.cpus = 0).contains("1 to 512"));
     assert!(refused(&|scenario| scenario.cpus = 513).contains("1 to 512"));
     assert!(refused(&|scenario| scenario.task[1].cpu = 9).contains("CPU 9"));
@@ -84,6 +90,22 @@ fn what_cannot_be_is_refused_with_a_reason() {
     assert!(Generation::named("2.4").unwrap_err().to_string().contains("4.19, 5.10"));
     assert!(Scenario::parse("cpus = 'many'").is_err());
     assert!(Scenario::parse("unknown = 1").unwrap_err().to_string().contains("unknown"));
+}
+
+/// What only larger pages, or fewer bits of address, do not have.
+#[test]
+fn what_cannot_be_on_arm64_is_refused_with_a_reason() {
+    let refused = |kernel: &str, change: &dyn Fn(&mut Scenario)| {
+        let mut scenario = scenario::named("thp-livelock").unwrap();
+        change(&mut scenario);
+        build(&scenario, &Generation::named(kernel).unwrap(), 1).unwrap_err().to_string()
+    };
+    assert!(refused("arm64-6.12", &|scenario| scenario.page_kib = Some(8)).contains("4, 16 or 64"));
+    assert!(refused("arm64-6.12", &|scenario| scenario.page_kib = Some(16)).contains("32 MiB"));
+    assert!(refused("arm64-6.12", &|scenario| scenario.page_kib = Some(64)).contains("512 MiB"));
+    assert!(refused("arm64-6.1", &|scenario| scenario.va_bits = Some(52)).contains("39, 48"));
+    assert!(refused("arm64-6.12", &|scenario| scenario.va_bits = Some(39)).contains("memory"));
+    assert!(refused("arm64-6.12", &|scenario| scenario.preempt = true).contains("without preemption"));
 }
 
 proptest! {

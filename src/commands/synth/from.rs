@@ -87,8 +87,7 @@ fn words(expected: &Expected) -> String {
 
 /// The verdict that a scenario gets once it is made: on the kernel that is named, or the newest that it can be on.
 fn verdict(scenario: &Scenario, arguments: &cli::Synth) -> Result<Expected, Failure> {
-    let newest = || Generation::names().filter(|name| scenario.is_for(name)).last();
-    let kernel = arguments.kernel.as_deref().or_else(newest).unwrap_or(super::DEFAULT_KERNEL);
+    let kernel = arguments.kernel.as_deref().unwrap_or(super::default_kernel(scenario));
     let generation = Generation::named(kernel)?;
     let machine = build(scenario, &generation, arguments.seed)?;
     let cannot = |error: io::Error| {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use vmcore_synth::scenario::{self, Scenario};
+use vmcore_synth::scenario::{self, Arch, Scenario};
 use vmcore_synth::{DumpForm, Generation, SynthError, build};
 
 use crate::bounds;
@@ -16,8 +16,13 @@ use crate::failure::Failure;
 use crate::output::{Output, write_file};
 use crate::status::Status;
 
-/// The generation that is taken where none is named: the newest.
-const DEFAULT_KERNEL: &str = "6.12";
+/// The generation that is taken where none is named: the newest that the scenario can be on, of x86-64 where it names no machine.
+fn default_kernel(scenario: &Scenario) -> &'static str {
+    let machine = scenario.arch.unwrap_or(Arch::X86_64).architecture();
+    let of_machine = |name: &&str| Generation::architecture_of(name) == machine;
+    let newest = || Generation::names().filter(of_machine);
+    newest().filter(|name| scenario.is_for(name)).last().or_else(|| newest().last()).unwrap_or_default()
+}
 
 /// Lists the scenarios, or makes the files of one.
 pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Context) -> Result<Status, Failure> {
@@ -33,7 +38,7 @@ pub(crate) fn run(arguments: &cli::Synth, global: &cli::Global, context: &Contex
             .hint("name it with --output: it is made if it is not there")
     })?;
     let scenario = with_options(read(name)?, arguments);
-    let generation = Generation::named(arguments.kernel.as_deref().unwrap_or(DEFAULT_KERNEL))?;
+    let generation = Generation::named(arguments.kernel.as_deref().unwrap_or(default_kernel(&scenario)))?;
     let machine = context.run.step("building the machine", || build(&scenario, &generation, arguments.seed))?;
     let form = DumpForm::named(&arguments.form)?;
     let files = Files { directory, replace: global.force };

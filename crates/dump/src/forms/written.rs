@@ -121,7 +121,8 @@ fn add_split(machine: &Machine, shelf: &mut Shelf) {
     shelf.add("split, three files", "`makedumpfile --split`", ALL, &[second.clone(), third.clone(), first.clone()]);
     shelf.add("split, one file flattened", "`makedumpfile --split -F`", ALL, &[first, flat, third]);
     let pages = machine.pages.iter().map(|(frame, page)| (Pfn::new(*frame), page.as_slice()));
-    let new = NewKdump { notes: &machine.notes, pages, compression: Compression::Zlib };
+    let new =
+        NewKdump { architecture: Architecture::X86_64, notes: &machine.notes, pages, compression: Compression::Zlib };
     let mut out = Vec::new();
     new.write(&mut out).unwrap();
     shelf.add("kdump-compressed, zlib", "`vmcore-thp synth`", ALL, &[out]);

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use vmcore_dump::RawNote;
-use vmcore_memory::{Pfn, VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Architecture, PhysAddr, Registers, VirtAddr};
 
 use super::nanoseconds;
 use crate::SynthError;
 use crate::generation::PreemptionForm;
-use crate::machine::{Cpu, Line, Machine, Queue, TaskList, prstatus_note, qemu_note};
+use crate::machine::{Cpu, Line, Machine, Queue, TaskList, prstatus_note};
 use crate::scenario::{LogLine, Route, Scenario};
 
 /// A machine as it grows from its scenario.
@@ -19,7 +19,7 @@ pub(super) struct Builder<'s, 'g> {
     pub(super) queues: Vec<Queue>,
     /// The registers of CPUs, and the thread ids of who ran there.
     pub(super) registers: HashMap<u32, (i32, Registers)>,
-    pages: HashMap<String, (Pfn, VirtAddr)>,
+    pages: HashMap<String, (PhysAddr, VirtAddr)>,
     /// The heads of pages by their names.
     pub(super) heads: HashMap<String, VirtAddr>,
     pub(super) processes: HashMap<String, VirtAddr>,
@@ -86,7 +86,9 @@ impl<'s, 'g> Builder<'s, 'g> {
         self.write_log()?;
         let panicked = self.scenario.panicked.map_or(-1, u32::cast_signed);
         self.machine.set_int("panic_cpu", panicked)?;
-        self.machine.set_int("crashing_cpu", panicked)?;
+        if self.machine.image.variables.contains_key("crashing_cpu") {
+            self.machine.set_int("crashing_cpu", panicked)?;
+        }
         if self.machine.generation.facts.preemption == PreemptionForm::Dynamic {
             self.machine.set_int("preempt_dynamic_mode", if self.scenario.preempt { 2 } else { 0 })?;
         } else if self.scenario.preempt {
@@ -149,7 +151,9 @@ impl<'s, 'g> Builder<'s, 'g> {
             |cpu: &&Cpu| !scenario.missing.notes.contains(&cpu.number) && !scenario.offline.contains(&cpu.number);
         let mut cpus: Vec<Cpu> = self.cpus.iter().filter(answered).copied().collect();
         let mut notes = Vec::new();
-        if scenario.route == Route::Qemu {
+        let is_x86_64 = self.machine.generation.architecture() == Architecture::X86_64;
+        // Where nothing but their order says whose user code they are of, virtual CPUs are in that of Linux.
+        if scenario.route == Route::Qemu && is_x86_64 {
             cpus.reverse();
         }
         for (virtual_cpu, cpu) in (1..).zip(&cpus) {
@@ -161,11 +165,7 @@ impl<'s, 'g> Builder<'s, 'g> {
                     notes.push(note);
                 }
                 Route::Qemu => {
-                    // While user code runs, GS is its own.
-                    let gs = if registers.user_mode() { (0, cpu.offset) } else { (cpu.offset, 0) };
-                    let (root, levels) = self.machine.space.page_tables();
-                    notes.push(prstatus_note(virtual_cpu, &registers, gs.0));
-                    notes.push(qemu_note(&registers, gs, root, levels));
+                    self.machine.add_qemu_notes(virtual_cpu, cpu, &registers, &mut notes);
                 }
             }
         }

@@ -6,16 +6,16 @@ mod objects;
 mod tasks;
 
 use vmcore_dump::RawNote;
-use vmcore_memory::VirtAddr;
+use vmcore_memory::Architecture;
 
 use crate::SynthError;
+use crate::arch::Wanted;
 use crate::generation::Generation;
 use crate::machine::Machine;
 use crate::memory::physical::Physical;
 use crate::plan;
 use crate::random::Random;
 use crate::scenario::{Doing, Life, Policy, Reference, Scenario, State, Task, Under, Word};
-use crate::stack::Bounds;
 use crate::vmlinux::code::{CallGraph, Code};
 use crate::vmlinux::elf;
 use crate::vmlinux::image::Image;
@@ -30,6 +30,8 @@ pub const MAX_CPUS: u32 = 512;
 /// A synthetic machine, ready to be written.
 #[derive(Debug)]
 pub struct Synthetic {
+    /// What it is built of.
+    pub architecture: Architecture,
     /// Its memory.
     pub memory: Physical,
     /// The notes of its dump.
@@ -46,13 +48,17 @@ pub struct Synthetic {
 pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<Synthetic, SynthError> {
     scenario.check()?;
     let mut random = Random::new(seed);
+    let paging = generation.target().paging(Wanted {
+        levels: scenario.page_levels,
+        page_kib: scenario.page_kib,
+        va_bits: scenario.va_bits,
+    })?;
     let code = Code::lay_out(generation, calls(scenario, generation)?, &scenario.module);
-    let image = Image::link(generation, code, scenario)?;
+    let image = Image::link(generation, code, scenario, paging)?;
     let build_id = build_id(&elf::write(generation, &image, &[0; 20])?, seed);
     let vmlinux = elf::write(generation, &image, &build_id)?;
-    let levels = scenario.page_levels.unwrap_or(4);
     let memory = scenario.memory_gib.unwrap_or(DEFAULT_MEMORY_GIB) << 30;
-    let machine = Machine::boot(generation, image, &mut random, (levels, memory))?;
+    let machine = Machine::boot(generation, image, &mut random, (paging, memory))?;
     let mut builder = Builder::new(scenario, machine)?;
     builder.add_pages()?;
     builder.add_processes()?;
@@ -60,15 +66,14 @@ pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<
     builder.add_idle_tasks()?;
     builder.add_tasks()?;
     let notes = builder.finish(&build_id)?;
-    Ok(Synthetic { memory: builder.machine.space.physical, notes, vmlinux })
+    Ok(Synthetic { architecture: generation.architecture(), memory: builder.machine.space.physical, notes, vmlinux })
 }
 
 /// Every call that is seen on a stack.
 fn calls(scenario: &Scenario, generation: &Generation) -> Result<CallGraph, SynthError> {
     let mut graph = CallGraph::of(generation);
-    let nowhere = Bounds { low: VirtAddr::default(), high: VirtAddr::default() };
     for task in scenario.task.iter().chain([&sleeper(0)]) {
-        let planned = plan::plan(generation, task, nowhere)?;
+        let planned = plan::plan(generation, task, None)?;
         plan::chains(&planned.layers).iter().for_each(|chain| graph.add_chain(chain));
     }
     scenario.module.iter().flat_map(|module| &module.functions).for_each(|name| graph.add(name));

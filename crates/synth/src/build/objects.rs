@@ -6,7 +6,6 @@ use super::machine::Builder;
 use crate::SynthError;
 use crate::scenario::{Change, Reference, Word};
 use crate::stack::Placing;
-use crate::vmlinux::image::TEXT;
 
 impl Builder<'_, '_> {
     /// Those that are no local variables. Stacks may have their addresses, as they have those of pages.
@@ -82,7 +81,7 @@ impl Builder<'_, '_> {
             (None, None, Some(name), None) => self.heads.get(name).copied().ok_or_else(nothing)?,
             (None, None, None, Some(name)) => {
                 let offset = self.machine.image.code.function(name)?.offset;
-                TEXT.wrapping_add(self.machine.space.regions.kaslr).wrapping_add(offset)
+                self.machine.code_at(offset)
             }
             _ => return Err(nothing()),
         };

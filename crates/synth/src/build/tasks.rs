@@ -1,22 +1,20 @@
 //! The tasks: their structures, their stacks, their places in run queues.
 
-use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
+use vmcore_memory::{Architecture, Registers, VirtAddr};
 
 use super::machine::Builder;
 use super::{nanoseconds, sleeper};
 use crate::SynthError;
+use crate::arch::registers;
 use crate::machine::{Cpu, NewTask};
 use crate::plan::{self, Plan};
 use crate::scenario::{Doing, Policy, State, Task};
-use crate::stack::{Bounds, Layer, Placing, StackBuilder};
-
-/// `THREAD_SIZE`.
-const THREAD_SIZE: u64 = 16 << 10;
+use crate::stack::{self, Bounds, Ground, Layer, Placing, SwitchedOut};
 
 impl Builder<'_, '_> {
     /// The idle task of each CPU. That of the first is `init_task`, the head of the list of all tasks.
     pub(super) fn add_idle_tasks(&mut self) -> Result<(), SynthError> {
-        let frame_size = self.machine.generation.size_of("inactive_task_frame")?;
+        let generation = self.machine.generation;
         let init = self.machine.variable("init_task")?;
         let signal = self.machine.variable("init_signals")?;
         for cpu in self.cpus.clone() {
@@ -29,18 +27,19 @@ impl Builder<'_, '_> {
                 functions.extend(self.machine.generation.chain("schedule")?.iter().cloned());
             }
             let layers = [Layer::Calls(functions)];
-            let saved_sp = if runs {
-                let registers = self.stack_builder(stack, None, &mut Placing::default()).write(&layers)?;
+            let mut placing = Placing::default();
+            let ground = self.ground(stack, None, &mut placing);
+            let saved = if runs {
+                let registers = stack::write(generation, ground, &layers, None)?;
                 self.registers.insert(cpu.number, (0, registers));
-                VirtAddr::default()
+                SwitchedOut::default()
             } else {
-                let mut placing = Placing::default();
-                self.stack_builder(stack, None, &mut placing).write_switched_out(&layers, frame_size)?
+                stack::write_switched_out(generation, ground, &layers)?
             };
             let task = NewTask {
                 comm: format!("swapper/{}", cpu.number),
                 stack: stack.low,
-                saved_sp,
+                saved,
                 cpu: cpu.number,
                 on_cpu: runs,
                 queued: true,
@@ -83,10 +82,10 @@ impl Builder<'_, '_> {
         let mut planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
         if let (Doing::Spin { lock, .. }, Some(general)) = (&task.doing, &mut planned.general) {
             let unknown = || SynthError::scenario(format!("there is no object '{lock}'"));
-            general.rdi = self.objects.get(lock).ok_or_else(unknown)?.get();
+            *general = registers::with_argument(*general, self.objects.get(lock).ok_or_else(unknown)?.get());
         }
         let mut placing = self.objects_of(task.pid);
-        let frame_size = self.machine.generation.size_of("inactive_task_frame")?;
+        let generation = self.machine.generation;
         let stack = self.new_stack();
         let mut written = self.describe(task, stack)?;
         if task.state == State::Running {
@@ -95,8 +94,8 @@ impl Builder<'_, '_> {
                 return Err(SynthError::scenario(format!("two tasks run on CPU {}", task.cpu)));
             }
         } else {
-            let builder = self.stack_builder(stack, None, &mut placing);
-            written.saved_sp = builder.write_switched_out(&planned.layers, frame_size)?;
+            let ground = self.ground(stack, None, &mut placing);
+            written.saved = stack::write_switched_out(generation, ground, &planned.layers)?;
         }
         self.keep_objects(placing)?;
         let size = self.machine.generation.size_of("task_struct")?;
@@ -121,9 +120,9 @@ impl Builder<'_, '_> {
         if let (true, Some(user)) = (planned.user_mode, planned.general) {
             return Ok(user);
         }
-        let registers = self.stack_builder(stack, Some(cpu.irq_stack), placing).write(&planned.layers)?;
-        let place = registers;
-        Ok(planned.general.map_or(registers, |general| general.with_return_frame(&place)))
+        let generation = self.machine.generation;
+        let ground = self.ground(stack, Some(cpu.irq_stack), placing);
+        stack::write(generation, ground, &planned.layers, planned.general.as_ref())
     }
 
     /// What the task's own structure says.
@@ -134,17 +133,13 @@ impl Builder<'_, '_> {
             None => None,
         };
         let since = self.clock_ns.saturating_sub(nanoseconds(task.seconds));
-        let (policy, prio) = match task.policy {
-            Policy::Fair => (0, 120),
-            Policy::Fifo(priority) => (1, 99 - i32::from(priority.min(99))),
-            Policy::Deadline => (6, -1),
-        };
+        let (policy, prio) = rank(task.policy);
         Ok(NewTask {
             pid: task.pid,
             tgid: task.tgid.unwrap_or(task.pid),
             comm: task.comm.clone(),
             stack: stack.low,
-            saved_sp: VirtAddr::default(),
+            saved: SwitchedOut::default(),
             state: match task.state {
                 State::Running | State::Queued => 0,
                 State::Sleeping => 1,
@@ -171,7 +166,7 @@ impl Builder<'_, '_> {
     fn enqueue(&mut self, task: &Task, at: VirtAddr) {
         let Some(queue) = self.queues.get_mut(task.cpu as usize) else { return };
         match (task.state, task.policy) {
-            (State::Running, _) => (queue.current, queue.busy) = (at, true),
+            (State::Running, policy) => (queue.current, queue.busy) = (at, Some(rank(policy).1)),
             (State::Queued, Policy::Fair) => queue.fair.push(at),
             (State::Queued, Policy::Fifo(priority)) => queue.real_time.push((at, 99 - u64::from(priority.min(99)))),
             (State::Queued, Policy::Deadline) => queue.deadline.push(at),
@@ -180,17 +175,18 @@ impl Builder<'_, '_> {
     }
 
     fn new_stack(&mut self) -> Bounds {
-        let low = self.machine.space.allocate_mapped(THREAD_SIZE, THREAD_SIZE);
-        Bounds { low, high: low.wrapping_add(THREAD_SIZE) }
+        let size = self.machine.thread_size();
+        // `THREAD_ALIGN` of arm64: a bit of the stack pointer tells an overflow.
+        let align = match self.machine.generation.architecture() {
+            Architecture::X86_64 => size,
+            Architecture::Arm64 => 2 * size,
+        };
+        let low = self.machine.space.allocate_mapped(size, align);
+        Bounds { low, high: low.wrapping_add(size) }
     }
 
-    fn stack_builder<'b>(
-        &'b mut self,
-        stack: Bounds,
-        irq_stack: Option<Bounds>,
-        placing: &'b mut Placing,
-    ) -> StackBuilder<'b> {
-        StackBuilder::new(&mut self.machine.space, &self.machine.image.code, &self.heads, (stack, irq_stack), placing)
+    fn ground<'b>(&'b mut self, stack: Bounds, irq_stack: Option<Bounds>, placing: &'b mut Placing) -> Ground<'b> {
+        Ground::new(&mut self.machine.space, &self.machine.image, &self.heads, (stack, irq_stack), placing)
     }
 
     fn forget(&mut self, stack: Bounds) -> Result<(), SynthError> {
@@ -199,6 +195,15 @@ impl Builder<'_, '_> {
             self.machine.space.physical.remove(physical.pfn());
         }
         Ok(())
+    }
+}
+
+/// `SCHED_*`, and `task_struct.prio`.
+fn rank(policy: Policy) -> (u64, i32) {
+    match policy {
+        Policy::Fair => (0, 120),
+        Policy::Fifo(priority) => (1, 99 - i32::from(priority.min(99))),
+        Policy::Deadline => (6, -1),
     }
 }
 

@@ -9,19 +9,23 @@ mod queues;
 mod tasks;
 mod vmcoreinfo;
 
+mod arm64;
+mod x86_64;
+
 pub(crate) use cpus::Cpu;
 pub(crate) use log::Line;
-pub(crate) use notes::{prstatus_note, qemu_note};
+pub(crate) use notes::prstatus_note;
 pub(crate) use queues::Queue;
 pub(crate) use tasks::{NewTask, TaskList};
 
 use vmcore_memory::VirtAddr;
 
 use crate::SynthError;
+use crate::arch::{Paging, Target};
 use crate::generation::Generation;
-use crate::memory::space::{Regions, Space};
+use crate::memory::space::Space;
 use crate::random::Random;
-use crate::vmlinux::image::{Image, TEXT};
+use crate::vmlinux::image::Image;
 
 /// A machine that is being built.
 pub(crate) struct Machine<'g> {
@@ -36,12 +40,16 @@ impl<'g> Machine<'g> {
         generation: &'g Generation,
         image: Image,
         random: &mut Random,
-        (levels, memory): (u8, u64),
+        (paging, memory): (Paging, u64),
     ) -> Result<Self, SynthError> {
-        let regions = Regions::choose(random, levels);
+        let regions = generation.target().regions(random, paging, memory)?;
         let runtime = |link: VirtAddr| link.wrapping_add(regions.kaslr);
-        let root = runtime(image.variable("init_top_pgt")?);
-        let space = Space::new(regions, memory, runtime(TEXT)..runtime(image.end), root);
+        let root = match generation.target() {
+            Target::X86_64(_) => image.variable("init_top_pgt")?,
+            Target::Arm64(_) => image.variable("swapper_pg_dir")?,
+        };
+        let data = runtime(image.variable("linux_banner")?);
+        let space = Space::new(regions, memory, (runtime(image.start)..runtime(image.end), data), runtime(root));
         let mut machine = Self { generation, image, space };
         machine.load_image()?;
         Ok(machine)
@@ -52,20 +60,31 @@ impl<'g> Machine<'g> {
         let kaslr = self.space.regions.kaslr;
         let Self { image, space, .. } = self;
         let banner = image.variable("linux_banner")?.wrapping_add(kaslr);
-        // Variables are in .data and .bss: all of it exists.
-        for page in (banner.get()..image.end.wrapping_add(kaslr).get()).step_by(4096) {
-            space.write(VirtAddr::new(page), &[0])?;
+        // Variables are in .data and .bss: all of it exists. The top-level table is among them, and not empty any more.
+        for page in (banner.get()..image.data_end.wrapping_add(kaslr).get()).step_by(4096) {
+            let word = space.read_u64(VirtAddr::new(page))?;
+            space.write_u64(VirtAddr::new(page), word)?;
         }
-        space.write(TEXT.wrapping_add(kaslr), &image.code.kernel.bytes)?;
-        for (at, bytes) in [&image.orc_ips, &image.orc_entries].into_iter().chain(&image.orc_header) {
-            space.write(at.wrapping_add(kaslr), bytes)?;
+        space.write(image.text.wrapping_add(kaslr), &image.code.kernel.bytes)?;
+        for table in &image.tables {
+            space.write(table.at.wrapping_add(kaslr), &table.bytes)?;
         }
         space.write(banner, image.banner.as_bytes())?;
-        let regions = space.regions;
-        self.set_variable("page_offset_base", regions.direct_map.get())?;
-        self.set_variable("vmalloc_base", regions.vmalloc.get())?;
-        self.set_variable("vmemmap_base", regions.vmemmap.get())?;
-        self.set_variable("phys_base", regions.phys_base)
+        match self.generation.target() {
+            Target::X86_64(_) => self.tell_regions_of_x86_64(),
+            Target::Arm64(_) => self.tell_regions_of_arm64(),
+        }
+    }
+
+    /// The run-time address of code that is so far behind the start of the text.
+    pub(crate) const fn code_at(&self, offset: u64) -> VirtAddr {
+        self.image.code_at(offset, self.space.regions.kaslr)
+    }
+
+    /// `THREAD_SIZE`: at least a page.
+    pub(crate) fn thread_size(&self) -> u64 {
+        let described = self.generation.types().size_of("thread_union").unwrap_or(16 << 10);
+        described.max(self.space.regions.paging.page_size())
     }
 
     /// The run-time address of a variable of the image.

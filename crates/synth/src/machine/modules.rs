@@ -1,15 +1,14 @@
-//! Loaded modules: their code, and what they keep of their own files in memory, symbols and unwind entries.
+//! Loaded modules: their code, and what they keep of their own files in memory, symbols and, where the machine has such, unwind entries.
 //!
-//! Source: `include/linux/module.h`, `kernel/module/main.c`, `arch/x86/include/asm/module.h`.
+//! Source: `include/linux/module.h`, `kernel/module/main.c`.
 
 use vmcore_memory::VirtAddr;
 
 use super::Machine;
 use crate::SynthError;
+use crate::arch::Target;
 use crate::scenario::Module;
-use crate::vmlinux::code::{Function, MODULE_SPACING, Owner};
-use crate::vmlinux::image::TEXT;
-use crate::vmlinux::orc;
+use crate::vmlinux::code::{Function, Owner};
 
 /// `STT_FUNC`, local.
 const LOCAL_FUNCTION: u8 = 2;
@@ -45,20 +44,23 @@ impl Machine<'_> {
         }
         let symbols = self.write_module_symbols(number)?;
         self.put(object, kind, "kallsyms", symbols.get())?;
-        self.write_module_orc(object, number)?;
+        match self.generation.target() {
+            Target::X86_64(facts) => self.write_module_orc(facts, object, number)?,
+            Target::Arm64(_) => {}
+        }
         self.member(object, kind, "list")
     }
 
     /// Start and size of the module's code in memory: whole pages.
     fn load_module_code(&mut self, number: usize) -> Result<(VirtAddr, u64), SynthError> {
-        let kaslr = self.space.regions.kaslr;
+        let (_, spacing) = self.generation.target().instructions().modules();
         let text = self.image.code.modules.get(number);
         let text = text.ok_or_else(|| SynthError::scenario(format!("there is no module {number}")))?;
-        let size = (text.bytes.len() as u64).max(1).next_multiple_of(4096);
-        if size >= MODULE_SPACING / 2 {
+        let size = (text.bytes.len() as u64).max(1).next_multiple_of(self.space.regions.paging.page_size());
+        if size >= spacing / 2 {
             return Err(SynthError::scenario("a module has more code than there is room for"));
         }
-        let base = TEXT.wrapping_add(kaslr).wrapping_add(text.offset);
+        let base = self.code_at(text.offset);
         self.space.map_fresh(base, size);
         self.space.write(base, &text.bytes)?;
         Ok((base, size))
@@ -66,11 +68,10 @@ impl Machine<'_> {
 
     /// `struct mod_kallsyms`, with a symbol for each function.
     fn write_module_symbols(&mut self, number: usize) -> Result<VirtAddr, SynthError> {
-        let kaslr = self.space.regions.kaslr;
         // The first symbol is no symbol, the first name no name.
         let (mut symbols, mut names) = (vec![0; 24], vec![0]);
         for function in self.image.code.functions(Owner::Module(number)) {
-            symbols.extend(symbol(function, names.len(), kaslr));
+            symbols.extend(symbol(function, names.len(), self.code_at(function.offset)));
             names.extend(function.name.bytes());
             names.push(0);
         }
@@ -83,27 +84,8 @@ impl Machine<'_> {
         Ok(kallsyms)
     }
 
-    fn write_module_orc(&mut self, object: VirtAddr, number: usize) -> Result<(), SynthError> {
-        let rows = self.image.code.orc(Owner::Module(number));
-        let kaslr = self.space.regions.kaslr;
-        let text = self.image.code.modules.get(number).map_or(0, |text| text.offset);
-        // In reach of the code, whose distances from here have 32 bits: behind it, in the second half of its room.
-        let size = rows.len() as u64 * 4;
-        let ips = TEXT.wrapping_add(kaslr).wrapping_add(text + MODULE_SPACING / 2);
-        self.space.map_fresh(ips, size.max(1));
-        let (distances, entries) = orc::sections(&rows, self.generation.facts.orc, TEXT.wrapping_add(kaslr), ips);
-        self.space.write(ips, &distances)?;
-        let entries = self.keep(&entries)?;
-        for (member, value) in
-            [("num_orcs", rows.len() as u64), ("orc_unwind_ip", ips.get()), ("orc_unwind", entries.get())]
-        {
-            self.put(object, "module", &format!("arch.{member}"), value)?;
-        }
-        Ok(())
-    }
-
     /// Memory with these bytes.
-    fn keep(&mut self, bytes: &[u8]) -> Result<VirtAddr, SynthError> {
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<VirtAddr, SynthError> {
         let at = self.space.allocate_object(bytes.len() as u64);
         self.space.write(at, bytes)?;
         Ok(at)
@@ -111,11 +93,11 @@ impl Machine<'_> {
 }
 
 /// An `Elf64_Sym`.
-fn symbol(function: &Function, name: usize, kaslr: u64) -> Vec<u8> {
+fn symbol(function: &Function, name: usize, at: VirtAddr) -> Vec<u8> {
     let mut symbol = (name as u32).to_le_bytes().to_vec();
     symbol.extend([LOCAL_FUNCTION, 0]);
     symbol.extend(SECTION.to_le_bytes());
-    symbol.extend(TEXT.wrapping_add(kaslr).wrapping_add(function.offset).get().to_le_bytes());
+    symbol.extend(at.get().to_le_bytes());
     symbol.extend(function.size.to_le_bytes());
     symbol
 }

@@ -4,6 +4,7 @@ use vmcore_memory::VirtAddr;
 
 use super::{Cpu, Machine};
 use crate::SynthError;
+use crate::arch::Target;
 
 /// `MAX_RT_PRIO`, and one list more that ends the search.
 const RT_LISTS: u64 = 100;
@@ -20,8 +21,20 @@ pub(crate) struct Queue {
     /// With their priorities, 0 to 99.
     pub(crate) real_time: Vec<(VirtAddr, u64)>,
     pub(crate) deadline: Vec<VirtAddr>,
-    /// Whether the current task is a real one.
-    pub(crate) busy: bool,
+    /// The priority (`task_struct.prio`) of the current task, where that is a real one.
+    pub(crate) busy: Option<i32>,
+}
+
+impl Queue {
+    /// Whether the scheduler would have the current task give way: to one that outranks it, or to any of its own where all
+    /// get their turn.
+    pub(crate) fn asks_for_cpu(&self) -> bool {
+        const FAIR: i32 = 120;
+        let Some(current) = self.busy else { return false };
+        let real_time = self.real_time.iter().filter_map(|(_, prio)| i32::try_from(*prio).ok());
+        let deadline = self.deadline.iter().map(|_| -1);
+        real_time.chain(deadline).any(|prio| prio < current) || (current == FAIR && !self.fair.is_empty())
+    }
 }
 
 impl Machine<'_> {
@@ -34,7 +47,7 @@ impl Machine<'_> {
             ("idle", queue.idle.get()),
             ("clock", clock_ns),
             ("clock_task", clock_ns),
-            ("nr_running", waiting + u64::from(queue.busy)),
+            ("nr_running", waiting + u64::from(queue.busy.is_some())),
             ("cpu", cpu.number.into()),
         ] {
             self.put(rq, "rq", path, value)?;
@@ -42,6 +55,10 @@ impl Machine<'_> {
         self.write_tree(rq, "cfs.tasks_timeline", &queue.fair, "se.run_node")?;
         self.write_tree(rq, "dl.root", &queue.deadline, "dl.rb_node")?;
         self.write_lists(rq, &queue.real_time)?;
+        if let (Target::Arm64(_), true) = (self.generation.target(), queue.asks_for_cpu()) {
+            // `set_preempt_need_resched`: the word is inverted.
+            self.put(queue.current, "task_struct", "thread_info.preempt.need_resched", 0)?;
+        }
         self.set_current(cpu, queue.current)
     }
 

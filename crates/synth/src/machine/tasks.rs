@@ -7,6 +7,8 @@ use vmcore_memory::VirtAddr;
 
 use super::Machine;
 use crate::SynthError;
+use crate::arch::Target;
+use crate::stack::SwitchedOut;
 
 /// `PF_KTHREAD`.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -19,8 +21,8 @@ pub(crate) struct NewTask {
     pub(crate) comm: String,
     /// The lowest address of its stack.
     pub(crate) stack: VirtAddr,
-    /// Its stack pointer where it was scheduled out.
-    pub(crate) saved_sp: VirtAddr,
+    /// Where it was scheduled out.
+    pub(crate) saved: SwitchedOut,
     /// `TASK_*`.
     pub(crate) state: u64,
     pub(crate) cpu: u32,
@@ -56,7 +58,6 @@ impl Machine<'_> {
             ("pid", int(task.pid)),
             ("tgid", int(task.tgid)),
             ("stack", task.stack.get()),
-            ("thread.sp", task.saved_sp.get()),
             ("on_cpu", task.on_cpu.into()),
             ("on_rq", task.queued.into()),
             ("policy", task.policy),
@@ -75,6 +76,17 @@ impl Machine<'_> {
             ("stime", task.times.1),
         ] {
             self.put(at, kind, path, value)?;
+        }
+        let saved = task.saved;
+        match self.generation.target() {
+            Target::X86_64(_) => self.put(at, kind, "thread.sp", saved.sp.get())?,
+            Target::Arm64(_) => {
+                for (register, value) in [("fp", saved.fp), ("sp", saved.sp), ("pc", saved.pc)] {
+                    self.put(at, kind, &format!("thread.cpu_context.{register}"), value.get())?;
+                }
+                // Nobody asks for its CPU.
+                self.put(at, kind, "thread_info.preempt.need_resched", 1)?;
+            }
         }
         self.put_first(at, kind, &["__state", "state"], task.state)?;
         self.put_first(at, kind, &["thread_info.cpu", "cpu"], task.cpu.into())?;

@@ -1,6 +1,6 @@
 //! What the kernel says of itself: VMCOREINFO and `uname`.
 //!
-//! Source: `kernel/crash_core.c`, `arch/x86/kernel/machine_kexec_64.c`.
+//! Source: `kernel/crash_core.c`; of the machine's own lines: `x86_64.rs`, `arm64.rs`.
 
 use std::fmt::Write;
 
@@ -8,6 +8,7 @@ use vmcore_dump::RawNote;
 
 use super::Machine;
 use crate::SynthError;
+use crate::arch::Target;
 use crate::generation::LogForm;
 use crate::scenario::Route;
 
@@ -38,7 +39,7 @@ impl Machine<'_> {
             let hex: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
             line(&mut text, &format!("BUILD-ID={hex}"));
         }
-        line(&mut text, "PAGESIZE=4096");
+        line(&mut text, &format!("PAGESIZE={}", regions.paging.page_size()));
         let mut symbols = vec!["init_uts_ns"];
         match facts.log {
             LogForm::Ring => symbols.push("prb"),
@@ -47,9 +48,12 @@ impl Machine<'_> {
         for name in symbols {
             line(&mut text, &format!("SYMBOL({name})={:x}", self.variable(name)?.get()));
         }
-        line(&mut text, &format!("SYMBOL(swapper_pg_dir)={:x}", self.variable("init_top_pgt")?.get()));
-        let start = crate::vmlinux::image::TEXT.wrapping_add(regions.kaslr);
-        line(&mut text, &format!("SYMBOL(_stext)={:x}", start.get()));
+        let root = match self.generation.target() {
+            Target::X86_64(_) => "init_top_pgt",
+            Target::Arm64(_) => "swapper_pg_dir",
+        };
+        line(&mut text, &format!("SYMBOL(swapper_pg_dir)={:x}", self.variable(root)?.get()));
+        line(&mut text, &format!("SYMBOL(_stext)={:x}", self.code_at(0).get()));
         line(&mut text, &format!("SIZE(page)={}", self.generation.size_of("page")?));
         for (member, name) in [("page", "flags"), ("page", "_refcount"), ("page", "mapping"), ("page", "lru")] {
             if let Some(place) = self.generation.types().place(member, name) {
@@ -57,11 +61,10 @@ impl Machine<'_> {
             }
         }
         self.describe_log(&mut text)?;
-        line(&mut text, &format!("NUMBER(phys_base)={}", regions.phys_base.cast_signed()));
-        line(&mut text, &format!("NUMBER(pgtable_l5_enabled)={}", u8::from(regions.levels >= 5)));
-        line(&mut text, &format!("KERNELOFFSET={:x}", regions.kaslr));
-        line(&mut text, "NUMBER(KERNEL_IMAGE_SIZE)=1073741824");
-        line(&mut text, "NUMBER(sme_mask)=0");
+        match self.generation.target() {
+            Target::X86_64(_) => self.memory_lines_of_x86_64().iter().for_each(|words| line(&mut text, words)),
+            Target::Arm64(facts) => self.memory_lines_of_arm64(facts).iter().for_each(|words| line(&mut text, words)),
+        }
         // A crash kernel adds it: readers know by it that each CPU has its note in memory, too.
         if route == Route::Kdump {
             line(&mut text, "CRASHTIME=0");
@@ -91,12 +94,16 @@ impl Machine<'_> {
         let namespace = self.variable("init_uts_ns")?;
         let version = format!("{} Thu Jan  1 00:00:00 UTC 1970", self.generation.facts.version);
         let release = self.generation.facts.release.clone();
+        let machine = match self.generation.target() {
+            Target::X86_64(_) => "x86_64",
+            Target::Arm64(_) => "aarch64",
+        };
         for (member, text) in [
             ("sysname", "Linux"),
             ("nodename", "synthetic"),
             ("release", &release),
             ("version", &version),
-            ("machine", "x86_64"),
+            ("machine", machine),
         ] {
             let at = self.member(namespace, "uts_namespace", &format!("name.{member}"))?;
             self.space.write(at, text.as_bytes())?;

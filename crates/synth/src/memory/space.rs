@@ -1,63 +1,21 @@
-//! The kernel's virtual address space, and where memory for it comes from.
-//!
-//! ```text
-//! page_offset_base ..    the direct map: all physical memory, in pages of 1 GiB
-//! vmalloc_base ..        stacks, in pages of 4 KiB with a guard page between them
-//! vmemmap_base ..        the array of struct page, in pages of 2 MiB
-//! cpu_entry_area ..      exception stacks of each CPU
-//! __START_KERNEL_map ..  the image, in pages of 2 MiB
-//! ```
-//!
-//! Source: `Documentation/arch/x86/x86_64/mm.rst`.
+//! The kernel's virtual address space, and where memory for it comes from. Where its parts begin is the machine's
+//! ([`Regions`]).
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+use vmcore_memory::{PhysAddr, VirtAddr};
 
 use super::physical::Physical;
-use super::tables::{ACCESSED, DIRTY, HUGE, Level, NO_EXECUTE, PRESENT, Tables, WRITABLE};
+use super::tables::Tables;
 use crate::SynthError;
-use crate::random::Random;
+use crate::arch::{Access, Level, Regions};
 
 const GIB: u64 = 1 << 30;
-const HUGE_PAGE: u64 = 2 << 20;
-/// `__START_KERNEL_map`.
-const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
-/// `CPU_ENTRY_AREA_BASE`.
-const CPU_ENTRY_AREAS: u64 = 0xffff_fe00_0000_0000;
-/// Objects and user pages begin here; the image is below.
+/// The array of `struct page` is mapped in pieces of this size.
+const PIECE: u64 = 2 << 20;
+/// Objects and user pages begin so far into memory; the image is below.
 const FIRST_FREE: u64 = GIB;
-const KERNEL_PAGE: u64 = PRESENT | WRITABLE | ACCESSED | DIRTY;
-
-/// Where the regions begin, and how far the image moved.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Regions {
-    /// Run-time minus link-time address.
-    pub(crate) kaslr: u64,
-    pub(crate) phys_base: u64,
-    pub(crate) direct_map: VirtAddr,
-    pub(crate) vmalloc: VirtAddr,
-    pub(crate) vmemmap: VirtAddr,
-    pub(crate) levels: u8,
-}
-
-impl Regions {
-    /// Regions as KASLR chooses them.
-    pub(crate) fn choose(random: &mut Random, levels: u8) -> Self {
-        let (direct_map, vmalloc, vmemmap) = if levels >= 5 {
-            (0xff11_0000_0000_0000, 0xffa0_0000_0000_0000, 0xffd4_0000_0000_0000)
-        } else {
-            (0xffff_8880_0000_0000, 0xffff_c900_0000_0000, 0xffff_ea00_0000_0000)
-        };
-        let mut moved = |base: u64| VirtAddr::new(base + random.below(256) * GIB);
-        let (direct_map, vmalloc, vmemmap) = (moved(direct_map), moved(vmalloc), moved(vmemmap));
-        let kaslr = random.below(240) * HUGE_PAGE;
-        // The image may lie anywhere below FIRST_FREE, whatever its virtual address.
-        let physical = 16 * HUGE_PAGE + random.below(256) * HUGE_PAGE;
-        let phys_base = physical.wrapping_sub(kaslr + 0x100_0000);
-        Self { kaslr, phys_base, direct_map, vmalloc, vmemmap, levels }
-    }
-}
 
 /// The kernel's memory.
 #[derive(Debug)]
@@ -71,50 +29,68 @@ pub(crate) struct Space {
     /// Behind the last that is free.
     end: u64,
     next_vmalloc: u64,
-    /// 4-KiB pages outside the direct map and the image.
+    /// The run-time addresses of the image.
+    image: Range<VirtAddr>,
+    /// Pages outside the direct map and the image, by number.
     mapped: HashMap<u64, PhysAddr>,
-    /// Pieces of 2 MiB of the array of `struct page`.
+    /// Pieces of the array of `struct page`.
     page_structs: HashMap<u64, PhysAddr>,
 }
 
 impl Space {
-    /// Maps the image from `start` to `end` (run-time addresses) and the direct map of `memory` bytes. The top-level
-    /// table is part of the image, at `root`.
-    pub(crate) fn new(regions: Regions, memory: u64, image: std::ops::Range<VirtAddr>, root: VirtAddr) -> Self {
-        let to_physical = |address: VirtAddr| PhysAddr::new(address.get() - IMAGE_BASE).wrapping_add(regions.phys_base);
-        let tables = Tables { root: to_physical(root), levels: regions.levels };
+    /// Maps the image (run-time addresses), whose variables begin at `data`, and the direct map of `memory` bytes. The
+    /// top-level table is part of the image, at `root`.
+    pub(crate) fn new(
+        regions: Regions,
+        memory: u64,
+        (image, data): (Range<VirtAddr>, VirtAddr),
+        root: VirtAddr,
+    ) -> Self {
+        let tables = Tables { root: regions.of_image(root), paging: regions.paging };
         let next_vmalloc = regions.vmalloc.get();
+        let first = regions.memory.get();
+        let page_size = regions.paging.page_size();
         let mut space = Self {
-            physical: Physical::default(),
+            physical: Physical::of_pages(page_size),
             regions,
             tables,
             memory,
-            next: FIRST_FREE,
-            end: memory,
+            next: first + FIRST_FREE,
+            end: first + memory,
             next_vmalloc,
+            image: image.clone(),
             mapped: HashMap::new(),
             page_structs: HashMap::new(),
         };
-        space.physical.write(tables.root, &[0; PAGE_SIZE as usize]);
-        for page in (image.start.get()..image.end.get()).step_by(HUGE_PAGE as usize) {
-            let physical = to_physical(VirtAddr::new(page)).get();
-            space.set((VirtAddr::new(page), Level::Pmd), physical | KERNEL_PAGE | HUGE);
+        let empty = vec![0; usize::try_from(page_size).unwrap_or_default()];
+        space.physical.write(tables.root, &empty);
+        for (part, access) in [(image.start..data, Access::Code), (data..image.end, regions.image_data)] {
+            let size = part.end.get() - part.start.get();
+            space.map_linear((part.start, regions.of_image(part.start)), size, (regions.image_level, access));
         }
-        for page in (0..memory).step_by(GIB as usize) {
-            let address = regions.direct_map.wrapping_add(page);
-            space.set((address, Level::Pud), page | KERNEL_PAGE | HUGE | NO_EXECUTE);
-        }
+        space.map_linear((regions.direct_map, regions.memory), memory, (regions.direct_level, Access::Data));
         space
+    }
+
+    /// Maps `size` bytes of memory in entries of one level.
+    fn map_linear(&mut self, (at, physical): (VirtAddr, PhysAddr), size: u64, (level, access): (Level, Access)) {
+        let paging = self.regions.paging;
+        let each = 1u64 << paging.shift(level);
+        for offset in (0..size.next_multiple_of(each)).step_by(usize::try_from(each).unwrap_or(usize::MAX)) {
+            let raw = paging.kernel_page(physical.wrapping_add(offset), level, access);
+            self.set((at.wrapping_add(offset), level), raw);
+        }
     }
 
     fn set(&mut self, place: (VirtAddr, Level), raw: u64) {
         let Self { physical, tables, next, .. } = self;
-        tables.set(physical, place, raw, || allocate(next, PAGE_SIZE, PAGE_SIZE));
+        let page = tables.paging.page_size();
+        tables.set(physical, place, raw, || allocate(next, page, page));
     }
 
-    /// The kernel's own top-level table, and how many levels there are.
-    pub(crate) const fn page_tables(&self) -> (PhysAddr, u8) {
-        (self.tables.root, self.tables.levels)
+    /// The kernel's own page tables.
+    pub(crate) const fn page_tables(&self) -> Tables {
+        self.tables
     }
 
     /// Physical memory that nobody has.
@@ -124,7 +100,8 @@ impl Space {
 
     /// A huge page at the end of what is free.
     pub(crate) fn allocate_huge_at_end(&mut self) -> PhysAddr {
-        self.end -= HUGE_PAGE;
+        let size = self.regions.paging.huge_size();
+        self.end = (self.end - size) & !(size - 1);
         PhysAddr::new(self.end)
     }
 
@@ -135,44 +112,37 @@ impl Space {
     }
 
     pub(crate) fn direct(&self, physical: PhysAddr) -> VirtAddr {
-        self.regions.direct_map.wrapping_add(physical.get())
+        self.regions.direct_map.wrapping_add(physical.get() - self.regions.memory.get())
     }
 
     /// Maps fresh memory of `size` bytes in the vmalloc area, with a guard page behind it. Nothing is written to it.
     pub(crate) fn allocate_mapped(&mut self, size: u64, align: u64) -> VirtAddr {
         let at = VirtAddr::new(self.next_vmalloc.next_multiple_of(align));
-        self.next_vmalloc = at.get() + size + PAGE_SIZE;
+        self.next_vmalloc = at.get() + size + self.regions.paging.page_size();
         self.map_fresh(at, size);
         at
     }
 
-    /// The `cpu_entry_area` of a CPU, all of it mapped.
-    pub(crate) fn map_entry_area(&mut self, cpu: u32, size: u64) -> VirtAddr {
-        // The first page is the read-only IDT.
-        let at = VirtAddr::new(CPU_ENTRY_AREAS + PAGE_SIZE + u64::from(cpu) * size);
-        self.map_fresh(at, size);
-        at
-    }
-
-    /// Maps fresh memory at `at`, a multiple of 4 KiB.
+    /// Maps fresh memory at `at`, the start of a page.
     pub(crate) fn map_fresh(&mut self, at: VirtAddr, size: u64) {
-        for offset in (0..size).step_by(PAGE_SIZE as usize) {
-            let physical = self.allocate(PAGE_SIZE, PAGE_SIZE);
+        let paging = self.regions.paging;
+        for offset in (0..size).step_by(usize::try_from(paging.page_size()).unwrap_or(usize::MAX)) {
+            let physical = self.allocate(paging.page_size(), paging.page_size());
             let page = at.wrapping_add(offset);
-            self.mapped.insert(page.get() / PAGE_SIZE, physical);
-            self.set((page, Level::Pte), physical.get() | KERNEL_PAGE | NO_EXECUTE);
+            self.mapped.insert(page.get() >> paging.page_shift, physical);
+            self.set((page, Level::Pte), paging.kernel_page(physical, Level::Pte, Access::Data));
         }
     }
 
     /// The `struct page` of a frame; its memory is made where it does not exist yet.
-    pub(crate) fn page_struct(&mut self, pfn: Pfn, size: u64) -> VirtAddr {
-        let address = self.regions.vmemmap.wrapping_add(pfn.get() * size);
-        let piece = address.get() / HUGE_PAGE;
+    pub(crate) fn page_struct(&mut self, frame: u64, size: u64) -> VirtAddr {
+        let address = self.regions.vmemmap.wrapping_add(frame * size);
+        let piece = address.get() / PIECE;
         if !self.page_structs.contains_key(&piece) {
-            let physical = self.allocate(HUGE_PAGE, HUGE_PAGE);
+            let physical = self.allocate(PIECE, PIECE);
             self.page_structs.insert(piece, physical);
-            let place = (VirtAddr::new(piece * HUGE_PAGE), Level::Pmd);
-            self.set(place, physical.get() | KERNEL_PAGE | HUGE | NO_EXECUTE);
+            let level = if self.regions.paging.huge_size() == PIECE { Level::Pmd } else { Level::Pte };
+            self.map_linear((VirtAddr::new(piece * PIECE), physical), PIECE, (level, Access::Data));
         }
         address
     }
@@ -180,17 +150,18 @@ impl Space {
     /// The physical address behind a virtual one.
     pub(crate) fn translate(&self, address: VirtAddr) -> Result<PhysAddr, SynthError> {
         let raw = address.get();
-        if let Some(physical) = self.mapped.get(&(raw / PAGE_SIZE)) {
-            return Ok(physical.wrapping_add(raw % PAGE_SIZE));
+        let paging = self.regions.paging;
+        if let Some(physical) = self.mapped.get(&(raw >> paging.page_shift)) {
+            return Ok(physical.wrapping_add(raw & (paging.page_size() - 1)));
         }
-        if let Some(physical) = self.page_structs.get(&(raw / HUGE_PAGE)) {
-            return Ok(physical.wrapping_add(raw % HUGE_PAGE));
+        if let Some(physical) = self.page_structs.get(&(raw / PIECE)) {
+            return Ok(physical.wrapping_add(raw % PIECE));
         }
-        if raw >= IMAGE_BASE {
-            return Ok(PhysAddr::new(raw - IMAGE_BASE).wrapping_add(self.regions.phys_base));
+        if self.image.contains(&address) {
+            return Ok(self.regions.of_image(address));
         }
         let offset = raw.checked_sub(self.regions.direct_map.get()).filter(|offset| *offset < self.memory);
-        offset.map(PhysAddr::new).ok_or(SynthError::Unmapped(address))
+        offset.map(|offset| self.regions.memory.wrapping_add(offset)).ok_or(SynthError::Unmapped(address))
     }
 
     /// Writes kernel memory.
@@ -198,7 +169,7 @@ impl Space {
         let mut at = address;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(1);
+            let in_page = usize::try_from(vmcore_memory::PAGE_SIZE - at.page_offset()).unwrap_or(1);
             let (now, later) = rest.split_at(rest.len().min(in_page));
             let physical = self.translate(at)?;
             self.physical.write(physical, now);
@@ -218,15 +189,17 @@ impl Space {
 
     /// An empty set of page tables for a process, with its address in the direct map.
     pub(crate) fn new_tables(&mut self) -> (Tables, VirtAddr) {
-        let root = self.allocate(PAGE_SIZE, PAGE_SIZE);
-        self.physical.write(root, &[0; PAGE_SIZE as usize]);
-        (Tables { root, levels: self.regions.levels }, self.direct(root))
+        let paging = self.regions.paging;
+        let root = self.allocate(paging.page_size(), paging.page_size());
+        self.physical.write(root, &vec![0; usize::try_from(paging.page_size()).unwrap_or_default()]);
+        (Tables { root, paging }, self.direct(root))
     }
 
     /// Sets an entry of a process's page tables.
     pub(crate) fn set_user(&mut self, tables: Tables, place: (VirtAddr, Level), raw: u64) {
         let Self { physical, next, .. } = self;
-        tables.set(physical, place, raw, || allocate(next, PAGE_SIZE, PAGE_SIZE));
+        let page = tables.paging.page_size();
+        tables.set(physical, place, raw, || allocate(next, page, page));
     }
 }
 

@@ -14,6 +14,7 @@ const MAX_UPTIME: f64 = 3.2e8;
 const HUGE_PAGE: u64 = 2 << 20;
 /// From what the image needs to what four levels of page tables can map.
 const MEMORY_GIB: RangeInclusive<u64> = 8..=65_536;
+const VA_BITS: RangeInclusive<u32> = 36..=52;
 /// As many as there is room for.
 const MAX_MODULES: usize = 256;
 /// `MODULE_NAME_LEN`, with the zero at the end.
@@ -36,6 +37,9 @@ impl Scenario {
             format!("there are {} sleepers; hint: up to {MAX_SLEEPERS}", self.sleepers),
         )?;
         ensure((0.0..=MAX_UPTIME).contains(&self.uptime), format!("an uptime of {} s cannot be", self.uptime))?;
+        if let Some(va_bits) = self.va_bits {
+            ensure(VA_BITS.contains(&va_bits), format!("addresses of {va_bits} bits cannot be"))?;
+        }
         let levels = self.page_levels.unwrap_or(4);
         ensure(matches!(levels, 4 | 5), format!("there are {levels} levels of page tables; hint: 4 or 5"))?;
         if let Some(memory) = self.memory_gib {

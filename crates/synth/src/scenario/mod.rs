@@ -10,7 +10,7 @@ mod text;
 
 pub use catalog::{named, names};
 pub use model::{
-    Confidence, Entry, Expected, GracePeriod, Huge, Limits, LogLine, LoggedAt, Mapping, Missing, Module, Process,
+    Arch, Confidence, Entry, Expected, GracePeriod, Huge, Limits, LogLine, LoggedAt, Mapping, Missing, Module, Process,
     Route, Scenario,
 };
 pub use object::{Change, Circle, Frame, Object, Reference, Word};

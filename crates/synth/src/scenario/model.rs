@@ -23,8 +23,11 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+use vmcore_memory::Architecture;
 
 use super::defaults::{is_default, is_yes, yes};
+use crate::Generation;
+
 use super::{Change, Circle, Object, Task};
 
 /// A machine at the moment that it stopped.
@@ -37,6 +40,15 @@ pub struct Scenario {
     pub cpus: u32,
     /// How long the machine had been up, in seconds.
     pub uptime: f64,
+    /// The machine that it is about; any if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
+    /// The size of a page in KiB, on arm64: 4, 16 or 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_kib: Option<u32>,
+    /// Bits of a virtual address, on arm64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub va_bits: Option<u32>,
     /// 4 or 5 levels of page tables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_levels: Option<u8>,
@@ -96,6 +108,28 @@ pub struct Scenario {
     pub missing: Missing,
     /// What an analysis must say.
     pub expect: Expected,
+}
+
+/// A machine architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Arch {
+    /// x86-64.
+    #[serde(rename = "x86-64")]
+    X86_64,
+    /// arm64.
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+impl Arch {
+    /// The same, as everybody else names it.
+    #[must_use]
+    pub const fn architecture(self) -> Architecture {
+        match self {
+            Self::X86_64 => Architecture::X86_64,
+            Self::Arm64 => Architecture::Arm64,
+        }
+    }
 }
 
 /// Who took a dump.
@@ -316,6 +350,8 @@ impl Scenario {
     /// Whether this can be on the kernel generation with this name.
     #[must_use]
     pub fn is_for(&self, kernel: &str) -> bool {
-        self.kernels.is_empty() || self.kernels.iter().any(|known| known == kernel)
+        let machine = Generation::architecture_of(kernel);
+        self.arch.is_none_or(|arch| arch.architecture() == machine)
+            && (self.kernels.is_empty() || self.kernels.iter().any(|known| known == kernel))
     }
 }

@@ -10,7 +10,7 @@ use super::{BASES, CType, TypeTable};
 use crate::SynthError;
 use crate::generation::Generation;
 use crate::vmlinux::code::Owner;
-use crate::vmlinux::image::{Image, MAX_CPUS, NOTE_BUFFER, TEXT};
+use crate::vmlinux::image::{Image, MAX_CPUS, NOTE_BUFFER};
 
 /// The `.debug_*` sections of a kernel.
 pub(crate) fn write(generation: &Generation, image: &Image) -> Result<Vec<(&'static str, Vec<u8>)>, SynthError> {
@@ -45,7 +45,7 @@ impl Writer<'_> {
         self.set(root, gimli::DW_AT_name, text("synthetic.c"));
         self.set(root, gimli::DW_AT_comp_dir, text("/synthetic"));
         self.set(root, gimli::DW_AT_language, AttributeValue::Language(gimli::DW_LANG_C11));
-        self.set(root, gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(TEXT.get())));
+        self.set(root, gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(image.text.get())));
         self.set(root, gimli::DW_AT_high_pc, AttributeValue::Udata(image.text_size()));
     }
 
@@ -104,7 +104,7 @@ impl Writer<'_> {
     fn add_functions(&mut self, image: &Image) {
         for function in image.code.functions(Owner::Kernel) {
             let id = self.add(gimli::DW_TAG_subprogram, Some(&function.name));
-            let start = TEXT.wrapping_add(function.offset).get();
+            let start = image.text.wrapping_add(function.offset).get();
             self.set(id, gimli::DW_AT_external, AttributeValue::Flag(true));
             self.set(id, gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(start)));
             self.set(id, gimli::DW_AT_high_pc, AttributeValue::Udata(function.size));

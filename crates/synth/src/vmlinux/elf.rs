@@ -4,13 +4,14 @@ use object::{
     Endianness, elf,
     write::elf::{FileHeader, ProgramHeader, SectionHeader, SinglePhaseWriter, Sym},
 };
-use vmcore_memory::{PAGE_SIZE, VirtAddr};
+use vmcore_memory::{Architecture, PAGE_SIZE, VirtAddr};
 
 use crate::SynthError;
+use crate::arch::Kind;
 use crate::generation::Generation;
 use crate::types::{btf, dwarf};
-use crate::vmlinux::code::{Kind, Owner};
-use crate::vmlinux::image::{CRASH_NOTE_AREA, Image, TEXT};
+use crate::vmlinux::code::Owner;
+use crate::vmlinux::image::{CRASH_NOTE_AREA, Image};
 
 /// A section to be.
 struct NewSection {
@@ -44,7 +45,8 @@ const PERCPU_SECTION: u16 = 3;
 pub(crate) fn write(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Result<Vec<u8>, SynthError> {
     let sections = sections(generation, image, build_id)?;
     let symbols = symbols(generation, image);
-    encode(&sections, &symbols).map_err(|error| SynthError::write("the vmlinux", error))
+    encode(machine(generation.architecture()), &sections, &symbols)
+        .map_err(|error| SynthError::write("the vmlinux", error))
 }
 
 fn sections(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Result<Vec<NewSection>, SynthError> {
@@ -62,28 +64,23 @@ fn sections(generation: &Generation, image: &Image, build_id: &[u8; 20]) -> Resu
     let mut contents = image.banner.clone().into_bytes();
     contents.push(0);
     // Only the banner is there at link time; the rest is filled by the running kernel.
-    contents.resize(usize::try_from(image.end.get() - data.get()).unwrap_or_default(), 0);
-    let (ips, entries) = match &image.orc_in_file {
-        Some((ips, entries)) => (ips, entries),
-        None => (&image.orc_ips.1, &image.orc_entries.1),
-    };
-    let header = image.orc_header.iter().map(|(at, bytes)| (".orc_header", *at, bytes));
-    let tables = [(".orc_unwind_ip", image.orc_ips.0, ips), (".orc_unwind", image.orc_entries.0, entries)];
-    let tables: Vec<_> = tables.into_iter().chain(header).collect();
-    for (_, at, bytes) in &tables {
-        let start = usize::try_from(at.get() - data.get()).unwrap_or_default();
-        contents.iter_mut().skip(start).zip(*bytes).for_each(|(place, byte)| *place = *byte);
+    contents.resize(usize::try_from(image.data_end.get() - data.get()).unwrap_or_default(), 0);
+    for table in &image.tables {
+        let start = usize::try_from(table.at.get() - data.get()).unwrap_or_default();
+        let bytes = table.in_file.as_ref().unwrap_or(&table.bytes);
+        contents.iter_mut().skip(start).zip(bytes).for_each(|(place, byte)| *place = *byte);
     }
     let mut sections = vec![
-        section(".text", elf::SHT_PROGBITS, alloc | exec, TEXT, image.code.kernel.bytes.clone()),
+        section(".text", elf::SHT_PROGBITS, alloc | exec, image.text, image.code.kernel.bytes.clone()),
         section(".data", elf::SHT_PROGBITS, alloc | writable, data, contents),
         NewSection {
             empty_size: image.percpu_size,
-            ..section(".data..percpu", elf::SHT_NOBITS, alloc | writable, VirtAddr::default(), Vec::new())
+            ..section(".data..percpu", elf::SHT_NOBITS, alloc | writable, image.percpu_start, Vec::new())
         },
     ];
-    for (name, address, bytes) in tables {
-        sections.push(section(name, elf::SHT_PROGBITS, 0, address, bytes.clone()));
+    for table in &image.tables {
+        let bytes = table.in_file.as_ref().unwrap_or(&table.bytes);
+        sections.push(section(table.section, elf::SHT_PROGBITS, 0, table.at, bytes.clone()));
     }
     sections.push(section(".notes", elf::SHT_NOTE, 0, VirtAddr::default(), build_id_note(build_id)));
     if generation.facts.btf {
@@ -101,9 +98,9 @@ fn symbols(generation: &Generation, image: &Image) -> Vec<NewSymbol> {
     let mut add = |name: &str, info, section, value: VirtAddr, size| {
         symbols.push(NewSymbol { name: name.to_owned(), info, section, value: value.get(), size });
     };
-    let text_end = TEXT.wrapping_add(image.text_size());
-    for name in ["_text", "_stext"] {
-        add(name, GLOBAL_NOTYPE, TEXT_SECTION, TEXT, 0);
+    let text_end = image.text.wrapping_add(image.text_size());
+    for (name, at) in [("_text", image.start), ("_stext", image.text)] {
+        add(name, GLOBAL_NOTYPE, TEXT_SECTION, at, 0);
     }
     add("_etext", GLOBAL_NOTYPE, TEXT_SECTION, text_end, 0);
     for function in image.code.functions(Owner::Kernel) {
@@ -111,10 +108,15 @@ fn symbols(generation: &Generation, image: &Image) -> Vec<NewSymbol> {
             Kind::Exception | Kind::SwitchInEntry => GLOBAL_NOTYPE,
             _ => GLOBAL_FUNCTION,
         };
-        add(&function.name, info, TEXT_SECTION, TEXT.wrapping_add(function.offset), function.size);
+        add(&function.name, info, TEXT_SECTION, image.text.wrapping_add(function.offset), function.size);
     }
     if generation.facts.hwpoison {
-        add("memory_failure", GLOBAL_FUNCTION, TEXT_SECTION, TEXT, 1);
+        add("memory_failure", GLOBAL_FUNCTION, TEXT_SECTION, image.text, 1);
+    }
+    if generation.target().instructions().entry_first() {
+        for (name, offset) in [("__entry_text_start", 0), ("__entry_text_end", image.entry_end())] {
+            add(name, GLOBAL_NOTYPE, TEXT_SECTION, image.text.wrapping_add(offset), 0);
+        }
     }
     for (name, variable) in &image.variables {
         add(name, GLOBAL_OBJECT, DATA_SECTION, variable.link, variable.size);
@@ -126,8 +128,8 @@ fn symbols(generation: &Generation, image: &Image) -> Vec<NewSymbol> {
     for (name, variable) in image.percpu.iter().filter(|(name, _)| *name != CRASH_NOTE_AREA) {
         add(name, GLOBAL_OBJECT, PERCPU_SECTION, variable.link, variable.size);
     }
-    add("__per_cpu_start", GLOBAL_NOTYPE, PERCPU_SECTION, VirtAddr::default(), 0);
-    add("__per_cpu_end", GLOBAL_NOTYPE, PERCPU_SECTION, VirtAddr::new(image.percpu_size), 0);
+    add("__per_cpu_start", GLOBAL_NOTYPE, PERCPU_SECTION, image.percpu_start, 0);
+    add("__per_cpu_end", GLOBAL_NOTYPE, PERCPU_SECTION, image.percpu_start.wrapping_add(image.percpu_size), 0);
     symbols
 }
 
@@ -137,7 +139,19 @@ fn build_id_note(build_id: &[u8; 20]) -> Vec<u8> {
     [words.as_flattened(), b"GNU\0", build_id].concat()
 }
 
-fn encode(sections: &[NewSection], symbols: &[NewSymbol]) -> Result<Vec<u8>, object::write::Error> {
+/// `e_machine` and `e_entry`.
+const fn machine(architecture: Architecture) -> (elf::Machine, u64) {
+    match architecture {
+        Architecture::X86_64 => (elf::EM_X86_64, 0x100_0000),
+        Architecture::Arm64 => (elf::EM_AARCH64, 0),
+    }
+}
+
+fn encode(
+    (machine, entry): (elf::Machine, u64),
+    sections: &[NewSection],
+    symbols: &[NewSymbol],
+) -> Result<Vec<u8>, object::write::Error> {
     let mut file = Vec::new();
     let mut header = Vec::new();
     let mut writer = SinglePhaseWriter::new_single_phase(Endianness::Little, true, &mut file);
@@ -145,8 +159,8 @@ fn encode(sections: &[NewSection], symbols: &[NewSymbol]) -> Result<Vec<u8>, obj
         os_abi: elf::ELFOSABI_NONE,
         abi_version: 0,
         e_type: elf::ET_EXEC,
-        e_machine: elf::EM_X86_64,
-        e_entry: 0x100_0000,
+        e_machine: machine,
+        e_entry: entry,
         e_flags: elf::FileFlags(0),
     })?;
     let loaded = |section: &&NewSection| section.flags & elf::SHF_ALLOC.0 as u32 != 0 && section.address.get() != 0;
@@ -214,7 +228,7 @@ fn program_header((section, offset): &(&NewSection, u64)) -> ProgramHeader {
         // Where the boot loader puts it before KASLR.
         p_paddr: section.address.get() & 0x7fff_ffff,
         p_filesz: size,
-        p_memsz: size,
+        p_memsz: size + section.empty_size,
         p_align: PAGE_SIZE,
     }
 }

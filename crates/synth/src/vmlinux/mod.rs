@@ -3,4 +3,4 @@
 pub(crate) mod code;
 pub(crate) mod elf;
 pub(crate) mod image;
-pub(crate) mod orc;
+pub(crate) mod x86_64;

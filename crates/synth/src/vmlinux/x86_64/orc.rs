@@ -10,7 +10,9 @@
 
 use vmcore_memory::VirtAddr;
 
-use crate::generation::OrcForm;
+use crate::arch::Kind;
+use crate::arch::x86_64::OrcForm;
+use crate::vmlinux::code::{Code, Function, Owner};
 
 /// What a call frame's address is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,37 @@ impl EntryKind {
     }
 }
 
+/// Bytes from the stack pointer in the body to where the caller's was before the call.
+const fn depth(function: &Function) -> u64 {
+    match function.kind {
+        Kind::Copy | Kind::Poll | Kind::Outermost | Kind::Exception | Kind::SwitchInEntry => 8,
+        Kind::SwitchByBp => 16,
+        Kind::Ordinary | Kind::SwitchBySp => 8 + function.frame,
+    }
+}
+
+/// The unwind entries of the functions of the kernel or of a module, in the order of their addresses.
+pub(crate) fn rows(code: &Code, owner: Owner) -> Vec<OrcRow> {
+    let rows = |function: &Function| {
+        let prologue = function.prologue;
+        let at = |offset: u64, orc| OrcRow { offset: function.offset + offset, orc };
+        let entry = at(0, Orc::call(Base::Sp, 8));
+        match function.kind {
+            Kind::Copy | Kind::Poll => vec![entry],
+            Kind::Outermost => vec![at(0, Orc::Outermost)],
+            Kind::Exception => vec![at(0, Orc::Registers { indirect: false })],
+            Kind::SwitchInEntry => vec![at(0, Orc::Registers { indirect: true })],
+            Kind::SwitchByBp => vec![entry, at(prologue, Orc::FramePointer)],
+            Kind::SwitchBySp => vec![entry, at(prologue, Orc::call(Base::SpIndirect, depth(function)))],
+            Kind::Ordinary => {
+                let end = function.size - 1;
+                vec![entry, at(prologue, Orc::call(Base::Sp, depth(function))), at(end, Orc::call(Base::Sp, 8))]
+            }
+        }
+    };
+    code.functions(owner).flat_map(rows).collect()
+}
+
 /// Rows of one object file; real ones have some hundreds.
 const OBJECT_ROWS: usize = 24;
 
@@ -133,6 +166,32 @@ pub(crate) fn sections(rows: &[OrcRow], form: OrcForm, text: VirtAddr, ips: Virt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::Generation;
+    use crate::scenario::Module;
+    use crate::vmlinux::code::CallGraph;
+
+    #[test]
+    fn unwind_rows_are_in_order_and_cover_each_body() {
+        let module = Module { name: "gpu".to_owned(), functions: vec!["driver_busy_loop".to_owned()] };
+        for generation in Generation::of_x86_64() {
+            let code = Code::lay_out(&generation, CallGraph::of(&generation), std::slice::from_ref(&module));
+            for owner in [Owner::Kernel, Owner::Module(0)] {
+                let rows = rows(&code, owner);
+                assert!(rows.is_sorted_by(|a, b| a.offset < b.offset));
+                for function in code.functions(owner) {
+                    let body = function.offset + function.body;
+                    assert!(body < function.offset + function.size, "{}", function.name);
+                    let row = rows.iter().rev().find(|row| row.offset <= body).unwrap();
+                    let covered = match row.orc {
+                        Orc::Call { offset, .. } => offset,
+                        Orc::FramePointer => 16,
+                        Orc::Outermost | Orc::Terminator | Orc::Registers { .. } => 8,
+                    };
+                    assert_eq!(covered, depth(function), "{}", function.name);
+                }
+            }
+        }
+    }
 
     #[test]
     fn link_order_is_none_of_addresses_and_sorts_into_them() {

@@ -1,23 +1,26 @@
 //! Where everything in the kernel image is linked.
 //!
 //! ```text
-//! 0xffffffff81000000  _stext .. _etext       code
-//! + 2 MiB             banner, unwind tables, variables .. _end
-//! 0                   per-CPU variables: offsets in each CPU's area
+//! _text               where the machine's kernels are linked
+//! _stext .. _etext    code
+//! + 2 MiB             banner, unwind tables, variables
+//! __per_cpu_start     per-CPU variables: on x86-64 from 0 on, offsets in each CPU's area; elsewhere behind the variables
+//! _end
 //! ```
+
+mod arm64;
+mod x86_64;
 
 use std::collections::BTreeMap;
 
-use vmcore_memory::{PAGE_SIZE, VirtAddr};
+use vmcore_memory::{Architecture, VirtAddr};
 
 use crate::SynthError;
-use crate::generation::{Generation, IrqStackVariable, LogForm, PreemptionForm};
+use crate::arch::{Kind, Paging, Target};
+use crate::generation::{Generation, LogForm, PreemptionForm};
 use crate::scenario::Scenario;
 use crate::vmlinux::code::{Code, Owner};
-use crate::vmlinux::orc;
 
-/// Where kernels are linked.
-pub(crate) const TEXT: VirtAddr = VirtAddr::new(0xffff_ffff_8100_0000);
 const HUGE: u64 = 2 << 20;
 /// `NR_CPUS`: for how many CPUs masks and arrays have room.
 pub(crate) const MAX_CPUS: u64 = 8192;
@@ -34,47 +37,88 @@ pub(crate) struct Variable {
 #[derive(Debug)]
 pub(crate) struct Image {
     pub(crate) code: Code,
+    /// `_text`, where the image begins.
+    pub(crate) start: VirtAddr,
+    /// `_stext`, where its code does.
+    pub(crate) text: VirtAddr,
     pub(crate) banner: String,
-    pub(crate) orc_ips: (VirtAddr, Vec<u8>),
-    pub(crate) orc_entries: (VirtAddr, Vec<u8>),
-    /// Both as the vmlinux has them, where that is not how the running kernel does.
-    pub(crate) orc_in_file: Option<(Vec<u8>, Vec<u8>)>,
-    pub(crate) orc_header: Option<(VirtAddr, Vec<u8>)>,
+    /// Unwind tables.
+    pub(crate) tables: Vec<Table>,
     pub(crate) variables: BTreeMap<String, Variable>,
     pub(crate) percpu: BTreeMap<String, Variable>,
-    pub(crate) end: VirtAddr,
+    /// `__per_cpu_start`.
+    pub(crate) percpu_start: VirtAddr,
     pub(crate) percpu_size: u64,
+    /// Behind the variables.
+    pub(crate) data_end: VirtAddr,
+    pub(crate) end: VirtAddr,
     next: u64,
 }
 
+/// A section of its own among the variables.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) section: &'static str,
+    pub(crate) at: VirtAddr,
+    /// As the running kernel has it.
+    pub(crate) bytes: Vec<u8>,
+    /// As the vmlinux has it, where that is something else.
+    pub(crate) in_file: Option<Vec<u8>>,
+}
+
 impl Image {
-    pub(crate) fn link(generation: &Generation, code: Code, scenario: &Scenario) -> Result<Self, SynthError> {
+    pub(crate) fn link(
+        generation: &Generation,
+        code: Code,
+        scenario: &Scenario,
+        paging: Paging,
+    ) -> Result<Self, SynthError> {
         let facts = &generation.facts;
+        let (start, text) = generation.target().link_base(paging);
         let banner = format!(
             "Linux version {} (vmcore-thp@synthetic) (gcc, GNU ld) {} Thu Jan  1 00:00:00 UTC 1970\n",
             facts.release, facts.version
         );
-        let next = (TEXT.get() + code.kernel.bytes.len() as u64).next_multiple_of(HUGE);
+        let next = (text.get() + code.kernel.bytes.len() as u64).next_multiple_of(HUGE);
         let mut image = Self {
             code,
+            start,
+            text,
             banner,
-            orc_ips: (VirtAddr::default(), Vec::new()),
-            orc_entries: (VirtAddr::default(), Vec::new()),
-            orc_in_file: None,
-            orc_header: None,
+            tables: Vec::new(),
             variables: BTreeMap::new(),
             percpu: BTreeMap::new(),
-            end: VirtAddr::default(),
+            percpu_start: VirtAddr::default(),
             percpu_size: 0,
+            data_end: VirtAddr::default(),
+            end: VirtAddr::default(),
             next,
         };
         image.declare("linux_banner", image.banner.len() as u64 + 1, 64);
-        image.add_unwind_tables(generation);
-        image.declare_variables(generation)?;
+        match generation.target() {
+            Target::X86_64(facts) => x86_64::add_unwind_tables(&mut image, facts),
+            Target::Arm64(_) => {}
+        }
+        image.declare_variables(generation, paging)?;
         image.declare_percpu(generation)?;
         image.declare_what_only_some_have(generation, scenario)?;
-        image.end = VirtAddr::new(image.next.next_multiple_of(HUGE));
+        image.data_end = VirtAddr::new(image.next.next_multiple_of(HUGE));
+        image.end = match generation.target() {
+            Target::X86_64(_) => image.data_end,
+            Target::Arm64(_) => arm64::place_percpu(&mut image),
+        };
         Ok(image)
+    }
+
+    /// The run-time address of code that is so far behind the start of the text, in a kernel that moved by `kaslr`.
+    pub(crate) const fn code_at(&self, offset: u64, kaslr: u64) -> VirtAddr {
+        self.text.wrapping_add(kaslr).wrapping_add(offset)
+    }
+
+    /// Behind the last entry code, which comes first where the machine has it so.
+    pub(crate) fn entry_end(&self) -> u64 {
+        let entries = self.code.functions(Owner::Kernel).filter(|function| function.kind == Kind::Exception);
+        entries.map(|function| function.offset + function.size).max().unwrap_or_default()
     }
 
     pub(crate) fn text_size(&self) -> u64 {
@@ -87,47 +131,29 @@ impl Image {
         found.ok_or_else(|| SynthError::scenario(format!("the kernel has no variable '{name}'")))
     }
 
-    fn allocate(&mut self, size: u64, align: u64) -> VirtAddr {
+    pub(super) fn allocate(&mut self, size: u64, align: u64) -> VirtAddr {
         let at = self.next.next_multiple_of(align);
         self.next = at + size;
         VirtAddr::new(at)
     }
 
-    fn declare(&mut self, name: &str, size: u64, align: u64) {
+    pub(super) fn declare(&mut self, name: &str, size: u64, align: u64) {
         let link = self.allocate(size, align);
         self.variables.insert(name.to_owned(), Variable { link, size });
     }
 
-    fn declare_percpu_variable(&mut self, name: &str, size: u64) {
+    pub(super) fn declare_percpu_variable(&mut self, name: &str, size: u64) {
         // Offset 0 is never a variable: a null pointer.
         let link = VirtAddr::new(self.percpu_size.max(64).next_multiple_of(64));
         self.percpu_size = link.get() + size;
         self.percpu.insert(name.to_owned(), Variable { link, size });
     }
 
-    fn add_unwind_tables(&mut self, generation: &Generation) {
-        let mut rows = self.code.orc(Owner::Kernel);
-        let unsorted = generation.facts.orc_link_order.then(|| orc::in_link_order(&rows, self.text_size()));
-        if let Some(unsorted) = &unsorted {
-            rows = orc::sorted(unsorted.clone());
-        }
-        if let Some(header) = generation.facts.orc_header {
-            self.orc_header = Some((self.allocate(header.len() as u64, 4), header.to_vec()));
-        }
-        let ips = self.allocate(rows.len() as u64 * 4, 8);
-        let entries = self.allocate(rows.len() as u64 * 6, 8);
-        let (distances, encoded) = orc::sections(&rows, generation.facts.orc, TEXT, ips);
-        self.orc_in_file = unsorted.map(|rows| orc::sections(&rows, generation.facts.orc, TEXT, ips));
-        self.orc_ips = (ips, distances);
-        self.orc_entries = (entries, encoded);
-    }
-
-    fn declare_variables(&mut self, generation: &Generation) -> Result<(), SynthError> {
+    fn declare_variables(&mut self, generation: &Generation, paging: Paging) -> Result<(), SynthError> {
         let facts = &generation.facts;
-        // Two pages: with page-table isolation user space has the second.
-        self.declare("init_top_pgt", 2 * PAGE_SIZE, 2 * PAGE_SIZE);
-        for name in ["page_offset_base", "vmalloc_base", "vmemmap_base", "phys_base"] {
-            self.declare(name, 8, 8);
+        match generation.target() {
+            Target::X86_64(_) => x86_64::declare_memory(self),
+            Target::Arm64(_) => arm64::declare_memory(self, paging),
         }
         for name in ["__cpu_possible_mask", "__cpu_present_mask", "__cpu_online_mask", "__cpu_active_mask"] {
             self.declare(name, MAX_CPUS / 8, 64);
@@ -138,13 +164,17 @@ impl Image {
         self.declare("init_mm", generation.size_of("mm_struct")?, 64);
         self.declare("init_uts_ns", generation.size_of("uts_namespace")?, 64);
         self.declare("modules", 16, 16);
-        // By it `crash` knows that a kernel may have been moved.
-        self.declare("module_load_offset", 8, 8);
+        if generation.architecture() == Architecture::X86_64 {
+            // By it `crash` knows that a kernel may have been moved.
+            self.declare("module_load_offset", 8, 8);
+        }
         self.declare("swap_info", facts.max_swapfiles * 8, 64);
         self.declare("crash_notes", 8, 8);
         self.declare("nr_cpu_ids", 4, 4);
         self.declare("panic_cpu", 4, 4);
-        self.declare("crashing_cpu", 4, 4);
+        if generation.architecture() == Architecture::X86_64 {
+            self.declare("crashing_cpu", 4, 4);
+        }
         if facts.preemption == PreemptionForm::Dynamic {
             self.declare("preempt_dynamic_mode", 4, 4);
         }
@@ -176,17 +206,9 @@ impl Image {
     }
 
     fn declare_percpu(&mut self, generation: &Generation) -> Result<(), SynthError> {
-        for name in ["current_task", "this_cpu_off", "call_single_queue"] {
-            self.declare_percpu_variable(name, 8);
-        }
-        // Since 5.2 (`arch/x86/include/asm/cpu_entry_area.h`).
-        if generation.types().structure("cea_exception_stacks").is_some() {
-            self.declare_percpu_variable("cea_exception_stacks", 8);
-        }
-        match generation.facts.irq_stack {
-            IrqStackVariable::PcpuHot => self.declare_percpu_variable("pcpu_hot", generation.size_of("pcpu_hot")?),
-            IrqStackVariable::HardirqStackPtr => self.declare_percpu_variable("hardirq_stack_ptr", 8),
-            IrqStackVariable::IrqStackPtr => self.declare_percpu_variable("irq_stack_ptr", 8),
+        match generation.target() {
+            Target::X86_64(facts) => x86_64::declare_percpu(self, generation, facts)?,
+            Target::Arm64(_) => arm64::declare_percpu(self),
         }
         self.declare_percpu_variable("runqueues", generation.size_of("rq")?);
         // What `crash_notes` points to, allocated when the kernel starts: it has no symbol.

@@ -11,6 +11,7 @@ use crate::log::{Extent, Log};
 use crate::prefilter::may_report;
 use crate::prefix::{self, Prefix};
 use crate::pstore::{self, Parts};
+use crate::recovery;
 use crate::reports::Reports;
 use crate::soft_breaks::{SoftBreaks, Whole};
 use crate::token::{Token, module_names};
@@ -179,6 +180,7 @@ impl Collector {
         self.starts_before_time(prefix.timestamp_ns, number);
         self.words.learn(text);
         self.reports.records_begin(text, number);
+        recovery::learn(&mut self.reports.events, text);
         self.log.machine.learn(text, &token);
         let is_kernel = prefix.is_kernel
             || !matches!(token, Token::Other | Token::Blank | Token::MoreModules)
@@ -286,6 +288,7 @@ impl Collector {
         self.close();
         let mut reports = std::mem::take(&mut self.reports);
         asked::mark(&mut reports.events);
+        recovery::mark(&mut reports.events);
         self.log.extent.dropped_events = reports.dropped;
         self.log.events = reports.events;
     }

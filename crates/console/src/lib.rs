@@ -38,6 +38,7 @@ mod prefilter;
 mod prefix;
 mod pstore;
 mod reading;
+mod recovery;
 mod registers;
 mod reports;
 mod soft_breaks;

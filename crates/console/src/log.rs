@@ -20,6 +20,8 @@ pub struct Occurrence {
     pub second_of_year: Option<u32>,
     /// Whether it is, or is part of, a crash that somebody asked for.
     pub is_asked_for: bool,
+    /// Whether it was over soon: a server answers again, a path is back, a device was only waited for.
+    pub is_over: bool,
     /// Whether it is the firmware's record of the boot before, which the kernel prints when it starts.
     pub is_of_boot_before: bool,
 }
@@ -28,7 +30,7 @@ impl Occurrence {
     /// How much it says of a machine that stopped.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        if self.is_asked_for { Weight::Harmless } else { self.event.weight() }
+        if self.is_asked_for || self.is_over { Weight::Harmless } else { self.event.weight() }
     }
 }
 

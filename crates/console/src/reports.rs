@@ -54,6 +54,7 @@ impl Reports {
             timestamp_ns: prefix.timestamp_ns,
             second_of_year: prefix.second_of_year,
             is_asked_for: false,
+            is_over: false,
             is_of_boot_before,
         };
         self.events.push(occurrence);

@@ -38,7 +38,7 @@ impl PanicReason {
     /// By what follows `Kernel panic - not syncing: `.
     #[must_use]
     pub fn of(message: &str) -> Self {
-        const STARTS: [(&str, PanicReason); 21] = [
+        const STARTS: [(&str, PanicReason); 23] = [
             ("sysrq triggered crash", PanicReason::Requested),
             ("hung_task: ", PanicReason::HungTask),
             ("softlockup: ", PanicReason::SoftLockup),
@@ -54,6 +54,9 @@ impl PanicReason {
             ("fatal hardware error", PanicReason::Hardware),
             ("machine check", PanicReason::Hardware),
             ("fatal local machine check", PanicReason::Hardware),
+            // `arch/x86/kernel/cpu/mce/core.c`, `do_machine_check()`; `drivers/edac/edac_mc.c`, `edac_ue_error()`.
+            ("failed kernel mode recovery", PanicReason::Hardware),
+            ("ue ", PanicReason::Hardware),
             ("an nmi occurred", PanicReason::Hardware),
             ("nmi: not continuing", PanicReason::Hardware),
             ("nmi iock error", PanicReason::Hardware),
@@ -76,7 +79,7 @@ impl PanicReason {
 }
 
 /// How an oops may begin, above the line with its number.
-const HEADLINES: [&str; 16] = [
+const HEADLINES: [&str; 18] = [
     "BUG: kernel NULL pointer dereference",
     "BUG: unable to handle ",
     "BUG: Unable to handle ",
@@ -90,6 +93,9 @@ const HEADLINES: [&str; 16] = [
     "Internal error: ",
     "PANIC: double fault",
     "traps: PANIC: double fault",
+    "PANIC: early exception",
+    // OpenZFS's `spl_panic()`: the thread stops there for ever.
+    "PANIC at ",
     "Bad mode in ",
     "Insufficient stack space to handle exception",
     "Kernel stack overflow",
@@ -129,8 +135,17 @@ fn requested(text: &str) -> Option<Event> {
 }
 
 fn oops(text: &str) -> Option<Event> {
-    let is_headline = HEADLINES.iter().any(|start| text.starts_with(start)) || on_cpu(text).is_some();
+    // The processor's asynchronous error, which the kernel did not cause.
+    if text.starts_with("Bad mode in Error handler") {
+        return None;
+    }
+    let is_headline = HEADLINES.iter().any(|start| text.starts_with(start)) || on_cpu(text).is_some() || is_lbug(text);
     (is_headline || has_number(text)).then(|| Event::new(Kind::Oops, text).on_cpu(on_cpu(text)))
+}
+
+/// `LustreError: 12345:0:(osc_request.c:1234:osc_build_rpc()) LBUG`: the thread stops there for ever.
+fn is_lbug(text: &str) -> bool {
+    text.starts_with("LustreError: ") && text.trim_end().ends_with(") LBUG")
 }
 
 /// MIPS and `LoongArch`: `CPU 0 Unable to handle kernel paging request at virtual address …`.
@@ -204,6 +219,9 @@ mod tests {
             "Kernel bug detected[#2]:",
             "Reserved instruction in kernel code[#1]:",
             "kernel BUG at mm/slub.c:123!",
+            "PANIC: early exception 0x0e IP 10:ffffffff81a3c1b2 error 0 cr2 0xffffffffff240000",
+            "PANIC at zfs_znode.c:339:zfs_znode_sa_init()",
+            "LustreError: 12345:0:(osc_request.c:1234:osc_build_rpc()) LBUG",
         ] {
             assert_eq!(kind(line), Some(Kind::Oops), "{line}");
         }
@@ -254,6 +272,8 @@ mod tests {
             ("panic_on_warn set ...", PanicReason::Warning),
             ("KASAN: panic_on_warn set ...", PanicReason::Warning),
             ("Fatal machine check", PanicReason::Hardware),
+            ("Failed kernel mode recovery", PanicReason::Hardware),
+            ("UE memory read error on CPU_SrcID#1_Ha#0_Chan#2_DIMM#0 (channel:2 slot:0)", PanicReason::Hardware),
             ("Fatal hardware error!", PanicReason::Hardware),
             ("An NMI occurred. Depending on your system the reason for the NMI is logged", PanicReason::Hardware),
             ("Attempted to kill init! exitcode=0x00000009", PanicReason::Other),

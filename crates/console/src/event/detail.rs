@@ -17,6 +17,7 @@ impl Event {
             Kind::Sanitizer => self.access(text.trim()),
             Kind::Oops => self.old_address(text.trim()),
             Kind::Hardware => self.machine_check_detail(text.trim()),
+            Kind::SoftLockup => self.interrupts(text.trim()),
             _ => false,
         }
     }
@@ -34,13 +35,29 @@ impl Event {
         let Some((_, owner)) =
             text.strip_prefix("INFO: task ").and_then(|rest| rest.split_once(" likely owned by task "))
         else {
-            return false;
+            return self.last_holder(text);
         };
         let owner = owner.split(" <").next().unwrap_or(owner).trim_end_matches('.');
         match task(owner, ':') {
             Some((comm, pid)) => self.detail(&format!("likely owned by pid {pid} \"{comm}\"")),
             None => false,
         }
+    }
+
+    /// `INFO: task b:2 blocked on a semaphore likely last held by task a:1`, since 6.16.
+    fn last_holder(&mut self, text: &str) -> bool {
+        let held = text.strip_prefix("INFO: task ").and_then(|rest| rest.split_once(" likely last held by task "));
+        match held.and_then(|(_, holder)| task(holder.trim_end_matches('.'), ':')) {
+            Some((comm, pid)) => self.detail(&format!("likely last held by pid {pid} \"{comm}\"")),
+            None => false,
+        }
+    }
+
+    /// `CPU#28 Detect HardIRQ Time exceeds 50%. Most frequent HardIRQs:`, since 6.9: `kernel/watchdog.c`,
+    /// `print_irq_counts()`.
+    fn interrupts(&mut self, text: &str) -> bool {
+        let Some(percent) = number_after::<u32>(text, " Detect HardIRQ Time exceeds ") else { return false };
+        self.detail(&format!("interrupts took more than {percent} % of its time"))
     }
 
     /// To 4.20 `IP: [<ffffffff824164eb>] demo_ioctl+0x129b/0x2280`.
@@ -85,6 +102,11 @@ mod tests {
         assert!(hung.absorb("INFO: task b:2 <writer> blocked on an rw-semaphore likely owned by task c d:3 <reader>"));
         assert_eq!(hung.details, ["likely owned by pid 1 \"a\"", "likely owned by pid 3 \"c d\""]);
         assert!(!hung.absorb("      Not tainted 6.1.0 #1"));
+        assert!(hung.absorb("INFO: task b:2 blocked on a semaphore likely last held by task a:100"));
+        assert_eq!(hung.details.last().unwrap(), "likely last held by pid 100 \"a\"");
+        let mut soft = Event::parse("watchdog: BUG: soft lockup - CPU#28 stuck for 23s! [fio:83921]").unwrap();
+        assert!(soft.absorb("CPU#28 Detect HardIRQ Time exceeds 50%. Most frequent HardIRQs:"));
+        assert_eq!(soft.details, ["interrupts took more than 50 % of its time"]);
     }
 
     #[test]

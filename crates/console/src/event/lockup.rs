@@ -34,6 +34,7 @@ pub(super) fn parse(text: &str) -> Option<Event> {
         .or_else(|| stall(text))
         .or_else(|| hung(text))
         .or_else(|| workqueue(text))
+        .or_else(|| unanswered(text))
         .or_else(|| stack_of(text))
 }
 
@@ -183,6 +184,18 @@ fn workqueue(text: &str) -> Option<Event> {
     let rest = text.strip_prefix("BUG: workqueue lockup - pool ")?;
     let mut event = Event::new(Kind::WorkqueueLockup, text).for_seconds(number_after(rest, "stuck for "));
     event.cpus = rest.strip_prefix("cpus=").and_then(word).map(cpu_list).unwrap_or_default();
+    Some(event)
+}
+
+/// `smp: csd: Detected non-responsive CSD lock (#1) on CPU#3, waiting 5000000003 ns for CPU#07 f+0x0/0x40(0x0).`, with
+/// `CONFIG_CSD_LOCK_WAIT_DEBUG` since 5.10: `kernel/smp.c`, `csd_lock_wait_toolong()`.
+fn unanswered(text: &str) -> Option<Event> {
+    let rest = text.strip_prefix("smp: ").unwrap_or(text).strip_prefix("csd: ")?;
+    let (_, rest) = rest.split_once("non-responsive CSD lock ")?;
+    let (by, rest) = rest.split_once(", waiting ")?;
+    let event = Event::new(Kind::UnansweredCall, text).on_cpu(number_after(rest, "for CPU#"));
+    let mut event = event.for_seconds(number::<u64>(rest).map(|ns| ns / 1_000_000_000));
+    event.details.extend(number_after::<u32>(by, "on CPU#").map(|cpu| format!("CPU {cpu}")));
     Some(event)
 }
 
@@ -347,6 +360,11 @@ mod tests {
             let task = event(line);
             assert_eq!((task.kind, task.comm.as_deref(), task.pid), (Kind::Task, Some(comm), Some(pid)), "{line}");
         }
+        let call = event(
+            "smp: csd: Detected non-responsive CSD lock (#1) on CPU#3, waiting 5000000003 ns for CPU#07 f+0x0/0x40(0x0).",
+        );
+        assert_eq!((call.kind, call.cpus, call.seconds), (Kind::UnansweredCall, vec![7], Some(5)));
+        assert_eq!(call.details, ["CPU 3"]);
         assert_eq!(event("sysrq: Show Blocked State").kind, Kind::StateShown);
         assert_eq!(event("SysRq : Show State").kind, Kind::StateShown);
         assert_eq!(Event::parse("Show Blocked State"), None);

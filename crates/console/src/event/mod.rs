@@ -8,12 +8,17 @@
 //! | [`lockup`] | `kernel/watchdog.c`, `arch/powerpc/kernel/watchdog.c`, `kernel/hung_task.c`, `kernel/rcu/tree_stall.h`, `kernel/workqueue.c` |
 //! | [`crash`] | `kernel/panic.c`, every architecture's `die()` and `show_fault_oops()` |
 //! | [`warning`] | `lib/bug.c`, `kernel/locking/lockdep.c`, `mm/kasan`, `mm/slub.c`, `lib/ubsan.c`, `mm/oom_kill.c`, `mm/page_alloc.c` |
-//! | [`device`] | `block/blk-core.c`, `fs/*/super.c`, `drivers/nvme`, `drivers/scsi`, `drivers/ata`, `net/sched/sch_generic.c`, `drivers/edac`, `drivers/pci/pcie/aer.c`, `arch/x86/kernel/cpu/mce` |
+//! | [`device`] | `block`, `fs`, `drivers` and `net`, by its parts: [`storage`], [`filesystem`], [`network`], [`hardware`] |
 
 mod crash;
 mod detail;
 mod device;
+mod filesystem;
+mod hardware;
 mod lockup;
+mod message;
+mod network;
+mod storage;
 mod text;
 mod warning;
 mod weight;
@@ -39,6 +44,8 @@ pub enum Kind {
     HungTask,
     /// `BUG: workqueue lockup - pool cpus=2 … stuck for 36s!`: work that is queued is not begun.
     WorkqueueLockup,
+    /// `smp: csd: Detected non-responsive CSD lock`: a CPU does not run what another waits for it to run.
+    UnansweredCall,
     /// An exception in kernel code, or `kernel BUG at`.
     Oops,
     /// `Kernel panic - not syncing: …`
@@ -63,9 +70,9 @@ pub enum Kind {
     IoError,
     /// A file system found itself damaged, shut itself down or went read-only.
     Filesystem,
-    /// A disk, controller or file server did not answer in time.
+    /// A disk, controller, path or file server did not answer in time.
     IoTimeout,
-    /// `NETDEV WATCHDOG`: a network device does not send.
+    /// `NETDEV WATCHDOG`: a network device does not send, or is not given back.
     NetTimeout,
     /// Hardware reported an error that it could not correct.
     Hardware,
@@ -83,13 +90,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, as they are declared.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SoftLockup,
         Self::HardLockup,
         Self::RcuStall,
         Self::RcuStarved,
         Self::HungTask,
         Self::WorkqueueLockup,
+        Self::UnansweredCall,
         Self::Oops,
         Self::Panic,
         Self::CrashRequested,
@@ -122,6 +130,7 @@ impl Kind {
             Self::RcuStarved => "rcu-starved",
             Self::HungTask => "hung-task",
             Self::WorkqueueLockup => "workqueue-lockup",
+            Self::UnansweredCall => "unanswered-call",
             Self::Oops => "oops",
             Self::Panic => "panic",
             Self::CrashRequested => "crash-requested",
@@ -162,6 +171,7 @@ impl Kind {
                 | Self::RcuStarved
                 | Self::HungTask
                 | Self::WorkqueueLockup
+                | Self::UnansweredCall
                 | Self::Oops
                 | Self::Panic
                 | Self::CrashRequested
@@ -220,6 +230,8 @@ impl Event {
     /// Reads a line without prefix and indentation.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // Of iSCSI's devices, which have no name, a blank is left.
+        let text = text.strip_prefix(' ').filter(|rest| rest.starts_with("session")).unwrap_or(text);
         // Nearly every line of a log ends here.
         if !text.bytes().next()?.is_ascii_graphic() {
             return None;

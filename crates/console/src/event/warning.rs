@@ -18,6 +18,7 @@ pub(super) fn parse(text: &str) -> Option<Event> {
         .or_else(|| corruption(text))
         .or_else(|| out_of_memory(text))
         .or_else(|| allocation(text))
+        .or_else(|| bpf_scheduler(text))
         .or_else(|| other_bug(text))
 }
 
@@ -102,6 +103,8 @@ fn corruption(text: &str) -> Option<Event> {
     });
     let list = text.starts_with("list_add corruption") || text.starts_with("list_del corruption");
     let bad = [
+        // `lib/refcount.c`: a `WARNING:` follows, of memory that is freed while it is used.
+        "refcount_t: ",
         "BUG: Bad page ",
         "BUG: Bad rss-counter",
         "BUG: non-zero pgtables_bytes",
@@ -148,9 +151,32 @@ fn out_of_memory(text: &str) -> Option<Event> {
 
 /// `swapper/3: page allocation failure: order:4, mode:0x40a20(GFP_ATOMIC)`; before 3.11 `failure. order:4`.
 fn allocation(text: &str) -> Option<Event> {
+    if let Some(event) = allocation_loop(text) {
+        return Some(event);
+    }
     let (comm, _) =
         text.split_once(": page allocation failure").or_else(|| text.split_once(": vmalloc: allocation failure"))?;
     (comm.len() <= 16).then(|| Event { comm: Some(comm.to_owned()), ..Event::new(Kind::AllocationFailure, text) })
+}
+
+/// `XFS: java(4123) possible memory allocation deadlock size 65552 in kmem_realloc (mode:0x250)`: `fs/xfs/kmem.c` to 6.8 and
+/// `xfs_buf.c`, of no device, before 3.x without the task. It is tried for ever.
+fn allocation_loop(text: &str) -> Option<Event> {
+    let (who, _) = text.strip_prefix("XFS")?.split_once("possible memory allocation deadlock")?;
+    let event = Event::new(Kind::AllocationFailure, text);
+    let task = who.trim_end().rsplit_once(": ").and_then(|(_, who)| who.strip_suffix(')')?.rsplit_once('('));
+    Some(match task.and_then(|(comm, pid)| Some((comm, pid.parse().ok()?))) {
+        Some((comm, pid)) => event.of_task(comm, Some(pid)),
+        None => event,
+    })
+}
+
+/// `sched_ext: BPF scheduler "simple" disabled (runnable task stall)`: not where somebody took it away.
+fn bpf_scheduler(text: &str) -> Option<Event> {
+    const BY_ERROR: [&str; 3] = ["(runnable task stall)", "(runtime error)", "(scx_bpf_error)"];
+    let rest = text.strip_prefix("sched_ext: BPF ")?;
+    let fails = rest.contains(" disabled ") && BY_ERROR.iter().any(|why| rest.contains(why));
+    fails.then(|| Event::new(Kind::Warning, text))
 }
 
 /// What else the kernel calls a bug of its own, and an interrupt that nobody wants.
@@ -210,6 +236,12 @@ mod tests {
             ("Out of memory: Killed process 1 (a)", Kind::OutOfMemory),
             ("Memory cgroup out of memory: Killed process 12 (a b) total-vm:1kB", Kind::CgroupOutOfMemory),
             ("swapper/3: page allocation failure: order:4, mode:0x40a20(GFP_ATOMIC)", Kind::AllocationFailure),
+            (
+                "XFS: java(4123) possible memory allocation deadlock size 65552 in f (mode:0x250)",
+                Kind::AllocationFailure,
+            ),
+            ("refcount_t: underflow; use-after-free.", Kind::Corruption),
+            ("sched_ext: BPF scheduler \"simple\" disabled (runnable task stall)", Kind::Warning),
             ("BUG: scheduling while atomic: demo/12/0x00000002", Kind::Warning),
             ("irq 16: nobody cared (try booting with the \"irqpoll\" option)", Kind::Warning),
             ("------------[ cut here ]------------", Kind::CutHere),

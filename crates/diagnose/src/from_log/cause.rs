@@ -9,6 +9,9 @@ use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason, Weight, seconds_
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
 
+/// An exception this few lines below the report of an error of the processor's is that error.
+const BY_ERROR: u64 = 8;
+
 /// What stopped the machine, and what belongs to it.
 pub(super) struct Cause<'l> {
     /// The report that says it best.
@@ -51,6 +54,7 @@ fn by_itself<'l>(problems: &[&'l Occurrence]) -> Option<Cause<'l>> {
         Some(panic) => behind_panic(panic, story),
         None => first_cause(story)?,
     };
+    let main = behind_exception(main, story).unwrap_or(main);
     let others = problems.len().saturating_sub(story.len());
     Some(Cause { main, story: story.clone(), others, request: None })
 }
@@ -123,7 +127,7 @@ fn last_story<'s, 'l>(stories: &'s [Vec<&'l Occurrence>]) -> Option<&'s Vec<&'l 
 /// Kinds that a reason to panic speaks of.
 const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
     match reason {
-        PanicReason::SoftLockup => &[Kind::SoftLockup, Kind::HardLockup, Kind::Oops],
+        PanicReason::SoftLockup => &[Kind::SoftLockup, Kind::HardLockup, Kind::Oops, Kind::UnansweredCall],
         PanicReason::HardLockup => &[Kind::HardLockup, Kind::Oops],
         PanicReason::RcuStall => {
             &[Kind::RcuStall, Kind::RcuStarved, Kind::SoftLockup, Kind::HardLockup, Kind::Oops, Kind::WorkqueueLockup]
@@ -147,10 +151,30 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
     }
 }
 
+/// What an exception only passes on: arm64 kernels to 5.12 call the processor's asynchronous error a `bad mode`.
+fn behind_exception<'l>(oops: &Occurrence, story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
+    let is_bad_mode = oops.event.kind == Kind::Oops && oops.event.text.contains("bad mode");
+    let reports = |known: &&&Occurrence| {
+        let above = oops.line.checked_sub(known.line).is_some_and(|lines| lines <= BY_ERROR);
+        above && known.event.kind == Kind::Hardware
+    };
+    story.iter().filter(|_| is_bad_mode).find(reports).copied()
+}
+
+/// Whether it is the `BUG_ON()` of the watchdog of work queues (`workqueue.panic_on_stall`, since 6.11), which reports what it
+/// found above.
+fn is_by_watchdog(known: &Occurrence) -> bool {
+    let symbol = known.event.function.as_ref().and_then(|function| function.symbol.as_deref());
+    known.event.kind == Kind::Oops && symbol.is_some_and(|symbol| symbol.starts_with("wq_watchdog_"))
+}
+
 /// The report that says what the panic does not, or the panic.
 fn behind_panic<'l>(panic: &'l Occurrence, story: &[&'l Occurrence]) -> &'l Occurrence {
     let Some(reason) = panic.event.panic_reason() else { return panic };
-    let kinds = kinds_behind(reason);
+    let kinds = match reason {
+        PanicReason::Oops if story.iter().any(|known| is_by_watchdog(known)) => &[Kind::Oops, Kind::WorkqueueLockup],
+        reason => kinds_behind(reason),
+    };
     // The watchdog says what it found before it panics; others may only notice afterwards.
     let before: Vec<&Occurrence> = story
         .iter()
@@ -162,8 +186,15 @@ fn behind_panic<'l>(panic: &'l Occurrence, story: &[&'l Occurrence]) -> &'l Occu
 
 /// Of reports that are close in time the one that the others follow from.
 fn first_cause<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
-    const ORDER: [Kind; 6] =
-        [Kind::HardLockup, Kind::SoftLockup, Kind::RcuStall, Kind::RcuStarved, Kind::WorkqueueLockup, Kind::HungTask];
+    const ORDER: [Kind; 7] = [
+        Kind::HardLockup,
+        Kind::UnansweredCall,
+        Kind::SoftLockup,
+        Kind::RcuStall,
+        Kind::RcuStarved,
+        Kind::WorkqueueLockup,
+        Kind::HungTask,
+    ];
     let find = |kind: Kind| story.iter().copied().find(|known| known.event.kind == kind);
     let hang = ORDER.iter().find_map(|kind| find(*kind));
     match (find(Kind::Oops), hang) {
@@ -209,7 +240,9 @@ pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
         return None;
     }
     let may_cause = |known: &&&Occurrence| {
-        known.weight() == Weight::Failure && known.line < cause.main.line && known.event.kind != cause.main.event.kind
+        known.event.weight() == Weight::Failure
+            && known.line < cause.main.line
+            && known.event.kind != cause.main.event.kind
     };
     cause.story.iter().find(may_cause).copied()
 }

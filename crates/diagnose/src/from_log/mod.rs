@@ -51,15 +51,11 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
     let judged = verdict(log, cause.as_ref(), &copies);
     let verdict = silent::settle(harmless::settle(judged, cause.as_ref()), log);
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
-    // A panic because of the hardware is not mended in the kernel.
-    let by_hardware =
-        cause.as_ref().is_some_and(|cause| cause.main.event.panic_reason() == Some(PanicReason::Hardware));
-    let to_mend = if by_hardware { Some(Issue::HardwareError) } else { verdict.issue };
     let (timeline, left_out) = timeline(log, cause.as_ref());
     LogDiagnosis {
         unknown: unknown(log, is_livelock, left_out),
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
-        remedy: to_mend.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
+        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
         is_long_before_request: cause.as_ref().is_some_and(Cause::is_long_before_request),
         timeline,
         verdict,
@@ -132,6 +128,9 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
         }
         None => {}
     }
+    if cause.main.is_over {
+        summary.push_str(" That was over soon.");
+    }
     if cause.request.is_some() {
         let still =
             if cause.is_long_before_request() { "; whether it was still like that, the log does not say" } else { "" };
@@ -152,6 +151,7 @@ pub(crate) fn issue_of(event: &Event) -> Issue {
         Kind::RcuStall | Kind::RcuStarved => Issue::RcuStall,
         Kind::HungTask => Issue::HungTask,
         Kind::WorkqueueLockup => Issue::WorkqueueLockup,
+        Kind::UnansweredCall => Issue::UnansweredCall,
         Kind::Oops if event.is_sysrq_oops() => Issue::CrashRequested,
         Kind::Oops => Issue::Oops,
         Kind::CrashRequested => Issue::CrashRequested,
@@ -182,7 +182,8 @@ const fn panic_issue(reason: Option<PanicReason>) -> Issue {
         Some(PanicReason::Oops) => Issue::Oops,
         Some(PanicReason::HungTask) => Issue::HungTask,
         Some(PanicReason::Requested) => Issue::CrashRequested,
-        Some(PanicReason::Warning | PanicReason::Hardware | PanicReason::Other) | None => Issue::Panic,
+        Some(PanicReason::Hardware) => Issue::HardwareError,
+        Some(PanicReason::Warning | PanicReason::Other) | None => Issue::Panic,
     }
 }
 

@@ -71,9 +71,12 @@ fn key(event: &Event) -> String {
     let about = match event.kind {
         Kind::IoError | Kind::IoTimeout | Kind::Filesystem | Kind::NetTimeout => event.device.clone(),
         Kind::Hardware | Kind::CorrectedHardware => Some(event.device.clone().unwrap_or_default()),
-        Kind::SoftLockup | Kind::HardLockup | Kind::HungTask | Kind::RcuStall | Kind::WorkqueueLockup => {
-            Some(String::new())
-        }
+        Kind::SoftLockup
+        | Kind::HardLockup
+        | Kind::UnansweredCall
+        | Kind::HungTask
+        | Kind::RcuStall
+        | Kind::WorkqueueLockup => Some(String::new()),
         Kind::AllocationFailure => {
             event.text.split_once("order:").and_then(|(_, order)| order.split(',').next()).map(str::to_owned)
         }

@@ -70,6 +70,7 @@ pub(super) fn short(event: &Event) -> String {
         }
         Kind::RcuStall | Kind::RcuStarved => stall(event),
         Kind::HungTask => hung(event),
+        Kind::UnansweredCall => unanswered(event),
         Kind::Panic => format!("panic: {text}{}", who_and_where(event)),
         Kind::Task | Kind::Backtrace | Kind::StateShown | Kind::CutHere => text.clone(),
         Kind::Oops => {
@@ -106,6 +107,13 @@ fn stall(event: &Event) -> String {
     format!("{who} {verb} RCU{passed}{place}{}", by.unwrap_or_default())
 }
 
+fn unanswered(event: &Event) -> String {
+    let cpu = cpus(event).unwrap_or_else(|| "a CPU".to_owned());
+    let by = event.details.first().map_or("another CPU", String::as_str);
+    let seconds = event.seconds.map(|seconds| format!(" for {seconds} s")).unwrap_or_default();
+    format!("{cpu} does not run what {by} has waited{seconds} for it to run")
+}
+
 fn hung(event: &Event) -> String {
     let task = task(event).unwrap_or_else(|| "a task".to_owned());
     let seconds = event.seconds.unwrap_or_default();
@@ -125,6 +133,10 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         _ if cause.main.is_asked_for => capital(request()),
         Kind::Oops => format!("The kernel crashed{}: {}", who_and_where(event), event.text),
         Kind::Panic => panic(cause, event),
+        Kind::UnansweredCall => {
+            let latest = cause.of(event.kind).filter(|known| known.cpus == event.cpus).last();
+            capital(&unanswered(latest.unwrap_or(event)))
+        }
         Kind::WorkqueueLockup => {
             let pool = cpus(event).map(|cpus| format!(" of {cpus}")).unwrap_or_default();
             format!(
@@ -134,6 +146,13 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         }
         Kind::OutOfMemory => format!("Memory ran out: {}", event.text),
         Kind::CgroupOutOfMemory => format!("The memory of a control group ran out: {}", event.text),
+        Kind::AllocationFailure if event.text.starts_with("XFS") => {
+            format!(
+                "A file system asks for memory again and again and gets none{}: {}",
+                who_and_where(event),
+                event.text
+            )
+        }
         Kind::AllocationFailure => {
             format!("The kernel got no memory in one piece{}: {}", who_and_where(event), event.text)
         }
@@ -178,6 +197,9 @@ fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
     let task = task(event).unwrap_or_else(|| "a task that the line does not name".to_owned());
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
     let waits = if waits_for_cpu(event) { ": it waits there for another CPU to answer" } else { "" };
+    if let Some(interrupts) = event.details.first() {
+        return format!("{cpu} was stuck for {seconds} s{more}: {interrupts}; {task} had it{place}{waits}");
+    }
     format!("{cpu} was stuck for {seconds} s{more}: {task} would not give it up{place}{waits}")
 }
 
@@ -264,8 +286,8 @@ fn devices(cause: &Cause<'_>, event: &Event) -> String {
     let what = match event.kind {
         Kind::IoError => "Reads or writes fail",
         Kind::Filesystem => "A file system is damaged or was shut down",
-        Kind::IoTimeout => "A disk, controller or file server does not answer",
-        _ => "A network device does not send",
+        Kind::IoTimeout => "A disk, path, controller or file server does not answer",
+        _ => "A network device fails",
     };
     let mut names: Vec<&str> = Vec::new();
     for known in cause.story.iter().filter(|known| known.event.kind == event.kind) {

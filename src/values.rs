@@ -1,5 +1,18 @@
 //! Values on the command line that have a form of their own.
 
+use std::path::PathBuf;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+use crate::remote::is_address;
+
+/// A file or directory on this machine, which an address would silently become: `https:` makes a fine directory.
+pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if is_address(&path) { Err("expected a file or directory on this machine, not an address") } else { Ok(path) }
+    })
+}
+
 /// A duration in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nanoseconds(pub(crate) u64);

@@ -71,7 +71,7 @@ pub(crate) struct Search {
     ///
     /// Under DIR is one file for each build-id. `triage` does so by itself, in vmcore-thp/profiles in the user's cache
     /// directory (`XDG_CACHE_HOME` or ~/.cache); other commands only with this option.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::local_path())]
     pub(crate) cache: Option<PathBuf>,
     /// Remove the least recently used profiles when all take more than SIZE [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]

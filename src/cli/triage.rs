@@ -29,7 +29,7 @@ pub(crate) struct Triage {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) notify_command: Option<String>,
     /// Write metrics of the store to FILE, for Prometheus' node exporter
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::local_path())]
     pub(crate) metrics: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) workers: Workers,
@@ -52,7 +52,7 @@ pub(crate) struct Workers {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreOption {
     /// Keep rows in FILE, an SQLite database [default: vmcore-thp/triage.db in the user's state directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::local_path())]
     pub(crate) store: Option<PathBuf>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct TriageMerge {
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     /// The store to put rows into, an SQLite database on a local file system [default: triage.db in DIR]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::local_path())]
     pub(crate) store: Option<PathBuf>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct TriageReport {
     #[command(flatten)]
     pub(crate) store: StoreOption,
     /// With --format html: write a page of each dump to DIR, and link to them
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::local_path())]
     pub(crate) pages: Option<PathBuf>,
 }
 

@@ -41,6 +41,7 @@ impl Case {
             .env("AWS_ENDPOINT_URL", self.server.url())
             .env("AWS_ACCESS_KEY_ID", "AKIDSECRET")
             .env("AWS_SECRET_ACCESS_KEY", "KEYSECRET")
+            .current_dir(self.home.path())
             .args(arguments)
             .output()
             .unwrap();
@@ -140,6 +141,27 @@ fn a_command_line_that_is_none_keeps_keys_to_itself() {
         let run = case.run(line);
         assert!(!run.stderr.contains("://") || run.stderr.contains(&place), "{}", run.stderr);
     }
+}
+
+#[test]
+fn an_address_is_not_taken_for_a_file_to_write() {
+    let case = Case::new();
+    let place = case.presigned().replace("://", "://user:SECRET@");
+    let dump = testdata("thp-livelock.vmcore");
+    let dump = dump.to_str().unwrap();
+    let lines: [&[&str]; 6] = [
+        &["triage", "--store", &place, dump],
+        &["triage", "--metrics", &place, dump],
+        &["triage", "report", "--store", &place],
+        &["triage", "report", "--format", "html", "--pages", &place],
+        &["triage", "merge", "rows", "--store", &place],
+        &["analyze", "--cache", &place, dump],
+    ];
+    for line in lines {
+        let run = case.run(line);
+        assert!(run.status == 2 && run.stderr.contains("a file or directory on this machine"), "{}", run.stderr);
+    }
+    assert_eq!(std::fs::read_dir(case.home.path()).unwrap().count(), 0);
 }
 
 #[test]

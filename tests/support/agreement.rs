@@ -30,8 +30,8 @@ fn agree((logged, sure): &Verdict, (analyzed, found): &Verdict) -> bool {
     let Some(logged) = logged else { return true };
     // What is not healthy by its log is not healthy by its dump.
     let is_ill = sure == "none" || found != "none";
-    let rank = |issue: &Issue| issue.rank();
-    is_ill && analyzed.is_some_and(|analyzed| rank(&analyzed) >= rank(logged))
+    // What is proven of the machine as it is goes before what it has survived.
+    is_ill && analyzed.is_some_and(|analyzed| analyzed.rank() >= logged.rank() || found == "confirmed")
 }
 
 fn verdict(output: &Output) -> Verdict {

@@ -25,8 +25,9 @@ const SEEN_FROM_OUTSIDE_NS: u64 = 60_000_000_000;
 pub(crate) fn patience_ns(facts: &Facts<'_>) -> u64 {
     let by_kernel = facts.state.limits.hung_task_ns();
     match facts.death() {
-        Some(PanicReason::Requested) => by_kernel.min(SEEN_NS),
-        None => by_kernel.min(SEEN_FROM_OUTSIDE_NS),
+        Some(PanicReason::Requested | PanicReason::Nmi) => by_kernel.min(SEEN_NS),
+        // A watchdog that programs reset waits for about as long.
+        None | Some(PanicReason::Watchdog) => by_kernel.min(SEEN_FROM_OUTSIDE_NS),
         Some(_) => by_kernel,
     }
 }

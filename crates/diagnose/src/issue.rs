@@ -129,13 +129,10 @@ impl Issue {
         Self::ALL.into_iter().find(|issue| issue.id() == id)
     }
 
-    /// Whether a machine with this issue may panic for this reason. A machine that did not panic, or that somebody gave
-    /// up on, may have stopped for anything.
+    /// Whether a machine with this issue may panic for this reason. A machine that did not panic, or that somebody or a
+    /// watchdog outside the kernel gave up on, may have stopped for anything.
     #[must_use]
     pub fn explains(self, death: Option<PanicReason>) -> bool {
-        match death {
-            None | Some(PanicReason::Requested) => true,
-            Some(reason) => self.definition().explains.contains(&reason),
-        }
+        death.is_none_or(|reason| reason.is_from_outside() || self.definition().explains.contains(&reason))
     }
 }

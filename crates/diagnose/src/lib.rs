@@ -55,6 +55,7 @@ mod reader;
 mod reports;
 mod shown_stacks;
 mod state;
+mod stuck;
 mod text;
 mod time_on_cpu;
 mod wait_edges;

@@ -3,12 +3,28 @@
 use vmcore_console::{Kind, Occurrence};
 
 use crate::text::seconds;
-use crate::{Evidence, Facts, Value};
+use crate::{Evidence, Facts, Value, derived};
 
-/// Whether a watchdog said that this CPU is stuck.
+/// A report of a CPU of which nobody knows since when it does what it does is of that as long as it is not older.
+pub(crate) const RECENT_NS: u64 = 600_000_000_000;
+/// Between what the log's clock and a run queue's say, at most.
+const SLACK_NS: u64 = 1_000_000_000;
+
+/// Whether a watchdog said that this CPU is stuck with what still runs there: since its current task was given it. What was
+/// reported before that was over then.
 pub(crate) fn reported_stuck(facts: &Facts<'_>, cpu: u32) -> bool {
     let lockups = facts.reports_of(Kind::SoftLockup).chain(facts.reports_of(Kind::HardLockup));
-    lockups.chain(stall(facts)).any(|known| known.event.cpus.contains(&cpu))
+    let stalls = stall(facts).filter(|stall| !stall.event.is_short_stall());
+    let running = facts.snapshot.cpu(cpu).and_then(|cpu| facts.running_ns(cpu));
+    let lasting = running.map_or(RECENT_NS, |running| running.saturating_add(SLACK_NS));
+    let mut of_cpu = lockups.chain(stalls).filter(|known| known.event.cpus.contains(&cpu));
+    of_cpu.any(|known| is_since(facts, known, lasting))
+}
+
+/// Whether something was reported within the last so many nanoseconds, as far as the log has times.
+pub(crate) fn is_since(facts: &Facts<'_>, said: &Occurrence, ns: u64) -> bool {
+    let ago = |at: u64| Some(derived::now_ns(facts)?.saturating_sub(at));
+    said.timestamp_ns.and_then(ago).is_none_or(|ago| ago <= ns)
 }
 
 /// RCU's last stall warning.

@@ -92,7 +92,7 @@ pub struct TaskCounters {
     pub allowed: Option<AllowedCpus>,
 }
 
-/// A `struct cpumask` of a task.
+/// A `struct cpumask`, of a task mostly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedCpus(Vec<u8>);
 
@@ -111,7 +111,18 @@ impl AllowedCpus {
         mask
     }
 
-    /// Whether the task may run on a CPU.
+    /// The mask in a variable of the kernel's.
+    #[must_use]
+    pub fn variable(kernel: &Kernel<'_>, name: &str) -> Option<Self> {
+        let vmlinux = kernel.vmlinux();
+        // Kernels' own symbol tables have no sizes.
+        let size = vmlinux.symbols().size(name).or_else(|| vmlinux.types().size_of("cpumask"))?;
+        let mut bytes = vec![0; usize::try_from(size.min(MAX_MASK_BYTES)).ok()?];
+        kernel.memory().read_virtual(kernel.symbol(name)?, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// Whether a CPU is in it.
     #[must_use]
     pub fn contains(&self, cpu: u32) -> bool {
         self.0.get((cpu / 8) as usize).is_some_and(|byte| byte & 1 << (cpu % 8) != 0)

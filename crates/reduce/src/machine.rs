@@ -86,7 +86,7 @@ fn grace_period(source: &Source<'_, '_>, cpus: u32) -> Option<GracePeriod> {
 }
 
 fn limits(source: &Source<'_, '_>) -> Limits {
-    let read = source.facts.state.limits;
+    let read = &source.facts.state.limits;
     let seconds = |ns: Option<u64>, default: u32| {
         ns.and_then(|ns| u32::try_from(ns / 1_000_000_000).ok()).filter(|seconds| *seconds != default)
     };

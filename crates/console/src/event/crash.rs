@@ -28,6 +28,11 @@ pub enum PanicReason {
     Oops,
     /// A warning, and told to panic (`panic_on_warn`).
     Warning,
+    /// A non-maskable interrupt that no part of the kernel knows: somebody's way to have a machine dumped that hangs
+    /// (`virsh inject-nmi`, `ipmitool power diag`), a watchdog on its board, or the hardware.
+    Nmi,
+    /// A watchdog that a program has to reset every now and then, and nobody did.
+    Watchdog,
     /// The hardware reported an error.
     Hardware,
     /// Any other.
@@ -35,10 +40,17 @@ pub enum PanicReason {
 }
 
 impl PanicReason {
+    /// Whether it says that somebody, or something outside the kernel, gave the machine up, and not for what: any hang may be
+    /// behind it.
+    #[must_use]
+    pub const fn is_from_outside(self) -> bool {
+        matches!(self, Self::Requested | Self::Nmi | Self::Watchdog)
+    }
+
     /// By what follows `Kernel panic - not syncing: `.
     #[must_use]
     pub fn of(message: &str) -> Self {
-        const STARTS: [(&str, PanicReason); 23] = [
+        const STARTS: [(&str, PanicReason); 29] = [
             ("sysrq triggered crash", PanicReason::Requested),
             ("hung_task: ", PanicReason::HungTask),
             ("softlockup: ", PanicReason::SoftLockup),
@@ -57,14 +69,27 @@ impl PanicReason {
             // `arch/x86/kernel/cpu/mce/core.c`, `do_machine_check()`; `drivers/edac/edac_mc.c`, `edac_ue_error()`.
             ("failed kernel mode recovery", PanicReason::Hardware),
             ("ue ", PanicReason::Hardware),
-            ("an nmi occurred", PanicReason::Hardware),
-            ("nmi: not continuing", PanicReason::Hardware),
+            // `arch/x86/kernel/nmi.c`, `unknown_nmi_error()`; `drivers/watchdog/hpwdt.c`.
+            ("nmi: not continuing", PanicReason::Nmi),
+            ("an nmi occurred", PanicReason::Nmi),
+            // `drivers/watchdog`: `softdog.c`, `pretimeout_panic.c`, `sbsa_gwdt.c`; `drivers/char/ipmi/ipmi_watchdog.c`.
+            ("software watchdog timer expired", PanicReason::Watchdog),
+            ("watchdog pretimeout event", PanicReason::Watchdog),
+            ("sbsa generic watchdog timeout", PanicReason::Watchdog),
+            ("ipmi watchdog: pre-timeout", PanicReason::Watchdog),
+            ("watchdog pre-timeout", PanicReason::Watchdog),
+            ("pre-timeout", PanicReason::Watchdog),
             ("nmi iock error", PanicReason::Hardware),
             ("nmi: pci system error", PanicReason::Hardware),
             ("asynchronous serror", PanicReason::Hardware),
             ("kernel: panic_on_warn", PanicReason::Warning),
         ];
         let reason = message.to_ascii_lowercase();
+        // Newer ones of `hpwdt` begin with the number of the reason: `00: An NMI occurred`.
+        let reason = match reason.split_once(": ") {
+            Some((number, rest)) if number.len() == 2 && number.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
+            _ => &reason,
+        };
         if let Some((_, known)) = STARTS.iter().find(|(begin, _)| reason.starts_with(begin)) {
             return *known;
         }
@@ -275,7 +300,13 @@ mod tests {
             ("Failed kernel mode recovery", PanicReason::Hardware),
             ("UE memory read error on CPU_SrcID#1_Ha#0_Chan#2_DIMM#0 (channel:2 slot:0)", PanicReason::Hardware),
             ("Fatal hardware error!", PanicReason::Hardware),
-            ("An NMI occurred. Depending on your system the reason for the NMI is logged", PanicReason::Hardware),
+            ("NMI IOCK error: Not continuing", PanicReason::Hardware),
+            ("NMI: Not continuing", PanicReason::Nmi),
+            ("An NMI occurred. Depending on your system the reason for the NMI is logged", PanicReason::Nmi),
+            ("00: An NMI occurred. Depending on your system the reason for the NMI is logged", PanicReason::Nmi),
+            ("Software Watchdog Timer expired", PanicReason::Watchdog),
+            ("watchdog pretimeout event", PanicReason::Watchdog),
+            ("pre-timeout", PanicReason::Watchdog),
             ("Attempted to kill init! exitcode=0x00000009", PanicReason::Other),
         ] {
             assert_eq!(PanicReason::of(message), reason, "{message}");

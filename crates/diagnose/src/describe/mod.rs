@@ -11,6 +11,10 @@ use crate::names::sleeps_in;
 use crate::text::seconds;
 use crate::{Facts, derived};
 
+/// Why a kernel panicked that was stopped by an NMI.
+pub(crate) const OF_NMI: &str = "for an NMI of unknown origin: somebody asked for a dump, as one does of a machine that \
+                                 hangs, or a watchdog on its board or the hardware raised it";
+
 /// How many tasks are named one by one.
 pub(crate) const MAX_NAMED: usize = 8;
 

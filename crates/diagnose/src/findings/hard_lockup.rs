@@ -8,7 +8,7 @@
 //!
 //! Source: `kernel/watchdog_perf.c` (`watchdog_hld.c` before 6.5), `kernel/watchdog_buddy.c`.
 
-use vmcore_console::Kind;
+use vmcore_console::{Kind, PanicReason};
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
@@ -18,7 +18,7 @@ use crate::evidence::{decimal, member};
 use crate::interrupts::{Flags, flags, interrupts_off};
 use crate::names::is_stopped_by_panic;
 use crate::text::seconds;
-use crate::{Confidence, Facts, Finding, Issue, Reader, reports};
+use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, reports};
 
 /// One finding for each CPU.
 pub(super) fn detect(context: &Context<'_>) -> Found {
@@ -29,7 +29,8 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let said = facts.reports_of(Kind::HardLockup).rfind(|known| known.event.cpus.contains(&cpu.cpu));
     let deaf = deaf_for(facts, cpu);
-    if said.is_none() && deaf.is_none_or(|behind| behind < facts.state.limits.hard_lockup_ns()) {
+    let lasts = deaf.is_some_and(|behind| behind >= facts.state.limits.hard_lockup_ns());
+    if said.is_none() && !lasts {
         return None;
     }
     let mut evidence = Vec::new();
@@ -41,11 +42,25 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let time = deaf.map(|behind| format!(" for {}", seconds(behind))).unwrap_or_default();
     let place = stuck_in(facts, cpu.cpu);
+    let task = facts.snapshot.current(cpu).map(|task| task.address);
+    if !lasts && is_over(facts, cpu) {
+        let summary =
+            format!("CPU {} had run with interrupts off, but that was over when the machine stopped", cpu.cpu);
+        let finding = Finding::new(Issue::HardLockup, Confidence::Probable, summary, evidence);
+        return Some(finding.with_severity(Severity::Warning).from_log(true).about(task));
+    }
     let summary =
         format!("{} has run with interrupts off{time}{place}: no timer, no call reaches it", on_cpu(facts, cpu.cpu));
-    let confidence = if said.is_some() && deaf.is_some() { Confidence::Confirmed } else { Confidence::Probable };
-    let task = facts.snapshot.current(cpu).map(|task| task.address);
+    // Whoever panics for it has seen it at that moment.
+    let seen = lasts || deaf.is_some() && facts.death() == Some(PanicReason::HardLockup);
+    let confidence = if said.is_some() && seen { Confidence::Confirmed } else { Confidence::Probable };
     Some(Finding::new(Issue::HardLockup, confidence, summary, evidence).from_log(said.is_some()).about(task))
+}
+
+/// Whether a lockup that was reported did not last: nobody died of it, and what the CPU does can be told.
+fn is_over(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let can_tell = cpu.run_queue.is_some() && facts.running_on(cpu.cpu).is_some_and(|stack| stack.error.is_none());
+    can_tell && facts.death() != Some(PanicReason::HardLockup)
 }
 
 /// For how long a busy CPU with interrupts off had had no tick. Of one that the panic stopped (with interrupts off, so that

@@ -2,7 +2,7 @@
 //!
 //! The caller spins with interrupts on, so the soft-lockup watchdog sees the caller, not the CPU that is deaf.
 //!
-//! Control: a call in flight is ordinary. It is a finding where the caller is reported stuck, or waits for long.
+//! Control: a call in flight is ordinary. It is a finding where the caller is [stuck](crate::stuck).
 
 use vmcore_kernel::PendingCall;
 
@@ -10,7 +10,7 @@ use super::{Context, Found};
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::read_from;
 use crate::graph::{Edge, EdgeKind, Node};
-use crate::reports::reported_stuck;
+use crate::stuck::{stuck, user_evidence};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, interrupts, wait_edges};
 
@@ -20,20 +20,12 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let mut callers: Vec<_> = facts.state.calls.iter().map(|call| call.from).collect();
     callers.sort_unstable();
     callers.dedup();
-    callers.retain(|&caller| is_stuck(facts, caller));
-    Found {
-        findings: callers.into_iter().map(|caller| finding(facts, caller)).collect(),
-        edges: edges(facts, context.reader),
-    }
+    let findings = callers.into_iter().filter_map(|caller| Some(finding(context, caller, stuck(facts, caller)?)));
+    Found { findings: findings.collect(), edges: edges(facts, context.reader) }
 }
 
-/// Whether a caller has been waiting for too long.
-fn is_stuck(facts: &Facts<'_>, caller: u32) -> bool {
-    let running = facts.snapshot.cpu(caller).and_then(|cpu| facts.running_ns(cpu));
-    reported_stuck(facts, caller) || running.is_some_and(|running| running >= facts.state.limits.soft_lockup_ns())
-}
-
-fn finding(facts: &Facts<'_>, caller: u32) -> Finding {
+fn finding(context: &Context<'_>, caller: u32, is_stuck: Confidence) -> Finding {
+    let Context { facts, reader, .. } = *context;
     let calls: Vec<_> = facts.state.calls.iter().filter(|call| call.from == caller).collect();
     let deaf =
         |call: &&PendingCall| format!("{}{}{}", on_cpu(facts, call.to), stuck_in(facts, call.to), why(facts, call));
@@ -47,10 +39,13 @@ fn finding(facts: &Facts<'_>, caller: u32) -> Finding {
         on_cpu(facts, caller),
         deaf.join(", ")
     );
-    let evidence = calls.iter().map(|call| evidence(call)).collect();
+    let mut evidence: Vec<_> = calls.iter().map(|call| evidence(call)).collect();
+    if is_stuck == Confidence::Possible {
+        evidence.extend(facts.snapshot.cpu(caller).and_then(|cpu| user_evidence(facts, reader, cpu)));
+    }
     let cpus = calls.iter().map(|call| call.to).chain([caller]);
     let tasks = cpus.filter_map(|cpu| Some(facts.snapshot.current(facts.snapshot.cpu(cpu)?)?.address));
-    Finding::new(Issue::UnansweredCall, Confidence::Confirmed, summary, evidence).about(tasks)
+    Finding::new(Issue::UnansweredCall, is_stuck, summary, evidence).about(tasks)
 }
 
 /// Why a CPU does not answer, as far as its interrupt flag says it.
@@ -68,7 +63,7 @@ fn evidence(call: &PendingCall) -> Evidence {
 /// The caller to the CPU that does not answer, and that CPU to what it runs.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
     let mut edges = Vec::new();
-    for call in facts.state.calls.iter().filter(|call| is_stuck(facts, call.from)) {
+    for call in facts.state.calls.iter().filter(|call| stuck(facts, call.from).is_some()) {
         let Some(caller) = facts.snapshot.cpu(call.from).and_then(|cpu| facts.snapshot.current(cpu)) else { continue };
         let why = "spins until that CPU has run its call";
         let deaf = Node::Cpu { cpu: call.to };

@@ -137,7 +137,8 @@ pub(crate) fn detect(context: &Context<'_>) -> Found {
 
 /// Whether what the log reports is among what was found already: whoever looked at the structures knows more.
 fn is_known(findings: &[Finding], new: &Finding) -> bool {
-    let says_it = |known: &Finding| known.issue == new.issue && known.confidence >= Confidence::Probable;
+    let enough = new.confidence.min(Confidence::Probable);
+    let says_it = |known: &Finding| known.issue == new.issue && known.confidence >= enough;
     new.only_reported && findings.iter().any(says_it)
 }
 

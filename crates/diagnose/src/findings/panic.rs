@@ -4,9 +4,9 @@
 use vmcore_console::{Kind, PanicReason, largest_process, panic_message};
 
 use super::{Context, Found};
-use crate::describe::died_on;
+use crate::describe::{OF_NMI, died_on};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Value};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Severity, Value};
 
 const PAGE_KIB: u64 = 4;
 
@@ -19,6 +19,12 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let mut evidence = vec![message_evidence(facts, message)];
     let (issue, summary) = match facts.death() {
         Some(PanicReason::Requested) => (Issue::CrashRequested, format!("somebody asked for this crash (sysrq-c){on}")),
+        // What was wrong is for the other detectors to say; where none does, it may have been the hardware.
+        Some(PanicReason::Nmi) => {
+            let summary = format!("the kernel panicked{on} {OF_NMI} ({reason})");
+            let finding = Finding::new(Issue::CrashRequested, Confidence::Possible, summary, evidence);
+            return finding.with_severity(Severity::Critical).from_log(true).into();
+        }
         Some(PanicReason::OutOfMemory) => {
             let (more, eater) = memory(facts);
             evidence.extend(more);
@@ -26,6 +32,9 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
         }
         Some(PanicReason::Hardware) => {
             (Issue::HardwareError, format!("the kernel panicked{on} for an error of the hardware: {reason}"))
+        }
+        Some(PanicReason::Watchdog) => {
+            (Issue::Panic, format!("the kernel panicked{on}, as no program had reset a watchdog in time: {reason}"))
         }
         Some(PanicReason::Other | PanicReason::Warning) => (Issue::Panic, format!("the kernel panicked{on}: {reason}")),
         _ => return Found::default(),

@@ -34,7 +34,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
-    let said = stall(facts);
+    let said = stall(facts).filter(|said| !said.event.is_short_stall());
     let period = facts.state.grace_period.as_ref();
     let age = period.filter(|period| period.running).and_then(|period| period.age_ns);
     let is_old = age.is_some_and(|age| age >= patience_ns(facts));
@@ -44,14 +44,17 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     // A warning about a grace period that has ended since is no stall any more.
     let same_cpus = named.is_empty() || named.iter().any(|cpu| holdouts.contains(cpu));
     let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old);
-    let lasts = !readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some();
+    // One that was reported before this one began was another.
+    let of_this = is_old || age.zip(said).is_none_or(|(age, said)| reports::is_since(facts, said, age));
+    let is_long_ago = said.is_some_and(|said| !reports::is_since(facts, said, reports::RECENT_NS));
+    let lasts = of_this && (!readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some());
     if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty() && ender.is_none()) {
         return None;
     }
     let (confidence, severity) = match (said.is_some(), lasts) {
         (true, true) => (Confidence::Confirmed, Severity::Critical),
         (false, true) => (Confidence::Probable, Severity::Critical),
-        (_, false) if period.is_some() && facts.death() != Some(PanicReason::RcuStall) => {
+        (_, false) if facts.death() != Some(PanicReason::RcuStall) && (period.is_some() || is_long_ago) => {
             (Confidence::Probable, Severity::Warning)
         }
         (_, false) => (Confidence::Probable, Severity::Critical),
@@ -70,6 +73,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
         Some(period) if severity == Severity::Warning && !(period.running && is_old) => {
             "; it had ended when the machine stopped"
         }
+        None if severity == Severity::Warning => "; that was long before the machine stopped",
         _ => "",
     };
     let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");

@@ -7,7 +7,7 @@
 //!
 //! Control: lines that programs wrote to `/dev/kmsg`, and reports that another detector explains.
 
-use vmcore_console::{Kind, Occurrence, PanicReason};
+use vmcore_console::{Kind, Occurrence};
 
 use super::{Context, Found};
 use crate::{Confidence, Facts, Finding, Issue, Severity, exception, from_log, reports};
@@ -28,9 +28,12 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
         let lines = problems().filter(|known| from_log::issue_of(&known.event) == issue).take(MAX_LINES);
         let evidence = lines.filter_map(|known| reports::evidence(facts, known)).collect();
         let summary = first_clause(&judged.summary);
+        let last = problems().rfind(|known| from_log::issue_of(&known.event) == issue);
         let is_over = is_long_before_request && !lasts(issue);
-        let severity = if is_over { Severity::Info } else { severity(facts, issue, judged.confidence) };
-        findings.push(Finding::new(issue, Confidence::Probable, summary, evidence).with_severity(severity));
+        let severity = if is_over { Severity::Info } else { severity(facts, issue, judged.confidence, last) };
+        let confidence =
+            if judged.confidence == Confidence::Possible { Confidence::Possible } else { Confidence::Probable };
+        findings.push(Finding::new(issue, confidence, summary, evidence).with_severity(severity));
     }
     for known in problems() {
         let issue = from_log::issue_of(&known.event);
@@ -58,12 +61,17 @@ const fn lasts(issue: Issue) -> bool {
 /// More lines show no more.
 const MAX_LINES: usize = 8;
 
-/// What explains a panic is as grave as that; of what is harmless no machine is called ill.
-fn severity(facts: &Facts<'_>, issue: Issue, judged: Confidence) -> Severity {
-    let died = facts.death().is_some_and(|death| death != PanicReason::Requested);
+/// What explains a panic is as grave as that; of what is harmless no machine is called ill. What the machine survived explains
+/// nothing that it is seen to suffer from.
+fn severity(facts: &Facts<'_>, issue: Issue, judged: Confidence, last: Option<&Occurrence>) -> Severity {
+    let died = facts.death().is_some_and(|death| !death.is_from_outside());
+    let passes =
+        matches!(issue, Issue::Oops | Issue::SoftLockup | Issue::HardLockup | Issue::RcuStall | Issue::HungTask);
+    let is_over = || passes && last.is_some_and(|last| !reports::is_since(facts, last, reports::RECENT_NS));
     match judged {
         Confidence::None => Severity::Info,
         _ if died && issue.explains(facts.death()) => Severity::Critical,
+        Confidence::Probable if is_over() => Severity::Warning,
         _ => issue.definition().severity.max(Severity::Warning),
     }
 }

@@ -18,6 +18,7 @@ use crate::evidence::{self, decimal};
 use crate::kernel_code::in_kernel_code;
 use crate::names::runs_guest;
 use crate::reports::reported_stuck;
+use crate::stuck::surely_in_kernel;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, cut_stacks, reports};
 
@@ -121,7 +122,7 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
         return None;
     }
     // What it had in user code, in all its life, it did not have in the kernel.
-    let in_kernel = running.saturating_sub(task.accounting.user_ns.unwrap_or_default());
+    let in_kernel = surely_in_kernel(task, running);
     if in_kernel < limit {
         return None;
     }
@@ -133,13 +134,14 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
         let meaning = format!("at most {} of that in user code", seconds(user));
         evidence::member(reader, task.address, ("task_struct", "utime"), decimal(user), meaning)
     }));
-    // While the watchdog runs, its own thread comes in between every few seconds, unless kernel code keeps it out.
-    let confidence = match facts.state.limits.watchdog {
-        Some(_) => Confidence::Probable,
-        None => Confidence::Possible,
+    // While the watchdog looks after a CPU, its own thread comes in between every few seconds, unless kernel code keeps it out.
+    let is_watched = facts.state.limits.is_watched(cpu.cpu);
+    let (confidence, silence) = match is_watched {
+        true => (Confidence::Probable, "the watchdog said nothing"),
+        false => (Confidence::Possible, "no watchdog looks after it"),
     };
     let summary = format!(
-        "CPU {} has run kernel code{} for {} without switching tasks, and the watchdog said nothing: {} would not give it up",
+        "CPU {} has run kernel code{} for {} without switching tasks, and {silence}: {} would not give it up",
         cpu.cpu,
         stuck_in(facts, cpu.cpu),
         seconds(in_kernel),

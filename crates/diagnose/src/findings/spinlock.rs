@@ -1,7 +1,6 @@
 //! A spin lock that is not given back, and the CPUs that spin for it.
 //!
-//! That a CPU is caught spinning is ordinary. It is a finding only where a watchdog says that one of these CPUs is stuck,
-//! or where one has not switched tasks for long.
+//! That a CPU is caught spinning is ordinary. It is a finding only where one of these CPUs is [stuck](crate::stuck).
 //!
 //! Control: contention that no watchdog complained of.
 
@@ -14,6 +13,7 @@ use crate::describe::on_cpu;
 use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
 use crate::reports::reported_stuck;
+use crate::stuck::{stuck, user_evidence};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Holder, HolderFound, Issue, Place, Reader, Spin, Value, describe};
 
@@ -21,18 +21,21 @@ use crate::{Confidence, Evidence, Facts, Finding, Holder, HolderFound, Issue, Pl
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
     let mut found = Found::default();
-    for (lock, spins) in by_lock(facts).iter().filter(|(_, spins)| is_stuck(facts, spins)) {
-        found.findings.push(finding(facts, reader, *lock, spins));
+    for (lock, spins) in &by_lock(facts) {
+        let Some(surely) = any_stuck(facts, spins) else { continue };
+        found.findings.push(finding(facts, reader, (*lock, spins), surely));
         found.edges.extend(spins.iter().flat_map(|spin| edges(facts, reader, spin)));
     }
     found
 }
 
-/// Whether one of those who spin for a lock, or who has it, is known to be stuck.
-fn is_stuck(facts: &Facts<'_>, spins: &[&Spin]) -> bool {
-    let holders = spins.iter().flat_map(|spin| &spin.holders).map(|holder| holder.cpu);
-    let mut cpus = spins.iter().map(|spin| spin.cpu).chain(holders);
-    cpus.any(|cpu| reported_stuck(facts, cpu) || spins_long(facts, spins, cpu))
+/// How sure it is that one of those who spin for a lock, or who has it, is stuck.
+fn any_stuck(facts: &Facts<'_>, spins: &[&Spin]) -> Option<Confidence> {
+    let mut holders = spins.iter().flat_map(|spin| &spin.holders);
+    if holders.any(|holder| reported_stuck(facts, holder.cpu)) {
+        return Some(Confidence::Confirmed);
+    }
+    spins.iter().filter_map(|spin| stuck(facts, spin.cpu)).max()
 }
 
 /// The spinners of each lock.
@@ -52,13 +55,12 @@ fn holder<'f>(spins: &[&'f Spin]) -> Option<&'f Holder> {
     }
 }
 
-fn spins_long(facts: &Facts<'_>, spins: &[&Spin], cpu: u32) -> bool {
-    let running = facts.snapshot.cpu(cpu).and_then(|cpu| facts.running_ns(cpu));
-    spins.iter().any(|spin| spin.cpu == cpu)
-        && running.is_some_and(|running| running >= facts.state.limits.soft_lockup_ns())
-}
-
-fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: VirtAddr, spins: &[&Spin]) -> Finding {
+fn finding(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    (lock, spins): (VirtAddr, &[&Spin]),
+    is_stuck: Confidence,
+) -> Finding {
     let spinners: Vec<_> = spins.iter().take(describe::MAX_NAMED).map(|spin| on_cpu(facts, spin.cpu)).collect();
     let more = spins.len().saturating_sub(spinners.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
@@ -78,7 +80,11 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: VirtAddr, spins: &[&Spi
     let summary =
         format!("spin lock {lock} is not released: {}{more} {spin} for it{time}; {holder_text}", spinners.join(", "));
     let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
-    let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable };
+    let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable }.min(is_stuck);
+    if confidence == Confidence::Possible {
+        let cpus = spins.iter().take(describe::MAX_NAMED).filter_map(|spin| facts.snapshot.cpu(spin.cpu));
+        evidence.extend(cpus.filter_map(|cpu| user_evidence(facts, reader, cpu)));
+    }
     let cpus = holder(spins).map(|holder| holder.cpu).into_iter().chain(spins.iter().map(|spin| spin.cpu));
     let tasks = cpus.filter_map(|cpu| Some(facts.snapshot.current(facts.snapshot.cpu(cpu)?)?.address));
     Finding::new(Issue::SpinlockHeld, confidence, summary, evidence).about(tasks)

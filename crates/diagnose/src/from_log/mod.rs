@@ -140,7 +140,10 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
         let (are, reports) = if cause.others == 1 { ("is", "report") } else { ("are", "reports") };
         summary = format!("{summary} {} more {reports} {are} from other times: see the time line.", cause.others);
     }
-    Verdict { issue: Some(issue_of(event)), confidence: Confidence::Probable, summary }
+    // It may have been the hardware.
+    let is_nmi = event.panic_reason() == Some(PanicReason::Nmi);
+    let confidence = if is_nmi { Confidence::Possible } else { Confidence::Probable };
+    Verdict { issue: Some(issue_of(event)), confidence, summary }
 }
 
 /// The issue that a report is about.
@@ -181,9 +184,9 @@ const fn panic_issue(reason: Option<PanicReason>) -> Issue {
         Some(PanicReason::OutOfMemory) => Issue::OutOfMemory,
         Some(PanicReason::Oops) => Issue::Oops,
         Some(PanicReason::HungTask) => Issue::HungTask,
-        Some(PanicReason::Requested) => Issue::CrashRequested,
+        Some(PanicReason::Requested | PanicReason::Nmi) => Issue::CrashRequested,
         Some(PanicReason::Hardware) => Issue::HardwareError,
-        Some(PanicReason::Warning | PanicReason::Other) | None => Issue::Panic,
+        Some(PanicReason::Watchdog | PanicReason::Warning | PanicReason::Other) | None => Issue::Panic,
     }
 }
 

@@ -3,6 +3,7 @@
 use vmcore_console::{Event, Kind, PanicReason};
 
 use super::cause::{Cause, waits_for_cpu};
+use crate::describe::OF_NMI;
 
 /// More CPUs than these are only counted.
 const MAX_NAMED: usize = 4;
@@ -253,6 +254,10 @@ fn panic(cause: &Cause<'_>, event: &Event) -> String {
         before.map(|known| &known.event).find(|known| kinds.contains(&known.kind)).cloned()
     };
     match event.panic_reason() {
+        Some(PanicReason::Nmi) => format!("The kernel panicked{who} {OF_NMI} ({text})"),
+        Some(PanicReason::Watchdog) => {
+            format!("The kernel panicked{who}, as no program had reset a watchdog in time: {text}")
+        }
         Some(PanicReason::Warning) => {
             let warning = near(&[Kind::Warning, Kind::Sanitizer, Kind::Lockdep, Kind::Corruption]);
             match warning {

@@ -6,7 +6,10 @@ use super::{Definition, Issue};
 use crate::Severity;
 
 const BY_LOCK: &[PanicReason] = &[PanicReason::HungTask];
-const BY_SPIN: &[PanicReason] = &[PanicReason::SoftLockup, PanicReason::HardLockup, PanicReason::RcuStall];
+/// A CPU that does nothing else keeps grace periods from ending, works from being done and lock holders from running, so that
+/// others sleep for it.
+const BY_SPIN: &[PanicReason] =
+    &[PanicReason::SoftLockup, PanicReason::HardLockup, PanicReason::RcuStall, PanicReason::HungTask];
 
 impl Issue {
     /// Its row.
@@ -48,7 +51,7 @@ impl Issue {
             Self::UnansweredCall => Definition {
                 id: "unanswered-call",
                 severity: Severity::Critical,
-                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall],
+                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
                 summary: "a CPU does not run what another one waits for it to run",
                 remedy: Some((
                     "look at the stack of the CPU that does not answer: why are its interrupts off?",
@@ -59,7 +62,7 @@ impl Issue {
             Self::HardLockup => Definition {
                 id: "hard-lockup",
                 severity: Severity::Critical,
-                explains: &[PanicReason::HardLockup],
+                explains: &[PanicReason::HardLockup, PanicReason::RcuStall, PanicReason::HungTask],
                 summary: "a CPU has its interrupts off for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: where does it have its interrupts off? On a virtual machine, ask its \
@@ -84,7 +87,7 @@ impl Issue {
             Self::SoftLockup => Definition {
                 id: "soft-lockup",
                 severity: Severity::Critical,
-                explains: &[PanicReason::SoftLockup],
+                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
                 summary: "a CPU ran kernel code for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: which loop is it in, and what does that loop wait for?",
@@ -108,7 +111,7 @@ impl Issue {
             Self::RcuStall => Definition {
                 id: "rcu-stall",
                 severity: Severity::Critical,
-                explains: &[PanicReason::RcuStall],
+                explains: &[PanicReason::RcuStall, PanicReason::HungTask],
                 summary: "an RCU grace period does not end",
                 remedy: Some((
                     "look at the stack of what the grace period waits for: why does it pass no quiescent state?",

@@ -1,21 +1,24 @@
 //! When the kernel itself would complain: its watchdogs' own settings, from the dump.
 //!
-//! Source: `kernel/watchdog.c` (`watchdog_thresh`), `kernel/rcu/update.c` (`rcu_cpu_stall_timeout`),
+//! Source: `kernel/watchdog.c` (`watchdog_thresh`, `watchdog_enabled`, `watchdog_cpumask`), `kernel/rcu/update.c` (`rcu_cpu_stall_timeout`),
 //! `kernel/hung_task.c` (`sysctl_hung_task_timeout_secs`).
 
-use vmcore_kernel::Kernel;
+use vmcore_kernel::{AllowedCpus, Kernel};
 use vmcore_memory::ReadVirtual;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// The watchdogs' settings; `None` for those that this kernel has not or that cannot be read, and for those that are off.
 /// What a watchdog that is off would have complained of is judged by the kernel's defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// `kernel.hung_task_timeout_secs`, in nanoseconds.
     pub hung_task: Option<u64>,
     /// `kernel.watchdog_thresh`, in nanoseconds.
     pub watchdog: Option<u64>,
+    /// The CPUs that the soft-lockup watchdog looks after: without those that `nohz_full` gives to one task each, and none
+    /// with `nosoftlockup`. `None` where that cannot be read.
+    pub watched: Option<AllowedCpus>,
     /// `rcu_cpu_stall_timeout`, in nanoseconds.
     pub rcu_stall: Option<u64>,
 }
@@ -28,8 +31,14 @@ impl Limits {
         Self {
             hung_task: on(long("sysctl_hung_task_timeout_secs")),
             watchdog: on(word("watchdog_thresh")),
+            watched: watched(kernel),
             rcu_stall: on(word("rcu_cpu_stall_timeout")),
         }
+    }
+
+    /// Whether the soft-lockup watchdog would complain of a CPU, as far as is known.
+    pub(crate) fn is_watched(&self, cpu: u32) -> bool {
+        self.watchdog.is_some() && self.watched.as_ref().is_none_or(|watched| watched.contains(cpu))
     }
 
     /// How long a task may sleep uninterruptibly.
@@ -57,6 +66,17 @@ impl Limits {
     }
 }
 
+/// `WATCHDOG_SOFTOCKUP_ENABLED` in `watchdog_enabled` (`SOFT_WATCHDOG_ENABLED` before 6.5).
+const SOFT_LOCKUP: u64 = 1 << 1;
+
+fn watched(kernel: &Kernel<'_>) -> Option<AllowedCpus> {
+    let enabled = kernel.memory().read_u64(kernel.symbol("watchdog_enabled")?).ok()?;
+    if enabled & SOFT_LOCKUP == 0 {
+        return Some(AllowedCpus::default());
+    }
+    AllowedCpus::variable(kernel, "watchdog_cpumask")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +85,9 @@ mod tests {
     fn defaults_stand_in_for_what_is_off() {
         let limits = Limits { watchdog: Some(4 * SECOND_NS), ..Limits::default() };
         assert_eq!((limits.hard_lockup_ns(), limits.soft_lockup_ns()), (4 * SECOND_NS, 8 * SECOND_NS));
+        assert!(limits.is_watched(0) && !Limits::default().is_watched(0));
+        let watched = Some(AllowedCpus::of(&[0, 2]));
+        assert!(!Limits { watched, ..limits.clone() }.is_watched(1));
         assert_eq!((limits.hung_task_ns(), limits.rcu_stall_ns()), (120 * SECOND_NS, 21 * SECOND_NS));
     }
 }

@@ -55,6 +55,30 @@ fn a_cpu_that_is_caught_spinning_for_a_lock_is_no_finding() {
     assert!(diagnosis.graph.edges().is_empty());
 }
 
+#[test]
+fn a_report_of_another_task_says_nothing_of_the_one_that_spins_now() {
+    let reported = |pid: i32, ago: u64| {
+        let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]);
+        machine.log_at(&format!("watchdog: BUG: soft lockup - CPU#0 stuck for 11s! [comm{pid}:{pid}]"), NOW - ago);
+        ids(&machine.judge()).contains(&Issue::SpinlockHeld)
+    };
+    assert!(!reported(29, 20 * SECOND));
+    assert!(reported(30, SECOND));
+}
+
+#[test]
+fn a_program_that_computes_and_is_caught_spinning_may_be_doing_that_only_now() {
+    let with_user_time = |user: u64| {
+        let mut machine = spinning(vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }]);
+        let task = machine.tasks.iter_mut().find(|task| task.pid == 30).unwrap();
+        task.last_arrival_ns = Some(NOW - 100 * SECOND);
+        task.accounting.user_ns = Some(user);
+        verdict(&machine.judge())
+    };
+    assert_eq!(with_user_time(95 * SECOND), (Some(Issue::SpinlockHeld), Confidence::Possible));
+    assert_eq!(with_user_time(50 * SECOND), (Some(Issue::SpinlockHeld), Confidence::Probable));
+}
+
 fn unanswered(reported: bool) -> Diagnosis {
     let mut machine = Machine::new();
     machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 11 * SECOND);

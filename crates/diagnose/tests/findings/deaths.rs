@@ -91,3 +91,48 @@ fn no_other_finding_masks_the_livelock() {
     assert_eq!(verdict(&diagnosis), (Some(Issue::ThpLivelock), Confidence::Confirmed));
     assert_eq!(ids(&diagnosis), [Issue::Deadlock, Issue::HungTask]);
 }
+
+/// A circle of locks, and a machine that panicked for this.
+fn deadlock_and(reason: &str) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.sleeper(10, 20 * SECOND).waits(10, LockKind::Mutex, LOCK_A, held_by(11));
+    machine.sleeper(11, 20 * SECOND).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
+    machine.panic(&format!("Kernel panic - not syncing: {reason}"), 0);
+    machine.judge()
+}
+
+#[test]
+fn what_gives_up_on_a_machine_from_outside_is_explained_by_any_hang() {
+    for reason in [
+        "NMI: Not continuing",
+        "00: An NMI occurred. Depending on your system the reason for the NMI is logged in any one of the following resources:",
+        "Software Watchdog Timer expired",
+        "watchdog pretimeout event",
+    ] {
+        assert_eq!(verdict(&deadlock_and(reason)), (Some(Issue::Deadlock), Confidence::Confirmed), "{reason}");
+    }
+    assert_eq!(verdict(&deadlock_and("Fatal machine check")), (Some(Issue::HardwareError), Confidence::Confirmed));
+}
+
+#[test]
+fn an_nmi_of_unknown_origin_is_neither_a_fault_of_the_hardware_nor_health() {
+    let stopped = |sleeps_for: Option<u64>| {
+        let mut machine = Machine::new();
+        machine.panic("Kernel panic - not syncing: NMI: Not continuing", 0);
+        if let Some(ns) = sleeps_for {
+            machine.sleeper(10, ns);
+        }
+        verdict(&machine.judge())
+    };
+    assert_eq!(stopped(None), (Some(Issue::CrashRequested), Confidence::Possible));
+    assert_eq!(stopped(Some(15 * SECOND)), (Some(Issue::HungTask), Confidence::Probable));
+}
+
+#[test]
+fn a_watchdog_that_nobody_reset_is_a_panic_where_nothing_hangs() {
+    let mut machine = Machine::new();
+    machine.panic("Kernel panic - not syncing: Software Watchdog Timer expired", 0);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Panic), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("no program had reset a watchdog"), "{}", diagnosis.verdict.summary);
+}

@@ -183,7 +183,12 @@ impl Machine {
     }
 
     pub fn log(&mut self, text: &str) {
-        self.0.log.push(LogLine { timestamp_ns: NOW, caller: None, text: text.to_owned() });
+        self.log_at(text, NOW);
+    }
+
+    /// As [`log`](Self::log), at this time.
+    pub fn log_at(&mut self, text: &str, timestamp_ns: u64) {
+        self.0.log.push(LogLine { timestamp_ns, caller: None, text: text.to_owned() });
     }
 
     /// The kernel panicked with this message on this CPU.

@@ -1,0 +1,38 @@
+//! Whether a CPU that waits for another one, or for a lock, has done so for too long.
+//!
+//! That a CPU is caught waiting is ordinary. What says that it does not go on is a watchdog's report, or that its task has had
+//! the CPU for longer than the watchdog allows. A program that computes has, too, where no watchdog comes in between: what it
+//! had in user code it did not have in the kernel, but `utime` is of its whole life.
+
+use vmcore_kernel::{Cpu, Task};
+
+use crate::evidence::{self, decimal};
+use crate::reports::reported_stuck;
+use crate::text::seconds;
+use crate::{Confidence, Evidence, Facts, Reader};
+
+/// How sure it is that a CPU has been stuck; `None` where nothing says so.
+pub(crate) fn stuck(facts: &Facts<'_>, cpu: u32) -> Option<Confidence> {
+    if reported_stuck(facts, cpu) {
+        return Some(Confidence::Confirmed);
+    }
+    let cpu = facts.snapshot.cpu(cpu)?;
+    let limit = facts.state.limits.soft_lockup_ns();
+    let running = facts.running_ns(cpu).filter(|&running| running >= limit)?;
+    let in_kernel = facts.snapshot.current(cpu).map_or(running, |task| surely_in_kernel(task, running));
+    Some(if in_kernel >= limit { Confidence::Confirmed } else { Confidence::Possible })
+}
+
+/// For how long, at least, a task that has had its CPU for so long was in kernel code: without what it had in user code in
+/// all its life.
+pub(crate) fn surely_in_kernel(task: &Task, running_ns: u64) -> u64 {
+    running_ns.saturating_sub(task.accounting.user_ns.unwrap_or_default())
+}
+
+/// How much of its life a CPU's task had in user code.
+pub(crate) fn user_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Evidence> {
+    let task = facts.snapshot.current(cpu)?;
+    let user = task.accounting.user_ns?;
+    let meaning = format!("pid {} had {} in user code in all its life", task.pid, seconds(user));
+    Some(evidence::member(reader, task.address, ("task_struct", "utime"), decimal(user), meaning))
+}

@@ -106,7 +106,7 @@ static void serve(const struct fuse_in_header *request)
 
 int main(int argc, char **argv)
 {
-	static char request[64 * PAGE];
+	static char request[1 << 20];
 	char options[128];
 
 	if (argc != 2)

@@ -5,7 +5,12 @@
 //! than `PT_NOTE` says, VMCOREINFO comes last, and memory follows where they end, not where `PT_LOAD` has it. Vector lengths
 //! differ already where one CPU runs a task that never used such registers.
 //!
+//! A note that is damaged moves nothing: the file has to be as long as it is with memory behind the notes, and not as the
+//! headers have it.
+//!
 //! Source: QEMU's `target/arm/arch_dump.c` (`cpu_get_note_size`, `arm_cpu_write_elf64_note`), `dump/dump.c` (`dump_begin`).
+
+use std::cmp::Ordering;
 
 use object::elf;
 use vmcore_memory::{Architecture, le_u32};
@@ -37,7 +42,18 @@ pub(super) fn lay_out(
     if loads.iter().map(|load| load.offset).min() != Some(said) {
         return;
     }
-    let Some(end) = end_of_notes(file, notes.offset).filter(|&end| end != said) else { return };
+    let Some(Notes { end, whole }) = find_end(file, notes.offset) else { return };
+    let memory = loads.iter().map(|load| load.file_end().saturating_sub(said)).max().unwrap_or_default();
+    let fits_behind = |start: u64| file.len() >= start.saturating_add(memory);
+    let is_moved = match end.cmp(&said) {
+        Ordering::Equal => false,
+        Ordering::Less => !fits_behind(said) && fits_behind(end),
+        // Of a file that was cut the notes alone can tell.
+        Ordering::Greater => fits_behind(end) || !fits_behind(said) && whole,
+    };
+    if !is_moved {
+        return;
+    }
     warnings.push(format!(
         "the headers have the notes end at file offset {said:#x}, and they end at {end:#x}: QEMU wrote them longer or shorter \
          than it had made room for, so that memory begins there"
@@ -48,15 +64,21 @@ pub(super) fn lay_out(
     }
 }
 
-/// Where QEMU's notes end that begin at `start`; `None` where there are none with vector registers.
-fn end_of_notes(file: &FileBytes, start: u64) -> Option<u64> {
-    let (mut at, mut has_vectors) = (start, false);
+/// Where notes end, and whether the last one is that which QEMU writes last.
+struct Notes {
+    end: u64,
+    whole: bool,
+}
+
+/// QEMU's notes that begin at `start`; `None` where there are none with vector registers.
+fn find_end(file: &FileBytes, start: u64) -> Option<Notes> {
+    let (mut at, mut has_vectors, mut whole) = (start, false, false);
     while at - start < MAX_NOTES_LEN {
         let bytes = file.prefix(at, HEADER + MAX_NAME);
         let field = |index: usize| le_u32(&bytes, index * 4);
         let (Some(name_len), Some(desc_len), Some(kind)) = (field(0), field(1), field(2)) else { break };
         let name = bytes.get(12..).and_then(|bytes| bytes.get(..usize::try_from(name_len).ok()?)).unwrap_or_default();
-        let is_last = match (name, elf::NoteType(kind)) {
+        whole = match (name, elf::NoteType(kind)) {
             (b"CORE\0", elf::NT_PRSTATUS | elf::NT_PRFPREG) => false,
             (b"LINUX\0", elf::NoteType(NT_ARM_SVE)) => {
                 has_vectors = true;
@@ -70,11 +92,11 @@ fn end_of_notes(file: &FileBytes, start: u64) -> Option<u64> {
             return None;
         }
         at += len;
-        if is_last {
+        if whole {
             break;
         }
     }
-    has_vectors.then_some(at)
+    has_vectors.then_some(Notes { end: at, whole })
 }
 
 #[cfg(test)]
@@ -128,6 +150,19 @@ mod tests {
         let dump = open(&bytes).unwrap();
         assert_eq!(dump.segments()[0].physical, PhysAddr::new(MEMORY));
         assert_ne!(read(&dump, MEMORY, 16), Ok(page(1)[..16].to_vec()));
+    }
+
+    #[test]
+    fn a_damaged_note_moves_nothing() {
+        let whole = dump(&[0x250, 0x8b0], 0);
+        let at = whole.windows(11).position(|bytes| bytes == b"VMCOREINFO\0").unwrap();
+        // Its name, and its length in either direction.
+        for (place, value) in [(at, b'X'), (at - 8, 0xff), (at - 8, 0)] {
+            let mut bytes = whole.clone();
+            bytes[place] = value;
+            let dump = open(&bytes).unwrap();
+            assert_bytes(read(&dump, MEMORY, 4096), page(1));
+        }
     }
 
     #[test]

@@ -25,10 +25,20 @@ pub(crate) fn attribute(
     let left = |note: &&Prstatus| note.registers.are_saved() && !taken.contains(&note.registers);
     let free: Vec<u32> = cpus.iter().copied().filter(|cpu| !found.contains_key(cpu)).collect();
     let of_cpu: Vec<(u32, Vec<StackRange>)> = free.iter().map(|&cpu| (cpu, stacks(cpu))).collect();
-    let is_on = |stacks: &[StackRange], sp: VirtAddr| stacks.iter().any(|stack| stack.low <= sp && sp < stack.high);
+    let is_inside = |stack: &StackRange, sp: VirtAddr| stack.low <= sp && sp < stack.high;
+    // The top of an empty stack, as one is for a moment that has just been changed to, may be where another one begins.
+    let is_at_top = |stack: &StackRange, sp: VirtAddr| sp == stack.high;
     for note in notes.iter().filter(left).filter(|note| !note.registers.user_mode()) {
-        let mut on = of_cpu.iter().filter(|(_, stacks)| is_on(stacks, note.registers.sp()));
-        if let (Some((cpu, _)), None) = (on.next(), on.next()) {
+        let only = |is_on: &dyn Fn(&StackRange, VirtAddr) -> bool| {
+            let is_on_one = |stacks: &[StackRange]| stacks.iter().any(|stack| is_on(stack, note.registers.sp()));
+            let mut on = of_cpu.iter().filter(|(_, stacks)| is_on_one(stacks));
+            (on.next(), on.next())
+        };
+        let found_on = match only(&is_inside) {
+            (None, _) => only(&is_at_top),
+            inside => inside,
+        };
+        if let (Some((cpu, _)), None) = found_on {
             found.entry(*cpu).or_insert(CpuRegisters { registers: note.registers, source: RegisterSource::Stack });
         }
     }
@@ -79,6 +89,9 @@ mod tests {
         assert_eq!(attributed(&user, &[0, 1]), expected);
         // A note is missing: the order tells nothing.
         assert_eq!(attributed(&user, &[0, 1, 2]), expected[1..]);
+        // Just changed to an empty stack, as `call_on_irq_stack` does.
+        let expected = [(0, STACKS + 0x4000, RegisterSource::Stack), (1, on_one, RegisterSource::Stack)];
+        assert_eq!(attributed(&[note(STACKS + 0x4000, KERNEL), note(on_one, KERNEL)], &[0, 1]), expected);
         // On no stack that is known, or nothing saved.
         assert_eq!(attributed(&[note(STACKS + 0x8000, KERNEL), note(0, 0)], &[0, 1]), []);
     }

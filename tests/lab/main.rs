@@ -60,7 +60,7 @@ const CHECKS: [(&str, Check); 18] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 17] = [
+const ARM64_CHECKS: [(&str, Check); 19] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),
@@ -73,6 +73,8 @@ const ARM64_CHECKS: [(&str, Check); 17] = [
     ("info", state::info),
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
+    ("without_debug_file", arm64::without_debug_file),
+    ("without_vmcoreinfo", arm64::without_vmcoreinfo),
     ("truncated", damage::truncated),
     ("secrets", secrets::are_not_distilled),
     ("code_is_shown", arm64::code_is_shown),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
     let (of_arm64, dumps): (Vec<_>, Vec<_>) = dumps.partition(|dump| dump.is_of_arm64());
     let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
     trials.extend(of_arm64.iter().flat_map(|dump| ARM64_CHECKS.map(|check| trial(dump, check))));
+    trials.extend(of_arm64.iter().filter_map(other_forms));
     trials.push(other_kernel(&dumps));
     trials.extend(debug_files::one_of_each_kernel(&dumps).into_iter().map(|dump| {
         let name = format!("{}/debug_files", dump.name);
@@ -109,9 +112,6 @@ fn main() -> ExitCode {
 
 fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     let mut checks = CHECKS.to_vec();
-    if !dump.others.is_empty() {
-        checks.push(("other_forms", verdict::other_forms_say_the_same));
-    }
     if dump.truth.scenario == Scenario::ThpLivelock {
         checks.push(("fault_address", state::fault_address));
     }
@@ -119,7 +119,11 @@ fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     if dump.truth.scenario == Scenario::SoftLockup && module_files::directory(dump).is_some() {
         checks.push(("module_files", module_files::give_lines));
     }
-    checks.into_iter().map(|check| trial(dump, check)).collect()
+    checks.into_iter().map(|check| trial(dump, check)).chain(other_forms(dump)).collect()
+}
+
+fn other_forms(dump: &Arc<LabDump>) -> Option<Trial> {
+    (!dump.others.is_empty()).then(|| trial(dump, ("other_forms", verdict::other_forms_say_the_same)))
 }
 
 fn trial(dump: &Arc<LabDump>, (name, check): (&str, Check)) -> Trial {

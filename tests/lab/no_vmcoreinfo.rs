@@ -35,6 +35,22 @@ pub(crate) fn same_answers(dump: &LabDump) {
     debug_file_is_found(dump, &copy);
 }
 
+/// The same of arm64, whose kernels are found by this text alone.
+pub(crate) fn of_arm64(dump: &LabDump) {
+    if text(&dump.json("info", &[])["dump"], "format") != "elf" {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let copy = directory.path().join("vmcore");
+    fs::copy(&dump.vmcore, &copy).expect("room for a dump");
+    let file = File::options().read(true).write(true).open(&copy).expect("the copy");
+    destroy_note(&file);
+    same_analysis(dump, &copy, Some(&dump.vmlinux), "warning: the dump has no VMCOREINFO note: the one at physical 0x");
+    assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
+    let lost = analyze(&copy, Some(&dump.vmlinux)).expect_status(2);
+    assert!(lost.stderr.contains("has no VMCOREINFO") && lost.stderr.contains("hint: "), "{}", lost.stderr);
+}
+
 /// The copy gives the same answer as the dump, and says `how`.
 fn same_analysis(dump: &LabDump, copy: &Path, vmlinux: Option<&Path>, how: &str) {
     let original = analyze(&dump.vmcore, vmlinux);

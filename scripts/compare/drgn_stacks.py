@@ -87,10 +87,15 @@ def is_user_frame(frame):
 def real_frames(trace):
     """One entry for each frame that takes up stack; and why it ends. On arm64 drgn ends at the entry from user mode."""
     frames = []
-    inner = None
+    inner, seen = None, set()
     for frame in trace:
         if frame.is_inline:
             continue
+        # Where it goes in circles it has lost the way.
+        place = (frame.pc, frame.registers().get("fp"))
+        if place[1] is not None and place in seen:
+            return frames, "early"
+        seen.add(place)
         if frame.pc < KERNEL_START:
             return frames, "user_mode" if frames and is_user_frame(frame) else "early"
         frames.append(

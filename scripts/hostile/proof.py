@@ -1,7 +1,7 @@
 """No damaged proof: what carries the verdict on the livelock is changed, word by word, and the verdict must notice.
 
 After each change the verdict may stay `confirmed` only with the changed value as its evidence, or by the other spinners
-where just one of them lost its own proof.
+where just one of them lost its own proof; and never does it name a task that is none of those in the whole dump.
 """
 
 import struct
@@ -88,7 +88,8 @@ def check(name: str, reader, words: list[Word]) -> bool:
             changes.append((old & ~PG_LOCKED, "verdict"))
         for value, loses in changes:
             count += 1
-            why = wrong_verdict(changed(reader, word, value), word, loses)
+            found = changed(reader, word, value)
+            why = wrong_verdict(found, word, loses) or stranger(found, words)
             if why:
                 wrong.append(f"{what} at {word.evidence['address']} {old:#x} -> {value:#x}: {why}")
     print(f"proof of {name}: {count} changes of {len(words)} words, {len(wrong)} wrong verdicts", flush=True)
@@ -125,6 +126,15 @@ def claims(found: dict, evidence: dict) -> bool:
     return any(all(item[part] == evidence[part] for part in key) for who in everybody for item in who["evidence"])
 
 
+def stranger(found: dict, words: list[Word]) -> str | None:
+    """A task that a confirmed verdict names, and the whole dump's did not."""
+    if (found["verdict"]["issue"], found["verdict"]["confidence"]) != (LIVELOCK, "confirmed"):
+        return None
+    known = {word.who["task"] for word in words}
+    others = [who for who in found["spinners"] + found["splitters"] if who["task"] not in known]
+    return f"confirmed with another task, pid {others[0]['pid']}" if others else None
+
+
 def stale(found: dict, words: list[Word], before: bytes, after: bytes) -> str | None:
     """A value that a confirmed verdict claims, and that is not in the dump any more."""
     if (found["verdict"]["issue"], found["verdict"]["confidence"]) != (LIVELOCK, "confirmed"):
@@ -132,4 +142,4 @@ def stale(found: dict, words: list[Word], before: bytes, after: bytes) -> str | 
     for word in words:
         if word.value_in(before) != word.value_in(after) and claims(found, word.evidence):
             return f"confirmed with the old {word.evidence['what']} at {word.evidence['address']}"
-    return None
+    return stranger(found, words)

@@ -7,7 +7,7 @@ use vmcore_kernel::{LockKind, Stack, StackEnd, StackFrame};
 use vmcore_synth::scenario::{Doing, Under};
 
 /// How code of the kernel is entered and left for another task: a synthetic stack has its own.
-const FRAME_OF_ALL: [&str; 14] = [
+const FRAME_OF_ALL: [&str; 22] = [
     "entry_SYSCALL_64_after_hwframe",
     "entry_SYSCALL_64",
     "do_syscall_64",
@@ -22,6 +22,14 @@ const FRAME_OF_ALL: [&str; 14] = [
     "common_startup_64",
     "entry_INT80_compat",
     "entry_SYSENTER_compat_after_hwframe",
+    "el0t_64_sync",
+    "el0t_64_sync_handler",
+    "el0_svc",
+    "do_el0_svc",
+    "el0_svc_common",
+    "el0_svc_common.constprop.0",
+    "invoke_syscall",
+    "__secondary_switched",
 ];
 /// More functions than fit on a synthetic stack.
 const MAX_CALLS: usize = 60;

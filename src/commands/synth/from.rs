@@ -8,8 +8,9 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_diagnose::{Facts, Options, collect, judge};
 use vmcore_dump::Dump;
 use vmcore_kernel::{Kernel, Snapshot};
+use vmcore_memory::Architecture;
 use vmcore_reduce::{Reduced, Scope, anonymize, expected, reduce};
-use vmcore_synth::scenario::{Confidence, Expected, Scenario};
+use vmcore_synth::scenario::{Arch, Confidence, Expected, Scenario};
 use vmcore_synth::{DumpForm, Generation, build};
 
 use crate::cli;
@@ -32,6 +33,7 @@ pub(super) fn run(
     let of = |scope| {
         let reduced = reduce(&facts, &diagnosis, session.kernel, scope);
         let scenario = if arguments.anonymize { anonymize(reduced.scenario) } else { reduced.scenario };
+        let scenario = Scenario { arch: machine(session.kernel.architecture()), ..scenario };
         Reduced { scenario, ..reduced }
     };
     let mut reduced = of(Scope::Verdict);
@@ -59,6 +61,14 @@ pub(super) fn run(
         not_said(&facts)
     ));
     Ok(Status::Inconclusive)
+}
+
+/// The machine that a scenario must name: what is left out is x86-64, on which it can be whatever its stacks are of.
+const fn machine(architecture: Architecture) -> Option<Arch> {
+    match architecture {
+        Architecture::X86_64 => None,
+        Architecture::Arm64 => Some(Arch::Arm64),
+    }
 }
 
 /// Why a scenario may get another verdict.

@@ -47,6 +47,14 @@ impl Paging {
         1 << self.shift(Level::Pmd)
     }
 
+    /// Bits of a user address: the halves of the address space have one page table on x86-64, and one each on arm64.
+    pub(crate) const fn user_bits(self) -> u32 {
+        match self.entries {
+            Entries::X86_64 => self.va_bits - 1,
+            Entries::Arm64(_) => self.va_bits,
+        }
+    }
+
     const fn bits_per_level(self) -> u32 {
         self.page_shift - 3
     }

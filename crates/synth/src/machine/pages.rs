@@ -75,12 +75,12 @@ impl Machine<'_> {
         let first = || page.ok_or_else(|| SynthError::scenario(format!("the mapping at {at} needs a page")));
         let paging = self.space.regions.paging;
         if at.get() & (paging.huge_size() - 1) != 0
-            || at.get().saturating_add(paging.huge_size()) > 1 << paging.va_bits.min(63)
+            || at.get().saturating_add(paging.huge_size()) > 1 << paging.user_bits()
         {
             return Err(SynthError::scenario(format!(
-                "{at} is not where this kernel maps a huge page; hint: they have {} MiB, and addresses {} bits",
+                "{at} is not where this kernel maps a huge page; hint: they have {} MiB, and user addresses {} bits",
                 paging.huge_size() >> 20,
-                paging.va_bits
+                paging.user_bits()
             )));
         }
         let small = 0..small_pages(paging);

@@ -20,8 +20,8 @@ const MAX_MODULES: usize = 256;
 /// `MODULE_NAME_LEN`, with the zero at the end.
 const MODULE_NAME_LEN: usize = 56;
 const MAX_MODULE_FUNCTIONS: usize = 1000;
-/// The end of user space with four levels of page tables.
-const USER_END: u64 = 0x7fff_ffff_f000;
+/// The end of user space with 52 bits of address; what a kernel has of it is known once that is.
+const USER_END: u64 = 1 << 52;
 
 impl Scenario {
     /// Whether a machine can be made of it.

@@ -140,6 +140,9 @@ impl Reports {
             let (first, last) = (first.0, last.0);
             let start = self.events.partition_point(|known| known.line.saturating_add(REACH) < first);
             for known in self.events.iter_mut().skip(start).take_while(|known| known.line <= last) {
+                if known.event.function.is_none() && is_of_pool(known, trace, first) {
+                    known.event.function = trace.place().cloned();
+                }
                 let is_own = trace.lines.iter().any(|(line, _)| *line == known.line);
                 if is_own || is_of_stall(&known.event, trace) {
                     fill(&mut known.event, trace);
@@ -159,6 +162,13 @@ fn same_printer(one: &Prefix, other: &Prefix) -> bool {
 fn is_of_stall(event: &Event, trace: &Trace) -> bool {
     let stalls = matches!(event.kind, Kind::RcuStall | Kind::HardLockup);
     stalls && trace.has_state() && trace.cpu.is_some_and(|cpu| event.cpus.contains(&cpu))
+}
+
+/// Whether the trace is that of a worker which keeps a pool from its work: newer kernels print those below the report
+/// (`kernel/workqueue.c`, `show_cpu_pool_hog()`).
+fn is_of_pool(known: &Occurrence, trace: &Trace, first: u64) -> bool {
+    let is_worker = trace.comm.as_deref().is_some_and(|comm| comm.starts_with("kworker/"));
+    known.event.kind == Kind::WorkqueueLockup && is_worker && trace.is_of_another_task() && first > known.line
 }
 
 fn fill(event: &mut Event, trace: &Trace) {

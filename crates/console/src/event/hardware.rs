@@ -3,7 +3,7 @@
 //! Source: `arch/x86/kernel/cpu/mce/core.c`, `arch/x86/kernel/nmi.c`; `drivers/edac/edac_mc.c`, `mce_amd.c`;
 //! `drivers/acpi/apei/ghes.c`; `drivers/pci/pcie/aer.c`, `dpc.c`; `arch/powerpc/kernel/eeh.c`, `eeh_driver.c`;
 //! `drivers/thermal/thermal_core.c`; `kernel/reboot.c`, `__hw_protection_trigger()`; `drivers/iommu/intel/dmar.c`, `amd/iommu.c`,
-//! `arm/arm-smmu-v3`; `drivers/gpu/drm/amd/amdgpu`; `arch/arm64/kernel/traps.c`, `bad_mode()` up to 5.12.
+//! `arm/arm-smmu-v3`; `drivers/gpu/drm/amd/amdgpu`; `arch/arm64/kernel/traps.c`, `bad_mode()` of older kernels.
 
 use super::message::{Device, Message, find};
 use super::text::{number, number_after, word};
@@ -25,7 +25,7 @@ const fn failed(begins: &'static str, has: &'static [&'static str], device: Devi
 
 /// Parts that say so themselves.
 static MESSAGES: [Message; 11] = [
-    // What is done where it is too hot; since 6.15 `reboot` may stand in place of `shutdown`.
+    // What is done where it is too hot; in newer kernels `reboot` may stand in place of `shutdown`.
     failed("reboot: HARDWARE PROTECTION ", &[], Device::Unnamed),
     failed("EEH: Frozen ", &["detected"], Device::Unnamed),
     failed("EEH: ", &["permanently disabled", "Unable to recover", "Fenced PHB", "Dead PHB"], Device::Unnamed),
@@ -135,7 +135,7 @@ fn bus(text: &str) -> Option<Event> {
     Some(Event::new(kind, text).of_device(device))
 }
 
-/// `DPC: unmasked uncorrectable error detected`, since 6.16 behind `DPC: containment event, status:0x1f01: `:
+/// `DPC: unmasked uncorrectable error detected`, in newer kernels behind `DPC: containment event, status:0x1f01: `:
 /// `drivers/pci/pcie/dpc.c`.
 fn is_contained(what: &str) -> bool {
     what.starts_with("DPC: ")

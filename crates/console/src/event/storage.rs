@@ -43,7 +43,7 @@ static MESSAGES: [Message; 24] = [
     ),
     silent("nfs: server ", &["not responding"], Device::Next),
     silent("lockd: server ", &["not responding"], Device::Next),
-    // Since 5.x `CIFS: VFS: \\server has not responded`, before `CIFS VFS: Server server has not responded`.
+    // In newer kernels `CIFS: VFS: \\server has not responded`, in older ones `CIFS VFS: Server server has not responded`.
     silent("CIFS: VFS: ", &[" has not responded in "], Device::Next),
     silent("CIFS VFS: Server ", &[" has not responded in "], Device::Next),
     silent("ceph: ", &[" hung"], Device::Next),
@@ -127,7 +127,7 @@ fn scsi(text: &str) -> Option<Event> {
     })
 }
 
-/// `ata1.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen`, `ata1.00: disabled`, since 5.18 `disable device`.
+/// `ata1.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen`, `ata1.00: disabled`, in newer kernels `disable device`.
 fn ata(text: &str) -> Option<Event> {
     let (port, what) = text.strip_prefix("ata")?.split_once(": ")?;
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');

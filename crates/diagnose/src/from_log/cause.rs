@@ -161,7 +161,7 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
     }
 }
 
-/// What an exception only passes on: arm64 kernels to 5.12 call the processor's asynchronous error a `bad mode`.
+/// What an exception only passes on: older arm64 kernels call the processor's asynchronous error a `bad mode`.
 fn behind_exception<'l>(oops: &Occurrence, story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
     let is_bad_mode = oops.event.kind == Kind::Oops && oops.event.text.contains("bad mode");
     let reports = |known: &&&Occurrence| {
@@ -171,7 +171,7 @@ fn behind_exception<'l>(oops: &Occurrence, story: &[&'l Occurrence]) -> Option<&
     story.iter().filter(|_| is_bad_mode).find(reports).copied()
 }
 
-/// Whether it is the `BUG_ON()` of the watchdog of work queues (`workqueue.panic_on_stall`, since 6.11), which reports what it
+/// Whether it is the `BUG_ON()` of the watchdog of work queues (`workqueue.panic_on_stall`), which reports what it
 /// found above.
 fn is_by_watchdog(known: &Occurrence) -> bool {
     let symbol = known.event.function.as_ref().and_then(|function| function.symbol.as_deref());

@@ -140,8 +140,9 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         }
         Kind::WorkqueueLockup => {
             let pool = cpus(event).map(|cpus| format!(" of {cpus}")).unwrap_or_default();
+            let busy = place(event).map(|place| format!("; a worker of it is in {place}")).unwrap_or_default();
             format!(
-                "Work is queued and not begun: a pool of workers{pool} was stuck for {} s",
+                "Work is queued and not begun: a pool of workers{pool} was stuck for {} s{busy}",
                 event.seconds.unwrap_or_default()
             )
         }

@@ -36,7 +36,7 @@ fn options_of_all(program: &clap::Command) -> String {
 fn options_of_dumps() -> String {
     let names = DUMP_OPTIONS.map(|id| id.replace('_', "-"));
     format!(
-        "Every command that opens a dump also takes {}: see `vmcore-thp analyze --help`.",
+        "Commands that open a dump also take {}: see `vmcore-thp analyze --help`.",
         listed(names.iter().map(String::as_str))
     )
 }

@@ -251,7 +251,7 @@ pub(crate) struct Mcp {
 #[derive(Args, Debug)]
 #[command(override_usage = "vmcore-thp vtop [OPTIONS] <VMCORE> [VMLINUX] <ADDRESS>")]
 pub(crate) struct Vtop {
-    /// The memory dump, the kernel's debug information (looked up if left out), and the address in hexadecimal
+    /// The memory dump, the kernel's debug information (looked up if left out), and the address: a number, symbol or expression
     // One list: an optional argument in front of a required one is not told apart when options stand between them.
     #[arg(value_name = "VMCORE [VMLINUX] ADDRESS", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
     words: Vec<OsString>,
@@ -265,17 +265,15 @@ pub(crate) struct Vtop {
 }
 
 impl Vtop {
-    /// The input and the address.
-    pub(crate) fn split(&self) -> Result<(Input, u64), Failure> {
+    /// The input, and the address as it was written.
+    pub(crate) fn split(&self) -> Result<(Input, String), Failure> {
         let (vmcore, vmlinux, address) = match self.words.as_slice() {
             [vmcore, address] => (vmcore, None, address),
             [vmcore, vmlinux, address] => (vmcore, Some(vmlinux.into()), address),
             [_] => return Err(usage("the address is missing")),
             _ => return Err(usage("there are more than three arguments")),
         };
-        let text = address.to_string_lossy();
-        let address =
-            values::address(&text).map_err(|why| usage(format_args!("the last argument is '{text}': {why}")))?;
+        let address = address.to_string_lossy().into_owned();
         Ok((Input { vmcore: vmcore.into(), vmlinux, more: self.more.clone(), search: self.search.clone() }, address))
     }
 }

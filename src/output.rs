@@ -39,6 +39,7 @@ impl Output {
     pub(crate) fn new(options: &Global) -> Result<Self, Failure> {
         let target = match &options.output {
             None => Target::Stdout,
+            Some(path) if path == Path::new("-") => Target::Stdout,
             // Whoever names it wants the exit status alone.
             Some(path) if path == Path::new("/dev/null") => Target::Writer(Box::new(io::sink())),
             Some(path) => {
@@ -52,7 +53,7 @@ impl Output {
             }
         };
         let theme = if wants_color(options) { Theme::color() } else { Theme::plain() };
-        let theme = theme.within(screen::width());
+        let theme = theme.within(screen::width()).tables_within(screen::known_width().unwrap_or(usize::MAX));
         let paged = matches!(target, Target::Stdout) && !options.no_pager && io::stdout().is_terminal();
         Ok(Self { format: format(options), theme, target, pager: paged.then(screen::pager).flatten() })
     }

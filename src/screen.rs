@@ -8,14 +8,19 @@ const WIDTH: usize = 100;
 /// Fewer cannot be read, and in more the eye loses the line.
 const WIDTHS: std::ops::RangeInclusive<usize> = 60..=200;
 
-/// Columns of the screen: `COLUMNS`, or those of the terminal.
+/// Columns of the screen, or of reports where nobody says how wide it is.
 pub(crate) fn width() -> usize {
+    known_width().unwrap_or(WIDTH)
+}
+
+/// Columns of the screen: `COLUMNS`, or those of the terminal.
+pub(crate) fn known_width() -> Option<usize> {
     let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
     let measured = || {
         let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
         Some(usize::from(columns)).filter(|_| io::stdout().is_terminal())
     };
-    named.or_else(measured).map_or(WIDTH, |columns| columns.clamp(*WIDTHS.start(), *WIDTHS.end()))
+    named.or_else(measured).map(|columns| columns.clamp(*WIDTHS.start(), *WIDTHS.end()))
 }
 
 /// The program that shows long output page by page, as git chooses it: one that ends at once where all fits the screen.

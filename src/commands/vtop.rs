@@ -6,6 +6,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_report::vtop::Vtop;
 
 use crate::cli;
+use crate::commands::inspect::address;
 use crate::commands::lists::no_task;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -14,9 +15,9 @@ use crate::session::Session;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Vtop, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, address) = arguments.split()?;
+    let (input, word) = arguments.split()?;
     let session = context.session(&input)?;
-    let address = VirtAddr::new(address);
+    let address = address(session.kernel, &word)?;
     let mut gaps = session.kernel.gaps().to_vec();
     let walk = walk(session, context, address, arguments.pid)?;
     let (page, head) = pages(session.kernel, &walk, &mut gaps);

@@ -7,9 +7,11 @@
 
 mod completion;
 mod crash;
+mod crash_options;
 mod interactive;
 mod line;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
@@ -24,6 +26,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::screen;
 use crate::status::Status;
+use crash::Meaning;
 use line::{Line, Sink};
 
 /// What stands before a line, at a prompt and where a script's lines are repeated.
@@ -34,7 +37,7 @@ type Dispatch = fn(&Cli, &Context) -> Result<Status, Failure>;
 
 /// Runs commands from `-c`, from a script, from standard input or from a person.
 pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch) -> Result<Status, Failure> {
-    let shell = Shell { context, dispatch, echo: !context.run.is_quiet() };
+    let shell = Shell { context, dispatch, echo: !context.run.is_quiet(), task: Cell::new(None) };
     let read = |reader: &mut dyn BufRead| shell.script(reader);
     if !arguments.command.is_empty() {
         context.session(&arguments.input)?;
@@ -65,6 +68,8 @@ struct Shell<'s> {
     dispatch: Dispatch,
     /// Whether lines of a script are repeated before what they print.
     echo: bool,
+    /// Whose stack and files are meant where no task is named: `set PID`.
+    task: Cell<Option<i32>>,
 }
 
 /// What came of a line.
@@ -117,11 +122,24 @@ impl Shell<'_> {
                 }
                 _ => {}
             }
-            let Some(words) = crash::translate(&line.words) else {
-                self.context.run.note(format_args!("'{text}' has no meaning here, and does nothing"));
-                return Ok(Outcome::Done(Status::NothingFound));
-            };
-            self.command(&words, &line.sink, paged).map(Outcome::Done)
+            match crash::translate(&line.words, self.task.get()) {
+                Meaning::Command(words) => self.command(&words, &line.sink, paged).map(Outcome::Done),
+                Meaning::Elsewhere(instead) => {
+                    Err(Failure::new(format_args!("'{text}' is not to be had here")).hint(instead))
+                }
+                Meaning::Task(task) => {
+                    self.task.set(task);
+                    let about = task.map_or_else(|| "every CPU".to_owned(), |pid| format!("pid {pid}"));
+                    self.context
+                        .run
+                        .note(format_args!("`bt` is about {about} from now on, where nothing else is said"));
+                    Ok(Outcome::Done(Status::NothingFound))
+                }
+                Meaning::Nothing => {
+                    self.context.run.note(format_args!("'{text}' has no meaning here, and does nothing"));
+                    Ok(Outcome::Done(Status::NothingFound))
+                }
+            }
         };
         run().unwrap_or_else(|failure| Outcome::Done(failure.report()))
     }
@@ -188,7 +206,7 @@ fn help() -> String {
         "\n  COMMAND | PROGRAM   sends what it prints through PROGRAM: ps | grep D\n  \
          COMMAND > FILE      writes it to a new file\n  \
          exit                ends the shell, as Ctrl-D does\n\
-         What crash calls differently is understood: log, sys, bt PID, bt -a, foreach bt, ps -m, set.\n",
+         What crash calls differently is understood (log, sys, bt PID, foreach UN bt, ps -m, set PID), or told where it is found.\n",
     );
     text
 }

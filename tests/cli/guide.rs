@@ -40,6 +40,59 @@ fn the_tutorial_shows_what_is_printed() {
     }
 }
 
+/// What other pages show of the bundled dumps and logs, by the program's own words at the beginning of a block.
+const OUTPUTS: [&str; 6] = ["Verdict: ", "PID: ", "CPU ", "  CPU ", "VIRTUAL ", "  NEED "];
+/// What they are of: commands that are run where `$DUMP` and `$LOG` are.
+const COMMANDS: [&str; 5] =
+    ["analyze $DUMP", "bt --cpu 0 $DUMP", "runq $DUMP", "vtop --pid 151 $DUMP 0x7fb738c03140", "log $LOG"];
+
+#[test]
+fn other_pages_show_what_is_printed() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let data = "testdata/6.1-cloud-amd64";
+    let dump = format!("{data}/thp-livelock.vmcore {data}/vmlinux.profile");
+    let log = "crates/console/tests/logs/alibaba-4.19.91-19.1.al7.log";
+    let of = |command: &&str| format!("vmcore-thp {}", command.replace("$DUMP", &dump).replace("$LOG", log));
+    let lines: Vec<String> = COMMANDS.iter().map(of).collect();
+    let shown: Vec<_> = lines.iter().map(|command| Shown { command, lines: Vec::new() }).collect();
+    let printed = run(top, &shown);
+    let printed: Vec<Vec<&str>> = printed.iter().map(|text| text.lines().collect()).collect();
+    let mut pages = vec![top.join("README.md")];
+    pages.extend(std::fs::read_dir(top.join("docs")).unwrap().map(|page| page.unwrap().path()));
+    let mut found = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in indented(&text).iter().filter(|block| OUTPUTS.iter().any(|begin| block[0].starts_with(begin))) {
+            let anywhere: Vec<_> = [LEFT_OUT].into_iter().chain(block.iter().copied()).chain([LEFT_OUT]).collect();
+            let is_shown = printed.iter().any(|printed| matches(&anywhere, printed));
+            assert!(is_shown, "{}: nothing prints\n{}", page.display(), block.join("\n"));
+            found += 1;
+        }
+    }
+    assert!(found >= 7, "only {found} blocks");
+}
+
+/// Blocks that are indented by four spaces, without these.
+fn indented(text: &str) -> Vec<Vec<&str>> {
+    let mut blocks = vec![Vec::new()];
+    for line in text.lines() {
+        let open = blocks.last_mut().unwrap();
+        match line.strip_prefix("    ") {
+            Some(line) => open.push(line),
+            None if line.is_empty() && !open.is_empty() => open.push(line),
+            None if open.is_empty() => {}
+            None => blocks.push(Vec::new()),
+        }
+    }
+    for block in &mut blocks {
+        while block.last().is_some_and(|line| line.is_empty()) {
+            block.pop();
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
 fn commands(block: &str) -> Vec<Shown<'_>> {
     let mut commands: Vec<Shown<'_>> = Vec::new();
     for line in block.lines() {
@@ -72,7 +125,9 @@ fn run(directory: &Path, shown: &[Shown<'_>]) -> Vec<String> {
 fn matches(shown: &[&str], printed: &[&str]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
-        Some((&LEFT_OUT, rest)) => (0..=printed.len()).any(|skipped| matches(rest, printed.split_at(skipped).1)),
+        Some((line, rest)) if line.trim() == LEFT_OUT => {
+            (0..=printed.len()).any(|skipped| matches(rest, printed.split_at(skipped).1))
+        }
         Some((line, rest)) => {
             printed.split_first().is_some_and(|(first, others)| first == line && matches(rest, others))
         }

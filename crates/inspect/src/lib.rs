@@ -56,6 +56,7 @@ pub use machine::{Machine, machine};
 pub use memory::{Space, Words, read_words};
 pub use modules::{LoadedModule, loaded_modules};
 pub use names::{Named, name_address};
+pub use object::member_offset;
 pub use search::{Hit, Needle, SearchResult, search};
 pub use symbols::{FoundSymbol, find_symbols, symbol_addresses, symbol_at};
 pub use value::{Content, Member, Run, Value, read_value, select};

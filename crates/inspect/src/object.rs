@@ -231,13 +231,7 @@ impl<'k> Object<'k> {
 
     /// Bytes from the start of this object to the member at the end of a path without pointers.
     fn at_offset(self, path: &str) -> Answer<u64> {
-        let (mut ty, mut bits) = (self.ty, 0u64);
-        for step in path.split('.') {
-            let member = ty.member(step).ok_or_else(|| InspectError::no_member(ty, step))?;
-            bits = bits.wrapping_add(member.bit_offset);
-            ty = member.ty;
-        }
-        Ok(bits / 8)
+        offset_in(self.ty, path)
     }
 
     fn member(self, name: &str) -> Answer<Self> {
@@ -249,6 +243,25 @@ impl<'k> Object<'k> {
             }
         })
     }
+}
+
+/// Bytes from the start of a `type_name` to the member at the end of a path without pointers.
+///
+/// # Errors
+///
+/// [`InspectError`] where there is no such type or member.
+pub fn member_offset(kernel: &Kernel<'_>, type_name: &str, path: &str) -> Result<u64, InspectError> {
+    offset_in(find_type(kernel, type_name)?, path)
+}
+
+fn offset_in(mut ty: Type<'_>, path: &str) -> Answer<u64> {
+    let mut bits = 0u64;
+    for step in path.split('.') {
+        let member = ty.member(step).ok_or_else(|| InspectError::no_member(ty, step))?;
+        bits = bits.wrapping_add(member.bit_offset);
+        ty = member.ty;
+    }
+    Ok(bits / 8)
 }
 
 /// Nothing is in the first page.

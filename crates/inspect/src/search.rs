@@ -1,6 +1,7 @@
 //! A value or text looked for in all memory, as `search` shows it: who holds a pointer to this lock, this page, this
 //! task?
 
+use memchr::memmem;
 use vmcore_kernel::Kernel;
 use vmcore_memory::{PhysAddr, VirtAddr, le_uint};
 
@@ -70,11 +71,18 @@ fn find(needle: &Needle, bytes: &[u8]) -> Vec<(usize, u64)> {
             bytes.chunks_exact(width).enumerate().filter_map(matching).collect()
         }
         Needle::Text(text) if text.is_empty() => Vec::new(),
-        Needle::Text(text) => {
-            let matching = |(at, window): (usize, &[u8])| (window == text).then_some((at, 0));
-            bytes.windows(text.len()).enumerate().filter_map(matching).collect()
-        }
+        Needle::Text(text) => overlapping(text, bytes).map(|at| (at, 0)).collect(),
     }
+}
+
+/// Where `text` is in `bytes`, also where one begins inside another.
+fn overlapping<'b>(text: &'b [u8], bytes: &'b [u8]) -> impl Iterator<Item = usize> + 'b {
+    let mut from = 0usize;
+    std::iter::from_fn(move || {
+        let at = from.checked_add(memmem::find(bytes.get(from..)?, text)?)?;
+        from = at.checked_add(1)?;
+        Some(at)
+    })
 }
 
 const fn low_mask(width: usize) -> u64 {
@@ -97,5 +105,6 @@ mod tests {
         assert_eq!(value(0x9abc, 0, 2), [(10, 0x9abc)]);
         assert_eq!(find(&Needle::Text(b"abc".to_vec()), &bytes), [(17, 0)]);
         assert_eq!(find(&Needle::Text(Vec::new()), &bytes), []);
+        assert_eq!(find(&Needle::Text(b"aa".to_vec()), b"aaa"), [(0, 0), (1, 0)]);
     }
 }

@@ -21,6 +21,8 @@ const MAX_VALUES: usize = 50_000;
 const MAX_DEPTH: usize = 32;
 /// Bytes of a string behind a pointer to characters.
 const MAX_TEXT: usize = 120;
+/// Bytes of an array of characters whose length is not in its type.
+const MAX_FLEXIBLE_TEXT: usize = 512;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,11 +260,15 @@ impl Reader<'_, '_> {
     }
 
     fn array(&mut self, element: Type<'_>, len: u64, offset: u64, depth: usize) -> Result<Content, String> {
+        let of_characters = matches!(element.shape(), Some(Shape::Integer { meaning: Meaning::Character, .. }));
+        if len == 0 && of_characters {
+            return Ok(self.text_of_any_length(offset));
+        }
         if len == 0 {
             return Ok(Content::Opaque("an array whose length is not in its type"));
         }
         let size = element.size().unwrap_or_default();
-        if let Some(Shape::Integer { meaning: Meaning::Character, .. }) = element.shape() {
+        if of_characters {
             let bytes = self.image.get(offset, len.min(MAX_ELEMENTS))?;
             let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
             return Ok(Content::Text(String::from_utf8_lossy(text).into_owned()));
@@ -279,6 +285,17 @@ impl Reader<'_, '_> {
             }
         }
         Ok(Content::Elements { len, runs })
+    }
+}
+
+impl Reader<'_, '_> {
+    /// A text whose end is its first zero, as `linux_banner` is declared.
+    fn text_of_any_length(&self, offset: u64) -> Content {
+        let at = self.image.base.wrapping_add(offset);
+        match self.kernel.memory().read_c_string(at, MAX_FLEXIBLE_TEXT) {
+            Ok(text) => Content::Text(String::from_utf8_lossy(&text).into_owned()),
+            Err(error) => Content::Unreadable(error.to_string()),
+        }
     }
 }
 

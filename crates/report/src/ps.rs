@@ -151,11 +151,15 @@ impl<'a> Task<'a> {
     }
 }
 
+/// Columns of a screen that has room for everything.
+const WIDTH: usize = 126;
+
 impl Report for Ps<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        let more = if theme.table_width < WIDTH { String::new() } else { format!("  {:14}  {:16}", "POLICY", "MM") };
         let head = format_args!(
-            "  {:>7} {:>7} {:>7} {:>4}  {:16} ST RQ PRIO {:>12}  {:14}  {:16}  COMM",
-            "PID", "TGID", "PPID", "CPU", "TASK", "SINCE", "POLICY", "MM"
+            "  {:>7} {:>7} {:>7} {:>4}  {:16} ST RQ PRIO {:>12}{more}  COMM",
+            "PID", "TGID", "PPID", "CPU", "TASK", "SINCE"
         );
         writeln!(out, "{}", Painted(theme.heading, head))?;
         self.tasks.iter().try_for_each(|task| write_task(task, out, theme))
@@ -171,8 +175,9 @@ fn write_task(task: &Task<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result
     // Of an idle task nobody wants to know.
     let since = if *pid == 0 { None } else { task.waiting_ns.or(task.last_run_ns) };
     let since = since.map_or_else(|| "-".to_owned(), |ns| Duration(ns).to_string());
+    let more = if theme.table_width < WIDTH { String::new() } else { format!("  {policy:14}  {mm:16}") };
     let line = format_args!(
-        "{mark} {pid:>7} {tgid:>7} {ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq:>2} {prio:>4} {since:>12}  {policy:14}  {mm:16}"
+        "{mark} {pid:>7} {tgid:>7} {ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq:>2} {prio:>4} {since:>12}{more}"
     );
     if task.on_cpu {
         write!(out, "{}", Painted(theme.heading, line))?;

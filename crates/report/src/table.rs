@@ -8,6 +8,8 @@ use crate::{Painted, Sanitized, Theme};
 
 /// No column is padded to more than this: what is longer stands out.
 const MAX_WIDTH: usize = 48;
+/// How much further in a row goes on that is wider than the screen.
+const CONTINUATION: usize = 4;
 
 /// A table. Text of its cells may come from a dump.
 pub(crate) struct Table<const N: usize> {
@@ -37,9 +39,15 @@ impl<const N: usize> Table<N> {
                 *width = (*width).max(cell.chars().count()).min(MAX_WIDTH);
             }
         }
+        let begins_line = line_starts(widths, theme.table_width.saturating_sub(indent));
         let line = |cells: [&str; N]| {
             let mut line = " ".repeat(indent);
-            for ((cell, width), head) in cells.iter().zip(widths).zip(self.heads) {
+            for (((cell, width), head), begins) in cells.iter().zip(widths).zip(self.heads).zip(begins_line) {
+                if begins {
+                    line.truncate(line.trim_end().len());
+                    line.push('\n');
+                    line.push_str(&" ".repeat(indent + CONTINUATION));
+                }
                 let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
                 if head.starts_with('>') {
                     line.push_str(&pad);
@@ -59,9 +67,44 @@ impl<const N: usize> Table<N> {
     }
 }
 
+/// Which columns begin a line of their own, so that none is wider than `space` where that can be.
+fn line_starts<const N: usize>(widths: [usize; N], space: usize) -> [bool; N] {
+    let mut at = 0usize;
+    let mut first = true;
+    widths.map(|width| {
+        let begins = !first && at.saturating_add(width) > space;
+        if begins {
+            at = CONTINUATION;
+        }
+        at = at.saturating_add(width).saturating_add(2);
+        first = false;
+        begins
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_that_is_wider_than_the_screen_goes_on_below() {
+        let mut table = Table::new(["NAME", ">COUNT", "WHY"]);
+        table.row(Style::new(), ["n".repeat(20), "7".to_owned(), "w".repeat(30)]);
+        let text = |width| {
+            let mut out = Vec::new();
+            table.write(2, &mut out, &Theme::plain().tables_within(width)).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(usize::MAX).lines().count(), 2);
+        assert_eq!(text(61).lines().count(), 2);
+        let narrow = text(60);
+        let lines: Vec<_> = narrow.lines().collect();
+        let row = (format!("  {}      7", "n".repeat(20)), format!("      {}", "w".repeat(30)));
+        let head = format!("  NAME{}COUNT", " ".repeat(18));
+        assert_eq!(lines, [head.as_str(), "      WHY", row.0.as_str(), row.1.as_str()]);
+        // Whatever the screen, a column is never cut.
+        assert!(text(1).contains(&"w".repeat(30)));
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_cells_and_text_is_made_safe() {

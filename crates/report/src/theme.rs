@@ -21,12 +21,14 @@ pub struct Theme {
     pub dim: Style,
     /// Columns of the screen.
     pub width: usize,
+    /// Columns of it that tables have: more than any needs where they are read by a program, a line for each row.
+    pub table_width: usize,
 }
 
 impl Default for Theme {
     fn default() -> Self {
         let none = Style::new();
-        Self { heading: none, bad: none, doubtful: none, good: none, dim: none, width: SCREEN }
+        Self { heading: none, bad: none, doubtful: none, good: none, dim: none, width: SCREEN, table_width: usize::MAX }
     }
 }
 
@@ -43,6 +45,12 @@ impl Theme {
         Self { width, ..self }
     }
 
+    /// The same with tables of at most `width` columns, as far as their cells allow it.
+    #[must_use]
+    pub const fn tables_within(self, width: usize) -> Self {
+        Self { table_width: width, ..self }
+    }
+
     /// The sixteen colours that every terminal has and its user can choose.
     #[must_use]
     pub fn color() -> Self {
@@ -54,6 +62,7 @@ impl Theme {
             good: color(AnsiColor::Green),
             dim: Style::new().dimmed(),
             width: SCREEN,
+            table_width: usize::MAX,
         }
     }
 }

@@ -5,7 +5,7 @@ mod linked;
 mod memory;
 mod values;
 
-use vmcore_inspect::{Expression, InspectError};
+use vmcore_inspect::{Expression, InspectError, member_offset};
 use vmcore_kernel::Kernel;
 use vmcore_memory::VirtAddr;
 
@@ -51,14 +51,7 @@ fn offset(kernel: &Kernel<'_>, word: &str) -> Result<u64, Failure> {
         Failure::new(format_args!("'{word}' is neither a number of bytes nor TYPE.MEMBER"))
             .hint("such as 16, 0x10 or task_struct.tasks")
     })?;
-    let types = kernel.vmlinux().types();
-    if types.find(type_name).is_none() {
-        return Err(InspectError::NoType(type_name.to_owned()).into());
-    }
-    let member = types.member(type_name, path);
-    let none = || Failure::new(format_args!("{type_name} has no member '{path}'"));
-    let none = || none().hint(format_args!("`struct {type_name}` lists its members"));
-    member.map(|member| member.offset).ok_or_else(none)
+    Ok(member_offset(kernel, type_name, path)?)
 }
 
 /// The words of a command, of which there must be at least one and at most `most`.

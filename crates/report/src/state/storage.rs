@@ -8,6 +8,7 @@ use vmcore_inspect::state::{Disks, Files, FuseConnection, Mount, Mounts, Need, N
 use super::{ago, during, or_unknown, who, write_gaps};
 use crate::duration::Duration;
 use crate::table::Table;
+use crate::wrap::Lines;
 use crate::{Painted, Report, Sanitized, Theme};
 
 impl Report for Disks {
@@ -79,7 +80,8 @@ impl Report for Files {
             let blank = if index > 0 { "\n" } else { "" };
             writeln!(out, "{blank}{}", Painted(theme.heading, format_args!("PID: {}", Sanitized::new(&name))))?;
             for need in &task.needs {
-                writeln!(out, "{}", Painted(theme.doubtful, format_args!("  {}", Sanitized::new(&needs(need)))))?;
+                let text = Sanitized::new(&needs(need)).to_string();
+                write!(out, "{}", Painted(theme.doubtful, Lines::new(2, &text).within(theme.width)))?;
             }
             if task.files.is_empty() {
                 writeln!(out, "  no files")?;

@@ -40,6 +40,7 @@ mod fix;
 mod from_log;
 mod grade;
 pub mod graph;
+mod idle;
 mod interrupts;
 mod issue;
 mod judge;

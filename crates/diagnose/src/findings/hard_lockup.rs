@@ -3,7 +3,7 @@
 //! The NMI watchdog or a neighbouring CPU says so in the log, where there is one. The run queue says it, too: its clock
 //! advances with every tick of a CPU that is not idle, and stands still while interrupts are off.
 //!
-//! Control: an idle CPU's clock stops, too. A CPU that only turned its interrupts off as it died has a clock as late as
+//! Control: an idle CPU's clock stops, too, but not where something else runs on top of its idle task. A CPU that only turned its interrupts off as it died has a clock as late as
 //! the others.
 //!
 //! Source: `kernel/watchdog_perf.c` (`watchdog_hld.c` before 6.5), `kernel/watchdog_buddy.c`.
@@ -12,11 +12,10 @@ use vmcore_console::{Kind, PanicReason};
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
-use crate::derived::now_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
+use crate::idle::{OnIdle, has_idle_task, on_idle, stood_still_ns};
 use crate::interrupts::{Flags, flags, interrupts_off};
-use crate::names::is_stopped_by_panic;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, reports};
 
@@ -29,19 +28,17 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let said = facts.reports_of(Kind::HardLockup).rfind(|known| known.event.cpus.contains(&cpu.cpu));
     let deaf = deaf_for(facts, cpu);
-    let lasts = deaf.is_some_and(|behind| behind >= facts.state.limits.hard_lockup_ns());
+    let lasts = deaf.as_ref().is_some_and(|(behind, ..)| *behind >= facts.state.limits.hard_lockup_ns());
     if said.is_none() && !lasts {
         return None;
     }
     let mut evidence = Vec::new();
-    if let (Some(behind), Some(queue)) = (deaf, &cpu.run_queue) {
-        let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(behind));
+    if let (Some((behind, flags, _)), Some(queue)) = (&deaf, &cpu.run_queue) {
+        let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(*behind));
         evidence.push(member(reader, queue.address, ("rq", "clock"), decimal(queue.clock_ns), meaning));
-        evidence.extend(flags(facts, cpu.cpu).map(Flags::off_evidence));
+        evidence.extend(flags.map(Flags::off_evidence));
     }
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
-    let time = deaf.map(|behind| format!(" for {}", seconds(behind))).unwrap_or_default();
-    let place = stuck_in(facts, cpu.cpu);
     let task = facts.snapshot.current(cpu).map(|task| task.address);
     if !lasts && is_over(facts, cpu) {
         let summary =
@@ -49,6 +46,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         let finding = Finding::new(Issue::HardLockup, Confidence::Probable, summary, evidence);
         return Some(finding.with_severity(Severity::Warning).from_log(true).about(task));
     }
+    let time = deaf.as_ref().map(|(behind, ..)| format!(" for {}", seconds(*behind))).unwrap_or_default();
+    let place = deaf.as_ref().map_or_else(|| stuck_in(facts, cpu.cpu), |(.., place)| place.clone());
     let summary =
         format!("{} has run with interrupts off{time}{place}: no timer, no call reaches it", on_cpu(facts, cpu.cpu));
     // Whoever panics for it has seen it at that moment.
@@ -63,14 +62,16 @@ fn is_over(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     can_tell && facts.death() != Some(PanicReason::HardLockup)
 }
 
-/// For how long a busy CPU with interrupts off had had no tick. Of one that the panic stopped (with interrupts off, so that
-/// its clock stands still) only the time before the panic counts.
-fn deaf_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
-    let queue = cpu.run_queue.as_ref().filter(|queue| queue.current != queue.idle)?;
-    interrupts_off(facts, cpu.cpu).then_some(())?;
-    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
-    if stopped && facts.state.panic.message.is_some() && facts.panicked_ns().is_none() {
-        return None;
+/// For how long a CPU with interrupts off that does not idle had had no tick, its flags, and where it is.
+fn deaf_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<(u64, Option<Flags>, String)> {
+    if has_idle_task(cpu) {
+        return match on_idle(facts, cpu) {
+            OnIdle::Long(work, ns) if cpu.registers.is_some() && work.flags.is_some_and(Flags::off) => {
+                Some((ns, work.flags, format!(" in {}, on top of its idle task", work.code())))
+            }
+            _ => None,
+        };
     }
-    now_ns(facts)?.checked_sub(queue.clock_ns)
+    interrupts_off(facts, cpu.cpu).then_some(())?;
+    Some((stood_still_ns(facts, cpu)?, flags(facts, cpu.cpu), stuck_in(facts, cpu.cpu)))
 }

@@ -10,6 +10,7 @@ use crate::arch::asked_for_cpu;
 use crate::clock::lag_ns;
 use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
+use crate::idle::{OnIdle, on_idle};
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::syscall_function;
 use crate::operand::Access;
@@ -119,7 +120,7 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
         return Assessment::Unknown(format!("CPU {number}: its current task is not a task that can be read"));
     };
     if task.pid == 0 {
-        return idle(cpu);
+        return idle(facts, cpu);
     }
     let time = time_on_cpu(facts, cpu);
     let short = time.as_ref().map(|time| time.ns).filter(|&running| running < threshold_ns);
@@ -140,17 +141,21 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     }
 }
 
-/// A CPU whose run queue says that it was idle: an interrupt handler can run there for ever all the same, which only its
-/// registers show.
-fn idle(cpu: &Cpu) -> Assessment {
+/// A CPU whose run queue says that it was idle: something else can run there for ever all the same, which only its registers
+/// show.
+fn idle(facts: &Facts<'_>, cpu: &Cpu) -> Assessment {
+    let number = cpu.cpu;
     if cpu.is_unseen() {
         return Assessment::Unknown(format!(
-            "CPU {}: the dump has no registers for it; by its run queue it was idle, but whether it was in an interrupt \
-             handler is not known",
-            cpu.cpu
+            "CPU {number}: the dump has no registers for it; by its run queue it was idle, but whether it was in an interrupt \
+             handler is not known"
         ));
     }
-    Assessment::No("idle".to_owned())
+    match on_idle(facts, cpu) {
+        OnIdle::Nothing => Assessment::No("idle".to_owned()),
+        OnIdle::Briefly(work) => Assessment::No(format!("idle but for {}, which has only just come", work.code())),
+        OnIdle::Long(work, _) | OnIdle::Unknown(work) => Assessment::Unknown(format!("CPU {number}: {}", work.doubt())),
+    }
 }
 
 fn scheduled_in(running_ns: u64) -> String {

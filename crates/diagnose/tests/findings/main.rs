@@ -13,6 +13,7 @@ mod starvation;
 mod support;
 mod works;
 
+use cpus::spin;
 use machine::*;
 use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};

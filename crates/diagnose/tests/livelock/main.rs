@@ -245,7 +245,7 @@ fn an_idle_task_without_registers_is_no_idle_cpu() {
             (queue.current, queue.idle) = (idle.address, idle.address);
             queue.queued.clear();
         }
-        world.running.clear();
+        world.running = (0..2).map(|cpu| (cpu, stack(0, 0, &["default_idle", "do_idle"]))).collect();
         world.tasks = vec![idle];
         world.judge().verdict
     };

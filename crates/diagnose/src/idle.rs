@@ -1,0 +1,112 @@
+//! What a CPU does while its current task is the idle one.
+//!
+//! Interrupts, softirqs and calls of other CPUs run on top of whatever task a CPU has, without a switch: `rq.curr` stays the
+//! idle task for as long as they take (`irq_enter()` in `kernel/softirq.c`; `flush_smp_call_function_queue()` in
+//! `kernel/smp.c`, which `do_idle()` calls itself). So a CPU idles only where its innermost code is what waits for an interrupt.
+//!
+//! Since when it has run something else the scheduler does not keep: the idle task has no `sched_info.last_arrival`
+//! (`sched_info_switch()` in `kernel/sched/stats.h` leaves `rq->idle` out). Its clock bounds it. That stands still on an idle
+//! CPU as well; but while the watchdog is on, a timer has a thread run on every CPU each `watchdog_thresh` * 2/5 seconds
+//! (`kernel/watchdog.c`: the stopper since kernel commit 9cf57731b63e, the watchdog's own before), and a switch advances the clock.
+
+use vmcore_kernel::{Cpu, Stack, StackFrame};
+
+use crate::Facts;
+use crate::derived::now_ns;
+use crate::interrupts::{Flags, flags_at};
+use crate::names::{is_idling, is_stopped_by_panic, stopped_at};
+use crate::text::seconds;
+
+/// What runs on a CPU whose current task is the idle one.
+pub(crate) enum OnIdle<'f> {
+    /// It waits for an interrupt.
+    Nothing,
+    /// Something that cannot have been there for long.
+    Briefly(Work<'f>),
+    /// Something that keeps the CPU from its watchdog for so long, in nanoseconds.
+    Long(Work<'f>, u64),
+    /// Something, for how long is not known.
+    Unknown(Work<'f>),
+}
+
+/// Code that runs on top of an idle task.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'f> {
+    function: Option<&'f str>,
+    /// Its flags.
+    pub(crate) flags: Option<Flags>,
+    /// For how long the CPU's clock has stood still.
+    behind_ns: Option<u64>,
+}
+
+impl Work<'_> {
+    /// `spin_for_ever`.
+    pub(crate) fn code(&self) -> &str {
+        self.function.unwrap_or("code without a name")
+    }
+
+    /// Why it may have been there for long, in words.
+    pub(crate) fn doubt(&self) -> String {
+        let since = match self.behind_ns {
+            Some(ns) => format!("its clock has stood still for {}, as it does on an idle CPU as well", seconds(ns)),
+            None => "when its clock stopped is not known".to_owned(),
+        };
+        format!("by its run queue it was idle, but it ran {} on top of its idle task; {since}", self.code())
+    }
+}
+
+/// Whether a CPU's current task is its idle one.
+pub(crate) fn has_idle_task(cpu: &Cpu) -> bool {
+    cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle)
+}
+
+/// What runs on a CPU whose current task is the idle one, and whose registers the dump has.
+pub(crate) fn on_idle<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> OnIdle<'f> {
+    let stack = facts.running_on(cpu.cpu);
+    let at = stack.map(own_frame).unwrap_or_default();
+    let function = stack.and_then(|stack| stack.frames.get(at)).and_then(StackFrame::function);
+    let is_off = cpu.run_queue.as_ref().is_some_and(vmcore_kernel::RunQueue::is_out_of_service);
+    if is_off || function.is_some_and(is_idling) {
+        return OnIdle::Nothing;
+    }
+    let flags = flags_at(facts, cpu.cpu, at);
+    let work = Work { function, flags, behind_ns: stood_still_ns(facts, cpu) };
+    let is_watched = facts.state.limits.watchdog.is_some();
+    match work.behind_ns {
+        Some(ns) if ns >= facts.state.limits.hard_lockup_ns() && is_watched => OnIdle::Long(work, ns),
+        // With interrupts on the clock goes on, and only the watchdog would tell.
+        Some(ns) if ns < facts.state.limits.hard_lockup_ns() && (is_watched || flags.is_some_and(Flags::off)) => {
+            OnIdle::Briefly(work)
+        }
+        _ => OnIdle::Unknown(work),
+    }
+}
+
+/// For how long something has kept an idle CPU; `None` where the CPU has a task, idles, or that is not known.
+pub(crate) fn kept_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
+    if !has_idle_task(cpu) || cpu.registers.is_none() {
+        return None;
+    }
+    match on_idle(facts, cpu) {
+        OnIdle::Long(_, ns) => Some(ns),
+        _ => None,
+    }
+}
+
+/// The innermost frame of what a CPU did before it was stopped, or died.
+pub(crate) fn own_frame(stack: &Stack) -> usize {
+    let stopped = stopped_at(stack);
+    let before = |stopped: usize| stack.interrupts.iter().map(|found| found.frame).find(|&frame| frame > stopped);
+    stopped.and_then(before).unwrap_or_default()
+}
+
+/// For how long a CPU's clock had stood still when the machine stopped. Of one that the panic stopped (with interrupts off, so
+/// that its clock stands still) only the time before the panic counts.
+pub(crate) fn stood_still_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
+    let queue = cpu.run_queue.as_ref()?;
+    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
+    if stopped && facts.state.panic.message.is_some() && facts.panicked_ns().is_none() {
+        return None;
+    }
+    now_ns(facts)?.checked_sub(queue.clock_ns).or(Some(0))
+}

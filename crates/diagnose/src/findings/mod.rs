@@ -8,6 +8,7 @@ mod deadlock;
 mod hard_lockup;
 mod held;
 mod hung;
+mod idle;
 mod ipi;
 mod oops;
 mod page_lock;
@@ -84,7 +85,7 @@ struct Detector {
 
 /// All detectors, in the order in which their findings are shown. A new one is a row here, its module, and what it finds a
 /// row in [`Issue::definition`].
-const DETECTORS: [Detector; 15] = [
+const DETECTORS: [Detector; 16] = [
     // Sleepers in a circle of locks.
     Detector { finds: &[Issue::Deadlock], run: deadlock::detect },
     // A lock whose owner is kept from running by its cgroup's quota.
@@ -105,6 +106,8 @@ const DETECTORS: [Detector; 15] = [
     Detector { finds: &[Issue::RcuStall], run: rcu_stall::detect },
     // Tasks that could run and get no CPU.
     Detector { finds: &[Issue::Starvation], run: starvation::detect },
+    // The same on a CPU that idles.
+    Detector { finds: &[Issue::Starvation], run: idle::detect },
     // Tasks that sleep uninterruptibly for too long, whatever for.
     Detector { finds: &[Issue::HungTask], run: hung::detect },
     // An exception in kernel code.

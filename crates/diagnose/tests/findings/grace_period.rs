@@ -44,6 +44,8 @@ fn held_up_by_readers(readers: Vec<GraceReader>) -> Diagnosis {
 /// The same, or RCU's own thread. Task 40 has waited for its CPU for `waited_ns`.
 fn held_up_by(readers: Vec<GraceReader>, ender: Option<GraceEnder>, waited_ns: u64) -> Diagnosis {
     let mut machine = Machine::new();
+    // Somebody has that CPU.
+    machine.runs(1, 31, &[], SECOND);
     machine.queued(40, 1, waited_ns);
     machine.state.grace_period = Some(GracePeriod {
         name: Some("rcu_preempt".to_owned()),

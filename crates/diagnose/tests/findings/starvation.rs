@@ -84,3 +84,46 @@ fn who_is_granted_moments_beside_a_real_time_hog_starves() {
     // One that does its work and sleeps is no hog, whoever waits for it at the moment.
     assert_eq!(ids(&granted(4 * SECOND).judge()), []);
 }
+
+/// CPU 0 idles, and pid 40 has been queued there for so long.
+fn idles_though_queued(waiting: u64) -> Machine {
+    let mut machine = Machine::new();
+    machine.queued(40, 0, waiting);
+    machine
+}
+
+#[test]
+fn who_waits_for_an_idle_cpu_starves() {
+    let diagnosis = idles_though_queued(95 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("CPU 0 idles; for up to 95.0 s"), "{}", diagnosis.verdict.summary);
+    // The host of a virtual CPU may not have run it.
+    assert_eq!(verdict(&idles_though_queued(8 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Possible));
+    assert_eq!(verdict(&idles_though_queued(SECOND).judge()), (None, Confidence::None));
+}
+
+/// An idle CPU's clock was last set as the task was queued, and has stood still since.
+#[test]
+fn who_waits_for_an_idle_cpu_waits_by_the_clock_of_the_machine() {
+    let mut machine = idles_though_queued(95 * SECOND);
+    machine.cpus[0].run_queue.as_mut().unwrap().clock_ns -= 95 * SECOND;
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
+}
+
+#[test]
+fn who_may_not_run_does_not_wait_for_an_idle_cpu() {
+    let with = |counters: TaskCounters| {
+        let mut machine = idles_though_queued(95 * SECOND);
+        machine.state.scheduler.tasks.insert(task_address(40), counters);
+        machine
+    };
+    let throttled = TaskCounters { throttled_queue: Some(LOCK_A), ..TaskCounters::default() };
+    assert_eq!(ids(&with(throttled).judge()), []);
+    let spent = TaskCounters { deadline_throttled: Some(true), ..TaskCounters::default() };
+    assert_eq!(ids(&with(spent).judge()), []);
+    // Another thread of the core runs what must not run beside it.
+    let mut forced = with(TaskCounters { core_cookie: Some(1), ..TaskCounters::default() });
+    let grants = vmcore_kernel::CpuGrants { core_cookie: Some(2), ..vmcore_kernel::CpuGrants::default() };
+    forced.state.scheduler.cpus.insert(0, grants);
+    assert_eq!(verdict(&forced.judge()), (Some(Issue::Starvation), Confidence::Possible));
+}

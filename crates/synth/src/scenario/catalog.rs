@@ -73,6 +73,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "qemu",
     "qemu-five-levels",
     "real-time-hog",
+    "idle-though-queued",
     "stuck-on-idle",
     "on-idle-unwatched",
     "interrupt-on-idle",

@@ -139,9 +139,44 @@ pub(crate) fn waits_for_vfork(stack: &Stack) -> bool {
         || stack.frames.iter().zip(stack.frames.iter().skip(1)).any(|(callee, caller)| calls(callee, caller))
 }
 
-/// Whether a CPU runs a guest: for as long as the guest likes.
-pub(crate) fn runs_guest(stack: &Stack) -> bool {
-    has_any(stack, &["kvm_arch_vcpu_ioctl_run", "kvm_vcpu_ioctl", "vcpu_enter_guest"])
+/// Functions that enter a guest of KVM and come back when it stops, and those in which an interrupt that stopped it is taken.
+///
+/// Source: `arch/x86/kvm/x86.c`, `vmx/vmx.c`, `vmx/vmenter.S`, `vmx/tdx.c`, `svm/svm.c`, `svm/vmenter.S`, `arch/arm64/kvm/arm.c`,
+/// `hyp/vhe/switch.c`.
+const IN_GUEST: [&str; 25] = [
+    "vcpu_enter_guest",
+    // Callers that the compiler merges the entry into.
+    "vcpu_run",
+    "kvm_arch_vcpu_ioctl_run",
+    "vmx_vcpu_run",
+    "__vmx_vcpu_run",
+    "vmx_vcpu_enter_exit",
+    "tdx_vcpu_run",
+    "tdx_vcpu_enter_exit",
+    "svm_vcpu_run",
+    "__svm_vcpu_run",
+    "__svm_sev_es_vcpu_run",
+    "svm_vcpu_enter_exit",
+    "vmx_handle_exit_irqoff",
+    "vmx_handle_external_intr",
+    "handle_external_interrupt_irqoff",
+    "vmx_do_interrupt_nmi_irqoff",
+    "vmx_do_interrupt_irqoff",
+    "vmx_do_nmi_irqoff",
+    "vmx_handle_nmi",
+    "kvm_arm_vcpu_enter_exit",
+    "kvm_vcpu_run_vhe",
+    "__kvm_vcpu_run_vhe",
+    "__kvm_vcpu_run",
+    "__kvm_call_hyp",
+    "__guest_enter",
+];
+
+/// Whether a CPU runs a guest, which it does for as long as the guest likes: the innermost code that it ran itself enters one.
+/// What KVM does between two runs is kernel code like any other.
+pub(crate) fn runs_guest(stack: &Stack, own_frame: usize) -> bool {
+    let enters = |name: &str| IN_GUEST.contains(&base_name(name));
+    stack.frames.get(own_frame).and_then(StackFrame::function).is_some_and(enters)
 }
 
 /// Functions in which a CPU ends that another CPU's panic stopped.

@@ -5,9 +5,10 @@
 //!
 //! A CPU that is in kernel code for so long without a word of the watchdog is found as well.
 //!
-//! Control: a CPU that runs a guest of KVM does nothing else for as long as the guest likes.
+//! Control: a CPU that runs a guest of KVM does nothing else for as long as the guest likes. What KVM does between two runs of it
+//! is kernel code like any other; the guest's time is not in it, for that counts as user time (`account_guest_time()`).
 //!
-//! Source: `kernel/watchdog.c`.
+//! Source: `kernel/watchdog.c`, `kernel/sched/cputime.c`.
 
 use vmcore_console::{Kind, Occurrence, PanicReason, SoftLockup};
 use vmcore_kernel::{Cpu, Task};
@@ -15,6 +16,7 @@ use vmcore_kernel::{Cpu, Task};
 use super::{Context, Found};
 use crate::describe::{pid, stuck_in};
 use crate::evidence::{self, decimal};
+use crate::idle::own_frame;
 use crate::kernel_code::in_kernel_code;
 use crate::names::runs_guest;
 use crate::reports::reported_stuck;
@@ -117,7 +119,7 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
             .is_some_and(|waited| waited >= STARVES_NS)
     });
     let is_known = context.explained.contains(&cpu.cpu) || reported_stuck(facts, cpu.cpu) || starves_others;
-    let is_guest = facts.running_on(cpu.cpu).is_some_and(runs_guest);
+    let is_guest = facts.running_on(cpu.cpu).is_some_and(|stack| runs_guest(stack, own_frame(stack)));
     if is_known || is_guest || !in_kernel_code(facts, cpu) {
         return None;
     }

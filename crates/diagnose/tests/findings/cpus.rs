@@ -283,3 +283,23 @@ fn a_cpu_that_idles_or_was_caught_in_an_interrupt_is_well() {
     let idles = [&STOPPED[..], &["intel_idle.constprop.0", "cpuidle_enter_state"]].concat();
     assert_eq!(verdict(&on_idle(&idles, 0x46, 60 * SECOND, None).judge()), (None, Confidence::None));
 }
+
+/// The thread of a virtual CPU, for 100 s in this code.
+fn runs_guest(functions: &[&str], user_ns: u64) -> Diagnosis {
+    let mut machine = Machine::new();
+    let called_by = ["kvm_arch_vcpu_ioctl_run", "kvm_vcpu_ioctl", "do_syscall_64"];
+    machine.runs(1, 31, &[functions, &called_by].concat(), 100 * SECOND);
+    machine.task(31).accounting.user_ns = Some(user_ns);
+    machine.state.limits.watchdog = WATCHED;
+    machine.judge()
+}
+
+#[test]
+fn kvm_between_two_runs_of_a_guest_is_kernel_code_like_any_other() {
+    let stuck = runs_guest(&["kvm_tdp_mmu_map", "kvm_mmu_page_fault", "vmx_handle_exit"], SECOND);
+    assert_eq!(verdict(&stuck), (Some(Issue::SoftLockup), Confidence::Probable));
+    // The guest's time counts as user time.
+    let busy = runs_guest(&["kvm_tdp_mmu_map", "kvm_mmu_page_fault", "vmx_handle_exit"], 99 * SECOND);
+    assert_eq!(ids(&busy), []);
+    assert_eq!(ids(&runs_guest(&["vmx_vcpu_run", "vcpu_enter_guest"], SECOND)), []);
+}

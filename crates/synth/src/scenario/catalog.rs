@@ -100,6 +100,8 @@ const CATALOG: &[(&str, &str)] = catalog![
     "silent-loop",
     "silent-loops",
     "guest",
+    "guest-exit",
+    "kvm-loop",
     "sysrq-on-a-hang",
     "deadlock",
     "lock-held",

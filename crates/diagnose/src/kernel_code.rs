@@ -1,8 +1,9 @@
 //! Whether a CPU was in kernel code.
 
-use vmcore_kernel::Cpu;
+use vmcore_kernel::{Cpu, Stack, StackFrame};
 
 use crate::Facts;
+use crate::arch::{arm64, x86_64};
 use crate::names::syscall_function;
 
 /// Whether a CPU's task is known to have been in kernel code when the CPU was stopped.
@@ -10,9 +11,19 @@ pub(crate) fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     let stack = facts.running_on(cpu.cpu).filter(|stack| stack.error.is_none() && !stack.frames.is_empty());
     let Some(stack) = stack.filter(|_| cpu.registers.is_some()) else { return false };
     let mut interrupted = stack.interrupts.iter().map(|interrupt| interrupt.registers).peekable();
-    // A CPU that was stopped in user code has only the code that stopped it. A system call came from user code, too, but
-    // what runs is the kernel's.
+    // A CPU that was stopped in user code has only the code that stopped it. A system call or an exception came from user code,
+    // too, but what runs is the kernel's.
     interrupted.peek().is_none()
         || interrupted.any(|registers| !registers.user_mode())
         || syscall_function(&stack.frames).is_some()
+        || in_exception_of_user_code(stack)
+}
+
+/// Whether the kernel serves an exception, such as a page fault, that user code caused. Such a one may never end: a fault that is
+/// retried again and again in `filemap_fault()` or as a page is swapped in.
+pub(crate) fn in_exception_of_user_code(stack: &Stack) -> bool {
+    let entry = stack.frames.last().and_then(StackFrame::function);
+    let from_user = stack.interrupts.last().is_some_and(|last| last.registers.user_mode());
+    let is_entry = |entry: &str| x86_64::is_exception_entry(entry) || arm64::is_exception_of_user_code(entry);
+    from_user && entry.is_some_and(is_entry)
 }

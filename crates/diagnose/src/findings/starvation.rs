@@ -3,6 +3,11 @@
 //! Of real-time tasks nothing in the kernel complains: the soft-lockup watchdog's own thread outranks them all. Of kernel
 //! code that watchdog does complain, where it is on.
 //!
+//! Fair tasks take turns: every tick looks whether the current one has had its share (`task_tick_fair()` in
+//! `kernel/sched/fair.c`), and in user code, or as the serving of its page fault ends, it loses the CPU at once. Where one
+//! keeps the CPU for long all the same, its tick may be dead. But shares differ: beside a task of a heavy cgroup one
+//! of `SCHED_IDLE` may have to wait for minutes. So that is possible only.
+//!
 //! Control: a task that takes its turn behind others, or one that waits for a CPU of which it is known already what keeps
 //! it: a lockup, or the livelock.
 
@@ -12,7 +17,7 @@ use super::{Context, Found};
 use crate::describe::{self, on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
-use crate::kernel_code::in_kernel_code;
+use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
 use crate::reports::reported_stuck;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks};
@@ -35,18 +40,45 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 /// Who keeps a CPU, and who has been waiting for it too long.
 fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
     let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
-    // A fair task loses its CPU to others of its class, unless it is in kernel code that cannot be preempted.
-    let real_time = hog.is_above_fair();
-    if !real_time {
-        let long = facts.running_ns(cpu).is_some_and(|running| running >= LONG_NS);
-        if !long || !in_kernel_code(facts, cpu) || reported_stuck(facts, cpu.cpu) {
-            return None;
-        }
+    let long_ns = match keeps(facts, cpu, hog) {
+        Keeps::ByRank => LONG_NS,
+        Keeps::InKernel | Keeps::Unpreempted if reported_stuck(facts, cpu.cpu) => return None,
+        Keeps::Unpreempted if cpu.registers.is_none() => return None,
+        Keeps::InKernel => LONG_NS,
+        Keeps::Unpreempted => facts.state.limits.soft_lockup_ns(),
+    };
+    if !hog.is_above_fair() && facts.running_ns(cpu).is_none_or(|running| running < long_ns) {
+        return None;
     }
     let long = outranked(facts, cpu, hog).filter_map(|task| Some((task, waited_ns(facts, cpu, hog, task)?)));
-    let mut waiting: Vec<_> = long.collect();
+    let mut waiting: Vec<_> = long.filter(|(_, waited)| *waited >= long_ns).collect();
     waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
     (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+/// How a task keeps its CPU from others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// It outranks them.
+    ByRank,
+    /// It is in kernel code, which need not be preempted.
+    InKernel,
+    /// It should have lost the CPU to them: it is in user code, has been for most of the time, or where it was is not known.
+    Unpreempted,
+}
+
+fn keeps(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Keeps {
+    if hog.is_above_fair() {
+        return Keeps::ByRank;
+    }
+    // Who is caught in a page fault of user code may have been in it for a moment.
+    let in_fault = || facts.running_on(cpu.cpu).is_some_and(in_exception_of_user_code);
+    let user_ns = hog.accounting.user_ns.unwrap_or_default();
+    let in_kernel_ns = facts.running_ns(cpu).unwrap_or_default().saturating_sub(user_ns);
+    match in_kernel_code(facts, cpu) {
+        true if !in_fault() || in_kernel_ns >= LONG_NS => Keeps::InKernel,
+        _ => Keeps::Unpreempted,
+    }
 }
 
 /// For how long a task has been kept waiting, where that is too long. Under real-time load fair tasks are granted some
@@ -71,15 +103,17 @@ fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterato
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let (hog, waiting) = starved(facts, cpu)?;
     let (_, longest) = *waiting.first()?;
+    let how = keeps(facts, cpu, hog);
     // Threads of the highest class of all, such as the watchdog's, come in between now and then.
     let kept = facts.running_ns(cpu).map(|ns| format!(", for {} without a break", seconds(ns))).unwrap_or_default();
     let summary = format!(
         "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}{}",
         on_cpu(facts, cpu.cpu),
-        if hog.is_above_fair() {
-            format!("as {} (prio {})", hog.policy.name(), hog.prio)
-        } else {
-            format!("{} that is not preempted", code(facts, cpu.cpu))
+        match how {
+            Keeps::ByRank => format!("as {} (prio {})", hog.policy.name(), hog.prio),
+            Keeps::InKernel => format!("{} that is not preempted", code(facts, cpu.cpu)),
+            Keeps::Unpreempted =>
+                "though tasks of its class take turns: its tick may be dead, or their shares small".to_owned(),
         },
         seconds(longest),
         describe::pids(waiting.iter().map(|(task, _)| *task)),
@@ -89,7 +123,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let shown = waiting.iter().take(describe::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let running = facts.running_ns(cpu).unwrap_or_default();
-    let (confidence, severity) = gravity(facts, hog, running, outranked(facts, cpu, hog).count() == waiting.len());
+    let (confidence, severity) = gravity(facts, how, running, outranked(facts, cpu, hog).count() == waiting.len());
     let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
     let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
     Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(severity).about(tasks))
@@ -97,11 +131,14 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
 
 /// A real-time task that has only just come need not be who kept the others waiting, unless nobody of a lower rank has
 /// had the CPU for so long; kernel code may take its time, but not longer than the watchdog allows.
-fn gravity(facts: &Facts<'_>, hog: &Task, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
-    match hog.is_above_fair() {
-        true if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
-        true if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
-        false if running_ns < facts.state.limits.soft_lockup_ns() => (Confidence::Confirmed, Severity::Warning),
+fn gravity(facts: &Facts<'_>, how: Keeps, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
+    match how {
+        Keeps::Unpreempted => (Confidence::Possible, Severity::Critical),
+        Keeps::ByRank if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
+        Keeps::ByRank if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
+        Keeps::InKernel if running_ns < facts.state.limits.soft_lockup_ns() => {
+            (Confidence::Confirmed, Severity::Warning)
+        }
         _ => (Confidence::Confirmed, Severity::Critical),
     }
 }

@@ -127,3 +127,34 @@ fn who_may_not_run_does_not_wait_for_an_idle_cpu() {
     forced.state.scheduler.cpus.insert(0, grants);
     assert_eq!(verdict(&forced.judge()), (Some(Issue::Starvation), Confidence::Possible));
 }
+
+#[test]
+fn a_fair_task_that_keeps_its_cpu_in_user_code_for_long_is_possible_only() {
+    let diagnosis = starved(120, &[], 150 * SECOND, 25 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Possible));
+    assert!(diagnosis.verdict.summary.contains("its tick may be dead"), "{}", diagnosis.verdict.summary);
+}
+
+/// The fault of user code in which pid 30 was caught, which has spent so much of its life in user code.
+fn in_user_fault(entry: &str, user_ns: u64) -> Diagnosis {
+    let fault = ["filemap_fault", "handle_mm_fault", "exc_page_fault", entry];
+    let mut machine = starved(120, &fault, 60 * SECOND, 59 * SECOND);
+    machine.interrupted(0, 4, 0x246);
+    let interrupt = machine.running[0].1.interrupts.last_mut().unwrap();
+    let registers = *interrupt.registers.x86_64().unwrap();
+    interrupt.registers = vmcore_memory::arch::x86_64::Registers { cs: 0x33, ..registers }.into();
+    machine.task(30).accounting.user_ns = Some(user_ns);
+    machine.judge()
+}
+
+#[test]
+fn a_page_fault_of_user_code_that_does_not_end_is_kernel_code() {
+    let endless = in_user_fault("asm_exc_page_fault", SECOND);
+    assert_eq!(verdict(&endless), (Some(Issue::Starvation), Confidence::Confirmed));
+    // Of one that was mostly in user code, this fault may be of the moment.
+    let of_the_moment = in_user_fault("asm_exc_page_fault", 58 * SECOND);
+    assert_eq!(verdict(&of_the_moment), (Some(Issue::Starvation), Confidence::Possible));
+    // What stopped the CPU is no code of its task.
+    let stopped = in_user_fault("asm_exc_nmi", SECOND);
+    assert_eq!(verdict(&stopped), (Some(Issue::Starvation), Confidence::Possible));
+}

@@ -74,6 +74,8 @@ const CATALOG: &[(&str, &str)] = catalog![
     "qemu-five-levels",
     "real-time-hog",
     "idle-though-queued",
+    "dead-tick",
+    "user-fault-hog",
     "stuck-on-idle",
     "on-idle-unwatched",
     "interrupt-on-idle",

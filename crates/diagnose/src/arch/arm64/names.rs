@@ -32,6 +32,14 @@ pub(crate) fn is_exception_entry(function: &str) -> bool {
     SYNC.contains(&base_name(function))
 }
 
+/// The vectors of what user code causes, system calls among it: `el0t_64_sync` since 5.13.
+const USER_SYNC: [&str; 6] = ["el0t_64_sync", "el0t_32_sync", "el0_sync", "el0_sync_compat", "el0_da", "el0_ia"];
+
+/// Whether a function is the entry code of an exception that user code causes: of no interrupt.
+pub(crate) fn is_exception_of_user_code(function: &str) -> bool {
+    USER_SYNC.contains(&base_name(function))
+}
+
 /// Whether the exception with this entry code, which called the functions that follow, from the outermost on, is a fault.
 pub(crate) fn is_page_fault<'f>(entry: &str, inwards: impl Iterator<Item = &'f str>) -> bool {
     let is_of_this = |function: &&str| !INTERRUPT.contains(function) && !SYNC.contains(function);

@@ -21,9 +21,14 @@ pub(crate) fn is_page_fault_entry(symbol: &str) -> bool {
     PAGE_FAULT_ENTRY.contains(&base_name(symbol))
 }
 
+/// Entry code with the name of an exception of something that comes from outside: NMIs, machine checks, interrupts of Xen.
+const FROM_OUTSIDE: [&str; 4] =
+    ["asm_exc_nmi", "asm_exc_machine_check", "asm_exc_xen_hypervisor_callback", "asm_exc_xennmi"];
+
 /// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
 pub(crate) fn is_exception_entry(function: &str) -> bool {
-    function.starts_with("asm_exc_") && function != "asm_exc_nmi" || OLD_ENTRIES.contains(&function)
+    let from_outside = FROM_OUTSIDE.iter().any(|start| function.starts_with(start));
+    function.starts_with("asm_exc_") && !from_outside || OLD_ENTRIES.contains(&function)
 }
 
 #[cfg(test)]
@@ -35,6 +40,10 @@ mod tests {
         assert!(is_page_fault_entry("asm_exc_page_fault"));
         assert!(!is_page_fault_entry("exc_page_fault"));
         assert!(is_exception_entry("asm_exc_page_fault") && is_exception_entry("invalid_op"));
-        assert!(!is_exception_entry("asm_exc_nmi"));
+        for from_outside in
+            ["asm_exc_nmi", "asm_exc_nmi_kvm_vmx", "asm_exc_machine_check", "asm_exc_xen_hypervisor_callback"]
+        {
+            assert!(!is_exception_entry(from_outside), "{from_outside}");
+        }
     }
 }

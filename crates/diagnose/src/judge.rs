@@ -20,7 +20,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let mut livelock = livelock::detect(facts, reader, options);
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
-    let mut explained: BTreeSet<_> = facts.state.spinning().collect();
+    let mut explained = findings::spinning_long(facts);
     explained.extend(faulting_cpus(facts, &livelock));
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });

@@ -4,6 +4,8 @@
 //!
 //! Control: a call in flight is ordinary. It is a finding where the caller is [stuck](crate::stuck).
 
+use std::collections::BTreeSet;
+
 use vmcore_kernel::PendingCall;
 
 use super::{Context, Found};
@@ -17,11 +19,15 @@ use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, interrupts, wai
 /// One finding for each caller.
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let facts = context.facts;
-    let mut callers: Vec<_> = facts.state.calls.iter().map(|call| call.from).collect();
-    callers.sort_unstable();
-    callers.dedup();
+    let callers: BTreeSet<u32> = facts.state.calls.iter().map(|call| call.from).collect();
     let findings = callers.into_iter().filter_map(|caller| Some(finding(context, caller, stuck(facts, caller)?)));
     Found { findings: findings.collect(), edges: edges(facts, context.reader) }
+}
+
+/// The CPUs that surely have been waiting for an answer for too long.
+pub(super) fn stuck_callers(facts: &Facts<'_>) -> BTreeSet<u32> {
+    let is_stuck = |caller: &u32| stuck(facts, *caller) == Some(Confidence::Confirmed);
+    facts.state.calls.iter().map(|call| call.from).filter(is_stuck).collect()
 }
 
 fn finding(context: &Context<'_>, caller: u32, is_stuck: Confidence) -> Finding {

@@ -34,7 +34,7 @@ pub(crate) struct Context<'c> {
     pub(crate) facts: &'c Facts<'c>,
     pub(crate) reader: &'c dyn Reader,
     pub(crate) options: &'c Options,
-    /// CPUs of which it is known already what keeps them from running others.
+    /// CPUs of which it is known already what keeps them from running others: see [`spinning_long`].
     pub(crate) explained: BTreeSet<u32>,
     /// How sure the livelock is.
     pub(crate) livelock: Confidence,
@@ -122,6 +122,12 @@ const DETECTORS: [Detector; 16] = [
     // Whatever the log reports and none of the above has seen: last.
     Detector { finds: &Issue::ALL, run: reported::detect },
 ];
+
+/// The CPUs that spin for a lock or an answer for so long that there is a finding of it: whatever they keep from running waits
+/// for that. One that is caught in a moment of contention explains nothing.
+pub(crate) fn spinning_long(facts: &Facts<'_>) -> BTreeSet<u32> {
+    spinlock::stuck_cpus(facts).into_iter().chain(ipi::stuck_callers(facts)).collect()
+}
 
 /// Runs all detectors.
 pub(crate) fn detect(context: &Context<'_>) -> Found {

@@ -29,6 +29,12 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     found
 }
 
+/// The CPUs that surely spin for a lock for too long.
+pub(super) fn stuck_cpus(facts: &Facts<'_>) -> Vec<u32> {
+    let is_stuck = |spins: &Vec<&Spin>| any_stuck(facts, spins) == Some(Confidence::Confirmed);
+    by_lock(facts).into_values().filter(is_stuck).flatten().map(|spin| spin.cpu).collect()
+}
+
 /// How sure it is that one of those who spin for a lock, or who has it, is stuck.
 fn any_stuck(facts: &Facts<'_>, spins: &[&Spin]) -> Option<Confidence> {
     let mut holders = spins.iter().flat_map(|spin| &spin.holders);

@@ -46,10 +46,3 @@ pub struct KernelState {
     /// do not tell when it does: arm64 with pseudo NMIs.
     pub masks_by_priority: bool,
 }
-
-impl KernelState {
-    /// The CPUs that spin for a lock or for an answer: whatever they keep from running waits for that.
-    pub(crate) fn spinning(&self) -> impl Iterator<Item = u32> {
-        self.spins.iter().map(|spin| spin.cpu).chain(self.calls.iter().map(|call| call.from))
-    }
-}

@@ -158,3 +158,11 @@ fn a_page_fault_of_user_code_that_does_not_end_is_kernel_code() {
     let stopped = in_user_fault("asm_exc_nmi", SECOND);
     assert_eq!(verdict(&stopped), (Some(Issue::Starvation), Confidence::Possible));
 }
+
+/// That the hog was caught in a moment of contention explains nobody's wait.
+#[test]
+fn a_hog_that_spins_for_a_moment_is_a_hog() {
+    let mut machine = starved(49, &["native_queued_spin_lock_slowpath", "driver_write"], 4 * SECOND, 100 * SECOND);
+    machine.state.spins.push(spin(0));
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
+}

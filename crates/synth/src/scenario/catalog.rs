@@ -73,6 +73,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "qemu",
     "qemu-five-levels",
     "real-time-hog",
+    "real-time-hog-contended",
     "idle-though-queued",
     "dead-tick",
     "user-fault-hog",

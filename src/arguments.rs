@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 use vmcore_report::Sanitized;
 
 use crate::cli::Cli;
@@ -79,6 +79,11 @@ fn crash_options(words: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {
+    // Shorter help is only to be seen where there is no command to run, and takes longer to make than that to parse.
+    Cli::try_parse_from(words).or_else(|_| parse_with_short_help(words))
+}
+
+fn parse_with_short_help(words: &[OsString]) -> Result<Cli, clap::Error> {
     let mut command = short_help(Cli::command());
     let matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))

@@ -41,6 +41,7 @@ mod reading;
 mod recovery;
 mod registers;
 mod reports;
+mod sanitize;
 mod soft_breaks;
 mod token;
 mod trace;
@@ -56,4 +57,5 @@ pub use oops_lines::{cpu_and_pid, is_page_fault_report, oops_number, panic_messa
 pub use prefix::{Caller, Prefix, split};
 pub use reading::Record;
 pub use registers::RegisterDump;
+pub use sanitize::{Sanitized, first_unsafe};
 pub use trace::{Interrupted, Trace, TraceFrame};

@@ -325,7 +325,6 @@ impl Dump {
 }
 
 impl ReadPhysical for Dump {
-    #[inline]
     fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         if let Some(kept) = &self.contents.notes.kept {
             kept.check(address, buf.len())?;

@@ -6,8 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::ser::Formatter;
-
-use crate::sanitize::is_unsafe;
+use vmcore_console::first_unsafe;
 
 /// Raised when a field is removed or changes its meaning; new fields do not raise it.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -44,16 +43,13 @@ pub fn json_schema<T: JsonSchema>() -> Schema {
     SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Document<T>>()
 }
 
-/// Compact JSON with the characters escaped that [`is_unsafe`] names. JSON itself only asks for those below U+0020.
+/// Compact JSON with the characters escaped that [`first_unsafe`] finds. JSON itself only asks for those below U+0020.
 struct TerminalSafe;
 
 impl Formatter for TerminalSafe {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-            return out.write_all(fragment.as_bytes());
-        }
         let mut rest = fragment;
-        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
+        while let Some((at, character)) = first_unsafe(rest) {
             let (before, after) = rest.split_at(at);
             out.write_all(before.as_bytes())?;
             for unit in character.encode_utf16(&mut [0; 2]) {

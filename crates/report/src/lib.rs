@@ -36,7 +36,6 @@ pub mod modules;
 mod names;
 pub mod ps;
 pub mod runq;
-mod sanitize;
 mod state;
 mod table;
 mod theme;
@@ -49,10 +48,10 @@ use std::io;
 pub use duration::Duration;
 pub use gap::Gap;
 pub use json::{SCHEMA_VERSION, json_schema, write_json};
-pub use sanitize::Sanitized;
 use schemars::JsonSchema;
 use serde::Serialize;
 pub use theme::{Painted, Theme};
+pub use vmcore_console::Sanitized;
 pub use vmcore_inspect::Hex;
 
 /// The result of one command.

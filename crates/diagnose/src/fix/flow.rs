@@ -11,7 +11,7 @@
 //! A head that is only computed, as for an assertion that the page is locked, decides nothing. Neither registers nor the
 //! order of instructions matter, and a choice may be a branch or a conditional move.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::state::{State, TailTest};
 use super::value::{SUM, Value, Which};
@@ -68,7 +68,7 @@ pub(super) struct Machine {
 /// Follows the function at `start`, in a machine's code.
 pub(super) fn follow(text: &dyn Text, machine: &Machine, start: u64, offsets: PageOffsets) -> Found {
     let mut walk =
-        Walk { text, offsets, found: Found::default(), seen: HashSet::new(), open: Vec::new(), sums: Vec::new() };
+        Walk { text, offsets, found: Found::default(), seen: BTreeSet::new(), open: Vec::new(), sums: Vec::new() };
     walk.open.push((start, State::at_entry(machine.stack_pointer)));
     let mut steps = 0;
     while let Some((at, state)) = walk.open.pop() {
@@ -90,7 +90,7 @@ pub(super) struct Walk<'t> {
     pub(super) text: &'t dyn Text,
     pub(super) offsets: PageOffsets,
     pub(super) found: Found,
-    seen: HashSet<(u64, State)>,
+    seen: BTreeSet<(u64, State)>,
     pub(super) open: Vec<(u64, State)>,
     /// Sums of two registers: compilers compute the same one twice rather than keep it.
     sums: Vec<(Value, Value)>,

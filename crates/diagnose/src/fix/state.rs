@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::value::{Origin, Value, Which};
 
 /// What the flags say: bit 0 of the link of a page, as it was last loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TailTest {
     pub(super) origin: Origin,
     /// `bt` leaves the bit in the carry flag, `test` and `and` leave "is not zero".
@@ -13,7 +13,7 @@ pub(super) struct TailTest {
 }
 
 /// The state at one instruction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct State {
     registers: BTreeMap<u32, Value>,
     slots: BTreeMap<i64, Value>,

@@ -27,7 +27,7 @@ impl<'a> Sanitized<'a> {
     }
 
     fn is_clean(self) -> bool {
-        self.text.chars().all(|character| self.is_shown(character))
+        first_unsafe(self.text).is_none() || self.text.chars().all(|character| self.is_shown(character))
     }
 
     fn is_shown(self, character: char) -> bool {
@@ -63,10 +63,20 @@ impl fmt::Display for Sanitized<'_> {
     }
 }
 
+/// The first character of `text` that [`Sanitized::new`] escapes, and at which byte it is.
+#[must_use]
+pub fn first_unsafe(text: &str) -> Option<(usize, char)> {
+    // Nearly all text is this.
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return None;
+    }
+    text.char_indices().find(|(_, character)| is_unsafe(*character))
+}
+
 /// Whether a terminal, editor or browser acts on this character or hides it: control characters (C0, DEL, C1) and the
 /// format characters of Unicode (general category Cf: bidirectional overrides, zero-width and tag characters), with the
 /// line and paragraph separators.
-pub(crate) const fn is_unsafe(character: char) -> bool {
+const fn is_unsafe(character: char) -> bool {
     matches!(character,
         '\0'..='\x1f'
         | '\x7f'..='\u{9f}'

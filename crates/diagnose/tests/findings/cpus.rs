@@ -16,7 +16,7 @@ fn spinning(holders: Vec<Holder>) -> Machine {
 }
 
 /// A CPU spins for a lock of which nobody is known to have it.
-pub fn spin(cpu: u32) -> Spin {
+pub(crate) fn spin(cpu: u32) -> Spin {
     Spin { cpu, lock: SPINLOCK, word: SpinLockWord(1), polled: SPINLOCK, node: None, behind: None, holders: Vec::new() }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario};
 use crate::program::{hex, int, list, run, text};
-use crate::{no_vmcoreinfo, own_tables};
+use crate::{fallback_tables, no_vmcoreinfo};
 
 /// Entry code is decoded, and named where it points to.
 pub(crate) fn code_is_shown(dump: &LabDump) {
@@ -50,7 +50,7 @@ pub(crate) fn without_debug_file(dump: &LabDump) {
     let alone = run(["info", dump.vmcore.to_str().expect("a path in UTF-8")]);
     let why = ["without CONFIG_KALLSYMS_ALL", "has no symbol table (kallsyms)"];
     if !why.iter().any(|why| alone.stderr.contains(why)) {
-        own_tables::without_debug_file(dump);
+        fallback_tables::without_debug_file(dump);
     }
 }
 

@@ -40,7 +40,9 @@ impl Kernel<'_> {
         let variables = ["panic_cpu", "crashing_cpu"].map(|name| self.cpu_variable(name));
         let known_cpu = |number: i32| u32::try_from(number).ok().filter(|&cpu| snapshot.cpu(cpu).is_some());
         let dying_cpu = variables.iter().flatten().find_map(|&number| known_cpu(number));
-        let survived = variables.iter().all(|number| *number == Some(-1));
+        // Not every architecture has both: arm64 has no `crashing_cpu`.
+        let mut known = variables.iter().flatten().peekable();
+        let survived = known.peek().is_some() && known.all(|&number| number == -1);
         let index = panic_record(log).or_else(|| if survived { None } else { oops_record(log) });
         let record = index.and_then(|index| log.get(index));
         let named = index.and_then(|index| named_cpu_and_pid(log, index));

@@ -132,7 +132,7 @@ fn what_is_no_file_is_an_item_that_says_so() {
     let (items, _) = find(&Inputs { paths, ..Inputs::default() }).unwrap();
     assert_eq!(items.len(), 3);
     let error = crate::fingerprint::of_files([&pipe], &Servers::default()).unwrap_err();
-    assert_eq!(error.to_string(), "it is no file");
+    assert_eq!(error.to_string(), "it is not a file");
 }
 
 #[test]

@@ -85,7 +85,9 @@ fn a_newer_schema_is_refused() {
     Store::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&path).unwrap_err();
     assert!(
-        error.to_string().ends_with(&format!("has schema 99, and this program knows {}", MIGRATIONS.len())),
+        error
+            .to_string()
+            .ends_with(&format!("has schema 99, but this program knows none newer than {}", MIGRATIONS.len())),
         "{error}"
     );
     std::fs::write(&path, "no database, but long enough to be taken for one that is damaged").unwrap();

@@ -89,7 +89,7 @@ clean_up() {
 
 # An emulated machine now and then does not come up. Kernels since 6.18 die in one of five boots while they patch
 # their own code ("Oops: int3"): QEMU does not see at once on all CPUs what one of them has written.
-ATTEMPTS=4
+ATTEMPTS=6
 
 run_guest_until_it_works() {
     local attempt

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use vmcore_remote::is_address;
 use vmcore_report::Sanitized;
 
 use crate::cli::Cli;
@@ -101,7 +102,7 @@ fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString
     }
     let ContextValue::String(file) = error.get(ContextKind::InvalidSubcommand)? else { return None };
     let at = words.iter().skip(1).position(|word| word == OsStr::new(file))?.checked_add(1)?;
-    if !Path::new(file).exists() && !remote::is_address(Path::new(file)) {
+    if !Path::new(file).exists() && !is_address(Path::new(file)) {
         return None;
     }
     let mut words = words.to_vec();

@@ -30,11 +30,6 @@ pub(crate) fn shown(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether it is an address.
-pub(crate) fn is_address(path: &Path) -> bool {
-    !matches!(Address::of_path(path), Ok(None))
-}
-
 /// The file that an argument names, on this machine or a server.
 pub(crate) fn dump_file(path: &Path, search: &Search, run: &Run) -> Result<DumpFile, Failure> {
     let Some(address) = Address::of_path(path)? else { return Ok(DumpFile::Path(path.to_owned())) };

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use vmcore_remote::Address;
+use vmcore_remote::is_address;
 
 /// A file or directory on this machine, which an address would silently become: `https:` makes a fine directory.
 pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| match Address::of_path(&path) {
-        Ok(None) => Ok(path),
-        _ => Err("expected a file or directory on this machine, not an address"),
+    PathBufValueParser::new().try_map(|path| {
+        if is_address(&path) { Err("expected a file or directory on this machine, not an address") } else { Ok(path) }
     })
 }
 

@@ -4,7 +4,9 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::lab_dump::LabDump;
 use crate::program::{Run, run, text};
@@ -18,17 +20,7 @@ const NAME: &[u8] = b"VMCOREINFO\0";
 const HEADERS: u64 = 1 << 16;
 
 pub(crate) fn same_answers(dump: &LabDump) {
-    // In the other formats the pages are compressed: the text cannot be destroyed without writing the dump again.
-    if text(&dump.json("info", &[])["dump"], "format") != "elf" {
-        return;
-    }
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let copy = directory.path().join("vmcore");
-    fs::copy(&dump.vmcore, &copy).expect("room for a dump");
-    let file = File::options().read(true).write(true).open(&copy).expect("the copy");
-    destroy_note(&file);
-    same_analysis(dump, &copy, Some(&dump.vmlinux), "warning: the dump has no VMCOREINFO note: the one at physical 0x");
-    assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
+    let Some((_directory, copy)) = without_text(dump) else { return };
     for vmlinux in [Some(dump.vmlinux.as_path()), None] {
         same_analysis(dump, &copy, vmlinux, "no VMCOREINFO, neither as a note nor in memory");
     }
@@ -37,8 +29,16 @@ pub(crate) fn same_answers(dump: &LabDump) {
 
 /// The same of arm64, whose kernels are found by this text alone.
 pub(crate) fn of_arm64(dump: &LabDump) {
+    let Some((_directory, copy)) = without_text(dump) else { return };
+    let lost = analyze(&copy, Some(&dump.vmlinux)).expect_status(2);
+    assert!(lost.stderr.contains("has no VMCOREINFO") && lost.stderr.contains("hint: "), "{}", lost.stderr);
+}
+
+/// A copy without the text, in the directory that it is in: without the note alone it gave the same answer as the dump. `None` of
+/// the other formats, in which pages are compressed: the text cannot be destroyed without writing the dump again.
+fn without_text(dump: &LabDump) -> Option<(TempDir, PathBuf)> {
     if text(&dump.json("info", &[])["dump"], "format") != "elf" {
-        return;
+        return None;
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let copy = directory.path().join("vmcore");
@@ -47,8 +47,7 @@ pub(crate) fn of_arm64(dump: &LabDump) {
     destroy_note(&file);
     same_analysis(dump, &copy, Some(&dump.vmlinux), "warning: the dump has no VMCOREINFO note: the one at physical 0x");
     assert!(destroy_texts(&file) > 0, "the text is in memory at least once");
-    let lost = analyze(&copy, Some(&dump.vmlinux)).expect_status(2);
-    assert!(lost.stderr.contains("has no VMCOREINFO") && lost.stderr.contains("hint: "), "{}", lost.stderr);
+    Some((directory, copy))
 }
 
 /// The copy gives the same answer as the dump, and says `how`.

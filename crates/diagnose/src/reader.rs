@@ -94,6 +94,52 @@ pub trait Reader: Sync {
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
 }
 
+/// The methods of a [`Reader`] that a test has no use for: no page can be read, and with `members` no type has any.
+#[cfg(test)]
+macro_rules! nothing_is_there {
+    (pages) => {
+        fn walk_user(
+            &self,
+            _: vmcore_memory::VirtAddr,
+            address: vmcore_memory::VirtAddr,
+        ) -> Result<vmcore_kernel::paging::Walk, vmcore_memory::ReadError> {
+            Err(vmcore_memory::ReadError::NonCanonical { address })
+        }
+
+        fn page(
+            &self,
+            address: vmcore_memory::VirtAddr,
+        ) -> Result<vmcore_kernel::Page, vmcore_memory::ReadError> {
+            Err(vmcore_memory::ReadError::NonCanonical { address })
+        }
+    };
+    (addresses) => {
+        fn page_address(&self, _: vmcore_memory::Pfn) -> Option<vmcore_memory::VirtAddr> {
+            None
+        }
+    };
+    (members) => {
+        fn member(
+            &self,
+            _: vmcore_memory::VirtAddr,
+            _: &'static str,
+            _: &'static str,
+        ) -> Option<vmcore_kernel::Source> {
+            None
+        }
+    };
+    (memory) => {
+        fn read(&self, address: vmcore_memory::VirtAddr, _: &mut [u8]) -> Result<(), vmcore_memory::ReadError> {
+            Err(vmcore_memory::ReadError::NonCanonical { address })
+        }
+    };
+    ($($what:ident)+) => {
+        $(crate::reader::nothing_is_there! { $what })+
+    };
+}
+#[cfg(test)]
+pub(crate) use nothing_is_there;
+
 impl Reader for Kernel<'_> {
     fn walk_user(&self, mm: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
         Self::walk_user(self, mm, address)

@@ -26,6 +26,12 @@ pub enum Address {
     },
 }
 
+/// Whether a path is an address, though perhaps one that cannot be used.
+#[must_use]
+pub fn is_address(path: &Path) -> bool {
+    !matches!(Address::of_path(path), Ok(None))
+}
+
 impl Address {
     /// The address that `text` is; `None` where it is none, but the name of a file.
     ///

@@ -30,7 +30,7 @@ mod signing;
 mod test_support;
 mod tls;
 
-pub use address::Address;
+pub use address::{Address, is_address};
 pub use block_files::BlockFiles;
 pub use client::Client;
 pub use error::RemoteError;

@@ -9,12 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vmcore_remote::is_address;
 
 use crate::document::Document;
 use crate::input::{Item, ItemKind};
 use crate::protocol::{MAX_MESSAGES, MAX_OUTPUT};
 use crate::row::{Failure, FailureKind};
-use crate::servers::{Servers, is_address};
+use crate::servers::Servers;
 
 /// How long the process has to end itself after its time is up, before it is killed.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);

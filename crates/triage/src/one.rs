@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use vmcore_remote::is_address;
+
 use crate::child::Ended;
 use crate::document::{Document, Summary};
 use crate::input::{Item, ItemKind, is_of_writer};
 use crate::row::{Failure, FailureKind, Row};
-use crate::servers::{Servers, is_address};
+use crate::servers::Servers;
 use crate::signature::Signature;
 use crate::worker::Worker;
 use crate::{clock, fingerprint, identity, path_text, place};

@@ -28,8 +28,3 @@ impl Servers {
         Object::open((self.client)(), address, self.blocks.as_ref(), Box::new(|_| {})).map(Some)
     }
 }
-
-/// Whether a path is an address.
-pub(crate) fn is_address(path: &Path) -> bool {
-    !matches!(Address::of_path(path), Ok(None))
-}

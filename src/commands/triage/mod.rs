@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use vmcore_diagnose::release_has_bug;
 use vmcore_os::{is_interrupted, note_interrupts, physical_memory};
+use vmcore_remote::is_address;
 use vmcore_report::Theme;
 use vmcore_triage::report::{PAGE, Record, page, write_metrics, write_row, write_text};
 use vmcore_triage::{
@@ -235,7 +236,7 @@ impl Run<'_> {
     /// Leaves what was found beside the dump.
     fn write_beside(&self, item: &Item, outcome: &Outcome) {
         let Some(directory) =
-            item.path.parent().filter(|_| self.arguments.beside && outcome.fresh && !remote::is_address(&item.path))
+            item.path.parent().filter(|_| self.arguments.beside && outcome.fresh && !is_address(&item.path))
         else {
             return;
         };

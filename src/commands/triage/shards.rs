@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use vmcore_os::{is_interrupted, note_interrupts};
-use vmcore_remote::Address;
+use vmcore_remote::{Address, is_address};
 use vmcore_triage::{Shard, ShardDone, Share, Store, write_plan};
 
 use super::{Found, items, options};
@@ -103,7 +103,7 @@ fn number(variable: &str) -> Result<u64, Failure> {
 
 pub(super) fn merge(arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
     match arguments.parts.as_slice() {
-        [place] if remote::is_address(place) || place.is_dir() => merge_rows(place, arguments, context),
+        [place] if is_address(place) || place.is_dir() => merge_rows(place, arguments, context),
         parts => merge_stores(parts, arguments, context),
     }
 }
@@ -117,7 +117,7 @@ fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> 
     let plan = arguments.plan.clone().unwrap_or_else(|| within("plan.jsonl"));
     let path = match &arguments.store {
         Some(path) => path.clone(),
-        None if remote::is_address(place) => {
+        None if is_address(place) => {
             return Err(Failure::new("the store of rows must be a file on this machine").hint("name it with --store"));
         }
         None => within("triage.db"),
@@ -139,7 +139,7 @@ fn merge_rows(place: &Path, arguments: &cli::TriageMerge, context: &Context) -> 
 
 /// One store of several.
 fn merge_stores(parts: &[PathBuf], arguments: &cli::TriageMerge, context: &Context) -> Result<Status, Failure> {
-    if let Some(directory) = parts.iter().find(|part| part.is_dir() || remote::is_address(part)) {
+    if let Some(directory) = parts.iter().find(|part| part.is_dir() || is_address(part)) {
         return Err(Failure::new(format_args!(
             "{} is not a store, and cannot be merged with others",
             directory.display()

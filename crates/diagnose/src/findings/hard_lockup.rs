@@ -3,8 +3,8 @@
 //! The NMI watchdog or a neighbouring CPU says so in the log, where there is one. The run queue says it, too: its clock
 //! advances with every tick of a CPU that is not idle, and stands still while interrupts are off.
 //!
-//! Control: an idle CPU's clock stops, too, but not where something else runs on top of its idle task. A CPU that only turned its interrupts off as it died has a clock as late as
-//! the others.
+//! Control: an idle CPU's clock stops, too; where something else runs on top of its idle task, it is not idle. A CPU that only
+//! turned its interrupts off as it died has a clock as late as the others.
 //!
 //! Source: `kernel/watchdog_perf.c` (`watchdog_hld.c` before 6.5), `kernel/watchdog_buddy.c`.
 
@@ -27,16 +27,16 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let said = facts.reports_of(Kind::HardLockup).rfind(|known| known.event.cpus.contains(&cpu.cpu));
-    let deaf = deaf_for(facts, cpu);
-    let lasts = deaf.as_ref().is_some_and(|(behind, ..)| *behind >= facts.state.limits.hard_lockup_ns());
+    let deaf = deaf(facts, cpu);
+    let lasts = deaf.as_ref().is_some_and(|deaf| deaf.behind_ns >= facts.state.limits.hard_lockup_ns());
     if said.is_none() && !lasts {
         return None;
     }
     let mut evidence = Vec::new();
-    if let (Some((behind, flags, _)), Some(queue)) = (&deaf, &cpu.run_queue) {
-        let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(*behind));
+    if let (Some(deaf), Some(queue)) = (&deaf, &cpu.run_queue) {
+        let meaning = format!("CPU {} has had no tick for {}", cpu.cpu, seconds(deaf.behind_ns));
         evidence.push(member(reader, queue.address, ("rq", "clock"), decimal(queue.clock_ns), meaning));
-        evidence.extend(flags.map(Flags::off_evidence));
+        evidence.extend(deaf.flags.map(Flags::off_evidence));
     }
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let task = facts.snapshot.current(cpu).map(|task| task.address);
@@ -46,12 +46,13 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         let finding = Finding::new(Issue::HardLockup, Confidence::Probable, summary, evidence);
         return Some(finding.with_severity(Severity::Warning).from_log(true).about(task));
     }
-    let time = deaf.as_ref().map(|(behind, ..)| format!(" for {}", seconds(*behind))).unwrap_or_default();
-    let place = deaf.as_ref().map_or_else(|| stuck_in(facts, cpu.cpu), |(.., place)| place.clone());
+    let time = deaf.as_ref().map(|deaf| format!(" for {}", seconds(deaf.behind_ns))).unwrap_or_default();
+    let is_deaf = deaf.is_some();
+    let place = deaf.map_or_else(|| stuck_in(facts, cpu.cpu), |deaf| deaf.place);
     let summary =
         format!("{} has run with interrupts off{time}{place}: no timer, no call reaches it", on_cpu(facts, cpu.cpu));
     // Whoever panics for it has seen it at that moment.
-    let seen = lasts || deaf.is_some() && facts.death() == Some(PanicReason::HardLockup);
+    let seen = lasts || is_deaf && facts.death() == Some(PanicReason::HardLockup);
     let confidence = if said.is_some() && seen { Confidence::Confirmed } else { Confidence::Probable };
     Some(Finding::new(Issue::HardLockup, confidence, summary, evidence).from_log(said.is_some()).about(task))
 }
@@ -62,16 +63,26 @@ fn is_over(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     can_tell && facts.death() != Some(PanicReason::HardLockup)
 }
 
-/// For how long a CPU with interrupts off that does not idle had had no tick, its flags, and where it is.
-fn deaf_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<(u64, Option<Flags>, String)> {
+/// A CPU with interrupts off that does not idle.
+struct Deaf {
+    /// For how long it had had no tick.
+    behind_ns: u64,
+    flags: Option<Flags>,
+    /// Where it is, as [`stuck_in`] says it.
+    place: String,
+}
+
+fn deaf(facts: &Facts<'_>, cpu: &Cpu) -> Option<Deaf> {
     if has_idle_task(cpu) {
         return match on_idle(facts, cpu) {
-            OnIdle::Long(work, ns) if cpu.registers.is_some() && work.flags.is_some_and(Flags::off) => {
-                Some((ns, work.flags, format!(" in {}, on top of its idle task", work.code())))
+            OnIdle::Long(work, behind_ns) if cpu.registers.is_some() && work.flags.is_some_and(Flags::off) => {
+                let place = format!(" in {}, on top of its idle task", work.code());
+                Some(Deaf { behind_ns, flags: work.flags, place })
             }
             _ => None,
         };
     }
     interrupts_off(facts, cpu.cpu).then_some(())?;
-    Some((stood_still_ns(facts, cpu)?, flags(facts, cpu.cpu), stuck_in(facts, cpu.cpu)))
+    let behind_ns = stood_still_ns(facts, cpu)?;
+    Some(Deaf { behind_ns, flags: flags(facts, cpu.cpu), place: stuck_in(facts, cpu.cpu) })
 }

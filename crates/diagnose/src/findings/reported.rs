@@ -25,12 +25,12 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     // Whoever could look at the page tables knows more of the livelock than the log.
     let is_known = judged.issue == Some(Issue::ThpLivelock) && context.livelock != Confidence::Insufficient;
     if let Some(issue) = judged.issue.filter(|_| !asked_only && !is_known) {
-        let lines = problems().filter(|known| from_log::issue_of(&known.event) == issue).take(MAX_LINES);
-        let evidence = lines.filter_map(|known| reports::evidence(facts, known)).collect();
+        let of_issue = || problems().filter(|known| from_log::issue_of(&known.event) == issue);
+        let evidence = of_issue().take(MAX_LINES).filter_map(|known| reports::evidence(facts, known)).collect();
         let summary = first_clause(&judged.summary);
-        let last = problems().rfind(|known| from_log::issue_of(&known.event) == issue);
         let is_over = is_long_before_request && !lasts(issue);
-        let severity = if is_over { Severity::Info } else { severity(facts, issue, judged.confidence, last) };
+        let severity =
+            if is_over { Severity::Info } else { severity(facts, issue, judged.confidence, of_issue().next_back()) };
         let confidence =
             if judged.confidence == Confidence::Possible { Confidence::Possible } else { Confidence::Probable };
         findings.push(Finding::new(issue, confidence, summary, evidence).with_severity(severity));

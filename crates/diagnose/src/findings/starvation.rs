@@ -19,6 +19,7 @@ use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
 use crate::reports::reported_stuck;
+use crate::stuck::surely_in_kernel;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks};
 
@@ -73,8 +74,7 @@ fn keeps(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Keeps {
     }
     // Who is caught in a page fault of user code may have been in it for a moment.
     let in_fault = || facts.running_on(cpu.cpu).is_some_and(in_exception_of_user_code);
-    let user_ns = hog.accounting.user_ns.unwrap_or_default();
-    let in_kernel_ns = facts.running_ns(cpu).unwrap_or_default().saturating_sub(user_ns);
+    let in_kernel_ns = surely_in_kernel(hog, facts.running_ns(cpu).unwrap_or_default());
     match in_kernel_code(facts, cpu) {
         true if !in_fault() || in_kernel_ns >= LONG_NS => Keeps::InKernel,
         _ => Keeps::Unpreempted,

@@ -68,11 +68,10 @@ fn throttled_owner<'f>(facts: &'f Facts<'_>, lock: &Lock) -> Option<(&'f Task, V
 mod tests {
     use std::collections::BTreeSet;
 
-    use vmcore_kernel::paging::Walk;
-    use vmcore_kernel::{Cpu, LockKind, Page, Policy, RunQueue, Snapshot, TaskCounters, TaskState, Waiter};
-    use vmcore_memory::{Pfn, ReadError};
+    use vmcore_kernel::{Cpu, LockKind, Policy, RunQueue, Snapshot, TaskCounters, TaskState, Waiter};
 
     use super::*;
+    use crate::reader::nothing_is_there;
     use crate::{Derived, Evidence, KernelPreemption, KernelState, Options, read_log};
 
     const SECOND: u64 = 1_000_000_000;
@@ -86,17 +85,7 @@ mod tests {
     struct Members;
 
     impl Reader for Members {
-        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
-            Err(ReadError::BadRange { address: address.get(), len: 0 })
-        }
-
-        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
-            None
-        }
-
-        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
-            Err(ReadError::BadRange { address: address.get(), len: 0 })
-        }
+        nothing_is_there! { pages addresses memory }
 
         fn member(
             &self,
@@ -105,10 +94,6 @@ mod tests {
             path: &'static str,
         ) -> Option<vmcore_kernel::Source> {
             Some(vmcore_kernel::Source { type_name: Some(type_name), path, address: object })
-        }
-
-        fn read(&self, address: VirtAddr, _: &mut [u8]) -> Result<(), ReadError> {
-            Err(ReadError::BadRange { address: address.get(), len: 0 })
         }
     }
 

@@ -1,6 +1,7 @@
 use iced_x86::{Decoder, DecoderOptions};
 
 use super::*;
+use crate::reader::nothing_is_there;
 
 mod arm64;
 
@@ -147,20 +148,10 @@ struct Kernel {
 const WRAPPER: u64 = 0xffff_ffff_8120_0000;
 
 impl Reader for Kernel {
-    fn walk_user(
-        &self,
-        _: VirtAddr,
-        address: VirtAddr,
-    ) -> Result<vmcore_kernel::paging::Walk, vmcore_memory::ReadError> {
-        Err(vmcore_memory::ReadError::NonCanonical { address })
-    }
+    nothing_is_there! { pages }
 
     fn page_address(&self, pfn: Pfn) -> Option<VirtAddr> {
         Some(VirtAddr::new(pfn.get() * 64))
-    }
-
-    fn page(&self, address: VirtAddr) -> Result<vmcore_kernel::Page, vmcore_memory::ReadError> {
-        Err(vmcore_memory::ReadError::NonCanonical { address })
     }
 
     fn member(&self, object: VirtAddr, type_name: &'static str, path: &'static str) -> Option<vmcore_kernel::Source> {

@@ -132,7 +132,8 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
         PanicReason::RcuStall => {
             &[Kind::RcuStall, Kind::RcuStarved, Kind::SoftLockup, Kind::HardLockup, Kind::Oops, Kind::WorkqueueLockup]
         }
-        PanicReason::HungTask => &[
+        // A machine is stopped from outside because it hangs, and a watchdog that nobody resets is the victim of a hang.
+        PanicReason::HungTask | PanicReason::Nmi | PanicReason::Watchdog => &[
             Kind::HungTask,
             Kind::SoftLockup,
             Kind::HardLockup,
@@ -148,16 +149,6 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
         PanicReason::Other => &[Kind::Oops],
         // See `behind_request`.
         PanicReason::Requested => &[],
-        // A machine is stopped from outside because it hangs, and a watchdog that nobody resets is the victim of a hang.
-        PanicReason::Nmi | PanicReason::Watchdog => &[
-            Kind::SoftLockup,
-            Kind::HardLockup,
-            Kind::Oops,
-            Kind::RcuStall,
-            Kind::RcuStarved,
-            Kind::HungTask,
-            Kind::WorkqueueLockup,
-        ],
     }
 }
 

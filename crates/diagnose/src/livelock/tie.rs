@@ -46,37 +46,17 @@ impl Tie {
 
 #[cfg(test)]
 mod tests {
-    use vmcore_kernel::{Page, Source, paging::Walk};
-    use vmcore_memory::{Pfn, ReadError};
-
     use super::*;
+    use crate::reader::nothing_is_there;
 
     /// A machine whose pages have so many bits of offset.
     struct Pages(u32);
 
     impl Reader for Pages {
-        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
+        nothing_is_there! { pages addresses members memory }
 
         fn page_shift(&self) -> u32 {
             self.0
-        }
-
-        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
-            None
-        }
-
-        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
-
-        fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<Source> {
-            None
-        }
-
-        fn read(&self, address: VirtAddr, _: &mut [u8]) -> Result<(), ReadError> {
-            Err(ReadError::NonCanonical { address })
         }
     }
 

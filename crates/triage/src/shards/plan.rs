@@ -15,10 +15,10 @@ use std::io::{self, BufRead, BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vmcore_remote::Address;
+use vmcore_remote::{Address, is_address};
 
 use crate::input::{Item, ItemKind, Known};
-use crate::servers::{Servers, is_address};
+use crate::servers::Servers;
 use crate::{TriageError, clock, fingerprint, path_text};
 
 const VERSION: u64 = 1;

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use vmcore_remote::is_address;
+
 use super::plan::{Plan, Planned};
 use super::row_file::Rows;
-use crate::servers::is_address;
 use crate::worker::Worker;
 use crate::{Analyzer, Item, Row, TriageError, one};
 

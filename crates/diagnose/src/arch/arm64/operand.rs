@@ -77,11 +77,11 @@ pub(crate) fn disassemble(code: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use vmcore_kernel::{Page, paging::Walk};
-    use vmcore_memory::{Pfn, ReadError, Registers as AnyRegisters};
+    use vmcore_memory::{ReadError, Registers as AnyRegisters};
 
     use super::*;
     use crate::operand::user_accesses;
+    use crate::reader::nothing_is_there;
 
     const USER: u64 = 0xffff_a060_3140;
     const KERNEL: u64 = 0xffff_8000_8064_bc40;
@@ -157,21 +157,7 @@ mod tests {
     struct Code(&'static [u32]);
 
     impl Reader for Code {
-        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
-
-        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
-            None
-        }
-
-        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
-
-        fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<vmcore_kernel::Source> {
-            None
-        }
+        nothing_is_there! { pages addresses members }
 
         fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
             let start = address.get().checked_sub(0x1000).ok_or(ReadError::NonCanonical { address })?;

@@ -145,10 +145,10 @@ pub(crate) const fn is_user(address: VirtAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use vmcore_kernel::{Page, paging::Walk};
-    use vmcore_memory::{Pfn, ReadError};
+    use vmcore_memory::ReadError;
 
     use super::*;
+    use crate::reader::nothing_is_there;
 
     fn user_accesses(code: &[u8], registers: &Registers) -> Vec<Access> {
         crate::operand::user_accesses(code, &vmcore_memory::Registers::X86_64(*registers))
@@ -205,21 +205,7 @@ mod tests {
     struct Code(u64, &'static [u8]);
 
     impl Reader for Code {
-        fn walk_user(&self, _: VirtAddr, address: VirtAddr) -> Result<Walk, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
-
-        fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
-            None
-        }
-
-        fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
-            Err(ReadError::NonCanonical { address })
-        }
-
-        fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<vmcore_kernel::Source> {
-            None
-        }
+        nothing_is_there! { pages addresses members }
 
         fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
             let start = address.get().checked_sub(self.0).ok_or(ReadError::NonCanonical { address })?;

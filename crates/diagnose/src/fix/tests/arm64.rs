@@ -1,6 +1,7 @@
 //! The same functions as of x86-64, compiled for arm64: with pairs of `ldxr` and `stxr`, and with the large system extensions.
 
 use super::*;
+use crate::reader::nothing_is_there;
 
 const COMPILED: &str = include_str!("../fixtures/code-arm64.txt");
 
@@ -88,25 +89,7 @@ proptest::proptest! {
 struct Entry([u32; 4]);
 
 impl Reader for Entry {
-    fn walk_user(
-        &self,
-        _: VirtAddr,
-        address: VirtAddr,
-    ) -> Result<vmcore_kernel::paging::Walk, vmcore_memory::ReadError> {
-        Err(vmcore_memory::ReadError::NonCanonical { address })
-    }
-
-    fn page_address(&self, _: Pfn) -> Option<VirtAddr> {
-        None
-    }
-
-    fn page(&self, address: VirtAddr) -> Result<vmcore_kernel::Page, vmcore_memory::ReadError> {
-        Err(vmcore_memory::ReadError::NonCanonical { address })
-    }
-
-    fn member(&self, _: VirtAddr, _: &'static str, _: &'static str) -> Option<vmcore_kernel::Source> {
-        None
-    }
+    nothing_is_there! { pages addresses members }
 
     fn architecture(&self) -> Architecture {
         Architecture::Arm64

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use vmcore_os::{BoundedHeap, end};
+use vmcore_triage::FailureKind;
 
 use crate::cli::Global;
 use crate::failure::Failure;
+use crate::status;
 use crate::values::Nanoseconds;
 
 const RUNNING: u8 = 0;
@@ -28,8 +30,11 @@ fn end_by(way: u8) -> Result<(), u8> {
 
 /// Sets the bounds that were asked for.
 pub(crate) fn set(options: &Global) -> Result<(), Failure> {
+    if options.tell_failure {
+        status::tell_failures();
+    }
     if let Some(bytes) = options.max_memory {
-        BoundedHeap::limit(bytes);
+        BoundedHeap::limit(bytes, status::of_failure(FailureKind::Memory));
     }
     let Some(timeout) = options.timeout else { return Ok(()) };
     thread::Builder::new()
@@ -43,10 +48,11 @@ fn watch(Nanoseconds(ns): Nanoseconds) {
     thread::sleep(Duration::from_nanos(ns));
     if end_by(TIMED_OUT).is_ok() {
         let seconds = Duration::from_nanos(ns).as_secs_f64();
-        end(&format!(
+        let message = format!(
             "error: the run was not finished after {seconds} s, the time that --timeout allows\n\
              hint: allow more; -v says which step takes how long\n"
-        ));
+        );
+        end(&message, status::of_failure(FailureKind::Timeout));
     }
 }
 

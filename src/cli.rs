@@ -74,6 +74,9 @@ pub(crate) struct Global {
     /// End with status 2 if more memory than SIZE is needed, such as 512M or 2G; mapped files do not count
     #[arg(long, global = true, value_name = "SIZE", value_parser = values::size)]
     pub(crate) max_memory: Option<u64>,
+    /// Tell by the exit status why the run could not be carried out, as `triage` asks of what it starts
+    #[arg(long, global = true, hide = true)]
+    pub(crate) tell_failure: bool,
     /// Show no warnings and no progress on standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

@@ -110,7 +110,7 @@ impl From<KernelError> for Failure {
 
 impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
-        Self::new(&error).hint(error.hint())
+        Self { status: Status::of_remote(&error), ..Self::new(&error) }.hint(error.hint())
     }
 }
 

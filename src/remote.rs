@@ -16,6 +16,7 @@ use crate::cli::Search;
 use crate::failure::Failure;
 use crate::run::Run;
 use crate::servers::client;
+use crate::status::Status;
 use crate::users_cache::users_cache;
 
 /// How much is kept for the next command where nothing else is said.
@@ -84,7 +85,8 @@ fn block_files(search: &Search) -> Option<BlockFiles> {
 
 /// Ends the process: without a part of the dump, what the rest says is no verdict.
 fn lost(error: &RemoteError) {
-    end(&format!("error: {}\nhint: {}\n", Sanitized::new(&error.to_string()), error.hint()));
+    let message = format!("error: {}\nhint: {}\n", Sanitized::new(&error.to_string()), error.hint());
+    end(&message, Status::of_remote(error).code());
 }
 
 /// An object as dumps are read.

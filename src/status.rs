@@ -1,5 +1,11 @@
 //! Exit statuses.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vmcore_os::CANNOT_RUN;
+use vmcore_remote::RemoteError;
+use vmcore_triage::FailureKind;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -9,8 +15,23 @@ pub(crate) enum Status {
     ProblemFound,
     /// 2: could not run: usage, an unreadable file, a vmlinux of another kernel.
     CannotRun,
+    /// 2 as well: the server of a file could not be reached.
+    Unreachable,
     /// 3: what was needed is not in the dump.
     Inconclusive,
+}
+
+/// Whether whoever started the run wants to know from its status why it could not be carried out.
+static TELL_FAILURES: AtomicBool = AtomicBool::new(false);
+
+/// From now on, statuses tell why a run could not be carried out.
+pub(crate) fn tell_failures() {
+    TELL_FAILURES.store(true, Ordering::Relaxed);
+}
+
+/// The status of a run that could not be carried out for this reason.
+pub(crate) fn of_failure(kind: FailureKind) -> u8 {
+    if TELL_FAILURES.load(Ordering::Relaxed) { kind.status() } else { CANNOT_RUN }
 }
 
 impl Status {
@@ -21,19 +42,25 @@ impl Status {
             Self::NothingFound => 0,
             Self::Inconclusive => 1,
             Self::ProblemFound => 2,
-            Self::CannotRun => 3,
+            Self::CannotRun | Self::Unreachable => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }
 }
 
 impl Status {
+    /// Of a run that failed because of a server.
+    pub(crate) fn of_remote(error: &RemoteError) -> Self {
+        if error.is_of_the_way() { Self::Unreachable } else { Self::CannotRun }
+    }
+
     /// Its number.
-    pub(crate) const fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::NothingFound => 0,
             Self::ProblemFound => 1,
-            Self::CannotRun => 2,
+            Self::CannotRun => CANNOT_RUN,
+            Self::Unreachable => of_failure(FailureKind::Unreachable),
             Self::Inconclusive => 3,
         }
     }

@@ -360,10 +360,17 @@ fn a_silent_log_shows_no_machine_well_whose_dump_cannot_be_read() {
     pile.add("cut/vmcore-dmesg.txt", SILENT);
     // The beginning of it, which tells a crash kernel, was overwritten.
     pile.add("of-the-writer/kexec-dmesg.log", &SILENT[59..]);
-    let (status, rows) = pile.judge(&[]);
+    let (status, rows) = pile.judge(&["--beside"]);
     assert_eq!(status, 3);
     for path in ["empty/vmcore", "cut/vmcore", "of-the-writer/kexec-dmesg.log"] {
         assert_eq!(rows[path]["confidence"], "insufficient", "{path}: {}", rows[path]);
+        // The document says the same as the row, and why.
+        let document = fs::read(pile.0.path("pile").join(path).with_file_name("verdict.json")).unwrap();
+        let document: Value = serde_json::from_slice(&document).unwrap();
+        assert_eq!(document["verdict"]["confidence"], "insufficient", "{path}");
+        let why = document["unknown"].as_array().unwrap().last().unwrap().as_str().unwrap();
+        let expected = if path.ends_with(".log") { "wrote the dump" } else { "the dump beside this log" };
+        assert!(why.contains(expected), "{path}: {why}");
     }
     let store = pile.0.path("s.db").display().to_string();
     let text = run(["triage", "report", "--store", &store]).stdout;

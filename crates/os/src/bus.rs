@@ -15,7 +15,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{mem, ptr};
 
-use crate::ending::end;
+use crate::ending::{CANNOT_RUN, end};
 
 /// Mappings at a time: one or two for each file, and a split dump may have a dozen. More of them are not explained.
 const SLOTS: usize = 64;
@@ -111,7 +111,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _context:
     // that was sent by a process has whatever is in the union, which is only compared.
     let address = unsafe { (*info).si_addr() }.addr();
     if let Some(slot) = TABLE.iter().find(|slot| slot.contains(address)) {
-        end(explanation(slot.kind.load(Ordering::Acquire)));
+        end(explanation(slot.kind.load(Ordering::Acquire)), CANNOT_RUN);
     }
     // SAFETY: both are safe in a handler. The signal is blocked until it returns, and then ends the process as it would
     // have without a handler.

@@ -7,12 +7,12 @@
 use crate::unfinished::remove_all;
 
 /// The exit status of a run that could not be carried out.
-const CANNOT_RUN: i32 = 2;
+pub const CANNOT_RUN: u8 = 2;
 
-/// Writes `message` to standard error and ends the process with status 2, without unwinding, without destructors; files
+/// Writes `message` to standard error and ends the process with `status`, without unwinding, without destructors; files
 /// that are being written ([`UnfinishedFile`](crate::UnfinishedFile)) are removed.
 /// May be called anywhere, also in a signal handler.
-pub fn end(message: &str) -> ! {
+pub fn end(message: &str, status: u8) -> ! {
     remove_all();
     let mut rest = message.as_bytes();
     while !rest.is_empty() {
@@ -25,5 +25,5 @@ pub fn end(message: &str) -> ! {
         }
     }
     // SAFETY: it has no preconditions, and does not return.
-    unsafe { libc::_exit(CANNOT_RUN) }
+    unsafe { libc::_exit(status.into()) }
 }

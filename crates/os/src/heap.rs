@@ -13,18 +13,20 @@
 #[cfg(not(target_env = "musl"))]
 use std::alloc::System as Below;
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 #[cfg(target_env = "musl")]
 use mimalloc::MiMalloc as Below;
 
-use crate::ending::end;
+use crate::ending::{CANNOT_RUN, end};
 
 /// Bytes that may be allocated.
 static LIMIT: AtomicI64 = AtomicI64::new(0);
 static LIMITED: AtomicBool = AtomicBool::new(false);
 /// Bytes allocated since there is a limit. What was there before counts when it is freed: at most some kilobytes too few.
 static USED: AtomicI64 = AtomicI64::new(0);
+/// What the process ends with where there is no more.
+static STATUS: AtomicU8 = AtomicU8::new(CANNOT_RUN);
 
 const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
                        hint: allow more, or leave the option out\n";
@@ -32,16 +34,18 @@ const MESSAGE: &str = "error: more memory is needed than --max-memory allows\n\
 const EXHAUSTED: &str = "error: the system gives no more memory\n\
                          hint: see `ulimit -v`, the limits of the container or service, and what else runs here\n";
 
-/// The heap, as a program's `#[global_allocator]`. Where the system has no more, the process ends with status 2 and
-/// an explanation.
+/// The heap, as a program's `#[global_allocator]`. Where the system has no more, the process ends with status 2 (or
+/// that of the limit) and an explanation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BoundedHeap;
 
 impl BoundedHeap {
-    /// From now on, the process ends with status 2 and an explanation rather than have more than `bytes` allocated.
+    /// From now on, the process ends with `status` and an explanation rather than have more than `bytes` allocated, or
+    /// where the system gives no more.
     ///
     /// It has no effect unless this is the program's `#[global_allocator]`. Stacks and mapped files do not count.
-    pub fn limit(bytes: u64) {
+    pub fn limit(bytes: u64, status: u8) {
+        STATUS.store(status, Ordering::Relaxed);
         LIMIT.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
         USED.store(0, Ordering::Relaxed);
         LIMITED.store(true, Ordering::Relaxed);
@@ -69,14 +73,14 @@ fn count(bytes: i64) {
     if LIMITED.load(Ordering::Relaxed) {
         let used = USED.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if bytes > 0 && used > LIMIT.load(Ordering::Relaxed) {
-            end(MESSAGE);
+            end(MESSAGE, STATUS.load(Ordering::Relaxed));
         }
     }
 }
 
 /// The block, if there is one: without, the Rust runtime would end the process with SIGABRT.
 fn given(block: *mut u8) -> *mut u8 {
-    if block.is_null() { end(EXHAUSTED) } else { block }
+    if block.is_null() { end(EXHAUSTED, STATUS.load(Ordering::Relaxed)) } else { block }
 }
 
 /// `Layout` and `realloc` allow no size above `isize::MAX`.

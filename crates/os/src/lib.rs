@@ -36,7 +36,7 @@ mod memory;
 mod unfinished;
 
 pub use bus::{FileKind, explain_lost_mappings};
-pub use ending::end;
+pub use ending::{CANNOT_RUN, end};
 pub use fork::{Copied, in_a_copy, is_readable};
 pub use heap::BoundedHeap;
 pub use holes::data_ranges;

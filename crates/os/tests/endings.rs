@@ -96,7 +96,7 @@ fn another_bus_error_is_not_taken_for_a_lost_mapping() {
 #[test]
 fn the_heap_is_bounded() {
     let Some(output) = child("the_heap_is_bounded") else {
-        BoundedHeap::limit(64 << 20);
+        BoundedHeap::limit(64 << 20, 2);
         // What is freed does not count.
         (0..100).for_each(|_| drop(std::hint::black_box(vec![1u8; 8 << 20])));
         let mut growing = Vec::new();
@@ -156,7 +156,7 @@ fn three_files(directory: &std::path::Path) -> [UnfinishedFile; 2] {
 fn unfinished_files_are_removed_at_the_end() {
     let ended = files_left("unfinished_files_are_removed_at_the_end", |directory| {
         let _files = three_files(directory);
-        end("the end\n");
+        end("the end\n", 2);
     });
     let Some((output, left)) = ended else { return };
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(2), "the end\n"));

@@ -14,15 +14,15 @@ use vmcore_remote::is_address;
 use crate::document::Document;
 use crate::input::{Item, ItemKind};
 use crate::protocol::{MAX_MESSAGES, MAX_OUTPUT};
-use crate::row::{Failure, FailureKind};
+use crate::row::{Failure, FailureKind, TELL_FAILURE};
 use crate::servers::Servers;
 
 /// How long the process has to end itself after its time is up, before it is killed.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked whether the process has ended: at first often, as most need few milliseconds.
 const POLL: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(20)];
-/// The status of the program when it could not run.
-const CANNOT_RUN: i32 = 2;
+/// The statuses of a run that could be carried out.
+const WITH_A_DOCUMENT: [i32; 3] = [0, 1, 3];
 
 /// The program that analyzes one dump, and how.
 #[derive(Clone, Debug)]
@@ -90,6 +90,7 @@ impl Analyzer {
         words.extend(["--format", "json", "--color", "never", "--threads", "1"].map(OsString::from));
         words.extend(["--timeout".into(), format!("{}ms", self.timeout.as_millis()).into()]);
         words.extend(["--max-memory".into(), self.max_memory.to_string().into()]);
+        words.push(TELL_FAILURE.into());
         words.extend(["--".into(), item.path.clone().into()]);
         words.extend(item.vmlinux.iter().map(OsString::from));
         words
@@ -128,28 +129,14 @@ impl Analyzer {
         }
         let text = String::from_utf8_lossy(&document).into_owned();
         let value = serde_json::from_str::<Value>(&text).ok().filter(|value| Document(value).is_document());
-        match (status.code(), value) {
-            (Some(CANNOT_RUN) | None, _) => self.refused(messages),
-            (Some(_), Some(value)) => Ended::Document { text, value },
-            // Status 3 without a document: the dump does not have what is needed to begin.
-            (Some(_), None) if text.trim().is_empty() => self.refused(messages),
-            (Some(code), None) => {
+        let code = status.code().unwrap_or_default();
+        match (WITH_A_DOCUMENT.contains(&code), value) {
+            (true, Some(value)) => Ended::Document { text, value },
+            (true, None) if !text.trim().is_empty() => {
                 failed(FailureKind::Broken, format!("status {code}, and what it wrote is no document"))
             }
+            (_, _) => failed(FailureKind::of_status(code), error_of(messages)),
         }
-    }
-
-    fn refused(&self, messages: &str) -> Ended {
-        let said = error_of(messages);
-        // The program's own words for these two: `bounds.rs` and `heap.rs`.
-        let kind = if said.contains("--timeout") {
-            FailureKind::Timeout
-        } else if said.contains("--max-memory") {
-            FailureKind::Memory
-        } else {
-            FailureKind::Refused
-        };
-        failed(kind, said)
     }
 }
 
@@ -283,8 +270,12 @@ mod tests {
             kind("echo 'error: it is empty' >&2; echo 'hint: x' >&2; exit 2"),
             (FailureKind::Refused, "it is empty".to_owned())
         );
-        assert_eq!(kind("echo 'error: the time that --timeout allows' >&2; exit 2").0, FailureKind::Timeout);
-        assert_eq!(kind("echo 'error: more than --max-memory' >&2; exit 2").0, FailureKind::Memory);
+        for told in [FailureKind::Timeout, FailureKind::Memory, FailureKind::Unreachable] {
+            let script = format!("echo '{{\"verdict\":'; echo 'error: why' >&2; exit {}", told.status());
+            assert_eq!(kind(&script), (told, "why".to_owned()));
+        }
+        // Whatever the file is called.
+        assert_eq!(kind("echo 'error: --timeout.vmcore is no dump' >&2; exit 2").0, FailureKind::Refused);
         assert_eq!(
             kind("echo 'error: not in the dump' >&2; exit 3"),
             (FailureKind::Refused, "not in the dump".to_owned())

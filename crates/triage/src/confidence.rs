@@ -38,8 +38,6 @@ impl Confidence {
             Some("confirmed") => Self::Confirmed,
             Some("probable") => Self::Probable,
             Some("possible") => Self::Possible,
-            // A silent log does not say that what could not be read was well.
-            Some("none") if failed => Self::Insufficient,
             Some("none") => Self::None,
             // A word of a newer version is not taken for health.
             _ => Self::Insufficient,

@@ -58,7 +58,7 @@ pub use input::{Inputs, Item, ItemKind, Skipped, find};
 pub use notify::notify;
 pub use pile::{Affected, Extent, Group, LeftOut, Pile};
 pub use protocol::{Answer, MAX_MESSAGES, MAX_OUTPUT, Request};
-pub use row::{Failure, FailureKind, Row};
+pub use row::{Failure, FailureKind, Row, TELL_FAILURE};
 pub use run::{Event, Options, Outcome, run};
 pub use servers::Servers;
 pub use shards::{Merged, Plan, Planned, Shard, ShardDone, Share, merge, work, write_plan};

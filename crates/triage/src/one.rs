@@ -1,8 +1,10 @@
 //! One item judged: in a process of its own, and what comes of it as a row.
 
+use std::io;
 use std::time::Instant;
 
-use vmcore_remote::is_address;
+use serde_json::Value;
+use vmcore_remote::{RemoteError, is_address};
 
 use crate::child::Ended;
 use crate::document::{Document, Summary};
@@ -17,15 +19,21 @@ use crate::{clock, fingerprint, identity, path_text, place};
 pub(crate) fn content(item: &Item, servers: &Servers, tool: &str) -> Result<(String, u64), Box<Row>> {
     match fingerprint::of_files(item.files(), servers) {
         // All empty files have the same content, and nothing else in common.
-        Ok((_, 0)) => Err(Box::new(unreadable(item, "the file is empty", tool))),
+        Ok((_, 0)) => Err(Box::new(unread(item, FailureKind::Unreadable, "the file is empty", tool))),
         Ok(known) => Ok(known),
-        Err(error) => Err(Box::new(unreadable(item, &error.to_string(), tool))),
+        Err(error) => Err(Box::new(unread(item, kind_of(&error), &error.to_string(), tool))),
     }
 }
 
-fn unreadable(item: &Item, message: &str, tool: &str) -> Row {
+/// Whether the way to the content failed, or it.
+fn kind_of(error: &io::Error) -> FailureKind {
+    let of_server = error.get_ref().and_then(|inner| inner.downcast_ref::<RemoteError>());
+    if of_server.is_some_and(RemoteError::is_of_the_way) { FailureKind::Unreachable } else { FailureKind::Unreadable }
+}
+
+fn unread(item: &Item, kind: FailureKind, message: &str, tool: &str) -> Row {
     let key = without_content(item);
-    let failure = Failure { kind: FailureKind::Unreadable, message: message.to_owned() };
+    let failure = Failure { kind, message: message.to_owned() };
     finished(item, Analyzed { failure: Some(failure), document: None }, empty(item, key, tool)).0
 }
 
@@ -54,7 +62,7 @@ struct Analyzed {
     /// Why there is no document of it.
     failure: Option<Failure>,
     /// That of it or, where it failed, of the log beside it.
-    document: Option<(String, serde_json::Value)>,
+    document: Option<(String, Value)>,
 }
 
 /// What comes of the dump and, failing that, of the log beside it.
@@ -68,7 +76,7 @@ fn analyze(item: &Item, worker: &mut Worker<'_>) -> Option<Analyzed> {
 }
 
 /// What the log beside an item says, where there is one; `None` where it was given up.
-fn of_log(item: &Item, worker: &mut Worker<'_>) -> Option<Option<(String, serde_json::Value)>> {
+fn of_log(item: &Item, worker: &mut Worker<'_>) -> Option<Option<(String, Value)>> {
     match item.log.as_ref().map(|log| worker.run(&Item::log(log.clone()))) {
         Some(Ended::Document { text, value }) => Some(Some((text, value))),
         Some(Ended::GivenUp) => None,
@@ -83,7 +91,10 @@ pub(crate) fn by_log(item: &Item, row: Row, worker: &mut Worker<'_>) -> Option<(
     let document = of_log(item, worker)?;
     let elapsed_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Some(match document {
-        Some((text, value)) => (Row { from_log: true, elapsed_ns, ..judged_at_most(value, row) }, Some(text)),
+        Some(document) => {
+            let (judged, document) = of_doubtful(document, &why_not_the_dump(row.failure.as_ref()), row);
+            (Row { from_log: true, elapsed_ns, ..judged }, Some(document))
+        }
         None => (row, None),
     })
 }
@@ -116,9 +127,15 @@ fn changed(item: &Item) -> Option<i64> {
 /// Fills the row with what the analysis came to.
 fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> (Row, Option<String>) {
     match (failure, document) {
-        (None, Some((text, value))) if is_of_writer(&item.path) => (judged_at_most(value, row), Some(text)),
+        (None, Some(document)) if is_of_writer(&item.path) => {
+            let (row, document) = of_doubtful(document, OF_THE_WRITER, row);
+            (row, Some(document))
+        }
         (None, Some((text, value))) => (judged(&value, row), Some(text)),
-        (failure, Some((text, value))) => (Row { from_log: true, failure, ..judged_at_most(value, row) }, Some(text)),
+        (failure, Some(document)) => {
+            let (row, document) = of_doubtful(document, &why_not_the_dump(failure.as_ref()), row);
+            (Row { from_log: true, failure, ..row }, Some(document))
+        }
         (None, None) => (row, None),
         (Some(failure), None) => {
             // The message names the file, whose name is in the row already, and differs for each.
@@ -130,16 +147,27 @@ fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> 
     }
 }
 
-/// The row by a document that does not show the machine well where it shows nothing: the dump could not be read, or the log is
-/// that of the kernel which wrote it.
-fn judged_at_most(mut value: serde_json::Value, row: Row) -> Row {
-    if let Some(confidence) = value.pointer_mut("/verdict/confidence").filter(|word| **word == "none") {
-        *confidence = "insufficient".into();
-    }
-    judged(&value, row)
+const OF_THE_WRITER: &str = "this log is that of the kernel that wrote the dump, not of the one that crashed";
+
+fn why_not_the_dump(failure: Option<&Failure>) -> String {
+    let why = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+    format!("the dump beside this log, which could not be judged{why}")
 }
 
-fn judged(value: &serde_json::Value, row: Row) -> Row {
+/// The row by a document, and the document, of a log that does not show the machine well where it shows nothing: the dump could
+/// not be read, or the log is another kernel's. `why` says which.
+fn of_doubtful((text, mut value): (String, Value), why: &str, row: Row) -> (Row, String) {
+    let Some(confidence) = value.pointer_mut("/verdict/confidence").filter(|word| **word == "none") else {
+        return (judged(&value, row), text);
+    };
+    *confidence = "insufficient".into();
+    if let Some(unknown) = value.pointer_mut("/unknown").and_then(Value::as_array_mut) {
+        unknown.push(why.into());
+    }
+    (judged(&value, row), format!("{value}\n"))
+}
+
+fn judged(value: &Value, row: Row) -> Row {
     let document = Document(value);
     let summary = document.summary();
     Row {

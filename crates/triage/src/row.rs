@@ -9,6 +9,9 @@ use crate::document::Summary;
 use crate::input::ItemKind;
 use crate::signature::Signature;
 
+/// The option of `analyze` and `log` that has them tell by their exit status why there is no verdict.
+pub const TELL_FAILURE: &str = "--tell-failure";
+
 /// Why there is no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -25,6 +28,8 @@ pub enum FailureKind {
     Broken,
     /// The file could not be read.
     Unreadable,
+    /// Its server could not be reached, or does not let this user in, which says nothing of the dump.
+    Unreachable,
 }
 
 impl FailureKind {
@@ -38,11 +43,30 @@ impl FailureKind {
             Self::Signal => "signal",
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
+            Self::Unreachable => "unreachable",
         }
     }
 
+    /// What `analyze` and `log` exit with for this reason when they are started with [`TELL_FAILURE`]; people get 2 for all.
+    /// As `timeout(1)` has it, and `sysexits.h`.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Timeout => 124,
+            Self::Memory => 71,
+            Self::Unreachable => 69,
+            Self::Refused | Self::Signal | Self::Broken | Self::Unreadable => 2,
+        }
+    }
+
+    /// The reason that such a status tells. 3 without a document is one as well: the dump does not have what is needed to begin.
+    pub(crate) fn of_status(status: i32) -> Self {
+        let told = [Self::Timeout, Self::Memory, Self::Unreachable];
+        told.into_iter().find(|kind| i32::from(kind.status()) == status).unwrap_or(Self::Refused)
+    }
+
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable];
+        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable, Self::Unreachable];
         all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::child::Analyzer;
 use crate::input::Item;
-use crate::row::Row;
+use crate::row::{FailureKind, Row};
 use crate::store::{Claim, Store};
 use crate::worker::Worker;
 use crate::{TriageError, one, path_text};
@@ -160,7 +160,8 @@ impl Work<'_> {
         // It may have been empty, or not for this user, when it was looked at before.
         store.forget(&one::without_content(item))?;
         let old = store.row(&key, tool)?;
-        let again = self.options.again || self.options.retry && old.as_ref().is_some_and(is_unjudged);
+        let is_to_be_retried = |row| is_unreachable(row) || self.options.retry && is_unjudged(row);
+        let again = self.options.again || old.as_ref().is_some_and(is_to_be_retried);
         match store.claim(&key, tool, again && !self.is_of_this_run(&key))? {
             Claim::Taken => return Ok(None),
             Claim::Done => {
@@ -189,7 +190,63 @@ impl Work<'_> {
     }
 }
 
+/// Whether only the way to it failed.
+fn is_unreachable(row: &Row) -> bool {
+    row.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable)
+}
+
 /// Without a verdict that anybody could act on.
 fn is_unjudged(row: &Row) -> bool {
     row.failure.is_some() || row.summary.confidence.as_deref() == Some("insufficient")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::Servers;
+
+    /// A program that cannot reach its server the first time, and judges the second.
+    const SCRIPT: &str = r#"#!/bin/sh
+[ "$1" = triage ] && exit 2
+if [ -e "$0.tried" ]; then echo '{"verdict":{"confidence":"none"}}'; exit 0; fi
+: >"$0.tried"; echo 'error: nobody answers' >&2; exit 69
+"#;
+
+    #[test]
+    fn what_could_not_be_reached_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("program"), SCRIPT).unwrap();
+        fs::set_permissions(path("program"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path("vmcore-dmesg.txt"), "a log").unwrap();
+        let analyzer = Analyzer {
+            program: path("program"),
+            arguments: Vec::new(),
+            worker_arguments: Vec::new(),
+            timeout: Duration::from_secs(60),
+            max_memory: 1 << 30,
+            give_up: || false,
+            servers: Servers::default(),
+        };
+        let options = Options { analyzer, jobs: 1, tool: "1".to_owned(), again: false, retry: false };
+        let store = Store::open(&path("store.db")).unwrap();
+        let outcome = || {
+            let mut done = None;
+            let items = [Item::log(path("vmcore-dmesg.txt"))];
+            run(&items, &store, &options, |event| {
+                if let Event::Done(_, outcome) = event {
+                    done = Some((outcome.row.failure.clone().map(|failure| failure.kind), outcome.fresh));
+                }
+                true
+            })
+            .unwrap();
+            done
+        };
+        assert_eq!(outcome(), Some((Some(FailureKind::Unreachable), true)));
+        assert_eq!(outcome(), Some((None, true)));
+        assert_eq!(outcome(), Some((None, false)));
+    }
 }

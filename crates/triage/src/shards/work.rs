@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use vmcore_remote::is_address;
-
 use super::plan::{Plan, Planned};
 use super::row_file::Rows;
 use crate::worker::Worker;
-use crate::{Analyzer, Item, Row, TriageError, one};
+use crate::{Analyzer, FailureKind, Item, Row, TriageError, one};
 
 /// Which share of how many, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +139,7 @@ impl Hand<'_> {
             Err(row) => one::by_log(&item, *row, worker),
         };
         let Some((row, document)) = judged else { return Ok(None) };
-        if let Some(why) = lost(&item, &row) {
+        if let Some(why) = lost(&row) {
             return Ok(Some(Message::Lost(at, why)));
         }
         self.rows.put(&planned.key, row.clone(), document, old.is_some())?;
@@ -149,10 +147,8 @@ impl Hand<'_> {
     }
 }
 
-/// Why an object could not be judged that may well be another time: the way to it, and not what is in it. The program's own
-/// words (`RemoteError`), of its own process and of this one.
-fn lost(item: &Item, row: &Row) -> Option<String> {
-    const WORDS: [&str; 3] = [" could not be had in ", " is refused (status ", "there are no credentials for "];
-    let failure = row.failure.as_ref().filter(|_| is_address(&item.path))?;
-    WORDS.iter().any(|words| failure.message.contains(words)).then(|| failure.message.clone())
+/// Why an item could not be judged that may well be another time: what failed is the way to it.
+fn lost(row: &Row) -> Option<String> {
+    let failure = row.failure.as_ref().filter(|failure| failure.kind == FailureKind::Unreachable)?;
+    Some(failure.message.clone())
 }

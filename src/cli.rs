@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
 pub(crate) use command::Command;
 pub(crate) use input::{DumpOptions, Input, Search};
-pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType};
+pub(crate) use inspect::{Dis, Find, List, P, Rd, Struct, Sym, Tree, TreeType, Words};
 pub(crate) use made::{Distill, Profile, Redact, Synth};
 pub(crate) use state::{Files, Waitq};
 pub(crate) use triage::{Pile, StoreOption, Triage, TriageAction, TriageMerge, TriageReport, TriageWork, Workers};

@@ -1,10 +1,12 @@
 //! What a command finds when it starts: how the run behaves, the dump that is open, and where its output goes.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::cli::{Global, Input};
+use crate::cli::{Global, Input, Words};
 use crate::failure::Failure;
 use crate::files::leak;
 use crate::output::Output;
@@ -60,6 +62,18 @@ impl Context {
             Some((writer, colored)) => output.with_writer(writer, colored),
             None => output,
         }
+    }
+
+    /// The input that words name, and those of the command itself. In a shell there is a vmlinux already.
+    pub(crate) fn split(&self, Words { words, more, search }: &Words) -> Result<(Input, Vec<String>), Failure> {
+        let (vmcore, rest) = words.split_first().ok_or_else(|| Failure::new("no dump was given"))?;
+        let is_file = |word: &OsString| Path::new(word).is_file() || word.to_string_lossy().contains('/');
+        let (vmlinux, rest) = match rest.split_first() {
+            Some((first, others)) if !self.has_session() && is_file(first) => (Some(first.into()), others),
+            _ => (None, rest),
+        };
+        let input = Input { vmcore: vmcore.into(), vmlinux, more: more.clone(), search: search.clone() };
+        Ok((input, rest.iter().map(|word| word.to_string_lossy().into_owned()).collect()))
     }
 
     /// Whether a dump is open: every command is about it, whatever input it names.

@@ -1,13 +1,10 @@
 //! Arguments of the commands that look at a kernel by hand, as `crash` has them where it has the command.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{DumpOptions, Input, Search};
-use crate::context::Context;
-use crate::failure::Failure;
+use super::{DumpOptions, Search};
 use crate::values;
 
 /// The dump, perhaps its vmlinux, and what the command is to look at.
@@ -18,26 +15,11 @@ pub(crate) struct Words {
     /// The second word is VMLINUX where it names a file.
     // One list: optional arguments in front of others are not told apart when options stand between them.
     #[arg(value_name = "VMCORE [VMLINUX] ...", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
-    words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     #[command(flatten)]
-    more: DumpOptions,
+    pub(crate) more: DumpOptions,
     #[command(flatten)]
-    search: Search,
-}
-
-impl Words {
-    /// The input, and the words that are the command's own.
-    pub(crate) fn split(&self, context: &Context) -> Result<(Input, Vec<String>), Failure> {
-        let (vmcore, rest) = self.words.split_first().ok_or_else(|| Failure::new("no dump was given"))?;
-        let is_file = |word: &OsString| Path::new(word).is_file() || word.to_string_lossy().contains('/');
-        // In a shell there is a dump already.
-        let (vmlinux, rest) = match rest.split_first() {
-            Some((first, others)) if !context.has_session() && is_file(first) => (Some(first.into()), others),
-            _ => (None, rest),
-        };
-        let input = Input { vmcore: vmcore.into(), vmlinux, more: self.more.clone(), search: self.search.clone() };
-        Ok((input, rest.iter().map(|word| word.to_string_lossy().into_owned()).collect()))
-    }
+    pub(crate) search: Search,
 }
 
 /// Which type, and where.

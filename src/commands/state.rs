@@ -43,7 +43,7 @@ pub(crate) fn locks(input: &Input, context: &Context, output: Output) -> Result<
 }
 
 pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let session = context.session(&input)?;
     match words.as_slice() {
         [] => {

@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod brief;
 mod child;
 mod clock;
 mod confidence;

@@ -10,11 +10,11 @@ mod group;
 
 use std::collections::BTreeMap;
 
+use crate::brief::Brief;
 use crate::confidence::Confidence;
 use crate::row::Row;
 use crate::store::Store;
 use crate::{Failure, TriageError};
-pub(crate) use census::Brief;
 use census::Census;
 use gather::Gather;
 pub use group::Group;

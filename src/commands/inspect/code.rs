@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     check_words(&words, "sym", usize::MAX)?;
     let session = context.session(&input)?;
     let mut found = Vec::new();
@@ -41,7 +41,7 @@ fn symbols(kernel: &Kernel<'_>, word: &str) -> Result<Vec<FoundSymbol>, Failure>
 }
 
 pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (wanted, rest) = check_words(&words, "dis", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;

@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (first, rest) = check_words(&words, "list", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
@@ -38,7 +38,7 @@ pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> 
 }
 
 pub(crate) fn tree(arguments: &cli::Tree, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (root, _) = check_words(&words, "tree", 1)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;

@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (at, rest) = check_words(&words, "rd", 2)?;
     let count = rest.first().map(|word| count(word)).transpose()?.unwrap_or(1);
     let session = context.session(&input)?;
@@ -35,7 +35,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
 }
 
 pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (wanted, _) = check_words(&words, "search", 1)?;
     if arguments.text && wanted.is_empty() {
         return Err(Failure::new("there is no text to look for").hint("an empty text would match everywhere"));

@@ -20,7 +20,7 @@ const MAX_OBJECTS: u64 = 10_000;
 const MAX_BYTES: u64 = 2 << 20;
 
 pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     let (wanted, rest) = check_words(&words, "struct", 3)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
@@ -69,7 +69,7 @@ pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Outp
 }
 
 pub(crate) fn p(arguments: &cli::P, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = arguments.words.split(context)?;
+    let (input, words) = context.split(&arguments.words)?;
     check_words(&words, "p", usize::MAX)?;
     // What is wrong with the words is said before a dump is opened.
     let expression = Expression::parse(&words.join(" "))?;

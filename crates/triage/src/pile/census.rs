@@ -6,37 +6,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::{Extent, LeftOut};
+use crate::brief::Brief;
 use crate::confidence::Confidence;
 use crate::row::Row;
-
-/// The columns that this takes.
-pub(crate) struct Brief<'r> {
-    pub(crate) key: &'r str,
-    pub(crate) confidence: Confidence,
-    /// Whether the verdict is of a dump, and not of a log.
-    pub(crate) of_dump: bool,
-    pub(crate) size: u64,
-    /// The exact signature.
-    pub(crate) signature: &'r str,
-    pub(crate) crash: Option<&'r str>,
-}
-
-impl<'r> Brief<'r> {
-    pub(super) fn of(row: &'r Row) -> Self {
-        Self {
-            key: &row.key,
-            confidence: Confidence::of(row),
-            of_dump: row.kind.is_dump() && !row.from_log,
-            size: row.size,
-            signature: &row.signature.exact,
-            crash: row.crash.as_deref(),
-        }
-    }
-
-    fn rank(&self, at: u32) -> Rank {
-        Rank { confidence: self.confidence, of_log: !self.of_dump, size: self.size, at }
-    }
-}
 
 /// How well a row stands for its crash or group: the lowest does best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +21,12 @@ pub(super) struct Rank {
 }
 
 impl Rank {
+    fn of_brief(row: &Brief<'_>, at: u32) -> Self {
+        Self { confidence: row.confidence, of_log: !row.of_dump, size: row.size, at }
+    }
+
     pub(super) fn of(row: &Row, at: u32) -> Self {
-        Brief::of(row).rank(at)
+        Self::of_brief(&Brief::of(row), at)
     }
 }
 
@@ -98,7 +74,7 @@ impl Counted {
 impl Census {
     pub(super) fn add(&mut self, row: &Brief<'_>) {
         if let Some(crash) = row.crash {
-            self.forms.push((crash_id(crash), row.rank(self.rows)));
+            self.forms.push((crash_id(crash), Rank::of_brief(row, self.rows)));
         }
         self.rows = self.rows.saturating_add(1);
         // Most rows are of a group that is there.

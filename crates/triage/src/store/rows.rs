@@ -4,10 +4,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::Store;
+use crate::brief::Brief;
 use crate::confidence::Confidence;
 use crate::document::Summary;
 use crate::input::ItemKind;
-use crate::pile::Brief;
 use crate::row::{Failure, FailureKind, Row};
 use crate::signature::Signature;
 use crate::{TriageError, clock};

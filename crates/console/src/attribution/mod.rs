@@ -27,6 +27,7 @@ mod grammar;
 mod line;
 mod printer;
 mod search;
+mod values;
 
 use std::collections::HashMap;
 

@@ -4,26 +4,19 @@ use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use foldhash::fast::FixedState;
-
 use super::callers;
 use super::chains::Chains;
 use super::cost;
 use super::grammar::{self, Part, State};
 use super::line::Line;
+use super::values::{HASH, Known, NEAR, Values};
 use crate::event::Kind;
 use crate::prefix::Caller;
 use crate::registers::RowKind;
 use crate::token::Token;
 
-/// Telling values that are remembered: those of two reports.
-const MAX_VALUES: usize = 64;
-
 /// `THREAD_SIZE` on x86-64 (`arch/x86/include/asm/page_64_types.h`): a stack is one block of this size, aligned to it.
 const STACK_SHIFT: u32 = 14;
-
-/// Pointers closer than this point into the same stack or structure.
-const NEAR: u64 = 16 << 10;
 
 /// Lines after the beginning in which a CPU may show up in the middle of its report.
 const EARLY: u32 = 32;
@@ -60,32 +53,6 @@ pub(crate) struct Printer {
     /// What the line that was looked at last would be as its next.
     fits: Cell<Fits>,
 }
-
-/// The telling values that a CPU has shown, and a hash of them.
-#[derive(Debug, Default)]
-struct Values {
-    list: Vec<(&'static str, u64)>,
-    hash: u64,
-}
-
-impl Values {
-    /// These and what a line has besides, the latest [`MAX_VALUES`].
-    fn with(self: &Rc<Self>, line: &Line) -> Rc<Self> {
-        let mut new = line.values.iter().filter(|value| !self.list.contains(value)).peekable();
-        if new.peek().is_none() {
-            return Rc::clone(self);
-        }
-        let mut list: Vec<_> = self.list.iter().chain(new).copied().collect();
-        let excess = list.len().saturating_sub(MAX_VALUES);
-        list.drain(..excess);
-        let hash = HASH.hash_one(&list);
-        Rc::new(Self { list, hash })
-    }
-}
-
-/// The same in every run: what is found must not depend on it. Whoever writes a log so that two hashes are the same has
-/// two of its own readings taken for one.
-pub(super) const HASH: FixedState = FixedState::with_seed(0);
 
 type Fit = Option<(State, f32)>;
 
@@ -228,7 +195,7 @@ impl Printer {
     fn signature(&self) -> u64 {
         let Self { id, state, cpu, pid, caller, timestamp_ns, place, stack, gs_base, panics, in_interrupt, .. } = self;
         let who = (id, state, cpu, pid, caller, timestamp_ns);
-        HASH.hash_one((who, place, stack, self.values.hash, gs_base, panics, in_interrupt, self.callers))
+        HASH.hash_one((who, place, stack, self.values.hash(), gs_base, panics, in_interrupt, self.callers))
     }
 
     fn caller_cost(&self, line: &Line) -> f32 {
@@ -330,7 +297,7 @@ impl Printer {
     /// have shown says nothing.
     fn value_cost(&self, line: &Line, printers: &[Rc<Self>]) -> f32 {
         let each = line.values.iter().map(|(register, value)| {
-            let (gain, owners) = match self.knows(register, *value) {
+            let (gain, owners) = match self.values.knows(register, *value) {
                 Known::Elsewhere => (cost::SAME_VALUE, owners(printers, *value, 0)),
                 Known::SameRegister => (cost::REPEATED_VALUE, owners(printers, *value, 0)),
                 Known::Near => (cost::NEAR_VALUE, owners(printers, *value, NEAR)),
@@ -340,33 +307,11 @@ impl Printer {
         });
         each.sum()
     }
-
-    fn knows(&self, register: &str, value: u64) -> Known {
-        let mut known = Known::No;
-        for (other, seen) in &self.values.list {
-            known = known.max(match seen.abs_diff(value) {
-                0 if *other == register => Known::SameRegister,
-                0 => return Known::Elsewhere,
-                1..NEAR => Known::Near,
-                _ => Known::No,
-            });
-        }
-        known
-    }
-}
-
-/// What a CPU has shown of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Known {
-    No,
-    Near,
-    SameRegister,
-    Elsewhere,
 }
 
 /// How many have shown a value, or one no further away than `distance`.
 fn owners(printers: &[Rc<Printer>], value: u64, distance: u64) -> u16 {
-    let has = |printer: &&Rc<Printer>| printer.values.list.iter().any(|(_, seen)| seen.abs_diff(value) <= distance);
+    let has = |printer: &&Rc<Printer>| printer.values.have(value, distance);
     u16::try_from(printers.iter().filter(has).count()).unwrap_or(u16::MAX)
 }
 

@@ -9,7 +9,8 @@ use foldhash::fast::FixedState;
 use super::chains::Chains;
 use super::grammar::State;
 use super::line::Line;
-use super::printer::{Context, HASH, Printer};
+use super::printer::{Context, Printer};
+use super::values::HASH;
 use crate::token::Token;
 
 /// Hypotheses that are kept after each line.

@@ -52,6 +52,7 @@ mod model;
 mod names;
 mod operand;
 mod options;
+mod queue;
 mod reader;
 mod reports;
 mod shown_stacks;

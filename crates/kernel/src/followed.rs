@@ -3,12 +3,17 @@
 //! A stack that is cut off hides what its task does, and so whatever is said of it is in doubt. One that is cut off now
 //! and then is ordinary: a CPU was stopped in entry code, a page is missing. Where most are, the tables were not
 //! understood, and every stack is in doubt.
+//!
+//! The same walk shows which tasks sleep for a lock so that a signal wakes them: most tasks sleep so, few of them for a lock.
+
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Unwound};
 
-use crate::{Kernel, Snapshot, Stack, StackEnd, Task, Trust};
+use crate::{Kernel, LockKind, Snapshot, Stack, StackEnd, Task, Trust};
 
 /// Fewer stacks do not tell that the tables were not understood.
 const FEW: usize = 8;
@@ -56,6 +61,22 @@ pub struct StacksFollowed {
     pub tasks: Followed,
 }
 
+/// What a walk over the stacks of all tasks shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackSurvey {
+    /// How far they could be followed.
+    pub followed: StacksFollowed,
+    /// Which tasks sleep in a function that sleeps for a lock, so that any signal wakes them: indices into
+    /// [`Snapshot::tasks`], ascending.
+    pub interruptible_in_locks: Vec<usize>,
+}
+
+/// Between the code that switches tasks and the function that sleeps for a lock there are no more frames than these.
+const INNERMOST: usize = 8;
+
+/// The innermost frames of a task, by the addresses to look their names up with.
+type Innermost = Vec<(VirtAddr, VirtAddr)>;
+
 /// How far one stack could be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -91,17 +112,38 @@ impl Snapshot {
     /// How far the stacks of all tasks can be followed. Walks them all, in parallel.
     #[must_use]
     pub fn stacks_followed(&self, kernel: &Kernel<'_>) -> StacksFollowed {
-        let walked: Vec<_> = self
-            .tasks
-            .par_iter()
-            .map(|task| (self.cpu_running(task).is_some(), Outcome::of(task, &self.unwind(kernel, task))))
-            .collect();
-        let on_cpus = walked.iter().filter(|(runs, _)| *runs).map(|(_, outcome)| *outcome);
-        StacksFollowed {
-            cpus: Followed::count(on_cpus),
-            tasks: Followed::count(walked.iter().map(|(_, outcome)| *outcome)),
-        }
+        self.survey_stacks(kernel).followed
     }
+
+    /// What the stacks of all tasks show. Walks them all, in parallel.
+    #[must_use]
+    pub fn survey_stacks(&self, kernel: &Kernel<'_>) -> StackSurvey {
+        let walk = |task: &Task| {
+            let walked = self.unwind(kernel, task);
+            let asleep = task.state.is_interruptible() && !task.on_cpu;
+            let innermost = asleep.then(|| innermost(&walked.0)).unwrap_or_default();
+            (self.cpu_running(task).is_some(), Outcome::of(task, &walked), innermost)
+        };
+        let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();
+        let on_cpus = walked.iter().filter(|(runs, ..)| *runs).map(|(_, outcome, _)| *outcome);
+        let followed = StacksFollowed {
+            cpus: Followed::count(on_cpus),
+            tasks: Followed::count(walked.iter().map(|(_, outcome, _)| *outcome)),
+        };
+        // Tasks sleep in few places.
+        let mut known = HashMap::new();
+        let mut sleeps_for_lock = |&(pc, lookup): &(VirtAddr, VirtAddr)| {
+            let name = || kernel.name_code(pc, lookup).map(|symbol| symbol.name);
+            *known.entry(lookup).or_insert_with(|| name().is_some_and(|name| LockKind::of_sleeper(&name).is_some()))
+        };
+        let in_locks =
+            walked.iter().enumerate().filter(|(_, (.., innermost))| innermost.iter().any(&mut sleeps_for_lock));
+        StackSurvey { followed, interruptible_in_locks: in_locks.map(|(index, _)| index).collect() }
+    }
+}
+
+fn innermost(walked: &Unwound) -> Innermost {
+    walked.frames.iter().take(INNERMOST).map(|frame| (frame.pc, frame.lookup_pc())).collect()
 }
 
 #[cfg(test)]

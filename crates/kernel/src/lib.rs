@@ -80,7 +80,7 @@ pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
-pub use followed::{Followed, StacksFollowed};
+pub use followed::{Followed, StackSurvey, StacksFollowed};
 pub use frames::Sweep;
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;

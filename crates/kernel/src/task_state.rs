@@ -49,6 +49,12 @@ impl TaskState {
         self.is_uninterruptible() && self.state & WAKEKILL == 0
     }
 
+    /// Whether it sleeps until it is woken or gets any signal: `S`.
+    #[must_use]
+    pub const fn is_interruptible(self) -> bool {
+        self.exit_state == 0 && self.state & INTERRUPTIBLE != 0
+    }
+
     /// Whether it is frozen, for a suspend or by a cgroup: `TASK_FROZEN` since 6.1 (kernel commit f5d39b020809).
     #[must_use]
     pub const fn is_frozen(self) -> bool {
@@ -102,6 +108,17 @@ mod tests {
         assert_eq!(letter(0x80, 0x20), 'Z');
         assert_eq!(letter(0x40, 0), 'P');
         assert_eq!(letter(0x1000, 0), 'D');
+    }
+
+    #[test]
+    fn any_signal_wakes_who_sleeps_interruptibly() {
+        // TASK_FREEZABLE is no state of its own.
+        for state in [0x1, 0x2001] {
+            assert!(TaskState { state, exit_state: 0 }.is_interruptible());
+        }
+        for (state, exit_state) in [(0, 0), (0x2, 0), (0x102, 0), (0x402, 0), (0x4, 0), (0x1, EXIT_ZOMBIE)] {
+            assert!(!TaskState { state, exit_state }.is_interruptible());
+        }
     }
 
     #[test]

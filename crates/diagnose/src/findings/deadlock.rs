@@ -4,8 +4,12 @@
 //! readers, the kernel only remembers the last that came, so the circle is probable, not proven; and none is seen where a task
 //! of it has only just begun to wait.
 //!
+//! It does not matter how they sleep: a signal may end a wait that it can interrupt, and with it the circle, but nothing that the
+//! tasks themselves do.
+//!
 //! Control: a chain of any length that ends at a task that is not waiting for a lock or work is no circle.
 
+use vmcore_kernel::TaskState;
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
@@ -45,7 +49,30 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Findi
     let evidence = circle.iter().flat_map(|step| step.evidence(facts, reader)).collect();
     let by_hint = circle.iter().any(|step| step.by_hint);
     let doubt = if by_hint { " (of readers, the kernel only knows which came last)" } else { "" };
-    let summary = format!("{who}, for ever: {}{doubt}", parts.join("; "));
+    let (until, ends) = ends(facts, circle);
+    let summary = format!("{who}, {until}: {}{ends}{doubt}", parts.join("; "));
     let confidence = if by_hint { Confidence::Probable } else { Confidence::Confirmed };
     Finding::new(Issue::Deadlock, confidence, summary, evidence).about(circle.iter().map(|step| step.task))
+}
+
+/// How long a circle lasts, and who of it can be woken by a signal.
+fn ends(facts: &Facts<'_>, circle: &[Step<'_>]) -> (&'static str, String) {
+    let tasks: Vec<_> = circle.iter().filter_map(|step| facts.snapshot.task(step.task)).collect();
+    let by = |signal: &str, wakes: fn(TaskState) -> bool| {
+        let woken: Vec<_> = tasks.iter().filter(|task| wakes(task.state)).copied().collect();
+        let whose = if woken.len() == tasks.len() {
+            "each of these waits".to_owned()
+        } else {
+            format!("the wait of {}", describe::pids(woken.iter().copied()))
+        };
+        (!woken.is_empty()).then(|| format!("{signal} may end {whose}"))
+    };
+    let ways = [
+        by("a signal", TaskState::is_interruptible),
+        by("a deadly signal", |state| state.is_uninterruptible() && !state.ignores_signals()),
+    ];
+    match ways.into_iter().flatten().collect::<Vec<_>>().as_slice() {
+        [] => ("for ever", String::new()),
+        ways => ("until a signal ends it", format!(" ({})", ways.join(", and "))),
+    }
 }

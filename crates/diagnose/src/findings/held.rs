@@ -1,41 +1,62 @@
 //! A lock that others have been waiting for too long: who has it, what that task does instead of giving it back, and
 //! where a chain of such locks ends.
 //!
-//! Control: waits shorter than the kernel's own limit for hung tasks are ordinary contention.
+//! Control: waits shorter than the kernel's own limit for hung tasks are ordinary contention, and such as any signal ends may
+//! last.
 
 use std::collections::{HashMap, HashSet};
 
-use vmcore_kernel::{Lock, LockWait, Owner, Task};
+use vmcore_kernel::{Lock, LockWait, Owner};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::chain::{For, chain_end, circles, last_reader, step};
-use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
+use crate::chain::{For, Step, chain_end, circles, last_reader, step};
+use crate::clock::{as_the_watchdog, off_cpu_evidence, patience_ns};
 use crate::describe::{self, lock as lock_text};
 use crate::graph::{Edge, EdgeKind, LockKind, Node};
+use crate::queue::Queue;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, derived, wait_edges};
 
 /// One finding for each lock that is held too long and is not part of a circle: first those at the ends of chains, of
 /// these first those with most waiters.
 pub(super) fn detect(context: &Context<'_>) -> Found {
-    let waits = context.facts.state.lock_waits.iter().filter(|wait| context.lasts(wait.task));
+    let Context { facts, reader, .. } = *context;
+    let circles = circles(facts);
+    let counts = behind_hangs(context, &circles);
+    let waits = facts.state.lock_waits.iter().filter(|wait| counts.contains(&wait.task));
     Found {
-        findings: findings(context.facts, context.reader),
-        edges: waits.flat_map(|wait| edges(context.facts, context.reader, wait)).collect(),
+        findings: findings(facts, reader, &circles),
+        edges: waits.flat_map(|wait| edges(facts, reader, wait)).collect(),
     }
 }
 
-fn findings(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Finding> {
-    let circles = circles(facts);
+/// The tasks whose waits are part of a hang: those in circles that are proven, and those that sleep uninterruptibly for longer
+/// than a queue that moves takes, with all that they wait for over others, however those sleep.
+fn behind_hangs(context: &Context<'_>, circles: &[Vec<Step<'_>>]) -> HashSet<VirtAddr> {
+    let facts = context.facts;
+    let proven = circles.iter().filter(|circle| !circle.iter().any(|step| step.by_hint));
+    let mut all: HashSet<_> = proven.flatten().map(|step| step.task).collect();
+    let is_blocked = |task: &VirtAddr| facts.snapshot.task(*task).is_some_and(|task| task.state.is_uninterruptible());
+    let blocked = facts.state.lock_waits.iter().map(|wait| wait.task).filter(is_blocked);
+    for first in blocked.filter(|task| context.lasts(*task)) {
+        let mut next = Some(first);
+        while let Some(task) = next.filter(|task| context.lasts(*task) && all.insert(*task)) {
+            next = step(facts, task).map(|step| step.owner);
+        }
+    }
+    all
+}
+
+fn findings(facts: &Facts<'_>, reader: &dyn Reader, circles: &[Vec<Step<'_>>]) -> Vec<Finding> {
     let in_circles = circles.iter().flatten().filter_map(|step| match step.waits_for {
         For::Lock(_, lock) => Some((lock.address, lock.kind)),
         For::Work(_) => None,
     });
     let in_circles: HashSet<_> = in_circles.collect();
     let locks = facts.state.locks.iter().filter(|lock| !in_circles.contains(&(lock.address, lock.kind)));
-    let mut held: Vec<_> = locks.filter_map(|lock| Some((lock, longest_wait(facts, lock)?))).collect();
-    held.retain(|(_, (_, waited))| *waited >= patience_ns(facts));
+    let held = locks.filter_map(|lock| Some((lock, Queue::of(facts, lock)?)));
+    let mut held: Vec<_> = held.filter(|(_, queue)| queue.waited_ns >= patience_ns(facts)).collect();
     let owner_waits_too = |lock: &Lock| owner_task(&lock.owner).is_some_and(|owner| step(facts, owner).is_some());
     held.sort_by_key(|(lock, _)| (owner_waits_too(lock), std::cmp::Reverse(lock.waiters.len()), lock.address));
     let mut waits: HashMap<_, Vec<&LockWait>> = HashMap::new();
@@ -43,26 +64,10 @@ fn findings(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Finding> {
         waits.entry((wait.lock, wait.kind)).or_default().push(wait);
     }
     let waits = |lock: &Lock| waits.get(&(lock.address, lock.kind)).map(Vec::as_slice).unwrap_or_default();
-    held.into_iter().map(|(lock, longest)| finding(facts, reader, lock, waits(lock), longest)).collect()
+    held.into_iter().map(|(lock, queue)| finding(facts, reader, lock, waits(lock), &queue)).collect()
 }
 
-/// The waiter that has not run for longest.
-fn longest_wait<'f>(facts: &'f Facts<'_>, lock: &Lock) -> Option<(&'f Task, u64)> {
-    let waits = lock.waiters.iter().filter_map(|waiter| {
-        let task = facts.snapshot.task(waiter.task)?;
-        Some((task, off_cpu_ns(facts, task)?))
-    });
-    waits.max_by_key(|(task, waited)| (*waited, std::cmp::Reverse(task.pid)))
-}
-
-fn finding(
-    facts: &Facts<'_>,
-    reader: &dyn Reader,
-    lock: &Lock,
-    waits: &[&LockWait],
-    (longest, waited): (&Task, u64),
-) -> Finding {
-    let waiters: Vec<_> = lock.waiters.iter().filter_map(|waiter| facts.snapshot.task(waiter.task)).collect();
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock, waits: &[&LockWait], queue: &Queue<'_>) -> Finding {
     let owner = owner_task(&lock.owner).and_then(|owner| facts.snapshot.task(owner));
     let doing = owner.map(|owner| format!(", which {}", describe::doing(facts, owner))).unwrap_or_default();
     let end = owner_task(&lock.owner)
@@ -71,20 +76,20 @@ fn finding(
         .unwrap_or_default();
     let mut evidence = lock_text::lock_evidence(facts, reader, lock);
     evidence.extend(waits.iter().take(describe::MAX_NAMED).map(|wait| lock_text::wait_evidence(facts, reader, wait)));
-    evidence.extend(off_cpu_evidence(facts, reader, longest));
+    evidence.extend(off_cpu_evidence(facts, reader, queue.longest));
     let summary = format!(
         "{} is {}{doing}{end}; waiting for it, for up to {}: {}",
         lock_text::name(lock.kind, lock.address),
         lock_text::owner(facts, &lock.owner),
-        seconds(waited),
-        describe::pids(waiters.iter().copied()),
+        seconds(queue.waited_ns),
+        queue.names(),
     );
     let confidence = match lock.owner {
         Owner::Task(_) => Confidence::Confirmed,
         Owner::Readers { .. } | Owner::Nobody | Owner::Unknown(_) => Confidence::Probable,
     };
-    let tasks = owner_task(&lock.owner).into_iter().chain(waiters.iter().map(|task| task.address));
-    Finding::new(Issue::LockHeld, as_the_watchdog(facts, waited, confidence), summary, evidence).about(tasks)
+    let tasks = owner_task(&lock.owner).into_iter().chain(queue.tasks().map(|task| task.address));
+    Finding::new(Issue::LockHeld, as_the_watchdog(facts, queue.waited_ns, confidence), summary, evidence).about(tasks)
 }
 
 fn owner_task(owner: &Owner) -> Option<VirtAddr> {

@@ -16,6 +16,7 @@ use super::{Context, Found};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
 use crate::describe::{self, lock as lock_text};
 use crate::evidence::member;
+use crate::queue::Queue;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Value};
 
@@ -29,13 +30,8 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock) -> Option<Finding> {
-    let (owner, queue) = throttled_owner(facts, lock)?;
-    let waiters: Vec<_> = lock.waiters.iter().filter_map(|waiter| facts.snapshot.task(waiter.task)).collect();
-    let waited = waiters.iter().filter_map(|task| Some((off_cpu_ns(facts, task)?, *task)));
-    let (waited, longest) = waited.max_by_key(|(waited, task)| (*waited, std::cmp::Reverse(task.pid)))?;
-    if waited < patience_ns(facts) {
-        return None;
-    }
+    let (owner, throttled) = throttled_owner(facts, lock)?;
+    let queue = Queue::of(facts, lock).filter(|queue| queue.waited_ns >= patience_ns(facts))?;
     let kept = off_cpu_ns(facts, owner).unwrap_or_default();
     let confidence = if kept >= MANY_PERIODS_NS { Confidence::Confirmed } else { Confidence::Probable };
     let summary = format!(
@@ -44,16 +40,16 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock) -> Option<Findin
         lock_text::name(lock.kind, lock.address),
         describe::pid(owner),
         seconds(kept),
-        seconds(waited),
-        describe::pids(waiters.iter().copied()),
+        seconds(queue.waited_ns),
+        queue.names(),
     );
     let mut evidence = lock_text::lock_evidence(facts, reader, lock);
     let meaning = format!("the run queue of pid {}'s cgroup, which is throttled on CPU {}", owner.pid, owner.cpu);
-    evidence.push(member(reader, owner.address, ("task_struct", "se.cfs_rq"), Value::Hex(queue.get()), meaning));
+    evidence.push(member(reader, owner.address, ("task_struct", "se.cfs_rq"), Value::Hex(throttled.get()), meaning));
     evidence.extend(off_cpu_evidence(facts, reader, owner));
-    evidence.extend(off_cpu_evidence(facts, reader, longest));
-    let tasks = std::iter::once(owner).chain(waiters.iter().copied()).map(|task| task.address);
-    let confidence = as_the_watchdog(facts, waited, confidence);
+    evidence.extend(off_cpu_evidence(facts, reader, queue.longest));
+    let tasks = std::iter::once(owner).chain(queue.tasks()).map(|task| task.address);
+    let confidence = as_the_watchdog(facts, queue.waited_ns, confidence);
     Some(Finding::new(Issue::ThrottledOwner, confidence, summary, evidence).about(tasks))
 }
 
@@ -123,6 +119,10 @@ mod tests {
 
     /// A machine on which one task waits for a lock of another, which has not run for so long.
     fn found(owner: Task, waited_ns: u64, throttled_queue: Option<VirtAddr>) -> Vec<Finding> {
+        found_with(owner, task(WAITER, 2, 2, waited_ns), throttled_queue)
+    }
+
+    fn found_with(owner: Task, waiter: Task, throttled_queue: Option<VirtAddr>) -> Vec<Finding> {
         let queue = RunQueue {
             cpu: 0,
             address: VirtAddr::new(0xffff_8880_0b00_0000),
@@ -136,7 +136,7 @@ mod tests {
             queued: Vec::new(),
         };
         let cpu = Cpu { cpu: 0, online: true, registers: None, run_queue: Some(queue) };
-        let snapshot = Snapshot::from_parts(vec![owner, task(WAITER, 2, 2, waited_ns)], vec![cpu]);
+        let snapshot = Snapshot::from_parts(vec![owner, waiter], vec![cpu]);
         let lock = Lock {
             kind: LockKind::Mutex,
             address: LOCK,
@@ -181,6 +181,13 @@ mod tests {
             assert!(summary.contains(part), "{part} in {summary}");
         }
         assert!(found[0].evidence.iter().any(|fact| fact.value == Some(Value::Hex(QUEUE.get()))));
+    }
+
+    #[test]
+    fn a_wait_that_any_signal_ends_may_last() {
+        let waiter = |state| task(WAITER, 2, state, 130 * SECOND);
+        let found = |state| found_with(task(OWNER, 1, 0, 30 * SECOND), waiter(state), Some(QUEUE)).len();
+        assert_eq!([found(1), found(2), found(0x102)], [0, 1, 1]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Reads [`KernelState`].
 
-use vmcore_kernel::{Detail, Kernel, LogRecord, Owner, Snapshot, Stack};
+use std::collections::{BTreeSet, HashSet};
 
+use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
 use vmcore_memory::ReadVirtual;
 
 use super::{KernelState, Limits, spin_scan};
@@ -25,24 +26,11 @@ pub(crate) fn collect(
     running: &[(u32, Stack)],
     log: &[LogRecord],
 ) -> KernelState {
-    let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked);
-    let owner = |owner: &Owner| match owner {
-        Owner::Task(task) => Some(*task),
-        Owner::Readers { last, .. } => *last,
-        Owner::Nobody | Owner::Unknown(_) => None,
-    };
-    let asleep = |index: &usize| {
-        let task = snapshot.tasks.get(*index);
-        task.is_some_and(|task| !task.state.is_running() && !task.on_cpu && !task.state.is_uninterruptible())
-    };
+    let survey = snapshot.survey_stacks(kernel);
+    let interruptible = snapshot.stacks(kernel, &survey.interruptible_in_locks, Detail::Symbols);
+    let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked.iter().chain(&interruptible));
     let work_waits = kernel.work_waits(snapshot, blocked);
-    let workers = work_waits.iter().filter_map(|wait| wait.work.worker());
-    let owners = locks.iter().filter_map(|lock| owner(&lock.owner)).chain(workers);
-    let owners = owners.filter_map(|task| snapshot.task_index(task));
-    let mut owners: Vec<_> = owners.filter(asleep).collect();
-    owners.sort_unstable();
-    owners.dedup();
-    owners.truncate(MAX_OWNERS);
+    let owners = owners(snapshot, &lock_waits, &locks, &work_waits);
     let callers: Vec<_> =
         running.iter().filter(|(_, stack)| names::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
     KernelState {
@@ -56,9 +44,36 @@ pub(crate) fn collect(
         grace_period: kernel.grace_period(),
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         limits: Limits::read(kernel),
-        followed: snapshot.stacks_followed(kernel),
+        followed: survey.followed,
         scheduler: kernel.scheduler_state(snapshot),
         timekeeper_ns: kernel.timekeeper_ns(),
         masks_by_priority: masks_by_priority(kernel),
     }
+}
+
+/// The tasks that have a lock or a work and sleep so that a signal wakes them, at most [`MAX_OWNERS`]; first those that may be
+/// part of a circle or keep somebody from running whom no signal wakes.
+fn owners(snapshot: &Snapshot, lock_waits: &[LockWait], locks: &[Lock], work_waits: &[WorkWait]) -> Vec<usize> {
+    let waiting: HashSet<_> = lock_waits.iter().map(|wait| wait.task).collect();
+    let is_blocked = |task| snapshot.task(task).is_some_and(|task| task.state.is_uninterruptible());
+    let of_locks = locks.iter().filter_map(|lock| {
+        let owner = match &lock.owner {
+            Owner::Task(task) => *task,
+            Owner::Readers { last, .. } => (*last)?,
+            Owner::Nobody | Owner::Unknown(_) => return None,
+        };
+        let counts = waiting.contains(&owner) || lock.waiters.iter().any(|waiter| is_blocked(waiter.task));
+        Some((!counts, owner))
+    });
+    let workers = work_waits.iter().filter_map(|wait| wait.work.worker()).map(|worker| (false, worker));
+    let asleep = |index: &usize| {
+        let task = snapshot.tasks.get(*index);
+        task.is_some_and(|task| !task.state.is_running() && !task.on_cpu && !task.state.is_uninterruptible())
+    };
+    let owners: BTreeSet<_> = of_locks.chain(workers).collect();
+    let owners = owners.into_iter().filter_map(|(_, task)| snapshot.task_index(task)).filter(asleep);
+    let mut seen = HashSet::new();
+    let mut owners: Vec<_> = owners.filter(|index| seen.insert(*index)).take(MAX_OWNERS).collect();
+    owners.sort_unstable();
+    owners
 }

@@ -18,7 +18,7 @@ pub use spin_scan::{Holder, HolderFound, Spin};
 pub struct KernelState {
     /// How the kernel died.
     pub panic: PanicInfo,
-    /// Which locks sleeping tasks wait for.
+    /// Which locks sleeping tasks wait for, also such as a signal can wake.
     pub lock_waits: Vec<LockWait>,
     /// These locks.
     pub locks: Vec<Lock>,

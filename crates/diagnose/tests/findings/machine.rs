@@ -89,6 +89,20 @@ impl Machine {
         self
     }
 
+    /// A task that has been sleeping for so long so that any signal wakes it.
+    pub fn interruptible(&mut self, pid: i32, for_ns: u64) -> &mut Self {
+        self.asleep_in(pid, "wait_for_something");
+        self.0.tasks.last_mut().unwrap().last_arrival_ns = Some(NOW - for_ns);
+        self
+    }
+
+    /// A task that has been sleeping for so long so that a deadly signal wakes it.
+    pub fn killable(&mut self, pid: i32, for_ns: u64) -> &mut Self {
+        self.sleeper(pid, for_ns);
+        self.0.tasks.last_mut().unwrap().state = TaskState { state: 0x102, exit_state: 0 };
+        self
+    }
+
     /// A task that sleeps interruptibly in this function.
     pub fn asleep_in(&mut self, pid: i32, function: &str) -> &mut Self {
         self.add(pid, TaskState { state: 1, exit_state: 0 }, NOW - SECOND);

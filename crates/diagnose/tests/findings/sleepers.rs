@@ -49,8 +49,7 @@ fn who_can_be_killed_is_only_probably_hung_and_a_parent_in_vfork_is_not() {
 /// A task that sleeps so that it can be killed, in these functions.
 fn killable_in(functions: &[&str], for_ns: u64) -> Diagnosis {
     let mut machine = Machine::new();
-    machine.sleeper(10, for_ns);
-    machine.tasks.last_mut().unwrap().state = TaskState { state: 0x102, exit_state: 0 };
+    machine.killable(10, for_ns);
     let stack = [&["__schedule", "schedule"], functions].concat();
     machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &stack);
     machine.judge()

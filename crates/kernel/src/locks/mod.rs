@@ -214,12 +214,16 @@ impl Kernel<'_> {
     /// What the tasks with these stacks sleep for, as far as it is a lock and can be proven, in the order of the stacks;
     /// and these locks, by address.
     #[must_use]
-    pub fn lock_waits(&self, snapshot: &Snapshot, stacks: &[Stack]) -> (Vec<LockWait>, Vec<Lock>) {
+    pub fn lock_waits<'s>(
+        &self,
+        snapshot: &Snapshot,
+        stacks: impl IntoIterator<Item = &'s Stack>,
+    ) -> (Vec<LockWait>, Vec<Lock>) {
         let layouts = LockLayouts::resolve(Resolver::new(self.vmlinux().types()));
         let tasks = SnapshotTasks { kernel: self, snapshot };
         let finder = Finder::new(self.memory(), Resolver::new(self.vmlinux().types()), &layouts, &tasks);
         let waits: Vec<_> =
-            stacks.iter().filter_map(|stack| finder.wait(snapshot.tasks.get(stack.task)?, stack)).collect();
+            stacks.into_iter().filter_map(|stack| finder.wait(snapshot.tasks.get(stack.task)?, stack)).collect();
         let mut keys: Vec<_> = waits.iter().map(|wait| (wait.lock, wait.kind)).collect();
         keys.sort_unstable();
         keys.dedup();

@@ -6,9 +6,11 @@
 . /watchdogs
 panic_on_hung_task
 load_locks
+# `lab.sleeps=interruptible` or `killable`: how the two sleep. The third always sleeps so that the watchdog complains.
+sleeps=$(parameter sleeps)
 /programs/crowd
-/programs/actor first 1 mutex-a pause mutex-b & first=$!
-/programs/actor second 2 mutex-b pause mutex-a & second=$!
+/programs/actor first 1 ${sleeps:+"$sleeps"} mutex-a pause mutex-b & first=$!
+/programs/actor second 2 ${sleeps:+"$sleeps"} mutex-b pause mutex-a & second=$!
 sleep 2
 /programs/actor third -1 mutex-a & third=$!
 sleep 1

@@ -3,6 +3,8 @@
  * Locks that whoever writes to /dev/locks takes, and ways to hold them for ever. A
  * write is a list of words, done in their order by the writer itself:
  *
+ *   interruptible killable
+ *                        sleep so for mutexes from here on
  *   mutex-a mutex-b      lock that mutex
  *   read write           take the reader-writer semaphore
  *   page                 lock the page
@@ -107,12 +109,35 @@ static noinline void flush(void)
 	flush_work(&work);
 }
 
-static int do_word(const char *word)
+/* How a writer sleeps for a mutex. */
+typedef int (*lock_fn)(struct mutex *mutex);
+
+static int lock(struct mutex *mutex)
 {
-	if (!strcmp(word, "mutex-a"))
-		mutex_lock(&mutex_a);
+	mutex_lock(mutex);
+	return 0;
+}
+
+static int lock_interruptible(struct mutex *mutex)
+{
+	return mutex_lock_interruptible(mutex);
+}
+
+static int lock_killable(struct mutex *mutex)
+{
+	return mutex_lock_killable(mutex);
+}
+
+static int do_word(const char *word, lock_fn *lock_mutex)
+{
+	if (!strcmp(word, "interruptible"))
+		*lock_mutex = lock_interruptible;
+	else if (!strcmp(word, "killable"))
+		*lock_mutex = lock_killable;
+	else if (!strcmp(word, "mutex-a"))
+		return (*lock_mutex)(&mutex_a);
 	else if (!strcmp(word, "mutex-b"))
-		mutex_lock(&mutex_b);
+		return (*lock_mutex)(&mutex_b);
 	else if (!strcmp(word, "read"))
 		down_read(&semaphore);
 	else if (!strcmp(word, "write"))
@@ -149,6 +174,7 @@ static int do_word(const char *word)
 static ssize_t locks_write(struct file *file, const char __user *from, size_t size, loff_t *at)
 {
 	char text[128];
+	lock_fn lock_mutex = lock;
 	char *rest = text;
 	char *word;
 	int error;
@@ -159,7 +185,7 @@ static ssize_t locks_write(struct file *file, const char __user *from, size_t si
 		return -EFAULT;
 	text[size] = 0;
 	while ((word = strsep(&rest, " \n"))) {
-		error = *word ? do_word(word) : 0;
+		error = *word ? do_word(word, &lock_mutex) : 0;
 		if (error)
 			return error;
 	}

@@ -9,13 +9,10 @@ use vmcore_memory::{Registers, VirtAddr};
 
 use crate::arch::{arm64, is_page_fault, pc_names, x86_64};
 use crate::evidence::member;
-use crate::names::base_name;
+use crate::names::{base_name, is_dying};
 use crate::operand::{disassemble, memory_accesses, read_code};
 use crate::{Evidence, Facts, Reader, Value};
 
-/// Functions that end a kernel after an exception.
-const DYING: [&str; 9] =
-    ["oops_end", "die", "__die", "die_addr", "page_fault_oops", "no_context", "panic", "crash_kexec", "__crash_kexec"];
 /// An access below this is through a NULL pointer: nothing is ever mapped there.
 const NULL_PAGE: u64 = 4096;
 
@@ -81,10 +78,6 @@ fn in_note<'f>(facts: &Facts<'_>, number: u32, stack: &'f Stack) -> Option<Excep
         entry: None,
         frame: Some(frame),
     })
-}
-
-fn is_dying(frames: &[StackFrame]) -> bool {
-    frames.iter().any(|frame| frame.function().is_some_and(|name| DYING.contains(&base_name(name))))
 }
 
 /// `function+0x10 [module]`.

@@ -71,7 +71,7 @@ pub(crate) fn on_idle<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> OnIdle<'f> {
     }
     let flags = flags_at(facts, cpu.cpu, at);
     let work = Work { function, flags, behind_ns: stood_still_ns(facts, cpu) };
-    let is_watched = facts.state.limits.watchdog.is_some();
+    let is_watched = facts.state.limits.is_watched(cpu.cpu);
     match work.behind_ns {
         Some(ns) if ns >= facts.state.limits.hard_lockup_ns() && is_watched => OnIdle::Long(work, ns),
         // With interrupts on the clock goes on, and only the watchdog would tell.

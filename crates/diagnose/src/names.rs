@@ -200,10 +200,29 @@ pub(crate) fn is_stopped_by_panic(stack: &Stack) -> bool {
     has_any(stack, &STOPPED)
 }
 
+/// Functions that end a kernel: after an exception, by a panic, and into the crash kernel.
+const DYING: [&str; 11] = [
+    "oops_end",
+    "die",
+    "__die",
+    "die_addr",
+    "page_fault_oops",
+    "no_context",
+    "panic",
+    "vpanic",
+    "nmi_panic",
+    "crash_kexec",
+    "__crash_kexec",
+];
+
+/// Whether the kernel dies in these frames.
+pub(crate) fn is_dying(frames: &[StackFrame]) -> bool {
+    frames.iter().flat_map(functions).any(|name| DYING.contains(&base_name(name)))
+}
+
 /// The outermost frame of how a CPU was stopped, or died.
 pub(crate) fn stopped_at(stack: &Stack) -> Option<usize> {
-    const DIES: [&str; 6] = ["panic", "vpanic", "nmi_panic", "oops_end", "crash_kexec", "__crash_kexec"];
-    let ends = |name: &str| STOPPED.contains(&base_name(name)) || DIES.contains(&base_name(name));
+    let ends = |name: &str| STOPPED.contains(&base_name(name)) || DYING.contains(&base_name(name));
     stack.frames.iter().rposition(|frame| functions(frame).any(ends))
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Cause<'l> {
     pub(super) story: Vec<&'l Occurrence>,
     /// Reports of other stories: how many.
     pub(super) others: usize,
-    /// The request for a crash that came after it.
+    /// The request for a crash that came after it, or the panic by which the machine was given up from outside.
     pub(super) request: Option<&'l Occurrence>,
 }
 
@@ -41,8 +41,20 @@ pub(super) fn cause(log: &Log) -> Option<Cause<'_>> {
     let problems: Vec<&Occurrence> = log.events.iter().filter(|known| known.weight() > Weight::Brief).collect();
     match request(&problems) {
         Some(request) => Some(behind_request(request, &problems)),
-        None => by_itself(&problems),
+        None => by_itself(&problems).map(|cause| long_before(&cause, &problems).unwrap_or(cause)),
     }
+}
+
+/// What hung long before an NMI or a watchdog ended the machine, where nothing that was reported at about that time did: the
+/// machine was given up for something, and the kernel may have stopped reporting it (see [`behind_request`]).
+fn long_before<'l>(cause: &Cause<'l>, problems: &[&'l Occurrence]) -> Option<Cause<'l>> {
+    let panic = cause.main;
+    let reason = panic.event.panic_reason().filter(|reason| reason.is_from_outside())?;
+    let hangs = |known: &&&Occurrence| {
+        known.line < panic.line && known.weight() > Weight::Harmless && kinds_behind(reason).contains(&known.event.kind)
+    };
+    let hangs: Vec<&Occurrence> = problems.iter().filter(hangs).copied().collect();
+    Some(Cause { request: Some(panic), ..by_itself(&hangs)? })
 }
 
 /// What stopped a machine of which nobody asked for a crash.

@@ -131,10 +131,10 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
     if cause.main.is_over {
         summary.push_str(" That was over soon.");
     }
-    if cause.request.is_some() {
+    if let Some(request) = cause.request {
         let still =
             if cause.is_long_before_request() { "; whether it was still like that, the log does not say" } else { "" };
-        summary = format!("{summary} Then {}{still}.", words::request());
+        summary = format!("{summary} Then {}{still}.", words::request(&request.event));
     }
     if cause.others > 0 {
         let (are, reports) = if cause.others == 1 { ("is", "report") } else { ("are", "reports") };

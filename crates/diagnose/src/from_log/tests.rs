@@ -119,3 +119,26 @@ fn other_problems_by_name() {
     assert_eq!(issue("NMI watchdog: Watchdog detected hard LOCKUP on cpu 3"), Some(Issue::HardLockup));
     assert_eq!(issue("WARNING: CPU: 1 PID: 2 at mm/x.c:1 f+0x1/0x2"), Some(Issue::Warning));
 }
+
+#[test]
+fn who_is_given_up_from_outside_hung_before_however_long() {
+    let nmi = "[90000.000000] Kernel panic - not syncing: NMI: Not continuing\n";
+    let watchdog = "[90000.000000] Kernel panic - not syncing: Software Watchdog Timer expired\n";
+    let hung = "[ 4000.000000] INFO: task java:4123 blocked for more than 120 seconds.\n";
+    for (panic, then) in [(nmi, "an NMI of unknown origin"), (watchdog, "no program had reset a watchdog")] {
+        let found = judge(&format!("{hung}{panic}"));
+        assert_eq!((found.verdict.issue, found.verdict.confidence), (Some(Issue::HungTask), Confidence::Probable));
+        let summary = &found.verdict.summary;
+        assert!(summary.contains("java") && summary.contains(then) && summary.contains("still like that"), "{summary}");
+        assert!(found.is_long_before_request);
+        // What hangs now comes before what hung once, and what did not hang is not what the machine was given up for.
+        let now = "[89990.000000] watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [fstat:154]\n";
+        assert_eq!(judge(&format!("{hung}{now}{panic}")).verdict.issue, Some(Issue::SoftLockup));
+        let failed = "[ 4000.000000] blk_update_request: I/O error, dev sda, sector 0\n";
+        assert_ne!(judge(&format!("{failed}{panic}")).verdict.issue, Some(Issue::IoError));
+    }
+    assert_eq!(judge(nmi).verdict.confidence, Confidence::Possible);
+    // Of other panics it is another story.
+    let other = "[90000.000000] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
+    assert_eq!(judge(&format!("{hung}{other}")).verdict.issue, Some(Issue::Panic));
+}

@@ -131,7 +131,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         Kind::HardLockup => hard_lockup(cause, event),
         Kind::HungTask => hung_tasks(cause, event),
         Kind::RcuStall | Kind::RcuStarved => capital(&stall(event)),
-        _ if cause.main.is_asked_for => capital(request()),
+        _ if cause.main.is_asked_for => capital(request(&cause.main.event)),
         Kind::Oops => format!("The kernel crashed{}: {}", who_and_where(event), event.text),
         Kind::Panic => panic(cause, event),
         Kind::UnansweredCall => {
@@ -311,9 +311,13 @@ fn devices(cause: &Cause<'_>, event: &Event) -> String {
     format!("{what}{on}: {}{then}", event.text)
 }
 
-/// That somebody asked for the crash, and how.
-pub(super) const fn request() -> &'static str {
-    "somebody asked for the crash, by sysrq-c"
+/// That somebody asked for the crash, or what else ended the machine from outside.
+pub(super) fn request(event: &Event) -> &'static str {
+    match event.panic_reason() {
+        Some(PanicReason::Nmi) => "an NMI of unknown origin made the kernel panic",
+        Some(PanicReason::Watchdog) => "the kernel panicked, as no program had reset a watchdog in time",
+        _ => "somebody asked for the crash, by sysrq-c",
+    }
 }
 
 pub(super) fn capital(text: &str) -> String {

@@ -261,8 +261,11 @@ fn a_cpu_that_is_stuck_on_top_of_its_idle_task_does_not_idle() {
     let mut spins = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
     spins.state.spins.push(spin(1));
     assert_eq!(verdict(&spins.judge()), (Some(Issue::SpinlockHeld), Confidence::Probable));
-    // With interrupts on, or without a watchdog, an idle CPU's clock stands still as long.
-    for machine in [on_idle(&handler, 0x246, 60 * SECOND, WATCHED), on_idle(&handler, 0x46, 60 * SECOND, None)] {
+    // With interrupts on, or without a watchdog for this CPU, an idle CPU's clock stands still as long.
+    let mut other_is_watched = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
+    other_is_watched.state.limits.watched = Some(AllowedCpus::of(&[0]));
+    let unwatched = on_idle(&handler, 0x46, 60 * SECOND, None);
+    for machine in [on_idle(&handler, 0x246, 60 * SECOND, WATCHED), unwatched, other_is_watched] {
         let diagnosis = machine.judge();
         assert_eq!(verdict(&diagnosis), (None, Confidence::Insufficient));
         assert!(

@@ -20,8 +20,8 @@ use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, Severity, Spin};
 use vmcore_kernel::{
-    AwaitedWork, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall,
-    Policy, SpinLockWord, StackEnd, TaskCounters, TaskState,
+    AllowedCpus, AwaitedWork, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
+    PendingCall, Policy, SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

@@ -33,8 +33,8 @@ pub(crate) fn checks(facts: &Facts<'_>, finding: &Finding) -> Vec<Refutation> {
         }
         Issue::SpinlockHeld => checks.extend(facts.state.spins.iter().map(|spin| {
             let claim = format!("the lock that CPU {} spins for is free", spin.cpu);
-            let word = format!("its word at {} is {:#x}", spin.lock, spin.word.0);
-            claimed(claim, word, Some(!spin.word.is_locked()))
+            let word = format!("its word at {} is {:#x}", spin.lock, spin.word.value());
+            claimed(claim, word, Some(!spin.word.is_taken()))
         })),
         Issue::UnansweredCall => checks.extend(facts.state.calls.iter().map(|call| {
             /// `CSD_FLAG_LOCK`.

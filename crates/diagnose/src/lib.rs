@@ -78,4 +78,4 @@ pub use log_alone::by_log_alone;
 pub use model::{Diagnosis, Finding, KnownIssue, Refutation, Remedy, Spinner, Splitter, Verdict};
 pub use options::Options;
 pub use reader::Reader;
-pub use state::{Holder, HolderFound, KernelState, Limits, Spin};
+pub use state::{Holder, HolderFound, KernelState, Limits, OwnerSpin, OwnerSpinTie, Spin, SpunFor};

@@ -108,6 +108,16 @@ pub(crate) fn is_spin_slow_path(symbol: &str) -> bool {
     SPIN_SLOW_PATH.contains(&base_name(symbol))
 }
 
+/// Whether it is where a CPU waits for a reader-writer lock to read.
+pub(crate) fn is_read_slow_path(symbol: &str) -> bool {
+    base_name(symbol) == "queued_read_lock_slowpath"
+}
+
+/// Whether it is where a CPU waits for a reader-writer lock to write.
+pub(crate) fn is_write_slow_path(symbol: &str) -> bool {
+    base_name(symbol) == "queued_write_lock_slowpath"
+}
+
 /// Whether the task of this stack waits for an answer.
 pub(crate) fn waits_for_answer(stack: &Stack) -> bool {
     stack.frames.iter().any(|frame| frame.function().is_some_and(|name| CALLING.contains(&base_name(name))))

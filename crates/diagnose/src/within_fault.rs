@@ -19,7 +19,8 @@ fn looks_at_entry(base: &str) -> bool {
 
 /// Locks, calls to other CPUs, compaction and reclaim, input and output: by how their functions' names begin.
 fn waits(base: &str) -> bool {
-    const STARTS: [&str; 34] = [
+    const STARTS: [&str; 35] = [
+        "osq_lock",
         "native_queued_spin_lock_slowpath",
         "queued_spin_lock_slowpath",
         "__pv_queued_spin_lock_slowpath",

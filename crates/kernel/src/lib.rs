@@ -87,7 +87,8 @@ pub use kernel::Kernel;
 pub use layout::{Field, Resolver, Source};
 pub use list::{Listed, list, rb_tree};
 pub use locks::{
-    AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, SpinLockWord, SpinNode, Waiter, WorkWait,
+    AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, RwLock, RwLockWord, SpinLockWord,
+    SpinNode, Waiter, WorkWait,
 };
 pub use minimal::{MinimalError, MinimalKernel};
 pub use modules::{Module, ModuleSymbol};

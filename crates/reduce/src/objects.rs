@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vmcore_diagnose::SpunFor;
 use vmcore_memory::VirtAddr;
 use vmcore_synth::scenario::{Change, Circle, Frame, Object, Reference, Word};
 
@@ -58,12 +59,13 @@ pub(crate) fn frame_of(source: &Source<'_, '_>, task: VirtAddr, pid: i32, functi
 
 /// Spin locks by the CPUs that wait for them and those that have them.
 pub(crate) struct SpinLocks {
-    waited: BTreeMap<u32, String>,
+    waited: BTreeMap<u32, (String, Option<&'static str>)>,
     held: BTreeMap<u32, String>,
 }
 
 impl SpinLocks {
-    pub(crate) fn waited_by(&self, cpu: u32) -> Option<String> {
+    /// The lock that a CPU waits for, and the slow path where it is not that of spin locks.
+    pub(crate) fn waited_by(&self, cpu: u32) -> Option<(String, Option<&'static str>)> {
         self.waited.get(&cpu).cloned()
     }
 
@@ -81,13 +83,28 @@ pub(crate) fn spin_locks(source: &Source<'_, '_>, objects: &mut Objects) -> Spin
     for spin in &source.facts.state.spins {
         let next = format!("spinlock-{}", names.len() + 1);
         let name = names.entry(spin.lock).or_insert_with(|| {
-            objects.add(&next, "atomic_t", None, [("counter", Word::Number(LOCKED))]);
+            match spin.word {
+                SpunFor::Spin(_) => objects.add(&next, "atomic_t", None, [("counter", Word::Number(LOCKED))]),
+                SpunFor::ReadWrite { word, .. } => {
+                    let words = [("cnts.counter", word.0.into()), ("wait_lock.val.counter", LOCKED)];
+                    objects.add(&next, "qrwlock", None, words.map(|(member, value)| (member, Word::Number(value))));
+                }
+            }
             next
         });
-        locks.waited.insert(spin.cpu, name.clone());
+        locks.waited.insert(spin.cpu, (name.clone(), slow_path(spin.word)));
         for holder in &spin.holders {
             locks.held.entry(holder.cpu).or_insert_with(|| name.clone());
         }
     }
     locks
+}
+
+/// The function in which a CPU waits, where it is not that of spin locks.
+const fn slow_path(word: SpunFor) -> Option<&'static str> {
+    match word {
+        SpunFor::Spin(_) => None,
+        SpunFor::ReadWrite { to_write: true, .. } => Some("queued_write_lock_slowpath"),
+        SpunFor::ReadWrite { to_write: false, .. } => Some("queued_read_lock_slowpath"),
+    }
 }

@@ -145,10 +145,12 @@ fn running(
     if let Some(spinner) = source.diagnosis.spinners.iter().find(|spinner| spinner.task == task.address) {
         return (faulting(spinner, pieces), stacks::under(pieces));
     }
-    if let Some(lock) = spins.waited_by(cpu) {
+    if let Some((lock, slow_path)) = spins.waited_by(cpu) {
         let mut calls = pieces.calls();
         calls.pop();
-        return (Doing::Spin { lock, calls }, Under::Nothing);
+        // One who waits in the queue of a reader-writer lock is shown as its first.
+        calls.pop_if(|function| slow_path == Some(function.as_str()));
+        return (Doing::Spin { lock, calls, slow_path: slow_path.map(str::to_owned), owner: None }, Under::Nothing);
     }
     let died_here = source.facts.state.panic.cpu == Some(cpu);
     if died_here && let Some(exception) = stacks::exception(pieces) {

@@ -49,14 +49,12 @@ impl Planner<'_> {
                 self.system_call(task, &[chain])?;
             }
             Doing::Loop => self.system_call(task, &["loop"])?,
-            Doing::Spin { calls, .. } if calls.is_empty() => {
-                self.system_call(task, &["spin"])?;
-                return Ok(Some(registers::none(self.machine())));
-            }
-            Doing::Spin { calls, .. } => {
+            Doing::Spin { calls, slow_path, .. } => {
                 self.system_call(task, &[])?;
+                let (last, chain) = self.generation.chain("spin")?.split_last().unzip();
+                let calls = if calls.is_empty() { chain.unwrap_or_default() } else { calls };
                 self.calls.extend(calls.iter().cloned());
-                self.calls.extend(self.generation.chain("spin")?.last().cloned());
+                self.calls.extend(slow_path.as_ref().or(last).cloned());
                 return Ok(Some(registers::none(self.machine())));
             }
             Doing::Stack { calls, page } => {

@@ -1,6 +1,7 @@
 //! Tasks and CPUs in words.
 
 pub(crate) mod lock;
+pub(crate) mod spun;
 pub(crate) mod work;
 
 use vmcore_kernel::Task;

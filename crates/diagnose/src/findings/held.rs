@@ -13,7 +13,7 @@ use super::{Context, Found};
 use crate::chain::{For, Step, chain_end, circles, last_reader, step};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, patience_ns};
 use crate::describe::{self, lock as lock_text};
-use crate::graph::{Edge, EdgeKind, LockKind, Node};
+use crate::graph::{Edge, EdgeKind, Node};
 use crate::queue::Queue;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, derived, wait_edges};
@@ -102,7 +102,7 @@ fn owner_task(owner: &Owner) -> Option<VirtAddr> {
 
 /// The waiter to the lock, and the lock to who has it.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockWait) -> Vec<Edge> {
-    let lock = Node::Lock { kind: kind(wait.kind), address: wait.lock };
+    let lock = Node::Lock { kind: wait_edges::lock_kind(wait.kind), address: wait.lock };
     let why = if wait.shared { "sleeps until it may read" } else { "sleeps until it gets it" };
     let shown = lock_text::wait_evidence(facts, reader, wait);
     let waits = Edge::new(wait_edges::task(facts, wait.task), EdgeKind::SleepsOn, lock.clone(), why).shown_by([shown]);
@@ -123,13 +123,4 @@ fn owned(facts: &Facts<'_>, reader: &dyn Reader, lock: Node, state: &Lock) -> Ed
         Owner::Unknown(why) => (EdgeKind::OwnedBy, unknown(why), "somebody has it"),
     };
     Edge::new(lock.clone(), kind, to, why).shown_by(shown)
-}
-
-fn kind(kind: vmcore_kernel::LockKind) -> LockKind {
-    match kind {
-        vmcore_kernel::LockKind::Mutex => LockKind::Mutex,
-        vmcore_kernel::LockKind::RwSemaphore => LockKind::RwSemaphore,
-        vmcore_kernel::LockKind::Semaphore => LockKind::Semaphore,
-        vmcore_kernel::LockKind::RtMutex => LockKind::RtMutex,
-    }
 }

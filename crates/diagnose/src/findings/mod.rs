@@ -11,6 +11,7 @@ mod hung;
 mod idle;
 mod ipi;
 mod oops;
+mod owner_spin;
 mod page_lock;
 mod panic;
 mod rcu_stall;
@@ -85,13 +86,15 @@ struct Detector {
 
 /// All detectors, in the order in which their findings are shown. A new one is a row here, its module, and what it finds a
 /// row in [`Issue::definition`].
-const DETECTORS: [Detector; 16] = [
+const DETECTORS: [Detector; 17] = [
     // Sleepers in a circle of locks.
     Detector { finds: &[Issue::Deadlock], run: deadlock::detect },
     // A lock whose owner is kept from running by its cgroup's quota.
     Detector { finds: &[Issue::ThrottledOwner], run: throttled::detect },
     // A lock that others wait for too long, and what its owner does.
     Detector { finds: &[Issue::LockHeld], run: held::detect },
+    // A lock whose owner runs, and that others spin for instead of sleeping.
+    Detector { finds: &[Issue::LockHeld], run: owner_spin::detect },
     // A page that stays locked or under writeback.
     Detector { finds: &[Issue::PageLocked], run: page_lock::detect },
     // A work that is not done while others wait for it.
@@ -126,7 +129,8 @@ const DETECTORS: [Detector; 16] = [
 /// The CPUs that spin for a lock or an answer for so long that there is a finding of it: whatever they keep from running waits
 /// for that. One that is caught in a moment of contention explains nothing.
 pub(crate) fn spinning_long(facts: &Facts<'_>) -> BTreeSet<u32> {
-    spinlock::stuck_cpus(facts).into_iter().chain(ipi::stuck_callers(facts)).collect()
+    let for_locks = spinlock::stuck_cpus(facts).into_iter().chain(owner_spin::stuck_cpus(facts));
+    for_locks.chain(ipi::stuck_callers(facts)).collect()
 }
 
 /// Runs all detectors.

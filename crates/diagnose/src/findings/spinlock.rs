@@ -1,4 +1,4 @@
-//! A spin lock that is not given back, and the CPUs that spin for it.
+//! A spin lock, or a reader-writer lock that spins, that is not given back, and the CPUs that spin for it.
 //!
 //! That a CPU is caught spinning is ordinary. It is a finding only where one of these CPUs is [stuck](crate::stuck).
 //!
@@ -6,33 +6,43 @@
 
 use std::collections::BTreeMap;
 
+use vmcore_kernel::SpinNode;
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::describe::on_cpu;
+use crate::describe::{on_cpu, spun};
 use crate::evidence::member;
-use crate::graph::{Edge, EdgeKind, LockKind, Node};
+use crate::graph::{Edge, EdgeKind, Node};
 use crate::reports::reported_stuck;
 use crate::stuck::{stuck, user_evidence};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Holder, HolderFound, Issue, Place, Reader, Spin, Value, describe};
+use crate::{
+    Confidence, Evidence, Facts, Finding, Holder, HolderFound, Issue, Place, Reader, Spin, SpunFor, Value, describe,
+};
+
+/// A lock, and who spins for it.
+struct Contended<'f> {
+    lock: VirtAddr,
+    word: SpunFor,
+    spins: Vec<&'f Spin>,
+}
 
 /// One finding for each lock.
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
     let mut found = Found::default();
-    for (lock, spins) in &by_lock(facts) {
-        let Some(surely) = any_stuck(facts, spins) else { continue };
-        found.findings.push(finding(facts, reader, (*lock, spins), surely));
-        found.edges.extend(spins.iter().flat_map(|spin| edges(facts, reader, spin)));
+    for contended in contended(facts) {
+        let Some(surely) = any_stuck(facts, &contended.spins) else { continue };
+        found.findings.push(finding(facts, reader, &contended, surely));
+        found.edges.extend(contended.spins.iter().flat_map(|spin| edges(facts, reader, spin)));
     }
     found
 }
 
 /// The CPUs that surely spin for a lock for too long.
 pub(super) fn stuck_cpus(facts: &Facts<'_>) -> Vec<u32> {
-    let is_stuck = |spins: &Vec<&Spin>| any_stuck(facts, spins) == Some(Confidence::Confirmed);
-    by_lock(facts).into_values().filter(is_stuck).flatten().map(|spin| spin.cpu).collect()
+    let is_stuck = |contended: &Contended<'_>| any_stuck(facts, &contended.spins) == Some(Confidence::Confirmed);
+    contended(facts).into_iter().filter(is_stuck).flat_map(|contended| contended.spins).map(|spin| spin.cpu).collect()
 }
 
 /// How sure it is that one of those who spin for a lock, or who has it, is stuck.
@@ -44,13 +54,14 @@ fn any_stuck(facts: &Facts<'_>, spins: &[&Spin]) -> Option<Confidence> {
     spins.iter().filter_map(|spin| stuck(facts, spin.cpu)).max()
 }
 
-/// The spinners of each lock.
-fn by_lock<'f>(facts: &'f Facts<'_>) -> BTreeMap<VirtAddr, Vec<&'f Spin>> {
-    let mut locks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// The locks that CPUs spin for, by address.
+fn contended<'f>(facts: &'f Facts<'_>) -> Vec<Contended<'f>> {
+    let mut locks: BTreeMap<_, Contended<'_>> = BTreeMap::new();
     for spin in &facts.state.spins {
-        locks.entry(spin.lock).or_default().push(spin);
+        let Spin { lock, word, .. } = *spin;
+        locks.entry(lock).or_insert_with(|| Contended { lock, word, spins: Vec::new() }).spins.push(spin);
     }
-    locks
+    locks.into_values().collect()
 }
 
 /// The CPU that has the lock, where only one can be meant.
@@ -61,12 +72,8 @@ fn holder<'f>(spins: &[&'f Spin]) -> Option<&'f Holder> {
     }
 }
 
-fn finding(
-    facts: &Facts<'_>,
-    reader: &dyn Reader,
-    (lock, spins): (VirtAddr, &[&Spin]),
-    is_stuck: Confidence,
-) -> Finding {
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, is_stuck: Confidence) -> Finding {
+    let Contended { lock, word, spins } = contended;
     let spinners: Vec<_> = spins.iter().take(describe::MAX_NAMED).map(|spin| on_cpu(facts, spin.cpu)).collect();
     let more = spins.len().saturating_sub(spinners.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
@@ -76,15 +83,20 @@ fn finding(
         spins.iter().take(describe::MAX_NAMED).flat_map(|spin| spin_evidence(facts, reader, spin)).collect();
     let holder_text = match holder(spins) {
         Some(holder) => {
-            evidence.push(holder_evidence(facts, reader, holder, lock));
-            let surely = if holder.found == HolderFound::Recorded { "has it" } else { "seems to have it" };
+            evidence.push(holder_evidence(facts, reader, holder, (*lock, *word)));
+            let surely = match holder.found {
+                HolderFound::Recorded => "has it",
+                _ if spun::is_shared(*word) => "seems to be one of its readers",
+                _ => "seems to have it",
+            };
             format!("{} {surely}{}", on_cpu(facts, holder.cpu), describe::stuck_in(facts, holder.cpu))
         }
-        None => "who has it is not known: a spin lock does not record it".to_owned(),
+        None => format!("who has it is not known: {}", spun::not_recorded(*word)),
     };
     let spin = if spins.len() == 1 { "spins" } else { "spin" };
+    let name = spun::name(*word);
     let summary =
-        format!("spin lock {lock} is not released: {}{more} {spin} for it{time}; {holder_text}", spinners.join(", "));
+        format!("{name} {lock} is not released: {}{more} {spin} for it{time}; {holder_text}", spinners.join(", "));
     let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
     let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable }.min(is_stuck);
     if confidence == Confidence::Possible {
@@ -100,30 +112,32 @@ fn finding(
 fn spin_evidence(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Evidence> {
     let Spin { cpu, lock, word, polled, node, behind, .. } = spin;
     let who = on_cpu(facts, *cpu);
-    let tail = word.tail().map(|(cpu, _)| format!("; CPU {cpu} is the last in its queue")).unwrap_or_default();
-    let pending = if word.is_pending() { "; one CPU waits in front of the queue" } else { "" };
     let mut evidence = Vec::new();
-    if polled != lock {
+    let own = |node: &&SpinNode| node.address <= *polled && *polled < node.address.wrapping_add(16);
+    if let Some(node) = node.as_ref().filter(own) {
         let front = behind.map(|cpu| format!(" behind CPU {cpu}")).unwrap_or_default();
         let meaning = format!("the node with which {who} waits in the lock's queue{front}");
-        let next = node.map(|node| node.next.get()).unwrap_or_default();
-        let at = node.map_or(*polled, |node| node.address);
-        evidence.push(member(reader, at, ("mcs_spinlock", "next"), Value::Hex(next), meaning));
+        evidence.push(member(reader, node.address, ("mcs_spinlock", "next"), Value::Hex(node.next.get()), meaning));
     }
-    let meaning = format!("the lock's word, for which {who} spins: taken{pending}{tail}");
-    evidence.push(member(reader, *lock, ("qspinlock", "val"), Value::Hex(word.0.into()), meaning));
+    let meaning = format!("the lock's word, for which {who} spins{}: {}", spun::purpose(*word), spun::says(*word));
+    evidence.push(member(reader, *lock, spun::member(*word), Value::Hex(word.value().into()), meaning));
     evidence
 }
 
 /// How it is known who has the lock.
-fn holder_evidence(facts: &Facts<'_>, reader: &dyn Reader, holder: &Holder, lock: VirtAddr) -> Evidence {
+fn holder_evidence(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    holder: &Holder,
+    (lock, word): (VirtAddr, SpunFor),
+) -> Evidence {
     let who = on_cpu(facts, holder.cpu);
     let value = Value::Hex(lock.get());
     match holder.found {
         HolderFound::Recorded => {
             let task = facts.snapshot.cpu(holder.cpu).and_then(|cpu| facts.snapshot.current(cpu));
             let value = Value::Hex(task.map(|task| task.address.get()).unwrap_or_default());
-            member(reader, lock, ("raw_spinlock", "owner"), value, format!("held by {who}"))
+            member(reader, lock, spun::owner_member(word), value, format!("held by {who}"))
         }
         HolderFound::Register(name) => Evidence::new(
             format!("register {name}"),
@@ -145,7 +159,7 @@ fn holder_evidence(facts: &Facts<'_>, reader: &dyn Reader, holder: &Holder, lock
 fn edges(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Edge> {
     let on = |cpu: u32| facts.snapshot.cpu(cpu).and_then(|cpu| facts.snapshot.current(cpu)).map(Node::task);
     let Some(spinner) = on(spin.cpu) else { return Vec::new() };
-    let lock = Node::Lock { kind: LockKind::Spinlock, address: spin.lock };
+    let lock = Node::Lock { kind: spun::kind(spin.word), address: spin.lock };
     let shown = spin_evidence(facts, reader, spin);
     let mut edges =
         vec![Edge::new(spinner.clone(), EdgeKind::SpinsOn, lock.clone(), "spins for it").shown_by(shown.clone())];
@@ -157,16 +171,17 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Edge> {
         [holder] => on(holder.cpu).map(|node| (holder, node)),
         _ => None,
     };
+    let owned = if spun::is_read(spin.word) { EdgeKind::ReadBy } else { EdgeKind::OwnedBy };
     edges.push(match holder {
         Some((holder, node)) => {
             let surely = holder.found == HolderFound::Recorded;
             let why = if surely { "has it" } else { "seems to have it: only it has the lock's address at hand" };
-            let shown: [Evidence; 1] = [holder_evidence(facts, reader, holder, spin.lock)];
-            Edge::new(lock, EdgeKind::OwnedBy, node, why).shown_by(shown)
+            let shown: [Evidence; 1] = [holder_evidence(facts, reader, holder, (spin.lock, spin.word))];
+            Edge::new(lock, owned, node, why).shown_by(shown)
         }
         None => {
-            let unknown = Node::unknown(format!("owner of {lock}"), "a spin lock does not record it");
-            Edge::new(lock, EdgeKind::OwnedBy, unknown, "somebody has it").shown_by(shown)
+            let unknown = Node::unknown(format!("owner of {lock}"), spun::not_recorded(spin.word));
+            Edge::new(lock, owned, unknown, "somebody has it").shown_by(shown)
         }
     });
     edges

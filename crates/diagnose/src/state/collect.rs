@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
 use vmcore_memory::ReadVirtual;
 
-use super::{KernelState, Limits, spin_scan};
+use super::{KernelState, Limits, owner_spin, spin_scan};
 use crate::names;
 
 /// More tasks that have locks or works than anybody wants to see the stacks of.
@@ -40,6 +40,7 @@ pub(crate) fn collect(
         page_waits: kernel.page_waits(snapshot, blocked),
         work_waits,
         spins: spin_scan::spins(kernel, snapshot, running),
+        owner_spins: owner_spin::owner_spins(kernel, snapshot, running),
         calls: kernel.pending_calls(snapshot, &callers),
         grace_period: kernel.grace_period(),
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),

@@ -6,11 +6,13 @@ use vmcore_kernel::{
 
 mod collect;
 mod limits;
+mod owner_spin;
 mod spin_scan;
 
 pub(crate) use collect::collect;
 pub use limits::Limits;
-pub use spin_scan::{Holder, HolderFound, Spin};
+pub use owner_spin::{OwnerSpin, OwnerSpinTie};
+pub use spin_scan::{Holder, HolderFound, Spin, SpunFor};
 
 /// State beyond tasks and run queues that findings are made from. Empty where nothing of it could be read: then nothing
 /// is found, and nothing is ruled out.
@@ -30,6 +32,8 @@ pub struct KernelState {
     pub work_waits: Vec<WorkWait>,
     /// Which spin locks running tasks spin for.
     pub spins: Vec<Spin>,
+    /// Which mutexes and semaphores running tasks spin for.
+    pub owner_spins: Vec<OwnerSpin>,
     /// Calls that CPUs wait for others to run.
     pub calls: Vec<PendingCall>,
     /// RCU's last grace period.

@@ -4,15 +4,54 @@
 //! queue. The instruction says which, with the registers of the moment. For a node, the chain of nodes behind it must end
 //! at the CPU that the lock's word names as the last: of all addresses that this code has at hand, that holds for one.
 //!
+//! Of a reader-writer lock (`kernel/locking/qrwlock.c`) the first that waits reads the lock's word, all others wait for the spin
+//! lock in it, in the same slow path, which is then called by that of the reader-writer lock.
+//!
 //! Who has a spin lock is recorded only with `CONFIG_DEBUG_SPINLOCK`. Otherwise a CPU that works on something it locked
 //! mostly still has the lock's address in a register or on its stack, to unlock it: a strong hint, not a proof.
 
-use vmcore_kernel::{Cpu, Kernel, Snapshot, SpinLockWord, SpinNode, Stack, words_between};
+use vmcore_kernel::{
+    Cpu, Kernel, RwLock, RwLockWord, Snapshot, SpinLockWord, SpinNode, Stack, StackFrame, words_between,
+};
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
-use crate::names::is_spin_slow_path;
+use crate::names::{is_read_slow_path, is_spin_slow_path, is_write_slow_path};
 use crate::operand::{general_registers, polled_address};
+
+/// The word of a lock that a CPU spins for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpunFor {
+    /// A spin lock.
+    Spin(SpinLockWord),
+    /// A reader-writer lock.
+    ReadWrite {
+        /// The lock's word.
+        word: RwLockWord,
+        /// Whether the CPU wants to write.
+        to_write: bool,
+    },
+}
+
+impl SpunFor {
+    /// Its value.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        match self {
+            Self::Spin(word) => word.0,
+            Self::ReadWrite { word, .. } => word.0,
+        }
+    }
+
+    /// Whether somebody has the lock.
+    #[must_use]
+    pub const fn is_taken(self) -> bool {
+        match self {
+            Self::Spin(word) => word.is_locked(),
+            Self::ReadWrite { word, .. } => word.is_taken(),
+        }
+    }
+}
 
 /// A CPU that spins for a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +61,8 @@ pub struct Spin {
     /// The lock.
     pub lock: VirtAddr,
     /// The lock's word.
-    pub word: SpinLockWord,
-    /// The word that the interrupted code reads: the lock itself or this CPU's node.
+    pub word: SpunFor,
+    /// The word that the interrupted code reads: the lock's, this CPU's node, or the spin lock in a reader-writer lock.
     pub polled: VirtAddr,
     /// Its place in the lock's queue, where it has one.
     pub node: Option<SpinNode>,
@@ -60,15 +99,21 @@ pub(crate) fn spins(kernel: &Kernel<'_>, snapshot: &Snapshot, running: &[(u32, S
     let mut spins: Vec<_> = found.collect();
     let locks: Vec<_> = spins.iter().map(|spin| (spin.cpu, spin.lock)).collect();
     for spin in &mut spins {
-        spin.holders = holders(kernel, snapshot, running, &locks, spin.lock);
+        spin.holders = holders(kernel, snapshot, running, &locks, spin);
     }
     spins
 }
 
 fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Option<Spin> {
-    let frame = stack.frames.iter().position(|frame| frame.function().is_some_and(is_spin_slow_path))?;
+    let is_slow_path = |frame: &StackFrame| frame.function().is_some_and(is_spin_slow_path);
+    let frame = stack.frames.iter().position(|frame| is_slow_path(frame) || writes(Some(frame)).is_some())?;
     let registers = registers_at(cpu, stack, frame)?;
     let polled = polled_address(kernel, &registers)?;
+    if let Some(to_write) = writes(stack.frames.get(frame)) {
+        let RwLock { address: lock, word } = kernel.rw_lock(polled).filter(|lock| lock.word.is_taken())?;
+        let word = SpunFor::ReadWrite { word, to_write };
+        return Some(Spin { cpu: cpu.cpu, lock, word, polled, node: None, behind: None, holders: Vec::new() });
+    }
     let own =
         |node: &&SpinNode| node.cpu == cpu.cpu && node.address <= polled && polled < node.address.wrapping_add(16);
     let node = nodes.iter().find(own).copied();
@@ -79,11 +124,23 @@ fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Op
     let word = kernel.spin_lock_word(lock).filter(|word| word.is_locked() || word.is_pending())?;
     let node = node.or_else(|| nodes.iter().rfind(|node| node.cpu == cpu.cpu && node.first).copied());
     let behind = node.and_then(|own| nodes.iter().find(|node| node.next == own.address)).map(|node| node.cpu);
+    let around = writes(stack.frames.get(frame.saturating_add(1)))
+        .and_then(|to_write| Some((kernel.rw_lock_of_queue(lock).filter(|lock| lock.word.is_taken())?, to_write)));
+    let (lock, word) = match around {
+        Some((lock, to_write)) => (lock.address, SpunFor::ReadWrite { word: lock.word, to_write }),
+        None => (lock, SpunFor::Spin(word)),
+    };
     Some(Spin { cpu: cpu.cpu, lock, word, polled, node, behind, holders: Vec::new() })
 }
 
+/// Whether a frame in which a CPU waits for a reader-writer lock is that of a writer; `None` for other frames.
+fn writes(frame: Option<&StackFrame>) -> Option<bool> {
+    let function = frame?.function()?;
+    is_write_slow_path(function).then_some(true).or_else(|| is_read_slow_path(function).then_some(false))
+}
+
 /// The registers with which a frame's own code goes on.
-fn registers_at(cpu: &Cpu, stack: &Stack, frame: usize) -> Option<Registers> {
+pub(super) fn registers_at(cpu: &Cpu, stack: &Stack, frame: usize) -> Option<Registers> {
     let interrupted = stack.interrupts.iter().find(|interrupt| interrupt.frame == frame && interrupt.complete);
     let own = || cpu.registers.filter(|_| frame == 0).map(|known| known.registers);
     interrupted.map(|interrupt| interrupt.registers).or_else(own)
@@ -135,9 +192,14 @@ fn holders(
     snapshot: &Snapshot,
     running: &[(u32, Stack)],
     spinning: &[(u32, VirtAddr)],
-    lock: VirtAddr,
+    &Spin { lock, word, .. }: &Spin,
 ) -> Vec<Holder> {
-    if let Some(owner) = kernel.spin_lock_owner(snapshot, lock).and_then(|task| snapshot.task(task)) {
+    let owner = match word {
+        SpunFor::Spin(_) => kernel.spin_lock_owner(snapshot, lock),
+        SpunFor::ReadWrite { word, .. } if word.has_writer() => kernel.rw_lock_owner(snapshot, lock),
+        SpunFor::ReadWrite { .. } => None,
+    };
+    if let Some(owner) = owner.and_then(|task| snapshot.task(task)) {
         let cpu = snapshot.cpu_running(owner).map_or(owner.cpu, |cpu| cpu.cpu);
         return vec![Holder { cpu, found: HolderFound::Recorded }];
     }

@@ -17,7 +17,15 @@ fn spinning(holders: Vec<Holder>) -> Machine {
 
 /// A CPU spins for a lock of which nobody is known to have it.
 pub(crate) fn spin(cpu: u32) -> Spin {
-    Spin { cpu, lock: SPINLOCK, word: SpinLockWord(1), polled: SPINLOCK, node: None, behind: None, holders: Vec::new() }
+    Spin {
+        cpu,
+        lock: SPINLOCK,
+        word: SpunFor::Spin(SpinLockWord(1)),
+        polled: SPINLOCK,
+        node: None,
+        behind: None,
+        holders: Vec::new(),
+    }
 }
 
 #[test]
@@ -31,6 +39,36 @@ fn a_spin_lock_that_is_not_given_back_names_who_seems_to_have_it() {
     }
     let held = |edge: &&vmcore_diagnose::graph::Edge| edge.to.to_string() == "task 31 \"comm31\"";
     assert_eq!(diagnosis.graph.edges().iter().filter(held).count(), 1);
+}
+
+/// CPU 0 spins to write for a lock with this word, which CPU 1 has at hand.
+fn spins_to_write(word: u32) -> Diagnosis {
+    let mut machine = spinning(Vec::new());
+    let word = SpunFor::ReadWrite { word: RwLockWord(word), to_write: true };
+    let holders = vec![Holder { cpu: 1, found: HolderFound::Register("rbx") }];
+    machine.state.spins = vec![Spin { word, holders, ..spin(0) }];
+    soft_lockup(&mut machine, 0, 30);
+    machine.judge()
+}
+
+#[test]
+fn a_reader_writer_lock_is_not_given_back_by_its_writer_or_by_one_of_its_readers() {
+    let cases = [
+        (0xff, "seems to have it", "owned_by", "spins to write: a writer has it"),
+        (0x300, "seems to have it", "read_by", "spins to write: 1 reader has it; a writer waits"),
+        (0x700, "seems to be one of its readers", "read_by", "spins to write: 3 readers have it; a writer waits"),
+    ];
+    for (word, who, kind, says) in cases {
+        let diagnosis = spins_to_write(word);
+        assert_eq!(verdict(&diagnosis), (Some(Issue::SpinlockHeld), Confidence::Probable));
+        let summary = &diagnosis.verdict.summary;
+        assert!(summary.starts_with("Reader-writer lock 0xffff88800a000000 is not released: CPU 0"), "{summary}");
+        assert!(summary.contains(&format!("CPU 1 (pid 31 \"comm31\") {who}")), "{summary}");
+        let edges: Vec<_> = diagnosis.graph.edges().iter().map(|edge| edge.kind.name()).collect();
+        assert_eq!(edges, ["spins_on", kind]);
+        let evidence = &finding(&diagnosis, Issue::SpinlockHeld).evidence;
+        assert!(evidence.iter().any(|fact| fact.meaning.contains(says)), "{evidence:?}");
+    }
 }
 
 #[test]
@@ -305,4 +343,47 @@ fn kvm_between_two_runs_of_a_guest_is_kernel_code_like_any_other() {
     let busy = runs_guest(&["kvm_tdp_mmu_map", "kvm_mmu_page_fault", "vmx_handle_exit"], 99 * SECOND);
     assert_eq!(ids(&busy), []);
     assert_eq!(ids(&runs_guest(&["vmx_vcpu_run", "vcpu_enter_guest"], SECOND)), []);
+}
+
+/// CPU 0 spins, for so long, until CPU 1, which runs for so long, gives a mutex back; its owner says so.
+fn spins_on_owner(spinning_ns: u64, owning_ns: u64, watchdog: Option<u64>) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["mutex_spin_on_owner", "__mutex_lock", "driver_write"], spinning_ns);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], owning_ns);
+    machine.interrupted(1, 0, 0x246);
+    machine.state.limits.watchdog = watchdog;
+    let source = Source { type_name: Some("mutex"), path: "owner.counter", address: SPINLOCK };
+    machine.state.owner_spins.push(OwnerSpin {
+        cpu: 0,
+        kind: LockKind::Mutex,
+        lock: SPINLOCK,
+        owner: task_address(31),
+        names_owner: (source, task_address(31).get()),
+        tied: OwnerSpinTie::Register("rdi"),
+    });
+    machine.judge()
+}
+
+#[test]
+fn who_spins_on_the_owner_of_a_mutex_is_its_victim() {
+    let edges = |diagnosis: &Diagnosis| {
+        let edges = diagnosis.graph.edges().iter();
+        edges.map(|edge| format!("{} {} {}", edge.from, edge.kind.name(), edge.to)).collect::<Vec<_>>()
+    };
+    // The owner is stuck, and what it is stuck in is the finding.
+    let stuck = spins_on_owner(3 * SECOND, 60 * SECOND, WATCHED);
+    assert_eq!(ids(&stuck), [Issue::SoftLockup]);
+    assert!(stuck.verdict.summary.contains("CPU 1"), "{}", stuck.verdict.summary);
+    let mutex = "mutex 0xffff88800a000000";
+    let expected = [format!("task 30 \"comm30\" spins_on {mutex}"), format!("{mutex} owned_by task 31 \"comm31\"")];
+    assert_eq!(edges(&stuck), expected);
+    // Nobody says that the one who spins did so all the time.
+    let spins = spins_on_owner(60 * SECOND, 3 * SECOND, None);
+    assert_eq!(verdict(&spins), (Some(Issue::LockHeld), Confidence::Possible));
+    let held =
+        "Mutex 0xffff88800a000000 is held by pid 31 \"comm31\", which runs on CPU 1 in spin_for_ever; spinning for it";
+    assert!(spins.verdict.summary.starts_with(held), "{}", spins.verdict.summary);
+    // Ordinary contention.
+    let moment = spins_on_owner(SECOND, SECOND, WATCHED);
+    assert_eq!((ids(&moment), edges(&moment)), (vec![], vec![]));
 }

@@ -18,10 +18,12 @@ use cpus::spin;
 use machine::*;
 use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
-use vmcore_diagnose::{Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, Severity, Spin};
+use vmcore_diagnose::{
+    Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, OwnerSpin, OwnerSpinTie, Severity, Spin, SpunFor,
+};
 use vmcore_kernel::{
     AllowedCpus, AwaitedWork, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
-    PendingCall, Policy, SpinLockWord, StackEnd, TaskCounters, TaskState,
+    PendingCall, Policy, RwLockWord, SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

@@ -18,6 +18,7 @@ mod names;
 mod page_wait;
 mod queue;
 mod rt_mutex;
+mod rwlock;
 mod rwsem;
 mod semaphore;
 mod spin;
@@ -30,6 +31,7 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 use crate::{Kernel, Resolver, Snapshot, Source, Stack};
 
 pub use page_wait::PageWait;
+pub use rwlock::{RwLock, RwLockWord};
 pub use spin::{SpinLockWord, SpinNode};
 pub use work_wait::{AwaitedWork, WorkWait};
 

@@ -42,6 +42,20 @@ pub(crate) const fn with_argument(registers: Registers, value: u64) -> Registers
     }
 }
 
+/// With this as the second argument of a function.
+pub(crate) const fn with_second_argument(registers: Registers, value: u64) -> Registers {
+    match registers {
+        Registers::X86_64(mut registers) => {
+            registers.rsi = value;
+            Registers::X86_64(registers)
+        }
+        Registers::Arm64(mut registers) => {
+            registers.x[1] = value;
+            Registers::Arm64(registers)
+        }
+    }
+}
+
 /// As they are in memory and in an `NT_PRSTATUS` note.
 pub(crate) fn bytes(registers: &Registers) -> Vec<u8> {
     match registers {

@@ -80,9 +80,13 @@ impl Builder<'_, '_> {
         let cpu = self.cpus.get(task.cpu as usize).copied();
         let cpu = cpu.ok_or_else(|| SynthError::scenario(format!("pid {} is on CPU {}", task.pid, task.cpu)))?;
         let mut planned = plan::plan(self.machine.generation, task, cpu.nmi_stack)?;
-        if let (Doing::Spin { lock, .. }, Some(general)) = (&task.doing, &mut planned.general) {
+        if let (Doing::Spin { lock, owner, .. }, Some(general)) = (&task.doing, &mut planned.general) {
             let unknown = || SynthError::scenario(format!("there is no object '{lock}'"));
             *general = registers::with_argument(*general, self.objects.get(lock).ok_or_else(unknown)?.get());
+            if let Some(pid) = owner {
+                let unknown = || SynthError::scenario(format!("no task before pid {} is pid {pid}", task.pid));
+                *general = registers::with_second_argument(*general, self.written.get(pid).ok_or_else(unknown)?.get());
+            }
         }
         let mut placing = self.objects_of(task.pid);
         let generation = self.machine.generation;

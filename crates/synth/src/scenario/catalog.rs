@@ -114,6 +114,8 @@ const CATALOG: &[(&str, &str)] = catalog![
     "page-locked",
     "work-not-done",
     "spinlock-held",
+    "rwlock-held",
+    "mutex-spin",
     "unanswered-call",
     "kernel-oops",
     "kernel-oops-arm64",

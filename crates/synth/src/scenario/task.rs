@@ -150,10 +150,16 @@ pub enum Doing {
     Sleep,
     /// A loop in the kernel that has nothing to do with memory.
     Loop,
-    /// A wait for a spin lock, in its slow path.
+    /// A wait for a lock, in its slow path.
     Spin {
         /// The object that is the lock.
         lock: String,
+        /// The slow path: that of spin locks where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slow_path: Option<String>,
+        /// The thread id of the lock's owner, where the slow path is given that as well: of a task that stands before this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<i32>,
         /// The functions from the system call to the one that calls the slow path, outermost first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         calls: Vec<String>,

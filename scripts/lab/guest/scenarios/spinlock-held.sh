@@ -6,13 +6,16 @@
 . /watchdogs
 panic_on_soft_lockup
 load_locks
+# `lab.lock=rwlock-read` or `rwlock-write`: what the holder takes; those that wait want to write.
+held=$(parameter lock) kind=spinlock lock=$spinlock wanted=spinlock
+[ -z "$held" ] || kind=rwlock lock=$rwlock wanted=rwlock-write
 /programs/crowd
-/programs/actor holder 1 pause spinlock & holder=$!
+/programs/actor holder 1 pause "${held:-spinlock}" & holder=$!
 # One waiter spins on the lock, one at the head of its queue, the others in the queue.
 truth='' pids=$holder cpu=2
 while [ "$cpu" -lt "$(nproc)" ]; do
-    /programs/actor "waiter$cpu" "$cpu" pause pause spinlock & waiter=$!
-    truth="$truth${truth:+, }$(waits $waiter "waiter$cpu" spinlock "$spinlock" "$holder")"
+    /programs/actor "waiter$cpu" "$cpu" pause pause "$wanted" & waiter=$!
+    truth="$truth${truth:+, }$(waits $waiter "waiter$cpu" "$kind" "$lock" "$holder")"
     pids="$pids $waiter"
     cpu=$((cpu + 1))
 done

@@ -8,7 +8,9 @@
  *   mutex-a mutex-b      lock that mutex
  *   read write           take the reader-writer semaphore
  *   page                 lock the page
- *   spinlock             take the spin lock
+ *   spinlock             take the spin lock, and never come back
+ *   rwlock-read rwlock-write
+ *                        take the spinning reader-writer lock, and never come back
  *   no-preempt no-irqs   switch preemption, or interrupts, off
  *   grace-period         wait until RCU has passed one
  *   call                 have all other CPUs run a function, and wait for them
@@ -47,8 +49,10 @@ static DEFINE_MUTEX(mutex_a);
 static DEFINE_MUTEX(mutex_b);
 static DECLARE_RWSEM(semaphore);
 static DEFINE_SPINLOCK(spinlock);
-/* Through a pointer, or the compiler makes functions of their own for the one lock. */
+static DEFINE_RWLOCK(rwlock);
+/* Through pointers, or the compiler makes functions of their own for the one lock. */
 static spinlock_t *lock_to_hold = &spinlock;
+static rwlock_t *rwlock_to_hold = &rwlock;
 static struct page *page;
 static bool release_cpu;
 
@@ -80,6 +84,20 @@ static noinline void spin_holding(spinlock_t *lock)
 	spin_lock(lock);
 	spin_for_ever();
 	spin_unlock(lock);
+}
+
+static noinline void spin_reading(rwlock_t *lock)
+{
+	read_lock(lock);
+	spin_for_ever();
+	read_unlock(lock);
+}
+
+static noinline void spin_writing(rwlock_t *lock)
+{
+	write_lock(lock);
+	spin_for_ever();
+	write_unlock(lock);
 }
 
 static noinline long read_value(struct thing *thing)
@@ -146,6 +164,10 @@ static int do_word(const char *word, lock_fn *lock_mutex)
 		lock_page(page);
 	else if (!strcmp(word, "spinlock"))
 		spin_holding(READ_ONCE(lock_to_hold));
+	else if (!strcmp(word, "rwlock-read"))
+		spin_reading(READ_ONCE(rwlock_to_hold));
+	else if (!strcmp(word, "rwlock-write"))
+		spin_writing(READ_ONCE(rwlock_to_hold));
 	else if (!strcmp(word, "no-preempt"))
 		preempt_disable();
 	else if (!strcmp(word, "no-irqs"))
@@ -198,9 +220,9 @@ static ssize_t locks_read(struct file *file, char __user *to, size_t size, loff_
 	int length;
 
 	length = scnprintf(text, sizeof(text),
-			   "mutex_a=0x%px\nmutex_b=0x%px\nsemaphore=0x%px\nspinlock=0x%px\npage=0x%px\n"
+			   "mutex_a=0x%px\nmutex_b=0x%px\nsemaphore=0x%px\nspinlock=0x%px\nrwlock=0x%px\npage=0x%px\n"
 			   "work=0x%px\nworker=%d\n",
-			   &mutex_a, &mutex_b, &semaphore, &spinlock, page, &work, READ_ONCE(worker));
+			   &mutex_a, &mutex_b, &semaphore, &spinlock, &rwlock, page, &work, READ_ONCE(worker));
 	return simple_read_from_buffer(to, size, at, text, length);
 }
 

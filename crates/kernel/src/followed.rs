@@ -121,7 +121,7 @@ impl Snapshot {
         let walk = |task: &Task| {
             let walked = self.unwind(kernel, task);
             let asleep = task.state.is_interruptible() && !task.on_cpu;
-            let innermost = asleep.then(|| innermost(&walked.0)).unwrap_or_default();
+            let innermost = if asleep { innermost(&walked.0) } else { Innermost::new() };
             (self.cpu_running(task).is_some(), Outcome::of(task, &walked), innermost)
         };
         let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();

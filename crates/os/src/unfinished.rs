@@ -156,8 +156,8 @@ fn is_ours(name: &OsStr) -> bool {
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
 }
 
-/// From now on, SIGINT, SIGTERM and SIGHUP remove every unfinished file before they end the process as they always do:
-/// a shell sees status 128 and the signal's number. A signal that is ignored, as `nohup` does, stays ignored. A file that
+/// From now on, SIGINT, SIGTERM, SIGHUP and SIGABRT (a panic of a program that does not unwind) remove every unfinished file
+/// before they end the process as they always do: a shell sees status 128 and the signal's number. A signal that is ignored, as `nohup` does, stays ignored. A file that
 /// grows beyond `ulimit -f` is an error of the write, not the end of the process by SIGXFSZ.
 ///
 /// For programs only, and at their start: it takes these signals for the whole process.
@@ -166,7 +166,7 @@ fn is_ours(name: &OsStr) -> bool {
 ///
 /// As `sigaction(2)`.
 pub fn remove_unfinished_on_signals() -> io::Result<()> {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGABRT] {
         if action_of(signal)? != libc::SIG_IGN {
             set_action(signal, remove_and_end as *const () as usize)?;
         }

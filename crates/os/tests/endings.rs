@@ -175,3 +175,15 @@ fn unfinished_files_are_removed_by_signals() {
     assert_eq!(output.status.signal(), Some(15), "{}", stderr(&output));
     assert_eq!(left, ["complete"]);
 }
+
+#[test]
+fn unfinished_files_are_removed_where_the_process_gives_itself_up() {
+    let ended = files_left("unfinished_files_are_removed_where_the_process_gives_itself_up", |directory| {
+        remove_unfinished_on_signals().unwrap();
+        let _files = three_files(directory);
+        std::process::abort();
+    });
+    let Some((output, left)) = ended else { return };
+    assert_eq!(output.status.signal(), Some(6), "{}", stderr(&output));
+    assert_eq!(left, ["complete"]);
+}

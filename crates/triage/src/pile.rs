@@ -118,10 +118,9 @@ impl Pile {
         gather.finish(affected)
     }
 
-    /// How many rows could not be judged at all.
-    #[must_use]
-    pub fn failed(&self) -> usize {
-        self.confidences.get(&Confidence::Failed).copied().unwrap_or(0)
+    /// How many rows could not be judged: not at all, or for want of what is needed.
+    pub(crate) fn rows_not_judged(&self) -> usize {
+        self.confidences.iter().filter(|(confidence, _)| !confidence.is_judged()).map(|(_, rows)| rows).sum()
     }
 
     /// How many groups with a verdict there are, shown or not.

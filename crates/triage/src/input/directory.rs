@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use vmcore_dump::{Glance, glance};
 
-use super::{Item, Skipped};
+use super::log_text::Text;
+use super::{Item, Skipped, beside};
 
 /// Directories in each other. Collections have two or three.
 const MAX_DEPTH: usize = 16;
@@ -65,8 +66,13 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Item>, skipped: &mut Vec
             match glance(&path) {
                 Ok(Glance::Dump) => contents.dumps.push(path),
                 Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path),
-                Ok(Glance::Text) if is_kernel_log(&path) => contents.logs.push(path),
-                Ok(Glance::CompressedText) => skip(&path, "a compressed text is not unpacked".to_owned(), false),
+                Ok(Glance::Text | Glance::CompressedText) => match Text::of_file(&path) {
+                    Ok(Text::KernelLog) => contents.logs.push(path),
+                    _ if looks_meant(&name) => contents.dumps.push(path),
+                    Ok(Text::Other) => {}
+                    Ok(Text::Unknown) => skip(&path, Text::UNKNOWN.to_owned(), true),
+                    Err(error) => skip(&path, error.to_string(), true),
+                },
                 // Zeroes, nothing, or whatever a full disk has left: a crash of which nothing else may be known.
                 Ok(_) if looks_meant(&name) => contents.dumps.push(path),
                 Ok(_) => {}
@@ -94,17 +100,13 @@ impl Contents {
             items.push(Item { parts, ..Item::dump(path) });
         }
         items.sort();
-        match items.as_mut_slice() {
+        let mut alone = beside::share_out(&mut items, logs);
+        if items.is_empty() && alone.is_empty() {
             // A machine has crashed, and that is all that is left of it.
-            [] if logs.is_empty() => of_writer.into_iter().map(Item::log).collect(),
-            [] => logs.into_iter().map(Item::log).collect(),
-            [only] => {
-                only.log = logs.into_iter().next();
-                items
-            }
-            // Which log is of which dump, nothing says.
-            _ => items,
+            alone = of_writer;
         }
+        items.extend(alone.into_iter().map(Item::log));
+        items
     }
 }
 
@@ -125,33 +127,4 @@ fn is_own(name: &str) -> bool {
 /// Whether a name promises a dump.
 pub(super) fn looks_meant(name: &str) -> bool {
     (name.starts_with("vmcore") && !name.contains("dmesg")) || name.starts_with("dump.")
-}
-
-/// Whether a text has lines that the kernel printed: with a time stamp, or of a panic.
-fn is_kernel_log(path: &Path) -> bool {
-    use std::io::Read;
-    let mut head = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut head));
-    read.is_ok() && is_kernel_log_text(&head)
-}
-
-/// The same of the beginning of a text.
-pub(super) fn is_kernel_log_text(head: &[u8]) -> bool {
-    head.split(|&byte| byte == b'\n').any(is_kernel_line)
-}
-
-fn is_kernel_line(line: &[u8]) -> bool {
-    let line = String::from_utf8_lossy(line);
-    if ["Linux version ", "Kernel panic - ", "watchdog: BUG: "].iter().any(|text| line.contains(text)) {
-        return true;
-    }
-    // `[    1.234567] `, perhaps behind a level or what a serial console's log puts in front.
-    line.match_indices('[').any(|(at, _)| {
-        let stamp = line.get(at + 1..).and_then(|rest| rest.split(']').next()).unwrap_or_default();
-        let parts = stamp.trim_start().split_once('.');
-        parts.is_some_and(|(seconds, micros)| {
-            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits(seconds) && micros.len() == 6 && digits(micros)
-        })
-    })
 }

@@ -10,10 +10,12 @@
 //!
 //! What a file is, its bytes tell ([`vmcore_dump::glance`]); only the log of the kernel that *wrote* the dump looks like
 //! one of the kernel that crashed, and is told by its name, `kexec-dmesg.log`: it counts where nothing else is left. Files
-//! of a split dump belong together by their headers. A log beside a dump is not analyzed unless the dump cannot be. Links
+//! of a split dump belong together by their headers. A log that is called like a dump is not analyzed unless the dump cannot be. Links
 //! are not followed out of a directory: none is followed at all.
 
+mod beside;
 mod directory;
+mod log_text;
 mod manifest;
 mod objects;
 
@@ -195,7 +197,7 @@ impl Found {
         // A file that is named is meant: what it is instead of a dump, or why it cannot be read, its row says. Only a file
         // is opened: a pipe would wait for somebody who writes.
         match kind.is_file().then(|| glance(path)) {
-            Some(Ok(Glance::Text)) => self.push(Item::log(path.to_owned())),
+            Some(Ok(Glance::Text | Glance::CompressedText)) => self.push(Item::log(path.to_owned())),
             _ => self.push(Item::dump(path.to_owned())),
         }
         Ok(())

@@ -12,7 +12,8 @@ use std::thread;
 use vmcore_dump::{Glance, glance_at};
 use vmcore_remote::{Address, Client, Listed, RemoteError};
 
-use super::directory::{Contents, is_kernel_log_text, is_unwanted, looks_meant};
+use super::directory::{Contents, is_unwanted, looks_meant};
+use super::log_text::Text;
 use super::{Item, Known, Skipped};
 use crate::clock;
 
@@ -43,14 +44,14 @@ pub(super) fn items(prefix: &Address, client: &Client) -> Result<(Vec<Item>, Vec
         match glance_at(head) {
             Ok(Glance::Dump) => contents.dumps.push(path.clone()),
             Ok(Glance::Part(identity)) => contents.parts.entry(identity).or_default().push(path.clone()),
-            Ok(Glance::Text) if is_kernel_log_text(head) => contents.logs.push(path.clone()),
-            Ok(Glance::CompressedText) => {
-                skipped.push(Skipped {
-                    path: path.clone(),
-                    reason: "a compressed text is not unpacked".to_owned(),
-                    lost: false,
-                });
-            }
+            Ok(Glance::Text | Glance::CompressedText) => match Text::of_head(head, object.size <= head.len() as u64) {
+                Text::KernelLog => contents.logs.push(path.clone()),
+                _ if looks_meant(&name) => contents.dumps.push(path.clone()),
+                Text::Other => {}
+                Text::Unknown => {
+                    skipped.push(Skipped { path: path.clone(), reason: Text::UNKNOWN.to_owned(), lost: true });
+                }
+            },
             Ok(_) if looks_meant(&name) => contents.dumps.push(path.clone()),
             Ok(_) => {}
             Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string(), lost: true }),
@@ -112,7 +113,8 @@ fn head(bucket: &str, object: &Listed, client: &Client) -> Result<Vec<u8>, Remot
     }
     let (head, _) = client.get_range(&address, 0..HEAD, None)?;
     // Of what is unpacked, and of a text, more must be seen.
-    let is_short = matches!(glance_at(&head), Ok(Glance::Text | Glance::Dump) | Err(_)) && object.size > HEAD;
+    let is_short = matches!(glance_at(&head), Ok(Glance::Text | Glance::CompressedText | Glance::Dump) | Err(_))
+        && object.size > HEAD;
     if is_short && !vmcore_dump::starts_like_a_dump(&head) {
         return client.get_range(&address, 0..LONGER_HEAD, None).map(|(head, _)| head);
     }

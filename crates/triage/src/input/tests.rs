@@ -75,7 +75,25 @@ fn directories_of_all_distributions() {
 #[test]
 fn parts_of_two_dumps_stay_apart() {
     let pile = tree(&[("a1", "part of a"), ("a2", "part of a"), ("b1", "part of b"), ("log.txt", "log")]);
-    assert_eq!(list(pile.path()), ["dump a1+a2", "dump b1"]);
+    assert_eq!(list(pile.path()), ["dump a1+a2", "dump b1", "log log.txt"]);
+}
+
+/// A healthy dump must not hide what happened to other machines.
+#[test]
+fn logs_of_other_machines_are_judged() {
+    let late = format!("{}[    1.000000] Oops\n", "web2 sshd: hello\n".repeat(10_000));
+    let pile = tree(&[
+        ("a/web1.vmcore", "*"),
+        ("a/web1.log", "log"),
+        ("a/web2.log", "log"),
+        ("b/vmcore", "*"),
+        ("b/console.log", "log"),
+        ("b/messages", &late),
+        ("b/notes.txt", "nothing of a kernel\n"),
+    ]);
+    let expected =
+        ["dump a/web1.vmcore (a/web1.log)", "log a/web2.log", "dump b/vmcore", "log b/console.log", "log b/messages"];
+    assert_eq!(list(pile.path()), expected);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub fn write_text(pile: &Pile, out: &mut dyn Write, theme: &Theme) -> io::Result
         count(pile.rows, "dump or log", "dumps and logs"),
         count(pile.all_groups(), "group", "groups"),
         count(pile.crashes, "crash", "crashes"),
-        pile.failed(),
+        pile.rows_not_judged(),
         match pile.duplicates {
             0 => String::new(),
             duplicates => format!("; {duplicates} of crashes that are there in another form"),

@@ -109,7 +109,7 @@ fn summary(pile: &Pile) -> String {
         pile.crashes,
         pile.all_groups(),
         pile.duplicates,
-        pile.failed(),
+        pile.rows_not_judged(),
     )
 }
 

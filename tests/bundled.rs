@@ -11,6 +11,8 @@ mod arm64;
 mod reduced;
 #[path = "bundled/terminal.rs"]
 mod terminal;
+#[path = "bundled/unread.rs"]
+mod unread;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -309,8 +311,9 @@ fn lists_of_state_are_not_empty_for_want_of_memory() {
         let status = if inconclusive.contains(&command) { 3 } else { 0 };
         assert_eq!(text.status.code(), Some(status), "{command}: {}", String::from_utf8_lossy(&text.stderr));
         let gaps = json(command, &[], "thp-livelock")["gaps"].as_array().unwrap().len();
-        let said = String::from_utf8_lossy(&text.stdout).lines().filter(|line| line.starts_with("not read: ")).count();
-        assert_eq!(said, gaps.min(6), "{command}");
+        // In its list's place, or at the end.
+        let said = String::from_utf8_lossy(&text.stdout).lines().filter(|line| line.contains("not read: ")).count();
+        assert!(said >= gaps.min(6) && (said == 0) == (gaps == 0), "{command}: {said} of {gaps}");
         assert!(status == 0 || gaps > 0, "{command}");
     }
 }

@@ -20,6 +20,7 @@ mod kernels_table;
 mod lab_dump;
 mod module_files;
 mod no_vmcoreinfo;
+mod omission;
 mod other_problems;
 mod program;
 mod reduced;
@@ -38,7 +39,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 18] = [
+const CHECKS: [(&str, Check); 19] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),
@@ -51,6 +52,7 @@ const CHECKS: [(&str, Check); 18] = [
     ("info", state::info),
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
+    ("left_out", omission::is_named),
     ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
@@ -60,7 +62,7 @@ const CHECKS: [(&str, Check); 18] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 19] = [
+const ARM64_CHECKS: [(&str, Check); 20] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),
@@ -73,6 +75,7 @@ const ARM64_CHECKS: [(&str, Check); 19] = [
     ("info", state::info),
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
+    ("left_out", omission::is_named),
     ("without_debug_file", arm64::without_debug_file),
     ("without_vmcoreinfo", arm64::without_vmcoreinfo),
     ("truncated", damage::truncated),

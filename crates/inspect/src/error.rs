@@ -128,6 +128,12 @@ impl InspectError {
         Self::NoMember { type_name: ty.stripped().declare(""), member: member.to_owned(), similar }
     }
 
+    /// Whether this kernel has no such thing, rather than that it could not be read.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::NoSymbol(_) | Self::NoType(_) | Self::NoMember { .. })
+    }
+
     pub(crate) fn read(what: impl Into<String>, source: ReadError) -> Self {
         Self::Read { what: what.into(), source }
     }

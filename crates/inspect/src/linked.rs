@@ -247,8 +247,11 @@ impl<'k, 'a> Walk<'k, 'a> {
         let mut from = min;
         let mut entries = Vec::new();
         for index in 0..count {
-            let Ok(slot) = word(slots, index) else { break };
-            let pivot = if index + 1 < count { word(pivots, index).unwrap_or(max) } else { max };
+            let pivot = if index + 1 < count { word(pivots, index) } else { Ok(max) };
+            let (slot, pivot) = match (word(slots, index), pivot) {
+                (Ok(slot), Ok(pivot)) => (slot, pivot),
+                (Err(error), _) | (_, Err(error)) => return self.stop(format!("the node at {node:#x}: {error}")),
+            };
             // An unused pivot is 0: then the slot before it was the last that has one.
             let to = if pivot == 0 && index > 0 { max } else { pivot.min(max) };
             if slot != 0 {

@@ -117,6 +117,11 @@ impl<'k> Object<'k> {
         Ok(Self { ty: element, address: address.wrapping_add(index.wrapping_mul(size)), ..self })
     }
 
+    /// The first element of an array; an object that is none is itself.
+    pub(crate) fn element_or_self(self) -> Answer<Self> {
+        if self.len() == 0 { Ok(self) } else { self.element(0) }
+    }
+
     /// The object that many objects of its size behind this one: of an array whose type is not known.
     pub(crate) fn behind(self, count: u64) -> Self {
         Self { address: self.address.wrapping_add(count.wrapping_mul(self.size())), ..self }
@@ -262,6 +267,14 @@ fn offset_in(mut ty: Type<'_>, path: &str) -> Answer<u64> {
         ty = member.ty;
     }
     Ok(bits / 8)
+}
+
+/// The answer, or `None` where this kernel has no such member: one that cannot be read is an error still.
+pub(crate) fn if_known<T>(answer: Answer<T>) -> Answer<Option<T>> {
+    match answer {
+        Err(error) if error.is_unknown() => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// Nothing is in the first page.

@@ -220,20 +220,21 @@ fn lists_of_state_say_what_is_missing() {
     }
     // What the dump does have, because the verdict rests on it: two tasks sleep for the page, in one wait queue.
     let locks = state::locks(&KERNEL, &snapshot, &stacks);
-    let pages: Vec<_> = locks.pages.iter().map(|wait| (wait.waiter.pid, wait.page.0, wait.bit.as_str())).collect();
+    let pages: Vec<_> =
+        locks.pages.found().iter().map(|wait| (wait.waiter.pid, wait.page.0, wait.bit.as_str())).collect();
     let page = 0xffb7_27ce_4013_0000;
     assert_eq!(pages, [(149, page, "PG_locked"), (150, page, "PG_locked")]);
     let waiters = state::waiters(&KERNEL, &snapshot, &stacks).waiters;
-    let of_pages = waiters.iter().filter(|waiter| waiter.wakes_by.as_deref() == Some("wake_page_function"));
+    let of_pages = waiters.found().iter().filter(|waiter| waiter.wakes_by.as_deref() == Some("wake_page_function"));
     let of_pages: Vec<_> = of_pages.map(|waiter| (waiter.waiter.as_ref().unwrap().pid, waiter.queue)).collect();
     assert_eq!(of_pages.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [149, 150]);
     assert_eq!(of_pages[0].1, of_pages[1].1);
     let queue = VirtAddr::new(of_pages[0].1.unwrap().0);
     let queue = state::wait_queue(&KERNEL, &snapshot, state::QueueKind::WaitQueue, queue);
-    let inside: Vec<_> = queue.entries.iter().map(|entry| entry.waiter.as_ref().unwrap().pid).collect();
+    let inside: Vec<_> = queue.entries.found().iter().map(|entry| entry.waiter.as_ref().unwrap().pid).collect();
     assert_eq!((inside, queue.gaps.len()), (vec![149, 150], 0));
     let rcu = state::rcu(&KERNEL, &snapshot);
-    let names: Vec<_> = rcu.cpus.iter().filter_map(|cpu| Some(cpu.current.as_ref()?.comm.as_str())).collect();
+    let names: Vec<_> = rcu.cpus.found().iter().filter_map(|cpu| Some(cpu.current.as_ref()?.comm.as_str())).collect();
     assert_eq!(names, ["fstat/0", "fstat/1", "fstat/2", "fstat/3"]);
 }
 

@@ -88,7 +88,7 @@ pub use layout::{Field, Resolver, Source};
 pub use list::{Listed, list, rb_tree};
 pub use locks::{
     AwaitedWork, Found, Lock, LockKind, LockWait, LockWord, Owner, PageWait, RwLock, RwLockWord, SpinLockWord,
-    SpinNode, Waiter, WorkWait,
+    SpinNode, Waiter, WorkWait, sleeps_for_page, sleeps_for_work,
 };
 pub use minimal::{MinimalError, MinimalKernel};
 pub use modules::{Module, ModuleSymbol};

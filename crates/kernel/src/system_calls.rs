@@ -29,21 +29,25 @@ impl Kernel<'_> {
     /// The system call that the task with this stack is in; `None` where it is in none, or nothing says which.
     #[must_use]
     pub fn system_call(&self, stack: &Stack) -> Option<SystemCall> {
+        let number = self.system_call_number(stack)?;
+        let saved = stack.interrupts.last()?;
+        Some(SystemCall {
+            number,
+            name: self.system_call_name(number)?,
+            arguments: saved.registers.system_call_arguments(),
+        })
+    }
+
+    /// The number of the system call that the task with this stack is in; `None` where it is in none.
+    #[must_use]
+    pub fn system_call_number(&self, stack: &Stack) -> Option<u64> {
         if stack.end != StackEnd::UserMode {
             return None;
         }
         // The registers of user mode are the outermost that were saved.
         let saved = stack.interrupts.last().filter(|saved| saved.frame == stack.frames.len() && saved.complete)?;
         let entry = stack.frames.iter().rev().take(4).filter_map(|frame| frame.function());
-        if !entry.into_iter().any(is_entry_of_calls) {
-            return None;
-        }
-        let number = number(saved)?;
-        Some(SystemCall {
-            number,
-            name: self.system_call_name(number)?,
-            arguments: saved.registers.system_call_arguments(),
-        })
+        entry.into_iter().any(is_entry_of_calls).then(|| number(saved)).flatten()
     }
 
     /// The name of a system call of 64-bit programs.

@@ -16,8 +16,8 @@ use vmcore_kernel::{Kernel, list};
 use vmcore_memory::VirtAddr;
 
 use super::clock::Clock;
-use super::{Collector, Missing, state};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, state};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError, TreeKind, tree};
 
 /// Inodes of block devices.
@@ -41,7 +41,7 @@ const OPERATIONS: [(u64, &str); 7] = [
 #[schemars(rename = "Disks")]
 pub struct Disks {
     /// The disks, by name.
-    pub disks: Vec<Disk>,
+    pub disks: Listing<Disk>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -60,8 +60,9 @@ pub struct Disk {
     /// How many hardware queues it has.
     pub hardware_queues: Option<u64>,
     /// Requests that were given to the device and have not been completed, oldest first.
-    pub in_flight: Vec<Request>,
-    /// How many requests wait in the kernel because the device took no more.
+    pub in_flight: Listing<Request>,
+    /// How many requests wait in the kernel because the device took no more; null of a device that has no requests of its
+    /// own, and where that could not be read.
     pub held_back: Option<u64>,
 }
 
@@ -92,17 +93,17 @@ pub struct Request {
 /// Reads them.
 #[must_use]
 pub fn disks<'k>(kernel: &'k Kernel<'k>) -> Disks {
-    let clock = Clock::read(kernel);
     let mut missing = Collector::default();
-    let found = gendisks(kernel, &mut missing);
-    let found = missing.take("block devices", found).unwrap_or_default();
-    let mut disks = Vec::new();
-    for disk in found {
-        let read = read_disk(disk, &clock, &mut missing);
-        disks.extend(missing.take(format!("the gendisk at {}", disk.address()), read));
-    }
-    disks.sort_by(|one, other| one.name.cmp(&other.name));
-    Disks { disks, gaps: missing.0 }
+    let clock = Clock::read(kernel, &mut missing);
+    let disks = missing.list("block devices", |missing| {
+        let mut disks = Vec::new();
+        for disk in gendisks(kernel, missing)? {
+            let read = read_disk(disk, &clock, missing);
+            disks.extend(missing.take(format!("the gendisk at {}", disk.address()), read));
+        }
+        Ok(disks)
+    });
+    Disks { disks: disks.sort_by(|one, other| one.name.cmp(&other.name)), gaps: missing.into_gaps() }
 }
 
 /// Every disk of which a block device was opened; since 5.11 all of them.
@@ -132,40 +133,61 @@ fn read_disk(disk: Object<'_>, clock: &Clock, missing: &mut Collector) -> Result
         disk: disk.address().into(),
         queue: queue.map(Hex::from),
         hardware_queues: None,
-        in_flight: Vec::new(),
+        in_flight: Vec::new().into(),
         held_back: None,
     };
     let Some(queue) = queue else { return Ok(read) };
     let queue = Object::new(disk.kernel(), "struct request_queue", queue)?;
+    let what = format!("requests of {}", read.name);
     if queue.pointer_at("mq_ops")?.is_none() {
         // Drivers that take bios themselves (device mapper, md, loop before it, RAM disks) have no requests of their own.
-        if queue.has("request_fn") && queue.pointer_at("request_fn")?.is_some() {
-            missing.note(format!("requests of {}", read.name), "its queue is of the kind before blk-mq");
+        if if_known(queue.pointer_at("request_fn"))?.flatten().is_some() {
+            let of_old = || InspectError::Syntax("its queue is of the kind before blk-mq".to_owned());
+            read.in_flight = missing.list(what, |_| Err(of_old()));
         }
         return Ok(read);
     }
     let count = queue.number_at("nr_hw_queues")?.min(MAX_QUEUES);
     read.hardware_queues = Some(count);
-    let mut held_back = 0;
-    for hardware in hardware_queues(queue, count)? {
-        let what = format!("requests of {}, hardware queue at {}", read.name, hardware.address());
-        let requests = in_flight(hardware, queue.address(), clock, missing);
-        read.in_flight.extend(missing.take(&what, requests).unwrap_or_default());
-        let waiting = hardware.at("dispatch").and_then(|head| head.list("struct request", "queuelist"));
-        held_back += missing.take(&what, waiting).map_or(0, |(requests, _)| requests.len() as u64);
-    }
-    read.held_back = Some(held_back);
-    read.in_flight.sort_by_key(|request| std::cmp::Reverse(request.age_ns));
+    let hardware = missing.list(&what, |missing| hardware_queues(queue, count, missing));
+    let held_back = missing.list(&what, |missing| {
+        missing.note_unread(&hardware);
+        let mut waiting = Vec::new();
+        for hardware in hardware.found() {
+            let (requests, gap) = hardware.at("dispatch")?.list("struct request", "queuelist")?;
+            missing.note_some(&what, gap);
+            waiting.extend(requests);
+        }
+        Ok(waiting)
+    });
+    read.held_back = held_back.unread().is_none().then_some(held_back.found().len() as u64);
+    let in_flight = missing.list(&what, |missing| {
+        missing.note_unread(&hardware);
+        let mut all = Vec::new();
+        for hardware in hardware.found() {
+            let requests = in_flight(*hardware, queue.address(), clock, missing);
+            all.extend(
+                missing.take(format!("{what}, hardware queue at {}", hardware.address()), requests).unwrap_or_default(),
+            );
+        }
+        Ok(all)
+    });
+    read.in_flight = in_flight.sort_by(|one, other| other.age_ns.cmp(&one.age_ns));
     Ok(read)
 }
 
 /// An array of pointers; for some years from 5.18 on (kernel commit 4e5cc99e1e48) an xarray.
-fn hardware_queues<'k>(queue: Object<'k>, count: u64) -> Result<Vec<Object<'k>>, InspectError> {
+fn hardware_queues<'k>(
+    queue: Object<'k>,
+    count: u64,
+    missing: &mut Collector,
+) -> Result<Vec<Object<'k>>, InspectError> {
     let kernel = queue.kernel();
     let at = |address| Object::new(kernel, "struct blk_mq_hw_ctx", address);
     if queue.has("hctx_table") {
         let table = queue.at("hctx_table")?.address();
         let found = tree(kernel, TreeKind::XArray, table, 0, usize::try_from(MAX_QUEUES).unwrap_or(usize::MAX))?;
+        missing.note_some("hardware queues", found.problem);
         return found.objects.into_iter().map(|(address, _)| at(address)).collect();
     }
     (0..count).map(|index| at(queue.at("queue_hw_ctx")?.element(index)?.pointer()?)).collect()
@@ -214,9 +236,12 @@ fn request_in_flight(
     }
     let operation = request.number_at("cmd_flags")? & 0xff;
     let named = OPERATIONS.iter().find(|(number, _)| *number == operation);
-    let moment = |path| request.at(path).and_then(Object::value).ok().filter(|moment| *moment > 0);
-    let begun = moment("io_start_time_ns").or_else(|| moment("start_time_ns"));
-    let timeout = request.number_at("timeout").ok().filter(|ticks| *ticks > 0);
+    let moment = |path| {
+        let moment = if_known(request.at(path).and_then(Object::value))?;
+        Ok::<_, InspectError>(moment.filter(|moment| *moment > 0))
+    };
+    let begun = moment("io_start_time_ns")?.or(moment("start_time_ns")?);
+    let timeout = if_known(request.number_at("timeout"))?.filter(|ticks| *ticks > 0);
     Ok(Some(Request {
         request: request.address().into(),
         hardware_queue,

@@ -2,6 +2,7 @@
 
 use vmcore_kernel::Kernel;
 
+use super::Collector;
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -17,33 +18,50 @@ pub(super) struct Clock {
     /// `CLOCK_MONOTONIC` at the last update of the timekeeper.
     pub(super) monotonic_ns: Option<u64>,
     /// For how long nobody had counted ticks, by the scheduler's clocks; 0 where that went on.
-    pub(super) stalled_ns: u64,
+    pub(super) stalled_ns: Option<u64>,
+    /// Whether every CPU's clock was read: else it may have been later than that.
+    whole: bool,
 }
 
 impl Clock {
-    pub(super) fn read<'k>(kernel: &'k Kernel<'k>) -> Self {
-        let monotonic_ns = monotonic(kernel).ok();
+    pub(super) fn read<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Self {
+        let monotonic_ns = missing.take("the time", monotonic(kernel));
         let clock = |cpu| Object::per_cpu(kernel, "runqueues", "struct rq", cpu)?.number_at("clock");
-        let latest = kernel.percpu().cpus().filter_map(|cpu| clock(cpu).ok()).max();
-        let stalled = latest.zip(monotonic_ns).map_or(0, |(latest, tick)| latest.saturating_sub(tick));
+        let clocks =
+            kernel.percpu().cpus().map(|cpu| missing.take(format!("the run queue's clock of CPU {cpu}"), clock(cpu)));
+        let (latest, whole) =
+            clocks.fold((None, true), |(latest, whole), clock| (latest.max(clock), whole && clock.is_some()));
+        if kernel.jiffies().is_none() {
+            missing.note("the time in ticks", "jiffies cannot be read");
+        }
+        if kernel.tick_ns().is_none() {
+            missing.note("how long a tick is", "tick_nsec cannot be read");
+        }
+        let stalled = latest.zip(monotonic_ns).map(|(latest, tick)| latest.saturating_sub(tick));
         Self {
+            whole,
             jiffies: kernel.jiffies(),
             tick_ns: kernel.tick_ns(),
             monotonic_ns,
-            stalled_ns: if stalled > TOLERANCE_NS { stalled } else { 0 },
+            stalled_ns: stalled.map(|stalled| if stalled > TOLERANCE_NS { stalled } else { 0 }),
         }
+    }
+
+    /// Whether something is late by more than `limit`; `None` where that is not known.
+    pub(super) fn is_later(&self, late: Option<i64>, limit: i64) -> Option<bool> {
+        late.map(|late| late > limit).filter(|later| *later || self.whole)
     }
 
     /// Nanoseconds from `jiffies` in the past; negative for the future.
     pub(super) fn since_jiffies(&self, jiffies: u64) -> Option<i64> {
         let ticks = self.jiffies?.wrapping_sub(jiffies).cast_signed();
         let tick = i64::try_from(self.tick_ns?).ok()?;
-        ticks.checked_mul(tick)?.checked_add(i64::try_from(self.stalled_ns).ok()?)
+        ticks.checked_mul(tick)?.checked_add(i64::try_from(self.stalled_ns?).ok()?)
     }
 
     /// Nanoseconds from a moment of `CLOCK_MONOTONIC`; negative for the future.
     pub(super) fn since_ns(&self, moment: i64) -> Option<i64> {
-        let now = i64::try_from(self.monotonic_ns?.checked_add(self.stalled_ns)?).ok()?;
+        let now = i64::try_from(self.monotonic_ns?.checked_add(self.stalled_ns?)?).ok()?;
         now.checked_sub(moment)
     }
 }

@@ -9,7 +9,7 @@ use vmcore_memory::VirtAddr;
 
 use super::needs::{Need, Needs};
 use super::open_file::{OpenFile, at_path, each_file, open_file};
-use super::{Collector, Missing, Who, state};
+use super::{Collector, Listing, Missing, Who, state};
 use crate::InspectError;
 use crate::object::Object;
 
@@ -18,7 +18,7 @@ use crate::object::Object;
 #[schemars(rename = "Files")]
 pub struct Files {
     /// The tasks.
-    pub tasks: Vec<TaskFiles>,
+    pub tasks: Listing<TaskFiles>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -31,9 +31,9 @@ pub struct TaskFiles {
     /// The task.
     pub task: Who,
     /// What it sleeps for, where the system call that it is in tells.
-    pub needs: Vec<Need>,
+    pub needs: Listing<Need>,
     /// Its program, working directory and root directory, then its open files.
-    pub files: Vec<OpenFile>,
+    pub files: Listing<OpenFile>,
 }
 
 /// Reads the files of the tasks that are `meant`; where nobody says who, of those that wait for a file system. `stacks` are
@@ -46,28 +46,32 @@ pub fn files<'k>(
     meant: Option<&dyn Fn(&Task) -> bool>,
 ) -> Files {
     let mut missing = Collector::default();
-    let needs = Needs::read(kernel, snapshot, stacks);
-    let is_meant = |index, task: &Task| meant.map_or_else(|| needs.waits(index, task), |meant| meant(task));
-    let mut tasks = Vec::new();
-    for (index, task) in snapshot.tasks.iter().enumerate().filter(|(index, task)| is_meant(*index, task)) {
-        let Some(who) = Who::at(snapshot, task.address) else { continue };
-        let read = of_task(kernel, task.address, &mut missing);
-        let files = missing.take(format!("files of pid {}", task.pid), read).unwrap_or_default();
-        tasks.push(TaskFiles { task: who, needs: needs.of(index).to_vec(), files });
-    }
-    Files { tasks, gaps: missing.0 }
+    let tasks = missing.list("tasks", |missing| {
+        missing.note_gaps(&snapshot.gaps);
+        let needs = Needs::read(kernel, snapshot, stacks, missing);
+        let is_meant = |index, task: &Task| meant.map_or_else(|| needs.waits(index, task), |meant| meant(task));
+        let tasks = snapshot.tasks.iter().enumerate().filter(|(index, task)| is_meant(*index, task));
+        let of = |(index, task): (usize, &Task)| {
+            let who = Who::at(snapshot, task.address)?;
+            let files = missing.list(format!("files of pid {}", task.pid), |missing| of_task(kernel, task, missing));
+            Some(TaskFiles { task: who, needs: needs.of(index), files })
+        };
+        Ok(tasks.filter_map(of).collect())
+    });
+    Files { tasks, gaps: missing.into_gaps() }
 }
 
-fn of_task<'k>(kernel: &'k Kernel<'k>, task: VirtAddr, missing: &mut Collector) -> Result<Vec<OpenFile>, InspectError> {
-    let task = Object::new(kernel, "struct task_struct", task)?;
+fn of_task<'k>(kernel: &'k Kernel<'k>, task: &Task, missing: &mut Collector) -> Result<Vec<OpenFile>, InspectError> {
+    let pid = task.pid;
+    let task = Object::new(kernel, "struct task_struct", task.address)?;
     let mut files = Vec::new();
-    if task.pointer_at("mm")?.is_some()
-        && let Some(file) = task.pointer_at("mm.exe_file")?
-    {
+    let program = missing.take(format!("the program of pid {pid}"), program(task)).flatten();
+    if let Some(file) = program {
         files.extend(missing.take(format!("the file at {file}"), open_file(kernel, "exe", file)));
     }
+    let place = missing.take(format!("the directories of pid {pid}"), task.pointer_at("fs")).flatten();
     // A task that exits has given both up.
-    if let Some(place) = task.pointer_at("fs")? {
+    if let Some(place) = place {
         let place = Object::new(kernel, "struct fs_struct", place)?;
         for (name, member) in [("cwd", "pwd"), ("root", "root")] {
             let path = place.at(member).and_then(|path| at_path(path, name, None));
@@ -77,6 +81,14 @@ fn of_task<'k>(kernel: &'k Kernel<'k>, task: VirtAddr, missing: &mut Collector) 
     let end = each_file(task, &mut |number, file| {
         files.extend(missing.take(format!("the file at {file}"), open_file(kernel, &number.to_string(), file)));
     });
-    missing.take("descriptors", end);
+    missing.take(format!("descriptors of pid {pid}"), end);
     Ok(files)
+}
+
+/// The file that it executes; `None` of a kernel thread.
+fn program(task: Object<'_>) -> Result<Option<VirtAddr>, InspectError> {
+    if task.pointer_at("mm")?.is_none() {
+        return Ok(None);
+    }
+    task.pointer_at("mm.exe_file")
 }

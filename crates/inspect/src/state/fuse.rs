@@ -16,7 +16,7 @@ use vmcore_kernel::{Kernel, Snapshot, Task};
 use vmcore_memory::VirtAddr;
 
 use super::open_file::each_file;
-use super::{Collector, Who};
+use super::{Collector, Listing, Who};
 use crate::object::Object;
 use crate::{Hex, InspectError, find_type};
 
@@ -34,9 +34,9 @@ pub struct FuseConnection {
     /// Whether a daemon is connected; if not, requests fail and nobody waits.
     pub connected: bool,
     /// The processes that have its device open.
-    pub daemons: Vec<Who>,
+    pub daemons: Listing<Who>,
     /// What they have not answered.
-    pub requests: Vec<FuseRequest>,
+    pub requests: Listing<FuseRequest>,
 }
 
 /// A request that was not answered.
@@ -59,7 +59,8 @@ pub struct FuseRequest {
 
 /// The connection of the file system with this super block; `None` where it is no FUSE.
 pub(super) fn connection(block: Object<'_>, snapshot: &Snapshot, missing: &mut Collector) -> Option<FuseConnection> {
-    let fs = block.text_at("s_type.name").ok()?;
+    let what = format!("the type of the super block at {}", block.address());
+    let fs = missing.take(what, block.text_at("s_type.name"))?;
     if !["fuse", "fuseblk", "virtiofs"].contains(&fs.as_str()) {
         return None;
     }
@@ -76,10 +77,35 @@ fn read(block: Object<'_>, snapshot: &Snapshot, missing: &mut Collector) -> Resu
     } else {
         Object::new(kernel, "struct fuse_conn", private)?
     };
-    let (devices, gap) = connection.at("devices")?.list("struct fuse_dev", "entry")?;
-    missing.note_some("devices of a FUSE connection", gap);
+    let devices = missing.list("devices of a FUSE connection", |missing| {
+        let (devices, gap) = connection.at("devices")?.list("struct fuse_dev", "entry")?;
+        missing.note_some("devices of a FUSE connection", gap);
+        Ok(devices)
+    });
+    let daemons = missing.list("daemons of a FUSE connection", |missing| {
+        missing.note_unread(&devices);
+        Ok(daemons(kernel, snapshot, devices.found(), missing))
+    });
+    let requests = missing.list("requests of a FUSE connection", |missing| {
+        missing.note_unread(&devices);
+        requests(connection, devices.found(), snapshot, missing)
+    });
+    Ok(FuseConnection {
+        connection: connection.address().into(),
+        connected: connection.number_at("connected")? != 0,
+        daemons,
+        requests,
+    })
+}
+
+fn requests<'k>(
+    connection: Object<'k>,
+    devices: &[Object<'k>],
+    snapshot: &Snapshot,
+    missing: &mut Collector,
+) -> Result<Vec<FuseRequest>, InspectError> {
     let mut lists = vec![("not read", connection.first(&["iq.pending", "pending"])?)];
-    for device in &devices {
+    for device in devices {
         lists.push(("being copied", device.at("pq.io")?));
         let processing = device.at("pq.processing")?;
         if processing.is_pointer() {
@@ -96,22 +122,26 @@ fn read(block: Object<'_>, snapshot: &Snapshot, missing: &mut Collector) -> Resu
         missing.note_some("requests of a FUSE connection", gap);
         for request in found.into_iter().take(MAX_REQUESTS.saturating_sub(requests.len())) {
             let what = format!("the FUSE request at {}", request.address());
-            requests.extend(missing.take(what, read_request(request, state, snapshot)));
+            let read = read_request(request, state, snapshot, missing);
+            requests.extend(missing.take(what, read));
         }
     }
-    let devices: Vec<_> = devices.iter().map(|device| device.address()).collect();
-    Ok(FuseConnection {
-        connection: connection.address().into(),
-        connected: connection.number_at("connected")? != 0,
-        daemons: daemons(kernel, snapshot, &devices),
-        requests,
-    })
+    Ok(requests)
 }
 
-fn read_request(request: Object<'_>, state: &'static str, snapshot: &Snapshot) -> Result<FuseRequest, InspectError> {
+fn read_request(
+    request: Object<'_>,
+    state: &'static str,
+    snapshot: &Snapshot,
+    missing: &mut Collector,
+) -> Result<FuseRequest, InspectError> {
     let opcode = request.number_at("in.h.opcode")?;
-    let (waiting, _) = request.at("waitq.head")?.list("struct wait_queue_entry", "entry")?;
-    let waiter = waiting.into_iter().find_map(|entry| Who::at(snapshot, entry.pointer_at("private").ok()??));
+    let (waiting, gap) = request.at("waitq.head")?.list("struct wait_queue_entry", "entry")?;
+    let what = format!("who waits for the FUSE request at {}", request.address());
+    missing.note_some(&what, gap);
+    let task = |entry: Object<'_>| entry.pointer_at("private");
+    let tasks = waiting.into_iter().filter_map(|entry| missing.take(&what, task(entry)).flatten());
+    let waiter = tasks.filter_map(|task| Who::at(snapshot, task)).next();
     Ok(FuseRequest {
         request: request.address().into(),
         operation: operation(request.kernel(), opcode),
@@ -129,19 +159,33 @@ fn operation(kernel: &Kernel<'_>, opcode: u64) -> String {
 }
 
 /// The processes that have one of the devices open.
-fn daemons<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, devices: &[VirtAddr]) -> Vec<Who> {
-    let serves = |task: &&Task| {
-        let task = Object::new(kernel, "struct task_struct", task.address);
+fn daemons<'k>(
+    kernel: &'k Kernel<'k>,
+    snapshot: &Snapshot,
+    devices: &[Object<'k>],
+    missing: &mut Collector,
+) -> Vec<Who> {
+    let is_device = |at: VirtAddr| devices.iter().any(|device| device.address() == at);
+    let mut serves = |task: &&Task| {
+        let what = format!("whether pid {} serves a FUSE connection", task.pid);
         let mut found = false;
-        let each = task.and_then(|task| {
-            each_file(task, &mut |_, file| {
-                let device =
-                    Object::new(kernel, "struct file", file).and_then(|file| file.at("private_data")?.pointer());
-                found |= device.is_ok_and(|device| devices.contains(&device));
+        let mut unread = Ok(());
+        let each = Object::new(kernel, "struct task_struct", task.address).and_then(|task| {
+            each_file(task, &mut |_, file| match private_data(kernel, file) {
+                Ok(device) => found |= is_device(device),
+                Err(error) => unread = Err(error),
             })
         });
-        each.is_ok() && found
+        // One of its files is enough.
+        if !found {
+            missing.take(what, each.and(unread));
+        }
+        found
     };
     let processes = snapshot.tasks.iter().filter(|task| task.pid == task.tgid && task.mm.is_some());
-    processes.filter(serves).filter_map(|task| Who::at(snapshot, task.address)).collect()
+    processes.filter(|task| serves(task)).filter_map(|task| Who::at(snapshot, task.address)).collect()
+}
+
+fn private_data<'k>(kernel: &'k Kernel<'k>, file: VirtAddr) -> Result<VirtAddr, InspectError> {
+    Object::new(kernel, "struct file", file)?.at("private_data")?.pointer()
 }

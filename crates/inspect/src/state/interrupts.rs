@@ -7,8 +7,8 @@ use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::VirtAddr;
 
-use super::{Collector, Missing, Who, state, symbol};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, Who, state};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError, Linked, TreeKind, tree};
 
 /// Lines of a machine.
@@ -28,9 +28,9 @@ const SOFT_IRQS: [&str; 10] =
 #[schemars(rename = "Interrupts")]
 pub struct Interrupts {
     /// Lines that have a handler.
-    pub lines: Vec<Irq>,
+    pub lines: Listing<Irq>,
     /// Soft interrupts, by CPU.
-    pub soft: Vec<SoftIrqs>,
+    pub soft: Listing<SoftIrqs>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -69,7 +69,7 @@ pub struct SoftIrqs {
     /// The mask of those that are to be served; null where it could not be read.
     pub mask: Option<Hex>,
     /// Their names.
-    pub pending: Vec<&'static str>,
+    pub pending: Listing<&'static str>,
     /// `ksoftirqd`, which serves them when there are too many.
     pub thread: Option<Who>,
 }
@@ -78,27 +78,34 @@ pub struct SoftIrqs {
 #[must_use]
 pub fn interrupts<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Interrupts {
     let mut missing = Collector::default();
-    let soft = kernel.percpu().cpus().map(|cpu| {
-        let mask = missing.take(format!("soft interrupts of CPU {cpu}"), soft_mask(kernel, cpu));
-        let thread = Object::per_cpu(kernel, "ksoftirqd", "void *", cpu).and_then(Object::pointer);
-        let names = SOFT_IRQS.iter().enumerate();
-        SoftIrqs {
-            cpu,
-            mask: mask.map(Hex),
-            pending: names.filter(|(bit, _)| mask.unwrap_or_default() >> bit & 1 == 1).map(|(_, name)| *name).collect(),
-            thread: thread.ok().and_then(|task| Who::at(snapshot, task)),
-        }
+    let soft = missing.list("soft interrupts", |missing| {
+        Ok(kernel.percpu().cpus().map(|cpu| soft(kernel, snapshot, cpu, missing)).collect())
     });
-    let soft = soft.collect();
-    let found = missing.take("interrupt lines", lines(kernel)).unwrap_or_default();
-    missing.note_some("interrupt lines", found.problem);
-    let mut lines = Vec::new();
-    for (desc, number) in found.objects {
-        let what = format!("the irq_desc at {desc}");
-        let number = number.unwrap_or_default();
-        lines.extend(missing.take(what, line(kernel, snapshot, desc, number)).flatten());
-    }
-    Interrupts { lines, soft, gaps: missing.0 }
+    let lines = missing.list("interrupt lines", |missing| {
+        let found = lines(kernel)?;
+        missing.note_some("interrupt lines", found.problem);
+        let mut lines = Vec::new();
+        for (desc, number) in found.objects {
+            let what = format!("the irq_desc at {desc}");
+            let read = line(kernel, snapshot, desc, number.unwrap_or_default(), missing);
+            lines.extend(missing.take(what, read).flatten());
+        }
+        Ok(lines)
+    });
+    Interrupts { lines, soft, gaps: missing.into_gaps() }
+}
+
+fn soft<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, cpu: u32, missing: &mut Collector) -> SoftIrqs {
+    let mask = soft_mask(kernel, cpu);
+    let number = mask.as_ref().ok().copied();
+    let pending = missing.list(format!("soft interrupts of CPU {cpu}"), |_| {
+        let mask = mask?;
+        let names = SOFT_IRQS.iter().enumerate();
+        Ok(names.filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, name)| *name).collect())
+    });
+    let thread = Object::per_cpu(kernel, "ksoftirqd", "void *", cpu).and_then(Object::pointer);
+    let thread = missing.take(format!("ksoftirqd of CPU {cpu}"), thread);
+    SoftIrqs { cpu, mask: number.map(Hex), pending, thread: thread.and_then(|task| missing.who(snapshot, task)) }
 }
 
 /// All `struct irq_desc`: in a maple tree since 6.5 (kernel commit 721255b9826b).
@@ -115,16 +122,17 @@ fn line<'k>(
     snapshot: &Snapshot,
     at: VirtAddr,
     number: u64,
+    missing: &mut Collector,
 ) -> Result<Option<Irq>, InspectError> {
     let desc = Object::new(kernel, "struct irq_desc", at)?;
     let mut next = desc.pointer_at("action")?;
     let mut irq = Irq {
-        irq: desc.number_at("irq_data.irq").unwrap_or(number),
+        irq: if_known(desc.number_at("irq_data.irq"))?.unwrap_or(number),
         desc: at.into(),
-        count: count(desc),
-        chip: desc.text_at("irq_data.chip.name").ok(),
+        count: None,
+        chip: None,
         flags: Vec::new(),
-        threads_active: desc.number_at("threads_active").ok(),
+        threads_active: if_known(desc.number_at("threads_active"))?,
         names: Vec::new(),
         handlers: Vec::new(),
         threads: Vec::new(),
@@ -132,27 +140,29 @@ fn line<'k>(
     while let Some(action) = next.filter(|_| irq.names.len() < MAX_ACTIONS) {
         let action = Object::new(kernel, "struct irqaction", action)?;
         irq.names.push(action.text_at("name")?);
-        irq.handlers.push(symbol(kernel, action.at("handler")?.pointer()?));
-        irq.threads.extend(action.pointer_at("thread")?.and_then(|task| Who::at(snapshot, task)));
+        irq.handlers.push(missing.function(kernel, action.at("handler")?.pointer()?));
+        irq.threads.extend(action.pointer_at("thread")?.and_then(|task| missing.who(snapshot, task)));
         next = action.pointer_at("next")?;
     }
     if irq.names.is_empty() {
         return Ok(None);
     }
+    irq.count = missing.take(format!("how often interrupt {} came", irq.irq), count(desc));
+    irq.chip = missing.take_known(format!("the chip of interrupt {}", irq.irq), desc.text_at("irq_data.chip.name"));
     let state = desc.number_at("irq_common_data.state_use_accessors")?;
     irq.flags.extend(FLAGS.iter().filter(|(bit, _)| state & bit != 0).map(|(_, name)| *name));
     // `istate`, under the name that keeps others away.
-    if desc.number_at("core_internal_state__do_not_mess_with_it").is_ok_and(|state| state & PENDING != 0) {
+    let internal = if_known(desc.number_at("core_internal_state__do_not_mess_with_it"))?;
+    if internal.is_some_and(|state| state & PENDING != 0) {
         irq.flags.push("pending");
     }
     Ok(Some(irq))
 }
 
 /// `kstat_irqs` of all CPUs: a struct on newer kernels, whose first member is the count.
-fn count(desc: Object<'_>) -> Option<u64> {
-    let counts = desc.at("kstat_irqs").ok()?;
-    let of = |cpu| counts.pointee_on(cpu).and_then(Object::number);
-    desc.kernel().percpu().cpus().map(|cpu| of(cpu).ok()).sum()
+fn count(desc: Object<'_>) -> Result<u64, InspectError> {
+    let counts = desc.at("kstat_irqs")?;
+    desc.kernel().percpu().cpus().map(|cpu| counts.pointee_on(cpu).and_then(Object::number)).sum()
 }
 
 /// `__softirq_pending`: a variable of its own since 6.15, in `pcpu_hot` since 6.2, in

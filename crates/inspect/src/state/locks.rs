@@ -4,23 +4,25 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmcore_kernel::{AwaitedWork, Kernel, Lock, Owner, Snapshot, Stack};
+use vmcore_kernel::{AwaitedWork, Kernel, Lock, LockKind, Owner, Snapshot, Stack, sleeps_for_page, sleeps_for_work};
+use vmcore_memory::VirtAddr;
 
-use super::{Missing, Who, state, symbol};
-use crate::Hex;
+use super::{Collector, Listing, Missing, Who, state, symbol};
+use crate::object::Object;
+use crate::{Hex, InspectError};
 
 /// What is waited for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Locks")]
 pub struct Locks {
     /// Locks that tasks sleep for, by address.
-    pub locks: Vec<HeldLock>,
+    pub locks: Listing<HeldLock>,
     /// Pages that tasks sleep for.
-    pub pages: Vec<WaitedPage>,
+    pub pages: Listing<WaitedPage>,
     /// Works that tasks sleep for.
-    pub works: Vec<WaitedWork>,
+    pub works: Listing<WaitedWork>,
     /// CPUs that spin for a lock in its queue.
-    pub spinners: Vec<QueuedSpinner>,
+    pub spinners: Listing<QueuedSpinner>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -84,38 +86,101 @@ pub struct QueuedSpinner {
 
 /// Finds them, by the stacks of the tasks that sleep.
 #[must_use]
-pub fn locks(kernel: &Kernel<'_>, snapshot: &Snapshot, stacks: &[Stack]) -> Locks {
-    let (_, found) = kernel.lock_waits(snapshot, stacks);
-    let name = |address| Who::at(snapshot, address);
-    let pages = kernel.page_waits(snapshot, stacks).into_iter().filter_map(|wait| {
-        Some(WaitedPage {
-            waiter: name(wait.task)?,
-            page: wait.page.into(),
-            bit: wait.flag.map_or_else(|| format!("bit {}", wait.bit), str::to_owned),
-        })
+pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) -> Locks {
+    let mut missing = Collector::default();
+    let sleepers = Sleepers { snapshot, stacks };
+    let locks = missing.list("locks", |missing| {
+        let (waits, found) = kernel.lock_waits(snapshot, stacks);
+        let is_known = |task| waits.iter().any(|wait| wait.task == task);
+        sleepers.note_others("the lock", &|name| LockKind::of_sleeper(name).is_some(), &is_known, missing);
+        Ok(found.iter().map(|lock| held(kernel, snapshot, lock)).collect())
     });
-    let works = kernel.work_waits(snapshot, stacks).into_iter().filter_map(|wait| {
-        let worker = match &wait.work {
-            AwaitedWork::Doing { worker, .. } => name(*worker),
-            AwaitedWork::Queued { .. } | AwaitedWork::Unknown(_) => None,
+    let pages = missing.list("pages", |missing| {
+        let waits = kernel.page_waits(snapshot, stacks);
+        let is_known = |task| waits.iter().any(|wait| wait.task == task);
+        sleepers.note_others("the page", &sleeps_for_page, &is_known, missing);
+        let page = |wait: &vmcore_kernel::PageWait| {
+            let bit = wait.flag.map_or_else(|| format!("bit {}", wait.bit), str::to_owned);
+            Some(WaitedPage { waiter: Who::at(snapshot, wait.task)?, page: wait.page.into(), bit })
         };
-        let function = wait.work.function().map(str::to_owned);
-        Some(WaitedWork { waiter: name(wait.task)?, work: wait.work.address().map(Hex::from), function, worker })
+        Ok(waits.iter().filter_map(page).collect())
     });
-    let nodes = kernel.percpu().cpus().flat_map(|cpu| kernel.spin_nodes(cpu).into_iter().map(move |node| (cpu, node)));
-    let spinners = nodes.map(|(cpu, node)| QueuedSpinner { cpu, node: node.address.into(), first: node.first });
-    let unwound = stacks.iter().filter(|stack| stack.frames.is_empty());
-    let gap = |stack: &Stack| {
-        let pid = snapshot.tasks.get(stack.task)?.pid;
-        let why = stack.error.clone().unwrap_or_else(|| "it cannot be unwound".to_owned());
-        Some(Missing { what: format!("what pid {pid} waits for"), why })
+    let works = missing.list("works", |missing| {
+        let waits = kernel.work_waits(snapshot, stacks);
+        let is_known = |task| waits.iter().any(|wait| wait.task == task);
+        sleepers.note_others("the work", &sleeps_for_work, &is_known, missing);
+        let mut works = Vec::new();
+        for wait in waits {
+            if let AwaitedWork::Unknown(why) = &wait.work {
+                missing.note("a work that is waited for", why);
+            }
+            works.extend(waited_work(snapshot, wait.task, &wait.work));
+        }
+        Ok(works)
+    });
+    let spinners = missing.list("queues of spin locks", |missing| {
+        let mut spinners = Vec::new();
+        for cpu in kernel.percpu().cpus() {
+            missing.take_known(format!("the queues of spin locks of CPU {cpu}"), nesting(kernel, cpu));
+            let nodes = kernel.spin_nodes(cpu);
+            let node =
+                |node: vmcore_kernel::SpinNode| QueuedSpinner { cpu, node: node.address.into(), first: node.first };
+            spinners.extend(nodes.into_iter().map(node));
+        }
+        Ok(spinners)
+    });
+    Locks { locks, pages, works, spinners, gaps: missing.into_gaps() }
+}
+
+/// In how many queues a CPU is.
+fn nesting<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<u64, InspectError> {
+    // In 4.19 an array of bare nodes.
+    match Object::per_cpu(kernel, "qnodes", "struct qnode", cpu) {
+        Err(InspectError::NoSymbol(_)) => {
+            Object::per_cpu(kernel, "mcs_nodes", "struct mcs_spinlock", cpu)?.element_or_self()?.number_at("count")
+        }
+        nodes => nodes?.element_or_self()?.number_at("mcs.count"),
+    }
+}
+
+fn waited_work(snapshot: &Snapshot, task: VirtAddr, work: &AwaitedWork) -> Option<WaitedWork> {
+    let worker = match work {
+        AwaitedWork::Doing { worker, .. } => Who::at(snapshot, *worker),
+        AwaitedWork::Queued { .. } | AwaitedWork::Unknown(_) => None,
     };
-    Locks {
-        locks: found.iter().map(|lock| held(kernel, snapshot, lock)).collect(),
-        pages: pages.collect(),
-        works: works.collect(),
-        spinners: spinners.collect(),
-        gaps: unwound.filter_map(gap).collect(),
+    let function = work.function().map(str::to_owned);
+    Some(WaitedWork { waiter: Who::at(snapshot, task)?, work: work.address().map(Hex::from), function, worker })
+}
+
+/// Tasks that sleep, and where in the code.
+struct Sleepers<'a> {
+    snapshot: &'a Snapshot,
+    stacks: &'a [Stack],
+}
+
+impl Sleepers<'_> {
+    /// Notes the tasks that sleep in such a function, and nothing that they sleep for was found; and those of whom it is not
+    /// known where they sleep.
+    fn note_others(
+        &self,
+        what: &str,
+        sleeps: &dyn Fn(&str) -> bool,
+        is_known: &dyn Fn(VirtAddr) -> bool,
+        missing: &mut Collector,
+    ) {
+        missing.note_gaps(&self.snapshot.gaps);
+        for stack in self.stacks {
+            let Some(task) = self.snapshot.tasks.get(stack.task) else { continue };
+            if stack.error.is_some() || stack.frames.is_empty() {
+                let why = stack.error.as_deref().unwrap_or("it cannot be unwound");
+                missing.note(format!("the stack of pid {}", task.pid), why);
+            }
+            let function = stack.frames.iter().filter_map(|frame| frame.function()).find(|name| sleeps(name));
+            if let Some(function) = function.filter(|_| !is_known(task.address)) {
+                let why = format!("it sleeps in {function}, and no queue that has it can be read");
+                missing.note(format!("{what} that pid {} waits for", task.pid), why);
+            }
+        }
     }
 }
 

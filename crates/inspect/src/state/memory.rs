@@ -7,8 +7,8 @@ use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use super::{Collector, Missing, Who, state};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, Who};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError};
 
 /// `MAX_NUMNODES` of the largest configuration, and CPUs that may have a part of a counter.
@@ -19,15 +19,27 @@ const MAX_NODES: u64 = 1 << 10;
 #[schemars(rename = "Memory")]
 pub struct Memory {
     /// Zones of all nodes that have memory.
-    pub zones: Vec<Zone>,
+    pub zones: Listing<Zone>,
     /// Slab caches, the largest first.
-    pub slabs: Vec<Slab>,
+    pub slabs: Listing<Slab>,
     /// Processes with memory of their own, the largest first.
-    pub processes: Vec<Process>,
+    pub processes: Listing<Process>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
-state!(Memory, zones, slabs, processes);
+
+impl super::State for Memory {
+    fn missing(&self) -> &[Missing] {
+        &self.gaps
+    }
+
+    /// That there are processes says nothing of memory.
+    fn is_empty(&self) -> bool {
+        let processes = self.processes.found().iter();
+        let known = processes.filter(|process| process.rss_bytes.is_some()).count();
+        self.zones.found().is_empty() && self.slabs.found().is_empty() && known == 0
+    }
+}
 
 /// A zone.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -78,51 +90,65 @@ pub struct Process {
     /// The address of its `struct mm_struct`.
     pub mm: Hex,
     /// Resident memory.
-    pub rss_bytes: u64,
+    pub rss_bytes: Option<u64>,
     /// Of that, anonymous memory.
-    pub anonymous_bytes: u64,
+    pub anonymous_bytes: Option<u64>,
     /// Memory in swap.
-    pub swap_bytes: u64,
+    pub swap_bytes: Option<u64>,
 }
 
 /// Reads it.
 #[must_use]
 pub fn memory<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Memory {
     let mut missing = Collector::default();
-    let zones = zones(kernel, &mut missing);
-    let zones = missing.take("zones", zones).unwrap_or_default();
-    let slabs = slabs(kernel, &mut missing);
-    let mut slabs = missing.take("slab caches", slabs).unwrap_or_default();
-    slabs.sort_by(|one, other| other.bytes.cmp(&one.bytes).then_with(|| one.name.cmp(&other.name)));
-    let mut processes = Vec::new();
-    for task in snapshot.tasks.iter().filter(|task| task.pid == task.tgid && !task.kernel_thread) {
-        let (Some(mm), Some(process)) = (task.mm, Who::at(snapshot, task.address)) else { continue };
-        let read = process_memory(kernel, process, mm);
-        processes.extend(missing.take(format!("the mm_struct of pid {}", task.pid), read));
+    let zones = missing.list("zones", |missing| zones(kernel, missing));
+    let slabs = missing.list("slab caches", |missing| slabs(kernel, missing));
+    let processes = missing.list("processes", |missing| {
+        missing.note_gaps(&snapshot.gaps);
+        let mut processes = Vec::new();
+        for task in snapshot.tasks.iter().filter(|task| task.pid == task.tgid && !task.kernel_thread) {
+            let (Some(mm), Some(process)) = (task.mm, Who::at(snapshot, task.address)) else { continue };
+            let read = process_memory(kernel, process, mm, missing);
+            processes.extend(missing.take(format!("the mm_struct of pid {}", task.pid), read));
+        }
+        Ok(processes)
+    });
+    let by_pid = |one: &Process, other: &Process| one.process.pid.cmp(&other.process.pid);
+    Memory {
+        zones,
+        slabs: slabs.sort_by(|one, other| other.bytes.cmp(&one.bytes).then_with(|| one.name.cmp(&other.name))),
+        processes: processes.sort_by(|one, other| other.rss_bytes.cmp(&one.rss_bytes).then_with(|| by_pid(one, other))),
+        gaps: missing.into_gaps(),
     }
-    processes.sort_by(|one, other| other.rss_bytes.cmp(&one.rss_bytes).then(one.process.pid.cmp(&other.process.pid)));
-    Memory { zones, slabs, processes, gaps: missing.0 }
+}
+
+/// `node_data`, an array of pointers; the one node of a kernel without NUMA is `contig_page_data`.
+fn nodes<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<(u64, VirtAddr)>, InspectError> {
+    let table = match (kernel.symbol("node_data"), kernel.symbol("contig_page_data")) {
+        (Some(table), _) => table,
+        (None, Some(only)) => return Ok(vec![(0, only)]),
+        (None, None) => return Err(InspectError::NoSymbol("node_data".to_owned())),
+    };
+    let count = kernel.vmlinux().types().enumerator("MAX_NUMNODES").map_or(MAX_NODES, i64::cast_unsigned);
+    // Its length is in DWARF only: nodes are numbered from 0 on, and behind the last that can be is other data.
+    let states = Object::variable(kernel, "node_states", "unsigned long").and_then(Object::number);
+    let states = missing.take("which nodes there are: only the first is read", states);
+    let highest = states.map_or(1, |online| u64::from(64 - online.leading_zeros()));
+    let mut nodes = Vec::new();
+    for number in 0..highest.min(count) {
+        let at = table.wrapping_add(number * 8);
+        let read = kernel.memory().read_pointer(at);
+        let read = read.map_err(|error| InspectError::read(format!("node_data[{number}] at {at}"), error));
+        let node = missing.take(format!("node {number}"), read).filter(|at| at.is_kernel_half());
+        nodes.extend(node.map(|at| (number, at)));
+    }
+    Ok(nodes)
 }
 
 fn zones<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Zone>, InspectError> {
-    // `node_data`, an array of pointers; the one node of a kernel without NUMA is `contig_page_data`.
-    let nodes: Vec<(u64, VirtAddr)> = match (kernel.symbol("node_data"), kernel.symbol("contig_page_data")) {
-        (Some(table), _) => {
-            let count = kernel.vmlinux().types().enumerator("MAX_NUMNODES").map_or(MAX_NODES, i64::cast_unsigned);
-            // Its length is in DWARF only: nodes are numbered from 0 on, and behind the last that can be is other data.
-            let highest = Object::variable(kernel, "node_states", "unsigned long")
-                .and_then(Object::number)
-                .map_or(1, |online| u64::from(64 - online.leading_zeros()));
-            let node = |number: u64| {
-                let at = kernel.memory().read_pointer(table.wrapping_add(number * 8)).ok()?;
-                at.is_kernel_half().then_some((number, at))
-            };
-            (0..highest.min(count)).filter_map(node).collect()
-        }
-        (None, Some(only)) => vec![(0, only)],
-        (None, None) => return Err(InspectError::NoSymbol("node_data".to_owned())),
-    };
-    let free = kernel.vmlinux().types().enumerator("NR_FREE_PAGES").unwrap_or_default();
+    let nodes = nodes(kernel, missing)?;
+    let free = kernel.vmlinux().types().enumerator("NR_FREE_PAGES");
+    let free = free.ok_or_else(|| InspectError::NoSymbol("NR_FREE_PAGES".to_owned()))?;
     let mut found = Vec::new();
     for (number, at) in nodes {
         let zones = Object::new(kernel, "struct pglist_data", at)?.at("node_zones")?;
@@ -143,7 +169,7 @@ fn zone_of(zone: Object<'_>, node: u64, free: i64) -> Result<Option<Zone>, Inspe
     let bytes = |pages| zone.kernel().bytes_of_pages(pages);
     // `_watermark` since 5.0, with a boost beside it (kernel commits a921444382b4 and 1c30844d2dfe).
     let marks = zone.first(&["_watermark", "watermark"])?;
-    let boost = zone.number_at("watermark_boost").unwrap_or_default();
+    let boost = if_known(zone.number_at("watermark_boost"))?.unwrap_or_default();
     let mark = |index| marks.element(index)?.number().map(|pages| bytes(pages.saturating_add(boost)));
     Ok(Some(Zone {
         node,
@@ -161,11 +187,14 @@ fn slabs<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Slab
     let (caches, gap) =
         Object::variable(kernel, "slab_caches", "struct list_head")?.list("struct kmem_cache", "list")?;
     missing.note_some("slab caches", gap);
-    let read = |cache: Object<'k>| missing.take(format!("the kmem_cache at {}", cache.address()), slab(cache));
-    Ok(caches.into_iter().filter_map(read).collect())
+    let mut read = |cache: Object<'k>| {
+        let read = slab(cache, missing);
+        missing.take(format!("the kmem_cache at {}", cache.address()), read)
+    };
+    Ok(caches.into_iter().filter_map(&mut read).collect())
 }
 
-fn slab(cache: Object<'_>) -> Result<Slab, InspectError> {
+fn slab(cache: Object<'_>, missing: &mut Collector) -> Result<Slab, InspectError> {
     let mut slab = Slab {
         name: cache.text_at("name")?,
         cache: cache.address().into(),
@@ -174,12 +203,23 @@ fn slab(cache: Object<'_>) -> Result<Slab, InspectError> {
         objects: None,
         bytes: None,
     };
+    let order = if_known(cache.number_at("oo.x"))?.map(|oo| oo >> 16);
+    let counts = missing.take(format!("slabs of {}", slab.name), slabs_and_objects(cache)).flatten();
+    (slab.slabs, slab.objects) = counts.unzip();
+    slab.bytes = slab.slabs.zip(order).and_then(|(slabs, order)| {
+        cache.kernel().bytes_of_pages(slabs).checked_shl(u32::try_from(order).ok()?).filter(|bytes| bytes >> 52 == 0)
+    });
+    Ok(slab)
+}
+
+/// Of all nodes; `None` where the kernel does not count them.
+fn slabs_and_objects(cache: Object<'_>) -> Result<Option<(u64, u64)>, InspectError> {
     // In structs of its own, one for each node, on the newest kernels.
-    let (nodes, of_node) = match cache.at("node") {
-        Ok(nodes) => (nodes, None),
-        Err(_) => (cache.at("per_node")?, Some("node")),
+    let (nodes, of_node) = match if_known(cache.at("node"))? {
+        Some(nodes) => (nodes, None),
+        None => (cache.at("per_node")?, Some("node")),
     };
-    let order = cache.number_at("oo.x").map(|oo| oo >> 16);
+    let mut sum = None;
     for index in 0..nodes.len().min(MAX_NODES) {
         let node = nodes.element(index)?;
         let node = match of_node {
@@ -191,42 +231,48 @@ fn slab(cache: Object<'_>) -> Result<Slab, InspectError> {
             break;
         }
         let node = node.pointee()?;
-        if let (Ok(slabs), Ok(objects)) = (node.number_at("nr_slabs"), node.number_at("total_objects")) {
-            slab.slabs = slab.slabs.unwrap_or_default().checked_add(slabs);
-            slab.objects = slab.objects.unwrap_or_default().checked_add(objects);
+        let counts = (if_known(node.number_at("nr_slabs"))?, if_known(node.number_at("total_objects"))?);
+        if let (Some(slabs), Some(objects)) = counts {
+            let (slabs_before, objects_before) = sum.unwrap_or_default();
+            sum = Some((slabs.saturating_add(slabs_before), objects.saturating_add(objects_before)));
         }
     }
-    slab.bytes = slab.slabs.zip(order.ok()).and_then(|(slabs, order)| {
-        cache.kernel().bytes_of_pages(slabs).checked_shl(u32::try_from(order).ok()?).filter(|bytes| bytes >> 52 == 0)
-    });
-    Ok(slab)
+    Ok(sum)
 }
 
-fn process_memory<'k>(kernel: &'k Kernel<'k>, process: Who, mm: VirtAddr) -> Result<Process, InspectError> {
-    let at = Object::new(kernel, "struct mm_struct", mm)?;
-    let counters = at.at("rss_stat")?;
-    let count = |index: u64| {
-        // Four counters with parts on each CPU since 6.2 (kernel commit f1a7941243c1), one struct of atomics before.
-        if counters.len() == 0 {
-            let value = counters.at("count")?.element(index)?.value()?;
-            return Ok::<_, InspectError>(value);
-        }
-        let counter = counters.element(index)?;
-        let mut sum = counter.at("count")?.value()?;
-        for cpu in kernel.percpu().cpus() {
-            let part = counter.at("counters").and_then(|parts| parts.pointee_on(cpu)?.value());
-            sum = sum.wrapping_add(part.unwrap_or_default());
-        }
-        Ok(sum)
-    };
+fn process_memory<'k>(
+    kernel: &'k Kernel<'k>,
+    process: Who,
+    mm: VirtAddr,
+    missing: &mut Collector,
+) -> Result<Process, InspectError> {
+    let counters = Object::new(kernel, "struct mm_struct", mm)?.at("rss_stat")?;
     // `MM_FILEPAGES`, `MM_ANONPAGES`, `MM_SWAPENTS`, `MM_SHMEMPAGES`. A part of a counter may be negative.
-    let pages = |index| count(index).map(|pages| kernel.bytes_of_pages(u64::try_from(pages).unwrap_or_default()));
-    let anonymous_bytes = pages(1)?;
+    let mut bytes = |index| {
+        let pages = missing.take(format!("rss_stat[{index}] of the mm_struct at {mm}"), count(counters, index));
+        pages.map(|pages| kernel.bytes_of_pages(u64::try_from(pages).unwrap_or_default()))
+    };
+    let [file, anonymous, swapped, shared] = [bytes(0), bytes(1), bytes(2), bytes(3)];
+    let resident = file.zip(anonymous).zip(shared);
     Ok(Process {
         process,
         mm: mm.into(),
-        rss_bytes: pages(0)?.saturating_add(anonymous_bytes).saturating_add(pages(3)?),
-        anonymous_bytes,
-        swap_bytes: pages(2)?,
+        rss_bytes: resident.map(|((file, anonymous), shared)| file.saturating_add(anonymous).saturating_add(shared)),
+        anonymous_bytes: anonymous,
+        swap_bytes: swapped,
     })
+}
+
+/// Four counters with parts on each CPU since 6.2 (kernel commit f1a7941243c1), one struct of atomics before.
+fn count(counters: Object<'_>, index: u64) -> Result<i64, InspectError> {
+    if counters.len() == 0 {
+        return counters.at("count")?.element(index)?.value();
+    }
+    let counter = counters.element(index)?;
+    let mut sum = counter.at("count")?.value()?;
+    let parts = counter.at("counters")?;
+    for cpu in counters.kernel().percpu().cpus() {
+        sum = sum.wrapping_add(parts.pointee_on(cpu)?.value()?);
+    }
+    Ok(sum)
 }

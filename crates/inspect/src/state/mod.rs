@@ -1,7 +1,7 @@
 //! Lists of kernel state that say who waits for what: timers, interrupts, wait queues, works, locks, RCU, block
 //! requests, files, mounts, network devices, memory, swap.
 //!
-//! Nothing here judges. Each list says what of it could not be read ([`Missing`]): a list that is short because memory is
+//! Nothing here judges. Each list says what of it could not be read ([`Listing`]): a list that is short because memory is
 //! missing must not look like one that is short because there is nothing. Members are probed, the newest kernel's first.
 
 mod block;
@@ -9,6 +9,7 @@ mod clock;
 mod files;
 mod fuse;
 mod interrupts;
+mod listing;
 mod locks;
 mod memory;
 mod mounts;
@@ -26,6 +27,7 @@ pub use block::{Disk, Disks, Request, disks};
 pub use files::{Files, TaskFiles, files};
 pub use fuse::{FuseConnection, FuseRequest};
 pub use interrupts::{Interrupts, Irq, SoftIrqs, interrupts};
+pub use listing::{Listing, Unread};
 pub use locks::{HeldLock, Locks, QueuedSpinner, WaitedPage, WaitedWork, locks};
 pub use memory::{Memory, Process, Slab, Zone, memory};
 pub use mounts::{Mount, Mounts, mounts};
@@ -43,10 +45,8 @@ use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::VirtAddr;
 
-use crate::{Hex, InspectError, name_address};
-
-/// More of these say nothing more.
-const MAX_MISSING: usize = 64;
+use self::listing::Collector;
+use crate::{Hex, name_address};
 
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -62,7 +62,7 @@ pub struct Missing {
 pub trait State {
     /// What of it could not be read.
     fn missing(&self) -> &[Missing];
-    /// Whether nothing of it was found.
+    /// Whether nothing was found that is looked for.
     fn is_empty(&self) -> bool;
 }
 
@@ -74,7 +74,7 @@ macro_rules! state {
             }
 
             fn is_empty(&self) -> bool {
-                $(self.$list.is_empty())&&+
+                $(self.$list.found().is_empty())&&+
             }
         }
     };
@@ -109,30 +109,6 @@ impl Who {
             state: task.state.letter(),
             since_ns: queue.and_then(|queue| queue.running_ns(task)),
         })
-    }
-}
-
-/// What could not be read, collected while the rest is.
-#[derive(Default)]
-struct Collector(Vec<Missing>);
-
-impl Collector {
-    /// The answer, or `None` once it is noted why there is none.
-    fn take<T>(&mut self, what: impl Into<String>, answer: Result<T, InspectError>) -> Option<T> {
-        answer.map_err(|error| self.note(what, error.to_string())).ok()
-    }
-
-    fn note(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        let missing = Missing { what: what.into(), why: why.into() };
-        if self.0.len() < MAX_MISSING && !self.0.contains(&missing) {
-            self.0.push(missing);
-        }
-    }
-
-    fn note_some(&mut self, what: &str, why: Option<String>) {
-        if let Some(why) = why {
-            self.note(what, why);
-        }
     }
 }
 

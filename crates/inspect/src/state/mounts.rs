@@ -9,8 +9,8 @@ use vmcore_kernel::{Kernel, Snapshot, Stack, rb_tree};
 use super::fuse::{self, FuseConnection};
 use super::needs::{Needs, Needy};
 use super::paths::{fs_type, path};
-use super::{Collector, Missing, state};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, state};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError};
 
 /// Mounts of a namespace.
@@ -24,7 +24,7 @@ const SB_RDONLY: u64 = 1;
 #[schemars(rename = "Mounts")]
 pub struct Mounts {
     /// The mounts.
-    pub mounts: Vec<Mount>,
+    pub mounts: Listing<Mount>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -49,8 +49,8 @@ pub struct Mount {
     /// Whether, and how far, it is frozen (`fsfreeze`, snapshots): then all who write to it sleep.
     pub frozen: Option<&'static str>,
     /// The tasks that sleep for it.
-    pub needed_by: Vec<Needy>,
-    /// Of a FUSE file system its connection with a daemon, and what that has not answered.
+    pub needed_by: Listing<Needy>,
+    /// Of a FUSE file system its connection with a daemon, and what that has not answered; null of others.
     pub fuse: Option<FuseConnection>,
 }
 
@@ -58,21 +58,26 @@ pub struct Mount {
 #[must_use]
 pub fn mounts<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) -> Mounts {
     let mut missing = Collector::default();
-    let needy = Needs::read(kernel, snapshot, stacks).needy(snapshot);
-    let found = addresses(kernel, &mut missing);
-    let mut mounts: Vec<Mount> = Vec::new();
-    for mount in missing.take("mounts", found).unwrap_or_default() {
-        let what = format!("the mount at {}", mount.address());
-        let read = read(mount).and_then(|read| Ok((read, mount.at("mnt.mnt_sb")?.pointee()?)));
-        let Some((mut read, block)) = missing.take(what, read) else { continue };
-        // A file system that is mounted in several places is told about at the first.
-        if mounts.iter().all(|other| other.super_block != read.super_block) {
-            read.needed_by = needy.iter().filter(|needy| needy.need.super_block == read.super_block).cloned().collect();
-            read.fuse = fuse::connection(block, snapshot, &mut missing);
+    let needy = missing.list("tasks that need a mount", |missing| {
+        missing.note_gaps(&snapshot.gaps);
+        Ok(Needs::read(kernel, snapshot, stacks, missing).needy(snapshot))
+    });
+    let mounts = missing.list("mounts", |missing| {
+        let mut mounts: Vec<Mount> = Vec::new();
+        for mount in addresses(kernel, missing)? {
+            let what = format!("the mount at {}", mount.address());
+            let read = read(mount).and_then(|read| Ok((read, mount.at("mnt.mnt_sb")?.pointee()?)));
+            let Some((mut read, block)) = missing.take(what, read) else { continue };
+            // A file system that is mounted in several places is told about at the first.
+            if mounts.iter().all(|other| other.super_block != read.super_block) {
+                read.needed_by = needy.filtered(|needy| needy.need.super_block == read.super_block);
+                read.fuse = fuse::connection(block, snapshot, missing);
+            }
+            mounts.push(read);
         }
-        mounts.push(read);
-    }
-    Mounts { mounts, gaps: missing.0 }
+        Ok(mounts)
+    });
+    Mounts { mounts, gaps: missing.into_gaps() }
 }
 
 fn addresses<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Object<'k>>, InspectError> {
@@ -87,14 +92,15 @@ fn addresses<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<
     let (mounts, gap) = namespace.at("list")?.list("struct mount", "mnt_list")?;
     missing.note_some("mounts", gap);
     // A reader of /proc/mounts leaves a mark in the list, which is no mount (5.8 to 6.7).
-    Ok(mounts.into_iter().filter(|mount| mount.pointer_at("mnt.mnt_sb").is_ok_and(|at| at.is_some())).collect())
+    let is_mark = |mount: &Object<'k>| mount.pointer_at("mnt.mnt_sb").is_ok_and(|at| at.is_none());
+    Ok(mounts.into_iter().filter(|mount| !is_mark(mount)).collect())
 }
 
 fn read(mount: Object<'_>) -> Result<Mount, InspectError> {
     let block = mount.at("mnt.mnt_sb")?.pointee()?;
     let root = mount.at("mnt.mnt_root")?.pointer()?;
-    let flags = mount.number_at("mnt.mnt_flags").ok();
-    let read_only = flags.zip(block.number_at("s_flags").ok());
+    let flags = if_known(mount.number_at("mnt.mnt_flags"))?;
+    let read_only = flags.zip(if_known(block.number_at("s_flags"))?);
     Ok(Mount {
         mount: mount.address().into(),
         super_block: block.address().into(),
@@ -103,14 +109,14 @@ fn read(mount: Object<'_>) -> Result<Mount, InspectError> {
         path: path(mount.kernel(), mount.at("mnt")?.address(), root)?,
         read_only: read_only.map(|(mount, block)| mount & MNT_READONLY != 0 || block & SB_RDONLY != 0),
         // `SB_FREEZE_WRITE`, `_PAGEFAULT`, `_FS`, `_COMPLETE`.
-        frozen: match block.number_at("s_writers.frozen").unwrap_or_default() {
+        frozen: match if_known(block.number_at("s_writers.frozen"))?.unwrap_or_default() {
             1 => Some("writes"),
             2 => Some("page faults"),
             3 => Some("internal threads"),
             4 => Some("completely"),
             _ => None,
         },
-        needed_by: Vec::new(),
+        needed_by: Vec::new().into(),
         fuse: None,
     })
 }

@@ -10,11 +10,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmcore_kernel::{Kernel, Snapshot, Stack, SystemCall, Task};
-use vmcore_memory::{ReadVirtual, VirtAddr};
+use vmcore_kernel::{Kernel, Snapshot, Stack, Task};
+use vmcore_memory::ReadVirtual;
 
-use super::Who;
 use super::open_file::{at_path, file_of, open_file};
+use super::{Collector, Listing, Who};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -106,52 +106,81 @@ pub struct Needy {
 }
 
 /// What each of the tasks of `stacks` needs, by the tasks' places in the snapshot. Kernel threads need nothing.
-pub(super) struct Needs<'s> {
-    stacks: &'s [Stack],
-    by_task: Vec<(usize, Vec<Need>)>,
+pub(super) struct Needs {
+    by_task: Vec<(usize, Listing<Need>)>,
 }
 
-impl<'s> Needs<'s> {
-    pub(super) fn read<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &'s [Stack]) -> Self {
-        let of = |stack: &Stack| {
-            let task = snapshot.tasks.get(stack.task).filter(|task| !task.kernel_thread)?;
-            Some((stack.task, needs(kernel, task, kernel.system_call(stack).as_ref())))
-        };
-        let by_task = stacks.iter().filter_map(of).filter(|(_, needs)| !needs.is_empty()).collect();
-        Self { stacks, by_task }
+impl Needs {
+    /// Reads them. What is missing of a task's needs is missing from the list that is being read, too: the task may belong
+    /// there.
+    pub(super) fn read<'k>(
+        kernel: &'k Kernel<'k>,
+        snapshot: &Snapshot,
+        stacks: &[Stack],
+        missing: &mut Collector,
+    ) -> Self {
+        let mut by_task = Vec::new();
+        for stack in stacks {
+            let Some(task) = snapshot.tasks.get(stack.task).filter(|task| !task.kernel_thread) else { continue };
+            let what = format!("what pid {} needs", task.pid);
+            let found = missing.list(&what, |missing| needs(kernel, task, stack, missing));
+            missing.note_unread(&found);
+            if !found.has_none() {
+                by_task.push((stack.task, found));
+            }
+        }
+        Self { by_task }
     }
 
-    pub(super) fn of(&self, task: usize) -> &[Need] {
-        self.by_task.iter().find(|(index, _)| *index == task).map_or(&[], |(_, needs)| needs)
+    pub(super) fn of(&self, task: usize) -> Listing<Need> {
+        let found = self.by_task.iter().find(|(index, _)| *index == task);
+        found.map_or_else(|| Vec::new().into(), |(_, needs)| needs.clone())
     }
 
     /// Whether a task waits for a file system: one that cannot be woken, or one that could and sleeps for storage.
     pub(super) fn waits(&self, index: usize, task: &Task) -> bool {
-        task.state.is_uninterruptible() || self.of(index).iter().any(|need| need.storage)
+        let mut own = self.by_task.iter().filter(|(of, _)| *of == index);
+        task.state.is_uninterruptible() || own.any(|(_, needs)| needs.found().iter().any(|need| need.storage))
     }
 
     /// All tasks that wait for storage.
     pub(super) fn needy(&self, snapshot: &Snapshot) -> Vec<Needy> {
-        let of = |stack: &Stack| {
-            let who = snapshot.tasks.get(stack.task).and_then(|task| Who::at(snapshot, task.address));
-            let needs = self.of(stack.task).iter().filter(|need| need.storage);
-            needs.filter_map(move |need| Some(Needy { task: who.clone()?, need: need.clone() })).collect::<Vec<_>>()
+        let of = |(task, needs): &(usize, Listing<Need>)| {
+            let who = snapshot.tasks.get(*task).and_then(|task| Who::at(snapshot, task.address));
+            let needs = needs.found().iter().filter(|need| need.storage);
+            needs.filter_map(|need| Some(Needy { task: who.clone()?, need: need.clone() })).collect::<Vec<_>>()
         };
-        self.stacks.iter().flat_map(of).collect()
+        self.by_task.iter().flat_map(of).collect()
     }
 }
 
-fn needs<'k>(kernel: &'k Kernel<'k>, task: &Task, call: Option<&SystemCall>) -> Vec<Need> {
-    let Ok(object) = Object::new(kernel, "struct task_struct", task.address) else { return Vec::new() };
-    let name = call.map(|call| call.name.clone());
-    let mut found: Vec<_> = looked_up(object, name.clone()).ok().flatten().into_iter().collect();
-    let Some(call) = call else { return found };
+fn needs<'k>(
+    kernel: &'k Kernel<'k>,
+    task: &Task,
+    stack: &Stack,
+    missing: &mut Collector,
+) -> Result<Vec<Need>, InspectError> {
+    let pid = task.pid;
+    if let Some(why) = &stack.error {
+        missing.note(format!("the stack of pid {pid}"), why);
+    }
+    let call = kernel.system_call(stack);
+    if let (None, Some(number)) = (&call, kernel.system_call_number(stack)) {
+        missing.note(format!("the system call of pid {pid}"), format!("sys_call_table[{number}] cannot be read"));
+    }
+    let object = Object::new(kernel, "struct task_struct", task.address)?;
+    let name = call.as_ref().map(|call| call.name.clone());
+    let path = missing.take(format!("the name that pid {pid} looks up"), looked_up(object, name.clone()));
+    let mut found: Vec<_> = path.flatten().into_iter().collect();
+    let Some(call) = call else { return Ok(found) };
     let positions = DESCRIPTORS.iter().find(|(name, _)| *name == call.name).map_or(&[][..], |(_, at)| at);
     let given = positions.iter().filter_map(|&at| call.arguments.get(at).copied());
     // A descriptor is an `int`.
-    let descriptors = given.map(|number| number & 0xffff_ffff);
-    found.extend(descriptors.filter_map(|number| of_descriptor(object, number, name.clone()).ok().flatten()));
-    found
+    for number in given.map(|number| number & 0xffff_ffff) {
+        let need = of_descriptor(object, number, name.clone());
+        found.extend(missing.take(format!("descriptor {number} of pid {pid}"), need).flatten());
+    }
+    Ok(found)
 }
 
 fn of_descriptor(task: Object<'_>, number: u64, call: Option<String>) -> Result<Option<Need>, InspectError> {
@@ -171,7 +200,7 @@ fn looked_up(task: Object<'_>, call: Option<String>) -> Result<Option<Need>, Ins
     let reached = at_path(walk.at("path")?, "", None)?;
     let block = walk.at("path.dentry")?.pointee()?.at("d_sb")?.pointer()?;
     // `LAST_NORM`: the others are `/`, `.` and `..`.
-    let last = if walk.number_at("last_type")? == 0 { last_name(walk) } else { None };
+    let last = if walk.number_at("last_type")? == 0 { last_name(walk)? } else { None };
     let path = match last {
         Some(name) => format!("{}/{name}", reached.path.trim_end_matches('/')),
         None => reached.path,
@@ -181,11 +210,13 @@ fn looked_up(task: Object<'_>, call: Option<String>) -> Result<Option<Need>, Ins
 }
 
 /// It is part of a longer path, and so has a length instead of an end.
-fn last_name(walk: Object<'_>) -> Option<String> {
-    let (at, len) = (walk.pointer_at("last.name").ok()??, walk.number_at("last.len").ok()?);
-    let len = usize::try_from(len & 0xffff_ffff).ok().filter(|len| (1..MAX_NAME).contains(len))?;
-    let bytes = walk.kernel().memory().read_bytes(VirtAddr::new(at.get()), len as u64).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+fn last_name(walk: Object<'_>) -> Result<Option<String>, InspectError> {
+    let Some(at) = walk.pointer_at("last.name")? else { return Ok(None) };
+    let len = usize::try_from(walk.number_at("last.len")? & 0xffff_ffff).ok();
+    let Some(len) = len.filter(|len| (1..MAX_NAME).contains(len)) else { return Ok(None) };
+    let read = |error| InspectError::read(format!("the name at {at}"), error);
+    let bytes = walk.kernel().memory().read_bytes(at, len as u64).map_err(read)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn is_storage(mode: u64) -> bool {

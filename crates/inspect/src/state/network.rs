@@ -9,8 +9,8 @@ use serde::Serialize;
 use vmcore_kernel::Kernel;
 
 use super::clock::Clock;
-use super::{Collector, Missing, state};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, state};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError};
 
 /// Queues of a device, and addresses.
@@ -26,7 +26,7 @@ const QUEUE_STOPPED: u64 = 7;
 #[schemars(rename = "Network")]
 pub struct Network {
     /// The devices.
-    pub devices: Vec<Device>,
+    pub devices: Listing<Device>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -45,7 +45,7 @@ pub struct Device {
     /// Whether it has a link.
     pub carrier: bool,
     /// Its IPv4 addresses, with the length of the prefix.
-    pub addresses: Vec<String>,
+    pub addresses: Listing<String>,
     /// How many queues send.
     pub tx_queues: u64,
     /// Which of them are stopped: the device or the kernel takes no more packets.
@@ -57,20 +57,23 @@ pub struct Device {
 /// Reads them.
 #[must_use]
 pub fn network<'k>(kernel: &'k Kernel<'k>) -> Network {
-    let clock = Clock::read(kernel);
     let mut missing = Collector::default();
-    let found = Object::variable(kernel, "init_net", "struct net")
-        .and_then(|net| net.at("dev_base_head")?.list("struct net_device", "dev_list"));
-    let (found, gap) = missing.take("network devices", found).unwrap_or_default();
-    missing.note_some("network devices", gap);
-    let mut devices = Vec::new();
-    for device in found {
-        devices.extend(missing.take(format!("the net_device at {}", device.address()), read(device, &clock)));
-    }
-    Network { devices, gaps: missing.0 }
+    let clock = Clock::read(kernel, &mut missing);
+    let devices = missing.list("network devices", |missing| {
+        let head = Object::variable(kernel, "init_net", "struct net")?.at("dev_base_head")?;
+        let (found, gap) = head.list("struct net_device", "dev_list")?;
+        missing.note_some("network devices", gap);
+        let mut devices = Vec::new();
+        for device in found {
+            let read = read(device, &clock, missing);
+            devices.extend(missing.take(format!("the net_device at {}", device.address()), read));
+        }
+        Ok(devices)
+    });
+    Network { devices, gaps: missing.into_gaps() }
 }
 
-fn read(device: Object<'_>, clock: &Clock) -> Result<Device, InspectError> {
+fn read(device: Object<'_>, clock: &Clock, missing: &mut Collector) -> Result<Device, InspectError> {
     let tx_queues = device.number_at("real_num_tx_queues")?.min(MAX_QUEUES);
     let queues = device.at("_tx")?;
     let (mut stopped, mut sent) = (Vec::new(), None);
@@ -78,7 +81,7 @@ fn read(device: Object<'_>, clock: &Clock) -> Result<Device, InspectError> {
         let queue = queues.element(index)?;
         if queue.number_at("state")? & QUEUE_STOPPED != 0 {
             stopped.push(index);
-            let since = queue.number_at("trans_start").ok().and_then(|jiffies| clock.since_jiffies(jiffies));
+            let since = if_known(queue.number_at("trans_start"))?.and_then(|jiffies| clock.since_jiffies(jiffies));
             sent = sent.max(since);
         }
     }
@@ -87,7 +90,7 @@ fn read(device: Object<'_>, clock: &Clock) -> Result<Device, InspectError> {
         device: device.address().into(),
         up: device.number_at("flags")? & UP != 0,
         carrier: device.number_at("state")? & NO_CARRIER == 0,
-        addresses: addresses(device).unwrap_or_default(),
+        addresses: missing.list(format!("addresses of the net_device at {}", device.address()), |_| addresses(device)),
         tx_queues,
         stopped,
         silent_ns: sent,

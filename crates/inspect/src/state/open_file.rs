@@ -77,7 +77,7 @@ pub(super) fn at_path(at: Object<'_>, descriptor: &str, file: Option<VirtAddr>) 
         && ["pipefs", "sockfs", "anon_inodefs", "nsfs", "pidfs", "dmabuf"].contains(&fs_type.as_str());
     let path = if alone {
         let inode = dentry.number_at("d_inode.i_ino")?;
-        let name = name(dentry).ok().filter(|name| !name.is_empty() && name != "/");
+        let name = Some(name(dentry)?).filter(|name| !name.is_empty() && name != "/");
         format!("{}:[{inode}]", name.unwrap_or_else(|| fs_type.trim_end_matches("fs").to_owned()))
     } else {
         path(at.kernel(), mount, dentry.address())?

@@ -6,14 +6,15 @@ use vmcore_kernel::Kernel;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::InspectError;
-use crate::object::Object;
+use crate::object::{Object, if_known};
 
 /// Names of a path.
 const MAX_NAMES: usize = 256;
+
 /// The type of a super block, with its subtype (`fuse.sshfs`).
 pub(super) fn fs_type(block: Object<'_>) -> Result<String, InspectError> {
     let name = block.text_at("s_type.name")?;
-    let subtype = block.text_at("s_subtype").unwrap_or_default();
+    let subtype = if_known(block.text_at("s_subtype"))?.unwrap_or_default();
     Ok(if subtype.is_empty() { name } else { format!("{name}.{subtype}") })
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::VirtAddr;
 
-use super::{Collector, Missing, Who, state};
+use super::{Collector, Listing, Missing, Who, state};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -29,11 +29,11 @@ pub struct Rcu {
     /// The thread that runs grace periods.
     pub gp_kthread: Option<Who>,
     /// CPUs that have not passed a quiescent state, with what each was executing.
-    pub waits_for_cpus: Vec<CpuCallbacks>,
+    pub waits_for_cpus: Listing<CpuCallbacks>,
     /// Tasks that lost their CPU within a read-side section.
-    pub waits_for_readers: Vec<Who>,
+    pub waits_for_readers: Listing<Who>,
     /// All CPUs with their callbacks.
-    pub cpus: Vec<CpuCallbacks>,
+    pub cpus: Listing<CpuCallbacks>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -61,35 +61,69 @@ pub fn rcu<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Rcu {
     if period.is_none() {
         missing.note("the grace period", "rcu_state cannot be read");
     }
-    let on = |cpu: u32, missing: &mut Collector| {
-        let data = missing.take(format!("RCU's data of CPU {cpu}"), data(kernel, cpu));
-        let callbacks = data.and_then(|data| missing.take(format!("callbacks of CPU {cpu}"), callbacks(data)));
-        let current = snapshot.cpu(cpu).and_then(|cpu| snapshot.current(cpu));
-        CpuCallbacks {
-            cpu,
-            data: data.map(|data| data.address().into()),
-            callbacks,
-            current: current.and_then(|task| Who::at(snapshot, task.address)),
-        }
-    };
-    let thread = period.as_ref().and_then(|period| gp_kthread(kernel, period.state).ok()?);
-    let holdouts = period.iter().flat_map(|period| &period.cpus);
-    let holdouts: Vec<_> = holdouts.map(|holdout| on(holdout.cpu, &mut missing)).collect();
-    let readers = period.iter().flat_map(|period| &period.readers);
-    let readers = readers.filter_map(|reader| Who::at(snapshot, reader.task)).collect();
-    let cpus = kernel.percpu().cpus().map(|cpu| on(cpu, &mut missing)).collect();
+    if period.as_ref().is_some_and(|period| period.age_ns.is_none()) {
+        missing.note("since when the grace period has been going on", "jiffies or rcu_state.gp_start cannot be read");
+    }
+    if period.as_ref().is_some_and(|period| period.name.is_none()) {
+        missing.note("the flavour", "rcu_state.name cannot be read");
+    }
+    let thread = period.as_ref().map(|period| gp_kthread(kernel, period.state));
+    let thread = thread.and_then(|thread| missing.take("the thread of grace periods", thread)).flatten();
+    let waits_for_cpus = missing.list("the CPUs that the grace period waits for", |missing| {
+        let Some(period) = &period else { return Err(InspectError::NoSymbol("rcu_state".to_owned())) };
+        kernel.percpu().cpus().for_each(|cpu| {
+            missing.take(format!("whether the grace period waits for CPU {cpu}"), quiescence(kernel, cpu));
+        });
+        Ok(period.cpus.iter().map(|holdout| on(kernel, snapshot, holdout.cpu, missing)).collect())
+    });
+    let waits_for_readers = missing.list("the readers that the grace period waits for", |missing| {
+        let Some(period) = &period else { return Err(InspectError::NoSymbol("rcu_state".to_owned())) };
+        kernel.percpu().cpus().for_each(|cpu| {
+            missing.take_known(format!("the readers of CPU {cpu}"), readers(kernel, cpu));
+        });
+        Ok(period.readers.iter().filter_map(|reader| missing.who(snapshot, reader.task)).collect())
+    });
+    let cpus = missing.list("RCU's data", |missing| {
+        Ok(kernel.percpu().cpus().map(|cpu| on(kernel, snapshot, cpu, missing)).collect())
+    });
     Rcu {
         flavour: period.as_ref().and_then(|period| period.name.clone()),
         state: period.as_ref().map(|period| period.state.into()),
         gp_seq: period.as_ref().map(|period| period.seq.into()),
         running: period.as_ref().map(|period| period.running),
         age_ns: period.as_ref().and_then(|period| period.age_ns),
-        gp_kthread: thread.and_then(|task| Who::at(snapshot, task)),
-        waits_for_cpus: holdouts,
-        waits_for_readers: readers,
+        gp_kthread: thread.and_then(|task| missing.who(snapshot, task)),
+        waits_for_cpus,
+        waits_for_readers,
         cpus,
-        gaps: missing.0,
+        gaps: missing.into_gaps(),
     }
+}
+
+fn on<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, cpu: u32, missing: &mut Collector) -> CpuCallbacks {
+    let data = missing.take(format!("RCU's data of CPU {cpu}"), data(kernel, cpu));
+    let callbacks = data.and_then(|data| missing.take(format!("callbacks of CPU {cpu}"), callbacks(data)));
+    let current = snapshot.cpu(cpu).and_then(|cpu| snapshot.current(cpu));
+    CpuCallbacks {
+        cpu,
+        data: data.map(|data| data.address().into()),
+        callbacks,
+        current: current.and_then(|task| Who::at(snapshot, task.address)),
+    }
+}
+
+/// The bits of the CPU's node, by which it is told whom the grace period waits for, and which of them is the CPU's.
+fn quiescence<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<(u64, u64), InspectError> {
+    let data = data(kernel, cpu)?;
+    Ok((data.number_at("mynode.qsmask")?, data.number_at("grpmask")?))
+}
+
+/// The tasks that lost their CPU within a read-side section, of the CPU's node: how many, where all can be read.
+fn readers<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<usize, InspectError> {
+    let node = data(kernel, cpu)?.at("mynode")?.pointee()?;
+    node.pointer_at("gp_tasks")?;
+    let (found, gap) = node.at("blkd_tasks")?.list("struct task_struct", "rcu_node_entry")?;
+    gap.map_or(Ok(found.len()), |why| Err(InspectError::Syntax(why)))
 }
 
 fn gp_kthread<'k>(kernel: &'k Kernel<'k>, state: VirtAddr) -> Result<Option<VirtAddr>, InspectError> {

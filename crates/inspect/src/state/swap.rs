@@ -8,7 +8,7 @@ use vmcore_kernel::Kernel;
 use vmcore_memory::ReadVirtual;
 
 use super::paths::path;
-use super::{Collector, Missing};
+use super::{Collector, Listing, Missing};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -23,7 +23,7 @@ const WRITE_OK: u64 = 2;
 #[schemars(rename = "Swap")]
 pub struct Swap {
     /// Those that are in use.
-    pub areas: Vec<SwapArea>,
+    pub areas: Listing<SwapArea>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -35,7 +35,7 @@ impl super::State for Swap {
 
     /// A machine may well have no swap.
     fn is_empty(&self) -> bool {
-        self.areas.is_empty() && !self.gaps.is_empty()
+        self.areas.found().is_empty() && self.areas.unread().is_some()
     }
 }
 
@@ -61,9 +61,8 @@ pub struct SwapArea {
 #[must_use]
 pub fn swap<'k>(kernel: &'k Kernel<'k>) -> Swap {
     let mut missing = Collector::default();
-    let found = areas(kernel, &mut missing);
-    let areas = missing.take("swap areas", found).unwrap_or_default();
-    Swap { areas, gaps: missing.0 }
+    let areas = missing.list("swap areas", |missing| areas(kernel, missing));
+    Swap { areas, gaps: missing.into_gaps() }
 }
 
 fn areas<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<SwapArea>, InspectError> {
@@ -76,12 +75,13 @@ fn areas<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Swap
             kernel.memory().read_pointer(at).map_err(|error| InspectError::read(format!("swap_info at {at}"), error));
         let Some(at) = missing.take("swap areas", read).filter(|at| !at.is_null()) else { continue };
         let area = Object::new(kernel, "struct swap_info_struct", at)?;
-        areas.extend(missing.take(format!("the swap_info_struct at {at}"), read_area(area)).flatten());
+        let read = read_area(area, missing);
+        areas.extend(missing.take(format!("the swap_info_struct at {at}"), read).flatten());
     }
     Ok(areas)
 }
 
-fn read_area(area: Object<'_>) -> Result<Option<SwapArea>, InspectError> {
+fn read_area(area: Object<'_>, missing: &mut Collector) -> Result<Option<SwapArea>, InspectError> {
     let flags = area.number_at("flags")?;
     if flags & USED == 0 {
         return Ok(None);
@@ -95,7 +95,7 @@ fn read_area(area: Object<'_>) -> Result<Option<SwapArea>, InspectError> {
     let used = area.number_at("inuse_pages")? & !(1 << 62);
     Ok(Some(SwapArea {
         area: area.address().into(),
-        path: named().ok(),
+        path: missing.take(format!("the path of the swap_info_struct at {}", area.address()), named()),
         priority: area.at("prio")?.value()?,
         bytes: bytes(area.number_at("pages")?),
         used_bytes: bytes(used),

@@ -15,7 +15,7 @@ use vmcore_kernel::{Kernel, rb_tree};
 use vmcore_memory::VirtAddr;
 
 use super::clock::Clock;
-use super::{Collector, Missing, state, symbol};
+use super::{Collector, Listing, Missing, state};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -36,9 +36,9 @@ pub struct Timers {
     /// Monotonic time at the last tick.
     pub monotonic_ns: Option<u64>,
     /// For how long nobody had counted ticks, by the scheduler's clocks: every timer is late by that, too.
-    pub stalled_ns: u64,
+    pub stalled_ns: Option<u64>,
     /// The timers, by CPU; of each those first that should be called first.
-    pub timers: Vec<Timer>,
+    pub timers: Listing<Timer>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -76,43 +76,44 @@ pub struct Timer {
     /// For how long it should have been called already; negative where its time is still to come. Null where the clocks
     /// could not be read.
     pub late_ns: Option<i64>,
-    /// Whether it is so late that its CPU cannot have been serving timers.
-    pub overdue: bool,
+    /// Whether it is so late that its CPU cannot have been serving timers. Null where the clocks could not be read.
+    pub overdue: Option<bool>,
 }
 
 /// Reads all timers.
 #[must_use]
 pub fn timers<'k>(kernel: &'k Kernel<'k>) -> Timers {
-    let mut reader = Reader { kernel, clock: Clock::read(kernel), timers: Vec::new(), missing: Collector::default() };
-    if reader.clock.jiffies.is_none() || reader.clock.monotonic_ns.is_none() {
-        reader.missing.note("the time", "jiffies or the timekeeper cannot be read");
-    }
-    for cpu in kernel.percpu().cpus() {
-        let wheels = reader.wheels(cpu);
-        reader.missing.take(format!("timers of CPU {cpu}"), wheels);
-        let trees = reader.trees(cpu);
-        reader.missing.take(format!("high-resolution timers of CPU {cpu}"), trees);
-    }
-    let Reader { clock, mut timers, missing, .. } = reader;
-    timers.sort_by_key(|timer| (timer.cpu, timer.late_ns.map_or(i64::MAX, i64::wrapping_neg), timer.timer));
+    let mut missing = Collector::default();
+    let clock = Clock::read(kernel, &mut missing);
+    let timers = missing.list("timers", |missing| {
+        let mut reader = Reader { kernel, clock: &clock, timers: Vec::new(), missing };
+        for cpu in kernel.percpu().cpus() {
+            let wheels = reader.wheels(cpu);
+            reader.missing.take(format!("timers of CPU {cpu}"), wheels);
+            let trees = reader.trees(cpu);
+            reader.missing.take(format!("high-resolution timers of CPU {cpu}"), trees);
+        }
+        Ok(reader.timers)
+    });
+    let order = |timer: &Timer| (timer.cpu, timer.late_ns.map_or(i64::MAX, i64::wrapping_neg), timer.timer);
     Timers {
         jiffies: clock.jiffies,
         monotonic_ns: clock.monotonic_ns,
         stalled_ns: clock.stalled_ns,
-        timers,
-        gaps: missing.0,
+        timers: timers.sort_by(|one, other| order(one).cmp(&order(other))),
+        gaps: missing.into_gaps(),
     }
 }
 
 /// What timers are read with, and what was found of them.
-struct Reader<'k> {
+struct Reader<'k, 'm> {
     kernel: &'k Kernel<'k>,
-    clock: Clock,
+    clock: &'m Clock,
     timers: Vec<Timer>,
-    missing: Collector,
+    missing: &'m mut Collector,
 }
 
-impl<'k> Reader<'k> {
+impl<'k> Reader<'k, '_> {
     fn wheels(&mut self, cpu: u32) -> Result<(), InspectError> {
         let bases = Object::per_cpu(self.kernel, "timer_bases", "struct timer_base", cpu)?;
         // `NR_BASES`: one without NO_HZ; standard and deferrable ones; since 6.9 local, global and deferrable ones.
@@ -143,7 +144,9 @@ impl<'k> Reader<'k> {
         let vectors = base.at("vectors")?;
         let mut seen = HashSet::new();
         for vector in 0..vectors.len() {
-            let mut next = vectors.element(vector)?.pointer()?;
+            let slot = vectors.element(vector)?;
+            let first = self.missing.take(format!("timers of CPU {cpu}, slot {vector}"), slot.pointer());
+            let Some(mut next) = first else { continue };
             while !next.is_null() {
                 if !seen.insert(next) || seen.len() > MAX_TIMERS {
                     let why = format!("the list of slot {vector} loops at {next}");
@@ -152,7 +155,7 @@ impl<'k> Reader<'k> {
                 }
                 let what = format!("the timer at {next} of CPU {cpu}");
                 let timer = Object::new(self.kernel, "struct timer_list", next)?;
-                let found = wheel_timer(timer, cpu, kind, &self.clock);
+                let found = wheel_timer(timer, cpu, kind, self.clock, self.missing);
                 let Some(found) = self.missing.take(&what, found) else { break };
                 self.timers.push(found);
                 let after = self.missing.take(what, timer.at("entry.next").and_then(Object::pointer));
@@ -180,7 +183,7 @@ impl<'k> Reader<'k> {
         Ok(())
     }
 
-    fn tree_timer(&self, node: VirtAddr, cpu: u32, offset: i64) -> Result<Timer, InspectError> {
+    fn tree_timer(&mut self, node: VirtAddr, cpu: u32, offset: i64) -> Result<Timer, InspectError> {
         // The node is the first member, and its own first is that of the tree.
         let timer = Object::new(self.kernel, "struct hrtimer", node)?;
         let expires = timer.first(&["node.expires", "node.node.expires"])?.value()?;
@@ -189,24 +192,30 @@ impl<'k> Reader<'k> {
             cpu,
             kind: TimerKind::HighResolution,
             timer: node.into(),
-            function: symbol(self.kernel, timer.at("function")?.pointer()?),
+            function: self.missing.function(self.kernel, timer.at("function")?.pointer()?),
             expires: expires.cast_unsigned().into(),
             late_ns,
-            overdue: late_ns.is_some_and(|late| late > LATE_NS),
+            overdue: self.clock.is_later(late_ns, LATE_NS),
         })
     }
 }
 
-fn wheel_timer(timer: Object<'_>, cpu: u32, kind: TimerKind, clock: &Clock) -> Result<Timer, InspectError> {
+fn wheel_timer(
+    timer: Object<'_>,
+    cpu: u32,
+    kind: TimerKind,
+    clock: &Clock,
+    missing: &mut Collector,
+) -> Result<Timer, InspectError> {
     let expires = timer.number_at("expires")?;
     let late_ns = clock.since_jiffies(expires);
     Ok(Timer {
         cpu,
         kind,
         timer: timer.address().into(),
-        function: symbol(timer.kernel(), timer.at("function")?.pointer()?),
+        function: missing.function(timer.kernel(), timer.at("function")?.pointer()?),
         expires: expires.into(),
         late_ns,
-        overdue: kind != TimerKind::Deferrable && late_ns.is_some_and(|late| late > LATE_NS),
+        overdue: if kind == TimerKind::Deferrable { Some(false) } else { clock.is_later(late_ns, LATE_NS) },
     })
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot, Stack};
 use vmcore_memory::{ReadVirtual, VirtAddr, le_u64};
 
-use super::{Collector, Missing, Who, state, symbol};
+use super::{Collector, Listing, Missing, Who, state, symbol};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -64,7 +64,7 @@ pub struct WaitQueue {
     /// Its kind.
     pub kind: QueueKind,
     /// Its entries, in the order in which they are woken.
-    pub entries: Vec<InQueue>,
+    pub entries: Listing<InQueue>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -76,7 +76,7 @@ impl super::State for WaitQueue {
 
     /// An empty queue is an answer, too.
     fn is_empty(&self) -> bool {
-        self.entries.is_empty() && !self.gaps.is_empty()
+        self.entries.found().is_empty() && self.entries.unread().is_some()
     }
 }
 
@@ -85,7 +85,7 @@ impl super::State for WaitQueue {
 #[schemars(rename = "Waiters")]
 pub struct Waiters {
     /// Tasks with the queues that entries on their stacks are in; a task may be in several.
-    pub waiters: Vec<InQueue>,
+    pub waiters: Listing<InQueue>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -113,18 +113,20 @@ pub struct InQueue {
 #[must_use]
 pub fn wait_queue<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, kind: QueueKind, address: VirtAddr) -> WaitQueue {
     let mut missing = Collector::default();
-    let mut entries = Vec::new();
-    let (type_name, head) = kind.head();
-    let (entry_type, link, _) = kind.entry();
-    let listed = Object::new(kernel, type_name, address).and_then(|queue| queue.at(head)?.list(entry_type, link));
-    if let Some((found, gap)) = missing.take(format!("the queue at {address}"), listed) {
-        missing.note_some(&format!("the queue at {address}"), gap);
+    let what = format!("the queue at {address}");
+    let entries = missing.list(&what, |missing| {
+        let (type_name, head) = kind.head();
+        let (entry_type, link, _) = kind.entry();
+        let (found, gap) = Object::new(kernel, type_name, address)?.at(head)?.list(entry_type, link)?;
+        missing.note_some(&what, gap);
+        let mut entries = Vec::new();
         for entry in found {
-            let read = in_queue(entry, kind, snapshot, Some(address));
+            let read = in_queue(entry, kind, snapshot, Some(address), missing);
             entries.extend(missing.take(format!("the entry at {}", entry.address()), read));
         }
-    }
-    WaitQueue { queue: address.into(), symbol: symbol(kernel, address), kind, entries, gaps: missing.0 }
+        Ok(entries)
+    });
+    WaitQueue { queue: address.into(), symbol: symbol(kernel, address), kind, entries, gaps: missing.into_gaps() }
 }
 
 fn in_queue(
@@ -132,28 +134,27 @@ fn in_queue(
     kind: QueueKind,
     snapshot: &Snapshot,
     queue: Option<VirtAddr>,
+    missing: &mut Collector,
 ) -> Result<InQueue, InspectError> {
     let kernel = entry.kernel();
     let (_, _, task) = kind.entry();
     let task = entry.at(task)?.pointer()?;
     let function = (kind == QueueKind::WaitQueue).then(|| entry.at("func")?.pointer()).transpose()?;
+    let wakes_by = function.and_then(|function| missing.function(kernel, function));
+    let mut waiter = Who::at(snapshot, task);
     // poll() and select(): the private pointer leads to a poll_wqueues.
-    let polling = || {
-        let table = Object::new(kernel, "struct poll_wqueues", task).ok()?;
-        Who::at(snapshot, table.pointer_at("polling_task").ok()??)
-    };
-    let wakes_by = function.and_then(|function| symbol(kernel, function));
-    let polls = wakes_by.as_deref() == Some("pollwake");
+    if waiter.is_none() && wakes_by.as_deref() == Some("pollwake") {
+        let polling = Object::new(kernel, "struct poll_wqueues", task)?.pointer_at("polling_task")?;
+        waiter = polling.and_then(|task| Who::at(snapshot, task));
+    }
+    let flags = (kind == QueueKind::WaitQueue).then(|| entry.number_at("flags")).transpose()?;
     Ok(InQueue {
         entry: entry.address().into(),
         queue: queue.map(Hex::from),
         symbol: queue.and_then(|queue| symbol(kernel, queue)),
-        waiter: Who::at(snapshot, task).or_else(|| polling().filter(|_| polls)),
+        waiter,
         wakes_by,
-        exclusive: (kind == QueueKind::WaitQueue)
-            .then(|| entry.number_at("flags").ok())
-            .flatten()
-            .map(|flags| flags & 1 == 1),
+        exclusive: flags.map(|flags| flags & 1 == 1),
     })
 }
 
@@ -161,73 +162,109 @@ fn in_queue(
 #[must_use]
 pub fn waiters<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) -> Waiters {
     let mut missing = Collector::default();
-    let mut waiters = Vec::new();
-    for stack in stacks {
-        let Some(task) = snapshot.tasks.get(stack.task) else { continue };
-        let Some(low) = stack.frames.first().map(|frame| frame.sp) else {
-            missing.note(format!("the stack of pid {}", task.pid), "it cannot be unwound");
+    let waiters = missing.list("tasks that wait", |missing| {
+        missing.note_gaps(&snapshot.gaps);
+        let mut waiters = Vec::new();
+        for stack in stacks {
+            on_stack(kernel, snapshot, stack, missing, &mut waiters);
+        }
+        Ok(waiters)
+    });
+    Waiters { waiters, gaps: missing.into_gaps() }
+}
+
+fn on_stack<'k>(
+    kernel: &'k Kernel<'k>,
+    snapshot: &Snapshot,
+    stack: &Stack,
+    missing: &mut Collector,
+    waiters: &mut Vec<InQueue>,
+) {
+    let Some(task) = snapshot.tasks.get(stack.task) else { return };
+    let what = format!("the stack of pid {}", task.pid);
+    if let Some(why) = &stack.error {
+        missing.note(&what, why);
+    }
+    let Some(low) = stack.frames.first().map(|frame| frame.sp) else {
+        return missing.note(what, "it cannot be unwound");
+    };
+    let high = stack.frames.last().map_or(low, |frame| frame.sp);
+    let size = high.get().saturating_sub(low.get()).min(MAX_STACK);
+    let bytes = kernel.memory().read_bytes(low, size).map_err(|error| InspectError::read(&what, error));
+    let bytes = missing.take(what, bytes).unwrap_or_default();
+    for (offset, word) in (0..).step_by(8).zip(bytes.chunks_exact(8)) {
+        if le_u64(word, 0) != Some(task.address.get()) {
             continue;
-        };
-        let high = stack.frames.last().map_or(low, |frame| frame.sp);
-        let size = high.get().saturating_sub(low.get()).min(MAX_STACK);
-        let Ok(bytes) = kernel.memory().read_bytes(low, size) else {
-            missing.note(format!("the stack of pid {}", task.pid), format!("memory at {low} cannot be read"));
-            continue;
-        };
-        for (offset, word) in (0..).step_by(8).zip(bytes.chunks_exact(8)) {
-            if le_u64(word, 0) != Some(task.address.get()) {
-                continue;
+        }
+        let at = low.wrapping_add(offset);
+        for kind in [QueueKind::WaitQueue, QueueKind::Simple] {
+            let found = entry_at(kernel, snapshot, kind, at, missing);
+            let found = missing.take_known(format!("the queue that pid {} is in, by {at}", task.pid), found).flatten();
+            if let Some(found) = found {
+                waiters.push(found);
+                break;
             }
-            let at = low.wrapping_add(offset);
-            let found = [QueueKind::WaitQueue, QueueKind::Simple].into_iter().find_map(|kind| {
-                let (entry_type, _, member) = kind.entry();
-                let entry = Object::around(kernel, entry_type, member, at).ok()?;
-                let queue = queue_of(entry, kind)?;
-                in_queue(entry, kind, snapshot, Some(queue)).ok()
-            });
-            waiters.extend(found);
         }
     }
-    Waiters { waiters, gaps: missing.0 }
+}
+
+/// The entry of a queue whose pointer to a task is at `at`; `None` where there is none.
+fn entry_at<'k>(
+    kernel: &'k Kernel<'k>,
+    snapshot: &Snapshot,
+    kind: QueueKind,
+    at: VirtAddr,
+    missing: &mut Collector,
+) -> Result<Option<InQueue>, InspectError> {
+    let (entry_type, _, member) = kind.entry();
+    let entry = Object::around(kernel, entry_type, member, at)?;
+    let Some(queue) = queue_of(entry, kind, snapshot)? else { return Ok(None) };
+    in_queue(entry, kind, snapshot, Some(queue), missing).map(Some)
 }
 
 /// The queue that `entry` is in. It must be an entry itself (the words of one kind may be read as the other), its
-/// neighbours must link back to it, and exactly one of the circle must be no entry.
-fn queue_of(entry: Object<'_>, kind: QueueKind) -> Option<VirtAddr> {
-    if !is_entry(entry, kind) {
-        return None;
+/// neighbours must link back to it, and exactly one of the circle must be no entry. An error where it is in one, by all that
+/// can be read.
+fn queue_of(entry: Object<'_>, kind: QueueKind, snapshot: &Snapshot) -> Result<Option<VirtAddr>, InspectError> {
+    if !is_entry(entry, kind, snapshot) {
+        return Ok(None);
     }
     let memory = entry.kernel().memory();
+    let link_at =
+        |at: VirtAddr| memory.read_pointer(at).map_err(|error| InspectError::read(format!("the link at {at}"), error));
     let (entry_type, link, _) = kind.entry();
-    let start = entry.at(link).ok()?.address();
-    let next = memory.read_pointer(start).ok()?;
-    if next == start || memory.read_pointer(next.wrapping_add(8)).ok()? != start {
-        return None;
+    let start = entry.at(link)?.address();
+    let (next, previous) = (link_at(start)?, link_at(start.wrapping_add(8))?);
+    if next == start || !next.is_kernel_half() || !previous.is_kernel_half() {
+        return Ok(None);
+    }
+    match (link_at(next.wrapping_add(8)), link_at(previous)) {
+        (Ok(back), Ok(forth)) if back == start && forth == start => {}
+        (Ok(back), Err(error)) | (Err(error), Ok(back)) if back == start => return Err(error),
+        // What names a function besides the task is one; else both lead to the same place, as links to a head do.
+        (Err(error), Err(_)) if kind == QueueKind::WaitQueue || next == previous => return Err(error),
+        _ => return Ok(None),
     }
     let mut seen = HashSet::from([start]);
     let mut head = None;
     let mut at = next;
     while at != start && seen.insert(at) && seen.len() < MAX_ENTRIES {
-        let other = Object::around(entry.kernel(), entry_type, link, at).ok()?;
-        if !is_entry(other, kind) && head.replace(at).is_some() {
-            return None;
+        let other = Object::around(entry.kernel(), entry_type, link, at)?;
+        if !is_entry(other, kind, snapshot) && head.replace(at).is_some() {
+            return Ok(None);
         }
-        at = memory.read_pointer(at).ok()?;
+        at = link_at(at)?;
     }
     let (type_name, member) = kind.head();
-    let head = head.filter(|_| at == start)?;
-    Some(Object::around(entry.kernel(), type_name, member, head).ok()?.address())
+    let Some(head) = head.filter(|_| at == start) else { return Ok(None) };
+    Ok(Some(Object::around(entry.kernel(), type_name, member, head)?.address()))
 }
 
-fn is_entry(entry: Object<'_>, kind: QueueKind) -> bool {
-    let kernel = entry.kernel();
+/// Whether it names a function that wakes, or a task.
+fn is_entry(entry: Object<'_>, kind: QueueKind, snapshot: &Snapshot) -> bool {
+    let pointer = |member: &str| entry.at(member).and_then(Object::pointer);
     match kind {
-        QueueKind::WaitQueue => {
-            entry.at("func").and_then(Object::pointer).is_ok_and(|function| kernel.is_code(function))
-        }
-        QueueKind::Simple => {
-            let named = entry.at("task").and_then(|task| task.pointee()?.at("comm")?.text());
-            named.is_ok() && entry.pointer_at("task").is_ok_and(|task| task.is_some_and(VirtAddr::is_kernel_half))
-        }
+        QueueKind::WaitQueue => pointer("func").is_ok_and(|function| entry.kernel().is_code(function)),
+        QueueKind::Simple => pointer("task").is_ok_and(|task| snapshot.task(task).is_some()),
     }
 }

@@ -14,8 +14,8 @@ use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::VirtAddr;
 
 use super::clock::Clock;
-use super::{Collector, Missing, Who, state, symbol};
-use crate::object::Object;
+use super::{Collector, Listing, Missing, Who, state};
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError, TreeKind, tree};
 
 /// Pools of a machine.
@@ -28,9 +28,9 @@ const STUCK_NS: i64 = 30_000_000_000;
 #[schemars(rename = "Workqueues")]
 pub struct Workqueues {
     /// Pools of workers.
-    pub pools: Vec<Pool>,
+    pub pools: Listing<Pool>,
     /// Queues that hold works back.
-    pub queues: Vec<Queue>,
+    pub queues: Listing<Queue>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
@@ -54,12 +54,13 @@ pub struct Pool {
     pub workers_idle: Option<u64>,
     /// Since when it has not begun a work. It need not: there may be none.
     pub without_progress_ns: Option<i64>,
-    /// Whether works wait although it has not begun one for 30 s, after which the kernel complains.
-    pub stuck: bool,
+    /// Whether works wait although it has not begun one for 30 s, after which the kernel complains. Null where that could
+    /// not be read.
+    pub stuck: Option<bool>,
     /// Workers that are doing something.
-    pub busy: Vec<Worker>,
+    pub busy: Listing<Worker>,
     /// Works that no worker has begun with, next one first.
-    pub waiting: Vec<Work>,
+    pub waiting: Listing<Work>,
 }
 
 /// A worker.
@@ -73,7 +74,7 @@ pub struct Worker {
     /// What it does.
     pub work: Work,
     /// Works that it alone can do next: barriers of those who flush the one that it does.
-    pub scheduled: Vec<Work>,
+    pub scheduled: Listing<Work>,
 }
 
 /// A work.
@@ -103,23 +104,24 @@ pub struct Queue {
     /// How many may be.
     pub max_active: Option<u64>,
     /// Works that may not even wait in the pool.
-    pub held_back: Vec<Work>,
+    pub held_back: Listing<Work>,
 }
 
 /// Reads them.
 #[must_use]
 pub fn workqueues<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Workqueues {
-    let clock = Clock::read(kernel);
     let mut missing = Collector::default();
-    let pools = missing.take("pools of workers", pool_addresses(kernel, &mut Collector::default()));
-    let mut found = Vec::new();
-    for at in pools.unwrap_or_default() {
-        let pool = pool(kernel, snapshot, at, &clock, &mut missing);
-        found.extend(missing.take(format!("the worker_pool at {at}"), pool));
-    }
-    let held = queues(kernel, &mut missing);
-    let queues = missing.take("workqueues", held).unwrap_or_default();
-    Workqueues { pools: found, queues, gaps: missing.0 }
+    let clock = Clock::read(kernel, &mut missing);
+    let pools = missing.list("pools of workers", |missing| {
+        let mut pools = Vec::new();
+        for at in pool_addresses(kernel, missing)? {
+            let pool = pool(kernel, snapshot, at, &clock, missing);
+            pools.extend(missing.take(format!("the worker_pool at {at}"), pool));
+        }
+        Ok(pools)
+    });
+    let queues = missing.list("workqueues", |missing| queues(kernel, missing));
+    Workqueues { pools, queues, gaps: missing.into_gaps() }
 }
 
 fn pool_addresses(kernel: &Kernel<'_>, missing: &mut Collector) -> Result<Vec<VirtAddr>, InspectError> {
@@ -139,61 +141,94 @@ fn pool<'k>(
     missing: &mut Collector,
 ) -> Result<Pool, InspectError> {
     let pool = Object::new(kernel, "struct worker_pool", at)?;
-    let works = |head: Object<'k>, missing: &mut Collector| {
-        let (works, gap) = head.list("struct work_struct", "entry")?;
-        missing.note_some(&format!("works at {}", head.address()), gap);
-        works.into_iter().map(work).collect::<Result<Vec<_>, _>>()
-    };
-    let mut busy = Vec::new();
-    let (workers, gap) = pool.at("workers")?.list("struct worker", "node")?;
-    missing.note_some(&format!("workers of the pool at {at}"), gap);
-    for worker in workers {
-        let Some(current) = worker.pointer_at("current_work")? else { continue };
-        let scheduled = worker.at("scheduled").and_then(|head| works(head, missing));
-        busy.push(Worker {
-            worker: worker.address().into(),
-            task: worker.pointer_at("task")?.and_then(|task| Who::at(snapshot, task)),
-            work: Work {
-                work: current.into(),
-                function: symbol(kernel, worker.at("current_func")?.pointer()?),
-                workqueue: worker.text_at("current_pwq.wq.name").ok(),
-            },
-            scheduled: missing.take("works of a worker", scheduled).unwrap_or_default(),
-        });
-    }
-    let waiting = pool.at("worklist").and_then(|head| works(head, missing));
-    let waiting = missing.take(format!("works that wait in the pool at {at}"), waiting).unwrap_or_default();
+    let busy = missing.list(format!("workers of the pool at {at}"), |missing| {
+        let (workers, gap) = pool.at("workers")?.list("struct worker", "node")?;
+        missing.note_some(&format!("workers of the pool at {at}"), gap);
+        let mut busy = Vec::new();
+        for worker in workers {
+            let read = busy_worker(worker, snapshot, missing);
+            busy.extend(missing.take(format!("the worker at {}", worker.address()), read).flatten());
+        }
+        Ok(busy)
+    });
+    let waiting =
+        missing.list(format!("works that wait in the pool at {at}"), |missing| works(pool.at("worklist")?, missing));
     // Renamed on the newest kernels.
     let progress = pool.first(&["last_progress_ts", "watchdog_ts"]).and_then(Object::number);
-    let without_progress_ns = progress.ok().and_then(|jiffies| clock.since_jiffies(jiffies));
+    let progress = missing.take_known(format!("the progress of the pool at {at}"), progress);
+    let without_progress_ns = progress.and_then(|jiffies| clock.since_jiffies(jiffies));
+    let nice = pool.at("attrs.nice").and_then(Object::value);
     Ok(Pool {
         id: pool.at("id")?.value()?,
         pool: at.into(),
         cpu: u32::try_from(pool.at("cpu")?.value()?).ok(),
-        nice: pool.at("attrs.nice").and_then(Object::value).ok(),
-        workers_total: pool.number_at("nr_workers").ok(),
-        workers_idle: pool.number_at("nr_idle").ok(),
+        nice: missing.take_known(format!("the nice level of the pool at {at}"), nice),
+        workers_total: if_known(pool.number_at("nr_workers"))?,
+        workers_idle: if_known(pool.number_at("nr_idle"))?,
         without_progress_ns,
-        stuck: !waiting.is_empty() && without_progress_ns.is_some_and(|ns| ns > STUCK_NS),
+        stuck: if waiting.has_none() {
+            Some(false)
+        } else {
+            clock.is_later(without_progress_ns, STUCK_NS).filter(|stuck| !stuck || !waiting.found().is_empty())
+        },
         busy,
         waiting,
     })
 }
 
-fn work(work: Object<'_>) -> Result<Work, InspectError> {
+/// What a worker does; `None` of one that is idle.
+fn busy_worker(
+    worker: Object<'_>,
+    snapshot: &Snapshot,
+    missing: &mut Collector,
+) -> Result<Option<Worker>, InspectError> {
+    let at = worker.address();
+    let Some(current) = worker.pointer_at("current_work")? else { return Ok(None) };
+    let name = missing.take(format!("the workqueue that the worker at {at} works for"), queue_name(worker));
+    Ok(Some(Worker {
+        worker: at.into(),
+        task: worker.pointer_at("task")?.and_then(|task| missing.who(snapshot, task)),
+        work: Work {
+            work: current.into(),
+            function: missing.function(worker.kernel(), worker.at("current_func")?.pointer()?),
+            workqueue: name.flatten(),
+        },
+        scheduled: missing
+            .list(format!("works of the worker at {at}"), |missing| works(worker.at("scheduled")?, missing)),
+    }))
+}
+
+fn queue_name(worker: Object<'_>) -> Result<Option<String>, InspectError> {
+    if worker.pointer_at("current_pwq")?.is_none() {
+        return Ok(None);
+    }
+    worker.text_at("current_pwq.wq.name").map(Some)
+}
+
+fn works(head: Object<'_>, missing: &mut Collector) -> Result<Vec<Work>, InspectError> {
+    let (found, gap) = head.list("struct work_struct", "entry")?;
+    missing.note_some(&format!("works at {}", head.address()), gap);
+    let mut works = Vec::new();
+    for work in found {
+        let read = read_work(work, missing);
+        works.extend(missing.take(format!("the work at {}", work.address()), read));
+    }
+    Ok(works)
+}
+
+fn read_work(work: Object<'_>, missing: &mut Collector) -> Result<Work, InspectError> {
     let function = work.at("func")?.pointer()?;
     // `WORK_STRUCT_PWQ`: the low bits are flags, and one of them says that the rest is the pool_workqueue.
     let data = work.number_at("data")?;
     let queue = VirtAddr::new(data & !0xff);
-    let named = (data & 4 != 0).then(|| {
-        let pwq = Object::new(work.kernel(), "struct pool_workqueue", queue)?;
-        pwq.text_at("wq.name")
-    });
-    Ok(Work {
-        work: work.address().into(),
-        function: symbol(work.kernel(), function),
-        workqueue: named.and_then(Result::ok),
-    })
+    let name = || Object::new(work.kernel(), "struct pool_workqueue", queue)?.text_at("wq.name");
+    let workqueue = if data & 4 == 0 {
+        None
+    } else {
+        missing.take(format!("the workqueue of the work at {}", work.address()), name())
+    };
+    let function = missing.function(work.kernel(), function);
+    Ok(Work { work: work.address().into(), function, workqueue })
 }
 
 fn queues<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Queue>, InspectError> {
@@ -207,7 +242,7 @@ fn queues<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Que
         let Some((pwqs, gap)) = missing.take(&what, pwqs) else { continue };
         missing.note_some(&what, gap);
         for pwq in pwqs {
-            let held = held_back(queue, pwq);
+            let held = held_back(queue, pwq, missing);
             queues.extend(missing.take(&what, held).flatten());
         }
     }
@@ -215,18 +250,27 @@ fn queues<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Que
 }
 
 /// `inactive_works` was `delayed_works` before 5.15 (kernel commit f97a4a1a3f87).
-fn held_back(queue: Object<'_>, pwq: Object<'_>) -> Result<Option<Queue>, InspectError> {
-    let (works, _) = pwq.first(&["inactive_works", "delayed_works"])?.list("struct work_struct", "entry")?;
-    if works.is_empty() {
+fn held_back(queue: Object<'_>, pwq: Object<'_>, missing: &mut Collector) -> Result<Option<Queue>, InspectError> {
+    let head = pwq.first(&["inactive_works", "delayed_works"])?;
+    let held_back = missing.list(format!("works at {}", head.address()), |missing| works(head, missing));
+    if held_back.has_none() {
         return Ok(None);
     }
+    let pool = missing.take(format!("the pool of the pool_workqueue at {}", pwq.address()), pool_id(pwq));
     Ok(Some(Queue {
         name: queue.text_at("name")?,
         workqueue: queue.address().into(),
-        pool: pwq.at("pool.id").and_then(Object::value).ok(),
-        active: pwq.number_at("nr_active").ok(),
+        pool,
+        active: if_known(pwq.number_at("nr_active"))?,
         // Of the whole queue since 6.9.
-        max_active: pwq.number_at("max_active").or_else(|_| queue.number_at("max_active")).ok(),
-        held_back: works.into_iter().map(work).collect::<Result<_, _>>()?,
+        max_active: match if_known(pwq.number_at("max_active"))? {
+            None => if_known(queue.number_at("max_active"))?,
+            own => own,
+        },
+        held_back,
     }))
+}
+
+fn pool_id(pwq: Object<'_>) -> Result<i64, InspectError> {
+    pwq.at("pool.id")?.value()
 }

@@ -30,10 +30,10 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::{Kernel, Resolver, Snapshot, Source, Stack};
 
-pub use page_wait::PageWait;
+pub use page_wait::{PageWait, sleeps_for_page};
 pub use rwlock::{RwLock, RwLockWord};
 pub use spin::{SpinLockWord, SpinNode};
-pub use work_wait::{AwaitedWork, WorkWait};
+pub use work_wait::{AwaitedWork, WorkWait, sleeps_for_work};
 
 use find::Finder;
 use mutex::MutexLayout;

@@ -78,8 +78,10 @@ impl Kernel<'_> {
     }
 }
 
-/// `wait_on_page_bit_common` up to 5.15, then `folio_wait_bit_common`; `migration_entry_wait_on_locked` since 5.15.
-fn sleeps_for_page(function: &str) -> bool {
+/// Whether a function sleeps for a page: `wait_on_page_bit_common` up to 5.15, then `folio_wait_bit_common`;
+/// `migration_entry_wait_on_locked` since 5.15.
+#[must_use]
+pub fn sleeps_for_page(function: &str) -> bool {
     ["wait_on_page_bit_common", "folio_wait_bit_common", "migration_entry_wait_on_locked", "wait_on_page_bit"]
         .iter()
         .any(|name| function.starts_with(name))

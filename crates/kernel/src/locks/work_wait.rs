@@ -157,8 +157,13 @@ impl Kernel<'_> {
 
 /// Whether the task of this stack sleeps in the function that waits for a barrier.
 fn flushes(stack: &Stack) -> bool {
-    let function = |name: &str| name.starts_with("__flush_work") || name.starts_with("flush_work");
-    stack.frames.iter().any(|frame| frame.function().is_some_and(function))
+    stack.frames.iter().any(|frame| frame.function().is_some_and(sleeps_for_work))
+}
+
+/// Whether a function sleeps until a work is done.
+#[must_use]
+pub fn sleeps_for_work(function: &str) -> bool {
+    function.starts_with("__flush_work") || function.starts_with("flush_work")
 }
 
 struct Finder<'a, M: ?Sized> {

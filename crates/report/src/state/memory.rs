@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 use vmcore_inspect::state::{Memory, Swap};
 
-use super::{kib, or_unknown, who, write_gaps};
+use super::{Gaps, kib, or_unknown, who};
 use crate::table::Table;
 use crate::{Painted, Report, Theme};
 
@@ -15,7 +15,8 @@ const SHOWN: usize = 20;
 impl Report for Memory {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut table = Table::new([">NODE", "ZONE", "ADDRESS", ">MANAGED", ">FREE", ">MIN", ">LOW", ">HIGH", ""]);
-        for zone in &self.zones {
+        let mut gaps = Gaps::new(&self.gaps);
+        for zone in self.zones.found() {
             let (style, word) = match zone.free_bytes {
                 free if free <= zone.min_bytes => (theme.bad, "below min"),
                 free if free <= zone.low_bytes => (theme.doubtful, "below low"),
@@ -36,9 +37,9 @@ impl Report for Memory {
                 ],
             );
         }
-        table.write(0, out, theme)?;
+        gaps.table(&self.zones, (&table, "no zones"), 0, out, theme)?;
         let mut table = Table::new(["SLAB CACHE", "KMEM_CACHE", ">OBJECT", ">OBJECTS", ">SLABS", ">MEMORY"]);
-        for slab in self.slabs.iter().take(SHOWN) {
+        for slab in self.slabs.found().iter().take(SHOWN) {
             table.row(
                 Style::new(),
                 [
@@ -52,25 +53,25 @@ impl Report for Memory {
             );
         }
         writeln!(out)?;
-        table.write(0, out, theme)?;
-        more(self.slabs.len(), out, theme)?;
+        gaps.table(&self.slabs, (&table, "no slab caches"), 0, out, theme)?;
+        more(self.slabs.found().len(), out, theme)?;
         let mut table = Table::new(["PROCESS", "MM", ">RESIDENT", ">ANONYMOUS", ">SWAPPED"]);
-        for process in self.processes.iter().take(SHOWN) {
+        for process in self.processes.found().iter().take(SHOWN) {
             table.row(
                 Style::new(),
                 [
                     who(Some(&process.process)),
                     format!("{:016x}", process.mm.0),
-                    kib(process.rss_bytes),
-                    kib(process.anonymous_bytes),
-                    kib(process.swap_bytes),
+                    process.rss_bytes.map_or_else(|| "?".to_owned(), kib),
+                    process.anonymous_bytes.map_or_else(|| "?".to_owned(), kib),
+                    process.swap_bytes.map_or_else(|| "?".to_owned(), kib),
                 ],
             );
         }
         writeln!(out)?;
-        table.write(0, out, theme)?;
-        more(self.processes.len(), out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.processes, (&table, "no processes"), 0, out, theme)?;
+        more(self.processes.found().len(), out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
@@ -85,25 +86,22 @@ fn more(len: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
 
 impl Report for Swap {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        if self.areas.is_empty() && self.gaps.is_empty() {
-            writeln!(out, "the machine has no swap")?;
-        } else {
-            let mut table = Table::new(["AREA", ">SIZE", ">USED", ">PRIORITY", "", "PATH"]);
-            for area in &self.areas {
-                table.row(
-                    Style::new(),
-                    [
-                        format!("{:016x}", area.area.0),
-                        kib(area.bytes),
-                        kib(area.used_bytes),
-                        area.priority.to_string(),
-                        if area.writable { "" } else { "being emptied" }.to_owned(),
-                        or_unknown(area.path.as_ref()),
-                    ],
-                );
-            }
-            table.write(0, out, theme)?;
+        let mut gaps = Gaps::new(&self.gaps);
+        let mut table = Table::new(["AREA", ">SIZE", ">USED", ">PRIORITY", "", "PATH"]);
+        for area in self.areas.found() {
+            table.row(
+                Style::new(),
+                [
+                    format!("{:016x}", area.area.0),
+                    kib(area.bytes),
+                    kib(area.used_bytes),
+                    area.priority.to_string(),
+                    if area.writable { "" } else { "being emptied" }.to_owned(),
+                    or_unknown(area.path.as_ref()),
+                ],
+            );
         }
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.areas, (&table, "the machine has no swap"), 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }

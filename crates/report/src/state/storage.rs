@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 use vmcore_inspect::state::{Disks, Files, FuseConnection, Mount, Mounts, Need, Needy, Network};
 
-use super::{ago, during, or_unknown, who, write_gaps};
+use super::{Gaps, ago, count, during, or_unknown, who};
 use crate::duration::Duration;
 use crate::table::Table;
 use crate::wrap::Lines;
@@ -14,22 +14,27 @@ use crate::{Painted, Report, Sanitized, Theme};
 impl Report for Disks {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut table = Table::new(["DISK", "GENDISK", ">QUEUES", ">IN FLIGHT", ">HELD BACK", ">OLDEST"]);
-        for disk in &self.disks {
-            let oldest = disk.in_flight.first().and_then(|request| request.age_ns);
+        let mut gaps = Gaps::new(&self.gaps);
+        for disk in self.disks.found() {
+            let oldest = disk.in_flight.found().first().and_then(|request| request.age_ns);
             table.row(
-                if disk.in_flight.is_empty() { Style::new() } else { theme.doubtful },
+                if disk.in_flight.has_none() { Style::new() } else { theme.doubtful },
                 [
                     disk.name.clone(),
                     format!("{:016x}", disk.disk.0),
                     disk.hardware_queues.map_or_else(|| "-".to_owned(), |count| count.to_string()),
-                    disk.in_flight.len().to_string(),
-                    disk.held_back.map_or_else(|| "-".to_owned(), |count| count.to_string()),
-                    if disk.in_flight.is_empty() { "-".to_owned() } else { during(oldest) },
+                    count(&disk.in_flight),
+                    match disk.held_back {
+                        None if disk.in_flight.unread().is_some() => "?".to_owned(),
+                        None => "-".to_owned(),
+                        Some(count) => count.to_string(),
+                    },
+                    if disk.in_flight.has_none() { "-".to_owned() } else { during(oldest) },
                 ],
             );
         }
-        table.write(0, out, theme)?;
-        for disk in self.disks.iter().filter(|disk| !disk.in_flight.is_empty()) {
+        gaps.table(&self.disks, (&table, "no block devices"), 0, out, theme)?;
+        for disk in self.disks.found().iter().filter(|disk| !disk.in_flight.has_none()) {
             let heading = format_args!("\nIN FLIGHT ON {}", Sanitized::new(&disk.name));
             writeln!(out, "{}", Painted(theme.heading, heading))?;
             let mut table = Table::new([
@@ -43,7 +48,7 @@ impl Report for Disks {
                 ">AGE",
                 ">TIMEOUT",
             ]);
-            for request in &disk.in_flight {
+            for request in disk.in_flight.found() {
                 let late =
                     request.timeout_ns.zip(request.age_ns).is_some_and(|(timeout, age)| age.cast_unsigned() > timeout);
                 table.row(
@@ -61,34 +66,30 @@ impl Report for Disks {
                     ],
                 );
             }
-            table.write(2, out, theme)?;
+            gaps.table(&disk.in_flight, (&table, ""), 2, out, theme)?;
         }
-        write_gaps(&self.gaps, out, theme)
+        gaps.rest(out, theme)
     }
 }
 
+/// Whose files are shown where nobody says.
+const NO_FILES: &str =
+    "(no task is as was asked for; by default these are those that wait for a file system, or in state D)";
+
 impl Report for Files {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        if self.tasks.is_empty() {
-            writeln!(
-                out,
-                "(no task is as was asked for; by default these are those that wait for a file system, or in state D)"
-            )?;
-        }
-        for (index, task) in self.tasks.iter().enumerate() {
+        let mut gaps = Gaps::new(&self.gaps);
+        for (index, task) in self.tasks.found().iter().enumerate() {
             let name = who(Some(&task.task));
             let blank = if index > 0 { "\n" } else { "" };
             writeln!(out, "{blank}{}", Painted(theme.heading, format_args!("PID: {}", Sanitized::new(&name))))?;
-            for need in &task.needs {
+            for need in task.needs.found() {
                 let text = Sanitized::new(&needs(need)).to_string();
                 write!(out, "{}", Painted(theme.doubtful, Lines::new(2, &text).within(theme.width)))?;
             }
-            if task.files.is_empty() {
-                writeln!(out, "  no files")?;
-                continue;
-            }
+            gaps.of(&task.needs, "", 2, out, theme)?;
             let mut table = Table::new([">FD", "FILE", "TYPE", "PATH", "MOUNTED FROM"]);
-            for file in &task.files {
+            for file in task.files.found() {
                 table.row(
                     Style::new(),
                     [
@@ -100,17 +101,22 @@ impl Report for Files {
                     ],
                 );
             }
-            table.write(2, out, theme)?;
+            gaps.table(&task.files, (&table, "no files"), 2, out, theme)?;
         }
-        write_gaps(&self.gaps, out, theme)
+        if !self.tasks.found().is_empty() && self.tasks.unread().is_some() {
+            writeln!(out)?;
+        }
+        gaps.of(&self.tasks, NO_FILES, 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
 impl Report for Mounts {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut table = Table::new(["MOUNT", "SUPER BLOCK", "TYPE", "SOURCE", "", "FROZEN", ">NEEDED BY", "PATH"]);
-        for mount in &self.mounts {
-            let style = match (mount.frozen, mount.needed_by.is_empty()) {
+        let mut gaps = Gaps::new(&self.gaps);
+        for mount in self.mounts.found() {
+            let style = match (mount.frozen, mount.needed_by.found().is_empty()) {
                 (Some(_), _) => theme.bad,
                 (None, false) => theme.doubtful,
                 (None, true) => Style::new(),
@@ -129,21 +135,21 @@ impl Report for Mounts {
                     }
                     .to_owned(),
                     mount.frozen.unwrap_or("-").to_owned(),
-                    mount.needed_by.len().to_string(),
+                    count(&mount.needed_by),
                     mount.path.clone(),
                 ],
             );
         }
-        table.write(0, out, theme)?;
-        for mount in self.mounts.iter().filter(|mount| !mount.needed_by.is_empty()) {
+        gaps.table(&self.mounts, (&table, "no mounts"), 0, out, theme)?;
+        for mount in self.mounts.found().iter().filter(|mount| !mount.needed_by.found().is_empty()) {
             write_needed_by(mount, out, theme)?;
         }
-        for mount in &self.mounts {
+        for mount in self.mounts.found() {
             if let Some(fuse) = &mount.fuse {
-                write_fuse(mount, fuse, out, theme)?;
+                write_fuse(mount, fuse, &mut gaps, out, theme)?;
             }
         }
-        write_gaps(&self.gaps, out, theme)
+        gaps.rest(out, theme)
     }
 }
 
@@ -159,7 +165,7 @@ fn write_needed_by(mount: &Mount, out: &mut dyn Write, theme: &Theme) -> io::Res
     let heading = format_args!("\nNEED {}", Sanitized::new(&mount.path));
     writeln!(out, "{}", Painted(theme.heading, heading))?;
     let mut table = Table::new(["TASK", ">LAST RAN", "CALL", ">FD", "PATH"]);
-    for Needy { task, need } in &mount.needed_by {
+    for Needy { task, need } in mount.needed_by.found() {
         let since = task.since_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
         table.row(
             Style::new(),
@@ -175,21 +181,25 @@ fn write_needed_by(mount: &Mount, out: &mut dyn Write, theme: &Theme) -> io::Res
     table.write(2, out, theme)
 }
 
-fn write_fuse(mount: &Mount, fuse: &FuseConnection, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let daemons: Vec<_> = fuse.daemons.iter().map(|daemon| who(Some(daemon))).collect();
+fn write_fuse<'a>(
+    mount: &Mount,
+    fuse: &'a FuseConnection,
+    gaps: &mut Gaps<'a>,
+    out: &mut dyn Write,
+    theme: &Theme,
+) -> io::Result<()> {
+    let daemons: Vec<_> = fuse.daemons.found().iter().map(|daemon| who(Some(daemon))).collect();
     let served = match (fuse.connected, daemons.as_slice()) {
         (false, _) => "not connected with a daemon".to_owned(),
+        (true, []) if fuse.daemons.unread().is_some() => "served by whom could not be read".to_owned(),
         (true, []) => "served by nobody who was found".to_owned(),
         (true, daemons) => format!("served by pid {}", daemons.join(", ")),
     };
     let place = Sanitized::new(&mount.path);
-    let unanswered = format_args!("{} requests not answered", fuse.requests.len());
+    let unanswered = format_args!("{} requests not answered", count(&fuse.requests));
     writeln!(out, "\nFUSE on {place}: {}, {unanswered}", Sanitized::new(&served))?;
-    if fuse.requests.is_empty() {
-        return Ok(());
-    }
     let mut table = Table::new(["REQUEST", "OPERATION", ">INODE", "BY THE DAEMON", "WAITED FOR BY"]);
-    for request in &fuse.requests {
+    for request in fuse.requests.found() {
         table.row(
             theme.doubtful,
             [
@@ -201,13 +211,15 @@ fn write_fuse(mount: &Mount, fuse: &FuseConnection, out: &mut dyn Write, theme: 
             ],
         );
     }
-    table.write(2, out, theme)
+    gaps.of(&fuse.daemons, "", 2, out, theme)?;
+    gaps.table(&fuse.requests, (&table, ""), 2, out, theme)
 }
 
 impl Report for Network {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut table = Table::new(["DEVICE", "NET_DEVICE", "STATE", ">TX QUEUES", "STOPPED", "ADDRESSES"]);
-        for device in &self.devices {
+        let mut gaps = Gaps::new(&self.gaps);
+        for device in self.devices.found() {
             let state = match (device.up, device.carrier) {
                 (false, _) => "down",
                 (true, false) => "up, no link",
@@ -230,11 +242,14 @@ impl Report for Network {
                     state.to_owned(),
                     or_unknown(Some(device.tx_queues)),
                     stopped,
-                    device.addresses.join(" "),
+                    match device.addresses.found() {
+                        [] if device.addresses.unread().is_some() => "?".to_owned(),
+                        addresses => addresses.join(" "),
+                    },
                 ],
             );
         }
-        table.write(0, out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.devices, (&table, "no network devices"), 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }

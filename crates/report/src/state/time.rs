@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use vmcore_inspect::state::{Interrupts, Rcu, TimerKind, Timers};
 
-use super::{ago, or_unknown, who, write_gaps};
+use super::{Gaps, ago, count, or_unknown, who};
 use crate::duration::{self, Duration};
 use crate::table::Table;
 use crate::{Painted, Report, Theme};
@@ -13,16 +13,23 @@ impl Report for Timers {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let now = duration::or_unknown(self.monotonic_ns);
         writeln!(out, "JIFFIES: {}  MONOTONIC: {now}", or_unknown(self.jiffies))?;
-        if self.stalled_ns > 0 {
-            let line = format_args!("no tick was counted for the last {}", Duration(self.stalled_ns));
+        if let Some(stalled) = self.stalled_ns.filter(|stalled| *stalled > 0) {
+            let line = format_args!("no tick was counted for the last {}", Duration(stalled));
             writeln!(out, "{}", Painted(theme.bad, line))?;
         }
-        let overdue = self.timers.iter().filter(|timer| timer.overdue).count();
-        let style = if overdue > 0 { theme.bad } else { theme.good };
-        let line = format_args!("{} timers, {overdue} overdue", self.timers.len());
+        let mut gaps = Gaps::new(&self.gaps);
+        let overdue = self.timers.found().iter().filter(|timer| timer.overdue == Some(true)).count();
+        let unknown = self.timers.found().iter().filter(|timer| timer.overdue.is_none()).count();
+        let style = match (overdue, unknown, self.timers.unread()) {
+            (1.., _, _) => theme.bad,
+            (0, 0, None) => theme.good,
+            _ => theme.doubtful,
+        };
+        let unknown = if unknown > 0 { format!(", {unknown} of which it is not known") } else { String::new() };
+        let line = format_args!("{} timers, {overdue} overdue{unknown}", count(&self.timers));
         writeln!(out, "{}\n", Painted(style, line))?;
         let mut table = Table::new([">CPU", "KIND", "TIMER", "DUE", "", "FUNCTION"]);
-        for timer in &self.timers {
+        for timer in self.timers.found() {
             let kind = match timer.kind {
                 TimerKind::Local => "local",
                 TimerKind::Global => "timer",
@@ -30,26 +37,27 @@ impl Report for Timers {
                 TimerKind::HighResolution => "hrtimer",
             };
             table.row(
-                if timer.overdue { theme.bad } else { anstyle::Style::new() },
+                if timer.overdue == Some(true) { theme.bad } else { anstyle::Style::new() },
                 [
                     timer.cpu.to_string(),
                     kind.to_owned(),
                     format!("{:016x}", timer.timer.0),
                     ago(timer.late_ns),
-                    if timer.overdue { "OVERDUE" } else { "" }.to_owned(),
+                    if timer.overdue == Some(true) { "OVERDUE" } else { "" }.to_owned(),
                     or_unknown(timer.function.as_ref()),
                 ],
             );
         }
-        table.write(0, out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.timers, (&table, ""), 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
 impl Report for Interrupts {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut table = Table::new([">IRQ", ">COUNT", "CHIP", "STATE", ">THREADS", "NAMES", "HANDLERS"]);
-        for line in &self.lines {
+        let mut gaps = Gaps::new(&self.gaps);
+        for line in self.lines.found() {
             let busy = line.flags.iter().any(|flag| ["in progress", "pending"].contains(flag));
             let names: Vec<_> = line.handlers.iter().map(|name| name.as_deref().unwrap_or("?")).collect();
             table.row(
@@ -68,23 +76,26 @@ impl Report for Interrupts {
                 ],
             );
         }
-        table.write(0, out, theme)?;
+        gaps.table(&self.lines, (&table, "no interrupt line has a handler"), 0, out, theme)?;
         writeln!(out)?;
         let mut table = Table::new([">CPU", "MASK", "SOFT INTERRUPTS PENDING", "SERVED BY, BESIDES INTERRUPTS"]);
-        for soft in &self.soft {
-            let none = soft.mask.map_or("?", |_| "none").to_owned();
+        for soft in self.soft.found() {
+            let none = if soft.pending.has_none() { "none" } else { "?" };
             table.row(
-                if soft.pending.is_empty() { theme.dim } else { theme.doubtful },
+                if soft.pending.has_none() { theme.dim } else { theme.doubtful },
                 [
                     soft.cpu.to_string(),
                     or_unknown(soft.mask),
-                    if soft.pending.is_empty() { none } else { soft.pending.join(" ") },
+                    match soft.pending.found() {
+                        [] => none.to_owned(),
+                        pending => pending.join(" "),
+                    },
                     who(soft.thread.as_ref()),
                 ],
             );
         }
-        table.write(0, out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.soft, (&table, "no CPUs"), 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
@@ -92,15 +103,16 @@ impl Report for Rcu {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let name = self.flavour.as_deref().unwrap_or("rcu");
         let state = match self.running {
-            None => "is not known".to_owned(),
+            None => "what its grace period does could not be read".to_owned(),
             Some(false) => "no grace period is going on".to_owned(),
             Some(true) => format!("a grace period has been going on for {}", duration::or_unknown(self.age_ns)),
         };
-        let waits = !self.waits_for_cpus.is_empty() || !self.waits_for_readers.is_empty();
+        let mut gaps = Gaps::new(&self.gaps);
+        let waits = !self.waits_for_cpus.has_none() || !self.waits_for_readers.has_none();
         let style = if waits { theme.doubtful } else { anstyle::Style::new() };
         writeln!(out, "{}", Painted(style, format_args!("{}: {state}", crate::Sanitized::new(name))))?;
         writeln!(out, "gp_seq {}, run by pid {}", or_unknown(self.gp_seq), who(self.gp_kthread.as_ref()))?;
-        for cpu in &self.waits_for_cpus {
+        for cpu in self.waits_for_cpus.found() {
             writeln!(
                 out,
                 "waits for CPU {}, which was executing pid {}",
@@ -108,18 +120,20 @@ impl Report for Rcu {
                 crate::Sanitized::new(&who(cpu.current.as_ref()))
             )?;
         }
-        for reader in &self.waits_for_readers {
+        gaps.of(&self.waits_for_cpus, "", 0, out, theme)?;
+        for reader in self.waits_for_readers.found() {
             writeln!(out, "waits for pid {}, in a read-side section", crate::Sanitized::new(&who(Some(reader))))?;
         }
+        gaps.of(&self.waits_for_readers, "", 0, out, theme)?;
         writeln!(out)?;
         let mut table = Table::new([">CPU", "RCU_DATA", ">CALLBACKS", "CURRENT"]);
-        for cpu in &self.cpus {
+        for cpu in self.cpus.found() {
             table.row(
                 anstyle::Style::new(),
                 [cpu.cpu.to_string(), or_unknown(cpu.data), or_unknown(cpu.callbacks), who(cpu.current.as_ref())],
             );
         }
-        table.write(0, out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.table(&self.cpus, (&table, "no CPUs"), 0, out, theme)?;
+        gaps.rest(out, theme)
     }
 }

@@ -3,15 +3,21 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
-use vmcore_inspect::state::{InQueue, Locks, WaitQueue, Waiters, Work, Workqueues};
+use vmcore_inspect::state::{InQueue, Listing, Locks, Pool, WaitQueue, Waiters, Work, Workqueues};
 
-use super::{during, or_unknown, who, write_gaps};
+use super::{Gaps, count, during, or_unknown, who};
 use crate::table::Table;
 use crate::{Painted, Report, Sanitized, Theme};
 
-fn in_queue(entries: &[InQueue], out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+fn in_queue<'a>(
+    entries: &'a Listing<InQueue>,
+    none: &str,
+    gaps: &mut Gaps<'a>,
+    out: &mut dyn Write,
+    theme: &Theme,
+) -> io::Result<()> {
     let mut table = Table::new(["TASK", ">LAST RAN", "ENTRY", "QUEUE", "WOKEN BY"]);
-    for entry in entries {
+    for entry in entries.found() {
         let queue = or_unknown(entry.queue);
         let since = entry.waiter.as_ref().and_then(|who| who.since_ns);
         table.row(
@@ -25,26 +31,24 @@ fn in_queue(entries: &[InQueue], out: &mut dyn Write, theme: &Theme) -> io::Resu
             ],
         );
     }
-    table.write(0, out, theme)
+    gaps.table(entries, (&table, none), 0, out, theme)
 }
 
 impl Report for WaitQueue {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let name = self.symbol.as_deref().unwrap_or_default();
         writeln!(out, "QUEUE: {} {}", self.queue, Sanitized::new(name))?;
-        if self.entries.is_empty() && self.gaps.is_empty() {
-            writeln!(out, "nobody waits in it")?;
-        } else {
-            in_queue(&self.entries, out, theme)?;
-        }
-        write_gaps(&self.gaps, out, theme)
+        let mut gaps = Gaps::new(&self.gaps);
+        in_queue(&self.entries, "nobody waits in it", &mut gaps, out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
 impl Report for Waiters {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        in_queue(&self.waiters, out, theme)?;
-        write_gaps(&self.gaps, out, theme)
+        let mut gaps = Gaps::new(&self.gaps);
+        in_queue(&self.waiters, "no task is in a wait queue", &mut gaps, out, theme)?;
+        gaps.rest(out, theme)
     }
 }
 
@@ -55,54 +59,76 @@ fn work(work: &Work) -> String {
 
 impl Report for Workqueues {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        let stuck = self.pools.iter().filter(|pool| pool.stuck).count();
-        let waiting: usize = self.pools.iter().map(|pool| pool.waiting.len()).sum();
-        let style = if stuck > 0 { theme.bad } else { Style::new() };
-        let line = format_args!("{} pools, {stuck} stuck, {waiting} works wait", self.pools.len());
+        let mut gaps = Gaps::new(&self.gaps);
+        let pools = self.pools.found();
+        let stuck = pools.iter().filter(|pool| pool.stuck == Some(true)).count();
+        let unknown = pools.iter().filter(|pool| pool.stuck.is_none()).count();
+        let waiting: usize = pools.iter().map(|pool| pool.waiting.found().len()).sum();
+        let unread = pools.iter().any(|pool| pool.waiting.unread().is_some()) || self.pools.unread().is_some();
+        let style = match (stuck, unknown, unread) {
+            (1.., _, _) => theme.bad,
+            (0, 0, false) => Style::new(),
+            _ => theme.doubtful,
+        };
+        let unknown = if unknown > 0 { format!(", {unknown} of which it is not known") } else { String::new() };
+        let more = if unread { " or more" } else { "" };
+        let line = format_args!("{} pools, {stuck} stuck{unknown}, {waiting}{more} works wait", count(&self.pools));
         writeln!(out, "{}", Painted(style, line))?;
-        let is_idle = |pool: &&vmcore_inspect::state::Pool| pool.busy.is_empty() && pool.waiting.is_empty();
-        for pool in self.pools.iter().filter(|pool| !is_idle(pool)) {
-            let cpu = pool.cpu.map_or_else(|| "unbound".to_owned(), |cpu| format!("CPU {cpu}"));
-            let (total, idle) = (or_unknown(pool.workers_total), or_unknown(pool.workers_idle));
-            let progress = during(pool.without_progress_ns);
-            let line = format_args!(
-                "\nPOOL: {}  {cpu}  NICE: {}  WORKERS: {total}, {idle} idle  NO WORK BEGUN FOR: {progress}{}",
-                pool.id,
-                or_unknown(pool.nice),
-                if pool.stuck { "  STUCK" } else { "" }
-            );
-            writeln!(out, "{}", Painted(if pool.stuck { theme.bad } else { theme.heading }, line))?;
-            for worker in &pool.busy {
-                let task = who(worker.task.as_ref());
-                let since = crate::duration::or_unknown(worker.task.as_ref().and_then(|task| task.since_ns));
-                let line = format!("  doing    {}  by pid {task}, last ran {since} ago", work(&worker.work));
-                writeln!(out, "{}", Sanitized::new(&line))?;
-                for next in &worker.scheduled {
-                    writeln!(out, "           then {}", Sanitized::new(&work(next)))?;
-                }
-            }
-            for next in &pool.waiting {
-                writeln!(out, "  waiting  {}", Sanitized::new(&work(next)))?;
-            }
+        gaps.of(&self.pools, "", 0, out, theme)?;
+        for pool in pools.iter().filter(|pool| !(pool.busy.has_none() && pool.waiting.has_none())) {
+            write_pool(pool, &mut gaps, out, theme)?;
         }
-        for queue in &self.queues {
+        for queue in self.queues.found() {
             let (active, max) = (or_unknown(queue.active), or_unknown(queue.max_active));
             let name = Sanitized::new(&queue.name);
             writeln!(out, "\nWORKQUEUE: {name}  POOL: {}  ACTIVE: {active} of at most {max}", or_unknown(queue.pool))?;
-            for held in &queue.held_back {
+            for held in queue.held_back.found() {
                 writeln!(out, "  held back  {}", Sanitized::new(&work(held)))?;
             }
+            gaps.of(&queue.held_back, "", 2, out, theme)?;
         }
-        write_gaps(&self.gaps, out, theme)
+        gaps.of(&self.queues, "", 0, out, theme)?;
+        gaps.rest(out, theme)
     }
+}
+
+fn write_pool<'a>(pool: &'a Pool, gaps: &mut Gaps<'a>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let cpu = pool.cpu.map_or_else(|| "unbound".to_owned(), |cpu| format!("CPU {cpu}"));
+    let (total, idle) = (or_unknown(pool.workers_total), or_unknown(pool.workers_idle));
+    let progress = during(pool.without_progress_ns);
+    let is_stuck = pool.stuck == Some(true);
+    let line = format_args!(
+        "\nPOOL: {}  {cpu}  NICE: {}  WORKERS: {total}, {idle} idle  NO WORK BEGUN FOR: {progress}{}",
+        pool.id,
+        or_unknown(pool.nice),
+        if is_stuck { "  STUCK" } else { "" }
+    );
+    writeln!(out, "{}", Painted(if is_stuck { theme.bad } else { theme.heading }, line))?;
+    for worker in pool.busy.found() {
+        let task = who(worker.task.as_ref());
+        let since = crate::duration::or_unknown(worker.task.as_ref().and_then(|task| task.since_ns));
+        let line = format!("  doing    {}  by pid {task}, last ran {since} ago", work(&worker.work));
+        writeln!(out, "{}", Sanitized::new(&line))?;
+        for next in worker.scheduled.found() {
+            writeln!(out, "           then {}", Sanitized::new(&work(next)))?;
+        }
+        gaps.of(&worker.scheduled, "", 11, out, theme)?;
+    }
+    gaps.of(&pool.busy, "", 2, out, theme)?;
+    for next in pool.waiting.found() {
+        writeln!(out, "  waiting  {}", Sanitized::new(&work(next)))?;
+    }
+    gaps.of(&pool.waiting, "", 2, out, theme)
 }
 
 impl Report for Locks {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-        if self.locks.is_empty() && self.pages.is_empty() && self.works.is_empty() && self.spinners.is_empty() {
+        let mut gaps = Gaps::new(&self.gaps);
+        let none = [self.locks.has_none(), self.pages.has_none(), self.works.has_none(), self.spinners.has_none()];
+        if none.iter().all(|none| *none) {
             writeln!(out, "no task was found to wait for a lock, a page or a work")?;
         }
-        for lock in &self.locks {
+        for lock in self.locks.found() {
             let line = format!("{} {} {}", lock.kind, lock.lock, lock.symbol.as_deref().unwrap_or_default());
             writeln!(out, "{}", Painted(theme.heading, Sanitized::new(line.trim_end())))?;
             write!(out, "  held by    {}", Sanitized::new(&lock.held_by))?;
@@ -116,11 +142,13 @@ impl Report for Locks {
                 writeln!(out, "  waited for by {}, last ran {since} ago", Sanitized::new(&who(Some(waiter))))?;
             }
         }
-        for page in &self.pages {
+        gaps.of(&self.locks, "", 0, out, theme)?;
+        for page in self.pages.found() {
             let line = format!("page {} ({}): waited for by {}", page.page, page.bit, who(Some(&page.waiter)));
             writeln!(out, "{}", Sanitized::new(&line))?;
         }
-        for waited in &self.works {
+        gaps.of(&self.pages, "", 0, out, theme)?;
+        for waited in self.works.found() {
             let by = waited
                 .worker
                 .as_ref()
@@ -130,12 +158,14 @@ impl Report for Locks {
                 format!("work {} {name}, {by}: waited for by {}", or_unknown(waited.work), who(Some(&waited.waiter)));
             writeln!(out, "{}", Sanitized::new(&line))?;
         }
-        for spinner in &self.spinners {
+        gaps.of(&self.works, "", 0, out, theme)?;
+        for spinner in self.spinners.found() {
             let place = if spinner.first { "first" } else { "not the first" };
             writeln!(out, "CPU {} spins in the queue of a spin lock, {place}; node {}", spinner.cpu, spinner.node)?;
         }
+        gaps.of(&self.spinners, "", 0, out, theme)?;
         let note = "A lock that nobody waits for leaves no trace in a kernel without lockdep: it is not listed.";
         writeln!(out, "{}", Painted(theme.dim, note))?;
-        write_gaps(&self.gaps, out, theme)
+        gaps.rest(out, theme)
     }
 }

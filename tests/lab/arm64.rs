@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario};
+use crate::no_vmcoreinfo;
 use crate::program::{hex, int, list, run, text};
-use crate::{fallback_tables, no_vmcoreinfo};
 
 /// Entry code is decoded, and named where it points to.
 pub(crate) fn code_is_shown(dump: &LabDump) {
@@ -43,15 +43,6 @@ pub(crate) fn spinners_fault(dump: &LabDump) {
         // `__folio_split` since 6.16.
         frames.iter().any(|frame| frame["symbol"].as_str().is_some_and(|name| name.contains("split")))
     );
-}
-
-/// As on x86-64, where the kernel keeps names of its variables; else that is why there is no more than the log.
-pub(crate) fn without_debug_file(dump: &LabDump) {
-    let alone = run(["info", dump.vmcore.to_str().expect("a path in UTF-8")]);
-    let why = ["without CONFIG_KALLSYMS_ALL", "has no symbol table (kallsyms)"];
-    if !why.iter().any(|why| alone.stderr.contains(why)) {
-        fallback_tables::without_debug_file(dump);
-    }
 }
 
 /// By the text in memory; where that is gone, too, nothing is made up.

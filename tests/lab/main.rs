@@ -76,7 +76,7 @@ const ARM64_CHECKS: [(&str, Check); 20] = [
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
     ("left_out", omission::is_named),
-    ("without_debug_file", arm64::without_debug_file),
+    ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", arm64::without_vmcoreinfo),
     ("truncated", damage::truncated),
     ("secrets", secrets::are_not_distilled),

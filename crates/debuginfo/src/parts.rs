@@ -8,6 +8,7 @@
 //! .rodata.linux_banner   the banner                     .text, .init.text   places of code, no contents
 //! .BTF, .orc_*           as collected, uncompressed     .image              place of everything, no contents
 //! .note.gnu.build-id     the build-id                   .symtab             the symbols, without sizes
+//! .unnamed               where not all variables have a symbol: nothing
 //! ```
 
 use std::{ops::Range, path::Path};
@@ -24,6 +25,8 @@ use crate::{
 const NAME: &str = "the kernel's own tables";
 /// `NT_GNU_BUILD_ID`.
 const BUILD_ID_NOTE: u32 = 3;
+/// A section that says that not all variables have a symbol.
+const UNNAMED: &str = ".unnamed";
 const BANNER_SYMBOL: &[u8] = b"linux_banner";
 
 /// What a kernel knows of itself. All addresses are link-time addresses.
@@ -43,6 +46,8 @@ pub struct ImageParts<'a> {
     pub banner: Option<Vec<u8>>,
     /// The GNU build-id.
     pub build_id: Option<Vec<u8>>,
+    /// Whether there are variables that have no symbol.
+    pub lacks_variables: bool,
 }
 
 /// A symbol of [`ImageParts`]. How many bytes belong to it is not known.
@@ -69,6 +74,12 @@ impl Vmlinux {
         let image = write(parts.architecture, &sections, &symbols).map_err(|error| damaged(error.to_string()))?;
         Self::from_image(Path::new(NAME), image)
     }
+
+    /// Whether it was made of parts in which not all variables have a symbol: that there is no symbol says nothing then.
+    #[must_use]
+    pub fn lacks_variables(&self) -> bool {
+        self.lacks_contents(UNNAMED)
+    }
 }
 
 fn sections<'a>(parts: &'a ImageParts<'_>) -> Vec<NewSection<'a>> {
@@ -92,6 +103,9 @@ fn sections<'a>(parts: &'a ImageParts<'_>) -> Vec<NewSection<'a>> {
     for section in &parts.sections {
         // Not of the kernel's memory in this image, as in a profile: otherwise they would claim symbols.
         add(section.name, data, 0, section.address, Contents::Bytes((&section.data).into()));
+    }
+    if parts.lacks_variables {
+        add(UNNAMED, object::elf::SHT_NOBITS.0, 0, VirtAddr::default(), Contents::Nothing { size: 0 });
     }
     if let Some(build_id) = &parts.build_id {
         let note = Contents::Bytes(build_id_note(build_id).into());
@@ -198,6 +212,7 @@ mod tests {
             }],
             banner: Some(BANNER.to_vec()),
             build_id: Some(vec![0xab; 20]),
+            lacks_variables: false,
         }
     }
 
@@ -218,7 +233,8 @@ mod tests {
         assert_eq!(symbols.lookup(VirtAddr::new(0x340)), None, "a per-CPU offset is no address");
         let orc = vmlinux.section(".orc_unwind").unwrap();
         assert_eq!((orc.address, &*orc.data), (VirtAddr::new(TEXT + 0x4000), &[9; 12][..]));
-        assert!(vmlinux.source().is_none());
+        assert!(vmlinux.source().is_none() && !vmlinux.lacks_variables());
+        assert!(Vmlinux::from_parts(&ImageParts { lacks_variables: true, ..parts() }).unwrap().lacks_variables());
         assert_eq!(vmlinux.types().origin(), crate::TypesOrigin::Missing);
     }
 

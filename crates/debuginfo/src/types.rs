@@ -234,6 +234,15 @@ impl Types {
         }
     }
 
+    /// The size of the section `name` in bytes and the variables in it, each with its offset from the section's start; `None`
+    /// where that is not known. A kernel's BTF has the section `.data..percpu`, DWARF has none.
+    #[must_use]
+    pub fn section_variables(&self, name: &str) -> Option<(u64, Vec<(String, u64)>)> {
+        let Graph::Btf(btf) = &self.graph else { return None };
+        let (size, variables) = btf.section_variables(name)?;
+        Some((size, variables.into_iter().map(|(name, offset)| (name.into_owned(), offset)).collect()))
+    }
+
     /// Types that were read from DWARF as a BTF blob, which answers alike; `None` for others, and for more than a blob
     /// can hold.
     pub(crate) fn dwarf_as_btf(&self) -> Option<Vec<u8>> {

@@ -1,15 +1,5 @@
-//! The kernel's own virtual address space. On x86-64:
-//!
-//! ```text
-//! page_offset_base ..    the direct map: all physical memory, linear (randomized base)
-//! vmalloc_base ..        vmalloc, vmapped stacks
-//! vmemmap_base ..        the array of struct page
-//! 0xffffffff80000000 ..  the kernel image: physical = virtual - this + phys_base
-//! 0xffffffffc0000000 ..  modules
-//! ```
-//!
-//! The image and the direct map are translated by arithmetic, everything else through the page tables. Source:
-//! `Documentation/arch/x86/x86_64/mm.rst`.
+//! The kernel's own virtual address space: its image and the direct map are translated by arithmetic, everything else through the
+//! page tables. Where the regions lie: `arch/x86_64/image.rs`, `arch/arm64/ground.rs`.
 
 use std::ops::Range;
 
@@ -17,20 +7,10 @@ use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, ReadVirtual, V
 
 use crate::paging::PageTables;
 
-/// `__START_KERNEL_map`.
-pub(crate) const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
-/// `KERNEL_IMAGE_SIZE` with KASLR, the larger of its two values: no image is longer.
-pub(crate) const MAX_IMAGE_SIZE: u64 = 1 << 30;
-
-/// Where the byte at the link-time address `link` is, if the image is at `delta`.
-pub(crate) const fn physical_address(link: VirtAddr, delta: u64) -> PhysAddr {
-    PhysAddr::new(link.get().wrapping_sub(IMAGE_BASE).wrapping_add(delta))
-}
-
 /// Reads kernel virtual memory.
 pub struct AddressSpace<'a> {
     physical: &'a dyn ReadPhysical,
-    image: Image,
+    pub(crate) image: Image,
     tables: Option<PageTables>,
     direct_map: Option<DirectMap>,
 }
@@ -61,15 +41,7 @@ impl DirectMap {
 }
 
 impl<'a> AddressSpace<'a> {
-    /// An address space that can translate only the kernel image: enough to read the variables that say where the rest
-    /// is. `phys_base` is the kernel variable of that name.
-    #[must_use]
-    pub fn image_only(physical: &'a dyn ReadPhysical, phys_base: u64) -> Self {
-        let range = IMAGE_BASE..IMAGE_BASE + MAX_IMAGE_SIZE;
-        Self::new(physical, Image { range, to_physical: phys_base.wrapping_sub(IMAGE_BASE) })
-    }
-
-    /// The same with an image at any place.
+    /// An address space that can translate only this image.
     pub(crate) const fn new(physical: &'a dyn ReadPhysical, image: Image) -> Self {
         Self { physical, image, tables: None, direct_map: None }
     }
@@ -97,11 +69,6 @@ impl<'a> AddressSpace<'a> {
     #[must_use]
     pub fn physical(&self) -> &'a dyn ReadPhysical {
         self.physical
-    }
-
-    /// The kernel variable of that name.
-    pub(crate) fn phys_base(&self) -> u64 {
-        self.image.to_physical.wrapping_add(IMAGE_BASE)
     }
 
     /// The kernel's page tables; `None` only while the address space is being set up.
@@ -165,6 +132,7 @@ mod tests {
     use vmcore_memory::PageLevel;
 
     use super::*;
+    use crate::arch::x86_64::image::IMAGE_BASE;
     use crate::paging::PhysicalMask;
     use crate::test_memory::TestMemory;
 

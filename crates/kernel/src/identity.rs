@@ -10,7 +10,7 @@ use vmcore_dump::Vmcoreinfo;
 use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr, le_u32};
 
 use crate::KernelError;
-use crate::address_space::physical_address;
+use crate::arch::x86_64::image::physical_address;
 
 /// The longest banner that is compared, in bytes.
 const MAX_BANNER: usize = 512;

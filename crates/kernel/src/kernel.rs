@@ -94,13 +94,13 @@ impl<'a> Kernel<'a> {
         let release = info.and_then(Vmcoreinfo::osrelease).or_else(|| identity::release_of(&banner));
         let types = Resolver::new(vmlinux.types());
         let percpu = PerCpu::read(&memory, vmlinux, kaslr_offset, &mut gaps)?;
-        let module_list = runtime("modules").ok_or(KernelError::MissingSymbol("modules"))?;
+        gaps.extend(opening::what_has_no_name(vmlinux));
         let architecture = dump.architecture();
         let orc = match architecture {
             Architecture::X86_64 => UnwindTables::read(vmlinux, &mut gaps),
             Architecture::Arm64 => UnwindTables::default(),
         };
-        let modules = Modules::read(&memory, module_list, ModuleLayout::resolve(types)?, &mut gaps);
+        let modules = Modules::read(&memory, runtime("modules"), ModuleLayout::resolve(types)?, &mut gaps);
         Ok(Self {
             dump,
             vmlinux,

@@ -20,6 +20,7 @@ const RB_RIGHT: u64 = 8;
 const RB_LEFT: u64 = 16;
 
 /// What a walk found, and where it had to stop.
+#[derive(Default)]
 pub struct Listed {
     /// Addresses of the embedded `list_head` or `rb_node` members, in order.
     pub nodes: Vec<VirtAddr>,

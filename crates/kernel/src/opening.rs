@@ -4,9 +4,10 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::Dump;
 use vmcore_memory::{Architecture, ReadPhysical, VirtAddr};
 
-use crate::address_space::{AddressSpace, IMAGE_BASE};
+use crate::address_space::AddressSpace;
 use crate::arch::arm64;
 use crate::arch::x86_64::boot::{Regions, boot};
+use crate::arch::x86_64::image::IMAGE_BASE;
 use crate::arch::x86_64::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
 use crate::layout::Resolver;
 use crate::page::PageLayout;
@@ -82,6 +83,19 @@ fn of_arm64<'a>(
         role: Role::of(physical, &symbol, ground.image_delta().wrapping_add(IMAGE_BASE)),
         memory,
     })
+}
+
+/// What nothing says the place of, in a kernel's own tables.
+pub(crate) fn what_has_no_name(vmlinux: &Vmlinux) -> Vec<Gap> {
+    let no_modules = || Gap::new("modules", "nothing says where their list is: their code has no names");
+    let no_variables = || {
+        let why = "the kernel has none in kallsyms (it was built without CONFIG_KALLSYMS_ALL): of those that neither \
+                   modules may use nor every CPU has its own, such as panic_cpu and tainted_mask, nothing is known";
+        Gap::new("names of variables", why)
+    };
+    let variables = vmlinux.lacks_variables().then(no_variables);
+    let modules = vmlinux.symbols().address("modules").is_none().then(no_modules);
+    variables.into_iter().chain(modules).collect()
 }
 
 /// How the kernel's swap entries are built.

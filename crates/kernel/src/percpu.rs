@@ -98,6 +98,18 @@ impl PerCpu {
     }
 }
 
+/// The CPUs in the `struct cpumask` at `address`, each with its entry of `__per_cpu_offset`, where that can be read.
+pub(crate) fn areas_in_mask<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    address: VirtAddr,
+    size: u64,
+    offsets: VirtAddr,
+) -> Vec<(u32, u64)> {
+    let cpus = Mask { address, size }.read(memory).unwrap_or_default();
+    let offset = |cpu: u32| memory.read_u64(offsets.wrapping_add(u64::from(cpu) * 8)).ok();
+    cpus.into_iter().filter_map(|cpu| Some((cpu, offset(cpu)?))).collect()
+}
+
 /// Without masks: the CPUs whose entry of `__per_cpu_offset` no other CPU shares. The entries of CPUs that do not exist
 /// all keep the value they were compiled with.
 fn cpus_with_areas<M: ReadVirtual + ?Sized>(memory: &M, offsets: VirtAddr) -> Vec<u32> {
@@ -129,7 +141,9 @@ impl Variables {
         // Kernels' own symbol tables have no sizes.
         let size = |name| symbols.size(name).or_else(|| vmlinux.types().size_of("cpumask"));
         let mask = |name| Some(Mask { address: runtime(name)?, size: size(name).unwrap_or(8) });
-        let linked_high = symbols.address("__per_cpu_start").is_some_and(VirtAddr::is_kernel_half);
+        // A kernel's own tables may not have the first.
+        let linked = ["__per_cpu_start", "runqueues"].into_iter().find_map(|name| symbols.address(name));
+        let linked_high = linked.is_some_and(VirtAddr::is_kernel_half);
         Ok(Self {
             // Unlike the possible CPUs, the present ones leave out those that could have been plugged in but were not.
             masks: ["__cpu_present_mask", "__cpu_possible_mask", "__cpu_online_mask"]

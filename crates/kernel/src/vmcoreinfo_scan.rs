@@ -11,8 +11,8 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
 
-use crate::address_space::IMAGE_BASE;
 use crate::arch::x86_64::boot::boot;
+use crate::arch::x86_64::image::IMAGE_BASE;
 use crate::arch::x86_64::location::{self, KernelChoice, Located};
 use crate::frames::{self, Sweep};
 

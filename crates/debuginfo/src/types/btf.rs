@@ -11,6 +11,7 @@
 //! Parsing is one pass that notes where each type starts. Names are indexed when the first is looked up.
 
 mod kind;
+mod sections;
 pub(super) mod split;
 pub(super) mod write;
 
@@ -124,8 +125,7 @@ impl Btf {
             starts.push(u32::try_from(at).map_err(|_| BtfError::TruncatedType { id })?);
             at = end;
         }
-        let names = OnceLock::new();
-        let enumerators = OnceLock::new();
+        let (names, enumerators) = (OnceLock::new(), OnceLock::new());
         Ok(Self { bytes, strings, starts: starts.into(), marks_signed_enums, names, enumerators })
     }
 

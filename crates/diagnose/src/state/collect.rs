@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
-use vmcore_memory::ReadVirtual;
+use vmcore_memory::{Architecture, ReadVirtual};
 
 use super::{KernelState, Limits, owner_spin, spin_scan};
 use crate::names;
@@ -11,10 +11,12 @@ use crate::names;
 /// More tasks that have locks or works than anybody wants to see the stacks of.
 const MAX_OWNERS: usize = 256;
 
-/// `irqchip.gicv3_pseudo_nmi=1` was given to a kernel of arm64 (`arch/arm64/kernel/cpufeature.c`).
+/// `irqchip.gicv3_pseudo_nmi=1` was given to a kernel of arm64 (`arch/arm64/kernel/cpufeature.c`), or nothing says that it was not.
 fn masks_by_priority(kernel: &Kernel<'_>) -> bool {
-    let given = kernel.symbol("enable_pseudo_nmi").and_then(|switch| kernel.memory().read_bytes(switch, 1).ok());
-    given.is_some_and(|given| given != [0])
+    let Some(switch) = kernel.symbol("enable_pseudo_nmi") else {
+        return kernel.architecture() == Architecture::Arm64 && kernel.vmlinux().lacks_variables();
+    };
+    kernel.memory().read_bytes(switch, 1).is_ok_and(|given| given != [0])
 }
 
 /// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks,

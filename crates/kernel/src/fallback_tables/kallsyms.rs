@@ -18,6 +18,7 @@
 //!
 //! Source: `scripts/kallsyms.c`, `kernel/kallsyms.c`, `kernel/kallsyms_internal.h`.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use vmcore_memory::{VirtAddr, le_u16, le_u32, le_u64};
@@ -196,6 +197,39 @@ impl Kallsyms {
         for entry in self.symbols.iter_mut().filter(|entry| entry.letter != b'A') {
             entry.address = entry.address.wrapping_sub(offset);
         }
+        self
+    }
+
+    /// Whether there are variables among them: `init_task` is one that every kernel has.
+    pub(super) fn has_variables(&self) -> bool {
+        self.address("init_task").is_some()
+    }
+
+    /// Whether all of them are there: `_end`, which no other table names.
+    pub(super) fn has_all_variables(&self) -> bool {
+        self.address("_end").is_some()
+    }
+
+    /// The symbols of this name; static functions may share theirs.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Symbol<'_>> {
+        self.iter().filter(move |symbol| symbol.name == name.as_bytes())
+    }
+
+    /// How many bytes there are from `address` to the next symbol; 0 behind the last.
+    pub(super) fn distance_to_next(&self, address: u64) -> u64 {
+        let behind = self.symbols.partition_point(|entry| entry.address <= address);
+        self.symbols.get(behind).map_or(0, |next| next.address.wrapping_sub(address))
+    }
+
+    /// Adds symbols of the image with the letter that `nm` has for a variable. Those whose names are there already are left out.
+    pub(super) fn with_variables(mut self, variables: impl IntoIterator<Item = (Vec<u8>, VirtAddr)>) -> Self {
+        let known: HashSet<Vec<u8>> = self.iter().map(|symbol| symbol.name.to_vec()).collect();
+        for (name, address) in variables.into_iter().filter(|(name, _)| !known.contains(name)) {
+            let start = self.names.len();
+            self.names.extend(name);
+            self.symbols.push(Entry { name: start..self.names.len(), letter: b'D', address: address.get() });
+        }
+        self.symbols.sort_by_key(|entry| entry.address);
         self
     }
 

@@ -27,7 +27,6 @@ use rayon::prelude::*;
 use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, le_u16, le_u32, le_u64};
 
 use super::kallsyms::{MAX_SYMBOLS, RawTables, ValueKind, take_codes};
-use crate::address_space::{IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::frames::each_page;
 
 /// `kallsyms_token_index` in bytes.
@@ -55,11 +54,12 @@ pub(super) struct Found {
     pub(super) index: PhysAddr,
 }
 
-/// The tables in these frames, in the order of their addresses, searched for as they are asked for. `done` is told which
-/// chunks were looked through.
+/// The tables in these frames, in the order of their addresses, searched for as they are asked for. Symbols may be counted from
+/// an address in `images`, where kernels are. `done` is told which chunks were looked through.
 pub(super) fn find<'a>(
     physical: &'a dyn ReadPhysical,
     chunks: &'a [Range<u64>],
+    images: Range<u64>,
     done: &'a dyn Fn(&[Range<u64>]),
 ) -> impl Iterator<Item = Found> + 'a {
     let tokens = move |chunks: &[Range<u64>]| -> Vec<Tokens> {
@@ -73,7 +73,7 @@ pub(super) fn find<'a>(
         found
     };
     let places = chunks.chunks(AT_ONCE).flat_map(tokens).take(MAX_PLACES);
-    places.filter_map(|tokens| tables(physical, tokens))
+    places.filter_map(move |tokens| tables(physical, tokens, &images))
 }
 
 /// `kallsyms_token_table` and `kallsyms_token_index`.
@@ -164,14 +164,14 @@ fn read_before(physical: &dyn ReadPhysical, end: PhysAddr, max: u64) -> Vec<u8> 
 }
 
 /// The other tables, which are around the tokens.
-fn tables(physical: &dyn ReadPhysical, tokens: Tokens) -> Option<Found> {
+fn tables(physical: &dyn ReadPhysical, tokens: Tokens, images: &Range<u64>) -> Option<Found> {
     let Tokens { table_at, table, index_at, index } = tokens;
     let before = read_before(physical, table_at, MAX_BEFORE);
     let names = find_names(&before).or_else(|| names_before_markers(&before))?;
     let count_at = table_at.checked_sub((before.len() - names.count_at) as u64)?;
     let names_bytes = before.get(names.range)?.to_vec();
     let behind = index_at.checked_add(INDEX_LEN as u64)?;
-    let tables = values(physical, count_at, behind, names.count).into_iter().find_map(|(values, kind)| {
+    let tables = values(physical, count_at, behind, names.count, images).into_iter().find_map(|(values, kind)| {
         let tables = RawTables {
             count: names.count,
             names: names_bytes.clone(),
@@ -252,7 +252,13 @@ fn names_end(bytes: &[u8], start: usize, count: u32, steps: &mut usize) -> Optio
 
 /// What may be the symbols' addresses, and what they count from. Of those that count from their own place that is the
 /// physical address.
-fn values(physical: &dyn ReadPhysical, count_at: PhysAddr, behind: PhysAddr, count: u32) -> Vec<(Vec<u8>, ValueKind)> {
+fn values(
+    physical: &dyn ReadPhysical,
+    count_at: PhysAddr,
+    behind: PhysAddr,
+    count: u32,
+    images: &Range<u64>,
+) -> Vec<(Vec<u8>, ValueKind)> {
     let narrow = u64::from(count) * 4;
     let padded = narrow.next_multiple_of(8);
     let wide = u64::from(count) * 8;
@@ -261,10 +267,7 @@ fn values(physical: &dyn ReadPhysical, count_at: PhysAddr, behind: PhysAddr, cou
         physical.read_physical(at?, &mut bytes).ok()?;
         Some(bytes)
     };
-    let base = |at: Option<PhysAddr>| {
-        let base = physical.read_physical_u64(at?).ok()?;
-        base.checked_sub(IMAGE_BASE).filter(|&offset| offset < MAX_IMAGE_SIZE).map(|_| base)
-    };
+    let base = |at: Option<PhysAddr>| physical.read_physical_u64(at?).ok().filter(|base| images.contains(base));
     let relative = |base_at, at| {
         let base = base(base_at)?;
         Some((read(at, padded)?, ValueKind::Relative { base }))

@@ -138,14 +138,14 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// Walks the module list whose head is at `head`. Symbols and tables are read when first asked for.
+    /// Walks the module list whose head is at `head`; none where it is not known. Symbols and tables are read when first asked for.
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         memory: &M,
-        head: VirtAddr,
+        head: Option<VirtAddr>,
         layout: ModuleLayout,
         gaps: &mut Vec<Gap>,
     ) -> Self {
-        let listed = list(memory, head, MAX_MODULES, "module list");
+        let listed = head.map(|head| list(memory, head, MAX_MODULES, "module list")).unwrap_or_default();
         gaps.extend(listed.gap);
         let mut modules = Vec::new();
         for node in listed.nodes {

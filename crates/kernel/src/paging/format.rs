@@ -4,6 +4,7 @@ use vmcore_memory::{PageLevel, VirtAddr};
 
 use super::{Entry, Meaning, PhysicalMask, SwapLayout};
 use crate::arch::arm64::paging::Geometry;
+use crate::arch::x86_64::paging as x86_64;
 
 /// How a kernel's page tables are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,6 @@ pub(super) struct Level {
     pub(super) index_mask: u64,
 }
 
-const LEVELS: [(PageLevel, u32); 5] =
-    [(PageLevel::Pgd, 48), (PageLevel::P4d, 39), (PageLevel::Pud, 30), (PageLevel::Pmd, 21), (PageLevel::Pte, 12)];
-
 impl PageFormat {
     /// That of a process's tables: on arm64 they have no kernel half.
     #[must_use]
@@ -55,20 +53,15 @@ impl PageFormat {
     #[must_use]
     pub const fn page_shift(self) -> u32 {
         match self {
-            Self::X86_64 { .. } => vmcore_memory::PAGE_SHIFT,
+            Self::X86_64 { .. } => x86_64::PAGE_SHIFT,
             Self::Arm64(geometry) => geometry.page_shift(),
         }
     }
 
-    /// The level that is `depth` steps below the top. With four levels on x86-64 the table at the top is called `pgd` and
-    /// there is no `p4d`.
+    /// The level that is `depth` steps below the top.
     pub(super) fn level(self, depth: u32) -> Option<Level> {
         let (name, shift, bits) = match self {
-            Self::X86_64 { levels, .. } => {
-                let folded = usize::from(levels < 5);
-                let (name, shift) = *LEVELS.get(usize::try_from(depth).ok()?.checked_add(folded)?)?;
-                (if depth == 0 { PageLevel::Pgd } else { name }, shift, 9)
-            }
+            Self::X86_64 { levels, .. } => x86_64::level(levels, depth)?,
             Self::Arm64(geometry) => geometry.level(depth)?,
         };
         Some(Level { name, shift, index_mask: (1 << bits) - 1 })
@@ -76,11 +69,7 @@ impl PageFormat {
 
     pub(super) fn is_canonical(self, address: VirtAddr) -> bool {
         match self {
-            Self::X86_64 { levels, .. } => {
-                let unused = if levels >= 5 { 64 - 57 } else { 64 - 48 };
-                let raw = address.get().cast_signed();
-                (raw << unused) >> unused == raw
-            }
+            Self::X86_64 { levels, .. } => x86_64::is_canonical(levels, address),
             Self::Arm64(geometry) => geometry.is_canonical(address),
         }
     }
@@ -94,7 +83,7 @@ impl PageFormat {
 
     pub(super) fn meaning(self, entry: Entry, level: Level, swap: &SwapLayout) -> Meaning {
         match self {
-            Self::X86_64 { mask, .. } => entry.meaning_under(mask, level.name, swap),
+            Self::X86_64 { mask, .. } => x86_64::meaning(entry.raw(), mask, level.name, swap),
             Self::Arm64(geometry) => geometry.meaning(entry.raw(), level.shift, swap),
         }
     }

@@ -1,10 +1,6 @@
 //! Page tables: walking them and saying what an entry means.
 //!
-//! Those of arm64: `arch/arm64/paging.rs`. On x86-64 there are four or five levels of 512 eight-byte entries. A present entry
-//! points to the next table or maps a page (4 KiB at the last level, 2 MiB and 1 GiB above it where bit 7 is set). A non-zero entry without the present bit is the kernel's
-//! own: a swap entry, which may stand for a page under migration, or a huge page that is just being split.
-//!
-//! Sources: `arch/x86/include/asm/pgtable_64.h`, `include/linux/swapops.h`.
+//! Those of x86-64: `arch/x86_64/paging.rs`; of arm64: `arch/arm64/paging.rs`.
 
 mod entry;
 mod format;

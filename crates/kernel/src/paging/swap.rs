@@ -1,15 +1,11 @@
-//! Swap entries: what a page-table entry without the present bit stands for. On x86-64 (of arm64: `arch/arm64/swap.rs`):
+//! Swap entries: what a page-table entry without the present bit stands for. Where its type and offset are:
+//! `arch/x86_64/swap.rs`, `arch/arm64/swap.rs`.
 //!
-//! ```text
-//! 63   59 58                                   9 8        1 0
-//! | type | offset, every bit inverted           | software | 0 |
-//! ```
+//! Types below `MAX_SWAPFILES` are swap devices. Above it come, where the kernel is configured for them: `hwpoison`, the
+//! migration types (`READ`, since 5.19 `READ_EXCLUSIVE`, `WRITE`), device memory, markers. How `MAX_SWAPFILES` is found:
+//! `swap_types.rs`.
 //!
-//! The offset has been inverted since the fix of L1TF (`__swp_entry()` in `pgtable_64.h`, 4.19). Types below `MAX_SWAPFILES` are swap
-//! devices. Above it come, where the kernel is configured for them: `hwpoison`, the migration types (`READ`, since 5.19
-//! `READ_EXCLUSIVE`, `WRITE`), device memory, markers. How `MAX_SWAPFILES` is found: `swap_types.rs`.
-//!
-//! Sources: `include/linux/swap.h`, `include/linux/swapops.h`, `arch/x86/include/asm/pgtable_64.h`.
+//! Sources: `include/linux/swap.h`, `include/linux/swapops.h`.
 
 use std::fmt;
 
@@ -18,11 +14,11 @@ use vmcore_memory::Pfn;
 /// Where the type and the offset are in an entry. An offset has 50 bits everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwapFields {
-    type_shift: u32,
-    type_bits: u32,
-    offset_shift: u32,
+    pub(crate) type_shift: u32,
+    pub(crate) type_bits: u32,
+    pub(crate) offset_shift: u32,
     /// Whether the bits of the offset are stored inverted.
-    inverted: bool,
+    pub(crate) inverted: bool,
     /// The bits that mark a page that is mapped, but not for the hardware: made inaccessible, or a huge one in the middle of a
     /// split. 0 where they are not among those of a swap entry.
     pub(crate) unreachable: Unreachable,
@@ -40,28 +36,6 @@ pub(crate) enum Unreachable {
 }
 
 impl SwapFields {
-    /// Those of x86-64, since the fix of L1TF.
-    pub const X86_64: Self =
-        Self { type_shift: 59, type_bits: 5, offset_shift: 9, inverted: true, unreachable: Unreachable::Apart };
-    /// Those of arm64 as 6.12 has them.
-    pub const ARM64_FROM_BIT_12: Self = Self {
-        type_shift: 6,
-        type_bits: 5,
-        offset_shift: 12,
-        inverted: false,
-        unreachable: Unreachable::ByOneBit(1 << 11),
-    };
-    /// Those of arm64 as 6.1 has them: bit 2 has a meaning of its own.
-    pub const ARM64_FROM_BIT_8: Self = Self {
-        type_shift: 3,
-        type_bits: 5,
-        offset_shift: 8,
-        inverted: false,
-        unreachable: Unreachable::ByBits { inaccessible: 1 << 58, splitting: 1 << 59 },
-    };
-    /// Those of arm64 before.
-    pub const ARM64_WITHOUT_EXCLUSIVE: Self = Self { type_shift: 2, type_bits: 6, ..Self::ARM64_FROM_BIT_8 };
-
     const fn kind(self, raw: u64) -> u64 {
         (raw >> self.type_shift) & ((1 << self.type_bits) - 1)
     }

@@ -7,10 +7,9 @@ use vmcore_dump::Dump;
 use vmcore_memory::{Architecture, ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::{Segment, StackRange, Start};
 
-use super::areas::{StackLayout, thread_size};
 use super::registers::{self, CpuRegisters, CrashNotes};
-use super::start::StartLayout;
-use crate::arch::arm64;
+use super::thread::thread_size;
+use crate::arch::{arm64, x86_64};
 use crate::layout::Resolver;
 use crate::task::TaskLayout;
 use crate::{LayoutError, PerCpu};
@@ -43,7 +42,7 @@ pub(crate) struct Stacks {
 }
 
 enum CpuStacks {
-    X86_64(StackLayout),
+    X86_64(x86_64::StackLayout),
     Arm64(arm64::StackLayout),
 }
 
@@ -56,7 +55,7 @@ impl Stacks {
     ) -> Self {
         let thread_size = thread_size(types, page_size);
         let of_cpu = match architecture {
-            Architecture::X86_64 => CpuStacks::X86_64(StackLayout::resolve(types, symbols)),
+            Architecture::X86_64 => CpuStacks::X86_64(x86_64::StackLayout::resolve(types, symbols)),
             Architecture::Arm64 => CpuStacks::Arm64(arm64::StackLayout::resolve(symbols, thread_size)),
         };
         Self { thread_size, of_cpu }
@@ -79,7 +78,7 @@ impl Stacks {
 
 /// What a task saves when it is scheduled out.
 pub(crate) enum TaskStart {
-    X86_64(StartLayout),
+    X86_64(x86_64::SwitchFrame),
     Arm64(arm64::SwitchFrame),
 }
 
@@ -90,7 +89,7 @@ impl TaskStart {
         symbols: &SymbolTable,
     ) -> Result<Self, LayoutError> {
         Ok(match architecture {
-            Architecture::X86_64 => Self::X86_64(StartLayout::resolve(types, symbols)?),
+            Architecture::X86_64 => Self::X86_64(x86_64::SwitchFrame::resolve(types, symbols)?),
             Architecture::Arm64 => Self::Arm64(arm64::SwitchFrame::resolve(types, symbols)?),
         })
     }

@@ -304,3 +304,19 @@ proptest! {
         exercise(blob);
     }
 }
+
+#[test]
+fn variables_of_a_section() {
+    let mut btf = Writer::new();
+    let int = btf.int("int", 4, true);
+    // The section may come before its variables.
+    btf.add(15, ".data..percpu", false, 3, 0x80, &[3, 0, 4, 4, 0x40, 4, 99, 0x44, 4]);
+    btf.add(14, "cpu_number", false, 0, int, &[1]);
+    btf.add(14, "runqueues", false, 0, int, &[1]);
+    let expected = vec![("cpu_number".to_owned(), 0), ("runqueues".to_owned(), 0x40)];
+    assert_eq!(btf.types().section_variables(".data..percpu"), Some((0x80, expected)));
+    assert_eq!(btf.types().section_variables(".data"), None);
+    let mut cut = btf.finish();
+    cut.truncate(cut.len() - 1);
+    assert!(Types::from_btf(cut).is_err());
+}

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadVirtual, le_u32};
 
-use crate::paging::SwapFields;
+use crate::paging::{SwapFields, Unreachable};
 
 /// Functions that look at swap entries of processes.
 const FUNCTIONS: [&str; 6] = [
@@ -33,6 +33,27 @@ const FUNCTIONS: [&str; 6] = [
 const MAX_CODE: u64 = 16 << 10;
 /// `__SWP_OFFSET_BITS`.
 const OFFSET_BITS: u32 = 50;
+
+impl SwapFields {
+    /// Those of arm64 as 6.12 has them.
+    pub const ARM64_FROM_BIT_12: Self = Self {
+        type_shift: 6,
+        type_bits: 5,
+        offset_shift: 12,
+        inverted: false,
+        unreachable: Unreachable::ByOneBit(1 << 11),
+    };
+    /// Those of arm64 as 6.1 has them: bit 2 has a meaning of its own.
+    pub const ARM64_FROM_BIT_8: Self = Self {
+        type_shift: 3,
+        type_bits: 5,
+        offset_shift: 8,
+        inverted: false,
+        unreachable: Unreachable::ByBits { inaccessible: 1 << 58, splitting: 1 << 59 },
+    };
+    /// Those of arm64 before.
+    pub const ARM64_WITHOUT_EXCLUSIVE: Self = Self { type_shift: 2, type_bits: 6, ..Self::ARM64_FROM_BIT_8 };
+}
 
 /// The fields of this kernel's swap entries, by its code; `None` where that does not tell. `has_exclusive` says whether
 /// the kernel knows pages that belong to one process alone.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::arch::x86_64::image::{IMAGE_BASE, MAX_IMAGE_SIZE};
 use crate::test_memory::{TestMemory, damaged_memory};
 
 const START: u64 = 0x10_0000;
@@ -107,7 +108,13 @@ fn image(order: Order) -> (Vec<u8>, u64) {
 
 fn search(memory: &TestMemory) -> Vec<Found> {
     let frames = START / PAGE_SIZE..START / PAGE_SIZE + 64;
-    find(memory, &[frames.start..frames.start + 2, frames.start + 2..frames.end], &|_| ()).collect()
+    find(
+        memory,
+        &[frames.start..frames.start + 2, frames.start + 2..frames.end],
+        IMAGE_BASE..IMAGE_BASE + MAX_IMAGE_SIZE,
+        &|_| (),
+    )
+    .collect()
 }
 
 fn memory(bytes: &[u8]) -> TestMemory {

@@ -5,8 +5,8 @@ use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, VirtAddr, read
 
 use super::{ALIGNMENT, KernelLocation, root_symbol};
 use crate::KernelError;
-use crate::address_space::MAX_IMAGE_SIZE;
-use crate::address_space::physical_address;
+use crate::arch::x86_64::image::MAX_IMAGE_SIZE;
+use crate::arch::x86_64::image::physical_address;
 use crate::error::Contents;
 use crate::identity::Signature;
 use crate::layout::{Field, Resolver};

@@ -6,8 +6,9 @@
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{PageLevel, PhysAddr, ReadPhysical};
 
-use crate::address_space::physical_address;
-use crate::paging::{Entry, Meaning, PhysicalMask, SwapLayout};
+use crate::arch::x86_64::image::physical_address;
+use crate::arch::x86_64::paging::meaning;
+use crate::paging::{Meaning, PhysicalMask, SwapLayout};
 
 /// The first entry of the kernel's half of the top table, and how many a table has.
 const KERNEL_HALF: u64 = 256;
@@ -41,7 +42,7 @@ fn tables_below(memory: &dyn ReadPhysical, root: PhysAddr, end: PhysAddr) -> usi
     let mask = PhysicalMask::of_memory_up_to(end);
     let next = |index: u64| {
         let entry = memory.read_physical_u64(root.checked_add(index * 8)?).ok()?;
-        match Entry::new(entry).meaning_under(mask, PageLevel::Pgd, &SwapLayout::UNKNOWN) {
+        match meaning(entry, mask, PageLevel::Pgd, &SwapLayout::UNKNOWN) {
             Meaning::Table(next) => Some(next),
             _ => None,
         }

@@ -28,7 +28,7 @@ use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadPhysical, VirtAddr};
 
 use self::choice::{Candidate, choose};
 use self::finder::{Finder, Proof};
-use crate::address_space::{IMAGE_BASE, physical_address};
+use crate::arch::x86_64::image::{IMAGE_BASE, physical_address};
 use crate::identity::Signature;
 use crate::paging::PhysicalMask;
 use crate::{Gap, KernelError, frames, identity};

@@ -17,7 +17,7 @@ use vmcore_dump::QemuCpuState;
 use vmcore_memory::{ReadPhysical, VirtAddr, le_u16, le_u32};
 
 use super::ALIGNMENT;
-use crate::address_space::IMAGE_BASE;
+use crate::arch::x86_64::image::IMAGE_BASE;
 use crate::paging::{PageTables, PhysicalMask};
 
 /// Vectors whose handlers are the same on every machine; that of page faults is not, in a guest of KVM before 5.8.

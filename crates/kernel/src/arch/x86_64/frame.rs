@@ -14,7 +14,7 @@ use crate::LayoutError;
 use crate::layout::{Field, Resolver};
 
 /// Offsets in `struct inactive_task_frame`.
-pub(crate) struct StartLayout {
+pub(crate) struct SwitchFrame {
     size: u64,
     ret_addr: Field,
     bp: Field,
@@ -27,7 +27,7 @@ pub(crate) struct StartLayout {
     fresh: Vec<VirtAddr>,
 }
 
-impl StartLayout {
+impl SwitchFrame {
     pub(crate) fn resolve(types: Resolver<'_>, symbols: &SymbolTable) -> Result<Self, LayoutError> {
         let optional = |path| types.optional("inactive_task_frame", path);
         // `ret_from_fork` became a C function behind `ret_from_fork_asm` in 6.6 (kernel commit 3aec4ecb3d1f).
@@ -85,9 +85,9 @@ mod tests {
     const RET_FROM_FORK: u64 = 0xffff_ffff_8100_1000;
 
     /// `struct inactive_task_frame` of 4.9 and later: `r15` to `r12`, `bx`, `bp`, `ret_addr`.
-    fn layout() -> StartLayout {
+    fn layout() -> SwitchFrame {
         let word = |index: u64| Field { offset: index * 8, size: 8 };
-        StartLayout {
+        SwitchFrame {
             size: 56,
             r15: Some(word(0)),
             r14: Some(word(1)),

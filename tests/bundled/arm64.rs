@@ -90,3 +90,10 @@ fn without_vmcoreinfo_nothing_is_guessed() {
     );
     assert!(said.contains("hint: ") && !said.contains("searched for"), "{said}");
 }
+
+#[test]
+fn a_dump_comes_down_to_a_scenario_with_the_same_verdict() {
+    let files = [file("thp-livelock.vmcore"), file("vmlinux.profile")];
+    let files: Vec<_> = files.iter().map(|path| path.to_str().expect("a path in UTF-8")).collect();
+    reduced::check(&files, &reduced::secrets(&files));
+}

@@ -79,6 +79,7 @@ const ARM64_CHECKS: [(&str, Check); 20] = [
     ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", arm64::without_vmcoreinfo),
     ("truncated", damage::truncated),
+    ("reduced", reduced::gets_the_same_verdict),
     ("secrets", secrets::are_not_distilled),
     ("code_is_shown", arm64::code_is_shown),
     ("spinners_fault", arm64::spinners_fault),

@@ -7,7 +7,7 @@
 use vmcore_kernel::{Stack, StackFrame};
 use vmcore_memory::{Registers, VirtAddr};
 
-use crate::arch::{arm64, is_page_fault, pc_names, x86_64};
+use crate::arch::{arm64, is_page_fault, is_page_fault_at, pc_names, x86_64};
 use crate::evidence::member;
 use crate::names::{base_name, is_dying};
 use crate::operand::{disassemble, memory_accesses, read_code};
@@ -20,6 +20,12 @@ const NULL_PAGE: u64 = 4096;
 #[must_use]
 pub fn is_exception_entry(function: &str) -> bool {
     x86_64::is_exception_entry(function) || arm64::is_exception_entry(function)
+}
+
+/// Whether functions, from the outermost on, begin with the entry code of a page fault that kernel code takes.
+#[must_use]
+pub fn begins_with_page_fault<'f>(mut functions: impl Iterator<Item = &'f str>) -> bool {
+    functions.next().is_some_and(|entry| is_page_fault_at(entry, functions))
 }
 
 /// An exception in kernel code.

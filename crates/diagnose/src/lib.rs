@@ -64,7 +64,7 @@ mod wait_edges;
 mod within_fault;
 
 pub use collect::{collect, log_lines};
-pub use exception::is_exception_entry;
+pub use exception::{begins_with_page_fault, is_exception_entry};
 pub use fact::{Evidence, Place, Value};
 use facts::derived;
 pub use facts::{Derived, Facts, KernelPreemption, LogLine, read_log};

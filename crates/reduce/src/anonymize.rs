@@ -8,10 +8,8 @@ use vmcore_synth::scenario::{Doing, LogLine, Scenario, Word};
 
 use crate::log;
 
-const HUGE_PAGE: u64 = 2 << 20;
-/// Where user addresses are put, and how far from each other.
+/// Where user addresses are put.
 const FIRST_ADDRESS: u64 = 0x7f00_0000_0000;
-const APART: u64 = 4 << 20;
 /// Functions of this module tell what a CPU does: it runs a guest. They are the kernel's own.
 const WELL_KNOWN_MODULE: &str = "kvm";
 
@@ -21,7 +19,7 @@ pub fn anonymize(mut scenario: Scenario) -> Scenario {
     let comms = names(scenario.task.iter().map(|task| task.comm.as_str()), "task_");
     let modules = scenario.module.iter().filter(|module| !module.name.starts_with(WELL_KNOWN_MODULE));
     let functions = names(modules.flat_map(|module| module.functions.iter().map(String::as_str)), "module_function_");
-    let mut addresses = Addresses::default();
+    let mut addresses = Addresses::of_pages(huge_page(scenario.page_kib));
     for task in &mut scenario.task {
         rename(&mut task.comm, &comms);
         rename_doing(&mut task.doing, &functions, &mut addresses);
@@ -84,16 +82,28 @@ fn rename_doing(doing: &mut Doing, functions: &BTreeMap<String, String>, address
     }
 }
 
+/// The size of a huge page of a kernel with base pages of so many KiB: what a table of the last level maps.
+fn huge_page(page_kib: Option<u32>) -> u64 {
+    let page = u64::from(page_kib.unwrap_or(4)) << 10;
+    page * page / 8
+}
+
 /// New places of huge pages, by the old ones.
-#[derive(Default)]
-struct Addresses(BTreeMap<u64, u64>);
+struct Addresses {
+    huge_page: u64,
+    places: BTreeMap<u64, u64>,
+}
 
 impl Addresses {
-    /// The new address, as far from the start of its huge page as the old one.
+    const fn of_pages(huge_page: u64) -> Self {
+        Self { huge_page, places: BTreeMap::new() }
+    }
+
+    /// The new address, as far from the start of its huge page as the old one. The pages are not neighbours.
     fn place(&mut self, address: u64) -> u64 {
-        let next = FIRST_ADDRESS + self.0.len() as u64 * APART;
-        let within = address % HUGE_PAGE;
-        *self.0.entry(address - within).or_insert(next) + within
+        let next = FIRST_ADDRESS + self.places.len() as u64 * 2 * self.huge_page;
+        let within = address % self.huge_page;
+        *self.places.entry(address - within).or_insert(next) + within
     }
 }
 

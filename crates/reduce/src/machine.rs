@@ -30,6 +30,7 @@ pub(crate) fn frame(source: &Source<'_, '_>, cast: &Cast) -> Scenario {
         about: about(source),
         cpus,
         uptime: seconds(now_ns(source)),
+        page_kib: page_kib(source.reader.page_shift()),
         preempt: facts.preemption.0 == KernelPreemption::Yes,
         panicked,
         offline,
@@ -40,6 +41,11 @@ pub(crate) fn frame(source: &Source<'_, '_>, cast: &Cast) -> Scenario {
         change: late_clocks(source, cast),
         ..Scenario::default()
     }
+}
+
+/// The size of a page where it is another than that of most kernels.
+fn page_kib(page_shift: u32) -> Option<u32> {
+    1u32.checked_shl(page_shift.checked_sub(10)?).filter(|kib| *kib != 4)
 }
 
 fn about(source: &Source<'_, '_>) -> String {

@@ -11,8 +11,6 @@ use crate::Source;
 use crate::cast::Cast;
 use crate::objects::{Objects, frame_of};
 
-const HUGE_PAGE: u64 = 2 << 20;
-
 /// The names of pages, by the `struct page` of their heads, and of processes.
 pub(crate) struct PageNames {
     pages: BTreeMap<VirtAddr, String>,
@@ -75,7 +73,7 @@ fn map(source: &Source<'_, '_>, spinner: &Spinner, names: &mut PageNames, scenar
         scenario.process.push(Process { name: name.clone(), map: Vec::new() });
     }
     let Some(address) = spinner.address else { return };
-    let at = address.get() & !(HUGE_PAGE - 1);
+    let at = address.get() & !(source.reader.huge_page_size() - 1);
     let page = spinner.head_page.and_then(|head| names.page(head)).cloned();
     let entry = entry(source, mm, address, page.is_some());
     // An entry of a page that could not be found is there, and its page is not described.

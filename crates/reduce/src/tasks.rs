@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vmcore_diagnose::Spinner;
+use vmcore_diagnose::{Spinner, begins_with_page_fault};
 use vmcore_kernel::{Stack, Task as KernelTask};
 use vmcore_memory::VirtAddr;
 use vmcore_synth::scenario::{Doing, Life, Policy, Process, Scenario, State, Task, Under};
@@ -171,8 +171,8 @@ fn faulting(spinner: &Spinner, pieces: &Pieces) -> Doing {
     // The copy itself is the generation's own.
     let mut calls = pieces.calls();
     calls.pop();
-    let in_handler = pieces.interruptions.iter().filter_map(|piece| piece.first());
-    if in_handler.into_iter().any(|entry| entry.ends_with("page_fault")) {
+    let mut interruptions = pieces.interruptions.iter();
+    if interruptions.any(|piece| begins_with_page_fault(piece.iter().map(String::as_str))) {
         Doing::Fault { address, calls }
     } else {
         Doing::BetweenFaults { address, calls }

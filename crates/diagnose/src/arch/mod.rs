@@ -53,7 +53,11 @@ pub(crate) const fn pc_names(registers: &Registers) -> PcNames {
 /// Whether an exception is a page fault, by the frames from the innermost to the entry code, which is the last of them.
 pub(crate) fn is_page_fault(frames: &[StackFrame]) -> bool {
     let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
-    let inwards = frames.iter().rev().skip(1).filter_map(StackFrame::function);
+    is_page_fault_at(entry, frames.iter().rev().skip(1).filter_map(StackFrame::function))
+}
+
+/// The same, by the entry code and the functions that follow it inwards.
+pub(crate) fn is_page_fault_at<'f>(entry: &str, inwards: impl Iterator<Item = &'f str>) -> bool {
     x86_64::is_page_fault_entry(entry) || arm64::is_page_fault(entry, inwards)
 }
 

@@ -8,7 +8,7 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 use super::queue::{Anchor, KnownTasks, WaiterLayout};
 use super::{Found, LockKind, LockLayouts, LockWait, Waiter};
 use crate::layout::{Field, Resolver};
-use crate::{Stack, StackFrame, Task, saved_words_begin, words_between};
+use crate::{Stack, StackFrame, Task, Trust, saved_words_begin, words_between};
 
 /// List elements that are followed for all tasks together.
 const MAX_STEPS: usize = 1 << 20;
@@ -83,14 +83,15 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     }
 
     fn on_stack(&self, task: &Task, stack: &Stack) -> Option<LockWait> {
-        let (kind, function) = stack.frames.iter().find_map(|frame| sleeps_for(frame.function()?))?;
+        let (kind, sleeper) = stack.frames.iter().find_map(|frame| sleeps_for(frame.function()?))?;
         let (_, layout) = self.queue(kind)?;
         let words = stack_words(self.memory, stack);
         let named = words.iter().filter(|(_, word)| *word == task.address.get());
         named.map(|(at, _)| layout.task.field.container(*at)).find_map(|waiter| {
             let lock = self.lock_of(kind, Waiter { address: waiter, task: task.address }, &words)?;
             let shared = self.layouts.rwsem.as_ref().is_some_and(|rwsem| rwsem.is_reader(self.memory, waiter));
-            let function = function_at(&stack.frames, waiter).unwrap_or(function).to_owned();
+            let function = function_at(&stack.frames, waiter, |name| sleeps_for(name).is_some());
+            let function = function.unwrap_or(sleeper).to_owned();
             let found = Found::OnStack { function, waiter, names_task: layout.task.of(waiter) };
             let shared = shared && kind == LockKind::RwSemaphore;
             Some(LockWait { task: task.address, kind, lock, shared, found })
@@ -153,9 +154,14 @@ fn sleeps_for(function: &str) -> Option<(LockKind, &str)> {
     Some((kind, function))
 }
 
-/// The function in whose frame a stack address lies.
-pub(super) fn function_at(frames: &[StackFrame], address: VirtAddr) -> Option<&str> {
-    frames.iter().rev().find(|frame| frame.sp <= address)?.function()
+/// The function in whose frame a stack address lies. Of a frame that was found by its record alone it is not known how far below
+/// the record it begins: then it is that of the two around the address which `has` what is there.
+pub(super) fn function_at(frames: &[StackFrame], address: VirtAddr, has: impl Fn(&str) -> bool) -> Option<&str> {
+    let inner = frames.iter().rposition(|frame| frame.sp <= address)?;
+    let outer = frames.get(inner + 1).filter(|frame| frame.trust == Trust::FramePointer);
+    let inner = frames.get(inner)?.function();
+    let functions = [inner, outer.and_then(StackFrame::function)];
+    functions.into_iter().flatten().find(|name| has(name)).or(inner)
 }
 
 /// The words of a sleeping task's stack, from what was saved when it was scheduled out to its last frame.

@@ -103,7 +103,7 @@ fn page_wait<M: ReadVirtual + ?Sized>(
         }
         let page = layout.page.field.read_pointer(memory, queue).ok().filter(|page| page.is_kernel_half())?;
         let names_page = layout.page.of(queue);
-        let function = function_at(&stack.frames, names_page.address).unwrap_or_default().to_owned();
+        let function = function_at(&stack.frames, names_page.address, sleeps_for_page).unwrap_or_default().to_owned();
         Some(PageWait { task, page, bit: layout.bit.read(memory, queue).ok()?, flag: None, names_page, function })
     })
 }
@@ -146,20 +146,24 @@ mod tests {
     }
 
     fn found(memory: &TestMemory) -> Option<PageWait> {
+        found_by(Trust::Orc, memory, [0, 1, 2, 8])
+    }
+
+    /// With frames that begin so many times 32 bytes above the stack's first.
+    fn found_by(trust: Trust, memory: &TestMemory, depths: [u64; 4]) -> Option<PageWait> {
         let frame = |(depth, name): (u64, &str)| StackFrame {
             pc: VirtAddr::new(WAKE),
             sp: VirtAddr::new(SP + depth * 0x20),
             exact: false,
-            trust: Trust::Orc,
+            trust,
             segment: None,
             location: Arc::new(Location {
                 symbol: Some(SymbolName { name: name.to_owned(), offset: 0, module: None }),
                 source: Vec::new(),
             }),
         };
-        let frames = (0..).zip(["__schedule", "io_schedule", "folio_wait_bit_common"]).map(frame);
-        let last = frame((8, "__folio_lock"));
-        let frames = frames.chain([last]).collect();
+        let functions = ["__schedule", "io_schedule", "folio_wait_bit_common", "__folio_lock"];
+        let frames = depths.into_iter().zip(functions).map(frame).collect();
         let stack = Stack { task: 0, frames, interrupts: Vec::new(), end: StackEnd::UserMode, error: None };
         page_wait(memory, &LAYOUT, VirtAddr::new(WAKE), TASK, &stack)
     }
@@ -169,6 +173,16 @@ mod tests {
         let wait = found(&memory()).unwrap();
         assert_eq!((wait.page.get(), wait.bit, wait.names_page.address.get()), (PAGE, 0, QUEUE));
         assert_eq!(wait.function, "folio_wait_bit_common");
+    }
+
+    /// As compilers lay frames out on arm64 that are protected from overruns: variables are below the frame record, which is all
+    /// that is known without call-frame information.
+    #[test]
+    fn a_variable_below_a_frame_record_is_that_of_the_function_that_has_one() {
+        let function = |trust, depths| found_by(trust, &memory(), depths).unwrap().function;
+        assert_eq!(function(Trust::FramePointer, [0, 1, 5, 8]), "folio_wait_bit_common");
+        assert_eq!(function(Trust::FramePointer, [0, 1, 2, 8]), "folio_wait_bit_common", "above the record");
+        assert_eq!(function(Trust::Cfi, [0, 1, 5, 8]), "io_schedule", "where it begins is known");
     }
 
     #[test]

@@ -13,7 +13,7 @@ import seed_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "testdata" / "6.1-cloud-amd64"
-KERNELS = ["4.19", "5.10", "6.1", "6.12"]
+KERNELS = ["4.19", "5.10", "6.1", "6.12", "arm64-6.1", "arm64-6.12"]
 # What a fuzzer reads of a seed.
 MAX_LEN = 65536
 # Logs that take longer make the fuzzer slow: it tries each with every line twice, as if two CPUs were in step.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::lab_dump::{LabDump, Scenario};
 use crate::no_vmcoreinfo;
-use crate::program::{hex, int, list, run, text};
+use crate::program::{hex, int, list, text};
 
 /// Entry code is decoded, and named where it points to.
 pub(crate) fn code_is_shown(dump: &LabDump) {

@@ -62,7 +62,7 @@ const CHECKS: [(&str, Check); 19] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 20] = [
+const ARM64_CHECKS: [(&str, Check); 21] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),

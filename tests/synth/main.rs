@@ -100,6 +100,17 @@ fn a_scenario_of_ones_own_is_analyzed_as_it_says() {
     assert!(places.is_sorted(), "{text}");
 }
 
+#[test]
+fn a_scenario_of_one_machine_is_on_no_kernel_of_another() {
+    let directory = TempDir::new().unwrap();
+    let dump = directory.path().join("dump");
+    let output = run(&["synth", "kernel-oops-arm64", "--kernel", "6.12", "--output", dump.to_str().unwrap()]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("about arm64") && said.contains("hint: ") && said.contains("arm64-6.12"), "{said}");
+    assert!(!dump.exists());
+}
+
 /// A dump of a kernel that nothing describes: 4.19 has no types in its memory, and there is no vmlinux.
 #[test]
 fn without_any_debug_information_there_is_the_log() {

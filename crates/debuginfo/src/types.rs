@@ -239,8 +239,7 @@ impl Types {
     #[must_use]
     pub fn section_variables(&self, name: &str) -> Option<(u64, Vec<(String, u64)>)> {
         let Graph::Btf(btf) = &self.graph else { return None };
-        let (size, variables) = btf.section_variables(name)?;
-        Some((size, variables.into_iter().map(|(name, offset)| (name.into_owned(), offset)).collect()))
+        btf.section_variables(name)
     }
 
     /// Types that were read from DWARF as a BTF blob, which answers alike; `None` for others, and for more than a blob

@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::memory::physical::Physical;
 use crate::plan;
 use crate::random::Random;
-use crate::scenario::{Doing, Life, Policy, Reference, Scenario, State, Task, Under, Word};
+use crate::scenario::{Arch, Doing, Life, Policy, Reference, Scenario, State, Task, Under, Word};
 use crate::vmlinux::code::{CallGraph, Code};
 use crate::vmlinux::elf;
 use crate::vmlinux::image::Image;
@@ -47,6 +47,7 @@ pub struct Synthetic {
 /// [`SynthError`] where the scenario asks for what cannot be.
 pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<Synthetic, SynthError> {
     scenario.check()?;
+    of_the_same_machine(scenario, generation)?;
     let mut random = Random::new(seed);
     let paging = generation.target().paging(Wanted {
         levels: scenario.page_levels,
@@ -67,6 +68,21 @@ pub fn build(scenario: &Scenario, generation: &Generation, seed: u64) -> Result<
     builder.add_tasks()?;
     let notes = builder.finish(&build_id)?;
     Ok(Synthetic { architecture: generation.architecture(), memory: builder.machine.space.physical, notes, vmlinux })
+}
+
+/// A scenario of one machine has code, registers and a log of that machine.
+fn of_the_same_machine(scenario: &Scenario, generation: &Generation) -> Result<(), SynthError> {
+    let Some(wanted) = scenario.arch.map(Arch::architecture) else { return Ok(()) };
+    if wanted == generation.architecture() {
+        return Ok(());
+    }
+    let kernels: Vec<_> = Generation::names().filter(|name| Generation::architecture_of(name) == wanted).collect();
+    Err(SynthError::scenario(format!(
+        "it is about {wanted}, and {} is a kernel of {}; hint: leave --kernel out, or name one of {}",
+        generation.name(),
+        generation.architecture(),
+        kernels.join(", ")
+    )))
 }
 
 /// Every call that is seen on a stack.

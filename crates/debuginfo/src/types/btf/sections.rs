@@ -5,8 +5,6 @@
 //! DATASEC   head (size of the section) | for each variable: u32 VAR | u32 offset in the section | u32 size
 //! ```
 
-use std::borrow::Cow;
-
 use vmcore_memory::le_u32;
 
 use super::Btf;
@@ -15,7 +13,7 @@ use crate::bytes::c_string;
 
 impl Btf {
     /// The size of the section `name` and the variables in it, each with its offset; `None` where there is none such.
-    pub(in crate::types) fn section_variables(&self, name: &str) -> Option<(u64, Vec<(Cow<'_, str>, u64)>)> {
+    pub(in crate::types) fn section_variables(&self, name: &str) -> Option<(u64, Vec<(String, u64)>)> {
         let sections = self.ids().rev().filter_map(|id| self.head(id.into()));
         let mut sections = sections.filter(|(_, kind, _)| *kind == Kind::DataSec);
         let (head, _, rest) =
@@ -24,7 +22,7 @@ impl Btf {
             let at = rest.checked_add(usize::try_from(number).ok()?.checked_mul(12)?)?;
             let (variable, offset) = (le_u32(&self.bytes, at)?, le_u32(&self.bytes, at + 4)?);
             let (head, Kind::Var, _) = self.head(variable.into())? else { return None };
-            Some((self.string(head.name)?, u64::from(offset)))
+            Some((self.string(head.name)?.into_owned(), u64::from(offset)))
         };
         Some((head.size_or_type.into(), (0..head.vlen()).filter_map(variable).collect()))
     }

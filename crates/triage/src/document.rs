@@ -151,11 +151,53 @@ impl<'d> Document<'d> {
         self.array("/stacks").find(is_it).map(Document::frames).unwrap_or_default()
     }
 
-    /// The frames of what a log tells of one CPU: the first that it is about.
+    /// What a log tells of where the CPU or task was that the verdict is about; where no report says that, of one CPU; else the
+    /// first that there is.
     pub(crate) fn log_stack(self, cpu: Option<u64>) -> Vec<Frame<'d>> {
+        let line = |value: &Value| value.get("line").and_then(Value::as_u64);
+        let of_verdict = |entry: &Document<'d>| entry.0.get("is_verdict") == Some(&Value::Bool(true));
+        let lines: Vec<u64> = self.array("/timeline").filter(of_verdict).filter_map(|entry| line(entry.0)).collect();
+        let is_told = |report: &Document<'d>| {
+            report.array("/lines").any(|at| at.0.as_u64().is_some_and(|at| lines.contains(&at)))
+        };
+        let is_of_cpu = |report: &Document<'d>| cpu.is_some() && report.0.get("cpu").and_then(Value::as_u64) == cpu;
         let reports: Vec<_> = self.array("/cpus").filter(|report| report.array("/frames").next().is_some()).collect();
-        let of_cpu = reports.iter().find(|report| cpu.is_some() && report.0.get("cpu").and_then(Value::as_u64) == cpu);
-        of_cpu.or_else(|| reports.first()).map(|report| report.frames()).unwrap_or_default()
+        let one = |is: &dyn Fn(&Document<'d>) -> bool| reports.iter().find(|report| is(report));
+        let report = one(&is_told).or_else(|| one(&is_of_cpu)).or_else(|| reports.first());
+        report.map(|report| report.reported_frames()).unwrap_or_default()
+    }
+
+    /// The trace of a report, with the functions that registers in it and above it name: the trace itself goes on with their
+    /// callers.
+    fn reported_frames(self) -> Vec<Frame<'d>> {
+        let interrupted = |at: usize| {
+            let of_frame = move |value: &Document<'d>| {
+                value.0.get("before_frame").and_then(Value::as_u64).and_then(|before| usize::try_from(before).ok())
+                    == Some(at)
+            };
+            let above = Some(self).filter(|_| at == 0);
+            self.array("/interrupted").filter(of_frame).chain(above).filter_map(Document::stopped_at)
+        };
+        let mut all: Vec<Frame<'d>> = Vec::new();
+        for (at, frame) in self.array("/frames").enumerate() {
+            let symbol = frame.0.get("symbol").and_then(Value::as_str);
+            let stopped = interrupted(at).filter(|name| Some(*name) != symbol);
+            all.extend(stopped.chain(symbol).map(|symbol| Frame { symbol }));
+        }
+        all
+    }
+
+    /// The kernel's function that its registers name.
+    fn stopped_at(self) -> Option<&'d str> {
+        let registers = self.at("/registers")?;
+        let in_kernel = registers.get("user_mode") != Some(&Value::Bool(true));
+        registers.get("symbol").and_then(Value::as_str).filter(|_| in_kernel)
+    }
+
+    /// The stacks of tasks that no CPU runs.
+    pub(crate) fn sleeping_stacks(self) -> impl Iterator<Item = Vec<Frame<'d>>> {
+        let sleeps = |stack: &Document<'d>| stack.0.get("on_cpu") == Some(&Value::Bool(false));
+        self.array("/stacks").filter(sleeps).map(Document::frames)
     }
 
     /// The elements of an array, each as what it says in one sentence and the evidence for it.

@@ -82,6 +82,13 @@ fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &s
     if !functions.is_empty() {
         return functions;
     }
+    // Who panics over them is the thread that looks for them.
+    if summary.issue.as_deref() == Some("hung-task") {
+        let functions = innermost(document.sleeping_stacks());
+        if !functions.is_empty() {
+            return functions;
+        }
+    }
     let frames = match summary.panic_pid {
         Some(pid) if document.0.get("stacks").is_some() => document.stack(pid, summary.panic_cpu),
         _ => document.log_stack(summary.panic_cpu),
@@ -121,8 +128,12 @@ fn way(edges: &[(&str, &str, &str)]) -> String {
 /// The functions that the waiting tasks of the edges were in, each once.
 fn roles(document: Document<'_>, edges: &[(&str, &str, &str)]) -> Vec<String> {
     let pids = edges.iter().filter_map(|(from, _, _)| pid(from));
-    let mut functions: Vec<_> =
-        pids.filter_map(|pid| crash_stack(&document.stack(pid, None)).into_iter().next()).collect();
+    innermost(pids.map(|pid| document.stack(pid, None)))
+}
+
+/// The innermost function that says something of each stack, each once.
+fn innermost<'d>(stacks: impl Iterator<Item = Vec<Frame<'d>>>) -> Vec<String> {
+    let mut functions: Vec<_> = stacks.filter_map(|frames| crash_stack(&frames).into_iter().next()).collect();
     functions.sort_unstable();
     functions.dedup();
     functions.truncate(ROLES);

@@ -1,7 +1,8 @@
 //! Functions of the kernel that say nothing about a crash.
 
 /// Where the CPU came into the kernel by an exception, interrupt or NMI: what follows in a stack is what it did before.
-/// Names since 5.8 (`asm_`, kernel commit 27d6b4d14f5c), and before.
+/// Of x86 names since 5.8 (`asm_`, kernel commit 27d6b4d14f5c), and before; of arm64 since 5.14 (`arch/arm64/kernel/entry.S`), and
+/// before.
 pub(super) fn is_entry(name: &str) -> bool {
     let old = [
         "page_fault",
@@ -12,6 +13,14 @@ pub(super) fn is_entry(name: &str) -> bool {
         "apic_timer_interrupt",
         "nmi",
         "end_repeat_nmi",
+        "el1h_64_sync",
+        "el1h_64_irq",
+        "el1h_64_fiq",
+        "el1h_64_error",
+        "el1_sync",
+        "el1_irq",
+        "el1_fiq",
+        "el1_error",
     ];
     name.starts_with("asm_exc_")
         || name.starts_with("asm_sysvec_")
@@ -50,6 +59,22 @@ const PREFIXES: &[&str] = &[
     "do_trap",
     "do_error_trap",
     "__stack_chk",
+    "__do_kernel_fault",
+    "arm64_serror",
+    "bug_handler",
+    "brk_handler",
+    "call_break_hook",
+    "unknown_nmi",
+    "default_do_nmi",
+    "do_nmi",
+    "io_check_error",
+    "pci_serr_error",
+    "mem_parity_error",
+    // What a CPU does in a loop that has no end.
+    "delay_",
+    "__delay",
+    "__const_udelay",
+    "__udelay",
     // Entry.
     "asm_",
     "exc_",
@@ -75,6 +100,31 @@ const PREFIXES: &[&str] = &[
     "__do_softirq",
     "handle_softirqs",
     "call_on_stack",
+    "call_on_irq_stack",
+    "vectors",
+    "el0_",
+    "el0t_",
+    "el1_",
+    "el1h_",
+    "do_el0_",
+    "do_el1_",
+    "do_mem_abort",
+    "do_translation_fault",
+    "do_sea",
+    "do_alignment_fault",
+    "do_debug_exception",
+    "do_interrupt_handler",
+    "do_notify_resume",
+    "invoke_syscall",
+    "gic_handle_irq",
+    "handle_irq_desc",
+    "handle_domain_irq",
+    "generic_handle_domain_irq",
+    "handle_percpu_devid",
+    "arch_timer_handler",
+    "do_handle_IPI",
+    "handle_IPI",
+    "ipi_",
     // Sleeping.
     "schedule",
     "__schedule",
@@ -82,6 +132,7 @@ const PREFIXES: &[&str] = &[
     "preempt_schedule",
     "__preempt",
     "context_switch",
+    "__switch_to",
     "wait_for_",
     "__wait_",
     "wait_on_",
@@ -147,6 +198,9 @@ const PREFIXES: &[&str] = &[
     "amd_e400_idle",
     "pv_native_safe_halt",
     "stop_this_cpu",
+    "local_cpu_stop",
+    "cpu_park_loop",
+    "cpu_do_idle",
     "native_stop_other",
     // Asking for a crash.
     "sysrq_handle_crash",

@@ -69,6 +69,56 @@ fn a_crash_is_named_by_what_ran_before_the_exception() {
 }
 
 #[test]
+fn an_arm64_crash_is_named_by_what_ran_before_the_exception() {
+    let oops = |names: &[&str]| {
+        let document = json!({"verdict": {"issue": "oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
+            "stacks": [{"pid": 5, "cpu": 1, "frames": frames(names)}]});
+        Signature::of(Document(&document)).exact
+    };
+    let dying = ["vectors", "__delay", "__const_udelay", "panic", "die", "die_kernel_fault", "__do_kernel_fault"];
+    let new =
+        ["do_page_fault", "do_translation_fault", "do_mem_abort", "el1_abort", "el1h_64_sync_handler", "el1h_64_sync"];
+    let old = ["do_page_fault", "do_mem_abort", "el1_sync_handler", "el1_sync"];
+    let did = ["read_value", "proc_write", "vfs_write", "invoke_syscall", "el0_svc"];
+    for entry in [&new[..], &old] {
+        assert_eq!(oops(&[&dying, entry, &did].concat()), "oops | read_value < proc_write < vfs_write");
+    }
+    // As kdump's crash kernel finds it, and where another CPU was stopped.
+    assert_eq!(oops(&[&new[..], &did].concat()), "oops | read_value < proc_write < vfs_write");
+    assert_eq!(oops(&["local_cpu_stop", "ipi_handler", "do_handle_IPI", "el1h_64_irq", "my_loop"]), "oops | my_loop");
+}
+
+/// What a log tells of a crash has the name that its dump has.
+#[test]
+fn a_log_names_the_function_of_its_registers() {
+    let trace = frames(&["locks_write", "vfs_write", "ksys_write"]);
+    let log = json!({"verdict": {"issue": "oops"}, "panic": {"pid": 5, "cpu": 1}, "timeline": [],
+        "cpus": [{"cpu": 1, "registers": {"symbol": "read_value", "user_mode": false}, "frames": trace, "lines": [1]}]});
+    assert_eq!(Signature::of(Document(&log)).exact, "oops | read_value < locks_write < vfs_write");
+    let interrupted = json!([{"before_frame": 2, "registers": {"symbol": "my_loop", "user_mode": false}}]);
+    let trace = frames(&["watchdog_timer_fn", "asm_sysvec_apic_timer_interrupt", "my_write"]);
+    let log = json!({"verdict": {"issue": "soft-lockup"}, "timeline": [],
+        "cpus": [{"cpu": 1, "frames": trace, "interrupted": interrupted}]});
+    assert_eq!(Signature::of(Document(&log)).exact, "soft-lockup | my_loop < my_write");
+}
+
+/// And not the thread that looks for hung tasks, or whatever else panicked later.
+#[test]
+fn hung_tasks_are_named_by_where_they_hang() {
+    let watcher =
+        json!({"cpu": 3, "pid": 89, "frames": frames(&["panic", "check_hung_uninterruptible_tasks"]), "lines": [15]});
+    let hung = json!({"pid": 4711, "frames": frames(&["__schedule", "rpc_wait_bit_killable", "nfs4_do_open"]), "lines": [2, 5]});
+    let log = json!({"verdict": {"issue": "hung-task"}, "panic": {"pid": 89, "cpu": 3}, "cpus": [watcher, hung],
+        "timeline": [{"line": 2, "is_verdict": true}, {"line": 15, "is_verdict": false}]});
+    assert_eq!(Signature::of(Document(&log)).exact, "hung-task | rpc_wait_bit_killable < nfs4_do_open");
+    let stack = |pid: i64, on_cpu: bool, names: &[&str]| json!({"pid": pid, "cpu": 1, "on_cpu": on_cpu, "frames": frames(names)});
+    let dump = json!({"verdict": {"issue": "hung-task"}, "panic": {"pid": 88, "cpu": 1}, "stacks": [
+        stack(88, true, &["panic", "check_hung_uninterruptible_tasks", "watchdog", "kthread"]),
+        stack(400, false, &["__schedule", "schedule", "nfs_wait_on_thing", "nfs_file_read"])]});
+    assert_eq!(Signature::of(Document(&dump)).exact, "hung-task | nfs_wait_on_thing");
+}
+
+#[test]
 fn a_known_bug_is_one_group_whoever_faults() {
     let known = |function: &str| {
         let mut document = deadlock([1, 2], function);

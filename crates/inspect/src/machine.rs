@@ -76,10 +76,14 @@ fn load(kernel: &Kernel<'_>) -> Option<[u64; 3]> {
     let at = kernel.symbol("avenrun")?;
     let one = |index: u64| {
         let fixed = kernel.memory().read_u64(at.wrapping_add(index * 8)).ok()?;
-        // As /proc/loadavg rounds it.
-        Some(fixed.checked_add(1 << (LOAD_SHIFT - 1))?.checked_mul(100)? >> LOAD_SHIFT)
+        in_hundredths(fixed)
     };
     Some([one(0)?, one(1)?, one(2)?])
+}
+
+/// As /proc/loadavg rounds it: by half of a hundredth, `FIXED_1 / 200`.
+fn in_hundredths(fixed: u64) -> Option<u64> {
+    Some(fixed.checked_add((1 << LOAD_SHIFT) / 200)?.checked_mul(100)? >> LOAD_SHIFT)
 }
 
 /// `vm_zone_stat[NR_FREE_PAGES]`.
@@ -113,4 +117,18 @@ fn text_behind(kernel: &Kernel<'_>, pointer: Option<VirtAddr>, max: usize) -> Op
     let text = kernel.memory().read_pointer(pointer?).ok().filter(|text| !text.is_null())?;
     let bytes = kernel.memory().read_c_string(text, max).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_hundredths;
+
+    #[test]
+    fn the_load_is_rounded_to_hundredths() {
+        assert_eq!(in_hundredths(0), Some(0));
+        assert_eq!(in_hundredths(2048), Some(100));
+        // 0.56 as the kernel and crash print it.
+        assert_eq!(in_hundredths(1147), Some(56));
+        assert_eq!(in_hundredths(u64::MAX), None);
+    }
 }

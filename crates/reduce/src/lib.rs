@@ -79,7 +79,7 @@ pub fn reduce(facts: &Facts<'_>, diagnosis: &Diagnosis, reader: &dyn Reader, sco
         .collect();
     (scenario.object, scenario.circle) = (objects.objects, objects.circles);
     scenario.change.extend(objects.changes);
-    machine::limit_kernels(&mut scenario);
+    machine::limit_kernels(&mut scenario, reader.architecture());
     scenario.expect = expected(diagnosis);
     Reduced { scenario, unsaid }
 }

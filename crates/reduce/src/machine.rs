@@ -2,6 +2,7 @@
 
 use vmcore_diagnose::KernelPreemption;
 use vmcore_kernel::{Cpu, RunQueue};
+use vmcore_memory::Architecture;
 use vmcore_synth::MAX_CPUS;
 use vmcore_synth::scenario::{Change, GracePeriod, Limits, Missing, Scenario, Word};
 
@@ -105,9 +106,11 @@ fn limits(source: &Source<'_, '_>) -> Limits {
 }
 
 /// Leaves out the kernels that the scenario cannot be on.
-pub(crate) fn limit_kernels(scenario: &mut Scenario) {
+pub(crate) fn limit_kernels(scenario: &mut Scenario, machine: Architecture) {
     let has = |name: &str| scenario.object.iter().any(|object| object.type_name == name);
     let kernels: &[&str] = match (scenario.preempt, has("rw_semaphore") || scenario.grace_period.is_some()) {
+        (true, _) if machine == Architecture::Arm64 => &["arm64-6.12"],
+        _ if machine == Architecture::Arm64 => &[],
         // Chosen at boot since 5.12.
         (true, _) => &["6.1", "6.12"],
         // The words of 4.19's are others.

@@ -94,9 +94,12 @@ fn plain(functions: &[String]) -> Vec<String> {
 /// Entry code of exceptions, interrupts and NMIs.
 pub(crate) fn is_entry(name: &str) -> bool {
     const OTHERS: [&str; 3] = ["asm_exc_nmi", "end_repeat_nmi", "apic_timer_interrupt"];
+    // Of arm64: since 5.13, and before.
+    const INTERRUPTS: [&str; 5] = ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_fiq"];
     is_exception_entry(name)
         || ["asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
         || OTHERS.contains(&name)
+        || INTERRUPTS.contains(&name)
 }
 
 /// The modules that functions on a stack are in.

@@ -53,6 +53,25 @@ mod tests {
                 Kind::Hardware,
                 Some("0000:00:1c.0"),
             ),
+            (
+                "pcieport 0000:00:1c.5: AER: Multiple Correctable error messages received from 0000:01:00.0",
+                Kind::CorrectedHardware,
+                Some("0000:00:1c.5"),
+            ),
+            (
+                "nvme 0000:01:00.0: PCIe Bus Error: severity=Correctable, type=Physical Layer, (Receiver ID)",
+                Kind::CorrectedHardware,
+                Some("0000:01:00.0"),
+            ),
+            ("i915 0000:00:02.0: [drm] *ERROR* Failed to reset chip", Kind::Hardware, Some("0000:00:02.0")),
+            ("Read-error on swap-device (253:1:1234)", Kind::IoError, Some("253:1:1234")),
+            ("rbd: rbd0: write at objno 1234 0~4096 result -110", Kind::IoError, Some("rbd0")),
+            ("ena 0000:00:05.0 eth0: Keep alive watchdog timeout.", Kind::NetTimeout, Some("0000:00:05.0")),
+            (
+                "block nbd0: Possible stuck request 00000000abcdef12: control (read@4096,4096B). Runtime 300 seconds",
+                Kind::IoTimeout,
+                Some("nbd0"),
+            ),
             ("Uhhuh. NMI received for unknown reason 3d on CPU 0.", Kind::Hardware, None),
         ] {
             let event = Event::parse(line).unwrap_or_else(|| panic!("{line}"));

@@ -24,7 +24,7 @@ const fn failed(begins: &'static str, has: &'static [&'static str], device: Devi
 }
 
 /// Parts that say so themselves.
-static MESSAGES: [Message; 11] = [
+static MESSAGES: [Message; 12] = [
     // What is done where it is too hot; in newer kernels `reboot` may stand in place of `shutdown`.
     failed("reboot: HARDWARE PROTECTION ", &[], Device::Unnamed),
     failed("EEH: Frozen ", &["detected"], Device::Unnamed),
@@ -34,6 +34,8 @@ static MESSAGES: [Message; 11] = [
     failed("AMD-Vi: IOMMU ", &["Completion-Wait loop timed out"], Device::Unnamed),
     failed("arm-smmu", &["CMD_SYNC timeout", "TLB sync timed out"], Device::After(" ")),
     failed("amdgpu ", &["device lost from bus"], Device::Next),
+    // A hang of the graphics processor is of the program that ran on it, if it can be reset.
+    failed("i915 ", &["Failed to reset chip"], Device::Next),
     failed("Bad mode in Error handler", &["SError"], Device::Unnamed),
     // x86 calls a fatal error of the northbridge and of a bank so: `drivers/edac/mce_amd.c`.
     failed("[Hardware Error]: System Fatal error", &[], Device::Unnamed),
@@ -120,19 +122,26 @@ fn bus(text: &str) -> Option<Event> {
     let (device, what) = text.split_once(": ").filter(|(device, _)| !device.is_empty())?;
     let device = device.rsplit(' ').next();
     let kind = if let Some(rest) = what.strip_prefix("PCIe Bus Error: severity=") {
-        if rest.starts_with("Corrected") { Kind::CorrectedHardware } else { Kind::Hardware }
+        if is_corrected(rest) { Kind::CorrectedHardware } else { Kind::Hardware }
     } else if let Some(rest) =
         what.strip_prefix("AER: ").filter(|rest| rest.contains(" error") && rest.contains("received"))
     {
-        let corrected =
-            rest.starts_with("Corrected") || rest.starts_with("Multiple Corrected") || rest.starts_with("Correctable");
-        if corrected { Kind::CorrectedHardware } else { Kind::Hardware }
+        if is_corrected(rest.strip_prefix("Multiple ").unwrap_or(rest)) {
+            Kind::CorrectedHardware
+        } else {
+            Kind::Hardware
+        }
     } else if what.starts_with("AER: device recovery failed") || is_contained(what) {
         Kind::Hardware
     } else {
         return None;
     };
     Some(Event::new(kind, text).of_device(device))
+}
+
+/// `Corrected`; since 6.8 `Correctable`.
+fn is_corrected(severity: &str) -> bool {
+    severity.starts_with("Correct")
 }
 
 /// `DPC: unmasked uncorrectable error detected`, in newer kernels behind `DPC: containment event, status:0x1f01: `:

@@ -33,6 +33,7 @@ pub(super) fn parse(text: &str) -> Option<Event> {
         .or_else(|| hard(rest))
         .or_else(|| stall(text))
         .or_else(|| hung(text))
+        .or_else(|| freezer(text))
         .or_else(|| workqueue(text))
         .or_else(|| unanswered(text))
         .or_else(|| stack_of(text))
@@ -177,6 +178,14 @@ fn hung(text: &str) -> Option<Event> {
     let (_, rest) = rest.split_once("more than ")?;
     let (comm, pid) = task(who, ':')?;
     Some(Event::new(Kind::HungTask, text).of_task(comm, Some(pid)).for_seconds(Some(number(rest)?)))
+}
+
+/// `Freezing user space processes failed after 20.008 seconds (1 tasks refusing to freeze, wq_busy=0):`, before a suspend; to 6.1
+/// `Freezing of tasks failed after`. Their stacks follow. `kernel/power/process.c`.
+fn freezer(text: &str) -> Option<Event> {
+    let (what, after) = text.strip_prefix("Freezing ")?.split_once(" failed after ")?;
+    let is_freezer = ["of tasks", "user space processes", "remaining freezable tasks"].contains(&what);
+    is_freezer.then(|| Event::new(Kind::HungTask, text).for_seconds(number(after)))
 }
 
 /// `BUG: workqueue lockup - pool cpus=2 node=0 flags=0x1 nice=0 stuck for 2171s!`

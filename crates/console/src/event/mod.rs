@@ -300,6 +300,12 @@ impl Event {
         ["Machine Check", "Machine check"].iter().any(|words| self.text.contains(words))
     }
 
+    /// Whether an NMI came for which nobody gave a reason: hardware does that, and so do people who want a dump.
+    #[must_use]
+    pub fn is_unknown_nmi(&self) -> bool {
+        self.kind == Kind::Hardware && self.text.starts_with("Uhhuh. ")
+    }
+
     /// Why the kernel panicked; `None` for what is no panic.
     #[must_use]
     pub fn panic_reason(&self) -> Option<PanicReason> {

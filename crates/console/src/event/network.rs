@@ -1,7 +1,8 @@
 //! Network devices that do not send, or that nothing can be done with any more.
 //!
 //! Source: `net/sched/sch_generic.c`, `dev_watchdog()`; `net/core/dev.c`, `netdev_wait_allrefs_any()`;
-//! `drivers/net/ethernet/mellanox/mlx5/core/health.c`, `cmd.c`; `drivers/net/ethernet/intel`; `drivers/net/virtio_net.c`.
+//! `drivers/net/ethernet/mellanox/mlx5/core/health.c`, `cmd.c`; `drivers/net/ethernet/intel`; `drivers/net/virtio_net.c`;
+//! `drivers/net/ethernet/amazon/ena/ena_netdev.c`.
 
 use super::message::{Device, Message, find};
 use super::text::word;
@@ -15,13 +16,14 @@ const fn network(begins: &'static str, has: &'static [&'static str], device: Dev
     Message { begins, has, kind: Kind::NetTimeout, device }
 }
 
-static MESSAGES: [Message; 3] = [
+static MESSAGES: [Message; 4] = [
     network("unregister_netdevice: waiting for ", &["to become free"], Device::Next),
     network(
         "mlx5_core ",
         &["health compromised", "Will cause a leak of a command resource", "Fatal error ", "recovery flow aborted"],
         Device::Next,
     ),
+    network("ena ", &["Keep alive watchdog timeout"], Device::Next),
     network("virtio_net ", &["TX timeout on queue"], Device::Next),
 ];
 

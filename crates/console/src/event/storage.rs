@@ -4,7 +4,7 @@
 //! `hpsa.c`, `smartpqi/smartpqi_init.c`, `mpt3sas/mpt3sas_base.c`, `megaraid/megaraid_sas_base.c`, `scsi_transport_iscsi.c`;
 //! `drivers/ata/libata-eh.c`; `drivers/md/raid1.c`, `raid5.c`, `raid10.c`, `dm-mpath.c`, `dm-thin.c`;
 //! `drivers/virtio/virtio_ring.c`; `drivers/mmc`; `net/sunrpc`, `fs/nfs`, `fs/lockd`; `fs/smb/client/connect.c`;
-//! `fs/ceph/mds_client.c`, `drivers/block/rbd.c`; `fs/ocfs2/cluster/heartbeat.c`; `OpenZFS`, `zfs_ereport`.
+//! `fs/ceph/mds_client.c`, `drivers/block/rbd.c`, `nbd.c`; `mm/page_io.c`; `fs/ocfs2/cluster/heartbeat.c`; `OpenZFS`, `zfs_ereport`.
 
 use super::message::{Device, Message, find};
 use super::text::{between, word};
@@ -23,7 +23,7 @@ const fn broken(begins: &'static str, has: &'static [&'static str], device: Devi
 }
 
 /// What does not answer, and what answers that it cannot.
-static MESSAGES: [Message; 24] = [
+static MESSAGES: [Message; 28] = [
     silent(
         "nvme ",
         &[
@@ -46,6 +46,11 @@ static MESSAGES: [Message; 24] = [
     // In newer kernels `CIFS: VFS: \\server has not responded`, in older ones `CIFS VFS: Server server has not responded`.
     silent("CIFS: VFS: ", &[" has not responded in "], Device::Next),
     silent("CIFS VFS: Server ", &[" has not responded in "], Device::Next),
+    silent("block nbd", &["Possible stuck request", "Connection timed out"], Device::Between("block ", ":")),
+    broken("rbd: ", &[" result -"], Device::Next),
+    // Who needs the page is killed, or the kernel dies where it is its own.
+    broken("Read-error on swap-device (", &[], Device::Between("(", ")")),
+    broken("Write-error on swap-device (", &[], Device::Between("(", ")")),
     silent("ceph: ", &[" hung"], Device::Next),
     silent("rbd: ", &["encountered watch error"], Device::Next),
     silent("session", &["session recovery timed out after"], Device::Sender),

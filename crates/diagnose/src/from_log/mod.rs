@@ -141,7 +141,7 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
         summary = format!("{summary} {} more {reports} {are} from other times: see the time line.", cause.others);
     }
     // It may have been the hardware.
-    let is_nmi = event.panic_reason() == Some(PanicReason::Nmi);
+    let is_nmi = event.panic_reason() == Some(PanicReason::Nmi) || event.is_unknown_nmi();
     let confidence = if is_nmi { Confidence::Possible } else { Confidence::Probable };
     Verdict { issue: Some(issue_of(event)), confidence, summary }
 }

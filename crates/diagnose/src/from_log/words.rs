@@ -165,6 +165,12 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
                 event.text
             )
         }
+        Kind::Hardware if event.is_unknown_nmi() => {
+            format!(
+                "An NMI came of which the kernel does not know the reason: hardware, or somebody who asked for it: {}",
+                event.text
+            )
+        }
         Kind::Hardware => format!("Hardware reports an error{}: {}", hardware(event), event.text),
         Kind::CorrectedHardware => {
             format!("Hardware reports errors that it corrected{}: {}", hardware(event), event.text)

@@ -76,6 +76,7 @@ pub use judge::judge;
 pub use known_issues::release_has_bug;
 pub use log_alone::by_log_alone;
 pub use model::{Diagnosis, Finding, KnownIssue, Refutation, Remedy, Spinner, Splitter, Verdict};
+pub use names::is_calling;
 pub use options::Options;
 pub use reader::Reader;
 pub use state::{Holder, HolderFound, KernelState, Limits, OwnerSpin, OwnerSpinTie, Spin, SpunFor};

@@ -32,7 +32,7 @@ const SYSCALL_DISPATCH: [&str; 8] = [
 /// Where a CPU waits for a queued spin lock.
 const SPIN_SLOW_PATH: [&str; 3] =
     ["native_queued_spin_lock_slowpath", "__pv_queued_spin_lock_slowpath", "queued_spin_lock_slowpath"];
-/// Functions in which a CPU waits until its calls are answered.
+/// Functions in which a CPU waits until others have run what it asked them to.
 const CALLING: [&str; 7] = [
     "smp_call_function_many_cond",
     "smp_call_function_many",
@@ -118,9 +118,22 @@ pub(crate) fn is_write_slow_path(symbol: &str) -> bool {
     base_name(symbol) == "queued_write_lock_slowpath"
 }
 
+/// Whether it is where a CPU waits until others have run what it asked them to.
+#[must_use]
+pub fn is_calling(symbol: &str) -> bool {
+    CALLING.contains(&base_name(symbol))
+}
+
 /// Whether the task of this stack waits for an answer.
 pub(crate) fn waits_for_answer(stack: &Stack) -> bool {
-    stack.frames.iter().any(|frame| frame.function().is_some_and(|name| CALLING.contains(&base_name(name))))
+    stack.frames.iter().any(|frame| frame.function().is_some_and(is_calling))
+}
+
+/// Whether it is where a CPU waits for others, or what leads there: by the name alone, as a log or a fault's frames show it.
+pub(crate) fn leads_to_call(symbol: &str) -> bool {
+    const STARTS: [&str; 5] =
+        ["smp_call_function", "on_each_cpu", "flush_tlb", "native_flush_tlb", "native_send_call_func"];
+    is_calling(symbol) || STARTS.iter().any(|start| symbol.starts_with(start))
 }
 
 fn has_any(stack: &Stack, names: &[&str]) -> bool {

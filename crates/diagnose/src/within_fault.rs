@@ -3,7 +3,7 @@
 //! A fault that is retried at once finds a migration entry and goes back. One that waits for a lock, for other CPUs or for
 //! memory is on its way to an end, and its CPU does not fault again and again.
 
-use crate::names::base_name;
+use crate::names::{base_name, leads_to_call};
 
 /// The first of `functions`, from the fault's entry inwards, that waits or works, which a fault that is retried does not;
 /// none where a look at the migration entry comes before it.
@@ -19,7 +19,7 @@ fn looks_at_entry(base: &str) -> bool {
 
 /// Locks, calls to other CPUs, compaction and reclaim, input and output: by how their functions' names begin.
 fn waits(base: &str) -> bool {
-    const STARTS: [&str; 35] = [
+    const STARTS: [&str; 30] = [
         "osq_lock",
         "native_queued_spin_lock_slowpath",
         "queued_spin_lock_slowpath",
@@ -39,11 +39,6 @@ fn waits(base: &str) -> bool {
         "down_write_failed",
         "mutex_",
         "__mutex_lock",
-        "smp_call_function",
-        "on_each_cpu",
-        "flush_tlb",
-        "native_flush_tlb",
-        "csd_lock_wait",
         "compact_",
         "try_to_compact",
         "compaction_",
@@ -56,7 +51,7 @@ fn waits(base: &str) -> bool {
         "wait_on_page",
         "io_schedule",
     ];
-    STARTS.iter().any(|start| base.starts_with(start))
+    leads_to_call(base) || STARTS.iter().any(|start| base.starts_with(start))
 }
 
 /// The first of `functions`, from the fault's entry inwards, that no fault which finds a migration entry runs: what it does

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use vmcore_diagnose::is_calling;
 use vmcore_synth::scenario::{Change, Frame, Word};
 
 use crate::Source;
@@ -19,8 +20,8 @@ pub(crate) fn add(source: &Source<'_, '_>, cast: &Cast, objects: &mut Objects) {
         let caller = snapshot.cpu(call.from).and_then(|cpu| snapshot.current(cpu));
         let Some((task, pid)) = caller.and_then(|task| Some((task, cast.pid(source, task.address)?))) else { continue };
         let stack = source.facts.stack_of(task.address);
-        let waits = |name: &&str| name.starts_with("smp_call_function") || name.contains("csd_lock_wait");
-        let place = stack.and_then(|stack| stack.frames.iter().filter_map(|frame| frame.function()).find(waits));
+        let calling = |name: &&str| is_calling(name);
+        let place = stack.and_then(|stack| stack.frames.iter().filter_map(|frame| frame.function()).find(calling));
         let Some(place) = place.filter(|_| deaf.insert(call.to)) else { continue };
         // One object has room in a frame; the calls to others are somewhere else.
         if !callers.insert(pid) {

@@ -6,6 +6,8 @@
 
 use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason, Weight, seconds_passed};
 
+use crate::names::leads_to_call;
+
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
 
@@ -240,10 +242,7 @@ fn not_waiting<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
 
 /// Whether the CPU waits for another one to answer.
 pub(super) fn waits_for_cpu(event: &Event) -> bool {
-    const WAITS: [&str; 6] =
-        ["smp_call_function", "on_each_cpu", "flush_tlb", "native_flush_tlb", "csd_lock_wait", "native_send_call_func"];
-    let symbol = event.function.as_ref().and_then(|function| function.symbol.as_deref());
-    symbol.is_some_and(|symbol| WAITS.iter().any(|start| symbol.starts_with(start)))
+    event.function.as_ref().and_then(|function| function.symbol.as_deref()).is_some_and(leads_to_call)
 }
 
 /// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory.

@@ -85,7 +85,8 @@ pub(crate) fn step<'f>(facts: &'f Facts<'_>, task: VirtAddr) -> Option<Step<'f>>
         let owner = wait.work.worker()?;
         return Some(Step { task, waits_for: For::Work(wait), owner, by_hint: false });
     };
-    let lock = derived::lock(facts, wait)?;
+    // Who only has to pick a lock up waits for nobody.
+    let lock = derived::lock(facts, wait).filter(|lock| !lock.is_handed_to(task))?;
     let (owner, by_hint) = match &lock.owner {
         Owner::Task(task) => (*task, false),
         Owner::Readers { last, .. } => (last_reader(facts, wait.lock, *last)?, true),

@@ -8,8 +8,8 @@
 //! Of a sleep that a deadly signal ends (`TASK_KILLABLE`) the watchdog never complains, so that a dead NFS server goes
 //! unnoticed: beyond the limit it is probable.
 //!
-//! Control: a task that slept for less, or idles (`TASK_NOLOAD`), can be woken by a signal, is frozen, or waits for the
-//! child that it made with `vfork()`.
+//! Control: a task that slept for less, or idles (`TASK_NOLOAD`), can be woken by a signal, is frozen or was left out by the freezer
+//! (while its process dumps core), or waits for the child that it made with `vfork()`.
 //!
 //! Source: `kernel/hung_task.c`.
 
@@ -63,7 +63,8 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn assess<'f>(facts: &'f Facts<'_>, stack: &Stack) -> Option<Hung<'f>> {
     let task = facts.task(stack).filter(|task| task.state.is_uninterruptible() && !task.state.is_frozen())?;
     let asleep_ns = off_cpu_ns(facts, task).filter(|&asleep| asleep >= limit_ns(facts, task))?;
-    if is_frozen(stack) || !task.state.ignores_signals() && waits_for_vfork(stack) {
+    let is_left_out = task.state.ignores_signals() && facts.state.left_out.contains(&task.address);
+    if is_left_out || is_frozen(stack) || !task.state.ignores_signals() && waits_for_vfork(stack) {
         return None;
     }
     let surely = if task.state.ignores_signals() { Confidence::Confirmed } else { Confidence::Probable };

@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
-use vmcore_memory::{Architecture, ReadVirtual};
+use vmcore_memory::{Architecture, ReadVirtual, VirtAddr};
 
 use super::{KernelState, Limits, owner_spin, spin_scan};
-use crate::names;
+use crate::{Reader, names};
 
 /// More tasks that have locks or works than anybody wants to see the stacks of.
 const MAX_OWNERS: usize = 256;
@@ -39,6 +39,7 @@ pub(crate) fn collect(
         panic: kernel.panic(snapshot, log),
         lock_waits,
         locks,
+        left_out: left_out(kernel, snapshot, blocked),
         page_waits: kernel.page_waits(snapshot, blocked),
         work_waits,
         spins: spin_scan::spins(kernel, snapshot, running),
@@ -52,6 +53,18 @@ pub(crate) fn collect(
         timekeeper_ns: kernel.timekeeper_ns(),
         masks_by_priority: masks_by_priority(kernel),
     }
+}
+
+/// The sleeping tasks with `PF_FREEZER_SKIP`: threads that wait while their process dumps core, for one. Up to 6.0 (kernel commit
+/// f5d39b020809 took the flag and the counter away), `check_hung_task()` passes over them.
+fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot, blocked: &[Stack]) -> HashSet<VirtAddr> {
+    const FREEZER_SKIP: u32 = 0x4000_0000;
+    if kernel.symbol("system_freezing_cnt").is_none() {
+        return HashSet::new();
+    }
+    let tasks = blocked.iter().filter_map(|stack| snapshot.tasks.get(stack.task)).map(|task| task.address);
+    let flags = |task| kernel.memory().read_u32(Reader::member(kernel, task, "task_struct", "flags")?.address).ok();
+    tasks.filter(|task| flags(*task).is_some_and(|flags| flags & FREEZER_SKIP != 0)).collect()
 }
 
 /// The tasks that have a lock or a work and sleep so that a signal wakes them, at most [`MAX_OWNERS`]; first those that may be

@@ -1,8 +1,11 @@
 //! What the kernel's own structures say of locks, panics and watchdogs, as plain data.
 
+use std::collections::HashSet;
+
 use vmcore_kernel::{
     GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
 };
+use vmcore_memory::VirtAddr;
 
 mod collect;
 mod limits;
@@ -26,6 +29,8 @@ pub struct KernelState {
     pub locks: Vec<Lock>,
     /// The stacks of tasks that have such a lock or work and are neither running, nor waiting for a CPU, nor blocked.
     pub owners: Vec<Stack>,
+    /// The sleeping tasks of which the hung-task watchdog never complains, because they asked the freezer to leave them out.
+    pub left_out: HashSet<VirtAddr>,
     /// Which pages sleeping tasks wait for.
     pub page_waits: Vec<PageWait>,
     /// Which works sleeping tasks wait for.

@@ -90,3 +90,16 @@ fn a_chain_goes_on_over_who_can_be_interrupted() {
     let kinds: Vec<_> = diagnosis.graph.edges().iter().map(|edge| edge.kind).collect();
     assert_eq!(kinds, [EdgeKind::SleepsOn, EdgeKind::SleepsOn, EdgeKind::OwnedBy, EdgeKind::OwnedBy]);
 }
+
+/// The one who unlocks writes the next owner into the mutex and then wakes it.
+#[test]
+fn who_only_has_to_pick_a_mutex_up_waits_for_nobody() {
+    let handed = |flags: Vec<&'static str>| {
+        let mut machine = Machine::new();
+        machine.sleeper(10, SECOND / 100).waits(10, LockKind::Mutex, LOCK_A, held_by(10));
+        machine.state.locks[0].words[0].flags = flags;
+        ids(&machine.judge())
+    };
+    assert_eq!(handed(vec!["MUTEX_FLAG_WAITERS", "MUTEX_FLAG_PICKUP"]), []);
+    assert_eq!(handed(vec!["MUTEX_FLAG_WAITERS"]), [Issue::Deadlock]);
+}

@@ -69,6 +69,18 @@ fn who_is_frozen_is_not_hung() {
     assert_eq!(frozen(2, "schedule_timeout"), [Issue::HungTask]);
 }
 
+/// Threads wait in `do_exit()` while their process dumps core.
+#[test]
+fn who_is_left_out_by_the_freezer_is_not_hung_but_may_wait_for_a_dead_server() {
+    let left_out = |sleeps: fn(&mut Machine, i32, u64) -> &mut Machine| {
+        let mut machine = Machine::new();
+        sleeps(&mut machine, 10, 190 * SECOND).state.left_out.insert(task_address(10));
+        ids(&machine.judge())
+    };
+    assert_eq!(left_out(Machine::sleeper), []);
+    assert_eq!(left_out(Machine::killable), [Issue::HungTask]);
+}
+
 #[test]
 fn whoever_asks_for_a_crash_saw_a_hang() {
     let asked = |for_ns: u64, message: Option<&str>| {

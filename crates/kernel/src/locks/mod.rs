@@ -175,6 +175,14 @@ impl Lock {
     pub fn has_waiter(&self, task: VirtAddr) -> bool {
         self.waiters.iter().any(|waiter| waiter.task == task)
     }
+
+    /// Whether it was given to this task, which is still in its queue and only has to pick it up: a mutex since 4.10 (kernel
+    /// commit e274795ea7b7).
+    #[must_use]
+    pub fn is_handed_to(&self, task: VirtAddr) -> bool {
+        let picked_up = |word: &LockWord| word.flags.contains(&"MUTEX_FLAG_PICKUP");
+        self.owner == Owner::Task(task) && self.words.iter().any(picked_up)
+    }
 }
 
 /// The layouts of all kinds; those that this kernel does not have are `None`.

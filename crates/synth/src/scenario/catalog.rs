@@ -110,6 +110,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "deadlock-interruptible",
     "deadlock-half-interruptible",
     "terminal-readers",
+    "mutex-handed-over",
     "lock-held",
     "page-locked",
     "work-not-done",

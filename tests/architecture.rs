@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-kernel", &["vmcore-memory", "vmcore-dump", "vmcore-debuginfo", "vmcore-unwind", "vmcore-console"]),
     ("vmcore-inspect", &["vmcore-memory", "vmcore-debuginfo", "vmcore-kernel"]),
     ("vmcore-console", &["vmcore-memory"]),
-    ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-console"]),
+    ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console"]),
     ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console", "vmcore-diagnose"]),
     // Sorts files by their first bytes, and reads what the program wrote of them.
     ("vmcore-triage", &["vmcore-os", "vmcore-dump", "vmcore-remote", "vmcore-report"]),

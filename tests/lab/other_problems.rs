@@ -22,6 +22,7 @@ pub(crate) enum OtherProblem {
     Bug,
     Oom,
     FuseHang,
+    LateDisk,
 }
 
 impl OtherProblem {
@@ -38,6 +39,7 @@ impl OtherProblem {
             Self::RtStarvation => &["cpu-starvation"],
             Self::NullPointer | Self::Bug => &["kernel-oops"],
             Self::Oom => &["out-of-memory"],
+            Self::LateDisk => &["io-error"],
         }
     }
 }

@@ -20,7 +20,12 @@ pub(crate) fn checks(facts: &Facts<'_>, finding: &Finding) -> Vec<Refutation> {
     let tasks = || finding.tasks.iter().take(MAX_TASKS).filter_map(|&task| facts.snapshot.task(task));
     let mut checks = Vec::new();
     match finding.issue {
-        Issue::Deadlock | Issue::LockHeld | Issue::WorkNotDone | Issue::PageLocked | Issue::HungTask => {
+        Issue::Deadlock
+        | Issue::LockHeld
+        | Issue::WorkNotDone
+        | Issue::PageLocked
+        | Issue::HungTask
+        | Issue::IoError => {
             checks.extend(tasks().filter(|task| !task.on_cpu).map(|task| has_run(facts, task)));
         }
         Issue::SoftLockup | Issue::HardLockup => {

@@ -7,7 +7,7 @@ use crate::{Derived, Evidence, Facts, KernelPreemption, LogLine, Place, Value, r
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
-pub fn collect<'a>(kernel: &Kernel<'_>, snapshot: &'a Snapshot) -> Facts<'a> {
+pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<'a> {
     let running: Vec<_> = snapshot
         .cpus
         .iter()

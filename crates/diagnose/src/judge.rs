@@ -157,7 +157,7 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
             _ => Verdict {
                 issue: Some(finding.issue),
                 confidence: finding.confidence,
-                summary: format!("{}{also}.", capitalized(&finding.summary)),
+                summary: format!("{}{also}.{}", capitalized(&finding.summary), behind_sleep(finding, found)),
             },
         };
     }
@@ -187,6 +187,14 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
             summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
         },
     }
+}
+
+/// What may be behind tasks that sleep for too long: a disk that does not complete its requests.
+fn behind_sleep(hang: &Finding, found: &[Finding]) -> String {
+    let sleeps = matches!(hang.issue, Issue::HungTask | Issue::PageLocked | Issue::LockHeld | Issue::WorkNotDone);
+    let is_seen = |finding: &&Finding| finding.issue == Issue::IoError && !finding.is_from_log;
+    let disk = found.iter().filter(|_| sleeps).find(is_seen);
+    disk.map(|disk| format!(" Behind it may be that {}.", disk.summary)).unwrap_or_default()
 }
 
 /// What a task of a higher rank, which spins for nothing, does to the splitters of a livelock that is there as well.

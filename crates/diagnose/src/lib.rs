@@ -79,4 +79,4 @@ pub use model::{Diagnosis, Finding, KnownIssue, Refutation, Remedy, Spinner, Spl
 pub use names::is_calling;
 pub use options::Options;
 pub use reader::Reader;
-pub use state::{Holder, HolderFound, KernelState, Limits, OwnerSpin, OwnerSpinTie, Spin, SpunFor};
+pub use state::{Holder, HolderFound, KernelState, LateDisk, Limits, OwnerSpin, OwnerSpinTie, Spin, SpunFor};

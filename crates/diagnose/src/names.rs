@@ -136,6 +136,18 @@ pub(crate) fn leads_to_call(symbol: &str) -> bool {
     is_calling(symbol) || STARTS.iter().any(|start| symbol.starts_with(start))
 }
 
+/// Whether the task of this stack sleeps for input or output.
+pub(crate) fn waits_for_io(stack: &Stack) -> bool {
+    stack.frames.iter().filter_map(StackFrame::function).any(|name| name.starts_with("io_schedule"))
+}
+
+/// Whether that sleep ends by itself and is begun anew, before the kernel's watchdog could complain of it: `submit_bio_wait()`,
+/// `blk_execute_rq()` and, since 5.9 (kernel commit e6249cdd46e4), `blk_io_schedule()`. Nothing tells for how long such a task has
+/// been waiting.
+pub(crate) fn begins_anew(stack: &Stack) -> bool {
+    has_any(stack, &["io_schedule_timeout"])
+}
+
 fn has_any(stack: &Stack, names: &[&str]) -> bool {
     stack.frames.iter().flat_map(functions).any(|name| names.contains(&base_name(name)))
 }

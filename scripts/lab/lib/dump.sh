@@ -123,7 +123,7 @@ start_qemu() {
         truncate -s "$((memory + 64))M" "$WORK/vmcore"
         devices+=(-drive "if=virtio,format=raw,cache=unsafe,file=$WORK/vmcore")
     fi
-    if [[ $scenario == stuck-disk ]]; then
+    if [[ $scenario == stuck-disk || $scenario == late-disk ]]; then
         truncate -s 64M "$WORK/slow" "$WORK/swap"
         devices+=(-drive "if=virtio,format=raw,file=$WORK/slow,throttling.iops-total=1,throttling.iops-total-max=1"
             -drive "if=virtio,format=raw,file=$WORK/swap")

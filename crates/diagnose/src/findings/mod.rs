@@ -10,6 +10,7 @@ mod held;
 mod hung;
 mod idle;
 mod ipi;
+mod late_disk;
 mod oops;
 mod owner_spin;
 mod page_lock;
@@ -86,7 +87,7 @@ struct Detector {
 
 /// All detectors, in the order in which their findings are shown. A new one is a row here, its module, and what it finds a
 /// row in [`Issue::definition`].
-const DETECTORS: [Detector; 17] = [
+const DETECTORS: [Detector; 18] = [
     // Sleepers in a circle of locks.
     Detector { finds: &[Issue::Deadlock], run: deadlock::detect },
     // A lock whose owner is kept from running by its cgroup's quota.
@@ -99,6 +100,8 @@ const DETECTORS: [Detector; 17] = [
     Detector { finds: &[Issue::PageLocked], run: page_lock::detect },
     // A work that is not done while others wait for it.
     Detector { finds: &[Issue::WorkNotDone], run: work::detect },
+    // A disk that does not complete its requests.
+    Detector { finds: &[Issue::IoError], run: late_disk::detect },
     // A spin lock that is not released, and who spins for it.
     Detector { finds: &[Issue::SpinlockHeld], run: spinlock::detect },
     // A call to another CPU that is not answered.
@@ -199,7 +202,6 @@ mod tests {
                 Issue::ThpLivelock,
                 Issue::WorkqueueLockup,
                 Issue::FilesystemError,
-                Issue::IoError,
                 Issue::NetworkTimeout,
                 Issue::AllocationFailure,
                 Issue::Warning

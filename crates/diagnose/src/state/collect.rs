@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
 use vmcore_memory::{Architecture, ReadVirtual, VirtAddr};
 
-use super::{KernelState, Limits, owner_spin, spin_scan};
+use super::{KernelState, Limits, late_disks, owner_spin, spin_scan};
 use crate::{Reader, names};
 
 /// More tasks that have locks or works than anybody wants to see the stacks of.
@@ -21,8 +21,8 @@ fn masks_by_priority(kernel: &Kernel<'_>) -> bool {
 
 /// Reads what findings need besides the facts of the livelock; `blocked` are the stacks of sleeping tasks,
 /// `running` those of the CPUs.
-pub(crate) fn collect(
-    kernel: &Kernel<'_>,
+pub(crate) fn collect<'k>(
+    kernel: &'k Kernel<'k>,
     snapshot: &Snapshot,
     blocked: &[Stack],
     running: &[(u32, Stack)],
@@ -42,6 +42,7 @@ pub(crate) fn collect(
         left_out: left_out(kernel, snapshot, blocked),
         page_waits: kernel.page_waits(snapshot, blocked),
         work_waits,
+        late_disks: late_disks::late_disks(kernel, snapshot, blocked),
         spins: spin_scan::spins(kernel, snapshot, running),
         owner_spins: owner_spin::owner_spins(kernel, snapshot, running),
         calls: kernel.pending_calls(snapshot, &callers),

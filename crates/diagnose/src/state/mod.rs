@@ -8,11 +8,13 @@ use vmcore_kernel::{
 use vmcore_memory::VirtAddr;
 
 mod collect;
+mod late_disks;
 mod limits;
 mod owner_spin;
 mod spin_scan;
 
 pub(crate) use collect::collect;
+pub use late_disks::LateDisk;
 pub use limits::Limits;
 pub use owner_spin::{OwnerSpin, OwnerSpinTie};
 pub use spin_scan::{Holder, HolderFound, Spin, SpunFor};
@@ -35,6 +37,8 @@ pub struct KernelState {
     pub page_waits: Vec<PageWait>,
     /// Which works sleeping tasks wait for.
     pub work_waits: Vec<WorkWait>,
+    /// Disks that have had requests for too long, where tasks have been sleeping for input or output for a while.
+    pub late_disks: Vec<LateDisk>,
     /// Which spin locks running tasks spin for.
     pub spins: Vec<Spin>,
     /// Which mutexes and semaphores running tasks spin for.

@@ -1,7 +1,5 @@
 //! CPUs that spin for a lock, wait for an answer, or give none.
 
-use vmcore_kernel::Source;
-
 use crate::*;
 
 const SPINLOCK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);

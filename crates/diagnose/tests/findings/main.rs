@@ -19,11 +19,12 @@ use machine::*;
 use support::{LOCKED, page, page_address, task_address};
 use vmcore_diagnose::graph::{Edge, EdgeKind, Node, ShapeKind};
 use vmcore_diagnose::{
-    Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, OwnerSpin, OwnerSpinTie, Severity, Spin, SpunFor,
+    Confidence, Diagnosis, Finding, Holder, HolderFound, Issue, LateDisk, OwnerSpin, OwnerSpinTie, Severity, Spin,
+    SpunFor,
 };
 use vmcore_kernel::{
     AllowedCpus, AwaitedWork, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
-    PendingCall, Policy, RwLockWord, SpinLockWord, StackEnd, TaskCounters, TaskState,
+    PendingCall, Policy, RwLockWord, Source, SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

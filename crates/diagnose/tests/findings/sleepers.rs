@@ -221,3 +221,47 @@ fn a_deadlock_is_a_circle_in_the_graph() {
     let kinds: Vec<_> = graph.shapes().iter().map(|shape| shape.kind).collect();
     assert_eq!(kinds, [vmcore_diagnose::graph::ShapeKind::Deadlock]);
 }
+
+/// A task that has been asleep for so long in this function, and a disk that has had a request for so long.
+fn late_disk(function: &str, asleep: u64, age_ns: u64) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.sleeper(10, asleep);
+    machine.blocked[0] =
+        support::stack(machine.blocked[0].task, 10, &["__schedule", "schedule", "io_schedule", function]);
+    machine.state.late_disks.push(disk_that_is_late(age_ns));
+    machine.judge()
+}
+
+fn disk_that_is_late(age_ns: u64) -> LateDisk {
+    let word = |path| Source { type_name: Some("request"), path, address: VirtAddr::new(0xffff_8880_0c00_0000) };
+    LateDisk {
+        name: "vda".to_owned(),
+        requests: 3,
+        operation: "write".to_owned(),
+        sector: 2048,
+        age_ns,
+        timeout_ns: 30 * SECOND,
+        since: (word("start_time_ns"), NOW - age_ns),
+        timeout: (word("timeout"), 7500),
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_complete_its_requests_is_behind_those_who_wait_for_it() {
+    let diagnosis = late_disk("wait_on_page_bit", 130 * SECOND, 140 * SECOND);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::HungTask), Confidence::Confirmed));
+    assert_eq!(ids(&diagnosis), [Issue::IoError, Issue::HungTask]);
+    assert_eq!(finding(&diagnosis, Issue::IoError).confidence, Confidence::Probable);
+    let disk = "Behind it may be that disk vda has not completed 3 requests, of which the oldest is a write at sector 2048, for 140.0 s: its driver is told \
+                after 30.0 s; sleeping for input or output: pid 10";
+    assert!(diagnosis.verdict.summary.contains(disk), "{}", diagnosis.verdict.summary);
+    // Such a sleep is begun anew every minute.
+    let anew = late_disk("io_schedule_timeout", 5 * SECOND, 140 * SECOND);
+    assert_eq!((verdict(&anew), ids(&anew)), ((Some(Issue::IoError), Confidence::Probable), vec![Issue::IoError]));
+    // It waits for something else, or not for long, or the disk is slow.
+    let mut other = Machine::new();
+    other.sleeper(10, 130 * SECOND).state.late_disks.push(disk_that_is_late(140 * SECOND));
+    assert_eq!(ids(&other.judge()), [Issue::HungTask]);
+    assert_eq!(ids(&late_disk("wait_on_page_bit", 20 * SECOND, 140 * SECOND)), []);
+    assert_eq!(ids(&late_disk("wait_on_page_bit", 130 * SECOND, 20 * SECOND)), [Issue::HungTask]);
+}

@@ -95,6 +95,7 @@ fn main() -> ExitCode {
     let (of_arm64, dumps): (Vec<_>, Vec<_>) = dumps.partition(|dump| dump.is_of_arm64());
     let mut trials: Vec<_> = dumps.iter().flat_map(trials_of).collect();
     trials.extend(of_arm64.iter().flat_map(|dump| ARM64_CHECKS.map(|check| trial(dump, check))));
+    trials.extend(of_arm64.iter().filter_map(|dump| Some(trial(dump, with_module_files(dump)?))));
     trials.extend(of_arm64.iter().filter_map(other_forms));
     trials.push(other_kernel(&dumps));
     trials.extend(debug_files::one_of_each_kernel(&dumps).into_iter().map(|dump| {
@@ -119,11 +120,14 @@ fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
     if dump.truth.scenario == Scenario::ThpLivelock {
         checks.push(("fault_address", state::fault_address));
     }
-    // Dumps that were made before the lab kept modules have none.
-    if dump.truth.scenario == Scenario::SoftLockup && module_files::directory(dump).is_some() {
-        checks.push(("module_files", module_files::give_lines));
-    }
+    checks.extend(with_module_files(dump));
     checks.into_iter().map(|check| trial(dump, check)).chain(other_forms(dump)).collect()
+}
+
+/// Dumps that were made before the lab kept modules have none.
+fn with_module_files(dump: &LabDump) -> Option<(&'static str, Check)> {
+    let has_files = dump.truth.scenario == Scenario::SoftLockup && module_files::directory(dump).is_some();
+    has_files.then_some(("module_files", module_files::give_lines as Check))
 }
 
 fn other_forms(dump: &Arc<LabDump>) -> Option<Trial> {

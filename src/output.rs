@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use vmcore_os::UnfinishedFile;
-use vmcore_report::{Report, Theme};
+use vmcore_report::{Folded, Report, Theme};
 
 use crate::bounds;
 use crate::cli::{Color, Format, Global};
@@ -104,6 +104,11 @@ impl Output {
     pub(crate) fn write<R: Report>(self, report: &R) -> Result<(), Failure> {
         let Self { format, theme, .. } = self;
         match format {
+            Format::Text if theme.table_width < usize::MAX && report.may_be_folded() => self.write_paged(|out| {
+                let mut folded = Folded::new(out, theme.table_width);
+                report.write_text(&mut folded, &theme)?;
+                folded.finish()
+            }),
             Format::Text => self.write_paged(|out| report.write_text(out, &theme)),
             Format::Json => self.write_with(|out| report.write_json(out)),
             Format::Html => {

@@ -13,6 +13,8 @@ mod reduced;
 mod terminal;
 #[path = "bundled/unread.rs"]
 mod unread;
+#[path = "bundled/widths.rs"]
+mod widths;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ pub(super) enum Meaning {
 }
 
 /// Commands of `crash` without one of the same name here.
-const ELSEWHERE: [(&str, &str); 24] = [
+const ELSEWHERE: [(&str, &str); 25] = [
     ("ascii", "`rd ADDRESS` and `rd -8 ADDRESS` show text beside the numbers"),
     ("alias", "the shell has no aliases; `shell -i FILE` runs a file of commands"),
     ("btop", "a page number is the address divided by the size of a page: `p -x ADDRESS / 4096`"),
@@ -42,6 +42,11 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ),
     ("wr", "a dump is only read"),
     ("eval", "`p EXPRESSION` calculates, `p -x EXPRESSION` in hexadecimal"),
+    (
+        "log -t",
+        "`log` shows every record with the time since boot; `dmesg --format json` has its level, caller and device, and \
+            `info` the date of the end",
+    ),
     ("sys -c", "the table of system calls is `rd -s sys_call_table 400`"),
     ("sys config", "the kernel's configuration is not unpacked; `/boot/config-RELEASE` of its package has it"),
     ("!", "a shell is in the next terminal; `COMMAND | PROGRAM` sends what a command prints through a program"),
@@ -64,7 +69,8 @@ pub(super) fn translate(words: &[String], task: Option<i32>) -> Meaning {
         ("sys", ["-c", ..]) => elsewhere("sys -c"),
         ("sys", ["config", ..]) => elsewhere("sys config"),
         ("sys", _) => line(&["info"], &[]),
-        ("log", options) if !options.iter().any(|word| !word.starts_with('-')) => line(&["dmesg"], &[]),
+        ("log", []) => line(&["dmesg"], &[]),
+        ("log", options) if options.iter().all(|word| word.starts_with('-')) => elsewhere("log -t"),
         ("foreach", words) => foreach(words, task),
         ("ps", [state]) if state_of(state).is_some() => line(&["ps", "--state", state_of(state).unwrap_or("D")], &[]),
         ("whatis", [name]) => line(&["struct", name], &[]),
@@ -185,7 +191,6 @@ mod tests {
             ("sys", "info"),
             ("sys -t", "info"),
             ("log", "dmesg"),
-            ("log -T", "dmesg"),
             ("log /tmp/file", "log /tmp/file"),
             ("foreach bt", "bt --all"),
             ("foreach UN bt", "bt --state D"),
@@ -224,9 +229,19 @@ mod tests {
 
     #[test]
     fn what_there_is_not_is_said() {
-        for text in
-            ["sig 1", "vm", "foreach user bt", "foreach vm", "set -c 1", "!ls", "sys -c", "wr jiffies 1", "task"]
-        {
+        for text in [
+            "sig 1",
+            "vm",
+            "log -T",
+            "log -a",
+            "foreach user bt",
+            "foreach vm",
+            "set -c 1",
+            "!ls",
+            "sys -c",
+            "wr jiffies 1",
+            "task",
+        ] {
             assert!(matches!(of(text, None), Meaning::Elsewhere(_)), "{text}");
         }
     }

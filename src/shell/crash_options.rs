@@ -5,8 +5,6 @@
 enum Here {
     /// How things are anyway, or part of what is shown.
     Default,
-    /// As `Default`, and the option has a value.
-    DefaultWithValue,
     /// These words.
     Is(&'static [&'static str]),
     /// This option, with the same value.
@@ -16,7 +14,7 @@ enum Here {
     /// None: this is to be done in its place.
     Instead(&'static str),
 }
-use Here::{Default, DefaultWithValue, Instead, Is, OfTask, With};
+use Here::{Default, Instead, Is, OfTask, With};
 
 const STACK_WORDS: &str =
     "`rd -s ADDRESS COUNT` shows the words of a stack with symbols, `bt --registers` the saved registers";
@@ -29,8 +27,12 @@ const OPEN_FILES: &str = "`files --pid N` lists the files of a process, `struct 
 const NAMES: &str = "`sym -q PART` lists symbols by a part of their name";
 
 const OPTIONS: [(&str, &[&str], Here); 63] = [
-    ("bt", &["-a", "-l", "-s", "-x", "-d", "-o", "-O", "-p", "-v"], Default),
-    ("bt", &["-sx", "-ls", "-sl"], Default),
+    ("bt", &["-a", "-l", "-s", "-x", "-d", "-o", "-O", "-p"], Default),
+    (
+        "bt",
+        &["-v"],
+        Instead("`info` counts the stacks that could be followed to their end, and `bt` says where one ends early"),
+    ),
     ("bt", &["-c"], With("--cpu")),
     ("bt", &["-e", "-E"], Is(&["--registers"])),
     ("bt", &["-f", "-F", "-FF", "-r", "-t", "-T", "-R", "-I", "-S", "-i"], Instead(STACK_WORDS)),
@@ -74,9 +76,9 @@ const OPTIONS: [(&str, &[&str], Here); 63] = [
     ("tree", &["-d", "-l", "-p"], Default),
     ("tree", &["-r"], Instead("the root is an expression: `tree 'ADDRESS + OFFSET'`")),
     ("timer", &["-r"], Default),
-    ("timer", &["-C"], DefaultWithValue),
+    ("timer", &["-C"], Instead("`timer` lists those of all CPUs, `timer | grep '^ *3 '` those of CPU 3")),
     ("irq", &["-s", "-b", "-u"], Default),
-    ("irq", &["-c"], DefaultWithValue),
+    ("irq", &["-c"], Instead("`irq` counts what came on all CPUs, and lists all lines")),
     ("irq", &["-a", "-d"], Instead("`struct irq_desc ADDRESS` shows the rest of an interrupt")),
     ("kmem", &["-i", "-z", "-n"], Default),
     ("kmem", &["-s"], Default),
@@ -85,7 +87,7 @@ const OPTIONS: [(&str, &[&str], Here); 63] = [
     ("dev", &["-d", "-D"], Default),
     ("dev", &["-p", "-i", "-v", "-V"], Instead("`dev` lists block devices; `sym -q` and `list` find others")),
     ("runq", &["-t", "-T", "-m", "-g", "-d"], Default),
-    ("runq", &["-c"], DefaultWithValue),
+    ("runq", &["-c"], Instead("`runq` lists all CPUs; `bt --cpu N` shows what one was running")),
     ("mod", &["-t"], Default),
     ("mod", &["-s", "-S", "-d", "-r", "-o"], Instead(MODULE_FILES)),
     ("search", &["-k", "-K", "-V", "-M"], Default),
@@ -113,7 +115,8 @@ pub(super) fn translate_options(words: &[&str], task: Option<i32>) -> Result<Vec
     let Some((command, rest)) = words.split_first() else { return Ok(Vec::new()) };
     let mut line = vec![(*command).to_owned()];
     let mut push = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
-    let mut rest = rest.iter().copied();
+    let single = rest.iter().flat_map(|word| apart(command, word)).collect::<Vec<_>>();
+    let mut rest = single.iter().map(String::as_str);
     while let Some(word) = rest.next() {
         if *command == "files" && FILES.contains(&word) {
             return Err(OPEN_FILES);
@@ -121,7 +124,6 @@ pub(super) fn translate_options(words: &[&str], task: Option<i32>) -> Result<Vec
         match find(command, word) {
             None => push_word(command, word, &mut rest, &mut push)?,
             Some(Default) => {}
-            Some(DefaultWithValue) => drop(rest.next()),
             Some(Is(words)) => push(words),
             Some(With(option)) => {
                 push(&[option]);
@@ -140,6 +142,16 @@ pub(super) fn translate_options(words: &[&str], task: Option<i32>) -> Result<Vec
     Ok(line)
 }
 
+/// `-ox` as `-o` and `-x`, where one of them is an option of `crash` alone.
+fn apart(command: &str, word: &str) -> Vec<String> {
+    let letters = word.strip_prefix('-').filter(|letters| letters.len() > 1);
+    let letters = letters.filter(|letters| letters.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let single = letters.map(|letters| letters.chars().map(|letter| format!("-{letter}")).collect::<Vec<_>>());
+    let single =
+        single.filter(|single| find(command, word).is_none() && single.iter().any(|one| find(command, one).is_some()));
+    single.unwrap_or_else(|| vec![word.to_owned()])
+}
+
 fn find(command: &str, word: &str) -> Option<&'static Here> {
     let found = OPTIONS.iter().find(|(of, names, _)| *of == command && names.contains(&word));
     found.map(|(_, _, here)| here)
@@ -155,6 +167,10 @@ fn push_word<'w>(
     let is_pid = word.parse::<i32>().is_ok();
     let is_task = word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     match command {
+        // `-oFILE`, or `-xo FILE`.
+        _ if word.len() > 2 && word.starts_with('-') && !word.starts_with("--") && word.contains('o') => {
+            return Err("`COMMAND > FILE` writes what a command prints into a file");
+        }
         // The value of an option of ours is no word of its own.
         _ if word.starts_with("--") && !word.contains('=') => {
             push(&[word]);
@@ -201,7 +217,9 @@ mod tests {
             ("list -o 8 -h init_task", "list --offset 8 -h init_task"),
             ("kmem -i", "kmem"),
             ("dev -d", "dev"),
-            ("runq -c 1", "runq"),
+            ("struct -ox page", "struct -x page"),
+            ("struct -xo page", "struct -x page"),
+            ("bt -lx 151", "bt --pid 151"),
             ("files 1", "files --pid 1"),
             ("irq -s", "irq"),
             ("vtop -c 1 400000", "vtop --pid 1 400000"),
@@ -214,12 +232,24 @@ mod tests {
     /// `-o FILE` writes a file here, `-v` is verbose: taken for these, they would give wrong answers without a word.
     #[test]
     fn options_that_mean_something_else_are_not_taken_for_that() {
-        for text in
-            ["rd -o 8 jiffies", "kmem -v", "kmem -V", "kmem -o", "dev -v", "rd -u 400000", "kmem ff2bd5afffe54180"]
-        {
+        for text in [
+            "rd -o 8 jiffies",
+            "kmem -v",
+            "kmem -V",
+            "kmem -o",
+            "dev -v",
+            "rd -u 400000",
+            "kmem ff2bd5afffe54180",
+            "runq -c 1",
+            "timer -C 1",
+            "irq -c 1",
+            "bt -v",
+            "runq -oxyz",
+            "irq -xo",
+        ] {
             assert!(here(text).is_err(), "{text}");
         }
-        for text in ["struct -o page", "list -o 8 1000", "tree -o 8 1000", "bt -o", "bt -v", "dis -v schedule"] {
+        for text in ["struct -o page", "list -o 8 1000", "tree -o 8 1000", "bt -o", "dis -v schedule"] {
             let line = here(text).unwrap();
             assert!(!line.contains("-o ") && !line.ends_with("-o") && !line.contains("-v"), "{line}");
         }

@@ -118,6 +118,10 @@ fn literal(text: &str) -> String {
 }
 
 impl Report for DrgnScript {
+    fn may_be_folded(&self) -> bool {
+        false
+    }
+
     fn write_text(&self, out: &mut dyn Write, _: &Theme) -> io::Result<()> {
         out.write_all(self.script.as_bytes())
     }

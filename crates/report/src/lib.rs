@@ -25,6 +25,7 @@ pub mod dmesg;
 pub mod drgn_script;
 mod duration;
 pub mod explain;
+mod fold;
 mod gap;
 mod html;
 pub mod info;
@@ -46,6 +47,7 @@ mod wrap;
 use std::io;
 
 pub use duration::Duration;
+pub use fold::Folded;
 pub use gap::Gap;
 pub use json::{SCHEMA_VERSION, json_schema, write_json};
 use schemars::JsonSchema;
@@ -62,6 +64,11 @@ pub trait Report: Serialize + JsonSchema {
     ///
     /// As `out`.
     fn write_text(&self, out: &mut dyn io::Write, theme: &Theme) -> io::Result<()>;
+
+    /// Whether lines of text that are wider than the screen may go on below: not where each line is a whole for others to read.
+    fn may_be_folded(&self) -> bool {
+        true
+    }
 
     /// Writes it for programs: see [`write_json`].
     ///

@@ -153,13 +153,19 @@ impl<'a> Task<'a> {
 
 /// Columns of a screen that has room for everything.
 const WIDTH: usize = 126;
+/// Columns of one that has room for the process and whether a task is in a run queue: in a narrower one, only what tells them
+/// apart is shown.
+const NARROW: usize = 92;
 
 impl Report for Ps<'_> {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let more = if theme.table_width < WIDTH { String::new() } else { format!("  {:14}  {:16}", "POLICY", "MM") };
+        let narrow = theme.table_width < NARROW;
+        let (tgid, rq) = if narrow { (String::new(), "") } else { (format!("{:>7} ", "TGID"), "RQ ") };
+        let since = if narrow { 11 } else { 12 };
         let head = format_args!(
-            "  {:>7} {:>7} {:>7} {:>4}  {:16} ST RQ PRIO {:>12}{more}  COMM",
-            "PID", "TGID", "PPID", "CPU", "TASK", "SINCE"
+            "  {:>7} {tgid}{:>7} {:>4}  {:16} ST {rq}PRIO {:>since$}{more}  COMM",
+            "PID", "PPID", "CPU", "TASK", "SINCE"
         );
         writeln!(out, "{}", Painted(theme.heading, head))?;
         self.tasks.iter().try_for_each(|task| write_task(task, out, theme))
@@ -176,8 +182,12 @@ fn write_task(task: &Task<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result
     let since = if *pid == 0 { None } else { task.waiting_ns.or(task.last_run_ns) };
     let since = since.map_or_else(|| "-".to_owned(), |ns| Duration(ns).to_string());
     let more = if theme.table_width < WIDTH { String::new() } else { format!("  {policy:14}  {mm:16}") };
+    let narrow = theme.table_width < NARROW;
+    let (tgid, on_rq) =
+        if narrow { (String::new(), String::new()) } else { (format!("{tgid:>7} "), format!("{on_rq:>2} ")) };
+    let width = if narrow { 11 } else { 12 };
     let line = format_args!(
-        "{mark} {pid:>7} {tgid:>7} {ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq:>2} {prio:>4} {since:>12}{more}"
+        "{mark} {pid:>7} {tgid}{ppid:>7} {cpu:>4}  {address:016x} {state:<2} {on_rq}{prio:>4} {since:>width$}{more}"
     );
     if task.on_cpu {
         write!(out, "{}", Painted(theme.heading, line))?;

@@ -16,6 +16,10 @@ use crate::{Report, Sanitized, Theme};
 pub struct Brief<'r, 'a>(pub &'r Analyze<'a>);
 
 impl Report for Brief<'_, '_> {
+    fn may_be_folded(&self) -> bool {
+        false
+    }
+
     fn write_text(&self, out: &mut dyn Write, _: &Theme) -> io::Result<()> {
         let Self(report) = self;
         let (answer, _) = report.verdict.answer();
@@ -34,6 +38,10 @@ impl Report for Brief<'_, '_> {
 pub struct Wide<'r, 'a>(pub &'r Analyze<'a>);
 
 impl Report for Wide<'_, '_> {
+    fn may_be_folded(&self) -> bool {
+        false
+    }
+
     fn write_text(&self, out: &mut dyn Write, _: &Theme) -> io::Result<()> {
         let Self(report) = self;
         let (answer, _) = report.verdict.answer();

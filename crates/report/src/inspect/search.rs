@@ -65,7 +65,7 @@ impl Report for Search {
             writeln!(
                 out,
                 "{}",
-                Painted(theme.dim, format_args!("(not found in the {pages} pages that are in the dump)"))
+                Painted(theme.dim, format_args!("(not found in the {pages} pages that the dump has data of)"))
             )?;
         }
         Ok(())

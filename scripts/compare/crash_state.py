@@ -474,10 +474,16 @@ NO_TASKS = "of tasks that crash does not find: its tables of pids are those of o
 OF_TASKS = ("ps", "runq", "foreach user files", "foreach bt")
 
 
-def explained(command, side, fact, finds_tasks, running):
+def is_behind(found):
+    """Whether crash says of the machine that it was up for less time."""
+    up = {side: fact[1] for side, fact in found if isinstance(fact, tuple) and fact[0] == "uptime"}
+    return up.get("crash", 0) < up.get("ours", 0)
+
+
+def explained(command, side, fact, finds_tasks, running, behind):
     if command == "foreach bt" and (side == "ours" or fact[0] in running):
         return ENDS_EARLY if side == "ours" else LEFT_OVER
-    if command == "sys" and fact[0] == "uptime":
+    if command == "sys" and fact[0] == "uptime" and behind:
         return "by crash, which counts ticks alone, also where those stopped before the machine did"
     if not finds_tasks and (side == "ours" and command in OF_TASKS or command == "sys" and fact[0] == "tasks"):
         return NO_TASKS
@@ -518,9 +524,10 @@ def main():
             print(f"{command[:31]:31} not compared: crash says: {' '.join(said.split())[:80]}")
             continue
         found, same = differences(facts, mine(ours))
+        behind = command == "sys" and is_behind(found)
         reasons = {}
         for side, fact in found:
-            reasons.setdefault(explained(command, side, fact, finds_tasks, running), []).append((side, fact))
+            reasons.setdefault(explained(command, side, fact, finds_tasks, running, behind), []).append((side, fact))
         wrong = reasons.pop(None, [])
         agree, differ = agree + same, differ + len(wrong)
         why = "".join(f"; {len(facts)} more {why}" for why, facts in reasons.items())

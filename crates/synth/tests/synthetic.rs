@@ -105,7 +105,7 @@ fn what_cannot_be_on_arm64_is_refused_with_a_reason() {
     assert!(refused("arm64-6.12", &|scenario| scenario.page_kib = Some(64)).contains("512 MiB"));
     assert!(refused("arm64-6.1", &|scenario| scenario.va_bits = Some(52)).contains("39, 48"));
     assert!(refused("arm64-6.12", &|scenario| scenario.va_bits = Some(39)).contains("memory"));
-    assert!(refused("arm64-6.12", &|scenario| scenario.preempt = true).contains("without preemption"));
+    assert!(refused("arm64-6.1", &|scenario| scenario.preempt = true).contains("without preemption"));
 }
 
 proptest! {

@@ -223,17 +223,10 @@ pub(crate) fn wait(child: &mut Child, limit: Duration, give_up: fn() -> bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_program;
 
     fn analyzer(timeout: Duration) -> Analyzer {
-        Analyzer {
-            program: "/bin/sh".into(),
-            arguments: Vec::new(),
-            worker_arguments: Vec::new(),
-            timeout,
-            max_memory: 1 << 30,
-            give_up: || false,
-            servers: Servers::default(),
-        }
+        test_program::analyzer("/bin/sh", timeout)
     }
 
     /// What comes of a process that runs this script.

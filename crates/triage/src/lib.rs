@@ -48,6 +48,8 @@ mod servers;
 mod shards;
 mod signature;
 mod store;
+#[cfg(test)]
+mod test_program;
 mod worker;
 
 pub use child::{Analyzer, Ended};

@@ -203,10 +203,9 @@ fn is_unjudged(row: &Row) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::Servers;
+    use crate::test_program;
 
     /// A program that cannot reach its server the first time, and judges the second.
     const SCRIPT: &str = r#"#!/bin/sh
@@ -219,18 +218,9 @@ if [ -e "$0.tried" ]; then echo '{"verdict":{"confidence":"none"}}'; exit 0; fi
     fn what_could_not_be_reached_is_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        fs::write(path("program"), SCRIPT).unwrap();
-        fs::set_permissions(path("program"), fs::Permissions::from_mode(0o755)).unwrap();
+        test_program::write(SCRIPT, &path("program"));
         fs::write(path("vmcore-dmesg.txt"), "a log").unwrap();
-        let analyzer = Analyzer {
-            program: path("program"),
-            arguments: Vec::new(),
-            worker_arguments: Vec::new(),
-            timeout: Duration::from_secs(60),
-            max_memory: 1 << 30,
-            give_up: || false,
-            servers: Servers::default(),
-        };
+        let analyzer = test_program::analyzer(path("program"), Duration::from_secs(60));
         let options = Options { analyzer, jobs: 1, tool: "1".to_owned(), again: false, retry: false };
         let store = Store::open(&path("store.db")).unwrap();
         let outcome = || {

@@ -89,9 +89,7 @@ impl Kernel<'_> {
     /// The task that has a reader-writer lock to write, where the kernel records it.
     #[must_use]
     pub fn rw_lock_owner(&self, snapshot: &Snapshot, lock: VirtAddr) -> Option<VirtAddr> {
-        let owner = Resolver::new(self.vmlinux().types()).optional("rwlock_t", "owner")?;
-        let task = owner.read_pointer(self.memory(), lock).ok()?;
-        snapshot.task_index(task).map(|_| task)
+        self.recorded_owner(snapshot, "rwlock_t", lock)
     }
 }
 

@@ -100,7 +100,13 @@ impl Kernel<'_> {
     /// The task that has a spin lock, where the kernel records it.
     #[must_use]
     pub fn spin_lock_owner(&self, snapshot: &Snapshot, lock: VirtAddr) -> Option<VirtAddr> {
-        let owner = Resolver::new(self.vmlinux().types()).optional("raw_spinlock", "owner")?;
+        self.recorded_owner(snapshot, "raw_spinlock", lock)
+    }
+
+    /// The task that is said to have a lock of this type, by a member that only kernels built to look for wrong use have
+    /// (`CONFIG_DEBUG_SPINLOCK`).
+    pub(super) fn recorded_owner(&self, snapshot: &Snapshot, lock_type: &str, lock: VirtAddr) -> Option<VirtAddr> {
+        let owner = Resolver::new(self.vmlinux().types()).optional(lock_type, "owner")?;
         let task = owner.read_pointer(self.memory(), lock).ok()?;
         snapshot.task_index(task).map(|_| task)
     }

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::row_file::Rows;
 use super::*;
-use crate::{Analyzer, Inputs, Options, Row, Servers, Store, TriageError, find, run};
+use crate::{Analyzer, Inputs, Options, Row, Servers, Store, TriageError, find, run, test_program};
 
 const ANALYZER: &str = r#"#!/bin/sh
 for last; do :; done
@@ -26,11 +25,7 @@ impl Pile {
     fn new(dumps: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let program = root.path().join("analyzer");
-        // By another process: a file that this one has had open for writing may not be run as long as some child that
-        // another test forked meanwhile has not closed it.
-        let script = "printf %s \"$1\" >\"$2\" && chmod +x \"$2\"";
-        let written = Command::new("/bin/sh").args(["-c", script, "sh", ANALYZER]).arg(&program).status().unwrap();
-        assert!(written.success());
+        test_program::write(ANALYZER, &program);
         for number in 0..dumps {
             let directory = root.path().join(format!("pile/h{number}-2026-11-28-03:12:45"));
             fs::create_dir_all(&directory).unwrap();
@@ -50,15 +45,7 @@ impl Pile {
     }
 
     fn analyzer(&self) -> Analyzer {
-        Analyzer {
-            program: self.path("analyzer"),
-            arguments: Vec::new(),
-            worker_arguments: Vec::new(),
-            timeout: Duration::from_secs(60),
-            max_memory: 1 << 30,
-            give_up: || false,
-            servers: Servers::default(),
-        }
+        test_program::analyzer(self.path("analyzer"), Duration::from_secs(60))
     }
 
     /// Does a share; how many of its items were judged, and how many skipped.

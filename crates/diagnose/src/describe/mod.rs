@@ -31,10 +31,13 @@ pub(crate) fn pid_at(facts: &Facts<'_>, task: VirtAddr) -> String {
 
 /// `pid 1 "a", pid 2 "b" and 3 more`.
 pub(crate) fn pids<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> String {
-    let all: Vec<_> = tasks.into_iter().map(pid).collect();
-    let named: Vec<_> = all.iter().take(MAX_NAMED).map(String::as_str).collect();
-    let more = all.len().saturating_sub(named.len());
-    let named = named.join(", ");
+    few(tasks.into_iter().collect::<Vec<_>>().into_iter().map(pid), ", ")
+}
+
+/// The first [`MAX_NAMED`] of some names, and how many more there are.
+pub(crate) fn few(names: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+    let more = names.len().saturating_sub(MAX_NAMED);
+    let named = names.take(MAX_NAMED).collect::<Vec<_>>().join(between);
     if more == 0 { named } else { format!("{named} and {more} more") }
 }
 

@@ -40,20 +40,14 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     hung.sort_by_key(|hung| (Reverse(hung.confidence), Reverse(hung.asleep_ns), hung.task.pid));
     let Some(longest) = hung.iter().map(|hung| hung.asleep_ns).max() else { return Found::default() };
     let confidence = hung.iter().map(|hung| hung.confidence).max().unwrap_or(Confidence::Probable);
-    let named = hung.iter().take(describe::MAX_NAMED);
-    let list: Vec<_> =
-        named.clone().map(|hung| format!("{} {}", describe::pid(hung.task), why(facts, hung.task))).collect();
-    let more = hung.len().saturating_sub(list.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let named =
+        describe::few(hung.iter().map(|hung| format!("{} {}", describe::pid(hung.task), why(facts, hung.task))), "; ");
     let number = if hung.len() == 1 { "1 task sleeps".to_owned() } else { format!("{} tasks sleep", hung.len()) };
     let shortest = hung.iter().map(|hung| limit_ns(facts, hung.task)).min().unwrap_or_default();
-    let summary = format!(
-        "{number} uninterruptibly for longer than {}, up to {}: {}{more}",
-        seconds(shortest),
-        seconds(longest),
-        list.join("; ")
-    );
-    let mut evidence: Vec<_> = named.flat_map(|hung| task_evidence(facts, reader, hung.task)).collect();
+    let summary =
+        format!("{number} uninterruptibly for longer than {}, up to {}: {named}", seconds(shortest), seconds(longest),);
+    let first = hung.iter().take(describe::MAX_NAMED);
+    let mut evidence: Vec<_> = first.flat_map(|hung| task_evidence(facts, reader, hung.task)).collect();
     let said = facts.reports_of(Kind::HungTask).next();
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let tasks = hung.iter().map(|hung| hung.task.address);

@@ -61,18 +61,15 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, spins: &[&OwnerSpin]) -> Opti
         // Who sleeps for it says as much.
         return None;
     }
-    let spinners: Vec<_> = spins.iter().take(describe::MAX_NAMED).map(|spin| on_cpu(facts, spin.cpu)).collect();
-    let more = spins.len().saturating_sub(spinners.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let spinners = describe::few(spins.iter().map(|spin| on_cpu(facts, spin.cpu)), ", ");
     let longest = spins.iter().filter_map(|spin| facts.running_ns(facts.snapshot.cpu(spin.cpu)?)).max();
     let time = longest.map(|ns| format!(", for up to {}", seconds(ns))).unwrap_or_default();
     let doing = facts.snapshot.task(first.owner).map(|owner| describe::doing(facts, owner)).unwrap_or_default();
     let place = owner_cpu(facts, first).map(|cpu| describe::stuck_in(facts, cpu)).unwrap_or_default();
     let summary = format!(
-        "{} is held by {}, which {doing}{place}; spinning for it until it is given back{time}: {}{more}",
+        "{} is held by {}, which {doing}{place}; spinning for it until it is given back{time}: {spinners}",
         lock_text::name(first.kind, first.lock),
         describe::pid_at(facts, first.owner),
-        spinners.join(", "),
     );
     let mut evidence = vec![owner_evidence(facts, first)];
     evidence.extend(spins.iter().take(describe::MAX_NAMED).map(|spin| tie_evidence(facts, spin)));

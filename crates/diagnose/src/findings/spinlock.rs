@@ -74,9 +74,7 @@ fn holder<'f>(spins: &[&'f Spin]) -> Option<&'f Holder> {
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, is_stuck: Confidence) -> Finding {
     let Contended { lock, word, spins } = contended;
-    let spinners: Vec<_> = spins.iter().take(describe::MAX_NAMED).map(|spin| on_cpu(facts, spin.cpu)).collect();
-    let more = spins.len().saturating_sub(spinners.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let spinners = describe::few(spins.iter().map(|spin| on_cpu(facts, spin.cpu)), ", ");
     let longest = spins.iter().filter_map(|spin| facts.running_ns(facts.snapshot.cpu(spin.cpu)?)).max();
     let time = longest.map(|ns| format!(", for up to {}", seconds(ns))).unwrap_or_default();
     let mut evidence: Vec<_> =
@@ -95,8 +93,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, is
     };
     let spin = if spins.len() == 1 { "spins" } else { "spin" };
     let name = spun::name(*word);
-    let summary =
-        format!("{name} {lock} is not released: {}{more} {spin} for it{time}; {holder_text}", spinners.join(", "));
+    let summary = format!("{name} {lock} is not released: {spinners} {spin} for it{time}; {holder_text}");
     let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
     let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable }.min(is_stuck);
     if confidence == Confidence::Possible {

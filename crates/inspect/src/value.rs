@@ -1,26 +1,22 @@
 //! Values of the dump, each with the type that its debug information gives it.
-//!
-//! The bytes of an object are read once, page by page, so that one page that is missing costs only the members in it.
 
-use std::ops::Range;
+mod image;
+mod number;
 
 use vmcore_debuginfo::{Meaning, Shape, Type, TypedMember};
 use vmcore_kernel::Kernel;
-use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_uint};
+use vmcore_memory::{ReadVirtual, VirtAddr, le_uint};
 
+use self::image::{Image, MAX_OBJECT};
+pub(crate) use self::number::{scalar, sign_extended};
 use crate::error::InspectError;
-use crate::names;
 
-/// The largest object that is read: larger arrays are cut.
-const MAX_OBJECT: u64 = 1 << 20;
 /// Elements of an array that are looked at.
 const MAX_ELEMENTS: u64 = 4096;
 /// Values of one object altogether: members of members, elements of elements.
 const MAX_VALUES: usize = 50_000;
 /// How deep structures nest.
 const MAX_DEPTH: usize = 32;
-/// Bytes of a string behind a pointer to characters.
-const MAX_TEXT: usize = 120;
 /// Bytes of an array of characters whose length is not in its type.
 const MAX_FLEXIBLE_TEXT: usize = 512;
 
@@ -153,42 +149,6 @@ pub(crate) fn read_bits(kernel: &Kernel<'_>, ty: Type<'_>, address: VirtAddr, bi
     Reader { kernel, image, values_left: 1 }.bit_field(&member, 0, width)
 }
 
-/// Bytes of an object, some of which may be missing.
-struct Image {
-    base: VirtAddr,
-    bytes: Vec<u8>,
-    missing: Vec<(Range<u64>, String)>,
-}
-
-impl Image {
-    fn read(kernel: &Kernel<'_>, base: VirtAddr, size: u64) -> Self {
-        let mut bytes = vec![0; usize::try_from(size.min(MAX_OBJECT)).unwrap_or_default()];
-        let mut missing = Vec::new();
-        let mut done = 0u64;
-        let mut rest = bytes.as_mut_slice();
-        while !rest.is_empty() {
-            let at = base.wrapping_add(done);
-            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(1).min(rest.len());
-            let (now, later) = rest.split_at_mut(in_page);
-            let end = done.saturating_add(now.len() as u64);
-            if let Err(error) = kernel.memory().read_virtual(at, now) {
-                missing.push((done..end, error.to_string()));
-            }
-            (rest, done) = (later, end);
-        }
-        Self { base, bytes, missing }
-    }
-
-    fn get(&self, offset: u64, size: u64) -> Result<&[u8], String> {
-        let end = offset.saturating_add(size);
-        if let Some((_, why)) = self.missing.iter().find(|(range, _)| range.start < end && offset < range.end) {
-            return Err(why.clone());
-        }
-        let range = usize::try_from(offset).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
-        self.bytes.get(range).ok_or_else(|| "it is beyond what is read of one object".to_owned())
-    }
-}
-
 struct Reader<'r, 'a> {
     kernel: &'r Kernel<'a>,
     image: Image,
@@ -316,93 +276,5 @@ impl Content {
             }
             (own, other) => own == other,
         }
-    }
-}
-
-/// The value of a type that is a number in memory; `raw` is zero-extended from `size` bytes.
-pub(crate) fn scalar(kernel: &Kernel<'_>, ty: Type<'_>, shape: Shape<'_>, raw: u64, size: u64) -> Content {
-    let bits = u32::try_from(size.saturating_mul(8)).unwrap_or(64);
-    match shape {
-        Shape::Integer { meaning: Meaning::Truth, .. } => Content::Truth(raw != 0),
-        Shape::Integer { meaning: Meaning::Character, .. } => {
-            Content::Character(raw.to_le_bytes().first().copied().unwrap_or_default())
-        }
-        Shape::Integer { signed, .. } => {
-            let value = if signed { sign_extended(raw, bits).cast_signed().into() } else { i128::from(raw) };
-            Content::Integer { value, size }
-        }
-        Shape::Float { size: 4 } => Content::Float(f32::from_bits(u32::try_from(raw).unwrap_or_default()).into()),
-        Shape::Float { .. } => Content::Float(f64::from_bits(raw)),
-        Shape::Enum { .. } => {
-            let value = sign_extended(raw, bits).cast_signed();
-            let all = ty.enumerators();
-            // Whether the enumeration has negative numbers is not in its type.
-            let value = if all.iter().any(|(_, known)| *known < 0) { value } else { raw.cast_signed() };
-            Content::Enumerator { value, name: enumerator_name(&all, value) }
-        }
-        Shape::Pointer(target) => {
-            let address = VirtAddr::new(raw);
-            Content::Pointer {
-                target: address,
-                symbol: names::name_address(kernel, address).map(|name| name.to_string()),
-                text: text_behind(kernel, target, address),
-            }
-        }
-        _ => Content::Opaque("not a number"),
-    }
-}
-
-/// The enumerator of that value, or those whose bits make it up.
-fn enumerator_name(all: &[(String, i64)], value: i64) -> Option<String> {
-    if let Some((name, _)) = all.iter().find(|(_, known)| *known == value) {
-        return Some(name.clone());
-    }
-    let is_flag = |known: i64| known > 0 && known.count_ones() == 1;
-    let flags: Vec<_> = all.iter().filter(|(_, known)| is_flag(*known) && value & known != 0).collect();
-    let together = flags.iter().fold(0, |bits, (_, known)| bits | known);
-    let names = || flags.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" | ");
-    (value > 0 && together == value && all.iter().filter(|(_, known)| *known > 0).all(|(_, known)| is_flag(*known)))
-        .then(names)
-}
-
-/// The text that a pointer to characters leads to, where it is one.
-fn text_behind(kernel: &Kernel<'_>, target: Type<'_>, address: VirtAddr) -> Option<String> {
-    let Some(Shape::Integer { meaning: Meaning::Character, .. }) = target.shape() else { return None };
-    let bytes = kernel.memory().read_c_string(address, MAX_TEXT).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    (!address.is_null()).then_some(text)
-}
-
-/// `raw`, whose most significant bit of `bits` is its sign.
-pub(crate) const fn sign_extended(raw: u64, bits: u32) -> u64 {
-    if bits == 0 || bits >= 64 {
-        return raw;
-    }
-    let unused = 64 - bits;
-    ((raw << unused).cast_signed() >> unused).cast_unsigned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signs_are_extended_from_any_width() {
-        assert_eq!(sign_extended(0x7, 3), u64::MAX);
-        assert_eq!(sign_extended(0x3, 3), 3);
-        assert_eq!(sign_extended(0xffff_ffff, 32).cast_signed(), -1);
-        assert_eq!((sign_extended(9, 64), sign_extended(9, 0), sign_extended(9, 99)), (9, 9, 9));
-    }
-
-    #[test]
-    fn enumerators_have_names_alone_and_together() {
-        let flags: Vec<_> = [("A", 1), ("B", 2), ("C", 8)].map(|(name, value)| (name.to_owned(), value)).into();
-        assert_eq!(enumerator_name(&flags, 2).as_deref(), Some("B"));
-        assert_eq!(enumerator_name(&flags, 9).as_deref(), Some("A | C"));
-        assert_eq!(enumerator_name(&flags, 4), None);
-        assert_eq!(enumerator_name(&flags, -1), None);
-        let numbers: Vec<_> = [("X", 1), ("Y", 2), ("Z", 3)].map(|(name, value)| (name.to_owned(), value)).into();
-        assert_eq!(enumerator_name(&numbers, 3).as_deref(), Some("Z"));
-        assert_eq!(enumerator_name(&numbers, 5), None, "numbers are not flags");
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "architecture/circles.rs"]
 mod circles;
+#[path = "architecture/files.rs"]
+mod files;
 #[path = "architecture/machines.rs"]
 mod machines;
 

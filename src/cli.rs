@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum, ValueHint};
+use vmcore_inspect::CpuList;
 
 pub(crate) use command::Command;
 pub(crate) use input::{DumpOptions, Input, Search};
@@ -158,9 +159,9 @@ pub(crate) struct Log {
 pub(crate) struct Bt {
     #[command(flatten)]
     pub(crate) input: Input,
-    /// The task that CPU N was running; may be repeated
-    #[arg(long, value_name = "N")]
-    pub(crate) cpu: Vec<u32>,
+    /// The task that CPU N was running, or of several, as 1,4-7 or `all`; may be repeated
+    #[arg(long, value_name = "N", value_parser = values::cpus)]
+    pub(crate) cpu: Vec<CpuList>,
     /// The task with this process or thread id; may be repeated
     #[arg(long, value_name = "N")]
     pub(crate) pid: Vec<i32>,

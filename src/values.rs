@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use vmcore_inspect::CpuList;
 use vmcore_remote::is_address;
 
 /// A file or directory on this machine, which an address would silently become: `https:` makes a fine directory.
@@ -69,6 +70,11 @@ pub(crate) fn address(text: &str) -> Result<u64, String> {
         return Err("expected a hexadecimal address".to_owned());
     }
     u64::from_str_radix(digits, 16).map_err(|_| "expected a hexadecimal address of at most 64 bits".to_owned())
+}
+
+/// Parses CPUs: `3`, `1,4-7`, `all`.
+pub(crate) fn cpus(text: &str) -> Result<CpuList, String> {
+    text.parse()
 }
 
 /// A share `I/N`, counted from 1.

@@ -24,7 +24,9 @@ pub(crate) struct Words {
 
 /// Which type, and where.
 #[derive(Args, Debug)]
-#[command(override_usage = "vmcore-thp struct [OPTIONS] <VMCORE> [VMLINUX] <TYPE[.MEMBER,...]> [ADDRESS [COUNT]]")]
+#[command(
+    override_usage = "vmcore-thp struct [OPTIONS] <VMCORE> [VMLINUX] <TYPE[.MEMBER,...]|VARIABLE> [ADDRESS [COUNT]]"
+)]
 pub(crate) struct Struct {
     #[command(flatten)]
     pub(crate) words: Words,
@@ -40,8 +42,8 @@ pub(crate) struct Struct {
 #[derive(Args, Debug)]
 #[command(
     override_usage = "vmcore-thp p [OPTIONS] <VMCORE> [VMLINUX] <EXPRESSION>",
-    after_long_help = "Members, indexes, pointers, casts and arithmetic as in C. A per-CPU variable is shown of each CPU, or of \
-                       one as NAME:CPU. task(PID) points to a task_struct; sizeof, offsetof, container_of and per_cpu_ptr are \
+    after_long_help = "Members, indexes, pointers, casts and arithmetic as in C. A per-CPU variable is shown of each CPU, of \
+                       one as NAME:CPU, or of several as NAME:1,4-7. task(PID) points to a task_struct; sizeof, offsetof, container_of and per_cpu_ptr are \
                        what they are in the kernel.\n\n\
                        Examples: init_task.comm; runqueues:3.curr->pid; ((struct rq *)0xffff888012345678)->nr_running; \
                        task(1)->mm->owner.comm"

@@ -61,8 +61,14 @@ fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failur
         return Ok(all_current(snapshot));
     }
     let mut chosen = Vec::new();
-    for &cpu in &arguments.cpu {
-        chosen.push(current(snapshot, cpu)?);
+    for list in &arguments.cpu {
+        match list.numbers() {
+            Some(numbers) => {
+                let tasks: Result<Vec<_>, _> = numbers.iter().map(|&cpu| current(snapshot, cpu)).collect();
+                chosen.extend(tasks?);
+            }
+            None => chosen.extend(all_current(snapshot)),
+        }
     }
     for &pid in &arguments.pid {
         chosen.extend(with_pid(snapshot, pid)?);

@@ -1,6 +1,10 @@
 //! Options of `crash`'s commands: which are how things are here anyway, which are spelled differently, and which there are
 //! not. One that means something else here (`-o`, `-v`, `-V`) must never be taken for that.
 
+use clap::CommandFactory;
+
+use crate::cli::Cli;
+
 /// What an option is here.
 enum Here {
     /// How things are anyway, or part of what is shown.
@@ -157,6 +161,15 @@ fn find(command: &str, word: &str) -> Option<&'static Here> {
     found.map(|(_, _, here)| here)
 }
 
+/// Whether a word is an option of ours whose value is the next word.
+fn takes_value(command: &str, word: &str) -> bool {
+    let Some(name) = word.strip_prefix("--").filter(|name| !name.contains('=')) else { return false };
+    let program = Cli::command();
+    let own = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    let mut all = own.chain(program.get_arguments());
+    all.find(|option| option.get_long() == Some(name)).is_some_and(|option| option.get_action().takes_values())
+}
+
 /// A word that is no option of `crash`: one of ours, with its value, or what `crash` takes without one.
 fn push_word<'w>(
     command: &str,
@@ -172,7 +185,7 @@ fn push_word<'w>(
             return Err("`COMMAND > FILE` writes what a command prints into a file");
         }
         // The value of an option of ours is no word of its own.
-        _ if word.starts_with("--") && !word.contains('=') => {
+        _ if takes_value(command, word) => {
             push(&[word]);
             if let Some(value) = rest.next() {
                 push(&[value]);
@@ -203,6 +216,9 @@ mod tests {
             ("bt", "bt"),
             ("bt -a", "bt"),
             ("bt -c 3", "bt --cpu 3"),
+            ("bt -c 1,4-7", "bt --cpu 1,4-7"),
+            ("bt --all -s 151", "bt --all --pid 151"),
+            ("bt --format json 151", "bt --format json --pid 151"),
             ("bt 151", "bt --pid 151"),
             ("bt 151 152", "bt --pid 151 --pid 152"),
             ("bt -l 151", "bt --pid 151"),

@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod arch;
+mod cpu_list;
 mod disassembly;
 mod error;
 mod expression;
@@ -46,9 +47,10 @@ mod symbols;
 mod taint;
 mod value;
 
+pub use cpu_list::CpuList;
 pub use disassembly::{Disassembly, Instruction, Span, disassemble, function_address};
 pub use error::InspectError;
-pub use expression::{Evaluated, Expression, PerCpuValue, evaluate, find_type};
+pub use expression::{Evaluated, Expression, PerCpuValue, evaluate, find_type, variable_type};
 pub use hex::Hex;
 pub use layout::{Layout, LayoutMember, layout};
 pub use linked::{Linked, ListOptions, ListStart, TreeKind, list, tree};

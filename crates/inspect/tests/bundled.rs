@@ -107,6 +107,29 @@ fn what_makes_no_sense_is_said() {
 }
 
 #[test]
+fn a_per_cpu_variable_is_that_of_the_cpus_that_are_named() {
+    let each: Vec<String> = (0..4).map(|cpu| p(&format!("runqueues:{cpu}.nr_running"))).collect();
+    for (text, cpus) in [
+        ("runqueues.nr_running", &[0, 1, 2, 3][..]),
+        ("runqueues:a.nr_running", &[0, 1, 2, 3]),
+        ("runqueues:all.nr_running", &[0, 1, 2, 3]),
+        ("runqueues:3,1.nr_running", &[3, 1]),
+        ("runqueues:1-3->nr_running", &[1, 2, 3]),
+    ] {
+        let expected: Vec<_> = cpus.iter().map(|cpu: &usize| each[*cpu].as_str()).collect();
+        assert_eq!(p(text), expected.join(" "), "{text}");
+    }
+    // A minus sign stays one, and so does the comma between arguments.
+    assert_eq!(p("runqueues:3.cpu - runqueues:1.cpu"), "2");
+    assert_eq!(p("per_cpu_ptr(&runqueues, 2)->cpu"), "2");
+    assert!(p("runqueues:0-4.cpu").starts_with("error: the machine has no CPU 4"));
+    let addresses = |text: &str| Expression::parse(text).unwrap().addresses(&KERNEL).unwrap();
+    let one = |cpu: u32| Expression::parse(&format!("runqueues:{cpu}")).unwrap().address(&KERNEL).unwrap();
+    assert_eq!(addresses("runqueues:2,0"), [(Some(2), one(2)), (Some(0), one(0))]);
+    assert_eq!(addresses("runqueues:1"), [(None, one(1))]);
+}
+
+#[test]
 fn every_struct_of_the_kernel_can_be_read_anywhere() {
     let names = KERNEL.vmlinux().types().type_names();
     assert!(names.len() > 5000, "{}", names.len());

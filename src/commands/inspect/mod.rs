@@ -41,6 +41,14 @@ pub(super) fn address(kernel: &Kernel<'_>, word: &str) -> Result<VirtAddr, Failu
     }
 }
 
+/// Addresses as [`address`]; a per-CPU variable has one on each CPU that is meant.
+pub(super) fn addresses(kernel: &Kernel<'_>, word: &str) -> Result<Vec<(Option<u32>, VirtAddr)>, Failure> {
+    match crate::values::address(word) {
+        Ok(raw) if kernel.symbol(word).is_none() => Ok(vec![(None, VirtAddr::new(raw))]),
+        _ => Ok(Expression::parse(word)?.addresses(kernel)?),
+    }
+}
+
 /// A distance as people write it: a number of bytes, or TYPE.MEMBER.
 fn offset(kernel: &Kernel<'_>, word: &str) -> Result<u64, Failure> {
     let number = word.strip_prefix("0x").map_or_else(|| word.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());

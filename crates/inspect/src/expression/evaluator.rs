@@ -60,8 +60,9 @@ impl<'k, 'a> Evaluator<'k, 'a> {
         })
     }
 
-    pub(super) fn address(&self, expression: &Expression) -> Result<VirtAddr, InspectError> {
-        Ok(match self.evaluate(&expression.root, None)? {
+    /// The address that `expression` names, with per-CPU variables on `cpu`.
+    pub(super) fn address(&self, expression: &Expression, cpu: Option<u32>) -> Result<VirtAddr, InspectError> {
+        Ok(match self.evaluate(&expression.root, cpu)? {
             Operand::Object { ty, address } => match ty.shape() {
                 // `task->stack` names the stack, not the member that points to it.
                 Some(Shape::Pointer(_)) => VirtAddr::new(self.load(ty, address)?),
@@ -139,6 +140,10 @@ impl<'k, 'a> Evaluator<'k, 'a> {
             }
             Node::PerCpuPointer(pointer, number) => {
                 let number = self.number(on(number)?)?.0;
+                if let Some(variable) = self.per_cpu_variable(pointer) {
+                    return self
+                        .evaluate(&Node::AddressOf(Box::new(Node::Name(variable.to_owned(), Some(number)))), cpu);
+                }
                 let (value, ty) = self.number(on(pointer)?)?;
                 let known = u32::try_from(number).ok();
                 let address = known.and_then(|cpu| self.kernel.percpu().dereference(VirtAddr::new(value), cpu));
@@ -147,6 +152,14 @@ impl<'k, 'a> Evaluator<'k, 'a> {
             Node::Task(pid) => self.task(self.number(on(pid)?)?.0),
             Node::Binary(operator, left, right) => self.binary(*operator, on(left)?, on(right)?),
         }
+    }
+
+    /// The per-CPU variable whose address a node is: to C, that is a pointer for `per_cpu_ptr`.
+    fn per_cpu_variable<'n>(&self, node: &'n Node) -> Option<&'n str> {
+        let Node::AddressOf(of) = node else { return None };
+        let Node::Name(name, None) = of.as_ref() else { return None };
+        let link = self.kernel.vmlinux().symbols().address(name)?;
+        self.kernel.is_percpu_symbol(link).then_some(name)
     }
 
     /// A variable, function or enumerator, or an address without `0x`.

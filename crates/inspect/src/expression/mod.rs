@@ -3,7 +3,8 @@
 //!
 //! The part of C that reads: members, indexes, pointers, casts, arithmetic; no assignments and no calls. Beyond C:
 //!
-//! - `variable:3` is a per-CPU variable on CPU 3, and `variable:a` (or the bare name) on each CPU, as in `crash`;
+//! - `variable:3` is a per-CPU variable on CPU 3, and `variable:a` (or the bare name) on each CPU, as in `crash`; where it begins
+//!   the expression, `variable:1,4-7` on each of these;
 //! - `.` follows a pointer, too;
 //! - `task(PID)` is a pointer to the `task_struct` of a task;
 //! - `per_cpu_ptr(pointer, cpu)` and `container_of(pointer, type, member)` are what they are in the kernel.
@@ -17,11 +18,12 @@ mod types;
 use vmcore_kernel::Kernel;
 use vmcore_memory::VirtAddr;
 
+use crate::cpu_list::CpuList;
 use crate::error::InspectError;
 use crate::value::{Member, Value};
 use evaluator::Evaluator;
 pub use parser::Expression;
-pub use types::find_type;
+pub use types::{find_type, variable_type};
 
 /// What an expression comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +43,7 @@ pub struct PerCpuValue {
     pub value: Result<Value, String>,
 }
 
-/// Evaluates `expression`; one that has a per-CPU variable without a CPU, on each CPU.
+/// Evaluates `expression`; one that has a per-CPU variable without a CPU, on each CPU, or on those that it lists.
 ///
 /// # Errors
 ///
@@ -57,7 +59,7 @@ pub fn evaluate(kernel: &Kernel<'_>, expression: &Expression) -> Result<Evaluate
                 cpu,
                 value: evaluator.value(expression, Some(cpu)).map_err(|error| error.to_string()),
             };
-            Ok(Evaluated::PerCpu(kernel.percpu().cpus().map(on).collect()))
+            Ok(Evaluated::PerCpu(expression.on_cpus(kernel)?.into_iter().map(on).collect()))
         }
         Err(error) => Err(error),
     }
@@ -71,6 +73,33 @@ impl Expression {
     ///
     /// As [`evaluate`].
     pub fn address(&self, kernel: &Kernel<'_>) -> Result<VirtAddr, InspectError> {
-        Evaluator::new(kernel).address(self)
+        Evaluator::new(kernel).address(self, None)
+    }
+
+    /// The address that the expression names, as [`address`](Self::address); that of a per-CPU variable without a CPU on each
+    /// CPU, or on those that the expression lists.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`].
+    pub fn addresses(&self, kernel: &Kernel<'_>) -> Result<Vec<(Option<u32>, VirtAddr)>, InspectError> {
+        let evaluator = Evaluator::new(kernel);
+        match evaluator.address(self, None) {
+            Err(InspectError::PerCpu(_)) => {
+                let on = |cpu| Ok((Some(cpu), evaluator.address(self, Some(cpu))?));
+                self.on_cpus(kernel)?.into_iter().map(on).collect()
+            }
+            address => Ok(vec![(None, address?)]),
+        }
+    }
+
+    /// The CPUs that are meant where a per-CPU variable names none itself.
+    fn on_cpus(&self, kernel: &Kernel<'_>) -> Result<Vec<u32>, InspectError> {
+        let all: Vec<u32> = kernel.percpu().cpus().collect();
+        let Some(wanted) = self.cpus.as_ref().and_then(CpuList::numbers) else { return Ok(all) };
+        match wanted.iter().find(|cpu| !all.contains(cpu)) {
+            Some(&missing) => Err(InspectError::NoCpu(missing.into())),
+            None => Ok(wanted.to_vec()),
+        }
     }
 }

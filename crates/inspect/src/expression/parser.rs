@@ -3,6 +3,7 @@
 use super::lexer::{Token, tokens};
 use super::syntax::{Node, OPERATORS, Operator, TypeName};
 use crate::InspectError;
+use crate::cpu_list::{self, CpuList};
 
 /// How deep parentheses and signs nest.
 const MAX_DEPTH: usize = 64;
@@ -15,6 +16,8 @@ const TYPE_WORDS: [&str; 12] =
 pub struct Expression {
     text: String,
     pub(super) root: Node,
+    /// The CPUs that are listed behind the first name.
+    pub(super) cpus: Option<CpuList>,
 }
 
 impl Expression {
@@ -24,10 +27,10 @@ impl Expression {
     ///
     /// [`InspectError::Syntax`] where it is no expression.
     pub fn parse(text: &str) -> Result<Self, InspectError> {
-        let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+        let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, cpus: None };
         let root = parser.binary(0)?;
         match parser.peek() {
-            None => Ok(Self { text: text.trim().to_owned(), root }),
+            None => Ok(Self { text: text.trim().to_owned(), root, cpus: parser.cpus }),
             Some(token) => Err(InspectError::Syntax(format!("unexpected {}", show(token)))),
         }
     }
@@ -51,6 +54,7 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    cpus: Option<CpuList>,
 }
 
 type Parsed<T> = Result<T, InspectError>;
@@ -174,9 +178,15 @@ impl Parser {
         }
     }
 
-    /// A name, perhaps with the CPU that is meant.
+    /// A name, perhaps with the CPU that is meant, or CPUs where it begins the expression: elsewhere commas and minus
+    /// signs are those of a call or a subtraction.
     fn variable(&mut self, name: String) -> Parsed<Node> {
+        let is_first = self.at == 1;
         if !self.take(":") {
+            return Ok(Node::Name(name, None));
+        }
+        if is_first && let Some(cpus) = self.cpu_list() {
+            self.cpus = Some(cpus);
             return Ok(Node::Name(name, None));
         }
         match self.peek().cloned() {
@@ -184,12 +194,26 @@ impl Parser {
                 self.at += 1;
                 Ok(Node::Name(name, Some(cpu)))
             }
-            Some(Token::Name(all)) if all == "a" => {
+            Some(Token::Name(all)) if cpu_list::is_all(&all) => {
                 self.at += 1;
                 Ok(Node::Name(name, None))
             }
             _ => Err(InspectError::Syntax(format!("expected a CPU after '{name}:', or `a` for all"))),
         }
+    }
+
+    /// Two or more CPUs, if that is what stands here.
+    fn cpu_list(&mut self) -> Option<CpuList> {
+        let rest = self.tokens.get(self.at..).unwrap_or_default();
+        let words = rest.iter().map_while(|token| match token {
+            Token::Number(number) => Some(number.to_string()),
+            Token::Sign(sign @ ("," | "-")) => Some((*sign).to_owned()),
+            _ => None,
+        });
+        let words: Vec<String> = words.collect();
+        let list = (words.len() > 1).then(|| words.concat().parse().ok())?;
+        self.at += if list.is_some() { words.len() } else { 0 };
+        list
     }
 
     /// What looks like a call; the parenthesis has been read.

@@ -26,8 +26,9 @@ const KNOWN_VARIABLES: [(&str, &str); 15] = [
     ("oops_in_progress", "int"),             // linux/printk.h
 ];
 
-/// The type of a variable, if it is known.
-pub(super) fn variable_type<'k>(kernel: &'k Kernel<'_>, name: &str) -> Option<Type<'k>> {
+/// The type of the variable `name`, if it is known: without DWARF, that of few but per-CPU variables.
+#[must_use]
+pub fn variable_type<'k>(kernel: &'k Kernel<'_>, name: &str) -> Option<Type<'k>> {
     let vmlinux = kernel.vmlinux();
     let known = || {
         let (_, type_name) = KNOWN_VARIABLES.iter().find(|(known, _)| *known == name)?;

@@ -22,8 +22,12 @@ pub struct Struct<'a> {
     pub members: Vec<LayoutMember<'a>>,
     /// The enumerators of an enumeration.
     pub enumerators: Vec<Enumerator<'a>>,
-    /// The address that was asked for.
+    /// The declaration of the variable whose name was given in place of a type's.
+    pub variable: Option<&'a str>,
+    /// The address that was asked for; of a per-CPU variable, that on the first CPU.
     pub address: Option<Hex>,
+    /// The CPU of each object, where they are those of a per-CPU variable on several CPUs; else empty.
+    pub cpus: Vec<u32>,
     /// The whole objects from there on.
     pub objects: Vec<Value<'a>>,
     /// The members that were asked for, of each object.
@@ -81,11 +85,25 @@ impl<'a> Struct<'a> {
             size: layout.size,
             members: layout.members.iter().map(member).collect(),
             enumerators: layout.enumerators.iter().map(|(name, value)| Enumerator { name, value: *value }).collect(),
+            variable: None,
             address: None,
+            cpus: Vec::new(),
             objects: Vec::new(),
             selected: Vec::new(),
             hex: false,
         }
+    }
+
+    /// The same, as the layout of the type of a variable.
+    #[must_use]
+    pub fn of_variable(self, declaration: &'a str) -> Self {
+        Self { variable: Some(declaration), ..self }
+    }
+
+    /// The same, with the CPU of each object.
+    #[must_use]
+    pub fn on_cpus(self, cpus: Vec<u32>) -> Self {
+        Self { cpus, ..self }
     }
 
     /// Objects of a type; with `selected`, only those members of each.
@@ -116,13 +134,21 @@ impl Report for Struct<'_> {
             return self.write_layout(out, theme);
         }
         let printer = Printer { theme, hex: self.hex };
-        for object in &self.objects {
+        let cpu =
+            |index: usize| self.cpus.get(index).map(|cpu| Painted(theme.heading, format!("CPU {cpu}:")).to_string());
+        for (index, object) in self.objects.iter().enumerate() {
+            if let Some(cpu) = cpu(index) {
+                write!(out, "{cpu} ")?;
+            }
             let name = Painted(theme.heading, Sanitized::new(self.type_name)).to_string();
             writeln!(out, "{name} {}", printer.show(object, 0))?;
         }
         for (index, members) in self.selected.iter().enumerate() {
             if index > 0 {
                 writeln!(out)?;
+            }
+            if let Some(cpu) = cpu(index) {
+                writeln!(out, "{cpu}")?;
             }
             for member in members {
                 writeln!(out, "{}", printer.member(member, 2))?;
@@ -134,6 +160,12 @@ impl Report for Struct<'_> {
 
 impl Struct<'_> {
     fn write_layout(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+        if let Some(declaration) = self.variable {
+            writeln!(out, "{};", Sanitized::new(declaration))?;
+            if self.members.is_empty() && self.enumerators.is_empty() {
+                return self.size.map_or(Ok(()), |size| writeln!(out, "SIZE: {size}"));
+            }
+        }
         writeln!(out, "{} {{", Painted(theme.heading, Sanitized::new(self.type_name)))?;
         let mut open: Vec<usize> = Vec::new();
         let width = self.size.unwrap_or_default().to_string().len().max(3);

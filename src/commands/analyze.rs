@@ -81,7 +81,7 @@ fn of_minimal(
         panic: minimal.kernel.panic(&log).into(),
         uptime_ns: minimal.kernel.uptime_ns(&log),
         crash_time: minimal.kernel.vmcoreinfo().crash_time(),
-        machine: vmcore_inspect::Machine::default().into(),
+        machine: vmcore_inspect::Machine::unknown().into(),
         faulting_addresses: FaultingAddresses::default(),
     };
     let lines = log_lines(&log);

@@ -51,7 +51,7 @@ fn of_minimal(minimal: &Minimal, context: &Context, output: Output) -> Result<St
         uptime_ns: minimal.kernel.uptime_ns(&log),
         crash_time: minimal.kernel.vmcoreinfo().crash_time(),
         tasks: None,
-        machine: vmcore_inspect::Machine::default().into(),
+        machine: vmcore_inspect::Machine::unknown().into(),
         gaps: gaps.iter().map(Gap::new).collect(),
     })?;
     Ok(Status::NothingFound)

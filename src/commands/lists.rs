@@ -1,9 +1,7 @@
 //! `ps`, `runq` and `dmesg`: lists that need no arguments.
 
-use vmcore_inspect::loaded_modules;
 use vmcore_kernel::Task;
 use vmcore_report::dmesg::{Dmesg, Order};
-use vmcore_report::modules::Mod;
 use vmcore_report::ps::{self, Ps};
 use vmcore_report::runq::Runq;
 
@@ -67,14 +65,6 @@ pub(crate) fn dmesg(arguments: &cli::Dmesg, context: &Context, output: Output) -
     let order = if arguments.by_caller { Order::Caller } else { Order::Sequence };
     output.write(&Dmesg::new(&log, &gaps, order))?;
     Ok(found(!log.is_empty()))
-}
-
-pub(crate) fn modules(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
-    let session = context.session(input)?;
-    let modules = context.run.step("reading modules", || loaded_modules(session.kernel));
-    context.run.warn_gaps(session.kernel.gaps());
-    output.write(&Mod::new(&modules))?;
-    Ok(Status::NothingFound)
 }
 
 /// A list of which nothing at all could be read answers nothing.

@@ -39,6 +39,7 @@ fn dump_file(dump: &Dump, path: &Path, cpus_with_registers: Vec<u32>) -> machine
 pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksFollowed) -> machine::Kernel {
     let names = kernel.utsname();
     let name = |name: fn(&Utsname) -> &String| names.as_ref().map(name).filter(|name| !name.is_empty()).cloned();
+    let more_modules = !kernel.modules_unread().is_empty();
     machine::Kernel {
         release: kernel.release().map(str::to_owned).or_else(|| name(|names| &names.release)),
         version: name(|names| &names.version),
@@ -48,7 +49,8 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksF
         kaslr_offset: kernel.kaslr_offset().into(),
         page_levels: kernel.page_levels(),
         cpus: Some(snapshot.cpus.len()),
-        modules: Some(kernel.modules().len()),
+        modules: Some(kernel.modules().len()).filter(|found| *found > 0 || !more_modules),
+        more_modules,
         stacks: Some(followed.into()),
     }
 }
@@ -69,6 +71,7 @@ pub(crate) fn minimal_kernel(minimal: &Minimal) -> machine::Kernel {
         page_levels: kernel.page_levels(),
         cpus: None,
         modules: None,
+        more_modules: false,
         stacks: None,
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Triage(arguments) => triage::run(arguments, &cli.global, context, output),
         Command::Bt(arguments) => bt::run(arguments, context, output),
         Command::Ps(arguments) => lists::ps(arguments, context, output),
-        Command::Mod(input) => lists::modules(input, context, output),
+        Command::Mod(input) => state::of_kernel(lists_of_state::modules, input, context, output),
         Command::Runq(input) => lists::runq(input, context, output),
         Command::Dmesg(arguments) => lists::dmesg(arguments, context, output),
         Command::Log(arguments) => log::run(arguments, context, output),

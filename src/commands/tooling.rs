@@ -5,7 +5,7 @@ use vmcore_diagnose::Issue;
 use vmcore_inspect::state;
 use vmcore_report::{
     analyze::Analyze, bt::Bt, distill::Distill, dmesg::Dmesg, drgn_script::DrgnScript, explain::Explain, info::Info,
-    inspect, json_schema, log::Log, modules::Mod, ps::Ps, runq::Runq, vtop::Vtop,
+    inspect, json_schema, log::Log, ps::Ps, runq::Runq, vtop::Vtop,
 };
 use vmcore_triage::report::Record;
 
@@ -26,7 +26,7 @@ pub(crate) fn schema(document: Document, output: Output) -> Result<Status, Failu
         Document::Info => json_schema::<Info<'static>>(),
         Document::Distill => json_schema::<Distill>(),
         Document::Vtop => json_schema::<Vtop<'static>>(),
-        Document::Mod => json_schema::<Mod<'static>>(),
+        Document::Mod => json_schema::<state::Modules>(),
         Document::Struct => json_schema::<inspect::Struct<'static>>(),
         Document::P => json_schema::<inspect::P<'static>>(),
         Document::Rd => json_schema::<inspect::Rd>(),

@@ -16,7 +16,7 @@ use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical};
 /// No page has this number.
 const NONE: u64 = u64::MAX;
 /// What tells an element of a list from the others: the first of these that it has.
-const IDENTITIES: [&str; 23] = [
+const IDENTITIES: [&str; 25] = [
     "process",
     "zone",
     "area",
@@ -40,6 +40,8 @@ const IDENTITIES: [&str; 23] = [
     "cpu",
     "descriptor",
     "path",
+    "module",
+    "name",
 ];
 
 /// A dump without one of its pages.
@@ -88,6 +90,17 @@ const LISTS: [(&str, Read); 13] = [
     ("swap", |kernel, _, _| value(state::swap(kernel))),
 ];
 
+type ReadOpened = fn(&Kernel<'_>) -> Value;
+
+/// Lists whose elements are found when the kernel is opened.
+const LISTS_OF_OPENING: [(&str, ReadOpened); 2] = [
+    ("mod", |kernel| value(state::modules(kernel))),
+    ("tainting modules of info", |kernel| {
+        let state::TaintingModules { modules, gaps } = state::tainting_modules(kernel);
+        serde_json::json!({ "tainting_modules": modules, "gaps": gaps })
+    }),
+];
+
 /// Leaves out each page that a list is read from, of at most `most` pages of each list. Returns how many were tried, and
 /// what is wrong.
 pub(crate) fn tried(dump: &'static Dump, vmlinux: &'static Vmlinux, most: usize) -> (usize, Vec<String>) {
@@ -113,6 +126,39 @@ pub(crate) fn tried(dump: &'static Dump, vmlinux: &'static Vmlinux, most: usize)
             let found = compared(&whole, &without);
             wrong.extend(found.into_iter().map(|found| format!("{name} without page {frame:#x}: {found}")));
         }
+    }
+    for (name, read) in LISTS_OF_OPENING {
+        let (of_modules, found) = tried_from_opening(holed, vmlinux, read);
+        pages += of_modules;
+        wrong.extend(found.into_iter().map(|found| format!("{name} without {found}")));
+    }
+    (pages, wrong)
+}
+
+/// Leaves out each page with a `struct module`, and opens the kernel without it.
+fn tried_from_opening(holed: &Holed<'_>, vmlinux: &Vmlinux, read: ReadOpened) -> (usize, Vec<String>) {
+    let open = || Kernel::open_through(holed.dump, vmlinux, holed, KernelChoice::default());
+    let kernel = open().unwrap();
+    let whole = read(&kernel);
+    let head = kernel.symbol("modules");
+    let places = kernel.modules().iter().map(|module| module.address).chain(head);
+    let frames: BTreeSet<_> =
+        places.filter_map(|at| Some(kernel.memory().translate(at).ok()?.get() / PAGE_SIZE)).collect();
+    let (mut pages, mut wrong) = (0, Vec::new());
+    for frame in frames {
+        holed.without.store(frame, Ordering::Relaxed);
+        // Without some pages there is no kernel, and no answer.
+        let without = open().map(|kernel| read(&kernel));
+        holed.without.store(NONE, Ordering::Relaxed);
+        let Ok(without) = without else { continue };
+        pages += 1;
+        if without["gaps"].as_array().unwrap().is_empty() {
+            wrong.push(format!("page {frame:#x}: nothing is missing"));
+        }
+        wrong.extend(compared(&whole, &without).into_iter().map(|found| format!("page {frame:#x}: {found}")));
+    }
+    if pages == 0 && !kernel.modules().is_empty() {
+        wrong.push("any page: there is no kernel".to_owned());
     }
     (pages, wrong)
 }

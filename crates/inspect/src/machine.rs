@@ -1,8 +1,9 @@
 //! What the machine was: command line, load, memory, taint, hardware; the part of `crash`'s `sys` that is in memory.
 
-use vmcore_kernel::{Kernel, Module, Resolver};
+use vmcore_kernel::Kernel;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
+use crate::state::{Listing, Missing, TaintingModule, TaintingModules, tainting_modules};
 use crate::taint;
 
 /// `COMMAND_LINE_SIZE` of x86.
@@ -13,7 +14,7 @@ const MAX_NAME: usize = 128;
 const LOAD_SHIFT: u32 = 11;
 
 /// The machine. What could not be read is `None`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// The kernel's command line. From the dump: untrusted.
     pub command_line: Option<String>,
@@ -27,14 +28,38 @@ pub struct Machine {
     pub taint: Option<u64>,
     /// Its letters; empty where the kernel is not tainted.
     pub taint_letters: Option<String>,
-    /// The loaded modules that taint the kernel, with their letters, as `O` for out of tree. From the dump: untrusted.
-    pub tainting_modules: Vec<(String, String)>,
+    /// The loaded modules that taint the kernel.
+    pub tainting_modules: Listing<TaintingModule>,
     /// Vendor and product by DMI.
     pub hardware: Option<String>,
     /// The firmware's version and date by DMI.
     pub firmware: Option<String>,
     /// The model of the boot CPU.
     pub processor: Option<String>,
+    /// What could not be read of its lists.
+    pub gaps: Vec<Missing>,
+}
+
+impl Machine {
+    /// A machine of which nothing is known, without debug information.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let why = "without debug information they cannot be read".to_owned();
+        let modules = Missing { what: "loaded modules".to_owned(), why };
+        Self {
+            command_line: None,
+            load: None,
+            memory_total: None,
+            memory_free: None,
+            taint: None,
+            taint_letters: None,
+            tainting_modules: Listing::not_read(modules.clone()),
+            hardware: None,
+            firmware: None,
+            processor: None,
+            gaps: vec![modules],
+        }
+    }
 }
 
 /// Reads it.
@@ -44,6 +69,7 @@ pub fn machine(kernel: &Kernel<'_>) -> Machine {
     let word = |name| memory.read_u64(kernel.symbol(name)?).ok();
     let bytes = |pages| bytes_of(kernel, pages);
     let taint = word("tainted_mask");
+    let TaintingModules { modules, gaps } = tainting_modules(kernel);
     Machine {
         command_line: text_behind(kernel, kernel.symbol("saved_command_line"), MAX_COMMAND_LINE),
         load: load(kernel),
@@ -52,19 +78,12 @@ pub fn machine(kernel: &Kernel<'_>) -> Machine {
         memory_free: free_pages(kernel).and_then(bytes),
         taint,
         taint_letters: taint.map(taint::letters),
-        tainting_modules: tainting_modules(kernel),
+        tainting_modules: modules,
         hardware: joined(kernel, &["DMI_SYS_VENDOR", "DMI_PRODUCT_NAME"]),
         firmware: joined(kernel, &["DMI_BIOS_VENDOR", "DMI_BIOS_VERSION", "DMI_BIOS_DATE"]),
         processor: processor(kernel),
+        gaps,
     }
-}
-
-fn tainting_modules(kernel: &Kernel<'_>) -> Vec<(String, String)> {
-    let Some(taints) = Resolver::new(kernel.vmlinux().types()).optional("module", "taints") else { return Vec::new() };
-    let letters = |module: &Module| taints.read(kernel.memory(), module.address).ok().map(taint::letters);
-    let tainting =
-        |module: &Module| Some((module.name.clone(), letters(module).filter(|letters| !letters.is_empty())?));
-    kernel.modules().iter().filter_map(tainting).collect()
 }
 
 fn bytes_of(kernel: &Kernel<'_>, pages: u64) -> Option<u64> {

@@ -221,10 +221,16 @@ impl<'a> Kernel<'a> {
         &self.percpu
     }
 
-    /// The loaded modules.
+    /// The loaded modules, as far as their list could be read: see [`Kernel::modules_unread`].
     #[must_use]
     pub fn modules(&self) -> &[Module] {
         self.code.modules.all()
+    }
+
+    /// Why modules may be missing from [`Kernel::modules`]; empty where the whole list was read.
+    #[must_use]
+    pub fn modules_unread(&self) -> &[Gap] {
+        self.code.modules.unread()
     }
 
     /// What could not be read while the kernel was opened.

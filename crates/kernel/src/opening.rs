@@ -86,16 +86,13 @@ fn of_arm64<'a>(
 }
 
 /// What nothing says the place of, in a kernel's own tables.
-pub(crate) fn what_has_no_name(vmlinux: &Vmlinux) -> Vec<Gap> {
-    let no_modules = || Gap::new("modules", "nothing says where their list is: their code has no names");
+pub(crate) fn what_has_no_name(vmlinux: &Vmlinux) -> Option<Gap> {
     let no_variables = || {
         let why = "the kernel has none in kallsyms (it was built without CONFIG_KALLSYMS_ALL): of those that neither \
                    modules may use nor every CPU has its own, such as panic_cpu and tainted_mask, nothing is known";
         Gap::new("names of variables", why)
     };
-    let variables = vmlinux.lacks_variables().then(no_variables);
-    let modules = vmlinux.symbols().address("modules").is_none().then(no_modules);
-    variables.into_iter().chain(modules).collect()
+    vmlinux.lacks_variables().then(no_variables)
 }
 
 /// How the kernel's swap entries are built.

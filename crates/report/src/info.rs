@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmcore_inspect::state::{Listing, Missing, TaintingModule, Unread};
 
 use crate::duration::{Date, Uptime};
 use crate::machine::{Dump, Kernel, Panic};
@@ -36,7 +37,7 @@ pub struct Info<'a> {
 }
 
 /// The machine as its kernel knew it. What could not be read is null.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Machine {
     /// The kernel's command line.
     pub command_line: Option<String>,
@@ -52,22 +53,15 @@ pub struct Machine {
     /// kernel is not tainted.
     pub taint_letters: Option<String>,
     /// The loaded modules that taint the kernel.
-    pub tainting_modules: Vec<TaintingModule>,
+    pub tainting_modules: Listing<TaintingModule>,
     /// Vendor and product.
     pub hardware: Option<String>,
     /// The firmware's vendor, version and date.
     pub firmware: Option<String>,
     /// The model of the boot CPU.
     pub processor: Option<String>,
-}
-
-/// A module that taints the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct TaintingModule {
-    /// Its name.
-    pub name: String,
-    /// Why, by letter: `P` proprietary, `O` out of tree, `E` unsigned and so on.
-    pub taints: String,
+    /// What could not be read of the modules that taint the kernel.
+    pub gaps: Vec<Missing>,
 }
 
 impl From<vmcore_inspect::Machine> for Machine {
@@ -81,14 +75,11 @@ impl From<vmcore_inspect::Machine> for Machine {
             memory_free: machine.memory_free,
             taint: machine.taint.map(Hex),
             taint_letters: machine.taint_letters,
-            tainting_modules: machine
-                .tainting_modules
-                .into_iter()
-                .map(|(name, taints)| TaintingModule { name, taints })
-                .collect(),
+            tainting_modules: machine.tainting_modules,
             hardware: machine.hardware,
             firmware: machine.firmware,
             processor: machine.processor,
+            gaps: machine.gaps,
         }
     }
 }
@@ -111,15 +102,15 @@ impl Machine {
 
     /// The taint's letters and the modules that are the reason.
     pub(crate) fn taint_text(&self) -> Option<String> {
-        let modules: Vec<_> = self
-            .tainting_modules
-            .iter()
-            .take(MAX_MODULES)
-            .map(|one| format!("{} [{}]", one.name, one.taints))
-            .collect();
-        let more = self.tainting_modules.len().saturating_sub(modules.len());
+        let found = self.tainting_modules.found();
+        let modules: Vec<_> =
+            found.iter().take(MAX_MODULES).map(|one| format!("{} [{}]", one.name, one.taints)).collect();
+        let more = found.len().saturating_sub(modules.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let by = if modules.is_empty() { String::new() } else { format!(", by {}{more}", modules.join(", ")) };
+        let mut by = if modules.is_empty() { String::new() } else { format!(", by {}{more}", modules.join(", ")) };
+        if let Some(Unread { first, .. }) = self.tainting_modules.unread() {
+            by.push_str(&format!("; modules not read: {}: {}", first.what, first.why));
+        }
         self.taint_letters.as_ref().map(|letters| match (letters.as_str(), self.taint) {
             ("", _) | (_, None) => "none".to_owned(),
             (letters, Some(mask)) => format!("{letters} ({mask}){by}"),
@@ -176,7 +167,7 @@ impl Report for Info<'_> {
             ("UPTIME", self.uptime_ns.map_or_else(unknown, |ns| Uptime(ns).to_string())),
             ("TASKS", count(self.tasks)),
             ("STACKS", kernel.stacks.as_ref().map_or_else(unknown, ToString::to_string)),
-            ("MODULES", count(kernel.modules)),
+            ("MODULES", modules(kernel)),
             ("NODENAME", text(&kernel.nodename)),
             ("RELEASE", text(&kernel.release)),
             ("VERSION", text(&kernel.version)),
@@ -224,6 +215,14 @@ fn registers(dump: &Dump, kernel: &Kernel) -> String {
         (0, _) => "of no CPU".to_owned(),
         (some, Some(all)) if some == all => "of all CPUs".to_owned(),
         (some, Some(all)) => format!("of {some} of {all} CPUs: {}", cpus.join(", ")),
+    }
+}
+
+fn modules(kernel: &Kernel) -> String {
+    match kernel.modules {
+        None => "(unknown)".to_owned(),
+        Some(found) if kernel.more_modules => format!("{found} or more"),
+        Some(all) => all.to_string(),
     }
 }
 

@@ -33,7 +33,6 @@ pub mod inspect;
 mod json;
 pub mod log;
 pub mod machine;
-pub mod modules;
 mod names;
 pub mod ps;
 pub mod runq;

@@ -50,8 +50,12 @@ pub struct Kernel {
     pub page_levels: u8,
     /// CPUs that were present; null without debug information.
     pub cpus: Option<usize>,
-    /// Loaded modules; null without debug information.
+    /// Loaded modules that were found; null without debug information, or where their list could not be read.
     pub modules: Option<usize>,
+    /// Whether there may be more modules.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub more_modules: bool,
     /// How far the stacks could be followed: what its unwind tables are worth; null without debug information.
     pub stacks: Option<StacksFollowed>,
 }

@@ -51,6 +51,11 @@ impl<T> Listing<T> {
         self.found.is_empty() && self.unread.is_none()
     }
 
+    /// A list of which nothing was read.
+    pub(crate) fn not_read(missing: Missing) -> Self {
+        Self { found: Vec::new(), unread: Some(Unread { first: missing, others: 0 }) }
+    }
+
     /// Those of it that are meant; what was not read may be among them.
     pub(super) fn filtered(&self, is_meant: impl Fn(&T) -> bool) -> Self
     where

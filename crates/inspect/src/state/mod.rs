@@ -1,5 +1,5 @@
 //! Lists of kernel state that say who waits for what: timers, interrupts, wait queues, works, locks, RCU, block
-//! requests, files, mounts, network devices, memory, swap.
+//! requests, files, mounts, network devices, memory, swap; and of the loaded modules.
 //!
 //! Nothing here judges. Each list says what of it could not be read ([`Listing`]): a list that is short because memory is
 //! missing must not look like one that is short because there is nothing. Members are probed, the newest kernel's first.
@@ -12,6 +12,7 @@ mod interrupts;
 mod listing;
 mod locks;
 mod memory;
+mod modules;
 mod mounts;
 mod needs;
 mod network;
@@ -30,6 +31,7 @@ pub use interrupts::{Interrupts, Irq, SoftIrqs, interrupts};
 pub use listing::{Listing, Unread};
 pub use locks::{HeldLock, Locks, QueuedSpinner, WaitedPage, WaitedWork, locks};
 pub use memory::{Memory, Process, Slab, Zone, memory};
+pub use modules::{Module, Modules, TaintingModule, TaintingModules, modules, tainting_modules};
 pub use mounts::{Mount, Mounts, mounts};
 pub use needs::{Need, Needy};
 pub use network::{Device, Network, network};

@@ -18,7 +18,8 @@ use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::orc::{ENTRY_SIZE, OrcFormat, OrcTable};
 
 use crate::layout::{Field, Resolver};
-use crate::{Gap, LayoutError, list::list};
+use crate::list::{Listed, list};
+use crate::{Gap, LayoutError};
 
 use identity::IdentityLayout;
 pub use symbols::ModuleSymbol;
@@ -134,30 +135,37 @@ impl Module {
 pub(crate) struct Modules {
     layout: ModuleLayout,
     modules: Vec<Module>,
+    /// Why some may be missing.
+    unread: Vec<Gap>,
     files: Option<ModuleFiles>,
 }
 
 impl Modules {
-    /// Walks the module list whose head is at `head`; none where it is not known. Symbols and tables are read when first asked for.
+    /// Walks the module list whose head is at `head`. Symbols and tables are read when first asked for.
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         memory: &M,
         head: Option<VirtAddr>,
         layout: ModuleLayout,
         gaps: &mut Vec<Gap>,
     ) -> Self {
-        let listed = head.map(|head| list(memory, head, MAX_MODULES, "module list")).unwrap_or_default();
-        gaps.extend(listed.gap);
+        let without_head = || {
+            let why = "nothing says where their list is: their code has no names";
+            Listed { gap: Some(Gap::new("modules", why)), ..Listed::default() }
+        };
+        let listed = head.map_or_else(without_head, |head| list(memory, head, MAX_MODULES, "module list"));
+        let mut unread: Vec<_> = listed.gap.into_iter().collect();
         let mut modules = Vec::new();
         for node in listed.nodes {
             let address = layout.list.container(node);
             match read_module(memory, address, &layout) {
                 Ok(module) => modules.push(module),
-                Err(error) => gaps.push(Gap::new(format!("module at {address}"), error)),
+                Err(error) => unread.push(Gap::new(format!("module at {address}"), error)),
             }
         }
+        gaps.extend_from_slice(&unread);
         gaps.extend(bound_tables(&mut modules));
         modules.sort_by_key(|module| (module.text.first().copied(), module.address));
-        Self { layout, modules, files: None }
+        Self { layout, modules, unread, files: None }
     }
 
     /// Says where files of modules are.
@@ -179,6 +187,11 @@ impl Modules {
     /// The modules.
     pub(crate) fn all(&self) -> &[Module] {
         &self.modules
+    }
+
+    /// Why modules may be missing; empty where the whole list was read.
+    pub(crate) fn unread(&self) -> &[Gap] {
+        &self.unread
     }
 
     /// The module whose code holds `address`.

@@ -1,6 +1,7 @@
 //! Lists of kernel state as text. Their models, which JSON is made of, are those of [`vmcore_inspect::state`].
 
 mod memory;
+mod modules;
 mod storage;
 mod time;
 mod waiting;

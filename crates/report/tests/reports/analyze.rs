@@ -7,9 +7,10 @@ use vmcore_diagnose::{
     CheckResult, Confidence, Diagnosis, Evidence, Finding, Issue, KnownIssue, LogLine, Place, Refutation, Remedy,
     Spinner, Splitter, Value, Verdict, read_log,
 };
+use vmcore_inspect::state::TaintingModule;
 use vmcore_memory::{Pfn, PhysAddr, VirtAddr};
 use vmcore_report::analyze::{Analyze, KernelLog, Subject};
-use vmcore_report::info::{Machine, TaintingModule};
+use vmcore_report::info::Machine;
 use vmcore_report::machine::{Dump, Followed, Kernel, Panic, StacksFollowed};
 use vmcore_report::{Hex, Report, Theme};
 
@@ -41,6 +42,7 @@ fn subject() -> Subject {
             page_levels: 4,
             cpus: Some(3),
             modules: Some(0),
+            more_modules: false,
             stacks: Some(StacksFollowed {
                 cpus: Followed { total: 3, ended: 3, guessed: 0 },
                 tasks: Followed { total: 9, ended: 6, guessed: 1 },
@@ -60,12 +62,17 @@ fn subject() -> Subject {
             memory_free: Some(800 << 20),
             taint: Some(Hex(0x1000)),
             taint_letters: Some("O".to_owned()),
-            tainting_modules: vec![TaintingModule { name: "driver".to_owned(), taints: "O".to_owned() }],
+            tainting_modules: vec![TaintingModule { name: "driver".to_owned(), taints: "O".to_owned() }].into(),
             hardware: Some("QEMU Standard PC".to_owned()),
-            ..Machine::default()
+            gaps: Vec::new(),
+            ..unknown_machine()
         },
         faulting_addresses: faults(),
     }
+}
+
+fn unknown_machine() -> Machine {
+    vmcore_inspect::Machine::unknown().into()
 }
 
 fn spinner(cpu: u32, comm: &str) -> Spinner {
@@ -226,7 +233,7 @@ fn nothing_found_and_nothing_known() {
     insta::assert_snapshot!("healthy_text", text(&Analyze::new(subject(), &snapshot, &healthy)));
     let mut blind = nothing(Confidence::Insufficient, "It cannot be told whether a CPU was spinning.");
     blind.unknown.push("CPU 0: its run queue cannot be read".to_owned());
-    let subject = Subject { panic: Panic::default(), uptime_ns: None, machine: Machine::default(), ..subject() };
+    let subject = Subject { panic: Panic::default(), uptime_ns: None, machine: unknown_machine(), ..subject() };
     insta::assert_snapshot!("blind_text", text(&Analyze::new(subject, &snapshot, &blind)));
 }
 

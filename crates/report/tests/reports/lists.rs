@@ -98,6 +98,7 @@ fn info() -> Info<'static> {
             page_levels: 5,
             cpus: Some(4),
             modules: Some(8),
+            more_modules: false,
             stacks: Some(StacksFollowed {
                 cpus: Followed { total: 4, ended: 4, guessed: 0 },
                 tasks: Followed { total: 94, ended: 91, guessed: 1 },
@@ -124,10 +125,11 @@ fn info() -> Info<'static> {
             memory_free: Some(700 << 20),
             taint: Some(Hex(0x4200)),
             taint_letters: Some("WL".to_owned()),
-            tainting_modules: Vec::new(),
+            tainting_modules: Vec::new().into(),
             hardware: Some("QEMU, Standard PC".to_owned()),
             firmware: None,
             processor: Some("AMD EPYC Processor".to_owned()),
+            gaps: Vec::new(),
         },
         gaps: Vec::new(),
     }
@@ -159,6 +161,22 @@ fn info_of_an_old_kernel_that_did_not_panic() {
     };
     insta::assert_snapshot!("info_unknown_text", text(&info));
     insta::assert_snapshot!("info_unknown_json", json(&info));
+}
+
+#[test]
+fn modules_that_were_not_read_are_not_none() {
+    let kernel = Kernel { modules: Some(3), more_modules: true, ..info().kernel };
+    let machine = Machine {
+        taint: Some(Hex(0x1000)),
+        taint_letters: Some("O".to_owned()),
+        ..vmcore_inspect::Machine::unknown().into()
+    };
+    let info = Info { kernel, machine, ..info() };
+    let text = text(&info);
+    assert!(text.contains("MODULES: 3 or more\n"), "{text}");
+    let taint = "TAINT: O (0x1000); modules not read: loaded modules: without debug information they cannot be read\n";
+    assert!(text.contains(taint), "{text}");
+    assert!(json(&info).contains("\"tainting_modules\": null"), "{}", json(&info));
 }
 
 const SWAP: SwapLayout = SwapLayout {

@@ -4,40 +4,30 @@
 use clap::{Arg, ArgAction, Command};
 use serde_json::{Map, Value, json};
 
-/// Commands that look at the dump that is open and do nothing else.
-const COMMANDS: [&str; 29] = [
-    "analyze",
-    "bt",
-    "ps",
-    "mod",
-    "runq",
-    "dmesg",
-    "info",
-    "vtop",
-    "struct",
-    "p",
-    "rd",
-    "sym",
-    "dis",
-    "list",
-    "tree",
-    "search",
-    "timer",
-    "irq",
-    "waitq",
-    "workqueue",
-    "locks",
-    "rcu",
-    "dev",
-    "files",
-    "mount",
-    "net",
-    "kmem",
-    "swap",
-    "explain",
+/// Commands that are not served.
+const NOT_SERVED: [&str; 12] = [
+    // What they write is for other programs, and long.
+    "distill",
+    "profile",
+    "drgn-script",
+    // They open a dump themselves, and run commands on it.
+    "shell",
+    "mcp",
+    // They are about other files, or about none.
+    "triage",
+    "log",
+    "synth",
+    "schema",
+    "completions",
+    "man",
+    "help",
 ];
+/// The command that is served though it takes no dump: what an answer of `analyze` leads to.
+const BESIDES: &str = "explain";
+/// What a command's argument with the dump is called: `words` has others behind it.
+const OF_THE_DUMP: [&str; 2] = ["vmcore", "words"];
 /// What says where the dump and its debug information are: that is settled.
-const OF_THE_INPUT: [&str; 12] = [
+const OF_THE_INPUT: [&str; 13] = [
     "vmcore",
     "vmlinux",
     "part",
@@ -49,6 +39,7 @@ const OF_THE_INPUT: [&str; 12] = [
     "cache",
     "cache_size",
     "no_cache",
+    "share_profiles",
     "help",
 ];
 /// How text is laid out: answers are JSON.
@@ -68,8 +59,17 @@ pub(super) struct Tool {
 
 /// All tools.
 pub(super) fn all(program: &Command) -> Vec<Tool> {
-    let commands = COMMANDS.iter().filter_map(|name| program.find_subcommand(name));
-    commands.map(tool).collect()
+    program.get_subcommands().filter(|command| is_served(command)).map(tool).collect()
+}
+
+/// Whether a command looks at the dump that is open and does nothing else.
+fn is_served(command: &Command) -> bool {
+    let name = command.get_name();
+    (takes_dump(command) || name == BESIDES) && !NOT_SERVED.contains(&name)
+}
+
+fn takes_dump(command: &Command) -> bool {
+    command.get_arguments().any(|argument| OF_THE_DUMP.contains(&argument.get_id().as_str()))
 }
 
 fn tool(command: &Command) -> Tool {
@@ -129,12 +129,11 @@ fn takes_several(argument: &Arg) -> bool {
 
 /// The words that a call means, or why it means none.
 pub(super) fn words(program: &Command, tool: &str, given: &Map<String, Value>) -> Result<Vec<String>, String> {
-    let known = COMMANDS.contains(&tool).then(|| program.find_subcommand(tool)).flatten();
+    let known = program.get_subcommands().find(|command| command.get_name() == tool && is_served(command));
     let command = known.ok_or_else(|| format!("there is no tool '{tool}'"))?;
     let mut words = vec!["vmcore-thp".to_owned(), tool.to_owned()];
     let mut positional = Vec::new();
-    let takes_dump = command.get_arguments().any(|argument| ["vmcore", "words"].contains(&argument.get_id().as_str()));
-    if takes_dump {
+    if takes_dump(command) {
         positional.push(DUMP.to_owned());
     }
     for (name, value) in given {
@@ -185,7 +184,7 @@ mod tests {
     #[test]
     fn every_tool_is_a_command_with_a_description_and_a_schema() {
         let tools = all(&Cli::command());
-        assert_eq!(tools.len(), COMMANDS.len());
+        assert!(tools.len() > 20, "{tools:?}");
         for tool in &tools {
             assert!(!tool.description.is_empty(), "{}", tool.name);
             let properties = tool.input_schema["properties"].as_object().unwrap();
@@ -193,6 +192,48 @@ mod tests {
                 assert!(!properties.contains_key(forbidden), "{} {forbidden}", tool.name);
             }
         }
+    }
+
+    /// A new command that takes a dump is served; whether it may be, and whether one that takes none should be, is to be said.
+    #[test]
+    fn every_command_is_served_or_excepted() {
+        let program = Cli::command();
+        let commands: Vec<_> = program.get_subcommands().collect();
+        for command in &commands {
+            let name = command.get_name();
+            assert_ne!(
+                is_served(command),
+                NOT_SERVED.contains(&name),
+                "{name}: add it to NOT_SERVED, or let it take a dump"
+            );
+        }
+        for name in NOT_SERVED.iter().filter(|name| **name != "help") {
+            assert!(commands.iter().any(|command| command.get_name() == *name), "there is no command '{name}'");
+        }
+        assert!(program.find_subcommand(BESIDES).is_some_and(|command| !takes_dump(command)));
+    }
+
+    #[test]
+    fn no_tool_takes_the_name_of_a_file() {
+        let program = Cli::command();
+        let path = std::any::TypeId::of::<std::path::PathBuf>();
+        let takes_path = |argument: &Arg| argument.get_value_parser().type_id() == path;
+        let served = || program.get_subcommands().filter(|command| is_served(command));
+        for command in served() {
+            let paths: Vec<_> = arguments(command).filter(|argument| takes_path(argument)).collect();
+            assert!(paths.is_empty(), "{}: {paths:?}", command.get_name());
+        }
+        // Those of the input do, so that it can be seen here.
+        assert!(served().any(|command| command.get_arguments().any(takes_path)));
+    }
+
+    #[test]
+    fn the_guide_names_every_tool() {
+        let guide = include_str!("../../docs/mcp.md");
+        let list = guide.split("## Tools").nth(1).and_then(|text| text.split(": the commands").next()).unwrap();
+        let named: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+        let tools = all(&Cli::command());
+        assert_eq!(named, tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod task_state;
 mod tasks;
 #[cfg(test)]
 mod test_memory;
+mod timekeeper;
 mod unwind_tables;
 mod uptime;
 mod utsname;
@@ -105,6 +106,7 @@ pub use stacks::{CpuRegisters, RegisterSource, saved_words_begin, words_between}
 pub use system_calls::SystemCall;
 pub use task::{Accounting, Policy, Task};
 pub use task_state::TaskState;
+pub use timekeeper::Timekeeper;
 pub use utsname::Utsname;
 pub use vmcore_debuginfo::SourceFrame;
 pub use vmcore_unwind::{Interrupt, Segment, Trust};

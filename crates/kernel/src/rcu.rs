@@ -14,9 +14,9 @@
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::Kernel;
 use crate::layout::{Field, Named, Resolver, Source};
 use crate::list::list;
+use crate::{Gap, Kernel};
 
 /// `RCU_SEQ_STATE_MASK`.
 const RUNNING: u64 = 3;
@@ -134,9 +134,23 @@ impl Kernel<'_> {
         {
             return None;
         }
-        let named_at = types.named("rcu_state", &["gp_kthread"])?.of(state);
-        let task = self.memory().read_pointer(named_at.address).ok()?;
+        let (task, named_at) = self.gp_kthread(state).ok()?;
         (waits_for == 0 && !task.is_null()).then_some(GraceEnder { task, named_at, root })
+    }
+
+    /// The thread that begins and ends the grace periods of the flavour whose `rcu_state` is at `state`: the address of its
+    /// `struct task_struct`, which is null before there is one, and where that was read.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] with the reason where it cannot be read.
+    pub fn gp_kthread(&self, state: VirtAddr) -> Result<(VirtAddr, Source), Gap> {
+        let gap = |why: String| Gap::new("the thread of grace periods", why);
+        let member = Resolver::new(self.vmlinux().types()).named("rcu_state", &["gp_kthread"]);
+        let member = member.ok_or_else(|| gap("this kernel has no rcu_state.gp_kthread".to_owned()))?;
+        let named_at = member.of(state);
+        let task = self.memory().read_pointer(named_at.address);
+        Ok((task.map_err(|error| gap(format!("rcu_state.gp_kthread: {error}")))?, named_at))
     }
 
     fn holdout(&self, types: Resolver<'_>, data: &str, cpu: u32) -> Option<GraceHoldout> {

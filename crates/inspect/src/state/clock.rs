@@ -4,7 +4,6 @@ use vmcore_kernel::Kernel;
 
 use super::Collector;
 use crate::object::Object;
-use crate::{Hex, InspectError};
 
 /// A run queue's clock and the timekeeper's start at slightly different moments of the boot.
 const TOLERANCE_NS: u64 = 200_000_000;
@@ -25,7 +24,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn read<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Self {
-        let monotonic_ns = missing.take("the time", monotonic(kernel));
+        let monotonic_ns = missing.take_read(kernel.timekeeper()).map(|keeper| keeper.monotonic_ns);
         let clock = |cpu| Object::per_cpu(kernel, "runqueues", "struct rq", cpu)?.number_at("clock");
         let clocks =
             kernel.percpu().cpus().map(|cpu| missing.take(format!("the run queue's clock of CPU {cpu}"), clock(cpu)));
@@ -64,14 +63,4 @@ impl Clock {
         let now = i64::try_from(self.monotonic_ns?.checked_add(self.stalled_ns?)?).ok()?;
         now.checked_sub(moment)
     }
-}
-
-fn monotonic<'k>(kernel: &'k Kernel<'k>) -> Result<u64, InspectError> {
-    let at = kernel.timekeeper().ok_or_else(|| InspectError::NoSymbol("tk_core".to_owned()))?;
-    let keeper = Object::new(kernel, "struct timekeeper", at)?;
-    let shift = u32::try_from(keeper.number_at("tkr_mono.shift")?).unwrap_or(u32::MAX);
-    let fraction = keeper.number_at("tkr_mono.xtime_nsec")?.checked_shr(shift).unwrap_or_default();
-    let base = keeper.number_at("tkr_mono.base")?;
-    let damaged = || InspectError::Syntax(format!("the timekeeper's base is {}", Hex(base)));
-    base.checked_add(fraction).filter(|&sum| sum > 0 && sum >> 62 == 0).ok_or_else(damaged)
 }

@@ -133,6 +133,11 @@ impl Collector {
         answer.map_err(|error| self.note(what, error.to_string())).ok()
     }
 
+    /// As [`Collector::take`], of what `kernel` reads.
+    pub(super) fn take_read<T>(&mut self, answer: Result<T, Gap>) -> Option<T> {
+        answer.map_err(|gap| self.note(gap.what, gap.why)).ok()
+    }
+
     /// As [`Collector::take`], of what this kernel may not have.
     pub(super) fn take_known<T>(&mut self, what: impl Into<String>, answer: Result<T, InspectError>) -> Option<T> {
         match answer {

@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
-use vmcore_memory::VirtAddr;
 
 use super::{Collector, Listing, Missing, Who, state};
 use crate::object::Object;
@@ -67,8 +66,7 @@ pub fn rcu<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Rcu {
     if period.as_ref().is_some_and(|period| period.name.is_none()) {
         missing.note("the flavour", "rcu_state.name cannot be read");
     }
-    let thread = period.as_ref().map(|period| gp_kthread(kernel, period.state));
-    let thread = thread.and_then(|thread| missing.take("the thread of grace periods", thread)).flatten();
+    let thread = period.as_ref().and_then(|period| missing.take_read(kernel.gp_kthread(period.state)));
     let waits_for_cpus = missing.list("the CPUs that the grace period waits for", |missing| {
         let Some(period) = &period else { return Err(InspectError::NoSymbol("rcu_state".to_owned())) };
         kernel.percpu().cpus().for_each(|cpu| {
@@ -92,7 +90,7 @@ pub fn rcu<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Rcu {
         gp_seq: period.as_ref().map(|period| period.seq.into()),
         running: period.as_ref().map(|period| period.running),
         age_ns: period.as_ref().and_then(|period| period.age_ns),
-        gp_kthread: thread.and_then(|task| missing.who(snapshot, task)),
+        gp_kthread: thread.and_then(|(task, _)| missing.who(snapshot, task)),
         waits_for_cpus,
         waits_for_readers,
         cpus,
@@ -124,10 +122,6 @@ fn readers<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<usize, InspectError> 
     node.pointer_at("gp_tasks")?;
     let (found, gap) = node.at("blkd_tasks")?.list("struct task_struct", "rcu_node_entry")?;
     gap.map_or(Ok(found.len()), |why| Err(InspectError::Syntax(why)))
-}
-
-fn gp_kthread<'k>(kernel: &'k Kernel<'k>, state: VirtAddr) -> Result<Option<VirtAddr>, InspectError> {
-    Object::new(kernel, "struct rcu_state", state)?.pointer_at("gp_kthread")
 }
 
 fn data<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<Object<'k>, InspectError> {

@@ -1,5 +1,5 @@
 //! The kernel's own virtual address space: its image and the direct map are translated by arithmetic, everything else through the
-//! page tables. Where the regions lie: `arch/x86_64/image.rs`, `arch/arm64/ground.rs`.
+//! page tables. Where the regions lie: `arch/x86_64/image.rs`, `ground/arm64/mod.rs`.
 
 use std::ops::Range;
 

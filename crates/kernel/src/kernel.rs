@@ -9,9 +9,9 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, ReadPhysical};
 
 use crate::address_space::AddressSpace;
-use crate::arch::x86_64::boot::Regions;
-use crate::arch::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role};
 use crate::code::Code;
+use crate::ground::x86_64::boot::Regions;
+use crate::ground::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role};
 use crate::layout::Resolver;
 use crate::modules::{Module, ModuleLayout, ModuleTypes, Modules};
 use crate::opening::{self, Opened};

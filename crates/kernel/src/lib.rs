@@ -43,6 +43,7 @@ mod ftrace;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod ground;
 mod identity;
 mod kernel;
 mod layout;
@@ -76,13 +77,13 @@ mod utsname;
 mod vmcoreinfo_scan;
 
 pub use address_space::AddressSpace;
-pub use arch::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use error::{Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
 pub use followed::{Followed, StackSurvey, StacksFollowed};
 pub use frames::Sweep;
+pub use ground::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use identity::{hex, release_of};
 pub use kernel::Kernel;
 pub use layout::{Field, Resolver, Source};

@@ -19,7 +19,7 @@ use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, ReadPhysical, ReadVirtual, VirtAddr};
 
 use crate::address_space::AddressSpace;
-use crate::arch::arm64;
+use crate::ground::arm64::Ground;
 use crate::paging::{PageTables, PhysicalMask};
 use crate::panic::{PanicInfo, panic_by_log};
 use crate::uptime::uptime_by_log;
@@ -60,7 +60,7 @@ impl<'a> MinimalKernel<'a> {
     pub fn open(dump: &'a Dump) -> Result<Self, MinimalError> {
         let info = dump.vmcoreinfo().ok_or(MinimalError::NoVmcoreinfo)?;
         if dump.architecture() == Architecture::Arm64 {
-            let ground = arm64::Ground::read(info)?;
+            let ground = Ground::read(info)?;
             let memory = ground.memory(dump, None);
             let page_levels = u8::try_from(ground.geometry.levels()).unwrap_or_default();
             return Ok(Self { info, memory, page_levels });

@@ -6,9 +6,10 @@ use vmcore_memory::{Architecture, ReadPhysical, VirtAddr};
 
 use crate::address_space::AddressSpace;
 use crate::arch::arm64;
-use crate::arch::x86_64::boot::{Regions, boot};
 use crate::arch::x86_64::image::IMAGE_BASE;
-use crate::arch::x86_64::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
+use crate::ground::arm64::Ground;
+use crate::ground::x86_64::boot::{Regions, boot};
+use crate::ground::x86_64::location::{self, FoundBy, KernelChoice, KernelInMemory, Located, Role};
 use crate::layout::Resolver;
 use crate::page::PageLayout;
 use crate::paging::{PageFormat, PageTables, SwapLayout};
@@ -64,7 +65,7 @@ fn of_arm64<'a>(
     physical: &'a dyn ReadPhysical,
     gaps: &mut Vec<Gap>,
 ) -> Result<Opened<'a>, KernelError> {
-    let ground = arm64::Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
+    let ground = Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
     let memory = ground.memory(physical, ground.bounds(vmlinux));
     let vmemmap = ground.vmemmap(&memory, vmlinux, &PageLayout::resolve(Resolver::new(vmlinux.types()))?);
     if vmemmap.is_none() {

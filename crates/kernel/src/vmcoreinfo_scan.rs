@@ -11,10 +11,10 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::{Dump, Vmcoreinfo};
 use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadPhysical, ReadVirtual, read_page};
 
-use crate::arch::x86_64::boot::boot;
 use crate::arch::x86_64::image::IMAGE_BASE;
-use crate::arch::x86_64::location::{self, KernelChoice, Located};
 use crate::frames::{self, Sweep};
+use crate::ground::x86_64::boot::boot;
+use crate::ground::x86_64::location::{self, KernelChoice, Located};
 
 /// What the text begins with.
 const START: &[u8] = b"OSRELEASE=";

@@ -8,10 +8,10 @@ use vmcore_memory::{Architecture, PAGE_SIZE, PhysAddr, ReadPhysical, ReadVirtual
 use super::kallsyms::{Kallsyms, KallsymsError, MAX_SYMBOLS, RawTables, ValueKind};
 use super::{BANNER, FallbackTablesError, MAX_PAGES, scan};
 use crate::address_space::AddressSpace;
-use crate::arch::arm64;
 use crate::arch::x86_64::image::{IMAGE_BASE, MAX_IMAGE_SIZE};
-use crate::arch::x86_64::location::{self, Role};
 use crate::frames;
+use crate::ground::arm64::Ground;
+use crate::ground::x86_64::location::{self, Role};
 
 /// More than the names of any kernel take, compressed, in bytes; some 2 MiB are usual.
 const MAX_NAMES: u64 = 32 << 20;
@@ -40,8 +40,7 @@ impl<'a> Image<'a> {
                 })
             }
             Architecture::Arm64 => {
-                let ground =
-                    arm64::Ground::read(info).map_err(|error| FallbackTablesError::Ground(error.to_string()))?;
+                let ground = Ground::read(info).map_err(|error| FallbackTablesError::Ground(error.to_string()))?;
                 Ok(Self { memory: ground.memory(dump, None), kaslr_offset: ground.kaslr_offset })
             }
         }

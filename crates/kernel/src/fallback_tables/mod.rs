@@ -28,9 +28,9 @@ use vmcore_memory::{Architecture, PhysAddr, ReadError, VirtAddr};
 
 use crate::KernelError;
 use crate::arch::x86_64::image::{IMAGE_BASE, MAX_IMAGE_SIZE};
-use crate::arch::x86_64::location::{KernelChoice, Role};
 use crate::frames;
 use crate::frames::Sweep;
+use crate::ground::x86_64::location::{KernelChoice, Role};
 use image::Image;
 use kallsyms::Kallsyms;
 pub use kallsyms::KallsymsError;

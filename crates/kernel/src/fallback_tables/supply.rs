@@ -14,8 +14,8 @@ use vmcore_memory::{Architecture, MAX_READ, ReadVirtual, VirtAddr};
 use super::kallsyms::Kallsyms;
 use super::{BTF_SECTION, ORC_SECTIONS, symbols_of};
 use crate::address_space::AddressSpace;
-use crate::arch::arm64;
-use crate::arch::x86_64::location::{self, KernelChoice, Located};
+use crate::ground::arm64::Ground;
+use crate::ground::x86_64::location::{self, KernelChoice, Located};
 
 /// The contents of sections that `vmlinux` declares without holding them, as far as `dump` has them. So are unwind tables
 /// of which it has nothing at all, and types where it has neither BTF nor DWARF: a kernel that was built with them has
@@ -49,7 +49,7 @@ fn image_memory<'a>(dump: &'a Dump, vmlinux: &Vmlinux) -> Option<(AddressSpace<'
             Some((AddressSpace::image_only(dump, location.phys_base), location.kaslr_offset))
         }
         Architecture::Arm64 => {
-            let ground = arm64::Ground::read(dump.vmcoreinfo()?).ok()?;
+            let ground = Ground::read(dump.vmcoreinfo()?).ok()?;
             Some((ground.memory(dump, None), ground.kaslr_offset))
         }
     }

@@ -10,9 +10,7 @@
 //!
 //! Source: `Documentation/arch/x86/x86_64/mm.rst`.
 
-use vmcore_memory::{PhysAddr, ReadPhysical, VirtAddr};
-
-use crate::address_space::{AddressSpace, Image};
+use vmcore_memory::{PhysAddr, VirtAddr};
 
 /// `__START_KERNEL_map`.
 pub(crate) const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -22,19 +20,4 @@ pub(crate) const MAX_IMAGE_SIZE: u64 = 1 << 30;
 /// Where the byte at the link-time address `link` is, if the image is at `delta`.
 pub(crate) const fn physical_address(link: VirtAddr, delta: u64) -> PhysAddr {
     PhysAddr::new(link.get().wrapping_sub(IMAGE_BASE).wrapping_add(delta))
-}
-
-impl<'a> AddressSpace<'a> {
-    /// An address space that can translate only the kernel image: enough to read the variables that say where the rest
-    /// is. `phys_base` is the kernel variable of that name.
-    #[must_use]
-    pub fn image_only(physical: &'a dyn ReadPhysical, phys_base: u64) -> Self {
-        let range = IMAGE_BASE..IMAGE_BASE + MAX_IMAGE_SIZE;
-        Self::new(physical, Image { range, to_physical: phys_base.wrapping_sub(IMAGE_BASE) })
-    }
-
-    /// The kernel variable of that name.
-    pub(crate) fn phys_base(&self) -> u64 {
-        self.image.to_physical.wrapping_add(IMAGE_BASE)
-    }
 }

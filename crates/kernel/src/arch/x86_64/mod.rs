@@ -1,9 +1,7 @@
-//! x86-64: where a kernel is in memory, and how its memory is translated.
+//! x86-64.
 
-pub(crate) mod boot;
 mod frame;
 pub(crate) mod image;
-pub(crate) mod location;
 pub(crate) mod paging;
 pub(crate) mod physical_mask;
 mod stacks;

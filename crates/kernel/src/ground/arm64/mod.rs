@@ -14,18 +14,19 @@
 //!
 //! Source: `arch/arm64/kernel/vmcore_info.c` (`crash_core.c` before 6.9), `Documentation/arch/arm64/memory.rst`.
 
+mod vmemmap;
+
 use std::ops::Range;
 
 use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::Vmcoreinfo;
 use vmcore_memory::{Pfn, PhysAddr, ReadPhysical, VirtAddr};
 
-use super::paging::Geometry;
-use super::vmemmap::{Search, Vmemmap};
+use self::vmemmap::{Search, Vmemmap};
 use crate::KernelError;
 use crate::address_space::{AddressSpace, DirectMap, Image};
 use crate::page::PageLayout;
-use crate::paging::PageTables;
+use crate::paging::{Geometry, PageTables};
 
 /// What VMCOREINFO says of a kernel's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

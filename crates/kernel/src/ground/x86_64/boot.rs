@@ -7,7 +7,7 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr};
 
 use crate::address_space::{AddressSpace, DirectMap};
-use crate::arch::x86_64::location::KernelLocation;
+use crate::ground::x86_64::location::KernelLocation;
 use crate::paging::PageTables;
 
 /// Bases of the randomized regions.

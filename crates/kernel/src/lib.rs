@@ -59,6 +59,7 @@ mod panic;
 mod percpu;
 mod preemption;
 mod printk;
+mod pte;
 mod rcu;
 mod runqueue;
 mod scheduler;

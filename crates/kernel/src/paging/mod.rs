@@ -4,8 +4,6 @@
 
 mod entry;
 mod format;
-mod meaning;
-mod swap;
 mod swap_types;
 mod walk;
 #[cfg(test)]
@@ -13,9 +11,7 @@ mod walk_cases;
 
 pub use crate::arch::arm64::paging::Geometry;
 pub use crate::arch::x86_64::physical_mask::PhysicalMask;
+pub use crate::pte::{Meaning, MigrationKind, SwapEntry, SwapFields, SwapLayout, SwapMeaning};
 pub use entry::Entry;
 pub use format::PageFormat;
-pub use meaning::Meaning;
-pub(crate) use swap::Unreachable;
-pub use swap::{MigrationKind, SwapEntry, SwapFields, SwapLayout, SwapMeaning};
 pub use walk::{Outcome, PageTables, Step, Walk};

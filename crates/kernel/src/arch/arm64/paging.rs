@@ -15,7 +15,7 @@
 
 use vmcore_memory::{PageLevel, PhysAddr, VirtAddr};
 
-use crate::paging::{Meaning, SwapLayout, Unreachable};
+use crate::pte::{Meaning, SwapLayout, Unreachable};
 
 const VALID: u64 = 1;
 const TABLE: u64 = 1 << 1;

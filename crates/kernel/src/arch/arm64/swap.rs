@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadVirtual, le_u32};
 
-use crate::paging::{SwapFields, Unreachable};
+use crate::pte::{SwapFields, Unreachable};
 
 /// Functions that look at swap entries of processes.
 const FUNCTIONS: [&str; 6] = [

@@ -9,7 +9,7 @@
 use vmcore_memory::{PageLevel, PhysAddr, VirtAddr};
 
 use super::physical_mask::PhysicalMask;
-use crate::paging::{Meaning, SwapLayout};
+use crate::pte::{Meaning, SwapLayout};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;

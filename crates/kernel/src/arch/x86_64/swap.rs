@@ -9,7 +9,7 @@
 //!
 //! Source: `arch/x86/include/asm/pgtable_64.h`.
 
-use crate::paging::{SwapFields, Unreachable};
+use crate::pte::{SwapFields, Unreachable};
 
 impl SwapFields {
     /// Those of x86-64, since the fix of L1TF.

@@ -12,7 +12,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
 use crate::list::Places;
-use crate::stacks::TaskMachine;
+use crate::task_machine::TaskMachine;
 use crate::{CpuRegisters, Gap, Kernel, RegisterSource, RunQueue, SymbolName, Task, tasks};
 
 /// Where a code address is, in names and source lines. Shared by all frames at the same address.

@@ -7,9 +7,9 @@ use vmcore_unwind::Start;
 
 use super::Kernel;
 use crate::Gap;
+use crate::cpu_registers::CpuRegisters;
 use crate::list::Places;
 use crate::runqueue::{NodesLeft, RunQueue, RunQueueReader};
-use crate::stacks::CpuRegisters;
 use crate::task::Task;
 
 impl Kernel<'_> {

@@ -7,9 +7,9 @@ use vmcore_dump::Dump;
 use vmcore_memory::{Architecture, ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::{Segment, StackRange, Start};
 
-use super::registers::{self, CpuRegisters, CrashNotes};
 use super::thread::thread_size;
 use crate::arch::{arm64, x86_64};
+use crate::cpu_registers::{self, CpuRegisters, CrashNotes};
 use crate::layout::Resolver;
 use crate::task::TaskLayout;
 use crate::{LayoutError, PerCpu};
@@ -25,7 +25,7 @@ pub(crate) fn attribute<M: ReadVirtual + ?Sized>(
     stacks: impl Fn(u32) -> Vec<StackRange>,
 ) -> BTreeMap<u32, CpuRegisters> {
     if dump.architecture() == Architecture::X86_64 {
-        return registers::attribute(dump, memory, percpu, crash_notes, current_pid);
+        return cpu_registers::attribute(dump, memory, percpu, crash_notes, current_pid);
     }
     let saved = CrashNotes::read(Architecture::Arm64, memory, percpu, crash_notes);
     let mut found = BTreeMap::new();

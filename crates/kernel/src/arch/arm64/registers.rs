@@ -11,7 +11,7 @@ use vmcore_dump::Prstatus;
 use vmcore_memory::{Registers, VirtAddr};
 use vmcore_unwind::StackRange;
 
-use crate::{CpuRegisters, RegisterSource};
+use crate::cpu_registers::{CpuRegisters, RegisterSource};
 
 /// Attributes the notes that are in no CPU's `crash_notes`; `found` has those that are. `stacks` are those that a CPU may
 /// run kernel code on.

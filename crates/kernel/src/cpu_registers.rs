@@ -111,10 +111,10 @@ fn by_gs(states: &[QemuCpuState], percpu: &PerCpu, found: &mut BTreeMap<u32, Cpu
 }
 
 /// The notes that CPUs wrote when the kernel crashed, as they are in its memory.
-pub(super) struct CrashNotes(Vec<(u32, Prstatus)>);
+pub(crate) struct CrashNotes(Vec<(u32, Prstatus)>);
 
 impl CrashNotes {
-    pub(super) fn read<M: ReadVirtual + ?Sized>(
+    pub(crate) fn read<M: ReadVirtual + ?Sized>(
         architecture: Architecture,
         memory: &M,
         percpu: &PerCpu,
@@ -134,7 +134,7 @@ impl CrashNotes {
     }
 
     /// Those that the dump's own notes repeat: where they differ, memory is older than the notes.
-    pub(super) fn repeated(&self, notes: &[Prstatus], found: &mut BTreeMap<u32, CpuRegisters>) {
+    pub(crate) fn repeated(&self, notes: &[Prstatus], found: &mut BTreeMap<u32, CpuRegisters>) {
         for (cpu, saved) in &self.0 {
             if notes.iter().any(|prstatus| prstatus.note == saved.note) {
                 found.insert(*cpu, CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
@@ -143,7 +143,7 @@ impl CrashNotes {
     }
 
     /// Those of CPUs that the dump has nothing of, where they are of the task that its run queue says ran there.
-    pub(super) fn alone(&self, current_pid: &impl Fn(u32) -> Option<i32>, found: &mut BTreeMap<u32, CpuRegisters>) {
+    pub(crate) fn alone(&self, current_pid: &impl Fn(u32) -> Option<i32>, found: &mut BTreeMap<u32, CpuRegisters>) {
         for (cpu, saved) in self.0.iter().filter(|(cpu, saved)| current_pid(*cpu) == Some(saved.pid)) {
             found.entry(*cpu).or_insert(CpuRegisters::new(saved.registers, RegisterSource::CrashNotes));
         }

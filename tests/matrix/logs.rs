@@ -144,6 +144,28 @@ const LOGS: &[(&str, &str, &[&str])] = &[
         &["Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"],
     ),
     (
+        "a control group without memory",
+        "out-of-memory",
+        &[
+            "Memory cgroup out of memory: Killed process 812 (worker) total-vm:4000000kB, anon-rss:500000kB, file-rss:0kB",
+        ],
+    ),
+    (
+        "a control group without memory and a request for the crash",
+        "out-of-memory",
+        &[
+            "Memory cgroup out of memory: Killed process 812 (worker) total-vm:4000000kB, anon-rss:500000kB, file-rss:0kB",
+            "sysrq: Trigger a crash",
+            "Kernel panic - not syncing: sysrq triggered crash",
+        ],
+    ),
+    (
+        "an error that was corrected",
+        "hardware-error",
+        &["EDAC MC0: 1 CE memory read error on CPU_SrcID#0_Ha#0_Chan#1_DIMM#0 (channel:1 slot:0 page:0x12345)"],
+    ),
+    ("a page with too many corrected errors", "hardware-error", &["RAS: Soft-offlining pfn: 0x10cb39"]),
+    (
         "a plain warning",
         "kernel-warning",
         &["WARNING: CPU: 0 PID: 812 at net/core/dev.c:3000 skb_warn_bad_offload+0x10/0x40"],

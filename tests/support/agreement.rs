@@ -28,8 +28,10 @@ pub(crate) type Verdict = (Option<Issue>, String);
 
 fn agree((logged, sure): &Verdict, (analyzed, found): &Verdict) -> bool {
     let Some(logged) = logged else { return true };
-    // What is not healthy by its log is not healthy by its dump.
-    let is_ill = sure == "none" || found != "none";
+    // What is not healthy by its log is not healthy by its dump; but of what is only possible, because it was reported shortly
+    // before the log ends, the dump may show that the machine ran on for long.
+    let is_past = sure == "possible" && found == "none" && analyzed.as_ref() == Some(logged);
+    let is_ill = sure == "none" || found != "none" || is_past;
     // What is proven of the machine as it is goes before what it has survived.
     is_ill && analyzed.is_some_and(|analyzed| analyzed.rank() >= logged.rank() || found == "confirmed")
 }

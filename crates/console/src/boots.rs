@@ -35,7 +35,7 @@ enum Rank {
 impl Boot {
     fn rank(&self) -> Rank {
         match self.log.events.iter().map(Occurrence::weight).max().unwrap_or_default() {
-            worst if worst > Weight::Harmless => Rank::Told(worst),
+            worst if worst > Weight::Routine => Rank::Told(worst),
             _ if self.ending.is_abrupt() && !self.is_asked_for() => Rank::Silent,
             Weight::Nothing => Rank::Ordinary,
             harmless => Rank::Harmless(harmless),

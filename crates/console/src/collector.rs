@@ -122,6 +122,9 @@ impl Collector {
         self.starts_before_time(timestamp_ns, number);
         let is_kernel = timestamp_ns.is_some() || bytes.starts_with(b"<") || prefix::names_kernel(bytes);
         self.log.extent.kernel_lines += u64::from(is_kernel);
+        if timestamp_ns.is_none() {
+            self.words.pass_head(bytes);
+        }
         self.other();
     }
 
@@ -178,9 +181,11 @@ impl Collector {
             self.start(number);
         }
         self.starts_before_time(prefix.timestamp_ns, number);
+        self.words.pass_date(prefix.second_of_year);
         self.words.learn(text);
         self.reports.records_begin(text, number);
         recovery::learn(&mut self.reports.events, text);
+        self.reports.limit_is_named(text, number);
         self.log.machine.learn(text, &token);
         let is_kernel = prefix.is_kernel
             || !matches!(token, Token::Other | Token::Blank | Token::MoreModules)
@@ -291,6 +296,8 @@ impl Collector {
         recovery::mark(&mut reports.events);
         self.log.extent.dropped_events = reports.dropped;
         self.log.events = reports.events;
+        self.log.last_ns = self.words.last_ns();
+        self.log.last_second_of_year = self.words.last_second_of_year();
     }
 
     pub(crate) fn finish(mut self) -> Log {

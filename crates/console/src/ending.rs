@@ -8,6 +8,8 @@
 //! `elfcorehdr=` on its command line, on machines with a device tree by `linux,elfcorehdr`, of which `drivers/of/fdt.c`
 //! prints the reservation.
 
+use crate::date::second_of_year;
+
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ending {
@@ -65,9 +67,19 @@ pub(crate) struct LastWords {
     next: Ending,
     /// The latest time of its own.
     clock: Option<u64>,
+    /// The date of the last line that has one in place of that.
+    date: Option<u32>,
+    /// How the last line after it begins, which may have one.
+    head: Option<[u8; MAX_DATE]>,
     /// It is a crash kernel itself.
     is_crash_kernel: bool,
 }
+
+/// Twenty years: no machine is up for longer, and seconds since 1970 are more.
+const MAX_UPTIME_NS: u64 = 20 * 366 * 24 * 3600 * 1_000_000_000;
+
+/// A date ends within as many bytes.
+const MAX_DATE: usize = 32;
 
 /// A console that is registered later than the first prints from the beginning, so that a kernel seems to start anew. It is
 /// registered within this time.
@@ -107,7 +119,33 @@ impl LastWords {
 
     /// Takes the time of a line.
     pub(crate) fn pass(&mut self, timestamp_ns: Option<u64>) {
-        self.clock = self.clock.max(timestamp_ns);
+        // A program's line may have the time of day in the place of the kernel's.
+        self.clock = self.clock.max(timestamp_ns.filter(|time| *time < MAX_UPTIME_NS));
+    }
+
+    /// Takes the date of a line without a time of the kernel's.
+    pub(crate) fn pass_date(&mut self, second_of_year: Option<u32>) {
+        if second_of_year.is_some() {
+            (self.date, self.head) = (second_of_year, None);
+        }
+    }
+
+    /// Takes a line that may begin with a date, which is not read before it turns out to be the last.
+    pub(crate) fn pass_head(&mut self, line: &[u8]) {
+        if let Some(head) = line.first_chunk().filter(|head| head.contains(&b':')) {
+            self.head = Some(*head);
+        }
+    }
+
+    /// The latest time.
+    pub(crate) const fn last_ns(&self) -> Option<u64> {
+        self.clock
+    }
+
+    /// The date of the last line that has one in place of that.
+    pub(crate) fn last_second_of_year(&self) -> Option<u32> {
+        let head = self.head.as_ref().map(|head| String::from_utf8_lossy(head));
+        head.and_then(|head| second_of_year(&head)).or(self.date)
     }
 
     /// Takes the line with which a kernel starts: `before` is what a kernel printed on it so far.

@@ -93,6 +93,10 @@ pub struct Log {
     pub is_crash_kernel: bool,
     /// The first problem that the crash kernel which was started afterwards reported of itself.
     pub of_crash_kernel: Option<Occurrence>,
+    /// When the last line of that boot was printed, in nanoseconds since it began: the latest time of any.
+    pub last_ns: Option<u64>,
+    /// When in its year the last line with a date and without the kernel's own time was written, in seconds.
+    pub last_second_of_year: Option<u32>,
     /// What was read.
     pub extent: Extent,
 }

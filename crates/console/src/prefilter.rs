@@ -209,6 +209,10 @@ const PIECES: &[&str] = &[
     "hardware memory error",
     "Memory failure: ",
     "Machine check interrupt",
+    "CMCI storm detected",
+    "Soft-offlining pfn",
+    "memory: usage ",
+    "as a result of limit of ",
     "SError Interrupt",
     " CE ",
     " UE ",
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn every_report_comes_through() {
         let shapes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes");
-        let sources = ["lockup", "crash", "warning", "device"];
+        let sources = ["lockup", "crash", "warning", "device", "hardware"];
         let sources =
             sources.map(|name| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/event/{name}.rs")));
         let logs = std::fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path());

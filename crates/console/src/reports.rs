@@ -120,17 +120,33 @@ impl Reports {
 
     /// The victim completes the report that began with who asked for memory.
     fn victim(&mut self, event: &Event, line: u64) -> bool {
-        let Some(known) = self.events.iter_mut().rev().find(|known| known.event.kind == Kind::OutOfMemory) else {
-            return false;
-        };
-        let completes =
-            known.event.pid.is_none() && event.pid.is_some() && line.saturating_sub(known.line) <= OOM_REACH;
+        let Some(known) = self.without_victim(line).filter(|_| event.pid.is_some()) else { return false };
+        // What was found to be of a control group is of one, however the victim's line begins.
+        let completes = known.event.kind == Kind::OutOfMemory || event.kind == Kind::CgroupOutOfMemory;
         if completes {
             let details = std::mem::take(&mut known.event.details);
             known.event = Event { details, ..event.clone() };
             known.last_line = line;
         }
         completes
+    }
+
+    /// The last report of memory that ran out, if nobody is known so far who was killed for it.
+    fn without_victim(&mut self, line: u64) -> Option<&mut Occurrence> {
+        let of_memory = |kind: Kind| matches!(kind, Kind::OutOfMemory | Kind::CgroupOutOfMemory);
+        let last = self.events.iter_mut().rev().find(|known| of_memory(known.event.kind));
+        last.filter(|known| known.event.pid.is_none() && line.saturating_sub(known.line) <= OOM_REACH)
+    }
+
+    /// `memory: usage 524288kB, limit 524288kB, failcnt 777`, before 4.19 below `Task in /a killed as a result of limit of /b`:
+    /// the memory was that of a control group. The line with the victim, which says so too, is not printed where nobody can be
+    /// killed (`mm/oom_kill.c`, `dump_header()`; `mm/memcontrol.c`).
+    pub(crate) fn limit_is_named(&mut self, text: &str, line: u64) {
+        let names = text.starts_with("memory: usage ") && text.contains(", limit ")
+            || text.starts_with("Task in ") && text.contains(" killed as a result of limit of ");
+        if names && let Some(known) = self.without_victim(line) {
+            known.event.kind = Kind::CgroupOutOfMemory;
+        }
     }
 
     /// What the traces of an episode say of its reports.
@@ -308,6 +324,28 @@ mod tests {
         let [oom] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((oom.kind, oom.pid, oom.comm.as_deref()), (Kind::CgroupOutOfMemory, Some(12), Some("db")));
         assert_eq!(oom.details, ["web asked for the memory"]);
+    }
+
+    #[test]
+    fn memory_of_a_control_group_where_nobody_can_be_killed() {
+        let asks = "[ 1.000000] web invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n";
+        let nobody = "[ 1.000003] Out of memory and no killable processes...\n";
+        for limit in [
+            "[ 1.000001] memory: usage 524288kB, limit 524288kB, failcnt 777\n",
+            "[ 1.000001] Task in /kubepods/a killed as a result of limit of /kubepods\n",
+        ] {
+            let [oom] = &events(&format!("{asks}{limit}{nobody}"))[..] else { panic!("{limit}") };
+            assert_eq!((oom.kind, oom.pid), (Kind::CgroupOutOfMemory, None));
+            let victim = "[ 1.000003] Memory cgroup out of memory: Killed process 12 (db) total-vm:1kB\n";
+            let [oom] = &events(&format!("{asks}{limit}{victim}"))[..] else { panic!("{limit}") };
+            assert_eq!((oom.kind, oom.pid), (Kind::CgroupOutOfMemory, Some(12)));
+            // The machine's memory runs out as well.
+            let found =
+                events(&format!("{asks}{limit}{asks}[ 1.000003] Out of memory: Killed process 12 (db) total-vm:1kB\n"));
+            let kinds: Vec<Kind> = found.iter().map(|oom| oom.kind).collect();
+            assert_eq!(kinds, [Kind::CgroupOutOfMemory, Kind::OutOfMemory]);
+        }
+        assert_eq!(events(&format!("{asks}{nobody}"))[0].kind, Kind::OutOfMemory);
     }
 
     #[test]

@@ -146,7 +146,11 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
     if confidence >= Confidence::Probable {
         return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
-    if let Some(finding) = best {
+    // What the log makes doubtful does not become well because somebody asked for the crash.
+    let doubted = |best: &Finding| {
+        best.severity == Severity::Info && findings::doubtful(found).is_some_and(|may| may.is_from_log)
+    };
+    if let Some(finding) = best.filter(|best| !doubted(best)) {
         let also = match livelock.confidence {
             Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",
             _ => "",

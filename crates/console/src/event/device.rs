@@ -43,6 +43,17 @@ mod tests {
             ),
             ("mce: [Hardware Error]: CPU 7: Machine Check Exception: 5 Bank 0: b2", Kind::Hardware, Some("bank 0")),
             ("mce: [Hardware Error]: Machine check events logged", Kind::CorrectedHardware, None),
+            ("mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: a600000000020408", Kind::Hardware, Some("bank 4")),
+            (
+                "mce: [Hardware Error]: CPU 5: Machine Check: 0 Bank 0: 90000040000f0005",
+                Kind::CorrectedHardware,
+                Some("bank 0"),
+            ),
+            ("RAS: Soft-offlining pfn: 0x10cb39", Kind::CorrectedHardware, None),
+            ("mce: CMCI storm detected: switching to poll mode", Kind::CorrectedHardware, None),
+            ("mce: CPU3 BANK7 CMCI storm detected", Kind::CorrectedHardware, Some("bank 7")),
+            ("{1}[Hardware Error]: event severity: info", Kind::CorrectedHardware, None),
+            ("{1}[Hardware Error]: event severity: recoverable", Kind::Hardware, None),
             (
                 "EDAC MC0: 1 CE memory read error on CPU_SrcID#0_Ha#0_Chan#1_DIMM#0 (channel:1)",
                 Kind::CorrectedHardware,

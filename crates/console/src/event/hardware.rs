@@ -17,6 +17,24 @@ pub(super) fn parse(text: &str) -> Option<Event> {
         .or_else(|| bus(text))
         .or_else(|| nmi(text))
         .or_else(|| gpu(text))
+        .or_else(|| threshold(text))
+}
+
+/// Errors that are corrected, and more of them than the kernel takes for ordinary: it polls for them, as each interrupts it
+/// (`arch/x86/kernel/cpu/mce/intel.c`, since 6.8 `threshold.c`, by CPU and bank), or does without the page that has them
+/// (`drivers/ras/cec.c`).
+pub(super) fn is_threshold(text: &str) -> bool {
+    let text = text.strip_prefix("mce: ").unwrap_or(text);
+    let by_bank = || text.strip_prefix("CPU").is_some_and(|rest| rest.contains(" BANK"));
+    text.starts_with("RAS: Soft-offlining pfn: ")
+        || text.starts_with("CMCI storm detected")
+        || text.ends_with(" CMCI storm detected") && by_bank()
+}
+
+fn threshold(text: &str) -> Option<Event> {
+    let bank = number_after::<u32>(text, " BANK").map(|bank| format!("bank {bank}"));
+    let event = || Event::new(Kind::CorrectedHardware, text).on_cpu(number_after(text, "CPU"));
+    is_threshold(text).then(|| event().of_device(bank.as_deref()))
 }
 
 const fn failed(begins: &'static str, has: &'static [&'static str], device: Device) -> Message {
@@ -73,7 +91,7 @@ fn machine_check(text: &str) -> Option<Event> {
     if let Some((_, what)) = rest.strip_prefix("CPU ").and_then(|rest| rest.split_once(": ")) {
         let is_exception = what.starts_with("Machine Check Exception");
         let is_event = what.starts_with("Machine Check: ") || what.starts_with("Machine Check Event");
-        let kind = if is_exception { Kind::Hardware } else { Kind::CorrectedHardware };
+        let kind = if is_exception || is_uncorrected(what) { Kind::Hardware } else { Kind::CorrectedHardware };
         let mut event = Event::new(kind, text).on_cpu(number_after(rest, "CPU "));
         event.device = number_after::<u32>(what, "Bank ").map(|bank| format!("bank {bank}"));
         return (is_exception || is_event).then_some(event);
@@ -85,13 +103,25 @@ fn machine_check(text: &str) -> Option<Event> {
     let severity = rest.strip_prefix("event severity: ");
     let is_source = number.is_some() && rest.starts_with("Hardware error from ");
     match severity {
-        Some(severity) if severity.starts_with("corrected") => Some(Event::new(Kind::CorrectedHardware, text)),
+        // `info` is a record without an error: `drivers/firmware/efi/cper.c`.
+        Some(severity) if severity.starts_with("corrected") || severity.starts_with("info") => {
+            Some(Event::new(Kind::CorrectedHardware, text))
+        }
         Some(_) => Some(Event::new(Kind::Hardware, text)),
         None if rest.starts_with("Corrected error") => Some(Event::new(Kind::CorrectedHardware, text)),
         None if rest.starts_with("Uncorrected") => Some(Event::new(Kind::Hardware, text)),
         None if is_source => Some(Event::new(Kind::CorrectedHardware, text)),
         None => None,
     }
+}
+
+/// Whether the status of `Machine Check: 0 Bank 4: a600000000020408` has its bit for uncorrected errors (`MCI_STATUS_UC`): of one
+/// that was left from before the kernel started, no exception tells.
+fn is_uncorrected(what: &str) -> bool {
+    const UC: u64 = 1 << 61;
+    let status = what.split_once(" Bank ").and_then(|(_, rest)| rest.split_once(": "));
+    let status = status.and_then(|(_, status)| u64::from_str_radix(word(status)?, 16).ok());
+    status.is_some_and(|status| status & UC != 0)
 }
 
 /// POWER: `Severe Machine check interrupt [Not recovered]`.

@@ -15,6 +15,8 @@ pub enum Weight {
     Brief,
     /// Nobody has to mend anything: a crash that somebody asked for, a plain `WARNING:`.
     Harmless,
+    /// What healthy machines report as well: a control group came to its limit and lost a process, a part corrected an error.
+    Routine,
     /// The machine goes on, but a bug or a bad part showed itself.
     Warning,
     /// Something does not work.
@@ -36,6 +38,8 @@ impl Event {
             kind if kind.is_hang_or_crash() => Weight::Stopped,
             Kind::Hardware | Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => Weight::Failure,
             Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer => Weight::Failure,
+            Kind::CgroupOutOfMemory => Weight::Routine,
+            Kind::CorrectedHardware if !self.is_threshold() => Weight::Routine,
             kind if kind.is_problem() => Weight::Warning,
             _ => Weight::Nothing,
         }
@@ -45,6 +49,12 @@ impl Event {
     #[must_use]
     pub fn is_short_stall(&self) -> bool {
         self.kind == Kind::RcuStall && self.jiffies.is_some_and(|jiffies| jiffies < SHORT_STALL)
+    }
+
+    /// Whether the kernel says that a part corrects more errors than it takes for ordinary.
+    #[must_use]
+    pub fn is_threshold(&self) -> bool {
+        self.kind == Kind::CorrectedHardware && super::hardware::is_threshold(&self.text)
     }
 
     /// Whether it is the exception by which sysrq-c crashed a kernel up to 5.9 (commit 8341f2f222d7).

@@ -1,7 +1,7 @@
 //! How the kernel died, by what it said, where no other detector speaks of it: no memory, a request, and reasons that are
 //! unknown here.
 
-use vmcore_console::{Kind, PanicReason, largest_process, panic_message};
+use vmcore_console::{Kind, Occurrence, PanicReason, largest_process, panic_message};
 
 use super::{Context, Found};
 use crate::describe::{OF_NMI, died_on};
@@ -46,7 +46,9 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn memory(facts: &Facts<'_>) -> (Vec<Evidence>, String) {
     let mut evidence = Vec::new();
     // The last report is of who asked, and found nobody left to be killed.
-    let asked = facts.reports_of(Kind::OutOfMemory).next_back().and_then(|asked| facts.line(asked));
+    // A kernel may also be made to panic for the memory of a control group.
+    let asks = |known: &&Occurrence| matches!(known.event.kind, Kind::OutOfMemory | Kind::CgroupOutOfMemory);
+    let asked = facts.reports.events.iter().rfind(asks).and_then(|asked| facts.line(asked));
     evidence.extend(
         asked.map(|line| Evidence::new("kernel log", "when no memory was left").value(Value::Text(line.text.clone()))),
     );

@@ -10,7 +10,7 @@
 use vmcore_console::{Kind, Occurrence};
 
 use super::{Context, Found};
-use crate::{Confidence, Facts, Finding, Issue, Severity, exception, from_log, reports};
+use crate::{Confidence, Facts, Finding, Issue, Severity, derived, exception, from_log, reports};
 
 /// What the log says.
 pub(super) fn detect(context: &Context<'_>) -> Found {
@@ -20,14 +20,15 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let of_request = |known: &Occurrence| by_sysrq && known.event.kind == Kind::Oops;
     let problems = || facts.reports.events.iter().filter(|known| known.event.kind.is_problem() && !of_request(known));
     let mut findings: Vec<Finding> = Vec::new();
-    let from_log::LogDiagnosis { verdict: judged, is_long_before_request, .. } = from_log::from_log(&facts.reports);
+    let from_log::LogDiagnosis { verdict: judged, is_long_before_request, .. } =
+        from_log::from_log_until(&facts.reports, derived::now_ns(facts));
     let asked_only = by_sysrq && judged.issue == Some(Issue::Oops);
     // Whoever could look at the page tables knows more of the livelock than the log.
     let is_known = judged.issue == Some(Issue::ThpLivelock) && context.livelock != Confidence::Insufficient;
     if let Some(issue) = judged.issue.filter(|_| !asked_only && !is_known) {
         let of_issue = || problems().filter(|known| from_log::issue_of(&known.event) == issue);
         let evidence = of_issue().take(MAX_LINES).filter_map(|known| reports::evidence(facts, known)).collect();
-        let summary = first_clause(&judged.summary);
+        let summary = from_log::report_alone(&judged.summary).trim_end_matches('.').to_owned();
         let is_over = is_long_before_request && !lasts(issue);
         let severity =
             if is_over { Severity::Info } else { severity(facts, issue, judged.confidence, of_issue().next_back()) };
@@ -46,11 +47,6 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     }
     let reported = |finding: Finding| Finding { is_from_log: true, only_reported: true, ..finding };
     findings.into_iter().map(reported).collect::<Vec<_>>().into()
-}
-
-/// The judgement itself, without what a log alone cannot tell.
-fn first_clause(summary: &str) -> String {
-    summary.split_once("; nothing else is reported").map_or(summary, |(what, _)| what).trim_end_matches('.').to_owned()
 }
 
 /// Of anything else the machine itself shows whether it is still so when somebody asks for the crash.

@@ -102,9 +102,20 @@ fn behind_request<'l>(request: &'l Occurrence, problems: &[&'l Occurrence]) -> C
 /// Whether two reports are so far apart that they need have nothing to do with each other: by the kernel's own time, or else by
 /// the dates before their lines.
 fn are_apart(before: &Occurrence, after: &Occurrence) -> bool {
-    let by_kernel = before.timestamp_ns.zip(after.timestamp_ns).map(|(before, after)| after.saturating_sub(before));
-    let by_date = || before.second_of_year.zip(after.second_of_year).map(|(before, after)| dates_apart(before, after));
-    by_kernel.or_else(by_date).is_some_and(|passed| passed > APART_NS)
+    passed_ns(time_of(before), time_of(after)).is_some_and(|passed| passed > APART_NS)
+}
+
+/// A time since boot in nanoseconds, and a date as the second of its year.
+pub(super) type Time = (Option<u64>, Option<u32>);
+
+pub(super) const fn time_of(known: &Occurrence) -> Time {
+    (known.timestamp_ns, known.second_of_year)
+}
+
+/// The nanoseconds between two times, by the kernel's clock, or else by the dates.
+pub(super) fn passed_ns(before: Time, after: Time) -> Option<u64> {
+    let by_kernel = before.0.zip(after.0).map(|(before, after)| after.saturating_sub(before));
+    by_kernel.or_else(|| before.1.zip(after.1).map(|(before, after)| dates_apart(before, after)))
 }
 
 /// In nanoseconds.
@@ -220,7 +231,9 @@ fn first_cause<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
         (None, Some(hang)) => Some(hang),
         (None, None) => {
             let worst = story.iter().map(|known| known.weight()).max()?;
-            story.iter().copied().find(|known| known.weight() == worst)
+            let mut of_worst = story.iter().copied().filter(|known| known.weight() == worst);
+            // Of what is routine counts how long ago it was last.
+            if worst == Weight::Routine { of_worst.next_back() } else { of_worst.next() }
         }
     }
 }
@@ -245,16 +258,19 @@ pub(super) fn waits_for_cpu(event: &Event) -> bool {
     event.function.as_ref().and_then(|function| function.symbol.as_deref()).is_some_and(leads_to_call)
 }
 
-/// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory.
+/// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory; where none of these failed, a
+/// control group whose memory ran out, errors that were corrected, and whatever else the kernel warned of.
 pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
     // Of these panics the reason is named already.
     if matches!(cause.main.event.panic_reason(), Some(PanicReason::Hardware | PanicReason::Warning)) {
         return None;
     }
-    let may_cause = |known: &&&Occurrence| {
-        known.event.weight() == Weight::Failure
+    let may_cause = |known: &&Occurrence| {
+        (Weight::Routine..=Weight::Failure).contains(&known.event.weight())
             && known.line < cause.main.line
             && known.event.kind != cause.main.event.kind
     };
-    cause.story.iter().find(may_cause).copied()
+    let before = cause.story.iter().copied().filter(may_cause);
+    // Of equals the first: `max_by_key` takes the last.
+    before.rev().max_by_key(|known| known.event.weight())
 }

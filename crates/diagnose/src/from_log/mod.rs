@@ -20,6 +20,7 @@ use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
 use cause::{Cause, before, cause};
 pub use copies::FaultingCopy;
 use copies::{HUGE_PAGE, copies, most_on_one_page};
+pub(crate) use harmless::report_alone;
 pub use timeline::TimelineEntry;
 use timeline::timeline;
 
@@ -45,11 +46,16 @@ pub struct LogDiagnosis {
 /// Judges a log.
 #[must_use]
 pub fn from_log(log: &Log) -> LogDiagnosis {
+    from_log_until(log, None)
+}
+
+/// Judges the log of a machine that stopped at `now_ns`, where that is known of more than the log.
+pub(crate) fn from_log_until(log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
     let copies = copies(log);
     let cause = cause(log);
     let release = log.machine.release.as_deref();
     let judged = verdict(log, cause.as_ref(), &copies);
-    let verdict = silent::settle(harmless::settle(judged, cause.as_ref()), log);
+    let verdict = silent::settle(harmless::settle(judged, cause.as_ref(), log, now_ns), log);
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     let (timeline, left_out) = timeline(log, cause.as_ref());
     LogDiagnosis {

@@ -1,3 +1,4 @@
+mod routine;
 mod shapes;
 
 use super::*;

@@ -71,6 +71,75 @@ fn a_crash_on_request_is_no_fault_but_what_it_shows_is() {
     assert_eq!(finding(&diagnosis, Issue::CrashRequested).severity, Severity::Info);
 }
 
+/// What the log of a healthy machine may hold, and what it is about.
+const ROUTINE: [(&str, Issue); 2] = [
+    (
+        "Memory cgroup out of memory: Killed process 850 (java) total-vm:4000000kB, anon-rss:500000kB",
+        Issue::OutOfMemory,
+    ),
+    ("EDAC MC0: 1 CE memory read error on DIMM#0 (channel:1 slot:0)", Issue::HardwareError),
+];
+
+#[test]
+fn what_is_routine_is_possible_shortly_before_the_end() {
+    for (text, issue) in ROUTINE {
+        for is_asked_for in [false, true] {
+            let mut machine = Machine::new();
+            machine.log_at(text, NOW - 10 * SECOND);
+            if is_asked_for {
+                machine.panic("Kernel panic - not syncing: sysrq triggered crash", 0);
+            }
+            let diagnosis = machine.judge();
+            assert_eq!(verdict(&diagnosis), (Some(issue), Confidence::Possible), "{}", diagnosis.verdict.summary);
+        }
+    }
+}
+
+#[test]
+fn what_is_routine_is_named_and_nothing_long_before_the_end() {
+    for (text, issue) in ROUTINE {
+        for is_asked_for in [false, true] {
+            let mut machine = Machine::new();
+            machine.log_at(text, 10 * SECOND);
+            machine.later(1000 * SECOND);
+            if is_asked_for {
+                machine.panic_at("Kernel panic - not syncing: sysrq triggered crash", 0, NOW + 1000 * SECOND);
+            }
+            let diagnosis = machine.judge();
+            assert_eq!(verdict(&diagnosis), (Some(issue), Confidence::None), "{}", diagnosis.verdict.summary);
+            assert!(diagnosis.verdict.summary.contains("1190.0 s before"), "{}", diagnosis.verdict.summary);
+            assert_eq!(finding(&diagnosis, issue).severity, Severity::Info);
+        }
+    }
+}
+
+#[test]
+fn what_is_routine_hides_no_hang_and_is_named_beside_it() {
+    for (text, issue) in ROUTINE {
+        let mut machine = Machine::new();
+        machine.log_at(text, NOW - 10 * SECOND);
+        machine.sleeper(10, 130 * SECOND);
+        let diagnosis = machine.judge();
+        assert_eq!(verdict(&diagnosis), (Some(Issue::HungTask), Confidence::Confirmed));
+        assert!(finding(&diagnosis, issue).summary.contains(text));
+    }
+}
+
+#[test]
+fn memory_of_a_control_group_for_which_the_kernel_panics() {
+    let mut machine = Machine::new();
+    machine.log(ROUTINE[0].0);
+    machine.panic("Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled", 0);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::OutOfMemory), Confidence::Confirmed));
+    let asked =
+        finding(&diagnosis, Issue::OutOfMemory).evidence.iter().find(|known| known.meaning.contains("when no memory"));
+    assert_eq!(
+        asked.and_then(|known| known.value.clone()),
+        Some(vmcore_diagnose::Value::Text(ROUTINE[0].0.to_owned()))
+    );
+}
+
 #[test]
 fn what_explains_the_panic_comes_before_what_does_not() {
     let mut machine = Machine::new();

@@ -207,7 +207,19 @@ impl Machine {
 
     /// The kernel panicked with this message on this CPU.
     pub fn panic(&mut self, message: &str, cpu: u32) {
-        self.log(message);
+        self.panic_at(message, cpu, NOW);
+    }
+
+    /// The machine ran on for so long.
+    pub fn later(&mut self, ns: u64) {
+        for queue in self.0.cpus.iter_mut().filter_map(|cpu| cpu.run_queue.as_mut()) {
+            queue.clock_ns += ns;
+        }
+    }
+
+    /// As [`panic`](Self::panic), at this time.
+    pub fn panic_at(&mut self, message: &str, cpu: u32, timestamp_ns: u64) {
+        self.log_at(message, timestamp_ns);
         self.0.state.panic = PanicInfo { message: Some(message.to_owned()), cpu: Some(cpu), pid: None };
     }
 

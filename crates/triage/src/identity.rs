@@ -6,7 +6,8 @@ use crate::fingerprint;
 /// What is the same in all dumps, or all logs, of one crash; `None` where too little is known to say so.
 ///
 /// Of a dump: the kernel and where KASLR put it, how long it had run to the nanosecond, who panicked, and where the tasks
-/// on its CPUs were in memory. Of a log: the kernel, and what it reported at which microsecond.
+/// on its CPUs were in memory. Of a log: the kernel, and what it reported at which microsecond, of whom, where in the code and of
+/// which device.
 pub(crate) fn crash(document: Document<'_>) -> Option<String> {
     let kernel = [document.raw("/kernel/release"), document.raw("/kernel/version")];
     let uptime = document.raw("/uptime_ns");
@@ -31,7 +32,7 @@ fn without_lines(document: Document<'_>) -> String {
     let events = document.0.get("events").and_then(serde_json::Value::as_array);
     let event = |event: &serde_json::Value| {
         let field = |name: &str| event.get(name).map(ToString::to_string).unwrap_or_default();
-        ["kind", "timestamp_ns", "cpu", "pid"].map(field).join(" ")
+        ["kind", "timestamp_ns", "cpu", "pid", "comm", "symbol", "module", "device"].map(field).join(" ")
     };
     events.into_iter().flatten().map(event).collect::<Vec<_>>().join("\n")
 }
@@ -71,5 +72,17 @@ mod tests {
         let log =
             |line: u64| json!({"events": [{"kind": "panic", "line": line, "timestamp_ns": 5}], "panic": {"cpu": 1}});
         assert_eq!(crash(Document(&log(1))), crash(Document(&log(7))));
+    }
+
+    #[test]
+    fn logs_of_crashes_in_different_functions_are_of_two_crashes() {
+        let log = json!({"kernel": {"release": "6.1.0"}, "panic": {"cpu": 1}, "events": [{"kind": "oops", "line": 3,
+            "timestamp_ns": 5, "cpu": 1, "pid": 7, "comm": "nfsd", "symbol": "cache_put", "module": "demo", "device": null}]});
+        let first = crash(Document(&log));
+        for (field, value) in [("symbol", "cache_get"), ("module", "other"), ("comm", "cat"), ("device", "sda")] {
+            let mut other = log.clone();
+            other["events"][0][field] = value.into();
+            assert_ne!(crash(Document(&other)), first, "{field}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
 
+mod copies;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ mod brief;
 mod child;
 mod clock;
 mod confidence;
+mod copies;
 mod document;
 mod error;
 mod fingerprint;

@@ -1,6 +1,7 @@
 //! One item judged: in a process of its own, and what comes of it as a row.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -21,8 +22,19 @@ pub(crate) fn content(item: &Item, servers: &Servers, tool: &str) -> Result<(Str
         // All empty files have the same content, and nothing else in common.
         Ok((_, 0)) => Err(Box::new(unread(item, FailureKind::Unreadable, "the file is empty", tool))),
         Ok(known) => Ok(known),
+        Err(error) if is_missing(item, &error) => {
+            // Not a crash: nothing is known of when one was, but the name of a directory.
+            let row = unread(item, FailureKind::Missing, "there is no such file", tool);
+            Err(Box::new(Row { crashed: None, ..row }))
+        }
         Err(error) => Err(Box::new(unread(item, kind_of(&error), &error.to_string(), tool))),
     }
+}
+
+/// Whether no file of an item is there. Of a split dump others may be, and of a dump that is gone its log.
+fn is_missing(item: &Item, error: &io::Error) -> bool {
+    let is_gone = |path: &PathBuf| is_address(path) || !path.exists();
+    error.kind() == io::ErrorKind::NotFound && item.files().chain(&item.log).all(is_gone)
 }
 
 /// Whether the way to the content failed, or it.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::brief::Brief;
 use crate::confidence::Confidence;
-use crate::row::Row;
+use crate::row::{FailureKind, Row};
 use crate::store::Store;
 use crate::{Failure, TriageError};
 use census::Census;
@@ -47,7 +47,7 @@ pub struct Pile {
     pub unjudged: Vec<Group>,
     /// How many rows there are.
     pub rows: usize,
-    /// How many crashes: rows that are not of one that is there already.
+    /// How many crashes: rows that are not of one that is there already, nor of a file that is not.
     pub crashes: usize,
     /// How many rows are of the same crash as another row.
     pub duplicates: usize,
@@ -121,6 +121,11 @@ impl Pile {
     /// How many rows could not be judged: not at all, or for want of what is needed.
     pub(crate) fn rows_not_judged(&self) -> usize {
         self.confidences.iter().filter(|(confidence, _)| !confidence.is_judged()).map(|(_, rows)| rows).sum()
+    }
+
+    /// How many rows are of files that a list names and that are not there.
+    pub(crate) fn missing(&self) -> usize {
+        self.failures.get(FailureKind::Missing.name()).copied().unwrap_or_default()
     }
 
     /// How many groups with a verdict there are, shown or not.

@@ -28,6 +28,8 @@ pub enum FailureKind {
     Broken,
     /// The file could not be read.
     Unreadable,
+    /// There is no such file: a list names what is not there, or is not there any more. That is no crash.
+    Missing,
     /// Its server could not be reached, or does not let this user in, which says nothing of the dump.
     Unreachable,
 }
@@ -43,6 +45,7 @@ impl FailureKind {
             Self::Signal => "signal",
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
+            Self::Missing => "missing",
             Self::Unreachable => "unreachable",
         }
     }
@@ -55,7 +58,7 @@ impl FailureKind {
             Self::Timeout => 124,
             Self::Memory => 71,
             Self::Unreachable => 69,
-            Self::Refused | Self::Signal | Self::Broken | Self::Unreadable => 2,
+            Self::Refused | Self::Signal | Self::Broken | Self::Unreadable | Self::Missing => 2,
         }
     }
 
@@ -66,8 +69,8 @@ impl FailureKind {
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable, Self::Unreachable];
-        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
+        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable, Self::Missing];
+        all.into_iter().chain([Self::Unreachable]).find(|kind| kind.name() == name).unwrap_or(Self::Broken)
     }
 }
 
@@ -117,4 +120,12 @@ pub struct Row {
     pub signature: Signature,
     /// What is the same in all dumps of the same crash, where that can be told.
     pub crash: Option<String>,
+}
+
+impl Row {
+    /// Whether there is nothing of which it could tell.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        !self.from_log && self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Missing)
+    }
 }

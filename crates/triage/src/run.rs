@@ -40,6 +40,8 @@ pub struct Outcome {
     pub document: Option<String>,
     /// Whether it was analyzed now; else the row was there before.
     pub fresh: bool,
+    /// Whether that, or another item of this run with the same content was.
+    pub of_this_run: bool,
     /// Whether no row of the store was in its group before.
     pub new_group: bool,
 }
@@ -167,7 +169,8 @@ impl Work<'_> {
             Claim::Done => {
                 store.put_path(&key, &path)?;
                 let Some(row) = store.row(&key, tool)? else { return Ok(None) };
-                return Ok(Some(Outcome { row, document: None, fresh: false, new_group: false }));
+                let of_this_run = self.is_of_this_run(&key);
+                return Ok(Some(Outcome { row, document: None, fresh: false, of_this_run, new_group: false }));
             }
             Claim::Mine => {}
         }
@@ -183,10 +186,11 @@ impl Work<'_> {
 
     fn keep(&self, row: Row, document: Option<String>, store: &mut Store) -> Result<Outcome, TriageError> {
         let new_group = !store.has_group(&row.signature.group())?;
-        store.put(&row, document.as_deref())?;
+        // Whoever finds the row in the store finds that it is of this run.
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key.clone());
+        store.put(&row, document.as_deref())?;
         let row = store.row(&row.key, &row.tool)?.unwrap_or(row);
-        Ok(Outcome { row, document, fresh: true, new_group })
+        Ok(Outcome { row, document, fresh: true, of_this_run: true, new_group })
     }
 }
 

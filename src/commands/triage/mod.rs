@@ -1,5 +1,6 @@
 //! `triage`: many dumps, each judged in a process of its own.
 
+mod beside;
 mod export;
 mod pages;
 mod shards;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use vmcore_diagnose::release_has_bug;
 use vmcore_os::{is_interrupted, note_interrupts, physical_memory};
-use vmcore_remote::is_address;
 use vmcore_report::Theme;
 use vmcore_triage::report::{PAGE, Record, page, write_metrics, write_row, write_text};
 use vmcore_triage::{
@@ -233,28 +233,10 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves what was found beside the dump.
     fn write_beside(&self, item: &Item, outcome: &Outcome) {
-        let Some(directory) =
-            item.path.parent().filter(|_| self.arguments.beside && outcome.fresh && !is_address(&item.path))
-        else {
-            return;
-        };
-        // Where one directory has several dumps, each has its own.
-        let alone = self.items.iter().filter(|other| other.path.parent() == Some(directory)).count() == 1;
-        let name = |kind: &str| match item.path.file_name().filter(|_| !alone) {
-            Some(own) => directory.join(format!("{}.verdict.{kind}", own.to_string_lossy())),
-            None => directory.join(format!("verdict.{kind}")),
-        };
-        let alone = Pile::of(vec![outcome.row.clone()], &release_has_bug, Extent::GROUPS);
-        let text = |out: &mut dyn Write| write_text(&alone, out, &Theme::plain());
-        let json = |out: &mut dyn Write| match &outcome.document {
-            Some(document) => out.write_all(document.as_bytes()),
-            None => Record::of(&outcome.row).write_line(out),
-        };
-        let written =
-            write_file(&name("txt"), true, text, || ()).and_then(|()| write_file(&name("json"), true, json, || ()));
-        if let Err(failure) = written {
+        if self.arguments.beside
+            && let Err(failure) = beside::write(self.items, item, outcome, self.store)
+        {
             self.context.run.warn(failure.message());
         }
     }

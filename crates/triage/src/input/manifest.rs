@@ -53,9 +53,9 @@ fn parse(line: &str, directory: &Path) -> Result<Item, String> {
         );
     }
     let path = directory.join(&vmcore);
-    // What cannot be read has a row that says so.
+    // What cannot be read, or is not there, has a row that says so: one of a thousand lines must not cost the others.
     let item = match glance(&path) {
-        Ok(Glance::Text) => Item::log(path),
+        Ok(Glance::Text | Glance::CompressedText) => Item::log(path),
         _ => Item::dump(path),
     };
     Ok(Item { vmlinux: vmlinux.map(|vmlinux| directory.join(PathBuf::from(vmlinux))), ..item })

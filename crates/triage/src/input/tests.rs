@@ -109,13 +109,14 @@ fn links_are_not_followed() {
 fn patterns_and_manifests() {
     let pile = tree(&[("a/vmcore", "*"), ("b/vmcore", "*"), ("c d/vmcore", "*"), ("e.txt", "log")]);
     let at = |name: &str| pile.path().join(name);
-    let manifest = "# a comment\n\na/vmcore vmlinux\r\nc d/vmcore\tvm linux\n{\"vmcore\": \"b/vmcore\", \"vmlinux\": null}\ne.txt\n";
+    let manifest = "# a comment\n\na/vmcore vmlinux\r\nc d/vmcore\tvm linux\n{\"vmcore\": \"b/vmcore\", \"vmlinux\": null}\ne.txt\nf.log.gz\n";
+    fs::write(at("f.log.gz"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x8bV\x00\x02C=\x030\x88U(-NR0\xd45\xb4R\xc8H\xcd\xc9\xc9\xe7\x02\x00p\x85\x9b\xf8\x1e\x00\x00\x00").unwrap();
     fs::write(at("list"), manifest).unwrap();
     let inputs = Inputs { paths: vec![], manifests: vec![at("list")], ..Inputs::default() };
     let (items, _) = find(&inputs).unwrap();
     let vmlinux: Vec<_> = items.iter().map(|item| item.vmlinux.clone()).collect();
-    assert_eq!(vmlinux, [Some(at("vmlinux")), Some(at("vm linux")), None, None]);
-    assert_eq!(items[3].kind, ItemKind::Log);
+    assert_eq!(vmlinux, [Some(at("vmlinux")), Some(at("vm linux")), None, None, None]);
+    assert_eq!([items[3].kind, items[4].kind], [ItemKind::Log; 2]);
 
     let globbed =
         find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![], ..Inputs::default() }).unwrap().0;

@@ -48,6 +48,7 @@ impl Gather {
         let is_duplicate = self.counted.is_duplicate(self.at);
         self.at = self.at.saturating_add(1);
         self.count(&row, rank.confidence, is_duplicate);
+        let is_crash = !is_duplicate && !row.is_missing();
         self.add_kernel(&row, rank.confidence);
         if self.counted.shown.contains_key(&row.signature.exact) {
             let group = match self.groups.get_mut(&row.signature.exact) {
@@ -55,7 +56,7 @@ impl Gather {
                 None => self.groups.entry(row.signature.exact.clone()).or_insert_with(|| Group::of(&row)),
             };
             if is_duplicate { group.add_duplicate(rank, &row) } else { group.add(rank, &row) }
-        } else if !is_duplicate {
+        } else if is_crash {
             self.pile.left_out.crashes += 1;
         }
         self.keep_newest(row);
@@ -70,6 +71,9 @@ impl Gather {
         }
         if is_duplicate {
             pile.duplicates += 1;
+            return;
+        }
+        if row.is_missing() {
             return;
         }
         pile.crashes += 1;

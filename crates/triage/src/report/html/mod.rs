@@ -104,12 +104,16 @@ fn frame(title: &str, body: &Markup, has_table: bool) -> String {
 
 fn summary(pile: &Pile) -> String {
     format!(
-        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {} could not be judged",
+        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {} could not be judged{}",
         pile.rows,
         pile.crashes,
         pile.all_groups(),
         pile.duplicates,
         pile.rows_not_judged(),
+        match pile.missing() {
+            0 => String::new(),
+            missing => format!(", of which {missing} {} not there", if missing == 1 { "is" } else { "are" }),
+        },
     )
 }
 

@@ -1,10 +1,9 @@
 //! Evidence about members of kernel structures: the address is that of the member itself, so that reading there with
 //! any other tool gives the value shown.
 
-use vmcore_kernel::{Source, StackFrame};
+use vmcore_kernel::Source;
 use vmcore_memory::VirtAddr;
 
-use crate::arch;
 use crate::{Evidence, Place, Reader, Value};
 
 /// What was read there: name and place come from the look-up that it was read by.
@@ -52,19 +51,4 @@ pub(crate) fn path_of(reader: &dyn Reader, type_name: &'static str, paths: &[&'s
 /// A count or time as a value.
 pub(crate) fn decimal(value: u64) -> Value {
     i64::try_from(value).map_or(Value::Hex(value), Value::Decimal)
-}
-
-/// That a function is on a stack: the return address of its frame, as it lies there.
-pub(crate) fn return_address(
-    reader: &dyn Reader,
-    frames: &[StackFrame],
-    index: usize,
-    meaning: impl Into<String>,
-) -> Option<Evidence> {
-    let (at, value) = arch::return_address(reader, frames, index)?;
-    let evidence = Evidence::new("return address", meaning).value(Value::Hex(value));
-    Some(match at {
-        Some(at) => evidence.at(Place::Kernel(at)),
-        None => evidence,
-    })
 }

@@ -6,9 +6,10 @@
 use vmcore_kernel::{Cpu, Interrupt, Stack};
 use vmcore_memory::{Registers, VirtAddr};
 
+use crate::access::{Access, read_code};
 use crate::arch::{is_page_fault, pc_names};
 use crate::evidence::member;
-use crate::operand::{Access, disassemble, read_code, user_accesses};
+use crate::operand::{disassemble, user_accesses};
 use crate::{Evidence, Reader, Value, within_fault};
 
 /// How the fault shows.

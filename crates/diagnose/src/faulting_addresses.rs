@@ -10,8 +10,9 @@ use vmcore_kernel::{Interrupt, Snapshot, Stack};
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
+use crate::access::{MAX_INSTRUCTION, read_code};
 use crate::arch::is_page_fault;
-use crate::operand::{MAX_INSTRUCTION, memory_accesses, read_code};
+use crate::operand::memory_accesses;
 
 /// The address that each page fault was about, by where the fault's `struct pt_regs` lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

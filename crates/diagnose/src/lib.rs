@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod against;
 mod arch;
 mod chain;
@@ -31,6 +32,7 @@ mod cut_stacks;
 mod describe;
 mod evidence;
 mod exception;
+mod exception_frame;
 mod fact;
 mod facts;
 mod fault;
@@ -41,6 +43,7 @@ mod from_log;
 mod grade;
 pub mod graph;
 mod idle;
+mod interrupt_flags;
 mod interrupts;
 mod issue;
 mod judge;
@@ -55,6 +58,7 @@ mod options;
 mod queue;
 mod reader;
 mod reports;
+mod return_address;
 mod shown_stacks;
 mod state;
 mod stuck;

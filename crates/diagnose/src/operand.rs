@@ -6,29 +6,8 @@
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
+use crate::access::Access;
 use crate::arch::{arm64, x86_64};
-
-/// The longest instruction, in bytes: of x86-64.
-pub(crate) const MAX_INSTRUCTION: usize = 15;
-
-/// As many bytes of an instruction as can be read: the next page may be missing.
-pub(crate) fn read_code(reader: &dyn Reader, pc: VirtAddr) -> Vec<u8> {
-    let to_page_end = usize::try_from(4096 - pc.page_offset()).unwrap_or(MAX_INSTRUCTION);
-    for length in [MAX_INSTRUCTION, to_page_end.min(MAX_INSTRUCTION)] {
-        let mut code = vec![0; length];
-        if reader.read(pc, &mut code).is_ok() {
-            return code;
-        }
-    }
-    Vec::new()
-}
-
-/// An address that an instruction touches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Access {
-    pub(crate) address: VirtAddr,
-    pub(crate) write: bool,
-}
 
 /// The user addresses that the instruction at the start of `code` touches with these registers, writes first. Empty
 /// where it touches none or cannot be decoded.

@@ -8,9 +8,10 @@ use vmcore_console::PanicReason;
 use vmcore_kernel::{Class, Cpu, Lock, LockKind, LockWait, PageWait, Stack, WorkWait};
 use vmcore_memory::VirtAddr;
 
-use crate::interrupts::{flags, interrupts_off};
+use crate::exception_frame::Exception;
+use crate::interrupt_flags::Flags;
 use crate::text::seconds;
-use crate::{Facts, KernelState, exception};
+use crate::{Facts, KernelState};
 
 /// What follows from [`Facts`]; begins empty. The facts it was made from must not be changed afterwards.
 #[derive(Default)]
@@ -142,11 +143,19 @@ pub(crate) fn cannot_be_right(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     runs_ahead(facts, cpu).is_some() && (alone() || witnesses(facts, cpu) >= 2)
 }
 
+/// The flags of the code that a CPU's task ran before whatever stopped the CPU; `None` where they are not known, or do not
+/// tell because the kernel masks interrupts by their priority.
+pub(crate) fn flags(facts: &Facts<'_>, cpu: u32) -> Option<Flags> {
+    let own = facts.snapshot.cpu(cpu).and_then(|known| known.registers);
+    let flags = Flags::of_stopped(facts.running_on(cpu)?, own)?;
+    (!facts.state.masks_by_priority || flags.off()).then_some(flags)
+}
+
 /// How many other CPUs are busy with their interrupts on, so that they tick.
 fn witnesses(facts: &Facts<'_>, cpu: &Cpu) -> usize {
     let busy = |other: &&Cpu| other.run_queue.as_ref().is_some_and(|queue| queue.current != queue.idle);
     let ticks = |other: &&Cpu| match flags(facts, other.cpu) {
-        Some(_) => !interrupts_off(facts, other.cpu),
+        Some(flags) => !flags.off(),
         // User code always has them on.
         None => other.registers.is_some_and(|known| known.registers.user_mode()),
     };
@@ -222,13 +231,22 @@ fn index(facts: &Facts<'_>) -> HashMap<usize, Whose> {
     index
 }
 
+/// The exception of the CPU that panicked.
+pub(crate) fn exception<'f>(facts: &'f Facts<'_>) -> Option<Exception<'f>> {
+    let panic = &facts.state.panic;
+    let cpu = panic.cpu?;
+    let known = facts.snapshot.cpu(cpu).and_then(|known| known.registers);
+    let oopsed = panic.message.as_deref().is_some_and(|message| vmcore_console::panic_message(message).is_none());
+    Exception::of_death(facts.running_on(cpu)?, known, oopsed)
+}
+
 /// Why the kernel stopped itself.
 pub(crate) fn death(facts: &Facts<'_>) -> Option<PanicReason> {
     *facts.derived.death.get_or_init(|| {
         let message = facts.state.panic.message.as_ref()?;
         // Without those words it is an oops that started the crash kernel.
         let reason = vmcore_console::panic_message(message).map_or(PanicReason::Oops, PanicReason::of);
-        let by_sysrq = reason == PanicReason::Oops && exception::by_sysrq(facts);
+        let by_sysrq = reason == PanicReason::Oops && exception(facts).is_some_and(|exception| exception.is_by_sysrq());
         Some(if by_sysrq { PanicReason::Requested } else { reason })
     })
 }

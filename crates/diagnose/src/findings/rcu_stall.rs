@@ -13,10 +13,11 @@ use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::describe::{self, on_cpu, stuck_in};
-use crate::evidence::{member, read_from, return_address};
+use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::names::base_name;
 use crate::reports::{self, stall};
+use crate::return_address::return_address;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, wait_edges};
 

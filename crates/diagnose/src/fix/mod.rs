@@ -19,8 +19,8 @@ mod x86_64;
 
 use vmcore_memory::{Architecture, Pfn, VirtAddr, le_u64};
 
+use crate::access::MAX_INSTRUCTION;
 use crate::known_issues::CodeSays;
-use crate::operand::MAX_INSTRUCTION;
 use crate::{Evidence, Place, Reader, Value};
 use flow::{Decision, Found, Machine, PageOffsets, Text};
 use hook::Hook;

@@ -9,7 +9,7 @@ use vmcore_memory::{VirtAddr, arch::arm64::Registers};
 
 use super::instruction::{Flow, Instruction};
 use crate::Reader;
-use crate::operand::{Access, read_code};
+use crate::access::{Access, read_code};
 
 /// The bit of an address that says which half it is in, whatever its tag is.
 const KERNEL_HALF: u64 = 1 << 55;

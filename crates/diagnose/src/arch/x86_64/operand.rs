@@ -9,7 +9,7 @@ use iced_x86::{
 use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
 use crate::Reader;
-use crate::operand::{Access, read_code};
+use crate::access::{Access, read_code};
 
 /// All addresses that the instruction at the start of `code` touches with these registers, the stack among them. Empty where
 /// it touches none or cannot be decoded.

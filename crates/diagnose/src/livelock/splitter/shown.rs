@@ -6,6 +6,7 @@ use super::SplitCandidate;
 use crate::evidence::{self, decimal};
 use crate::livelock::queued;
 use crate::livelock::tie::Tie;
+use crate::return_address::return_address;
 use crate::text::seconds;
 use crate::{Evidence, Facts, Place, Reader, Splitter, Value};
 
@@ -105,7 +106,7 @@ impl SplitCandidate<'_> {
     /// That it is in the middle of a split.
     pub(crate) fn split_evidence(&self, reader: &dyn Reader) -> Option<Evidence> {
         let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
-        evidence::return_address(reader, &self.stack.frames, self.frame, meaning)
+        return_address(reader, &self.stack.frames, self.frame, meaning)
     }
 
     fn queue_name(&self) -> String {

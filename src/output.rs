@@ -1,7 +1,8 @@
 //! Where the data goes: standard output or a new file.
 
-use std::fs::FileType;
+use std::fs::Permissions;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use vmcore_os::UnfinishedFile;
@@ -14,6 +15,9 @@ use crate::screen;
 
 /// A pipe takes 64 KiB at once.
 const BUFFER: usize = 64 << 10;
+/// What to do instead of naming a device, a pipe or a link with `--output`; `/dev/stdout` is one of those.
+const ON_STANDARD_OUTPUT: &str =
+    "leave --output out, and redirect standard output there; `-o -` is standard output, too";
 
 /// Where and how to write a report.
 pub(crate) struct Output {
@@ -43,12 +47,10 @@ impl Output {
             // Whoever names it wants the exit status alone.
             Some(path) if path == Path::new("/dev/null") => Target::Writer(Box::new(io::sink())),
             Some(path) => {
-                if let Ok(there) = path.symlink_metadata() {
-                    check_replaceable(path, there.file_type(), options.force)?;
-                }
-                if !directory(path).is_dir() {
-                    return Err(no_directory(path));
-                }
+                check_target(path, options.force).map_err(|failure| match failure {
+                    Refused::Kind(failure) => failure.hint(ON_STANDARD_OUTPUT),
+                    Refused::Other(failure) => failure,
+                })?;
                 Target::File { path: path.clone(), replace: options.force }
             }
         };
@@ -150,6 +152,15 @@ impl Output {
     }
 }
 
+/// Who may read a file that is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Readers {
+    /// What is in a dump is not for everybody.
+    Owner,
+    /// Numbers that a service of another user collects.
+    Everyone,
+}
+
 /// Writes a file that only its owner can read, and gives it its name when it is complete: a dump's contents are not
 /// for everybody, and half a report is worse than none. `complete` is called before it has its name.
 pub(crate) fn write_file(
@@ -158,14 +169,39 @@ pub(crate) fn write_file(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     complete: impl FnOnce(),
 ) -> Result<(), Failure> {
+    write_file_for(Readers::Owner, path, replace, write, complete)
+}
+
+/// As [`write_file`], for other readers.
+pub(crate) fn write_file_for(
+    readers: Readers,
+    path: &Path,
+    replace: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    complete: impl FnOnce(),
+) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
+    check_file(path, replace)?;
     let file = UnfinishedFile::new_in(directory(path)).map_err(failed)?;
     let file = buffered(file, write).map_err(failed)?;
+    if matches!(readers, Readers::Everyone) {
+        file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    // Since it was first looked at, something else may have got the name.
+    check_file(path, replace)?;
     complete();
     match if replace { file.replace(path) } else { file.name(path) } {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         named => named.map_err(failed),
     }
+}
+
+/// Finds what is in the way of a file that is going to be written, before any work is done for it.
+pub(crate) fn check_file(path: &Path, replace: bool) -> Result<(), Failure> {
+    check_target(path, replace).map_err(|refused| match refused {
+        Refused::Kind(failure) => failure.hint("name a new file, or a regular one"),
+        Refused::Other(failure) => failure,
+    })
 }
 
 /// The form that was asked for, or else that by which the output file is named.
@@ -194,16 +230,32 @@ fn directory(path: &Path) -> &Path {
 fn no_directory(path: &Path) -> Failure {
     let directory = directory(path).display();
     Failure::new(format_args!("cannot write {}: there is no directory {directory}", path.display()))
-        .hint("make the directory, or name another one with --output")
+        .hint("make the directory, or name another one")
 }
 
-/// A device, a pipe or a directory is never replaced: whoever named it meant to write to it, and others use it.
-fn check_replaceable(path: &Path, kind: FileType, force: bool) -> Result<(), Failure> {
-    if kind.is_file() || kind.is_symlink() {
-        return if force { Ok(()) } else { Err(exists(path)) };
+/// Why a file is not written.
+enum Refused {
+    /// What has the name is no file; what to do instead depends on who named it.
+    Kind(Failure),
+    Other(Failure),
+}
+
+/// A device, a pipe, a link or a directory is never replaced: whoever named it meant to write to it, and others use it.
+fn check_target(path: &Path, replace: bool) -> Result<(), Refused> {
+    match path.symlink_metadata().map(|there| there.file_type()) {
+        Ok(kind) if kind.is_file() && replace => Ok(()),
+        Ok(kind) if kind.is_file() => Err(Refused::Other(exists(path))),
+        Ok(kind) if kind.is_symlink() => Err(Refused::Kind(Failure::new(format_args!(
+            "{} is a symbolic link, and is neither followed nor replaced",
+            path.display()
+        )))),
+        Ok(_) => Err(Refused::Kind(Failure::new(format_args!(
+            "{} is not a regular file, and is not replaced",
+            path.display()
+        )))),
+        Err(_) if directory(path).is_dir() => Ok(()),
+        Err(_) => Err(Refused::Other(no_directory(path))),
     }
-    Err(Failure::new(format_args!("{} is not a regular file, and is not replaced", path.display()))
-        .hint("leave --output out, and redirect standard output there"))
 }
 
 fn exists(path: &Path) -> Failure {

@@ -24,7 +24,7 @@ use vmcore_triage::{
 use crate::cli::{self, Format, Global, TriageAction};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, write_file};
+use crate::output::{Output, Readers, check_file, write_file_for};
 use crate::pile_view::PileView;
 use crate::status::Status;
 use crate::{profiles, program, remote};
@@ -86,6 +86,9 @@ fn default_store() -> Result<PathBuf, Failure> {
 }
 
 fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Output) -> Result<Status, Failure> {
+    if let Some(path) = &arguments.metrics {
+        check_file(path, true)?;
+    }
     let Found { items, lost } = items(&arguments.pile, context)?;
     let options = options(&arguments.workers, arguments.retry, global)?;
     let store = open(&arguments.store)?;
@@ -99,7 +102,8 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     let pile = read(&store, extent(&output), of_run)?;
     if let Some(path) = &arguments.metrics {
         let all = read(&store, Extent::GROUPS, |_| true)?;
-        write_file(path, true, |mut out| write_metrics(&all, now(), &mut out), || ())?;
+        let write = |mut out: &mut dyn Write| write_metrics(&all, now(), &mut out);
+        write_file_for(Readers::Everyone, path, true, write, || ())?;
     }
     let status = match status(&pile) {
         Status::NothingFound if lost => Status::Inconclusive,
@@ -299,7 +303,7 @@ fn report(
                 Failure::new("--pages is for --format html").hint("name a page with --output, such as crashes.html")
             );
         }
-        (Some(directory), Some(page)) => Some(Pages::new(directory, page)?),
+        (Some(directory), Some(page)) => Some(Pages::new(directory, page, global.force)?),
         (Some(_), None) => {
             return Err(Failure::new("the page that links to --pages needs a name").hint("name it with --output"));
         }

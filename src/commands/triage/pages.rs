@@ -1,15 +1,15 @@
 //! Pages of single dumps, beside the page of the pile.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use vmcore_triage::report::{dump_page, shown_rows};
 use vmcore_triage::{Pile, Row, Store, now};
 
 use crate::failure::Failure;
+use crate::output::{check_file, write_file};
 
 /// The directory of the pages of single dumps.
 pub(super) struct Pages {
@@ -18,11 +18,13 @@ pub(super) struct Pages {
     address: String,
     /// The page of the pile, as these name it.
     back: String,
+    /// Whether pages that are there may be replaced.
+    replace: bool,
 }
 
 impl Pages {
-    /// In `directory`, which is made; `of_pile` is the page that links to them.
-    pub(super) fn new(directory: &Path, of_pile: &Path) -> Result<Self, Failure> {
+    /// In `directory`, which is made; `of_pile` is the page that links to them. With `replace`, those of the last report go.
+    pub(super) fn new(directory: &Path, of_pile: &Path, replace: bool) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::new(format_args!("cannot make {}: {error}", directory.display()));
         fs::create_dir_all(directory).map_err(failed)?;
         let full = directory.canonicalize().map_err(failed)?;
@@ -34,7 +36,7 @@ impl Pages {
             Ok(below) => (below.to_owned(), below.iter().map(|_| "..").collect::<PathBuf>().join(name)),
             Err(_) => (full.clone(), parent.join(name)),
         };
-        Ok(Self { directory: full, address: as_address(&address), back: as_address(&back) })
+        Ok(Self { directory: full, address: as_address(&address), back: as_address(&back), replace })
     }
 
     fn file(row: &Row) -> String {
@@ -48,15 +50,16 @@ impl Pages {
 
     /// Writes a page for each row that the page of the pile shows.
     pub(super) fn write(&self, pile: &Pile, store: &Store) -> Result<(), Failure> {
+        // Half a report is worse than none.
+        for row in shown_rows(pile) {
+            check_file(&self.directory.join(Self::file(row)), self.replace)?;
+        }
         let mut written = BTreeSet::new();
         for row in shown_rows(pile).filter(|row| written.insert(&row.key)) {
             let document = store.document(&row.key, &row.tool)?;
             let page = dump_page(row, document.as_deref(), &self.back, now());
             let path = self.directory.join(Self::file(row));
-            // Readable by the owner alone, as whatever comes from a dump.
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(page.as_bytes()))
-                .map_err(|error| Failure::new(format_args!("cannot write {}: {error}", path.display())))?;
+            write_file(&path, self.replace, |out| out.write_all(page.as_bytes()), || ())?;
         }
         Ok(())
     }

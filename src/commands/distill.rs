@@ -1,7 +1,7 @@
 //! `distill`: a small dump that holds only what the other commands read.
 //!
 //! Every command is run in memory once, through a recorder; what it read is written as an ELF core with the notes of the
-//! original. Everything else in those pages is overwritten, and a note says which bytes were kept. Of the registers of
+//! original that such a run reads. Everything else in those pages is overwritten, and a note says which bytes were kept. Of the registers of
 //! user code only where it was is kept.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use vmcore_diagnose::{FaultingAddresses, Options, collect, judge};
 use vmcore_dump::{Dump, KeptRanges, RawNote, write_elf_core};
 use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot, Stack};
 use vmcore_memory::{PAGE_SIZE, Pfn, PhysAddr, ReadMemory, ReadPhysical, ReadRecorder, Registers};
-use vmcore_report::distill::{Distill, Kept};
+use vmcore_report::distill::{Distill, Kept, NotesLeftOut};
 
 use crate::cli::{self, Redact};
 use crate::context::Context;
@@ -57,6 +57,8 @@ struct Contents<'d> {
     /// Bytes that are written in place of those in memory.
     blots: BTreeMap<PhysAddr, u8>,
     notes: Vec<RawNote>,
+    /// Those of the original that nothing reads: nobody knows what is in them.
+    notes_left_out: Vec<NotesLeftOut>,
     /// Bytes on the stacks that were read and are not kept: registers of user code.
     left_out: u64,
     /// Registers of user code, of which the kernel's own copies are overwritten as in the notes.
@@ -77,9 +79,11 @@ impl<'d> Contents<'d> {
         }
         let whole_pages = arguments.whole_pages;
         let architecture = dump.architecture();
-        let original = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note));
-        let original =
-            original.map(|note| if whole_pages { note.clone() } else { note.without_user_registers(architecture) });
+        let own = dump.raw_notes().iter().filter(|note| !KeptRanges::is_note(note));
+        let (original, notes_left_out): (Vec<_>, Vec<_>) = own.partition(|note| note.is_read());
+        let original = original
+            .into_iter()
+            .map(|note| if whole_pages { note.clone() } else { note.without_user_registers(architecture) });
         let kept = (!whole_pages).then(|| KeptRanges::new(memory.ranges()).to_note());
         let notes = original.chain(kept).collect();
         let registers = |note: &'d RawNote| note.user_registers(architecture);
@@ -92,6 +96,7 @@ impl<'d> Contents<'d> {
             redacted: arguments.redact.clone(),
             blots,
             notes,
+            notes_left_out: of_kinds(&notes_left_out),
             left_out,
             user_registers,
         })
@@ -138,11 +143,29 @@ impl<'d> Contents<'d> {
             of_pages: self.dump.page_count().present,
             whole_pages: self.whole_pages,
             kept: kept.map(|&(purpose, bytes)| Kept { purpose, bytes: self.kept_of(purpose, bytes) }).collect(),
+            notes_left_out: self.notes_left_out.clone(),
             note_bytes: self.notes.iter().map(|note| note.desc.len() as u64).sum(),
             redacted: names.into_iter().filter(|(what, _)| is_redacted(*what)).map(|(_, name)| name).collect(),
             never_kept: if self.whole_pages { Vec::new() } else { NEVER_KEPT.to_vec() },
         }
     }
+}
+
+/// Notes by their owner and type.
+fn of_kinds(notes: &[&RawNote]) -> Vec<NotesLeftOut> {
+    let mut kinds: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for note in notes {
+        let (count, bytes) = kinds.entry((&note.name, note.kind)).or_default();
+        *count += 1;
+        *bytes += note.desc.len() as u64;
+    }
+    let named = |((name, kind), (count, bytes)): ((&Vec<u8>, u32), _)| NotesLeftOut {
+        owner: String::from_utf8_lossy(name).into_owned(),
+        kind,
+        count,
+        bytes,
+    };
+    kinds.into_iter().map(named).collect()
 }
 
 /// Reads what `analyze`, `bt --all`, `ps`, `runq`, `dmesg` and `info` read.

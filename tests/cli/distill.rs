@@ -124,3 +124,67 @@ fn whole_pages_only_where_they_are_asked_for() {
     let first = dump.segments()[0].physical;
     dump.read_physical(first, &mut [0; 4096]).unwrap();
 }
+
+/// What the writer of a dump added may hold anything: a command line, a structure as it was, keys.
+#[test]
+fn notes_that_nothing_reads_are_left_out() {
+    let scratch = Scratch::new();
+    let original = testdata("thp-livelock.vmcore");
+    let secrets: [(&str, u32, &[u8]); 6] = [
+        ("CORE", 3, b"secretdaemon --password=hunter2"),
+        ("CORE", 4, &[0xaa; 700]),
+        ("CORE", 6, b"secret-auxv"),
+        ("CORE", 0x4649_4c45, b"/home/secret/file"),
+        ("LINUX", 0x202, b"secret-vector"),
+        ("VENDOR\x1b[31m", 99, b"vendor-secret-key"),
+    ];
+    let with_secrets = scratch.file("vmcore", &with_notes(&std::fs::read(&original).unwrap(), &secrets));
+    let known = Dump::open(&original).unwrap().raw_notes().to_vec();
+    assert_eq!(Dump::open(&with_secrets).unwrap().raw_notes().len(), known.len() + secrets.len());
+    for options in [&[][..], &["--redact", "names,log,host"], &["--whole-pages"]] {
+        let out = scratch.path("small");
+        let made = on("distill", &with_secrets, &[&["--force", "-o", out.to_str().unwrap()], options].concat());
+        assert_eq!(made.status, 0, "{}", made.stderr);
+        let bytes = std::fs::read(&out).unwrap();
+        for (_, _, secret) in &secrets {
+            assert!(!contains(&bytes, secret), "{options:?}: {:?}", String::from_utf8_lossy(secret));
+        }
+        assert!(made.stdout.contains("31 bytes  owner CORE, type 0x3\n"), "{}", made.stdout);
+        assert!(made.stdout.contains("17 bytes  owner VENDOR\\x1b[31m, type 0x63\n"), "{}", made.stdout);
+        let kept = Dump::open(&out).unwrap();
+        let kept: Vec<_> = kept.raw_notes().iter().filter(|note| note.name != b"VMCORE-THP").collect();
+        assert_eq!(kept.len(), known.len(), "what is read stays");
+        assert_eq!(on("analyze", &out, &[]).status, 1);
+    }
+    // For programs, too.
+    let out = scratch.path("json");
+    let made = on("distill", &with_secrets, &["--format", "json", "-o", out.to_str().unwrap()]);
+    let manifest: Value = serde_json::from_str(&made.stdout).unwrap();
+    assert_eq!(manifest["notes_left_out"].as_array().unwrap().len(), secrets.len());
+    assert_eq!(manifest["notes_left_out"][0], serde_json::json!({"owner": "CORE", "kind": 3, "count": 1, "bytes": 31}));
+}
+
+/// An ELF dump with more notes behind its own, at the end of the file.
+fn with_notes(dump: &[u8], more: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut out = dump.to_vec();
+    let word = |at: usize| usize::try_from(u64::from_le_bytes(dump[at..at + 8].try_into().unwrap())).unwrap();
+    let headers = word(32);
+    let is_note = |at: &usize| dump[*at..*at + 4] == [4, 0, 0, 0];
+    let note = (headers..).step_by(56).find(is_note).unwrap();
+    let (from, len) = (word(note + 8), word(note + 32));
+    let start = out.len() as u64;
+    out.extend_from_slice(&dump[from..from + len]);
+    for (name, kind, desc) in more {
+        let sizes = [name.len() as u32 + 1, desc.len() as u32, *kind];
+        out.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
+        for part in [&[name.as_bytes(), b"\0"].concat()[..], desc] {
+            out.extend_from_slice(part);
+            out.resize(out.len().next_multiple_of(4), 0);
+        }
+    }
+    let len = out.len() as u64 - start;
+    for (at, value) in [(8, start), (32, len), (40, len)] {
+        out[note + at..note + at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    out
+}

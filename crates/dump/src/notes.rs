@@ -111,7 +111,7 @@ impl Notes {
     /// `XEN_ELFNOTE_CRASH_REGS`).
     pub(crate) fn is_of_xen_host(&self) -> bool {
         self.raw.iter().any(|note| match note.name.as_slice() {
-            b"Xen" => matches!(note.kind, 0x100_0001 | 0x100_0002),
+            b"Xen" => note.is_read(),
             name => name == b"VMCOREINFO_XEN",
         })
     }

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,14 +56,18 @@ impl Worker {
 }
 
 fn create(store: &Path) -> Result<(String, PathBuf, File), TriageError> {
+    remove_left_over(store);
     for number in 0u32.. {
         let name = format!("worker-{}-{number}", std::process::id());
         let path = beside(store, &name);
-        match File::options().write(true).create_new(true).open(&path) {
+        match File::options().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => {
                 // Where there are no locks at all, the process is thought to live as long as its file is there.
-                let _ = file.try_lock();
-                return Ok((name, path, file));
+                let _ = file.lock();
+                // Before it was locked, another process may have taken it for a left-over one.
+                if file.metadata().is_ok_and(|there| there.nlink() > 0) {
+                    return Ok((name, path, file));
+                }
             }
             // Of a process of the same number, on another machine or before.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < 10_000 => {}
@@ -72,12 +77,35 @@ fn create(store: &Path) -> Result<(String, PathBuf, File), TriageError> {
     Err(TriageError::Output { path: store.to_owned(), cause: std::io::ErrorKind::AlreadyExists.into() })
 }
 
+/// Removes the files of processes that were killed, of which no claim may be left to tell.
+fn remove_left_over(store: &Path) {
+    let directory = store.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(own) = store.file_name().and_then(|name| name.to_str()) else { return };
+    for entry in directory.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let worker = name.to_str().and_then(|name| name.strip_prefix(own)?.strip_prefix('-'));
+        // A link or a pipe is none of them.
+        if let Some(worker) =
+            worker.filter(|worker| is_worker(worker) && entry.file_type().is_ok_and(|kind| kind.is_file()))
+        {
+            is_alive(store, worker);
+        }
+    }
+}
+
+/// Whether it is the name of a process: `worker-PID-NUMBER`.
+fn is_worker(name: &str) -> bool {
+    let numbers = name.strip_prefix("worker-").and_then(|rest| rest.split_once('-'));
+    numbers.is_some_and(|(pid, number)| pid.parse::<u32>().is_ok() && number.parse::<u32>().is_ok())
+}
+
 fn beside(store: &Path, name: &str) -> PathBuf {
     let mut path = OsString::from(store);
     path.push(format!("-{name}"));
     path.into()
 }
 
+/// Whether a process lives. The file of one that does not is removed.
 fn is_alive(store: &Path, worker: &str) -> bool {
     let path = beside(store, worker);
     let Ok(file) = File::open(&path) else { return false };

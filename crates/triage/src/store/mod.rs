@@ -9,7 +9,9 @@ mod claims;
 mod parts;
 mod rows;
 
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in the file `path`, which is made if it is not there.
+    /// Opens the store in the file `path`, which is made, for its owner alone, if it is not there.
     ///
     /// # Errors
     ///
@@ -42,8 +44,9 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, TriageError> {
         let output = |cause| TriageError::Output { path: path.to_owned(), cause };
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::create_dir_all(directory).map_err(output)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(output)?;
         }
+        make(path).map_err(output)?;
         let failed = |cause| TriageError::Store { path: path.to_owned(), cause };
         let connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
@@ -130,6 +133,21 @@ impl Store {
         let path = self.path.clone();
         move |cause| TriageError::Store { path: path.clone(), cause }
     }
+}
+
+/// Makes the store's file before SQLite would: for its owner only, as what dumps say is not for everybody. SQLite gives the files
+/// beside it the same mode.
+fn make(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(there) if there.is_file() => {}
+        // SQLite would wait for whoever writes to a pipe.
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Err(_) => {
+            // Why it cannot be made, SQLite says, too; and another process may have been faster.
+            let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the store may still be read.

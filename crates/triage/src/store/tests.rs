@@ -146,3 +146,66 @@ fn a_store_that_nobody_can_write_to_is_read() {
     assert!(Store::open_read_only(&path).unwrap().put(&row("b"), None).is_err());
     assert_eq!(uri(Path::new("/a b?")), "file:/a%20b%3F");
 }
+
+/// It holds what dumps say: stacks, lines of logs, names of hosts.
+#[test]
+fn a_store_is_its_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("made/s.db");
+    let mut store = Store::open(&path).unwrap();
+    store.claim("k", "1", false).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    let files: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 4, "the store, its log, its index, this process: {files:?}");
+    for file in &files {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+    // Whoever shares one has said so.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    drop(store);
+    Store::open(&path).unwrap();
+    assert_eq!(mode(&path), 0o640);
+}
+
+#[test]
+fn what_is_no_file_is_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for open in [Store::open, Store::open_to_read] {
+        let error = open(&pipe).unwrap_err().to_string();
+        assert!(error.contains("it is not a regular file"), "{error}");
+    }
+}
+
+/// Nothing tells a process that was killed in the middle of its work to remove its file.
+#[test]
+fn files_of_killed_processes_go_with_the_next_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let mut first = Store::open(&at("s.db")).unwrap();
+    first.claim("k", "1", false).unwrap();
+    let own = |name: &str| name.starts_with("s.db-worker-");
+    let workers = || {
+        let names =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| own(name)).collect::<Vec<_>>()
+    };
+    let alive = workers();
+    assert_eq!(alive.len(), 1);
+    for left in ["s.db-worker-4000000-0", "s.db-worker-4000001-3"] {
+        fs::write(at(left), "").unwrap();
+    }
+    // Of another store, and what is no file of this program at all.
+    for other in ["s.db-worker-notes", "t.db-worker-4000000-0", "s.db-workers"] {
+        fs::write(at(other), "").unwrap();
+    }
+    let mut second = Store::open(&at("s.db")).unwrap();
+    assert_eq!(second.claim("k", "1", false).unwrap(), Claim::Taken, "the first is alive");
+    let names = workers();
+    assert!(names.contains(&alive[0]) && names.contains(&"s.db-worker-notes".to_owned()), "{names:?}");
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(at("t.db-worker-4000000-0").exists() && at("s.db-workers").exists());
+}

@@ -62,6 +62,7 @@ mod piece;
 mod prstatus;
 mod raw;
 mod raw_note;
+mod read_notes;
 mod sniff;
 mod stored;
 mod vmcoreinfo;

@@ -1,11 +1,12 @@
 //! `log`: what a kernel log alone tells.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
 use vmcore_console as console;
 use vmcore_diagnose::{Confidence, from_log};
+use vmcore_os::open_input;
 use vmcore_report::log::Log;
 
 use crate::cli;
@@ -41,8 +42,16 @@ fn length(path: &Path) -> Option<u64> {
 }
 
 fn file(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn Read>, Failure> {
-    let file =
-        File::open(path).map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
+    let file = open_input(path).map_err(|error| {
+        let failure = Failure::new(format_args!("cannot open {}: {error}", path.display()));
+        match error.kind() {
+            // Whether anybody ever writes to it is not for the name to say.
+            io::ErrorKind::InvalidInput if !path.is_dir() => {
+                failure.hint("what is no file is read as standard input: `vmcore-thp log - < NAME`")
+            }
+            _ => failure,
+        }
+    })?;
     Ok(match extent {
         Some(extent) => Box::new(extent.read(file)),
         None => Box::new(file),

@@ -12,12 +12,12 @@ mod interactive;
 mod line;
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 
 use clap::CommandFactory;
+use vmcore_os::open_input;
 use vmcore_report::Sanitized;
 
 use crate::arguments;
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch)
     }
     match arguments.script.as_deref() {
         Some(path) if path != Path::new("-") => {
-            let file = File::open(path)
+            let file = open_input(path)
                 .map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
             context.session(&arguments.input)?;
             read(&mut BufReader::new(file))

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use vmcore_dump::Dump;
 
@@ -95,14 +98,23 @@ fn a_dump_that_is_cut_short_meanwhile_is_explained() {
     let vmcore = scratch.path("vmcore");
     std::fs::copy(testdata("thp-livelock.vmcore"), &vmcore).unwrap();
     let text = Dump::open(&vmcore).unwrap().vmcoreinfo().unwrap().text().to_owned();
-    let pipe = scratch.path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // As a shell names what it makes of `<(command)`.
+    let pipe = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd()));
     let profile = testdata("vmlinux.profile");
     let words =
         ["analyze".as_ref(), vmcore.as_os_str(), profile.as_os_str(), "--vmcoreinfo".as_ref(), pipe.as_os_str()];
     let mut child = start(&words.map(std::ffi::OsStr::to_owned));
-    // This waits until the program reads.
-    let mut writer = File::options().write(true).open(&pipe).unwrap();
+    let descriptors = format!("/proc/{}/fd", child.id());
+    let target = std::fs::read_link(&pipe).unwrap();
+    let is_opened = || {
+        let open = std::fs::read_dir(&descriptors).unwrap().flatten();
+        open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|open| open == target)
+    };
+    while !is_opened() {
+        assert!(child.try_wait().unwrap().is_none(), "{}", stderr(&mut child));
+        thread::sleep(Duration::from_millis(2));
+    }
     File::options().write(true).open(&vmcore).unwrap().set_len(4096).unwrap();
     writer.write_all(text.as_bytes()).unwrap();
     drop(writer);

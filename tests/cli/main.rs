@@ -10,6 +10,7 @@ mod guide;
 mod hostile_words;
 mod output;
 mod remote;
+mod special_files;
 mod tooling;
 mod triage;
 mod worker;

@@ -1,6 +1,7 @@
 //! A worker of `triage`: each dump in a copy of it, and what a dump does to its copy happens to no other.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -32,13 +33,13 @@ fn dump() -> Item {
     Item { vmlinux: Some(at("vmlinux.profile")), ..Item::dump(at("thp-livelock.vmcore")) }
 }
 
-/// A pipe that nobody writes to: who reads it waits for ever.
-fn endless(scratch: &Scratch) -> Item {
-    let path = scratch.path("endless");
-    if !path.exists() {
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    }
-    Item::log(path)
+/// A pipe of this process, as a shell makes one of `<(command)`, that nobody writes to: who reads it waits for ever.
+fn endless() -> Item {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
+    // Open until the tests end.
+    std::mem::forget((reader, writer));
+    Item::log(path.into())
 }
 
 /// What came of it, in words.
@@ -131,7 +132,7 @@ fn a_copy_that_dies_or_hangs_costs_its_own_dump() {
     let pid = wait_for(|| worker_of(&scratch.path("cache")));
     let died = thread::scope(|scope| {
         scope.spawn(|| kill(wait_for(|| copies_of(pid))));
-        worker.run(&endless(&scratch))
+        worker.run(&endless())
     });
     assert!(matches!(&died, Ended::Failed(failure) if failure.kind == FailureKind::Signal), "{}", told(&died));
     assert_eq!(told(&worker.run(&dump())), before);
@@ -139,7 +140,7 @@ fn a_copy_that_dies_or_hangs_costs_its_own_dump() {
     drop(worker);
 
     let mut worker = Worker::new(&hasty);
-    let hung = worker.run(&endless(&scratch));
+    let hung = worker.run(&endless());
     assert!(matches!(&hung, Ended::Failed(failure) if failure.kind == FailureKind::Timeout), "{}", told(&hung));
     let pid = wait_for(|| worker_of(&scratch.path("cache")));
     assert!(copies_of(pid).is_empty());
@@ -179,7 +180,7 @@ fn a_worker_that_dies_costs_nothing() {
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        worker.run(&endless(&scratch))
+        worker.run(&endless())
     });
     assert!(matches!(&ended, Ended::Failed(failure) if failure.kind == FailureKind::Timeout), "{}", told(&ended));
 }

@@ -1,10 +1,10 @@
 //! What a file is, by a few of its first bytes: for whoever sorts many files before any of them is opened.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use vmcore_memory::{PAGE_SIZE, le_u16, le_u32};
+use vmcore_os::open_file_or_disk;
 
 use crate::Lookalike;
 use crate::compressed::{Compression, open_stream};
@@ -41,13 +41,13 @@ pub enum Glance {
 ///
 /// # Errors
 ///
-/// As `open(2)` and `read(2)`.
+/// As `open(2)` and `read(2)`, and of what is neither a file nor a disk.
 pub fn glance(path: &Path) -> io::Result<Glance> {
     let mut head = Vec::new();
-    File::open(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
+    open_file_or_disk(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
     at(&head, || {
         let mut unpacked = Vec::new();
-        unpack_head(Box::new(File::open(path)?), &head, &mut unpacked).map(|()| unpacked)
+        unpack_head(Box::new(open_file_or_disk(path)?), &head, &mut unpacked).map(|()| unpacked)
     })
 }
 
@@ -56,7 +56,7 @@ pub fn glance(path: &Path) -> io::Result<Glance> {
 #[must_use]
 pub fn header_release(path: &Path) -> Option<String> {
     let mut head = Vec::new();
-    File::open(path).ok()?.take(GLANCE_LEN).read_to_end(&mut head).ok()?;
+    open_file_or_disk(path).ok()?.take(GLANCE_LEN).read_to_end(&mut head).ok()?;
     let header_at = match detect(head.get(..SNIFF_LEN).unwrap_or(&head)) {
         Detected::Kdump => 0,
         // The first record is that of the header.

@@ -10,11 +10,11 @@
 //! Source: `kernel/vmcore_info.c` (before 6.9 `kernel/crash_core.c`) and `Documentation/admin-guide/kdump/vmcoreinfo.rst`.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use vmcore_memory::VirtAddr;
+use vmcore_os::open_input;
 
 use crate::OpenError;
 
@@ -52,7 +52,7 @@ impl Vmcoreinfo {
         let unreadable = |cause| OpenError::Unreadable { path: path.to_owned(), cause };
         let not_one = |reason| OpenError::NotVmcoreinfo { path: path.to_owned(), reason };
         let mut text = Vec::new();
-        File::open(path).map_err(unreadable)?.take(MAX_LEN as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
+        open_input(path).map_err(unreadable)?.take(MAX_LEN as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
         if text.len() > MAX_LEN {
             return Err(not_one("it has more than 1 MiB"));
         }

@@ -9,12 +9,12 @@
 //! Small objects on servers are hashed in the same way, so that a pile that was copied there has the same keys. Of larger ones the
 //! server's mark of the content (`ETag`) and the size are.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use vmcore_os::open_file_or_disk;
 use vmcore_remote::Object;
 
 use crate::servers::Servers;
@@ -32,7 +32,7 @@ fn of_file(path: &Path, hash: &mut Sha256) -> io::Result<u64> {
     if !kind.is_file() && !kind.is_block_device() {
         return Err(io::Error::other(if kind.is_dir() { "it is a directory" } else { "it is not a file" }));
     }
-    let mut file = File::open(path)?;
+    let mut file = open_file_or_disk(path)?;
     let metadata = file.metadata()?;
     let len = metadata.len();
     hash.update(len.to_le_bytes());
@@ -104,6 +104,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use vmcore_os::open_input;
 use vmcore_synth::scenario::{self, Arch, Scenario};
 use vmcore_synth::{DumpForm, Generation, SynthError, build};
 
@@ -82,7 +83,8 @@ fn read(name: &Path) -> Result<Scenario, Failure> {
             Failure::from(error).hint("see `vmcore-thp synth list`, or name a file that ends with .toml")
         });
     }
-    let text = fs::read_to_string(name)
+    let text = open_input(name)
+        .and_then(io::read_to_string)
         .map_err(|error| Failure::new(format_args!("cannot read {}: {error}", name.display())))?;
     Ok(Scenario::parse(&text)?)
 }

@@ -3,11 +3,11 @@
 //! It may begin with anything: a serial capture with the firmware's and the boot loader's words, `/var/log/messages` with what
 //! services say. So it is read until there is a line of a kernel, unpacked where it is compressed.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor};
 use std::path::Path;
 
 use vmcore_dump::unpacked;
+use vmcore_os::open_file_or_disk;
 
 /// Bytes of a text that are looked at, unpacked.
 const LIMIT: usize = 64 << 20;
@@ -37,7 +37,7 @@ impl Text {
     ///
     /// Where it cannot be opened, or its first bytes not be read.
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
-        unpacked(BufReader::with_capacity(BLOCK, File::open(path)?)).map(Self::of)
+        unpacked(BufReader::with_capacity(BLOCK, open_file_or_disk(path)?)).map(Self::of)
     }
 
     /// Of a file of which there is only the beginning, or all of it.

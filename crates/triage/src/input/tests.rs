@@ -164,3 +164,26 @@ fn what_nobody_looked_into_is_told_apart() {
     let lost: Vec<_> = skipped.iter().map(|skipped| (skipped.reason.as_str(), skipped.lost)).collect();
     assert_eq!(lost, [("it is a link", false), ("it is too deep", true)]);
 }
+
+/// A file's name may be any bytes, and one such name costs no other line.
+#[test]
+fn names_in_manifests_may_be_any_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let pile = tree(&[("a/vmcore", "*")]);
+    let odd = |name: &[u8]| pile.path().join(std::ffi::OsStr::from_bytes(name));
+    fs::copy(pile.path().join("a/vmcore"), odd(b"b\xff.vmcore")).unwrap();
+    fs::copy(pile.path().join("a/vmcore"), odd(b"c\xfe d")).unwrap();
+    let manifest =
+        b"a/vmcore\nb\xff.vmcore\tvm\xfelinux\n{\"vmcore\": \"c\xfe d\", \"vmlinux\": \"e\xff\"}\n# \xff\nd\xff\n";
+    let list = pile.path().join("list");
+    fs::write(&list, manifest).unwrap();
+    let (items, _) = find(&Inputs { paths: vec![], manifests: vec![list], ..Inputs::default() }).unwrap();
+    let named: Vec<_> = items.into_iter().map(|item| (item.path, item.vmlinux)).collect();
+    let expected = [
+        (odd(b"a/vmcore"), None),
+        (odd(b"b\xff.vmcore"), Some(odd(b"vm\xfelinux"))),
+        (odd(b"c\xfe d"), Some(odd(b"e\xff"))),
+        (odd(b"d\xff"), None),
+    ];
+    assert_eq!(named, expected);
+}

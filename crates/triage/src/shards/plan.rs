@@ -10,11 +10,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vmcore_os::open_input;
 use vmcore_remote::{Address, is_address};
 
 use crate::input::{Item, ItemKind, Known};
@@ -148,7 +148,7 @@ impl Plan {
         let input = |cause| TriageError::Input { path: path.to_owned(), cause };
         let lines: Box<dyn BufRead> = match Address::of_path(path)? {
             Some(address) => Box::new(Cursor::new((servers.client)().get(&address, MAX_PLAN)?)),
-            None => Box::new(BufReader::new(File::open(path).map_err(input)?)),
+            None => Box::new(BufReader::new(open_input(path).map_err(input)?)),
         };
         let mut plan = Self { path: path.to_owned(), lines, line: 0 };
         match plan.next_line::<Header>()? {

@@ -31,6 +31,11 @@ impl Failure {
         Self { status: Status::Inconclusive, ..Self::new(message) }
     }
 
+    /// A run that a signal asked to end: it ends as the signal would have ended it.
+    pub(crate) fn interrupted(message: impl Display) -> Self {
+        Self { status: Status::Interrupted, ..Self::new(message) }
+    }
+
     /// Whether the dump does not have what was needed.
     pub(crate) fn is_inconclusive(&self) -> bool {
         matches!(self.status, Status::Inconclusive)

@@ -59,7 +59,11 @@ pub fn run(words: Vec<OsString>, program: Option<PathBuf>) -> u8 {
     // Without these, the next run that writes to the same directory removes what this one leaves.
     let _ = vmcore_os::remove_unfinished_on_signals();
     program.into_iter().for_each(program::set);
-    run_words(words).code()
+    let status = run_words(words);
+    if status == Status::Interrupted {
+        vmcore_os::end_as_interrupted();
+    }
+    status.code()
 }
 
 /// Runs a command line: that of this process or, in the copies of a worker, one that it was sent.

@@ -17,6 +17,8 @@ pub(crate) enum Status {
     CannotRun,
     /// 2 as well: the server of a file could not be reached.
     Unreachable,
+    /// By the signal that asked the process to end, and it has done so in good order.
+    Interrupted,
     /// 3: what was needed is not in the dump.
     Inconclusive,
 }
@@ -42,7 +44,7 @@ impl Status {
             Self::NothingFound => 0,
             Self::Inconclusive => 1,
             Self::ProblemFound => 2,
-            Self::CannotRun | Self::Unreachable => 3,
+            Self::CannotRun | Self::Unreachable | Self::Interrupted => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -59,7 +61,8 @@ impl Status {
         match self {
             Self::NothingFound => 0,
             Self::ProblemFound => 1,
-            Self::CannotRun => CANNOT_RUN,
+            // Of the second, its end by the signal tells.
+            Self::CannotRun | Self::Interrupted => CANNOT_RUN,
             Self::Unreachable => of_failure(FailureKind::Unreachable),
             Self::Inconclusive => 3,
         }

@@ -4,6 +4,7 @@ mod copies;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -223,8 +224,10 @@ fn interrupted_a_run_says_so_and_keeps_what_is_done() {
         pile.add(&format!("h{number}/vmcore"), &contents);
     }
     let program = assert_cmd::cargo::cargo_bin("vmcore-thp");
-    let mut command = Command::new(program);
-    command.args(pile.arguments(&["--jobs", "2"])).stdout(Stdio::null()).stderr(Stdio::piped());
+    // The tests themselves may run in the background of a script, which ignores the signal.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(program).args(pile.arguments(&["--jobs", "2"]));
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while pile.stored().is_empty() && Instant::now() < deadline {
@@ -233,7 +236,7 @@ fn interrupted_a_run_says_so_and_keeps_what_is_done() {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ended = child.wait_with_output().unwrap();
     let text = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(2), "{text}");
+    assert_eq!(ended.status.signal(), Some(2), "{text}");
     assert!(text.contains("error: interrupted: ") && text.contains(" of 20 are done, and kept in "), "{text}");
     let done = pile.stored();
     assert!((1..20).contains(&done.len()) && done.iter().all(|verdict| verdict.contains(" none ")), "{done:?}");

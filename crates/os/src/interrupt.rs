@@ -3,11 +3,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::unfinished::{action_of, remove_and_end, set_action};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The signal that asked the process to end; 0 before one did.
+static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
 
 /// From now on, the first SIGINT, SIGTERM or SIGHUP only makes [`is_interrupted`] true. The second ends the process as
 /// [`remove_unfinished_on_signals`](crate::remove_unfinished_on_signals) has it. One that is ignored stays so.
@@ -29,11 +30,20 @@ pub fn note_interrupts() -> io::Result<()> {
 /// Whether the process was asked to end.
 #[must_use]
 pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
+    INTERRUPTED.load(Ordering::Relaxed) != 0
+}
+
+/// Ends the process by the signal that asked it to end, so that whoever waits for it sees that it was one: a shell has 128 and
+/// the signal's number. Returns if there was none.
+pub fn end_as_interrupted() {
+    match INTERRUPTED.load(Ordering::Relaxed) {
+        0 => {}
+        signal => remove_and_end(signal),
+    }
 }
 
 extern "C" fn note(signal: libc::c_int) {
-    if INTERRUPTED.swap(true, Ordering::Relaxed) {
+    if INTERRUPTED.swap(signal, Ordering::Relaxed) != 0 {
         remove_and_end(signal);
     }
 }

@@ -42,7 +42,7 @@ pub use fork::{Copied, in_a_copy, is_readable};
 pub use heap::BoundedHeap;
 pub use holes::data_ranges;
 pub use input::{open_file_or_disk, open_input};
-pub use interrupt::{is_interrupted, note_interrupts};
+pub use interrupt::{end_as_interrupted, is_interrupted, note_interrupts};
 pub use mapping::{Access, Mapping};
 pub use memory::physical_memory;
 pub use unfinished::{UnfinishedFile, remove_unfinished_on_signals};

@@ -139,7 +139,7 @@ fn items(pile: &cli::Pile, context: &Context) -> Result<Found, Failure> {
 /// All of a run's items are counted, also those that had a row before.
 fn interrupted(done: usize, all: usize, option: &cli::StoreOption) -> Failure {
     let store = option.store.clone().or_else(|| default_store().ok()).unwrap_or_default();
-    Failure::new(format_args!("interrupted: {done} of {all} are done, and kept in {}", store.display()))
+    Failure::interrupted(format_args!("interrupted: {done} of {all} are done, and kept in {}", store.display()))
         .hint("run the same command again to continue; `vmcore-thp triage report` shows what is done")
 }
 

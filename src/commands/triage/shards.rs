@@ -55,9 +55,8 @@ pub(super) fn work(arguments: &cli::TriageWork, global: &Global, context: &Conte
         return Ok(Status::Inconclusive);
     }
     if !done {
-        return Err(
-            Failure::new("interrupted: what is done has its rows").hint("run the same command again to continue")
-        );
+        return Err(Failure::interrupted("interrupted: what is done has its rows")
+            .hint("run the same command again to continue"));
     }
     Ok(Status::NothingFound)
 }

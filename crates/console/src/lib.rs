@@ -34,6 +34,7 @@ mod frame;
 mod log;
 mod oom_table;
 mod oops_lines;
+mod place;
 mod prefilter;
 mod prefix;
 mod pstore;

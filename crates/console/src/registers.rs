@@ -189,6 +189,11 @@ impl RegisterDump {
         self.values.extend(row.values.iter().copied());
     }
 
+    /// The instruction, where its function is known.
+    pub(crate) fn function(&self) -> Option<&Location> {
+        self.location.as_ref().filter(|at| at.symbol.is_some())
+    }
+
     /// A register's value as an address of a process.
     #[must_use]
     pub fn user_address(&self, register: &str) -> Option<VirtAddr> {

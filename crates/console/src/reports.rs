@@ -1,9 +1,10 @@
 //! The events of a log, each put together from its lines and from the trace below it.
 
 use crate::event::{Event, Kind};
-use crate::frame::Location;
 use crate::log::Occurrence;
+use crate::place::trimmed_registers;
 use crate::prefix::Prefix;
+use crate::registers::RegisterDump;
 use crate::trace::Trace;
 
 /// Events that are kept.
@@ -161,7 +162,8 @@ impl Reports {
                 }
                 let is_own = trace.lines.iter().any(|(line, _)| *line == known.line);
                 if is_own || is_of_stall(&known.event, trace) {
-                    fill(&mut known.event, trace);
+                    let trimmed = trimmed_registers(known.event.kind, trace, traces);
+                    fill(&mut known.event, trace, trimmed);
                     known.last_line = known.last_line.max(last);
                 }
             }
@@ -187,7 +189,7 @@ fn is_of_pool(known: &Occurrence, trace: &Trace, first: u64) -> bool {
     known.event.kind == Kind::WorkqueueLockup && is_worker && trace.is_of_another_task() && first > known.line
 }
 
-fn fill(event: &mut Event, trace: &Trace) {
+fn fill(event: &mut Event, trace: &Trace, trimmed: Option<&RegisterDump>) {
     // The kernel prints one line of it, and no stack: what stands around it is another report.
     if event.kind.stands_alone() {
         return;
@@ -206,67 +208,13 @@ fn fill(event: &mut Event, trace: &Trace) {
         event.comm = trace.comm.clone().or_else(|| event.comm.take());
     }
     if finds_place {
-        event.function = trace.place().cloned();
+        let (function, caller) = match trimmed {
+            Some(registers) => (registers.function(), trace.first_telling()),
+            None => (trace.place(), trace.caller()),
+        };
+        event.function = function.cloned();
+        event.caller = caller.filter(|_| function.is_none()).cloned().map(Box::new);
     }
-}
-
-impl Trace {
-    /// Where in the kernel's code it was: of a CPU the interrupted instruction, of a task that sleeps who made it sleep.
-    #[must_use]
-    pub fn place(&self) -> Option<&Location> {
-        let registers = self.registers.as_ref().filter(|registers| registers.user_mode != Some(true));
-        let location = registers.and_then(|registers| registers.location.as_ref()).filter(|at| at.symbol.is_some());
-        let frames = || self.frames.iter().map(|frame| &frame.frame);
-        let telling = |location: &&Location| location.symbol.as_deref().is_some_and(|symbol| !is_on_the_way(symbol));
-        // Of the interrupted code only, where registers stand within the trace.
-        let below = self.interrupted.first().filter(|at| at.registers.user_mode == Some(false));
-        let nested = below.and_then(|at| at.registers.location.as_ref()).filter(|at| at.symbol.is_some());
-        location
-            .or(nested)
-            .or_else(|| frames().filter(|frame| frame.reliable).map(|frame| &frame.location).find(telling))
-            .or_else(|| {
-                // 2.6.32 was sure of nothing.
-                frames().map(|frame| &frame.location).find(telling)
-            })
-    }
-}
-
-/// Functions by which a stack is printed or a task goes to sleep: they say nothing of why.
-fn is_on_the_way(symbol: &str) -> bool {
-    const STARTS: [&str; 31] = [
-        "dump_stack",
-        "show_stack",
-        "show_trace",
-        "show_regs",
-        "__dump_stack",
-        "dump_backtrace",
-        "panic",
-        "vpanic",
-        "nmi_panic",
-        "watchdog_",
-        "__perf_event_overflow",
-        "perf_event_overflow",
-        "perf_event_nmi_handler",
-        "intel_pmu_handle_irq",
-        "nmi_handle",
-        "do_nmi",
-        "default_do_nmi",
-        "exc_nmi",
-        "asm_exc_nmi",
-        "end_repeat_nmi",
-        "nmi",
-        "__schedule",
-        "schedule",
-        "io_schedule",
-        "warn_alloc",
-        "__warn",
-        "warn_slowpath",
-        "print_report",
-        "kasan_report",
-        "rcu_dump_cpu_stacks",
-        "__switch_to",
-    ];
-    STARTS.iter().any(|start| symbol.starts_with(start)) && symbol != "schedule_work"
 }
 
 #[cfg(test)]
@@ -346,6 +294,34 @@ mod tests {
             assert_eq!(kinds, [Kind::CgroupOutOfMemory, Kind::OutOfMemory]);
         }
         assert_eq!(events(&format!("{asks}{nobody}"))[0].kind, Kind::OutOfMemory);
+    }
+
+    #[test]
+    fn a_caller_is_not_taken_for_the_function_whose_line_is_missing() {
+        let lockup = "[  500.000000] watchdog: BUG: soft lockup - CPU#2 stuck for 22s! [fio:1411]
+[  500.000010] CPU: 2 PID: 1411 Comm: fio Not tainted 5.15.0-91-generic #1
+";
+        let rows = "[  500.000020] RSP: 0018:ffffc90000a01000 EFLAGS: 00000246
+[  500.000030] RAX: 0000000000000000 RBX: ffff888100000000 RCX: 0000000000000000
+";
+        let trace = "[  500.000040] Call Trace:
+[  500.000050]  <TASK>
+[  500.000060]  submit_one+0x5b/0x80 [demo]
+[  500.000070]  do_syscall_64+0x5b/0x80
+";
+        let symbol = |at: Option<&crate::Location>| at.and_then(|at| at.symbol.clone());
+        let named = |middle: &str| {
+            let found = events(&format!("{lockup}{middle}{trace}"));
+            let [lockup] = found.as_slice() else { panic!("{found:?}") };
+            (symbol(lockup.function.as_ref()), symbol(lockup.caller.as_deref()))
+        };
+        let caller = Some("submit_one".to_owned());
+        assert_eq!(named(rows), (None, caller.clone()));
+        assert_eq!(named(&format!("[  500.000015] RIP: 0010:0xffffffffc0a01234\n{rows}")), (None, caller.clone()));
+        let whole = format!("[  500.000015] RIP: 0010:spin+0x1/0x20 [demo]\n{rows}");
+        assert_eq!(named(&whole), (Some("spin".to_owned()), None));
+        // Without registers the first of the stack is where it was.
+        assert_eq!(named(""), (caller, None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::prefix::Prefix;
 use crate::token::Token;
 
 /// How lines begin that are worth waiting for.
-const STARTS: [&str; 14] = [
+const STARTS: [&str; 18] = [
     "CPU: ",
     "Pid: ",
     "INFO: ",
@@ -22,6 +22,10 @@ const STARTS: [&str; 14] = [
     "WARNING: ",
     "Hardware name:",
     "Out of memory",
+    "Memory cgroup out of memory",
+    "smp: csd: ",
+    "csd: ",
+    "nfs: server ",
     "[<",
 ];
 /// Longer lines are not put together.
@@ -81,11 +85,15 @@ impl Held {
             return None;
         }
         let first = self.text.trim_end();
-        let whole = match first.strip_suffix('=') {
-            Some(first) => format!("{first}{text}"),
-            None if self.fills_terminal => format!("{}{text}", self.text),
-            None => format!("{first} {}", text.trim_start()),
+        let glued = match first.strip_suffix('=') {
+            Some(first) => Some(format!("{first}{text}")),
+            None => self.fills_terminal.then(|| format!("{}{text}", self.text)),
         };
+        let spaced = || format!("{first} {}", text.trim_start());
+        // Who copied the lines may have lost the blank at which a terminal cut them.
+        let glued =
+            glued.filter(|glued| !self.fills_terminal || completeness(&Token::parse(glued)) == Completeness::Whole);
+        let whole = glued.unwrap_or_else(spaced);
         let (before, after) = (completeness(&Token::parse(&self.text)), completeness(&Token::parse(&whole)));
         // Of a line that was cut in the middle of a word the first half may look whole.
         let is_more = after > before || self.fills_terminal && after == Completeness::Whole;
@@ -95,7 +103,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use crate::Log;
+    use crate::{Kind, Log};
 
     #[test]
     fn halves_are_put_together() {
@@ -133,6 +141,33 @@ amd64 #1 Debian 6.1.76-1
         let [lockup] = log.lockups()[..] else { panic!("{log:?}") };
         assert_eq!((lockup.pid, lockup.comm.as_deref()), (Some(4242), Some("kworker/u16:3")));
         assert_eq!(log.machine.release.as_deref(), Some("6.1.0-18-cloud-amd64"));
+    }
+
+    #[test]
+    fn a_call_that_is_not_answered_in_two_lines() {
+        let line = "smp: csd: Detected non-responsive CSD lock (#1) on CPU#3, waiting 5000000003 ns for CPU#07 f+0x0/0x40(0x0).";
+        let time = "[  812.100000] ";
+        let whole = format!("{time}{line}");
+        let of = |at: usize| {
+            let (first, second) = whole.split_at(at);
+            format!("{}\n{}\n", first.trim_end(), second.trim_start())
+        };
+        let words = whole.match_indices(' ').map(|(at, _)| at).filter(|at| *at > 52);
+        assert_eq!(whole.as_bytes()[80], b' ');
+        for at in words {
+            let log = Log::read(of(at).as_bytes()).unwrap();
+            let [call] = &log.events[..] else { panic!("{at}: {log:?}") };
+            assert_eq!(
+                (call.event.kind, call.event.cpu(), call.event.seconds),
+                (Kind::UnansweredCall, Some(7), Some(5)),
+                "{at}"
+            );
+            assert!(!call.event.is_cut);
+        }
+        let later = whole.replace("[  812", "[1000812");
+        let (first, second) = later.split_at(80);
+        let log = Log::read(format!("{first}\n{second}\n").as_bytes()).unwrap();
+        assert_eq!((log.events.len(), log.events[0].event.cpu()), (1, Some(7)), "in the middle of a word");
     }
 
     #[test]

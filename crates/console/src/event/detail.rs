@@ -18,6 +18,7 @@ impl Event {
             Kind::Oops => self.old_address(text.trim()),
             Kind::Hardware => self.machine_check_detail(text.trim()),
             Kind::SoftLockup => self.interrupts(text.trim()),
+            Kind::IoTimeout => self.answer(text.trim()),
             _ => false,
         }
     }
@@ -58,6 +59,24 @@ impl Event {
     fn interrupts(&mut self, text: &str) -> bool {
         let Some(percent) = number_after::<u32>(text, " Detect HardIRQ Time exceeds ") else { return false };
         self.detail(&format!("interrupts took more than {percent} % of its time"))
+    }
+
+    /// `ata1.00: error: { ABRT }`, below `ata1.00: failed command: …`: the drive did answer, and says why it failed
+    /// (`drivers/ata/libata-eh.c`, `ata_eh_link_report()`). One that does not answer has no such line.
+    fn answer(&mut self, text: &str) -> bool {
+        let of_drive = self.device.as_deref().and_then(|device| text.strip_prefix(device));
+        let Some(bits) = of_drive.and_then(|rest| between(rest, ": error: { ", "}")) else { return false };
+        if !self.text.contains(": failed command: ") {
+            return false;
+        }
+        self.kind = Kind::IoError;
+        self.detail(&format!("the drive answers {}", bits.trim()))
+    }
+
+    /// Whether a drive answered that it aborted the command, and nothing of a medium or a cable that failed.
+    #[must_use]
+    pub fn is_aborted_command(&self) -> bool {
+        self.kind == Kind::IoError && self.details.iter().any(|detail| detail == "the drive answers ABRT")
     }
 
     /// To 4.20 `IP: [<ffffffff824164eb>] demo_ioctl+0x129b/0x2280`.
@@ -107,6 +126,20 @@ mod tests {
         let mut soft = Event::parse("watchdog: BUG: soft lockup - CPU#28 stuck for 23s! [fio:83921]").unwrap();
         assert!(soft.absorb("CPU#28 Detect HardIRQ Time exceeds 50%. Most frequent HardIRQs:"));
         assert_eq!(soft.details, ["interrupts took more than 50 % of its time"]);
+    }
+
+    #[test]
+    fn a_drive_that_answers_an_error_is_no_silent_one() {
+        let failed = || Event::parse("ata1.00: failed command: READ FPDMA QUEUED").unwrap();
+        for (answer, is_abort) in [("ABRT", true), ("UNC", false), ("ICRC ABRT", false)] {
+            let mut failed = failed();
+            assert!(!failed.absorb("ata1.00: status: { DRDY ERR }") && !failed.absorb("ata2.00: error: { ABRT }"));
+            assert_eq!((failed.kind, failed.is_aborted_command()), (Kind::IoTimeout, false));
+            assert!(failed.absorb(&format!("ata1.00: error: {{ {answer} }}")));
+            assert_eq!((failed.kind, failed.is_aborted_command()), (Kind::IoError, is_abort));
+        }
+        let mut frozen = Event::parse("ata1.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen").unwrap();
+        assert!(!frozen.absorb("ata1.00: error: { ABRT }"));
     }
 
     #[test]

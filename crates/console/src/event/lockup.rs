@@ -201,8 +201,9 @@ fn workqueue(text: &str) -> Option<Event> {
 fn unanswered(text: &str) -> Option<Event> {
     let rest = text.strip_prefix("smp: ").unwrap_or(text).strip_prefix("csd: ")?;
     let (_, rest) = rest.split_once("non-responsive CSD lock ")?;
-    let (by, rest) = rest.split_once(", waiting ")?;
-    let event = Event::new(Kind::UnansweredCall, text).on_cpu(number_after(rest, "for CPU#"));
+    let (by, rest) = rest.split_once(", waiting ").unwrap_or((rest, ""));
+    let mut event = Event::new(Kind::UnansweredCall, text).on_cpu(number_after(rest, "for CPU#"));
+    event.is_cut = event.cpus.is_empty();
     let mut event = event.for_seconds(number::<u64>(rest).map(|ns| ns / 1_000_000_000));
     event.details.extend(number_after::<u32>(by, "on CPU#").map(|cpu| format!("CPU {cpu}")));
     Some(event)

@@ -220,6 +220,9 @@ pub struct Event {
     pub device: Option<String>,
     /// Where in the code.
     pub function: Option<Location>,
+    /// Who called the function in which it was, where only that is known: the line with the instruction is missing, or no
+    /// function is at its address.
+    pub caller: Option<Box<Location>>,
     /// What other lines of the report say: the owner of a lock, the tasks of a stall, which access was wrong.
     pub details: Vec<String>,
     /// Whether its line ends before it should.
@@ -253,6 +256,7 @@ impl Event {
             jiffies: None,
             device: None,
             function: None,
+            caller: None,
             details: Vec::new(),
             is_cut: false,
         }

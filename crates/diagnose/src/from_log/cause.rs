@@ -32,6 +32,11 @@ impl<'l> Cause<'l> {
         self.story.iter().map(|occurrence| &occurrence.event).filter(move |event| event.kind == kind)
     }
 
+    /// What was reported of the same CPUs and task: it is reported again as long as it lasts.
+    pub(super) fn again(&self, event: &'l Event) -> impl Iterator<Item = &'l Event> {
+        self.of(event.kind).filter(|known| known.cpus == event.cpus && known.pid == event.pid)
+    }
+
     /// Whether a crash was asked for so long afterwards that it may have been for something else.
     pub(super) fn is_long_before_request(&self) -> bool {
         self.request.is_some_and(|request| are_apart(self.main, request))
@@ -247,7 +252,8 @@ fn first_hang<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
 /// The first soft lockup of a CPU that does not itself wait for another one; `None` where all do.
 fn not_waiting<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
     let lockups = || story.iter().copied().filter(|known| known.event.kind == Kind::SoftLockup);
-    lockups().find(|known| known.event.function.is_some() && !waits_for_cpu(&known.event)).filter(|_| {
+    let is_placed = |event: &Event| event.function.is_some() || event.caller.is_some();
+    lockups().find(|known| is_placed(&known.event) && !waits_for_cpu(&known.event)).filter(|_| {
         // Where the first says nothing of where it is, the first it stays.
         lockups().next().is_some_and(|first| waits_for_cpu(&first.event))
     })
@@ -255,7 +261,8 @@ fn not_waiting<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
 
 /// Whether the CPU waits for another one to answer.
 pub(super) fn waits_for_cpu(event: &Event) -> bool {
-    event.function.as_ref().and_then(|function| function.symbol.as_deref()).is_some_and(leads_to_call)
+    let function = event.function.as_ref().or(event.caller.as_deref());
+    function.and_then(|function| function.symbol.as_deref()).is_some_and(leads_to_call)
 }
 
 /// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory; where none of these failed, a

@@ -1,6 +1,6 @@
 //! A report in words: who, where, for how long.
 
-use vmcore_console::{Event, Kind, PanicReason};
+use vmcore_console::{Event, Kind, Location, PanicReason};
 
 use super::cause::{Cause, waits_for_cpu};
 use crate::describe::OF_NMI;
@@ -18,9 +18,14 @@ pub(super) fn task(event: &Event) -> Option<String> {
     }
 }
 
-/// `function [module]`.
+/// `function [module]`, or whose callee it was.
 pub(super) fn place(event: &Event) -> Option<String> {
-    let function = event.function.as_ref()?;
+    let called =
+        || event.caller.as_deref().and_then(named).map(|caller| format!("an unknown function that {caller} called"));
+    event.function.as_ref().and_then(named).or_else(called)
+}
+
+fn named(function: &Location) -> Option<String> {
     let symbol = function.symbol.as_deref()?;
     Some(match &function.module {
         Some(module) => format!("{symbol} [{module}]"),
@@ -130,7 +135,11 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         Kind::SoftLockup => soft_lockup(cause, event),
         Kind::HardLockup => hard_lockup(cause, event),
         Kind::HungTask => hung_tasks(cause, event),
-        Kind::RcuStall | Kind::RcuStarved => capital(&stall(event)),
+        Kind::RcuStall | Kind::RcuStarved => {
+            // It is reported again and again as long as it lasts.
+            let jiffies = cause.again(event).filter_map(|known| known.jiffies).max();
+            capital(&stall(&Event { jiffies, ..event.clone() }))
+        }
         _ if cause.main.is_asked_for => capital(request(&cause.main.event)),
         Kind::Oops => format!("The kernel crashed{}: {}", who_and_where(event), event.text),
         Kind::Panic => panic(cause, event),
@@ -143,7 +152,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             let busy = place(event).map(|place| format!("; a worker of it is in {place}")).unwrap_or_default();
             format!(
                 "Work is queued and not begun: a pool of workers{pool} was stuck for {} s{busy}",
-                event.seconds.unwrap_or_default()
+                cause.again(event).filter_map(|known| known.seconds).max().unwrap_or_default()
             )
         }
         Kind::OutOfMemory => format!("Memory ran out: {}", event.text),
@@ -296,6 +305,7 @@ fn hardware(event: &Event) -> String {
 
 fn devices(cause: &Cause<'_>, event: &Event) -> String {
     let what = match event.kind {
+        Kind::IoError if event.is_aborted_command() => "A drive answers that it aborted a command",
         Kind::IoError => "Reads or writes fail",
         Kind::Filesystem => "A file system is damaged or was shut down",
         Kind::IoTimeout => "A disk, path, controller or file server does not answer",

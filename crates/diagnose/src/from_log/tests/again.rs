@@ -1,0 +1,68 @@
+//! What is reported again as long as it lasts, and what is named of a report that is cut.
+
+use super::judge;
+use crate::{Confidence, Issue};
+
+#[test]
+fn a_stall_lasted_for_as_long_as_its_last_report_says() {
+    let stall = |at: u32, jiffies: u32| {
+        format!(
+            "[{at:>5}.000000] INFO: rcu_sched self-detected stall on CPU {{ 2}}  (t={jiffies} jiffies g=38 c=37 q=11)\n"
+        )
+    };
+    let found = judge(&(stall(100, 15_000) + &stall(280, 60_004) + &stall(460, 105_008)));
+    assert_eq!(found.verdict.issue, Some(Issue::RcuStall));
+    assert!(found.verdict.summary.contains("105008 jiffies"), "{}", found.verdict.summary);
+    // Of another CPU it says nothing.
+    let other = stall(460, 105_008).replace("{ 2}", "{ 3}");
+    assert!(judge(&(stall(100, 15_000) + &other)).verdict.summary.contains("15000 jiffies"));
+}
+
+#[test]
+fn a_pool_was_stuck_for_as_long_as_its_last_report_says() {
+    let stuck = |at: u32, seconds: u32| {
+        format!("[{at:>5}.000000] BUG: workqueue lockup - pool cpus=2 node=0 flags=0x1 nice=0 stuck for {seconds}s!\n")
+    };
+    let found = judge(&(stuck(100, 36) + &stuck(130, 66)));
+    assert!(found.verdict.summary.contains("stuck for 66 s"), "{}", found.verdict.summary);
+}
+
+#[test]
+fn a_drive_that_aborts_a_command_answers() {
+    let log = |answer: &str| {
+        format!(
+            "[  100.000000] ata1.00: exception Emask 0x0 SAct 0x1 SErr 0x0 action 0x0
+[  100.000001] ata1.00: irq_stat 0x40000008
+[  100.000002] ata1.00: failed command: READ FPDMA QUEUED
+[  100.000003] ata1.00: cmd 60/08:00:00:00:00/00:00:00:00:00/40 tag 0 ncq dma 4096 in
+[  100.000004]          res {answer}
+"
+        )
+    };
+    let aborted = log("41/04:00:00:00:00/00:00:00:00:00/40 Emask 0x401 (device error) <F>")
+        + "[  100.000005] ata1.00: status: { DRDY ERR }\n[  100.000006] ata1.00: error: { ABRT }\n";
+    let found = judge(&aborted);
+    assert_eq!((found.verdict.issue, found.verdict.confidence), (Some(Issue::IoError), Confidence::Probable));
+    let summary = &found.verdict.summary;
+    assert!(summary.contains("aborted a command (ata1.00)") && !summary.contains("does not answer"), "{summary}");
+    let unreadable = judge(&aborted.replace("ABRT", "UNC")).verdict.summary;
+    assert!(unreadable.starts_with("Reads or writes fail (ata1.00)"), "{unreadable}");
+    let silent =
+        log("40/00:00:00:00:00/00:00:00:00:00/40 Emask 0x4 (timeout)") + "[  100.000005] ata1.00: status: { DRDY }\n";
+    assert!(judge(&silent).verdict.summary.contains("does not answer"), "{}", judge(&silent).verdict.summary);
+}
+
+#[test]
+fn a_caller_is_named_as_one() {
+    let log = "[  500.000000] watchdog: BUG: soft lockup - CPU#2 stuck for 22s! [fio:1411]
+[  500.000010] CPU: 2 PID: 1411 Comm: fio Not tainted 5.15.0-91-generic #1
+[  500.000020] RSP: 0018:ffffc90000a01000 EFLAGS: 00000246
+[  500.000030] RAX: 0000000000000000 RBX: ffff888100000000 RCX: 0000000000000000
+[  500.000040] Call Trace:
+[  500.000050]  submit_one+0x5b/0x80 [demo]
+";
+    let found = judge(log);
+    assert_eq!(found.verdict.issue, Some(Issue::SoftLockup));
+    let words = "in an unknown function that submit_one [demo] called";
+    assert!(found.verdict.summary.contains(words), "{}", found.verdict.summary);
+}

@@ -22,7 +22,21 @@ const SLEEPERS: [(LockKind, &[&str]); 4] = [
         ],
     ),
     (LockKind::Semaphore, &["___down", "__down", "down_interruptible", "down_killable", "down_timeout"]),
-    (LockKind::RtMutex, &["rt_mutex", "__rt_mutex"]),
+    // On `PREEMPT_RT` spin locks and reader-writer locks sleep, too: kernel/locking/spinlock_rt.c, and on 4.19-rt and 5.10-rt
+    // kernel/locking/rtmutex.c (`rt_spin_lock_slowlock`).
+    (
+        LockKind::RtMutex,
+        &[
+            "rt_mutex",
+            "__rt_mutex",
+            "rtlock_",
+            "__rtlock_",
+            "rt_spin_lock",
+            "__rt_spin_lock",
+            "rt_read_lock",
+            "rt_write_lock",
+        ],
+    ),
 ];
 
 impl LockKind {
@@ -49,6 +63,9 @@ mod tests {
             ("__down", Some(LockKind::Semaphore)),
             ("down", Some(LockKind::Semaphore)),
             ("rt_mutex_slowlock", Some(LockKind::RtMutex)),
+            ("rtlock_slowlock_locked", Some(LockKind::RtMutex)),
+            ("rt_spin_lock_slowlock_locked", Some(LockKind::RtMutex)),
+            ("rt_spin_unlock", None),
             ("downgrade_write", None),
             ("schedule", None),
         ];

@@ -56,7 +56,8 @@ PANICS = {
     "rwsem-writer": "hung_task: blocked tasks",
     "work-deadlock": "hung_task: blocked tasks",
     "fuse-hang": "hung_task: blocked tasks",
-    "spinlock-held": "softlockup: hung tasks",
+    # With PREEMPT_RT nothing panics by itself.
+    "spinlock-held": "softlockup: hung tasks|sysrq triggered crash",
     "no-answer": "softlockup: hung tasks",
     "rcu-stall": "RCU Stall",
     "null-pointer": "(Oops: )?Fatal exception",
@@ -67,7 +68,7 @@ PANICS = {
 
 def check_panic(truth: dict, console: str) -> None:
     reason = PANICS.get(truth["scenario"])
-    if reason and not re.search(f"Kernel panic - not syncing: {reason}", console):
+    if reason and not re.search(f"Kernel panic - not syncing: ({reason})", console):
         sys.exit(f"truth: no panic by '{reason}'")
 
 

@@ -96,7 +96,11 @@ pub(super) fn read<M: ReadVirtual + ?Sized>(
         return Err(gap(format!("{} bytes of log with records from {first} to {next}", buffer.len)));
     }
     let mut pieces = buffer.pieces(first, next, gaps);
-    pieces.number(seq(variables.first_seq), seq(variables.next_seq));
+    let (first_seq, next_seq) = (seq(variables.first_seq), seq(variables.next_seq));
+    gaps.extend(
+        first_seq.zip(next_seq).and_then(|(first, next)| pieces.are_missing(next.wrapping_sub(first))).map(gap),
+    );
+    pieces.number(first_seq, next_seq);
     Ok(if layout.joins_lines {
         join_lines(pieces.all)
     } else {
@@ -113,6 +117,15 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// That there are other than so many records where no damage was seen: zeroes that are taken for the end of the buffer, where it
+    /// begins anew, pass over what is behind them. The last one may not be counted yet (`log_store`).
+    fn are_missing(&self, counted: u64) -> Option<String> {
+        let found = self.all.len() as u64;
+        let is_as_counted = found == counted || found == counted.wrapping_add(1);
+        (self.before_damage.is_none() && !is_as_counted)
+            .then(|| format!("log_first_seq and log_next_seq count {counted} records, {found} were found"))
+    }
+
     /// Counts up from `first_seq`, but behind damage down from `next_seq`: it is not known how many records it swallowed.
     fn number(&mut self, first_seq: Option<u64>, next_seq: Option<u64>) {
         let first_seq = first_seq.unwrap_or_default();

@@ -173,17 +173,32 @@ impl<'a, M: ReadVirtual + ?Sized> Reader<'a, M> {
         let desc_address = self.descs.wrapping_add(index * layout.desc_size);
         let unreadable = |error: ReadError| format!("record {id:#x}: {error}");
         let desc = self.memory.read_bytes(desc_address, layout.desc_size).map_err(unreadable)?;
-        let Some(state) = self.state(id, layout.state_var.get(&desc), desc_address)? else { return Ok(None) };
+        let state_var = layout.state_var.get(&desc);
+        let state = self.state(id, state_var, desc_address)?;
+        if state.is_none() && state_var != 0 {
+            return Ok(None);
+        }
         let info_address = self.infos.wrapping_add(index * layout.info_size);
         let info = self.memory.read_bytes(info_address, layout.info_size).map_err(unreadable)?;
         let header = layout.header.read(&info);
+        let Some(state) = state else {
+            // Both are zero until the first record is written there.
+            return match (header.timestamp_ns, header.text_len) {
+                (0, 0) => Ok(None),
+                _ => Err(format!("the descriptor at {desc_address} of record {id:#x} is zero, its printk_info is not")),
+            };
+        };
         let unfinished = matches!(state, State::Unfinished);
         // The length is set after the text is written. Before that, the block holds what was there before.
         if unfinished && header.text_len == 0 {
             return Ok(None);
         }
-        let text = self.text(id, layout.begin.get(&desc), layout.next.get(&desc), header.text_len)?;
         let seq = layout.seq.get(&info);
+        // It counts up by as much as there are descriptors, each time that one is used again (`prb_reserve`).
+        if seq & (self.count - 1) != index {
+            return Err(format!("the printk_info at {info_address} of record {id:#x} is that of record number {seq}"));
+        }
+        let text = self.text(id, layout.begin.get(&desc), layout.next.get(&desc), header.text_len)?;
         Ok(Some(LogRecord { device: self.device(&info), ..record(seq, header, &text, unfinished) }))
     }
 

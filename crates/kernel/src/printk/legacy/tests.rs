@@ -128,6 +128,12 @@ fn the_buffer_wraps() {
     assert_eq!(gaps, []);
     let texts: Vec<_> = records.iter().map(|record| (record.seq, record.text.as_str())).collect();
     assert_eq!(texts, [(1, "number 1"), (2, "number 2"), (3, "number 3"), (4, "four")]);
+    // Zeroes say that it wraps there; the kernel counted more records.
+    log.memory.put(BUFFER + 48, &[0; 24]);
+    let (records, gaps) = log.read();
+    assert_eq!(records.iter().map(|record| record.text.as_str()).collect::<Vec<_>>(), ["number 1", "four"]);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].why.contains("count 4 records, 2 were found"), "{}", gaps[0]);
 }
 
 #[test]

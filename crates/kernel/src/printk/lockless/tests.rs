@@ -227,6 +227,22 @@ fn a_damaged_record_costs_only_itself() {
     assert!(gaps[1].why.contains("belongs to 0x5678"), "{}", gaps[1]);
 }
 
+/// What a page of zeroes in their place makes of them is no log without a word.
+#[test]
+fn descriptors_and_infos_that_are_zero_are_damage() {
+    let mut ring = Ring::new();
+    for text in [&b"zero"[..], b"one", b"two", b"three"] {
+        ring.add(FINALIZED, text);
+    }
+    ring.memory.put(Ring::info(ring.head_id), &[0; 88]);
+    ring.memory.put(Ring::desc(ring.head_id - 1), &[0; 24]);
+    let (records, gaps) = ring.read();
+    assert_eq!(records.iter().map(|record| record.text.as_str()).collect::<Vec<_>>(), ["zero", "one"]);
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert!(gaps[0].why.ends_with("is zero, its printk_info is not"), "{}", gaps[0]);
+    assert!(gaps[1].why.ends_with("is that of record number 0"), "{}", gaps[1]);
+}
+
 #[test]
 fn a_length_larger_than_the_block_is_cut() {
     let mut ring = Ring::new();

@@ -3,8 +3,14 @@
 // Helpers of tests, which clippy does not see as such.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "support/healthy.rs"]
+mod healthy;
+#[path = "support/holed.rs"]
+mod holed;
 #[path = "support/omission.rs"]
 mod omission;
+#[path = "omission/verdict.rs"]
+mod verdict;
 
 use std::path::Path;
 

@@ -64,7 +64,7 @@ fn of_session(
     };
     let log = KernelLog { lines: &facts.log, reports: &facts.reports };
     write(&Analyze::new(subject, snapshot, &diagnosis).with_log(log))?;
-    Ok(status(&diagnosis, session.kernel.dump().incomplete().is_some()))
+    Ok(status(&diagnosis))
 }
 
 /// By the log alone: see [`Minimal`].
@@ -88,17 +88,15 @@ fn of_minimal(
     let reports = read_log(&lines);
     let log = KernelLog { lines: &lines, reports: &reports };
     write(&Analyze::new(subject, &Snapshot::default(), &diagnosis).with_log(log))?;
-    Ok(status(&diagnosis, minimal.dump.incomplete().is_some()))
+    Ok(status(&diagnosis))
 }
 
 /// A problem counts as found where it is at least probable. One that is only possible could not be told for want of
-/// data, as one that could not be told at all. Nor is a machine healthy of which an incomplete dump lost something that
-/// was looked for.
-fn status(diagnosis: &Diagnosis, incomplete: bool) -> Status {
+/// data, as one that could not be told at all.
+fn status(diagnosis: &Diagnosis) -> Status {
     match diagnosis.verdict.confidence {
         Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
         Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
-        Confidence::None if incomplete && !diagnosis.unknown.is_empty() => Status::Inconclusive,
         Confidence::None => Status::NothingFound,
     }
 }

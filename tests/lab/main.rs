@@ -16,6 +16,8 @@ mod arm64;
 mod damage;
 mod debug_files;
 mod fallback_tables;
+#[path = "../support/holed.rs"]
+mod holed;
 mod kernels_table;
 mod lab_dump;
 mod module_files;

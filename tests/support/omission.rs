@@ -2,8 +2,6 @@
 //! among its gaps, and nothing that is still there has become another value.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,10 +9,10 @@ use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::Dump;
 use vmcore_inspect::state;
 use vmcore_kernel::{Detail, Kernel, KernelChoice, Snapshot, Stack};
-use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical};
+use vmcore_memory::PAGE_SIZE;
 
-/// No page has this number.
-const NONE: u64 = u64::MAX;
+use crate::holed::{Hole, Holed};
+
 /// What tells an element of a list from the others: the first of these that it has.
 const IDENTITIES: [&str; 25] = [
     "process",
@@ -43,29 +41,6 @@ const IDENTITIES: [&str; 25] = [
     "module",
     "name",
 ];
-
-/// A dump without one of its pages.
-struct Holed<'d> {
-    dump: &'d Dump,
-    without: AtomicU64,
-    read: Mutex<BTreeSet<u64>>,
-}
-
-impl ReadPhysical for Holed<'_> {
-    fn read_physical(&self, address: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        let frames = address.get() / PAGE_SIZE..=(address.get() + (buf.len() as u64).saturating_sub(1)) / PAGE_SIZE;
-        if frames.contains(&self.without.load(Ordering::Relaxed)) {
-            return Err(ReadError::NotInDump { address });
-        }
-        self.dump.read_physical(address, buf)?;
-        self.read.lock().unwrap().extend(frames);
-        Ok(())
-    }
-
-    fn reads_around(&self) -> bool {
-        false
-    }
-}
 
 type Read = fn(&'static Kernel<'static>, &Snapshot, &[Stack]) -> Value;
 
@@ -104,8 +79,7 @@ const LISTS_OF_OPENING: [(&str, ReadOpened); 2] = [
 /// Leaves out each page that a list is read from, of at most `most` pages of each list. Returns how many were tried, and
 /// what is wrong.
 pub(crate) fn tried(dump: &'static Dump, vmlinux: &'static Vmlinux, most: usize) -> (usize, Vec<String>) {
-    let holed = Holed { dump, without: AtomicU64::new(NONE), read: Mutex::default() };
-    let holed: &'static Holed<'static> = Box::leak(Box::new(holed));
+    let holed: &'static Holed<'static> = Box::leak(Box::new(Holed::new(dump)));
     let kernel = Kernel::open_through(dump, vmlinux, holed, KernelChoice::default()).unwrap();
     let kernel: &'static Kernel<'static> = Box::leak(Box::new(kernel));
     let snapshot = Snapshot::read(kernel);
@@ -114,14 +88,12 @@ pub(crate) fn tried(dump: &'static Dump, vmlinux: &'static Vmlinux, most: usize)
     let stacks = snapshot.stacks(kernel, &asleep, Detail::Symbols);
     let (mut pages, mut wrong) = (0, Vec::new());
     for (name, read) in LISTS {
-        holed.read.lock().unwrap().clear();
+        let _ = holed.take_read();
         let whole = read(kernel, &snapshot, &stacks);
-        let frames = std::mem::take(&mut *holed.read.lock().unwrap());
+        let frames = holed.take_read();
         let step = frames.len().div_ceil(most).max(1);
         for frame in frames.into_iter().step_by(step) {
-            holed.without.store(frame, Ordering::Relaxed);
-            let without = read(kernel, &snapshot, &stacks);
-            holed.without.store(NONE, Ordering::Relaxed);
+            let without = holed.with(frame, Hole::Missing, || read(kernel, &snapshot, &stacks));
             pages += 1;
             let found = compared(&whole, &without);
             wrong.extend(found.into_iter().map(|found| format!("{name} without page {frame:#x}: {found}")));
@@ -146,10 +118,8 @@ fn tried_from_opening(holed: &Holed<'_>, vmlinux: &Vmlinux, read: ReadOpened) ->
         places.filter_map(|at| Some(kernel.memory().translate(at).ok()?.get() / PAGE_SIZE)).collect();
     let (mut pages, mut wrong) = (0, Vec::new());
     for frame in frames {
-        holed.without.store(frame, Ordering::Relaxed);
         // Without some pages there is no kernel, and no answer.
-        let without = open().map(|kernel| read(&kernel));
-        holed.without.store(NONE, Ordering::Relaxed);
+        let without = holed.with(frame, Hole::Missing, || open().map(|kernel| read(&kernel)));
         let Ok(without) = without else { continue };
         pages += 1;
         if without["gaps"].as_array().unwrap().is_empty() {

@@ -26,6 +26,10 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
         blind_spots
             .push("the kernel's CPU masks cannot be read, so there may be CPUs that were not looked at".to_owned());
     }
+    if snapshot.is_partial {
+        blind_spots
+            .push("not all tasks and run queues can be read, so one that hangs or waits may be missed".to_owned());
+    }
     let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
     let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
     let state = state::collect(kernel, snapshot, &blocked, &running, &log);
@@ -41,6 +45,7 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
         log,
         gaps,
         blind_spots,
+        incomplete: kernel.dump().incomplete().map(ToString::to_string),
         state,
         derived: Derived::default(),
     }

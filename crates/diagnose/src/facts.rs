@@ -61,8 +61,10 @@ pub struct Facts<'a> {
     pub reports: Log,
     /// What could not be read.
     pub gaps: Vec<Gap>,
-    /// Of that, what nothing can be called healthy without: CPUs that may not be known, a log that cannot be read.
+    /// Of that, what nothing can be called healthy without: CPUs and tasks that may not be known, a log that cannot be read.
     pub blind_spots: Vec<String>,
+    /// Why the dump is not whole, if it is not: all that is looked for may have been there nevertheless.
+    pub incomplete: Option<String>,
     /// Locks, the panic, watchdogs.
     pub state: KernelState,
     /// What follows from all this, worked out when it is first asked for.

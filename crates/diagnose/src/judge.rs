@@ -38,6 +38,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     unknown.extend(livelock.unknown);
     unknown.extend(facts.blind_spots.iter().cloned());
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
+    unknown.extend(facts.incomplete.iter().map(|why| format!("the dump is incomplete: {why}")));
     let mut graph = GraphBuilder::new();
     graph.extend(found.edges);
     graph.extend(livelock.edges);
@@ -133,7 +134,7 @@ fn is_the_livelock(refutations: Vec<Refutation>, unknown: &[String]) -> Refutati
 /// livelock where it is possible; else none.
 fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict {
     let best = findings::best(facts, found);
-    let blind = !facts.blind_spots.is_empty() || cut_stacks::warning(facts).is_some();
+    let blind = is_blind(facts, livelock);
     let confidence = livelock.confidence;
     if let Some(cause) = behind_hog(livelock, found) {
         let summary = format!(
@@ -191,6 +192,12 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
             summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
         },
     }
+}
+
+/// Whether something that could show a hang was not seen.
+fn is_blind(facts: &Facts<'_>, livelock: &Livelock) -> bool {
+    let is_lost = facts.incomplete.is_some() && !livelock.unknown.is_empty();
+    !facts.blind_spots.is_empty() || is_lost || cut_stacks::warning(facts).is_some()
 }
 
 /// What may be behind tasks that sleep for too long: a disk that does not complete its requests.

@@ -133,6 +133,9 @@ pub struct Snapshot {
     pub cpus: Vec<Cpu>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
+    /// Whether a list of tasks breaks off or a run queue could not be read: there may be tasks that are not among these, and
+    /// such that wait for a CPU and are not known to.
+    pub is_partial: bool,
     /// What makes every byte of the dump doubtful, such as a wrong checksum over all of it: it is among the gaps, too.
     pub damage: Option<String>,
     by_address: Places,
@@ -143,6 +146,7 @@ impl Snapshot {
     #[must_use]
     pub fn read(kernel: &Kernel<'_>) -> Self {
         let mut gaps = kernel.gaps().to_vec();
+        let of_opening = gaps.len();
         let mut tasks = kernel.tasks(&mut gaps);
         let queues = kernel.run_queues(&tasks, &mut gaps);
         tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
@@ -160,18 +164,19 @@ impl Snapshot {
             registers: registers.get(&cpu).copied(),
             run_queue: queues.remove(&cpu),
         });
-        let cpus: Vec<_> = cpus.collect();
+        let cpus: Vec<Cpu> = cpus.collect();
+        let is_partial = gaps.len() > of_opening || cpus.iter().any(|cpu| cpu.run_queue.is_none());
         gaps.extend(unseen(&cpus).into_iter().chain(counted(&cpus)));
         let damage = kernel.dump().damage().map(str::to_owned);
         gaps.extend(damage.as_ref().map(|damage| Gap::new("the dump", damage)));
-        Self { cpus, tasks, gaps, damage, by_address }
+        Self { cpus, tasks, gaps, is_partial, damage, by_address }
     }
 
     /// A snapshot from parts, for tests of detectors. CPUs must be in the order of their numbers.
     #[must_use]
     pub fn from_parts(tasks: Vec<Task>, cpus: Vec<Cpu>) -> Self {
         let by_address = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
-        Self { tasks, cpus, gaps: Vec::new(), damage: None, by_address }
+        Self { tasks, cpus, gaps: Vec::new(), is_partial: false, damage: None, by_address }
     }
 
     /// The index of the task at `address`.

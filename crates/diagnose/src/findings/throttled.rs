@@ -157,6 +157,7 @@ mod tests {
             reports: read_log(&[]),
             gaps: Vec::new(),
             blind_spots: Vec::new(),
+            incomplete: None,
             state,
             derived: Derived::default(),
         };

@@ -307,6 +307,18 @@ fn nothing_is_healthy_behind_a_blind_spot() {
 }
 
 #[test]
+fn a_dump_that_is_cut_off_behind_all_that_is_looked_for_shows_what_a_whole_one_does() {
+    let mut world = World::livelock();
+    for pid in SPINNER {
+        world.task(pid).last_arrival_ns = Some(CLOCK - 20_000_000);
+    }
+    world.incomplete = Some("cut off after 1 MiB of 2".to_owned());
+    let diagnosis = world.judge();
+    assert_eq!(confidence(&diagnosis), (None, Confidence::None));
+    assert_eq!(diagnosis.unknown, ["the dump is incomplete: cut off after 1 MiB of 2"]);
+}
+
+#[test]
 fn a_fault_whose_registers_are_not_known_is_unknown() {
     let mut world = World::livelock();
     for (_, stack) in &mut world.running {

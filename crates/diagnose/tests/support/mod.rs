@@ -48,6 +48,7 @@ pub struct World {
     pub preemption: KernelPreemption,
     pub log: Vec<LogLine>,
     pub blind_spots: Vec<String>,
+    pub incomplete: Option<String>,
     pub state: KernelState,
     pub gaps: Vec<Gap>,
 }
@@ -309,6 +310,7 @@ impl World {
             preemption: KernelPreemption::No,
             log: Vec::new(),
             blind_spots: Vec::new(),
+            incomplete: None,
             state: KernelState::default(),
             gaps: Vec::new(),
         }
@@ -341,6 +343,7 @@ impl World {
             log: self.log,
             gaps: self.gaps,
             blind_spots: self.blind_spots,
+            incomplete: self.incomplete,
             state: self.state,
             derived: Derived::default(),
         };

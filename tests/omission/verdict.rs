@@ -1,0 +1,32 @@
+//! No machine that hangs is called healthy for want of a page: neither where the page is not in the dump, nor where it is there and
+//! holds nothing but zeroes.
+
+use std::fs::File;
+use std::io::BufWriter;
+
+use vmcore_debuginfo::Vmlinux;
+use vmcore_dump::Dump;
+use vmcore_synth::{DumpForm, Generation, build, scenario};
+
+use crate::healthy;
+
+/// Machines of which little besides one task or queue shows what is wrong with them.
+const SCENARIOS: [&str; 7] =
+    ["real-time-hog", "idle-though-queued", "killable", "dead-tick", "deadlock", "hard-lockup", "lock-held"];
+
+#[test]
+fn no_hang_is_healthy_for_want_of_a_page() {
+    let mut wrong = Vec::new();
+    for scenario in SCENARIOS {
+        let machine = build(&scenario::named(scenario).unwrap(), &Generation::named("6.12").unwrap(), 1).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        DumpForm::Elf.write(&machine, 0, &mut BufWriter::new(File::create(path("vmcore")).unwrap())).unwrap();
+        std::fs::write(path("vmlinux"), &machine.vmlinux).unwrap();
+        let (dump, vmlinux) = (Dump::open(&path("vmcore")).unwrap(), Vmlinux::open(&path("vmlinux")).unwrap());
+        let (pages, found) = healthy::tried(&dump, &vmlinux, usize::MAX);
+        assert!(pages > 20, "{scenario}: {pages} pages");
+        wrong.extend(found.into_iter().map(|found| format!("{scenario} {found}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

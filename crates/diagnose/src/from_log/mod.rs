@@ -8,6 +8,7 @@ mod tests;
 
 mod cause;
 mod copies;
+mod cut;
 mod harmless;
 mod silent;
 mod timeline;
@@ -55,7 +56,7 @@ pub(crate) fn from_log_until(log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
     let cause = cause(log);
     let release = log.machine.release.as_deref();
     let judged = verdict(log, cause.as_ref(), &copies);
-    let verdict = silent::settle(harmless::settle(judged, cause.as_ref(), log, now_ns), log);
+    let verdict = cut::settle(silent::settle(harmless::settle(judged, cause.as_ref(), log, now_ns), log), log);
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     let (timeline, left_out) = timeline(log, cause.as_ref());
     LogDiagnosis {
@@ -272,7 +273,8 @@ fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
     );
     count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
     count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");
-    count(log.extent.cut_lines, "lines that were too long and were cut");
+    let cut = log.extent.cut_lines;
+    count(cut, if cut == 1 { "line that was too long and was cut" } else { "lines that were too long and were cut" });
     count(log.extent.dropped_traces, "reports beyond the first 4096");
     count(left_out, "reports that the time line leaves out");
     count(log.extent.lost_messages, "messages that the kernel printed and the console lost");

@@ -165,6 +165,7 @@ fn notes_that_nothing_reads_are_left_out() {
 }
 
 /// An ELF dump with more notes behind its own, at the end of the file.
+#[allow(clippy::indexing_slicing)] // A helper of tests, which clippy does not see as such.
 fn with_notes(dump: &[u8], more: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut out = dump.to_vec();
     let word = |at: usize| usize::try_from(u64::from_le_bytes(dump[at..at + 8].try_into().unwrap())).unwrap();

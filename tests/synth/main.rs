@@ -66,11 +66,16 @@ fn files_are_for_their_owner_only_and_no_link_is_followed() {
     symlink(&precious, directory.join("vmcore")).unwrap();
     symlink(parent.path().join("nowhere"), directory.join("vmlinux")).unwrap();
     let arguments = ["synth", "idle", "--output", directory.to_str().unwrap()];
-    let output = run(&arguments);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("exists already"));
-    assert_eq!(run(&[&arguments[..], &["--force"]].concat()).status.code(), Some(0));
+    for force in [&[][..], &["--force"]] {
+        let output = run(&[&arguments[..], force].concat());
+        assert_eq!(output.status.code(), Some(2), "{force:?}");
+        assert!(stderr(&output).contains("is a symbolic link"), "{force:?}: {}", stderr(&output));
+    }
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    for link in ["vmcore", "vmlinux"] {
+        fs::remove_file(directory.join(link)).unwrap();
+    }
+    assert_eq!(run(&arguments).status.code(), Some(0));
     assert!(!parent.path().join("nowhere").exists());
     for name in names(&directory) {
         let metadata = directory.join(&name).symlink_metadata().unwrap();

@@ -34,19 +34,24 @@ impl From<InspectError> for Failure {
 
 /// An address as people write it: hexadecimal digits, a symbol, or an expression.
 pub(super) fn address(kernel: &Kernel<'_>, word: &str) -> Result<VirtAddr, Failure> {
-    match crate::values::address(word) {
-        // `add` is a number and may be a symbol; nobody means such a small number.
-        Ok(raw) if kernel.symbol(word).is_none() => Ok(VirtAddr::new(raw)),
-        _ => Ok(Expression::parse(word)?.address(kernel)?),
+    match digits(kernel, word) {
+        Some(address) => Ok(address),
+        None => Ok(Expression::parse(word)?.address(kernel)?),
     }
 }
 
 /// Addresses as [`address`]; a per-CPU variable has one on each CPU that is meant.
 pub(super) fn addresses(kernel: &Kernel<'_>, word: &str) -> Result<Vec<(Option<u32>, VirtAddr)>, Failure> {
-    match crate::values::address(word) {
-        Ok(raw) if kernel.symbol(word).is_none() => Ok(vec![(None, VirtAddr::new(raw))]),
-        _ => Ok(Expression::parse(word)?.addresses(kernel)?),
+    match digits(kernel, word) {
+        Some(address) => Ok(vec![(None, address)]),
+        None => Ok(Expression::parse(word)?.addresses(kernel)?),
     }
+}
+
+/// The address that hexadecimal digits are. `add` is a number and may be a symbol; nobody means such a small number.
+fn digits(kernel: &Kernel<'_>, word: &str) -> Option<VirtAddr> {
+    let raw = crate::values::address(word).ok()?;
+    kernel.symbol(word).is_none().then(|| VirtAddr::new(raw))
 }
 
 /// A distance as people write it: a number of bytes, or TYPE.MEMBER.

@@ -39,7 +39,7 @@ impl Kernel<'_> {
     ///
     /// # Errors
     ///
-    /// As [`AddressSpace::translate`], where the `mm_struct` cannot be read.
+    /// As [`AddressSpace::translate`](vmcore_memory::AddressSpace::translate), where the `mm_struct` cannot be read.
     pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
         let pgd = self.pgd.read_pointer(&self.memory, mm)?;
         let root: PhysAddr = self.memory.translate(pgd)?;
@@ -77,7 +77,7 @@ impl Kernel<'_> {
     ///
     /// # Errors
     ///
-    /// As [`ReadVirtual::read_virtual`].
+    /// As [`ReadVirtual::read_virtual`](vmcore_memory::ReadVirtual::read_virtual).
     pub fn page(&self, address: VirtAddr) -> Result<Page, ReadError> {
         self.page_layout.read(&self.memory, self.regions.vmemmap, address)
     }

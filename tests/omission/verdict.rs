@@ -11,8 +11,16 @@ use vmcore_synth::{DumpForm, Generation, build, scenario};
 use crate::healthy;
 
 /// Machines of which little besides one task or queue shows what is wrong with them.
-const SCENARIOS: [&str; 7] =
-    ["real-time-hog", "idle-though-queued", "killable", "dead-tick", "deadlock", "hard-lockup", "lock-held"];
+const SCENARIOS: [&str; 8] = [
+    "real-time-hog",
+    "idle-though-queued",
+    "killable",
+    "dead-tick",
+    "deadlock",
+    "deadlock-interruptible",
+    "hard-lockup",
+    "lock-held",
+];
 
 #[test]
 fn no_hang_is_healthy_for_want_of_a_page() {

@@ -34,6 +34,12 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
     let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
     let state = state::collect(kernel, snapshot, &blocked, &running, &log);
     let log = log_lines(&log);
+    if state.unseen_waits > 0 {
+        blind_spots.push(format!(
+            "tasks that sleep, and whose stacks or locks cannot be read: {}; a deadlock among them may be missed",
+            state.unseen_waits
+        ));
+    }
     Facts {
         release: kernel.release().map(str::to_owned),
         snapshot,

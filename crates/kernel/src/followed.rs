@@ -69,6 +69,9 @@ pub struct StackSurvey {
     /// Which tasks sleep in a function that sleeps for a lock, so that any signal wakes them: indices into
     /// [`Snapshot::tasks`], ascending.
     pub interruptible_in_locks: Vec<usize>,
+    /// How many tasks sleep so that any signal wakes them, and it cannot be told in which function: their stacks are not in
+    /// the dump, or make no sense.
+    pub interruptible_unseen: usize,
 }
 
 /// Between the code that switches tasks and the function that sleeps for a lock there are no more frames than these.
@@ -122,13 +125,15 @@ impl Snapshot {
             let walked = self.unwind(kernel, task);
             let asleep = task.state.is_interruptible() && !task.on_cpu;
             let innermost = if asleep { innermost(&walked.0) } else { Innermost::new() };
-            (self.cpu_running(task).is_some(), Outcome::of(task, &walked), innermost)
+            let outcome = Outcome::of(task, &walked);
+            let is_unseen = asleep && outcome == Outcome::Cut && innermost.len() < INNERMOST;
+            (self.cpu_running(task).is_some(), outcome, innermost, is_unseen)
         };
         let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();
-        let on_cpus = walked.iter().filter(|(runs, ..)| *runs).map(|(_, outcome, _)| *outcome);
+        let on_cpus = walked.iter().filter(|(runs, ..)| *runs).map(|(_, outcome, ..)| *outcome);
         let followed = StacksFollowed {
             cpus: Followed::count(on_cpus),
-            tasks: Followed::count(walked.iter().map(|(_, outcome, _)| *outcome)),
+            tasks: Followed::count(walked.iter().map(|(_, outcome, ..)| *outcome)),
         };
         // Tasks sleep in few places.
         let mut known = HashMap::new();
@@ -137,8 +142,12 @@ impl Snapshot {
             *known.entry(lookup).or_insert_with(|| name().is_some_and(|name| LockKind::of_sleeper(&name).is_some()))
         };
         let in_locks =
-            walked.iter().enumerate().filter(|(_, (.., innermost))| innermost.iter().any(&mut sleeps_for_lock));
-        StackSurvey { followed, interruptible_in_locks: in_locks.map(|(index, _)| index).collect() }
+            walked.iter().enumerate().filter(|(_, (_, _, innermost, _))| innermost.iter().any(&mut sleeps_for_lock));
+        StackSurvey {
+            followed,
+            interruptible_in_locks: in_locks.map(|(index, _)| index).collect(),
+            interruptible_unseen: walked.iter().filter(|(.., is_unseen)| *is_unseen).count(),
+        }
     }
 }
 

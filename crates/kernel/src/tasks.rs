@@ -110,9 +110,24 @@ fn read_from<M: ReadVirtual + ?Sized>(
     let (idle, others) = addresses.tasks.split_at(idle);
     let mut tasks = read(idle);
     let mut others = read(others);
+    gaps.extend(without_damaged(&mut others));
     others.par_sort_by_key(|task| (task.pid, task.address));
     tasks.append(&mut others);
     tasks
+}
+
+/// Takes out what is no task: only idle tasks have process id 0, and they are on no list. Its memory was overwritten, or is not
+/// in the dump and reads as zeroes.
+fn without_damaged(tasks: &mut Vec<Task>) -> Option<Gap> {
+    let listed = tasks.len();
+    let first = tasks.iter().find(|task| task.pid <= 0).map(|task| (task.address, task.pid));
+    tasks.retain(|task| task.pid > 0);
+    let (address, pid) = first?;
+    let count = listed - tasks.len();
+    Some(Gap::new(
+        format!("task_struct at {address}"),
+        format!("its process id is {pid}, which no task on a list has (tasks with such an id, all left out: {count})"),
+    ))
 }
 
 /// Task addresses, each once, in the order found.
@@ -294,6 +309,7 @@ mod tests {
             let all: Vec<_> = (0..=leaders + threads).map(place).collect();
             for &task in &all {
                 memory.put(task, &[0; 0x100]);
+                memory.put_u32(task + 0x28, 1);
                 memory.put_u64(task + 0x20, all[0] + 0x800);
             }
             let leaders = usize::try_from(leaders).unwrap();
@@ -319,5 +335,16 @@ mod tests {
         let (tasks, gaps) = read(&memory);
         assert_eq!(tasks, [INIT, IDLE, OTHER]);
         assert_eq!(gaps.len(), 1);
+    }
+    #[test]
+    fn what_has_no_process_id_is_no_task() {
+        let mut memory = memory();
+        memory.put_u32(LEADER + 0x28, 0);
+        memory.put_u32(THREADS[0] + 0x28, 0);
+        let (tasks, gaps) = read(&memory);
+        assert_eq!(tasks, [INIT, IDLE, OTHER, THREADS[1]]);
+        let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+        assert_eq!(gap.what, "task_struct at 0x30000");
+        assert!(gap.why.ends_with("all left out: 2)"), "{}", gap.why);
     }
 }

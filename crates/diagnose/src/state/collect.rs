@@ -31,12 +31,15 @@ pub(crate) fn collect<'k>(
     let survey = snapshot.survey_stacks(kernel);
     let interruptible = snapshot.stacks(kernel, &survey.interruptible_in_locks, Detail::Symbols);
     let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked.iter().chain(&interruptible));
+    let found: HashSet<_> = lock_waits.iter().filter_map(|wait| snapshot.task_index(wait.task)).collect();
+    let not_found = interruptible.iter().filter(|stack| !found.contains(&stack.task)).count();
     let work_waits = kernel.work_waits(snapshot, blocked);
     let owners = owners(snapshot, &lock_waits, &locks, &work_waits);
     let callers: Vec<_> =
         running.iter().filter(|(_, stack)| names::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
     KernelState {
         panic: kernel.panic(snapshot, log),
+        unseen_waits: survey.interruptible_unseen + not_found,
         lock_waits,
         locks,
         left_out: left_out(kernel, snapshot, blocked),

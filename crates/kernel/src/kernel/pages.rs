@@ -39,7 +39,7 @@ impl Kernel<'_> {
     ///
     /// # Errors
     ///
-    /// As [`AddressSpace::translate`](vmcore_memory::AddressSpace::translate), where the `mm_struct` cannot be read.
+    /// As [`AddressSpace::translate`](crate::AddressSpace::translate), where the `mm_struct` cannot be read.
     pub fn user_tables(&self, mm: VirtAddr) -> Result<PageTables, ReadError> {
         let pgd = self.pgd.read_pointer(&self.memory, mm)?;
         let root: PhysAddr = self.memory.translate(pgd)?;

@@ -34,6 +34,8 @@ const MAX_EPISODE: usize = 8192;
 const LONG_EPISODE: usize = 4096;
 /// What is kept of a log: the first reports say how it began. What is left out is counted.
 const MAX_TRACES: usize = 4096;
+/// Lines of these reports: those of all tasks of a large machine. One report may have frames without end.
+const MAX_TRACE_LINES: usize = 128 << 10;
 /// How a kernel starts.
 const START: &str = "Linux version ";
 /// As many lines of a boot may stand before that.
@@ -52,6 +54,8 @@ pub(crate) struct Collector {
     episode: Vec<Line>,
     /// Lines of the episodes before.
     attributed: usize,
+    /// Lines of this boot's reports that are kept.
+    trace_lines: usize,
     quiet: u32,
     /// When the last line of the episode was printed.
     latest_ns: Option<u64>,
@@ -211,6 +215,7 @@ impl Collector {
         let begin = if few && self.boots.is_first() { 0 } else { timeless };
         self.end_boot();
         let extent = self.log.extent;
+        self.trace_lines = 0;
         self.boots.end(std::mem::take(&mut self.log), std::mem::take(&mut self.words), begin);
         self.log.extent = Extent {
             lines: extent.lines,
@@ -267,10 +272,13 @@ impl Collector {
         let effort = if self.attributed < MANY_LINES { Effort::Full } else { Effort::Little };
         self.attributed = self.attributed.saturating_add(lines.len());
         self.latest_ns = None;
-        if self.log.traces.len() >= MAX_TRACES {
-            // Nothing of it would be kept.
+        if lines.is_empty() {
+            return;
+        }
+        if self.log.traces.len() >= MAX_TRACES || self.trace_lines >= MAX_TRACE_LINES {
+            // Nothing of it would be kept. One without a beginning is the rest of a report.
             let begun = lines.iter().filter(|line| matches!(line.token, Token::Event(_)));
-            self.log.extent.dropped_traces += begun.map(|_| 1u64).sum::<u64>();
+            self.log.extent.dropped_traces += begun.map(|_| 1u64).sum::<u64>().max(1);
             return;
         }
         let assignments = attribute(&lines, effort);
@@ -282,6 +290,7 @@ impl Collector {
         self.reports.complete(&traces);
         for trace in traces {
             if self.log.traces.len() < MAX_TRACES {
+                self.trace_lines += trace.lines.len();
                 self.log.traces.push(trace);
             } else {
                 self.log.extent.dropped_traces += 1;

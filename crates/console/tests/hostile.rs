@@ -97,3 +97,18 @@ fn nothing_but_reports() {
     assert!(!log.traces.is_empty());
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
+
+/// One report with more frames than any stack has: the first are kept, and that there were more is said.
+#[test]
+fn frames_without_an_end() {
+    let frames = |count: u64| {
+        let frames: String = (0..count).map(|at| format!("[    1.000000]  function{at}+0x12/0x34\n")).collect();
+        let text =
+            format!("[    1.000000] BUG: unable to handle page fault for address: 0\n[    1.0] Call Trace:\n{frames}");
+        let log = Log::read(text.as_bytes()).unwrap();
+        (log.traces.iter().map(|trace| trace.frames.len()).sum::<usize>(), log.extent.dropped_traces > 0)
+    };
+    assert_eq!(frames(1000), (1000, false));
+    let (kept, are_more) = frames(160_000);
+    assert!((120_000..140_000).contains(&kept) && are_more, "{kept} {are_more}");
+}

@@ -168,9 +168,10 @@ impl OpenError {
                 io::ErrorKind::FileTooLarge => Some("a file made to unpack without end? Unpack it by hand to be sure"),
                 _ => Some("the environment variable TMPDIR names the directory; it needs room for the unpacked dump"),
             },
-            Self::TooLarge { compression: "zstd", .. } => {
-                Some("unpack it by hand: zstd -d --long=31 FILE -o vmcore, with --memory=4096MB if it asks for that")
-            }
+            // `zstd --long=31` writes 2 GiB, which is unpacked here as well.
+            Self::TooLarge { compression: "zstd", .. } => Some(
+                "zstd writes no file that needs more than 2 GiB: the copy is probably damaged; copy the dump again",
+            ),
             Self::TooLarge { .. } => Some("unpack it by hand: xz -dc FILE > vmcore"),
             Self::DamagedStream { .. } => Some("the copy was probably interrupted; copy the dump again"),
             Self::NotADump { looks_like, .. } => match looks_like {

@@ -18,12 +18,16 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::BorrowMut;
+use std::error::Error;
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+/// The largest window that the format can name (RFC 8878, 3.1.1.1.2), in bytes: just under 3.75 TiB.
+const FORMAT_WINDOW: u64 = (1 << 41) + 7 * (1 << 38);
 
 /// Large tables, which are worth keeping from stream to stream.
 pub struct Decoder(FrameDecoder);
@@ -47,20 +51,26 @@ impl fmt::Debug for Decoder {
 /// The unpacked bytes of all frames of a stream.
 ///
 /// Reading fails with [`ErrorKind::OutOfMemory`] where a frame refers back over more than the decoder allows, with
-/// [`ErrorKind::UnexpectedEof`] where the stream ends within a frame that is to be skipped, and with another kind where it ends
-/// within one that is not, is damaged, or does not have the size or the checksum that it says.
+/// [`ErrorKind::UnexpectedEof`] where the stream ends within a frame, and with another kind where that is damaged, or does not
+/// have the size or the checksum that it says. What was unpacked before is given first.
 #[derive(Debug)]
 pub struct Frames<R, D = Decoder> {
     input: R,
     decoder: D,
     /// Bytes that the frame at hand gave so far; `None` between frames.
     given: Option<u64>,
+    /// Why that frame goes no further; what it had until then is still to be given.
+    failure: Option<io::Error>,
 }
+
+/// A last block without bytes (RFC 8878, 3.1.1.2), and a checksum in case the frame has one: with it the library gives away what it
+/// keeps because later blocks could refer back to it.
+const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
 
 impl<R: BufRead, D: BorrowMut<Decoder>> Frames<R, D> {
     /// Reads `input` to its end.
     pub fn new(input: R, decoder: D) -> Self {
-        Self { input, decoder, given: None }
+        Self { input, decoder, given: None, failure: None }
     }
 
     /// Begins the next frame that is not to be skipped; whether there is one.
@@ -75,14 +85,23 @@ impl<R: BufRead, D: BorrowMut<Decoder>> Frames<R, D> {
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                     skip(&mut self.input, length.into())?;
                 }
-                Err(FrameDecoderError::WindowSizeTooBig { requested, max }) => {
-                    let why = format!("it refers back over {requested} bytes, and {max} are the most");
-                    return Err(io::Error::new(ErrorKind::OutOfMemory, why));
-                }
-                Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+                Err(error) => return Err(named(error)),
             }
         }
         Ok(false)
+    }
+
+    /// Unpacks blocks until there is something to give, or the frame is over, or fails.
+    fn unpack(&mut self) {
+        let decoder = &mut self.decoder.borrow_mut().0;
+        let one_more = || BlockDecodingStrategy::UptoBlocks(1);
+        while decoder.can_collect() == 0 && !decoder.is_finished() {
+            let Err(why) = decoder.decode_blocks(&mut self.input, one_more()) else { continue };
+            self.failure = Some(named(why));
+            if decoder.decode_blocks(LAST_BLOCK.as_slice(), one_more()).is_err() {
+                return;
+            }
+        }
     }
 
     /// Compares a frame with what it says of itself. A size of 0 is one that is not said.
@@ -108,15 +127,15 @@ impl<R: BufRead, D: BorrowMut<Decoder>> Read for Frames<R, D> {
         }
         loop {
             if let Some(given) = self.given {
-                let decoder = &mut self.decoder.borrow_mut().0;
-                while decoder.can_collect() == 0 && !decoder.is_finished() {
-                    let one_more = BlockDecodingStrategy::UptoBlocks(1);
-                    decoder.decode_blocks(&mut self.input, one_more).map_err(io::Error::other)?;
-                }
-                let count = decoder.read(buf)?;
+                self.unpack();
+                let count = self.decoder.borrow_mut().0.read(buf)?;
                 if count > 0 {
                     self.given = Some(given.saturating_add(count as u64));
                     return Ok(count);
+                }
+                if let Some(why) = self.failure.take() {
+                    self.given = None;
+                    return Err(why);
                 }
                 self.end(given)?;
             }
@@ -125,6 +144,32 @@ impl<R: BufRead, D: BorrowMut<Decoder>> Read for Frames<R, D> {
             }
         }
     }
+}
+
+/// What a caller can tell apart of the library's errors.
+fn named(error: FrameDecoderError) -> io::Error {
+    let too_far = |requested: u64, most: u64| {
+        let why = format!("it refers back over {requested} bytes, and {most} are the most");
+        io::Error::new(ErrorKind::OutOfMemory, why)
+    };
+    match error {
+        FrameDecoderError::WindowSizeTooBig { requested, max } => too_far(requested, max),
+        // More than the format allows.
+        FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { got }) => too_far(got, FORMAT_WINDOW),
+        error if is_end(&error) => io::Error::new(ErrorKind::UnexpectedEof, "it ends within a frame"),
+        error => io::Error::new(ErrorKind::InvalidData, error),
+    }
+}
+
+/// Whether the input ended.
+fn is_end(error: &FrameDecoderError) -> bool {
+    let mut next = Some(error as &(dyn Error + 'static));
+    let mut causes = std::iter::from_fn(|| {
+        let this = next?;
+        next = this.source();
+        Some(this)
+    });
+    causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof))
 }
 
 /// Passes over `length` bytes of `input`, which must be there.
@@ -212,10 +257,28 @@ mod tests {
         assert!(unpack(&frame(4)).unwrap_err().to_string().contains("3 bytes instead of 4"));
     }
 
+    /// Blocks can refer back over the whole window, which the library keeps for them: it is given all the same.
+    #[test]
+    fn a_stream_that_is_cut_gives_all_that_it_has() {
+        let bytes = noise(100_000);
+        let packed = compress(&bytes);
+        for (cut, lost) in [(1, 0), (4, 0), (5, 128 << 10), (100_000, 256 << 10)] {
+            let mut unpacked = Vec::new();
+            let cut_off = &packed[..packed.len() - cut];
+            let error = Frames::new(cut_off, Decoder::new(WINDOW)).read_to_end(&mut unpacked).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{cut}");
+            assert_eq!(error.to_string(), "it ends within a frame");
+            assert!(bytes.starts_with(&unpacked) && unpacked.len() + lost >= bytes.len(), "{cut}: {}", unpacked.len());
+        }
+    }
+
     #[test]
     fn windows_have_a_limit() {
         // A header that asks for a window of 1 GiB (exponent 20).
         let error = unpack(b"\x28\xb5\x2f\xfd\0\xa0\x01\0\0").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        // The largest that there is (exponent 31, mantissa 7).
+        let error = unpack(b"\x28\xb5\x2f\xfd\0\xff\x01\0\0").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use bzip2::bufread::MultiBzDecoder;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lz4_flex::frame::FrameDecoder as Lz4Frame;
 use lzma_rust2::{LzmaReader, XzReader};
 use vmcore_zstd::{Decoder, Frames, skip};
@@ -23,7 +23,7 @@ const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> Box<dyn Read> {
     let input: Input = Box::new(input);
     match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+        Compression::Gzip => Box::new(GzipMembers { member: Some(GzDecoder::new(input)), rest: None }),
         Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY)),
         Compression::Lzma => match LzmaReader::new_mem_limit(input, XZ_MEMORY, None) {
             Ok(reader) => Box::new(reader),
@@ -43,6 +43,48 @@ struct Failed(Option<io::Error>);
 impl Read for Failed {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// Members in a row, as `cat` makes them, and zeroes after the last one, as tapes and file systems pad files: gzip passes over these
+/// without a word.
+struct GzipMembers {
+    member: Option<GzDecoder<Input>>,
+    rest: Option<Input>,
+}
+
+impl Read for GzipMembers {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if let Some(member) = &mut self.member {
+                let count = member.read(buf)?;
+                if count > 0 {
+                    return Ok(count);
+                }
+                self.rest = self.member.take().map(GzDecoder::into_inner);
+            }
+            let Some(mut input) = self.rest.take() else { return Ok(0) };
+            skip_zeroes(&mut input)?;
+            if input.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            self.member = Some(GzDecoder::new(input));
+        }
+    }
+}
+
+fn skip_zeroes(input: &mut Input) -> io::Result<()> {
+    loop {
+        let bytes = input.fill_buf()?;
+        let zeroes = bytes.iter().take_while(|byte| **byte == 0).count();
+        let is_over = zeroes == 0 || zeroes < bytes.len();
+        input.consume(zeroes);
+        if is_over {
+            return Ok(());
+        }
     }
 }
 

@@ -71,6 +71,16 @@ fn a_packed_dump_is_the_dump() {
     }
 }
 
+/// Tapes and block devices have them after the file; gzip passes over them, and so does not take them for damage.
+#[test]
+fn zeroes_after_gzip_are_no_damage() {
+    for zeroes in [1, 511, 3 << 20] {
+        assert_is_sample(&open(&[gzip(&sample()), vec![0; zeroes]].concat()).unwrap());
+    }
+    let dump = open(&[gzip(&sample()), vec![0; 16], b"something else".to_vec()].concat()).unwrap();
+    assert!(dump.warnings()[0].contains("damaged"), "{:?}", dump.warnings());
+}
+
 /// As parallel compressors and `cat` make them.
 #[test]
 fn several_streams_in_one_file() {
@@ -132,18 +142,27 @@ fn a_wrong_checksum_puts_all_in_doubt() {
 
 #[test]
 fn what_needs_too_much_memory_is_not_damaged() {
-    // Windows of 4 GiB and of 1 TiB; a dictionary of 1 GiB.
+    // Windows of 4 GiB, of 1 TiB and the largest that can be asked for; a dictionary of 1 GiB.
     let mut wide = zstd(&sample());
     wide.splice(4..6, [0, 22 << 3]);
     let mut widest = zstd(&sample());
     widest.splice(4..6, [0, 30 << 3]);
+    let mut all_ones = zstd(&sample());
+    all_ones.splice(4..6, [0, 0xff]);
     let mut dictionary = lzma(&sample());
     dictionary[1..5].copy_from_slice(&(1u32 << 30).to_le_bytes());
-    for (name, packed) in [("zstd", wide), ("zstd", widest), ("lzma", dictionary)] {
+    let by_hand = "unpack it by hand";
+    let none_such = "zstd writes no file that needs more";
+    for (name, packed, hint) in [
+        ("zstd", wide, none_such),
+        ("zstd", widest, none_such),
+        ("zstd", all_ones, none_such),
+        ("lzma", dictionary, by_hand),
+    ] {
         let error = open(&packed).unwrap_err();
         assert!(matches!(error, OpenError::TooLarge { .. }), "{name}: {error}");
         assert!(error.to_string().contains("needs more memory to unpack with"), "{error}");
-        assert!(error.hint().unwrap().starts_with("unpack it by hand"), "{name}");
+        assert!(error.hint().unwrap().starts_with(hint), "{name}");
     }
     // Behind a frame that could be unpacked.
     let whole = sample();

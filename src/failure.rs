@@ -1,10 +1,12 @@
 //! Why a run could not go on, as the user gets to see it: one line that says what, one that says what to do.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 
 use vmcore_dump as dump;
 use vmcore_kernel::KernelError;
+use vmcore_os::Lack;
 use vmcore_remote::RemoteError;
 use vmcore_report::Sanitized;
 use vmcore_triage::TriageError;
@@ -65,6 +67,14 @@ impl Failure {
         Self { hint: hint.map(|hint| clean(&hint)), ..self }
     }
 
+    /// Where the system refused something to this process, what to do about that, as nothing else would help.
+    pub(crate) fn or_lack(self, error: &(dyn Error + 'static)) -> Self {
+        match Lack::behind(error) {
+            Some(lack) => Self { status: Status::of_lack(lack), ..self.hint(lack.hint()) },
+            None => self,
+        }
+    }
+
     /// Tells the user on standard error and gives the status to exit with.
     pub(crate) fn report(&self) -> Status {
         let mut out = io::stderr().lock();
@@ -91,13 +101,13 @@ impl From<dump::OpenError> for Failure {
             }
             other => other.hint(),
         };
-        Self::new(&error).maybe_hint(hint)
+        Self::new(&error).maybe_hint(hint).or_lack(&error)
     }
 }
 
 impl From<vmcore_debuginfo::OpenError> for Failure {
     fn from(error: vmcore_debuginfo::OpenError) -> Self {
-        Self::new(&error).maybe_hint(error.hint())
+        Self::new(&error).maybe_hint(error.hint()).or_lack(&error)
     }
 }
 
@@ -121,6 +131,6 @@ impl From<RemoteError> for Failure {
 
 impl From<TriageError> for Failure {
     fn from(error: TriageError) -> Self {
-        Self::new(&error).maybe_hint(error.hint())
+        Self::new(&error).maybe_hint(error.hint()).or_lack(&error)
     }
 }

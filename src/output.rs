@@ -180,7 +180,8 @@ pub(crate) fn write_file_for(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     complete: impl FnOnce(),
 ) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display()));
+    let failed =
+        |error: io::Error| Failure::new(format_args!("cannot write {}: {error}", path.display())).or_lack(&error);
     check_file(path, replace)?;
     let file = UnfinishedFile::new_in(directory(path)).map_err(failed)?;
     let file = buffered(file, write).map_err(failed)?;

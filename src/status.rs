@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vmcore_os::CANNOT_RUN;
+use vmcore_os::{CANNOT_RUN, Lack};
 use vmcore_remote::RemoteError;
 use vmcore_triage::FailureKind;
 
@@ -15,8 +15,8 @@ pub(crate) enum Status {
     ProblemFound,
     /// 2: could not run: usage, an unreadable file, a vmlinux of another kernel.
     CannotRun,
-    /// 2 as well: the server of a file could not be reached.
-    Unreachable,
+    /// 2 as well: what failed is not the dump but the way to it, or this machine.
+    Hindered(FailureKind),
     /// By the signal that asked the process to end, and it has done so in good order.
     Interrupted,
     /// 3: what was needed is not in the dump.
@@ -44,7 +44,7 @@ impl Status {
             Self::NothingFound => 0,
             Self::Inconclusive => 1,
             Self::ProblemFound => 2,
-            Self::CannotRun | Self::Unreachable | Self::Interrupted => 3,
+            Self::CannotRun | Self::Hindered(_) | Self::Interrupted => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -53,7 +53,15 @@ impl Status {
 impl Status {
     /// Of a run that failed because of a server.
     pub(crate) fn of_remote(error: &RemoteError) -> Self {
-        if error.is_of_the_way() { Self::Unreachable } else { Self::CannotRun }
+        if error.is_of_the_way() { Self::Hindered(FailureKind::Unreachable) } else { Self::CannotRun }
+    }
+
+    /// Of a run that failed because this machine lacked something.
+    pub(crate) const fn of_lack(lack: Lack) -> Self {
+        Self::Hindered(match lack {
+            Lack::Memory => FailureKind::Memory,
+            Lack::Files | Lack::Room | Lack::FileSize | Lack::Processes => FailureKind::Resources,
+        })
     }
 
     /// Its number.
@@ -63,7 +71,7 @@ impl Status {
             Self::ProblemFound => 1,
             // Of the second, its end by the signal tells.
             Self::CannotRun | Self::Interrupted => CANNOT_RUN,
-            Self::Unreachable => of_failure(FailureKind::Unreachable),
+            Self::Hindered(kind) => of_failure(kind),
             Self::Inconclusive => 3,
         }
     }

@@ -73,6 +73,7 @@ fn limits_of_the_system_are_explained() {
         // The output is a pipe in the first case, which has no such limit.
         assert_eq!(ended.status.code(), Some(if options.len() == 1 { 0 } else { 2 }), "{text}");
         assert!(options.len() == 1 || text.starts_with("error: cannot write ") && !text.contains(".part"), "{text}");
+        assert_eq!(text.contains("hint: this process may not write larger files"), options.len() > 1, "{text}");
         assert_eq!(scratch.path("").read_dir().unwrap().count(), 0);
     }
     // The program itself, unoptimized, takes more than half of it.

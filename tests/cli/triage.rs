@@ -1,6 +1,7 @@
 //! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
 
 mod copies;
+mod resources;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,12 +86,9 @@ fn bundled(name: &str) -> Vec<u8> {
 fn a_pile_is_judged_grouped_and_known_again() {
     let pile = Pile::new();
     let livelock = pile.add("web1-2026-11-28-03:12:45/vmcore", &bundled("thp-livelock.vmcore"));
-    fs::create_dir(livelock.parent().unwrap().with_file_name("web1-again-2026-11-28-03:12:45")).unwrap();
-    fs::hard_link(
-        &livelock,
-        livelock.parent().unwrap().with_file_name("web1-again-2026-11-28-03:12:45").join("vmcore"),
-    )
-    .unwrap();
+    let again = livelock.parent().unwrap().with_file_name("web1-again-2026-11-28-03:12:45");
+    fs::create_dir(&again).unwrap();
+    fs::hard_link(&livelock, again.join("vmcore")).unwrap();
     pile.add("202611280313/dump.202611280313", &bundled("soft-lockup.vmcore"));
     pile.add("2026-11-28-03:14/vmcore", &bundled("sysrq.vmcore"));
     pile.add("cut/vmcore", &bundled("thp-busy.vmcore")[..5000]);

@@ -17,6 +17,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
+        #[source]
         cause: io::Error,
     },
     /// A directory.
@@ -57,6 +58,7 @@ pub enum OpenError {
         /// Bytes unpacked before.
         unpacked: u64,
         /// What went wrong.
+        #[source]
         cause: io::Error,
     },
     /// A compressed file of which nothing could be unpacked.
@@ -67,6 +69,7 @@ pub enum OpenError {
         /// The program that compressed it.
         compression: &'static str,
         /// What its decoder says.
+        #[source]
         cause: io::Error,
     },
     /// A compressed file that needs more memory to unpack than is taken for that.
@@ -77,6 +80,7 @@ pub enum OpenError {
         /// The program that compressed it.
         compression: &'static str,
         /// What its decoder says.
+        #[source]
         cause: io::Error,
     },
     /// An ELF file, but not a core file.

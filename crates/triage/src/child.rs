@@ -263,7 +263,7 @@ mod tests {
             kind("echo 'error: it is empty' >&2; echo 'hint: x' >&2; exit 2"),
             (FailureKind::Refused, "it is empty".to_owned())
         );
-        for told in [FailureKind::Timeout, FailureKind::Memory, FailureKind::Unreachable] {
+        for told in [FailureKind::Timeout, FailureKind::Memory, FailureKind::Resources, FailureKind::Unreachable] {
             let script = format!("echo '{{\"verdict\":'; echo 'error: why' >&2; exit {}", told.status());
             assert_eq!(kind(&script), (told, "why".to_owned()));
         }

@@ -15,6 +15,7 @@ pub enum TriageError {
         /// The path.
         path: PathBuf,
         /// Why.
+        #[source]
         cause: io::Error,
     },
     /// A line of a manifest is not valid.
@@ -45,6 +46,12 @@ pub enum TriageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nothing has a name that fits a pattern.
+    #[error("nothing matches the pattern {pattern}")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+    },
     /// Objects on a server cannot be listed, read or written.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -54,6 +61,7 @@ pub enum TriageError {
         /// The store's file.
         path: PathBuf,
         /// What SQLite says.
+        #[source]
         cause: rusqlite::Error,
     },
     /// The store was written by a newer version of the program.
@@ -72,6 +80,7 @@ pub enum TriageError {
         /// The file.
         path: PathBuf,
         /// Why.
+        #[source]
         cause: io::Error,
     },
 }
@@ -84,7 +93,9 @@ impl TriageError {
             Self::Manifest { .. } => Some(
                 "a line names a dump and perhaps its vmlinux, with a tab or spaces between, or is {\"vmcore\": …, \"vmlinux\": …}",
             ),
-            Self::Pattern { .. } => Some("`*`, `?`, `**` and `[...]` are understood; quote the pattern for the shell"),
+            Self::Pattern { .. } | Self::NoMatch { .. } => {
+                Some("`*`, `?`, `**` and `[...]` are understood; quote the pattern for the shell")
+            }
             Self::Store { .. } => Some("name another one with --store; a store must be on a local file system"),
             Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
             Self::Plan { .. } => Some("make a new one with `vmcore-thp triage plan`"),

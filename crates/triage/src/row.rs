@@ -22,6 +22,8 @@ pub enum FailureKind {
     Timeout,
     /// It needed more memory than it may.
     Memory,
+    /// The machine that it ran on lacked something else, such as room for what was unpacked, which says nothing of the dump.
+    Resources,
     /// A signal ended it.
     Signal,
     /// It could not be started, or its output makes no sense.
@@ -42,6 +44,7 @@ impl FailureKind {
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Memory => "memory",
+            Self::Resources => "resources",
             Self::Signal => "signal",
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
@@ -57,6 +60,7 @@ impl FailureKind {
         match self {
             Self::Timeout => 124,
             Self::Memory => 71,
+            Self::Resources => 75,
             Self::Unreachable => 69,
             Self::Refused | Self::Signal | Self::Broken | Self::Unreadable | Self::Missing => 2,
         }
@@ -64,13 +68,22 @@ impl FailureKind {
 
     /// The reason that such a status tells. 3 without a document is one as well: the dump does not have what is needed to begin.
     pub(crate) fn of_status(status: i32) -> Self {
-        let told = [Self::Timeout, Self::Memory, Self::Unreachable];
+        let told = [Self::Timeout, Self::Memory, Self::Resources, Self::Unreachable];
         told.into_iter().find(|kind| i32::from(kind.status()) == status).unwrap_or(Self::Refused)
+    }
+
+    /// Whether what failed is not the dump but the way to it, or what its analysis runs on: another time it may be judged.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Resources | Self::Unreachable)
     }
 
     pub(crate) fn named(name: &str) -> Self {
         let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable, Self::Missing];
-        all.into_iter().chain([Self::Unreachable]).find(|kind| kind.name() == name).unwrap_or(Self::Broken)
+        all.into_iter()
+            .chain([Self::Resources, Self::Unreachable])
+            .find(|kind| kind.name() == name)
+            .unwrap_or(Self::Broken)
     }
 }
 

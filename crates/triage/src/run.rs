@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::child::Analyzer;
 use crate::input::Item;
-use crate::row::{FailureKind, Row};
+use crate::row::Row;
 use crate::store::{Claim, Store};
 use crate::worker::Worker;
 use crate::{TriageError, one, path_text};
@@ -162,7 +162,7 @@ impl Work<'_> {
         // It may have been empty, or not for this user, when it was looked at before.
         store.forget(&one::without_content(item))?;
         let old = store.row(&key, tool)?;
-        let is_to_be_retried = |row| is_unreachable(row) || self.options.retry && is_unjudged(row);
+        let is_to_be_retried = |row| may_pass(row) || self.options.retry && is_unjudged(row);
         let again = self.options.again || old.as_ref().is_some_and(is_to_be_retried);
         match store.claim(&key, tool, again && !self.is_of_this_run(&key))? {
             Claim::Taken => return Ok(None),
@@ -194,9 +194,9 @@ impl Work<'_> {
     }
 }
 
-/// Whether only the way to it failed.
-fn is_unreachable(row: &Row) -> bool {
-    row.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable)
+/// Whether there is no verdict for a reason that is none of the dump's.
+fn may_pass(row: &Row) -> bool {
+    row.failure.as_ref().is_some_and(|failure| failure.kind.may_pass())
 }
 
 /// Without a verdict that anybody could act on.
@@ -209,17 +209,19 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::FailureKind;
     use crate::test_program;
 
-    /// A program that cannot reach its server the first time, and judges the second.
+    /// A program that cannot reach its server the first time, has no room the second, and judges the third.
     const SCRIPT: &str = r#"#!/bin/sh
 [ "$1" = triage ] && exit 2
-if [ -e "$0.tried" ]; then echo '{"verdict":{"confidence":"none"}}'; exit 0; fi
-: >"$0.tried"; echo 'error: nobody answers' >&2; exit 69
+if [ -e "$0.twice" ]; then echo '{"verdict":{"confidence":"none"}}'; exit 0; fi
+if [ -e "$0.once" ]; then : >"$0.twice"; echo 'error: no space left' >&2; exit 75; fi
+: >"$0.once"; echo 'error: nobody answers' >&2; exit 69
 "#;
 
     #[test]
-    fn what_could_not_be_reached_is_tried_again() {
+    fn what_failed_for_another_reason_than_the_dump_is_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         test_program::write(SCRIPT, &path("program"));
@@ -240,6 +242,7 @@ if [ -e "$0.tried" ]; then echo '{"verdict":{"confidence":"none"}}'; exit 0; fi
             done
         };
         assert_eq!(outcome(), Some((Some(FailureKind::Unreachable), true)));
+        assert_eq!(outcome(), Some((Some(FailureKind::Resources), true)));
         assert_eq!(outcome(), Some((None, true)));
         assert_eq!(outcome(), Some((None, false)));
     }

@@ -218,7 +218,7 @@ impl Found {
                 Err(error) => self.skip(error.path(), error.error()),
             }
         }
-        if matched { Ok(()) } else { Err(wrong("nothing matches it")) }
+        if matched { Ok(()) } else { Err(TriageError::NoMatch { pattern: text.to_string() }) }
     }
 }
 

@@ -37,10 +37,10 @@ pub fn write_row(outcome: &Outcome, out: &mut dyn Write, theme: &Theme) -> io::R
 pub fn write_text(pile: &Pile, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     writeln!(
         out,
-        "{}: {} of {}; {} not judged{}{}",
+        "{} of {}: {}; {} not judged{}{}",
         count(pile.rows, "dump or log", "dumps and logs"),
-        count(pile.all_groups(), "group", "groups"),
         count(pile.crashes, "crash", "crashes"),
+        count(pile.all_groups(), "group", "groups"),
         pile.rows_not_judged(),
         match pile.missing() {
             0 => String::new(),

@@ -1,7 +1,7 @@
 //! One row in a file or an object, whole or not at all.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vmcore_os::open_file_or_disk;
 use vmcore_remote::{Address, Client, RemoteError};
 
 use crate::row::Row;
@@ -65,13 +66,7 @@ impl Rows {
     pub(super) fn get(&self, key: &str) -> Result<Option<Kept>, TriageError> {
         let Some(name) = Self::name(key) else { return Ok(None) };
         let bytes = match self {
-            Self::Directory(directory) => {
-                let path = directory.join(name);
-                match fs::metadata(&path) {
-                    Ok(metadata) if metadata.len() <= MAX_FILE => fs::read(path).ok(),
-                    _ => None,
-                }
-            }
+            Self::Directory(directory) => read_whole(&directory.join(name), MAX_FILE).ok(),
             Self::Objects { client, root } => match client.get(&root.join(&name), MAX_FILE) {
                 Ok(bytes) => Some(bytes),
                 Err(RemoteError::NotThere { .. }) => None,
@@ -106,7 +101,7 @@ impl Rows {
     pub(super) fn keep_plan(&self, plan: &Path, servers: &Servers) -> Result<(), TriageError> {
         let bytes = || match Address::of_path(plan)? {
             Some(address) => Ok((servers.client)().get(&address, MAX_FILE)?),
-            None => fs::read(plan).map_err(|cause| TriageError::Input { path: plan.to_owned(), cause }),
+            None => read_whole(plan, MAX_FILE).map_err(|cause| TriageError::Input { path: plan.to_owned(), cause }),
         };
         match self {
             Self::Directory(directory) if directory.join(PLAN).exists() => Ok(()),
@@ -147,6 +142,16 @@ impl Rows {
             }
         }
     }
+}
+
+/// A file of at most `limit` bytes.
+fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open_file_or_disk(path)?;
+    let mut bytes = Vec::new();
+    if file.take(limit + 1).read_to_end(&mut bytes)? as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 /// Writes a file under another name, and gives it its own when all of it is on the disk.

@@ -8,7 +8,7 @@ use std::thread;
 use super::plan::{Plan, Planned};
 use super::row_file::Rows;
 use crate::worker::Worker;
-use crate::{Analyzer, FailureKind, Item, Row, TriageError, one};
+use crate::{Analyzer, Item, Row, TriageError, one};
 
 /// Which share of how many, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +147,8 @@ impl Hand<'_> {
     }
 }
 
-/// Why an item could not be judged that may well be another time: what failed is the way to it.
+/// Why an item could not be judged that may well be another time: what failed is the way to it, or this machine.
 fn lost(row: &Row) -> Option<String> {
-    let failure = row.failure.as_ref().filter(|failure| failure.kind == FailureKind::Unreachable)?;
+    let failure = row.failure.as_ref().filter(|failure| failure.kind.may_pass())?;
     Some(failure.message.clone())
 }

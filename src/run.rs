@@ -1,10 +1,12 @@
 //! How a run behaves, apart from what it does: its threads, its progress, its warnings.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_kernel::{Gap, Sweep};
+use vmcore_os::address_space_left;
 use vmcore_report::Sanitized;
 
 use crate::cli::Global;
@@ -14,6 +16,11 @@ use crate::secrets::without_secrets;
 
 /// More warnings about missing data than this are only counted: the JSON has them all.
 const MAX_GAPS_SHOWN: usize = 10;
+
+/// The stack of a thread.
+const STACK_BYTES: usize = 2 << 20;
+/// What a thread takes of the process's addresses: its stack, that of its signal handlers, and pages that guard both.
+const THREAD_BYTES: u64 = STACK_BYTES as u64 + (64 << 10);
 
 /// How the run behaves.
 pub(crate) struct Run {
@@ -60,7 +67,7 @@ impl Run {
     }
 
     /// Warns on standard error. The text may come from the dump.
-    pub(crate) fn warn(&self, message: impl std::fmt::Display) {
+    pub(crate) fn warn(&self, message: impl Display) {
         if !self.quiet {
             // Nobody is left to be told when standard error is closed.
             let _ =
@@ -69,7 +76,7 @@ impl Run {
     }
 
     /// Says on standard error what the user may want to know. The text may come from the dump.
-    pub(crate) fn note(&self, message: impl std::fmt::Display) {
+    pub(crate) fn note(&self, message: impl Display) {
         if !self.quiet {
             // Nobody is left to be told when standard error is closed.
             let _ = writeln!(io::stderr().lock(), "note: {}", Sanitized::new(&without_secrets(&message.to_string())));
@@ -89,14 +96,19 @@ impl Run {
     /// Sets the thread pool up; left to itself it has one thread for each CPU.
     pub(crate) fn start_threads(&self) -> Result<(), Failure> {
         let Some(threads) = self.threads else { return Ok(()) };
-        let mut pool = ThreadPoolBuilder::new().num_threads(threads.into());
+        let failed = |why: &dyn Display| {
+            Failure::new(format_args!("cannot start {threads} threads: {why}"))
+                .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
+        };
+        // A thread that has begun and gets no memory for its own needs ends the process with a signal.
+        if address_space_left().is_some_and(|left| left < u64::from(threads) * THREAD_BYTES) {
+            return Err(failed(&"there is no room for their stacks"));
+        }
+        let mut pool = ThreadPoolBuilder::new().num_threads(threads.into()).stack_size(STACK_BYTES);
         if threads == 1 {
             // This thread is the one: it does all the work itself.
             pool = pool.use_current_thread();
         }
-        pool.build_global().map_err(|error| {
-            Failure::new(format_args!("cannot start {threads} threads: {error}"))
-                .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
-        })
+        pool.build_global().map_err(|error| failed(&error))
     }
 }

@@ -161,7 +161,7 @@ fn allocation(text: &str) -> Option<Event> {
 
 /// `XFS: java(4123) possible memory allocation deadlock size 65552 in kmem_realloc (mode:0x250)`: `fs/xfs/kmem.c` to 6.8 and
 /// `xfs_buf.c`, of no device, before 3.x without the task. It is tried for ever.
-fn allocation_loop(text: &str) -> Option<Event> {
+pub(super) fn allocation_loop(text: &str) -> Option<Event> {
     let (who, _) = text.strip_prefix("XFS")?.split_once("possible memory allocation deadlock")?;
     let event = Event::new(Kind::AllocationFailure, text);
     let task = who.trim_end().rsplit_once(": ").and_then(|(_, who)| who.strip_suffix(')')?.rsplit_once('('));

@@ -15,7 +15,8 @@ pub enum Weight {
     Brief,
     /// Nobody has to mend anything: a crash that somebody asked for, a plain `WARNING:`.
     Harmless,
-    /// What healthy machines report as well: a control group came to its limit and lost a process, a part corrected an error.
+    /// What healthy machines report as well: a control group came to its limit and lost a process, a part corrected an error, a
+    /// driver got no pages next to each other.
     Routine,
     /// The machine goes on, but a bug or a bad part showed itself.
     Warning,
@@ -39,6 +40,7 @@ impl Event {
             Kind::Hardware | Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => Weight::Failure,
             Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer => Weight::Failure,
             Kind::CgroupOutOfMemory => Weight::Routine,
+            Kind::AllocationFailure if !self.is_allocation_loop() => Weight::Routine,
             Kind::CorrectedHardware if !self.is_threshold() => Weight::Routine,
             kind if kind.is_problem() => Weight::Warning,
             _ => Weight::Nothing,
@@ -55,6 +57,12 @@ impl Event {
     #[must_use]
     pub fn is_threshold(&self) -> bool {
         self.kind == Kind::CorrectedHardware && super::hardware::is_threshold(&self.text)
+    }
+
+    /// Whether it is about memory that is asked for again and again, for ever, and not about a request that failed once.
+    #[must_use]
+    pub fn is_allocation_loop(&self) -> bool {
+        self.kind == Kind::AllocationFailure && super::warning::allocation_loop(&self.text).is_some()
     }
 
     /// Whether it is the exception by which sysrq-c crashed a kernel up to 5.9 (commit 8341f2f222d7).

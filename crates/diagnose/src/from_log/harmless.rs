@@ -3,8 +3,8 @@
 //! One policy for a log alone and for the log of a dump: `confidence` is `none` and the exit status 0 where nothing else
 //! is reported. Somebody asked for the crash; a plain `WARNING:`.
 //!
-//! A container whose processes are killed for memory, and a part that corrects its errors, are as ordinary on healthy
-//! machines, and yet may be what a machine suffers from. Shortly before its end, or where no time tells, that is `possible`;
+//! A container whose processes are killed for memory, a part that corrects its errors, and a driver that gets no pages next to each
+//! other are as ordinary on healthy machines, and yet may be what a machine suffers from. Shortly before its end, or where no time tells, that is `possible`;
 //! long before, it is as harmless as the others.
 
 use vmcore_console::{Log, Occurrence, Weight};

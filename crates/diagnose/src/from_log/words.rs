@@ -157,7 +157,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
         }
         Kind::OutOfMemory => format!("Memory ran out: {}", event.text),
         Kind::CgroupOutOfMemory => format!("The memory of a control group ran out: {}", event.text),
-        Kind::AllocationFailure if event.text.starts_with("XFS") => {
+        Kind::AllocationFailure if event.is_allocation_loop() => {
             format!(
                 "A file system asks for memory again and again and gets none{}: {}",
                 who_and_where(event),

@@ -248,7 +248,7 @@ impl Issue {
             },
             Self::AllocationFailure => Definition {
                 id: "allocation-failure",
-                severity: Severity::Warning,
+                severity: Severity::Critical,
                 explains: &[],
                 summary: "the kernel got no memory in one piece",
                 remedy: Some((

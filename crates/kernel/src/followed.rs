@@ -70,7 +70,7 @@ pub struct StackSurvey {
     /// [`Snapshot::tasks`], ascending.
     pub interruptible_in_locks: Vec<usize>,
     /// How many tasks sleep so that any signal wakes them, and it cannot be told in which function: their stacks are not in
-    /// the dump, or make no sense.
+    /// the dump, or are cut off before anything but the switch to another task is seen.
     pub interruptible_unseen: usize,
 }
 
@@ -79,6 +79,42 @@ const INNERMOST: usize = 8;
 
 /// The innermost frames of a task, by the addresses to look their names up with.
 type Innermost = Vec<(VirtAddr, VirtAddr)>;
+
+/// What a frame of a sleeping task is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Giving the CPU away, for whatever reason; or there is no function, and nothing is known.
+    Switching,
+    /// Waiting for a lock.
+    Lock,
+    /// Anything else.
+    Other,
+}
+
+impl About {
+    /// By the name of the function: `kernel/sched/core.c`, and where tasks are switched.
+    fn of(function: &str) -> Self {
+        const SWITCHING: [&str; 5] = ["__schedule", "schedule", "io_schedule", "__switch_to", "context_switch"];
+        if LockKind::of_sleeper(function).is_some() {
+            Self::Lock
+        } else if SWITCHING.iter().any(|name| function.starts_with(name)) {
+            Self::Switching
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The stack of a task, walked.
+struct Walked {
+    /// Whether a CPU was executing the task.
+    runs: bool,
+    outcome: Outcome,
+    /// Whether it sleeps so that any signal wakes it.
+    asleep: bool,
+    /// Of tasks that do.
+    innermost: Innermost,
+}
 
 /// How far one stack could be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,29 +161,30 @@ impl Snapshot {
             let walked = self.unwind(kernel, task);
             let asleep = task.state.is_interruptible() && !task.on_cpu;
             let innermost = if asleep { innermost(&walked.0) } else { Innermost::new() };
-            let outcome = Outcome::of(task, &walked);
-            let is_unseen = asleep && outcome == Outcome::Cut && innermost.len() < INNERMOST;
-            (self.cpu_running(task).is_some(), outcome, innermost, is_unseen)
+            Walked { runs: self.cpu_running(task).is_some(), outcome: Outcome::of(task, &walked), asleep, innermost }
         };
         let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();
-        let on_cpus = walked.iter().filter(|(runs, ..)| *runs).map(|(_, outcome, ..)| *outcome);
+        let on_cpus = walked.iter().filter(|task| task.runs).map(|task| task.outcome);
         let followed = StacksFollowed {
             cpus: Followed::count(on_cpus),
-            tasks: Followed::count(walked.iter().map(|(_, outcome, ..)| *outcome)),
+            tasks: Followed::count(walked.iter().map(|task| task.outcome)),
         };
         // Tasks sleep in few places.
         let mut known = HashMap::new();
-        let mut sleeps_for_lock = |&(pc, lookup): &(VirtAddr, VirtAddr)| {
-            let name = || kernel.name_code(pc, lookup).map(|symbol| symbol.name);
-            *known.entry(lookup).or_insert_with(|| name().is_some_and(|name| LockKind::of_sleeper(&name).is_some()))
+        let mut about = |&(pc, lookup): &(VirtAddr, VirtAddr)| {
+            let name = || kernel.name_code(pc, lookup).map_or(About::Switching, |symbol| About::of(&symbol.name));
+            *known.entry(lookup).or_insert_with(name)
         };
-        let in_locks =
-            walked.iter().enumerate().filter(|(_, (_, _, innermost, _))| innermost.iter().any(&mut sleeps_for_lock));
-        StackSurvey {
-            followed,
-            interruptible_in_locks: in_locks.map(|(index, _)| index).collect(),
-            interruptible_unseen: walked.iter().filter(|(.., is_unseen)| *is_unseen).count(),
+        let (mut interruptible_in_locks, mut interruptible_unseen) = (Vec::new(), 0);
+        for (index, task) in walked.iter().enumerate().filter(|(_, task)| task.asleep) {
+            let frames: Vec<_> = task.innermost.iter().map(&mut about).collect();
+            if frames.contains(&About::Lock) {
+                interruptible_in_locks.push(index);
+            } else if task.outcome == Outcome::Cut && !frames.contains(&About::Other) {
+                interruptible_unseen += 1;
+            }
         }
+        StackSurvey { followed, interruptible_in_locks, interruptible_unseen }
     }
 }
 
@@ -165,6 +202,15 @@ mod tests {
         let followed = Followed::count([Ended, Cut, NoStack, Guessed, Ended]);
         assert_eq!(followed, Followed { total: 4, ended: 2, guessed: 1 });
         assert_eq!(followed.cut(), 1);
+    }
+
+    #[test]
+    fn functions_that_switch_tasks_are_told_from_those_that_wait() {
+        for name in ["__schedule", "schedule_preempt_disabled", "schedule_timeout", "__switch_to_asm"] {
+            assert!(About::of(name) == About::Switching, "{name}");
+        }
+        assert!(About::of("__mutex_lock.constprop.0") == About::Lock);
+        assert!(About::of("ep_poll") == About::Other);
     }
 
     #[test]

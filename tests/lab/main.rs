@@ -16,6 +16,8 @@ mod arm64;
 mod damage;
 mod debug_files;
 mod fallback_tables;
+#[path = "../support/healthy.rs"]
+mod healthy;
 #[path = "../support/holed.rs"]
 mod holed;
 mod kernels_table;
@@ -41,7 +43,7 @@ use libtest_mimic::{Arguments, Trial};
 type Check = fn(&LabDump);
 
 /// What every dump must show.
-const CHECKS: [(&str, Check); 19] = [
+const CHECKS: [(&str, Check); 20] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),
@@ -55,6 +57,7 @@ const CHECKS: [(&str, Check); 19] = [
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
     ("left_out", omission::is_named),
+    ("holes", omission::makes_no_hang_healthy),
     ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", no_vmcoreinfo::same_answers),
     ("truncated", damage::truncated),
@@ -64,7 +67,7 @@ const CHECKS: [(&str, Check); 19] = [
 ];
 
 /// What every dump of an arm64 machine must show.
-const ARM64_CHECKS: [(&str, Check); 21] = [
+const ARM64_CHECKS: [(&str, Check); 22] = [
     ("verdict", verdict::is_the_truth),
     ("verdict_text", verdict::text_says_the_same),
     ("other_problems", other_problems::are_not_invented),
@@ -78,6 +81,7 @@ const ARM64_CHECKS: [(&str, Check); 21] = [
     ("storage", storage::is_told),
     ("wait_queues", state::wait_queues),
     ("left_out", omission::is_named),
+    ("holes", omission::makes_no_hang_healthy),
     ("without_debug_file", fallback_tables::without_debug_file),
     ("without_vmcoreinfo", arm64::without_vmcoreinfo),
     ("truncated", damage::truncated),

@@ -111,8 +111,13 @@ pub(super) fn read<M: ReadVirtual + ?Sized>(
     Ok(records)
 }
 
-/// A descriptor's state, where it is one that has a record.
+/// What a descriptor says of the record that it is to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// It holds none, or that of the round before.
+    Gone,
+    /// It is zero, as until the first record is written there.
+    Unused,
     Unfinished,
     Whole,
 }
@@ -173,22 +178,20 @@ impl<'a, M: ReadVirtual + ?Sized> Reader<'a, M> {
         let desc_address = self.descs.wrapping_add(index * layout.desc_size);
         let unreadable = |error: ReadError| format!("record {id:#x}: {error}");
         let desc = self.memory.read_bytes(desc_address, layout.desc_size).map_err(unreadable)?;
-        let state_var = layout.state_var.get(&desc);
-        let state = self.state(id, state_var, desc_address)?;
-        if state.is_none() && state_var != 0 {
+        let state = self.state(id, layout.state_var.get(&desc), desc_address)?;
+        if state == State::Gone {
             return Ok(None);
         }
         let info_address = self.infos.wrapping_add(index * layout.info_size);
         let info = self.memory.read_bytes(info_address, layout.info_size).map_err(unreadable)?;
         let header = layout.header.read(&info);
-        let Some(state) = state else {
-            // Both are zero until the first record is written there.
+        if state == State::Unused {
             return match (header.timestamp_ns, header.text_len) {
                 (0, 0) => Ok(None),
                 _ => Err(format!("the descriptor at {desc_address} of record {id:#x} is zero, its printk_info is not")),
             };
-        };
-        let unfinished = matches!(state, State::Unfinished);
+        }
+        let unfinished = state == State::Unfinished;
         // The length is set after the text is written. Before that, the block holds what was there before.
         if unfinished && header.text_len == 0 {
             return Ok(None);
@@ -202,21 +205,16 @@ impl<'a, M: ReadVirtual + ?Sized> Reader<'a, M> {
         Ok(Some(LogRecord { device: self.device(&info), ..record(seq, header, &text, unfinished) }))
     }
 
-    fn state(&self, id: u64, state_var: u64, address: VirtAddr) -> Result<Option<State>, String> {
+    fn state(&self, id: u64, state_var: u64, address: VirtAddr) -> Result<State, String> {
         let found = state_var & ID_MASK;
-        if found == id {
-            return Ok(match state_var >> 62 {
-                0 => Some(State::Unfinished),
-                1 | 2 => Some(State::Whole),
-                _ => None,
-            });
-        }
         // The head moves first: the descriptor may still hold the record one round before, or none ever.
-        let is_to_be_written = state_var == 0 || found == id.wrapping_sub(self.count) & ID_MASK;
-        if is_to_be_written {
-            Ok(None)
-        } else {
-            Err(format!("the descriptor at {address} of record {id:#x} holds {found:#x}"))
+        let before = id.wrapping_sub(self.count) & ID_MASK;
+        match state_var >> 62 {
+            0 if found == id => Ok(State::Unfinished),
+            1 | 2 if found == id => Ok(State::Whole),
+            _ if state_var == 0 => Ok(State::Unused),
+            _ if found == id || found == before => Ok(State::Gone),
+            _ => Err(format!("the descriptor at {address} of record {id:#x} holds {found:#x}")),
         }
     }
 

@@ -9,7 +9,7 @@ use vmcore_kernel::KernelError;
 use vmcore_os::Lack;
 use vmcore_remote::RemoteError;
 use vmcore_report::Sanitized;
-use vmcore_triage::TriageError;
+use vmcore_triage::{FailureKind, TriageError};
 
 use crate::secrets::without_secrets;
 use crate::status::Status;
@@ -73,6 +73,11 @@ impl Failure {
             Some(lack) => Self { status: Status::of_lack(lack), ..self.hint(lack.hint()) },
             None => self,
         }
+    }
+
+    /// Not of the dump: another time, or on another machine, the run may be carried out.
+    pub(crate) fn of_this_machine(self) -> Self {
+        Self { status: Status::Hindered(FailureKind::Resources), ..self }
     }
 
     /// Tells the user on standard error and gives the status to exit with.

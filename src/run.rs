@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use vmcore_kernel::{Gap, Sweep};
-use vmcore_os::address_space_left;
+use vmcore_os::has_room_for;
 use vmcore_report::Sanitized;
 
 use crate::cli::Global;
@@ -20,7 +20,7 @@ const MAX_GAPS_SHOWN: usize = 10;
 /// The stack of a thread.
 const STACK_BYTES: usize = 2 << 20;
 /// What a thread takes of the process's addresses: its stack, that of its signal handlers, and pages that guard both.
-const THREAD_BYTES: u64 = STACK_BYTES as u64 + (64 << 10);
+const THREAD_BYTES: usize = STACK_BYTES + (64 << 10);
 
 /// How the run behaves.
 pub(crate) struct Run {
@@ -101,14 +101,14 @@ impl Run {
                 .hint("ask for fewer with --threads, or see `ulimit -u` and `ulimit -v`")
         };
         // A thread that has begun and gets no memory for its own needs ends the process with a signal.
-        if address_space_left().is_some_and(|left| left < u64::from(threads) * THREAD_BYTES) {
-            return Err(failed(&"there is no room for their stacks"));
+        if threads > 1 && !has_room_for(usize::from(threads) * THREAD_BYTES) {
+            return Err(failed(&"there is no room for their stacks").of_this_machine());
         }
         let mut pool = ThreadPoolBuilder::new().num_threads(threads.into()).stack_size(STACK_BYTES);
         if threads == 1 {
             // This thread is the one: it does all the work itself.
             pool = pool.use_current_thread();
         }
-        pool.build_global().map_err(|error| failed(&error))
+        pool.build_global().map_err(|error| failed(&error).of_this_machine())
     }
 }

@@ -4,14 +4,14 @@
 //! and then is ordinary: a CPU was stopped in entry code, a page is missing. Where most are, the tables were not
 //! understood, and every stack is in doubt.
 //!
-//! The same walk shows which tasks sleep for a lock so that a signal wakes them: most tasks sleep so, few of them for a lock.
+//! The same walk shows which tasks sleep for a lock: of all that sleep, these are few.
 
 use std::collections::HashMap;
 
 use rayon::prelude::*;
 
 use vmcore_memory::VirtAddr;
-use vmcore_unwind::{End, Unwound};
+use vmcore_unwind::{End, Frame, Unwound};
 
 use crate::{Kernel, LockKind, Snapshot, Stack, StackEnd, Task, Trust};
 
@@ -66,29 +66,51 @@ pub struct StacksFollowed {
 pub struct StackSurvey {
     /// How far they could be followed.
     pub followed: StacksFollowed,
-    /// Which tasks sleep in a function that sleeps for a lock, so that any signal wakes them: indices into
-    /// [`Snapshot::tasks`], ascending.
-    pub interruptible_in_locks: Vec<usize>,
-    /// How many tasks sleep so that any signal wakes them, and it cannot be told in which function: their stacks are not in
-    /// the dump, or are cut off before anything but the switch to another task is seen.
-    pub interruptible_unseen: usize,
+    /// Which tasks sleep in a function that sleeps for a lock: indices into [`Snapshot::tasks`], ascending.
+    pub in_locks: Vec<usize>,
+    /// How many tasks sleep and it cannot be told in which function: their stacks are not in the dump, or are cut off before
+    /// anything but the switch to another task is seen. Kernel threads that idle are not among them.
+    pub unseen: usize,
 }
 
 /// Between the code that switches tasks and the function that sleeps for a lock there are no more frames than these.
 const INNERMOST: usize = 8;
 
-/// The innermost frames of a task, by the addresses to look their names up with.
-type Innermost = Vec<(VirtAddr, VirtAddr)>;
+/// A frame of a task: the addresses to look its name up with. `None` in place of the first that was found by scanning, which
+/// may be left over from an earlier call, and of all behind it.
+type Innermost = Vec<Option<(VirtAddr, VirtAddr)>>;
 
 /// What a frame of a sleeping task is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
-    /// Giving the CPU away, for whatever reason; or there is no function, and nothing is known.
+    /// Giving the CPU away, for whatever reason; or there is no name, and nothing is known.
     Switching,
     /// Waiting for a lock.
     Lock,
     /// Anything else.
     Other,
+}
+
+/// What a task sleeps for, as far as that is a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleeps {
+    ForLock,
+    ForOther,
+    /// It cannot be told.
+    Unseen,
+}
+
+impl Sleeps {
+    /// By the first frame that is not about the switch; `None` in place of one that cannot be relied on.
+    fn of(frames: impl IntoIterator<Item = Option<About>>, outcome: Outcome) -> Self {
+        match frames.into_iter().find(|about| *about != Some(About::Switching)) {
+            Some(Some(About::Lock)) => Self::ForLock,
+            Some(Some(_)) => Self::ForOther,
+            Some(None) => Self::Unseen,
+            None if outcome == Outcome::Cut => Self::Unseen,
+            None => Self::ForOther,
+        }
+    }
 }
 
 impl About {
@@ -110,10 +132,8 @@ struct Walked {
     /// Whether a CPU was executing the task.
     runs: bool,
     outcome: Outcome,
-    /// Whether it sleeps so that any signal wakes it.
-    asleep: bool,
-    /// Of tasks that do.
-    innermost: Innermost,
+    /// Of a task that sleeps.
+    innermost: Option<Innermost>,
 }
 
 /// How far one stack could be followed.
@@ -159,9 +179,9 @@ impl Snapshot {
     pub fn survey_stacks(&self, kernel: &Kernel<'_>) -> StackSurvey {
         let walk = |task: &Task| {
             let walked = self.unwind(kernel, task);
-            let asleep = task.state.is_interruptible() && !task.on_cpu;
-            let innermost = if asleep { innermost(&walked.0) } else { Innermost::new() };
-            Walked { runs: self.cpu_running(task).is_some(), outcome: Outcome::of(task, &walked), asleep, innermost }
+            let sleeps = task.state.is_interruptible() || task.state.is_uninterruptible();
+            let innermost = (sleeps && !task.on_cpu).then(|| innermost(&walked.0));
+            Walked { runs: self.cpu_running(task).is_some(), outcome: Outcome::of(task, &walked), innermost }
         };
         let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();
         let on_cpus = walked.iter().filter(|task| task.runs).map(|task| task.outcome);
@@ -175,21 +195,23 @@ impl Snapshot {
             let name = || kernel.name_code(pc, lookup).map_or(About::Switching, |symbol| About::of(&symbol.name));
             *known.entry(lookup).or_insert_with(name)
         };
-        let (mut interruptible_in_locks, mut interruptible_unseen) = (Vec::new(), 0);
-        for (index, task) in walked.iter().enumerate().filter(|(_, task)| task.asleep) {
-            let frames: Vec<_> = task.innermost.iter().map(&mut about).collect();
-            if frames.contains(&About::Lock) {
-                interruptible_in_locks.push(index);
-            } else if task.outcome == Outcome::Cut && !frames.contains(&About::Other) {
-                interruptible_unseen += 1;
+        let mut survey = StackSurvey { followed, ..StackSurvey::default() };
+        for (index, task) in walked.iter().enumerate() {
+            let Some(innermost) = &task.innermost else { continue };
+            let frames = innermost.iter().map(|frame| frame.as_ref().map(&mut about));
+            match Sleeps::of(frames, task.outcome) {
+                Sleeps::ForLock => survey.in_locks.push(index),
+                Sleeps::ForOther => {}
+                Sleeps::Unseen => survey.unseen += 1,
             }
         }
-        StackSurvey { followed, interruptible_in_locks, interruptible_unseen }
+        survey
     }
 }
 
 fn innermost(walked: &Unwound) -> Innermost {
-    walked.frames.iter().take(INNERMOST).map(|frame| (frame.pc, frame.lookup_pc())).collect()
+    let addresses = |frame: &Frame| (frame.trust != Trust::Scan).then(|| (frame.pc, frame.lookup_pc()));
+    walked.frames.iter().take(INNERMOST).map(addresses).collect()
 }
 
 #[cfg(test)]
@@ -211,6 +233,19 @@ mod tests {
         }
         assert!(About::of("__mutex_lock.constprop.0") == About::Lock);
         assert!(About::of("ep_poll") == About::Other);
+    }
+
+    #[test]
+    fn the_first_function_that_does_not_switch_says_what_a_task_sleeps_for() {
+        use About::{Lock, Other, Switching};
+        let sleeps = |frames: &[Option<About>], outcome| Sleeps::of(frames.iter().copied(), outcome);
+        let switch = Some(Switching);
+        assert_eq!(sleeps(&[switch, switch, Some(Lock), Some(Other)], Outcome::Cut), Sleeps::ForLock);
+        assert_eq!(sleeps(&[switch, Some(Other), Some(Lock)], Outcome::Ended), Sleeps::ForOther);
+        // What was found by scanning may be left over from an earlier call.
+        assert_eq!(sleeps(&[switch, None, Some(Other)], Outcome::Guessed), Sleeps::Unseen);
+        assert_eq!(sleeps(&[switch, switch], Outcome::Cut), Sleeps::Unseen);
+        assert_eq!(sleeps(&[], Outcome::NoStack), Sleeps::ForOther);
     }
 
     #[test]

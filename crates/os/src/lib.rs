@@ -46,5 +46,5 @@ pub use input::{open_file_or_disk, open_input};
 pub use interrupt::{end_as_interrupted, is_interrupted, note_interrupts};
 pub use lack::Lack;
 pub use mapping::{Access, Mapping};
-pub use memory::{address_space_left, physical_memory};
+pub use memory::{has_room_for, physical_memory};
 pub use unfinished::{UnfinishedFile, remove_unfinished_on_signals};

@@ -10,21 +10,18 @@ pub fn physical_memory() -> Option<u64> {
     number(libc::_SC_PHYS_PAGES)?.checked_mul(number(libc::_SC_PAGESIZE)?)
 }
 
-/// Bytes of addresses that this process may still map (`RLIMIT_AS`, `ulimit -v`); `None` where there is no limit.
+/// Whether this process may map so many more bytes of addresses, which `RLIMIT_AS` (`ulimit -v`) limits: tried, and given back.
 #[must_use]
-pub fn address_space_left() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `limit` is a valid `rlimit` to write to.
-    let is_known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
-    if !is_known || limit.rlim_cur == libc::RLIM_INFINITY {
-        return None;
+pub fn has_room_for(bytes: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, which the system places where there is none, and which nobody reads or writes.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return false;
     }
-    // The first number is the size of the program in pages (proc(5)).
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_whitespace().next()?.parse().ok()?;
-    // SAFETY: it has no preconditions.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
-    Some(limit.rlim_cur.saturating_sub(pages.saturating_mul(page)))
+    // SAFETY: exactly what was mapped above, and nothing refers to it.
+    unsafe { libc::munmap(at, bytes) };
+    true
 }
 
 #[cfg(test)]
@@ -32,5 +29,11 @@ mod tests {
     #[test]
     fn there_is_some() {
         assert!(super::physical_memory().is_some_and(|bytes| bytes > 64 << 20));
+    }
+
+    #[test]
+    fn there_is_room_and_not_for_everything() {
+        assert!(super::has_room_for(1 << 20));
+        assert!(!super::has_room_for(usize::MAX >> 1));
     }
 }

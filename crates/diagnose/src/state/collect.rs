@@ -29,17 +29,19 @@ pub(crate) fn collect<'k>(
     log: &[LogRecord],
 ) -> KernelState {
     let survey = snapshot.survey_stacks(kernel);
-    let interruptible = snapshot.stacks(kernel, &survey.interruptible_in_locks, Detail::Symbols);
+    let interruptible: Vec<_> =
+        survey.in_locks.iter().copied().filter(|task| is_interruptible(snapshot, *task)).collect();
+    let interruptible = snapshot.stacks(kernel, &interruptible, Detail::Symbols);
     let (lock_waits, locks) = kernel.lock_waits(snapshot, blocked.iter().chain(&interruptible));
     let found: HashSet<_> = lock_waits.iter().filter_map(|wait| snapshot.task_index(wait.task)).collect();
-    let not_found = interruptible.iter().filter(|stack| !found.contains(&stack.task)).count();
+    let not_found = survey.in_locks.iter().filter(|task| !found.contains(task)).count();
     let work_waits = kernel.work_waits(snapshot, blocked);
     let owners = owners(snapshot, &lock_waits, &locks, &work_waits);
     let callers: Vec<_> =
         running.iter().filter(|(_, stack)| names::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
     KernelState {
         panic: kernel.panic(snapshot, log),
-        unseen_waits: survey.interruptible_unseen + not_found,
+        unseen_waits: survey.unseen + not_found,
         lock_waits,
         locks,
         left_out: left_out(kernel, snapshot, blocked),
@@ -57,6 +59,10 @@ pub(crate) fn collect<'k>(
         timekeeper_ns: kernel.timekeeper_ns(),
         masks_by_priority: masks_by_priority(kernel),
     }
+}
+
+fn is_interruptible(snapshot: &Snapshot, task: usize) -> bool {
+    snapshot.tasks.get(task).is_some_and(|task| task.state.is_interruptible())
 }
 
 /// The sleeping tasks with `PF_FREEZER_SKIP`: threads that wait while their process dumps core, for one. Up to 6.0 (kernel commit

@@ -27,8 +27,8 @@ pub struct KernelState {
     pub panic: PanicInfo,
     /// Which locks sleeping tasks wait for, also such as a signal can wake.
     pub lock_waits: Vec<LockWait>,
-    /// How many tasks that any signal wakes may wait for a lock as well: their stacks cannot be read, or what they wait for
-    /// cannot be told.
+    /// How many other sleeping tasks may wait for a lock as well: their stacks cannot be read, or what they wait for cannot be
+    /// told.
     pub unseen_waits: usize,
     /// These locks.
     pub locks: Vec<Lock>,

@@ -76,12 +76,16 @@ impl RwSemLayout {
         let owner = self.owner.map(|owner| owner.read(memory, address));
         let waiters = self.anchor.waiters(memory, tasks, self.waiter, address)?;
         let has_waiters = if self.new_bits { count & FLAG_WAITERS != 0 } else { count >> 63 != 0 };
-        let pointer = VirtAddr::new(owner.clone().and_then(Result::ok).unwrap_or_default() & !OWNER_FLAGS);
-        if waiters.is_empty() || !has_waiters || !(pointer.is_null() || tasks.is_task(pointer)) {
+        let raw = owner.clone().and_then(Result::ok).unwrap_or_default();
+        let task = Some(VirtAddr::new(raw & !OWNER_FLAGS)).filter(|task| !task.is_null());
+        let known = task.filter(|task| tasks.is_task(*task));
+        // A reader is not forgotten when it gives the semaphore back, nor when it exits. A writer is.
+        let is_possible = raw & READER_OWNED != 0 || task == known;
+        if waiters.is_empty() || !has_waiters || !is_possible {
             return None;
         }
         let words = self.words(count, owner.as_ref());
-        let owner = self.owner(count, owner, pointer);
+        let owner = self.owner(count, owner, known);
         Some(Lock { kind: LockKind::RwSemaphore, address, owner, words, waiters })
     }
 
@@ -98,13 +102,13 @@ impl RwSemLayout {
         words
     }
 
-    fn owner(&self, count: u64, owner: Option<Result<u64, ReadError>>, task: VirtAddr) -> Owner {
+    /// `last` is the task that the owner names, where there is such a task.
+    fn owner(&self, count: u64, owner: Option<Result<u64, ReadError>>, last: Option<VirtAddr>) -> Owner {
         let raw = match owner {
             None => return Owner::Unknown("this kernel does not record the owner".to_owned()),
             Some(Err(error)) => return Owner::Unknown(format!("its owner cannot be read: {error}")),
             Some(Ok(raw)) => raw,
         };
-        let last = (!task.is_null()).then_some(task);
         if !self.new_bits {
             return match last {
                 _ if raw & READER_OWNED != 0 => Owner::Readers { count: Some(count & OLD_ACTIVE), last },

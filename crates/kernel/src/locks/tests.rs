@@ -207,6 +207,11 @@ fn a_semaphore_says_who_writes_or_how_many_read() {
     // The owner still names a writer that has left: it is no reader.
     assert_eq!(owner(0x102, TASKS[2]), Some(Owner::Readers { count: Some(1), last: None }));
     assert_eq!(owner(0x6, 0), Some(Owner::Nobody));
+    // The reader that came last may have exited since; a writer cannot.
+    let exited = 0xffff_8880_0bad_0000;
+    assert_eq!(owner(0x102, exited | 1), Some(Owner::Readers { count: Some(1), last: None }));
+    assert_eq!(owner(0x2, exited | 1), Some(Owner::Nobody));
+    assert_eq!(owner(0x3, exited), None);
     assert!(matches!(owner(0x3, 0), Some(Owner::Unknown(_))));
     // No waiters by the count, though somebody is linked.
     assert_eq!(owner(0x101, 1), None);

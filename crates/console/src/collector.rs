@@ -7,6 +7,7 @@ use crate::carrier::{self, Wrapping};
 use crate::clean::clean;
 use crate::date::second_of_year;
 use crate::ending::LastWords;
+use crate::later::Later;
 use crate::log::{Extent, Log};
 use crate::prefilter::may_report;
 use crate::prefix::{self, Prefix};
@@ -15,7 +16,7 @@ use crate::recovery;
 use crate::reports::Reports;
 use crate::soft_breaks::{SoftBreaks, Whole};
 use crate::token::{Token, module_names};
-use crate::trace::traces;
+use crate::trace::{Trace, traces};
 use crate::wrapped::Held;
 
 /// Columns of a terminal.
@@ -32,10 +33,10 @@ const MANY_LINES: usize = 8 << 10;
 const MAX_EPISODE: usize = 8192;
 /// From this many lines on the next report begins a new episode.
 const LONG_EPISODE: usize = 4096;
-/// What is kept of a log: the first reports say how it began. What is left out is counted.
-const MAX_TRACES: usize = 4096;
+/// What is kept of a log: the first reports say how it began, and as many of the latest how it ended. What is between is counted.
+const MAX_TRACES: usize = 2048;
 /// Lines of these reports: those of all tasks of a large machine. One report may have frames without end.
-const MAX_TRACE_LINES: usize = 128 << 10;
+const MAX_TRACE_LINES: usize = 64 << 10;
 /// How a kernel starts.
 const START: &str = "Linux version ";
 /// As many lines of a boot may stand before that.
@@ -54,8 +55,10 @@ pub(crate) struct Collector {
     episode: Vec<Line>,
     /// Lines of the episodes before.
     attributed: usize,
-    /// Lines of this boot's reports that are kept.
+    /// Lines of the first reports of this boot.
     trace_lines: usize,
+    /// What comes behind these.
+    later: Later,
     quiet: u32,
     /// When the last line of the episode was printed.
     latest_ns: Option<u64>,
@@ -276,30 +279,43 @@ impl Collector {
             return;
         }
         if self.log.traces.len() >= MAX_TRACES || self.trace_lines >= MAX_TRACE_LINES {
-            // Nothing of it would be kept. One without a beginning is the rest of a report.
-            let begun = lines.iter().filter(|line| matches!(line.token, Token::Event(_)));
-            self.log.extent.dropped_traces += begun.map(|_| 1u64).sum::<u64>().max(1);
+            self.later.push(lines);
             return;
         }
-        let assignments = attribute(&lines, effort);
-        let lost = assignments.iter().zip(&lines).filter(|(assignment, line)| {
+        let traces = self.put_together(&lines, effort);
+        self.trace_lines += traces.iter().map(|trace| trace.lines.len()).sum::<usize>();
+        self.log.traces.extend(traces);
+    }
+
+    /// The reports of an episode.
+    fn put_together(&mut self, lines: &[Line], effort: Effort) -> Vec<Trace> {
+        let assignments = attribute(lines, effort);
+        let lost = assignments.iter().zip(lines).filter(|(assignment, line)| {
             assignment.is_none() && !matches!(line.token, Token::Blank | Token::MoreModules)
         });
         self.log.extent.unattributed_lines += lost.map(|_| 1u64).sum::<u64>();
-        let traces = traces(&lines, &assignments);
+        let traces = traces(lines, &assignments);
         self.reports.complete(&traces);
-        for trace in traces {
-            if self.log.traces.len() < MAX_TRACES {
-                self.trace_lines += trace.lines.len();
-                self.log.traces.push(trace);
-            } else {
-                self.log.extent.dropped_traces += 1;
-            }
+        traces
+    }
+
+    /// The latest reports of a boot that has more than are kept.
+    fn put_later_together(&mut self) {
+        let mut latest = Vec::new();
+        for (lines_from_here, episode) in self.later.take() {
+            // How the log ends is worth as much as how it begins.
+            let effort = if lines_from_here <= MANY_LINES { Effort::Full } else { Effort::Little };
+            latest.extend(self.put_together(&episode, effort));
         }
+        let excess = latest.len().saturating_sub(MAX_TRACES);
+        self.log.traces.extend(latest.drain(excess..));
+        self.log.extent.dropped_traces += latest.len() as u64 + std::mem::take(&mut self.later.passed_over);
     }
 
     fn end_boot(&mut self) {
         self.close();
+        self.put_later_together();
+        self.reports.keep_no_more();
         let mut reports = std::mem::take(&mut self.reports);
         asked::mark(&mut reports.events);
         recovery::mark(&mut reports.events);

@@ -31,6 +31,7 @@ mod date;
 mod ending;
 mod event;
 mod frame;
+mod later;
 mod log;
 mod oom_table;
 mod oops_lines;

@@ -63,9 +63,9 @@ pub struct Extent {
     pub cut_lines: u64,
     /// Lines of reports that fit nobody's report.
     pub unattributed_lines: u64,
-    /// Traces beyond those that are kept.
+    /// Traces between the first and the latest, which are kept.
     pub dropped_traces: u64,
-    /// Events beyond those that are kept.
+    /// Events between the first and the latest, none graver than those that are kept.
     pub dropped_events: u64,
     /// Messages that the kernel says were lost on their way to the console.
     pub lost_messages: u64,

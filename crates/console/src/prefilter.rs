@@ -65,6 +65,11 @@ const PIECES: &[&str] = &[
     "emergency read",
     "fatal error",
     "ERROR: (device",
+    "ERROR (device",
+    "list_add double",
+    ": Bad swap ",
+    ": Unused swap ",
+    ": bad p",
     "REISERFS error",
     "NILFS error",
     "CRC error",
@@ -167,7 +172,7 @@ const PIECES: &[&str] = &[
     "BTRFS: error",
     "BTRFS: Transaction",
     "forced readonly",
-    "orruption",
+    "orrupt",
     "Internal error",
     "hutting down",
     "shut down",
@@ -248,7 +253,8 @@ mod tests {
     #[test]
     fn every_report_comes_through() {
         let shapes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes");
-        let sources = ["lockup", "crash", "warning", "device", "hardware"];
+        let sources =
+            ["lockup", "crash", "warning", "device", "hardware", "storage", "filesystem", "network", "message"];
         let sources =
             sources.map(|name| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/event/{name}.rs")));
         let logs = std::fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path());

@@ -17,6 +17,8 @@
 
 /// Bytes before the text in which a prefix may be looked for.
 const MAX_PREFIX: usize = 160;
+/// Words of a date and a host before the tag.
+const MAX_BEFORE_TAG: usize = 7;
 
 /// Who printed a line, as the kernel says with `CONFIG_PRINTK_CALLER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,29 +51,33 @@ pub fn split(line: &str) -> (Prefix, &str) {
         return parts;
     }
     let mut prefix = Prefix::default();
-    let mut rest = after_syslog(line, &mut prefix);
+    let mut rest = after_tag(line, MAX_BEFORE_TAG, &mut prefix);
     rest = after_clock(rest);
     rest = after_iso_date(rest, &mut prefix);
     rest = level(rest, &mut prefix);
     rest = decoded_level(rest, &mut prefix);
+    // `dmesg -x --time-format=iso`: the level first.
+    rest = after_iso_date(rest, &mut prefix);
     if let Some((timestamp, after)) = timestamp(rest) {
         prefix.timestamp_ns = timestamp;
         prefix.is_kernel = true;
         rest = caller(after, &mut prefix);
         // `journalctl -o short-monotonic`: the host after the time.
-        rest = after_syslog(rest, &mut prefix);
+        rest = after_tag(rest, 1, &mut prefix);
     }
     (prefix, rest)
 }
 
-/// `... kernel: text`, where what precedes has no brackets and looks like a date and a host.
-fn after_syslog<'a>(line: &'a str, prefix: &mut Prefix) -> &'a str {
+/// `... kernel: text`, where what precedes has no brackets and looks like a date and a host, in no more words than that. The kernel
+/// itself writes the tag, too: `Kernel panic - not syncing: kernel: panic_on_warn set ...`.
+fn after_tag<'a>(line: &'a str, max_words: usize, prefix: &mut Prefix) -> &'a str {
     let Some(at) = line.find("kernel: ").filter(|at| *at <= MAX_PREFIX) else { return line };
     let (before, after) = line.split_at(at);
     if !before.is_empty() && !before.ends_with(' ') || before.contains(['[', ']', '(']) || before.starts_with(' ') {
         return line;
     }
-    if before.split(' ').count() > 7 {
+    let is_said = before.split(' ').any(|word| word.ends_with(':'));
+    if is_said || before.split_whitespace().count() > max_words {
         return line;
     }
     prefix.is_kernel = true;
@@ -280,6 +286,8 @@ mod tests {
         check("Nov 22 20:29:11 host-1 kernel: [   14.957393]  text", AT, None, None, " text");
         check("2026-11-22T20:29:11.123456+00:00 host kernel: text", None, None, None, "text");
         check("[   14.957393] host kernel: text", AT, None, None, "text");
+        let level = Some(0);
+        check("kern  :emerg : 2026-11-22T20:29:11,123456+00:00 text", None, None, level, "text");
         check("[14.957393]", AT, None, None, "");
         check("[  +0.000003]  text", None, None, None, " text");
         check("[Nov22 20:29]  text", None, None, None, " text");

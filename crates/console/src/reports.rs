@@ -1,5 +1,7 @@
 //! The events of a log, each put together from its lines and from the trace below it.
 
+use std::collections::BTreeSet;
+
 use crate::event::{Event, Kind};
 use crate::log::Occurrence;
 use crate::place::trimmed_registers;
@@ -7,8 +9,10 @@ use crate::prefix::Prefix;
 use crate::registers::RegisterDump;
 use crate::trace::Trace;
 
-/// Events that are kept.
+/// Events that are kept: the first and the latest, and of those between the gravest.
 const MAX_EVENTS: usize = 4096;
+/// The first of them, and as many of the latest.
+const MAX_FIRST: usize = 1024;
 /// As many lines below a report's first may belong to it.
 const REACH: u64 = 64;
 /// As many lines that say nothing of it are looked at for it one by one.
@@ -40,9 +44,8 @@ impl Reports {
         if event.kind == Kind::CutHere || self.goes_on(event, line, prefix) {
             return;
         }
-        if self.events.len() >= MAX_EVENTS {
-            self.dropped += 1;
-            return;
+        if self.events.len() >= 2 * MAX_EVENTS {
+            self.keep_no_more();
         }
         self.open.push((self.events.len(), *prefix));
         let excess = self.open.len().saturating_sub(MAX_OPEN);
@@ -59,6 +62,27 @@ impl Reports {
             is_of_boot_before,
         };
         self.events.push(occurrence);
+    }
+
+    /// Passes over what is more than is kept.
+    pub(crate) fn keep_no_more(&mut self) {
+        let excess = self.events.len().saturating_sub(MAX_EVENTS);
+        if excess == 0 {
+            return;
+        }
+        let mut between: Vec<usize> = (MAX_FIRST..self.events.len().saturating_sub(MAX_FIRST)).collect();
+        // Stable: of equals the later ones stay.
+        between.sort_by_key(|index| self.events.get(*index).map(Occurrence::weight));
+        let passed_over: BTreeSet<usize> = between.into_iter().take(excess).collect();
+        let mut index = 0;
+        self.events.retain(|_| {
+            index += 1;
+            !passed_over.contains(&(index - 1))
+        });
+        for (open, _) in &mut self.open {
+            *open -= passed_over.range(..*open).count();
+        }
+        self.dropped += passed_over.len() as u64;
     }
 
     /// `BERT: Error records from previous boot:`, `drivers/acpi/apei/bert.c`.

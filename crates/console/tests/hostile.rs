@@ -98,7 +98,28 @@ fn nothing_but_reports() {
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
-/// One report with more frames than any stack has: the first are kept, and that there were more is said.
+/// More than is kept: how it ended is worth as much as how it began.
+#[test]
+fn what_comes_after_thousands_of_warnings_is_read() {
+    let warning = |at: u64| {
+        let frames: String = (0..40).map(|frame| format!("[{at}.000001]  function{frame}+0x12/0x34\n")).collect();
+        format!(
+            "[{at}.000000] WARNING: CPU: 0 PID: 7 at net/core/dev.c:{at} f+0x1/0x2\n[{at}.000000] Call Trace:\n{frames}"
+        )
+    };
+    let last = "[99999.0] watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [fstat:154]\n[99999.1] RIP: 0010:spin_here+0x1/0x2\n";
+    let text: String = (1..=9000).map(|number| warning(number * 11)).chain([last.to_owned()]).collect();
+    let log = Log::read(text.as_bytes()).unwrap();
+    assert_eq!(log.events.len(), 4096);
+    assert_eq!(log.extent.dropped_events, 9001 - 4096);
+    assert_eq!(log.lockups().len(), 1);
+    let trace = log.traces.last().unwrap();
+    assert_eq!((trace.cpu, trace.pid), (Some(3), Some(154)));
+    assert!((2000..=4096).contains(&log.traces.len()) && log.extent.dropped_traces > 1000, "{}", log.traces.len());
+    assert!(log.traces.is_sorted_by_key(|trace| trace.lines[0].0));
+}
+
+/// One report with more frames than any stack has: the first and the latest are kept, and that there were more is said.
 #[test]
 fn frames_without_an_end() {
     let frames = |count: u64| {

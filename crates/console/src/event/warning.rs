@@ -101,7 +101,15 @@ fn corruption(text: &str) -> Option<Event> {
     let slab = text.strip_prefix("BUG ").is_some_and(|rest| {
         rest.contains("): ") || rest.split_once(": ").is_some_and(|(cache, _)| !cache.contains(' '))
     });
-    let list = text.starts_with("list_add corruption") || text.starts_with("list_del corruption");
+    let list = ["list_add corruption", "list_del corruption", "list_add double add"];
+    let list = list.iter().any(|start| text.starts_with(start));
+    // `get_swap_device: Bad swap file entry 3ff7ffffffffff`, `mm/swapfile.c`; `mm/pgtable-generic.c:50: bad pmd ...`.
+    let entry = [": Bad swap file entry ", ": Bad swap offset entry ", ": Unused swap offset entry "]
+        .iter()
+        .any(|what| text.split_once(what).is_some_and(|(function, _)| !function.contains(' ')))
+        || text.split_once(": bad p").is_some_and(|(place, rest)| {
+            place.contains(".c:") && ["gd ", "4d ", "ud ", "md "].iter().any(|level| rest.starts_with(level))
+        });
     let bad = [
         // `lib/refcount.c`: a `WARNING:` follows, of memory that is freed while it is used.
         "refcount_t: ",
@@ -117,7 +125,7 @@ fn corruption(text: &str) -> Option<Event> {
     if let Some(comm) = text.strip_prefix("BUG: Bad page").and_then(|rest| between(rest, " in process ", " pfn:")) {
         event.comm = Some(comm.trim().to_owned());
     }
-    (slab || list || bad).then_some(event)
+    (slab || list || entry || bad).then_some(event)
 }
 
 /// `Out of memory: Killed process 12 (comm) total-vm:…`, `comm invoked oom-killer: gfp_mask=…`.

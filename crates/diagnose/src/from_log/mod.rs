@@ -275,9 +275,9 @@ fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
     count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");
     let cut = log.extent.cut_lines;
     count(cut, if cut == 1 { "line that was too long and was cut" } else { "lines that were too long and were cut" });
-    count(log.extent.dropped_traces, "reports beyond the first 4096, or 131072 lines of them");
+    count(log.extent.dropped_traces, "reports between the first and the latest that are kept");
     count(left_out, "reports that the time line leaves out");
     count(log.extent.lost_messages, "messages that the kernel printed and the console lost");
-    count(log.extent.dropped_events, "events beyond the first 4096");
+    count(log.extent.dropped_events, "events between the first and the latest that are kept, none graver than those");
     unknown
 }

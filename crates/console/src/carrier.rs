@@ -13,15 +13,8 @@
 //! | `console_unlock()` that could not keep up | `** 2977 printk messages dropped ** [   46.292061] text` |
 //! | netconsole | `4,358,14957393,-,caller=C1;text`, since 6.2 with the release before it |
 //! | mails | `> ` and `>> ` before, `=` at the end of a line that goes on |
-//! | Docker, journald, `dmesg --json` | `{"log": "text\n"}`, `{"MESSAGE": "text"}`, `"msg": "text"` |
-//! | `journalctl -o export` | `MESSAGE=text` |
-
-use std::borrow::Cow;
 
 use crate::prefix::{self, Prefix};
-
-/// More kernel lines than these are not glued together.
-const MAX_PIECES: usize = 8;
 
 /// The kernel's texts on a line, each with what is known of it, in their order.
 pub(crate) fn pieces(line: &str) -> Vec<(Prefix, &str)> {
@@ -29,7 +22,7 @@ pub(crate) fn pieces(line: &str) -> Vec<(Prefix, &str)> {
     if let Some(record) = prefix::kmsg_anywhere(line) {
         return vec![record];
     }
-    let anchors: Vec<usize> = anchors(line).take(MAX_PIECES).collect();
+    let anchors: Vec<usize> = anchors(line).collect();
     let Some(first) = anchors.first() else { return vec![without_time(line)] };
     let mut pieces = Vec::with_capacity(anchors.len());
     let before = line.get(..*first).unwrap_or_default();
@@ -150,87 +143,6 @@ pub(crate) fn lost(line: &str) -> u64 {
     count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
 }
 
-/// What a program wrote around a record.
-#[derive(Debug, Default)]
-pub(crate) struct Wrapping {
-    /// The time of the record whose fields are being read, in nanoseconds.
-    timestamp_ns: Option<u64>,
-}
-
-/// A record out of its wrapping.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unwrapped {
-    pub(crate) text: String,
-    pub(crate) timestamp_ns: Option<u64>,
-    pub(crate) is_kernel: bool,
-}
-
-impl Wrapping {
-    /// Takes a line out of JSON or the journal's export format. `None` for a line that is neither.
-    pub(crate) fn open(&mut self, line: &str) -> Option<Option<Unwrapped>> {
-        let trimmed = line.trim_start();
-        match trimmed.as_bytes().first()? {
-            b'{' => self.json(trimmed.trim_end().trim_end_matches(',')).map(Some),
-            b'"' => self.dmesg_json(trimmed),
-            b'M' => {
-                let text = trimmed.strip_prefix("MESSAGE=")?.to_owned();
-                Some(Some(Unwrapped { text, timestamp_ns: self.timestamp_ns.take(), is_kernel: true }))
-            }
-            b'_' => {
-                let time = trimmed
-                    .strip_prefix("_SOURCE_MONOTONIC_TIMESTAMP=")
-                    .or_else(|| trimmed.strip_prefix("__MONOTONIC_TIMESTAMP="));
-                let micros: u64 = time?.trim().parse().ok()?;
-                self.timestamp_ns = micros.checked_mul(1000);
-                Some(None)
-            }
-            _ => None,
-        }
-    }
-
-    /// One object a line: Docker, Kubernetes, `journalctl -o json`, log shippers.
-    fn json(&mut self, line: &str) -> Option<Unwrapped> {
-        const KEYS: [&str; 8] = ["log", "MESSAGE", "message", "msg", "text", "short_message", "line", "_raw"];
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
-        let text = KEYS.iter().find_map(|key| object.get(*key)).and_then(text_of)?;
-        let transport = object.get("_TRANSPORT").and_then(serde_json::Value::as_str);
-        let micros =
-            ["_SOURCE_MONOTONIC_TIMESTAMP", "__MONOTONIC_TIMESTAMP"].iter().find_map(|key| match object.get(*key)? {
-                serde_json::Value::String(text) => text.parse::<u64>().ok(),
-                value => value.as_u64(),
-            });
-        Some(Unwrapped {
-            text: text.into_owned(),
-            timestamp_ns: micros.and_then(|micros| micros.checked_mul(1000)),
-            is_kernel: transport == Some("kernel"),
-        })
-    }
-
-    /// `dmesg --json` prints one field a line.
-    fn dmesg_json(&mut self, line: &str) -> Option<Option<Unwrapped>> {
-        let line = line.trim_end().trim_end_matches(',');
-        if let Some(time) = line.strip_prefix("\"time\":") {
-            self.timestamp_ns = prefix::seconds(time.trim());
-            return Some(None);
-        }
-        let text: String = serde_json::from_str(line.strip_prefix("\"msg\":")?.trim()).ok()?;
-        Some(Some(Unwrapped { text, timestamp_ns: self.timestamp_ns.take(), is_kernel: true }))
-    }
-}
-
-/// A string; journald gives what is no text as a list of bytes.
-fn text_of(value: &serde_json::Value) -> Option<Cow<'_, str>> {
-    match value {
-        serde_json::Value::String(text) => Some(Cow::Borrowed(text)),
-        serde_json::Value::Array(bytes) => {
-            let bytes: Option<Vec<u8>> =
-                bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect();
-            Some(Cow::Owned(String::from_utf8_lossy(&bytes?).into_owned()))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,29 +226,6 @@ mod tests {
             "6.4.0,0,16640,40311391019,-;text",
         ] {
             assert_eq!(one(line), (Some(40_311_391_019_000), "text".to_owned()), "{line}");
-        }
-    }
-
-    #[test]
-    fn wrapped_in_json_and_in_the_journals_export() {
-        let mut wrapping = Wrapping::default();
-        let text =
-            |opened: Option<Option<Unwrapped>>| opened.flatten().map(|record| (record.text, record.timestamp_ns));
-        let docker = r#"{"log": "[    1.000000] text\n", "stream": "stdout"}"#;
-        assert_eq!(text(wrapping.open(docker)), Some(("[    1.000000] text\n".to_owned(), None)));
-        let journal = r#"{"_TRANSPORT":"kernel","_SOURCE_MONOTONIC_TIMESTAMP":"1000000","MESSAGE":"text"}"#;
-        assert_eq!(text(wrapping.open(journal)), Some(("text".to_owned(), Some(1_000_000_000))));
-        let bytes = r#"{"MESSAGE":[116,101,120,116]}"#;
-        assert_eq!(text(wrapping.open(bytes)), Some(("text".to_owned(), None)));
-        assert_eq!(wrapping.open(r#"         "time":     1.500000,"#), Some(None));
-        assert_eq!(
-            text(wrapping.open(r#"         "msg": "a \"b\"""#)),
-            Some(("a \"b\"".to_owned(), Some(1_500_000_000)))
-        );
-        assert_eq!(wrapping.open("_SOURCE_MONOTONIC_TIMESTAMP=2000000"), Some(None));
-        assert_eq!(text(wrapping.open("MESSAGE=text")), Some(("text".to_owned(), Some(2_000_000_000))));
-        for other in ["{not json", "[    1.000000] {\"log\": 1}", "Modules linked in:"] {
-            assert!(wrapping.open(other).is_none(), "{other}");
         }
     }
 

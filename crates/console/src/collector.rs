@@ -3,7 +3,7 @@
 use crate::asked;
 use crate::attribution::{Effort, Line, attribute};
 use crate::boots::Boots;
-use crate::carrier::{self, Wrapping};
+use crate::carrier;
 use crate::clean::clean;
 use crate::date::second_of_year;
 use crate::ending::LastWords;
@@ -18,6 +18,7 @@ use crate::soft_breaks::{SoftBreaks, Whole};
 use crate::token::{Token, module_names};
 use crate::trace::{Trace, traces};
 use crate::wrapped::Held;
+use crate::wrapping::{Unwrapped, Wrapping};
 
 /// Columns of a terminal.
 const TERMINAL: usize = 80;
@@ -101,20 +102,21 @@ impl Collector {
         let number = self.log.extent.lines;
         self.log.extent.lines += 1;
         let is_plain = memchr::memchr2(0, 0x1b, bytes).is_none();
-        if is_plain && !self.is_busy(number) && !may_report(bytes) {
+        if is_plain && !self.is_busy(number) && !may_report(bytes) && !self.wrapping.goes_on(bytes) {
             self.ordinary(bytes, number);
             return;
         }
         let line = clean(bytes);
         match self.wrapping.open(&line) {
-            Some(Some(record)) => {
-                let outer =
-                    Prefix { timestamp_ns: record.timestamp_ns, is_kernel: record.is_kernel, ..Prefix::default() };
-                record.text.lines().for_each(|line| self.printed(line, number, outer));
-            }
+            Some(Some(record)) => self.unwrapped(&record, number),
             Some(None) => {}
             None => self.printed(&line, number, Prefix::default()),
         }
+    }
+
+    fn unwrapped(&mut self, record: &Unwrapped, number: u64) {
+        let outer = Prefix { timestamp_ns: record.timestamp_ns, is_kernel: record.is_kernel, ..Prefix::default() };
+        record.text.lines().for_each(|line| self.printed(line, number, outer));
     }
 
     /// Whether the lines before may say something of this one.
@@ -331,6 +333,9 @@ impl Collector {
         }
         for line in self.parts.finish() {
             self.carried(&line);
+        }
+        if let Some(record) = self.wrapping.rest() {
+            self.unwrapped(&record, self.log.extent.lines);
         }
         if let Some(held) = self.held.take() {
             self.text(held.number, held.prefix, &held.text);

@@ -48,6 +48,7 @@ mod soft_breaks;
 mod token;
 mod trace;
 mod wrapped;
+mod wrapping;
 
 pub use date::passed as seconds_passed;
 pub use ending::Ending;

@@ -179,15 +179,38 @@ fn nanoseconds(seconds: &str, fraction: &str) -> Option<u64> {
     seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction.parse::<u64>().ok()? * scale)
 }
 
-/// `[    C1] ` or `[  T123] ` right after the time.
+/// `[    C1] ` or `[  T123] ` right after the time; or what makers of telephones have there.
 fn caller<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
     let parsed = text.strip_prefix('[').and_then(|rest| {
         let (inside, rest) = rest.split_once(']')?;
-        Some((caller_id(inside.trim())?, rest.strip_prefix(' ').unwrap_or(rest)))
+        Some((caller_id(inside.trim())?, rest))
     });
-    let Some((caller, rest)) = parsed else { return text };
+    let Some((caller, rest)) = parsed.or_else(|| vendors_caller(text)) else { return text };
     prefix.caller = Some(caller);
-    rest
+    rest.strip_prefix(' ').unwrap_or(rest)
+}
+
+/// The CPU and the task before the text, as in kernels of MediaTek, ` (5)[4321:worker]text` and `-(5)[4321:worker]text` with
+/// interrupts off, of Samsung, ` [5:   worker: 4321] text`, and of Qualcomm, ` c5   4321 text`.
+fn vendors_caller(text: &str) -> Option<(Caller, &str)> {
+    let text = text.trim_start_matches(' ');
+    let task = |pid: &str| pid.trim().parse().ok().map(Caller::Task);
+    if let Some(rest) = text.strip_prefix('-').unwrap_or(text).strip_prefix('(') {
+        let (cpu, rest) = rest.split_once(")[")?;
+        let (pid, rest) = rest.split_once(':')?;
+        cpu.parse::<u16>().ok()?;
+        return Some((task(pid)?, rest.split_once(']')?.1));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, rest) = rest.split_once(']')?;
+        let (cpu, who) = inside.split_once(':')?;
+        cpu.trim().parse::<u16>().ok()?;
+        return Some((task(who.rsplit_once(':')?.1)?, rest));
+    }
+    let (cpu, rest) = text.strip_prefix('c')?.split_once(' ')?;
+    cpu.parse::<u16>().ok()?;
+    let (pid, rest) = rest.trim_start_matches(' ').split_once(' ')?;
+    Some((task(pid)?, rest))
 }
 
 fn caller_id(text: &str) -> Option<Caller> {
@@ -289,6 +312,13 @@ mod tests {
         let level = Some(0);
         check("kern  :emerg : 2026-11-22T20:29:11,123456+00:00 text", None, None, level, "text");
         check("[14.957393]", AT, None, None, "");
+        let task = Some(Caller::Task(4321));
+        check("[   14.957393]  (5)[4321:CameraThread]text", AT, task, None, "text");
+        check("<2>[   14.957393] -(2)[4321:swapper/0]text", AT, task, Some(2), "text");
+        check("<0>[   14.957393]  [6:      swapper/0: 4321] text", AT, task, Some(0), "text");
+        check("[   14.957393] c5   4321 text", AT, task, None, "text");
+        check("[   14.957393] [1] text: 2", AT, None, None, "[1] text: 2");
+        check("[   14.957393] c5 text", AT, None, None, "c5 text");
         check("[  +0.000003]  text", None, None, None, " text");
         check("[Nov22 20:29]  text", None, None, None, " text");
         check("2026-11-22T20:29:11,123456+00:00  text", None, None, None, " text");

@@ -193,7 +193,10 @@ pub(super) fn has_number(text: &str) -> bool {
             && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_=-".contains(&byte))
     };
     let options = options.strip_prefix(':').unwrap_or(options);
-    let is_text = what.len() <= MAX_TEXT && what.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    // Behind the tag of a program, `libvirtd[44]: `, it is that program's.
+    let is_text = what.len() <= MAX_TEXT
+        && what.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && !what.contains("]: ");
     // `: 0002 `, `: 0000000096000004 `, or one of the words that architectures without a code print.
     let before = what.trim_end();
     let code = before.rsplit([' ', ':']).next().unwrap_or_default();

@@ -35,6 +35,8 @@ static MESSAGES: [Message; 18] = [
             "log mount/recovery failed",
             "log mount finish failed",
             "run xfs_repair",
+            "SB validate failed with error -117",
+            "failed to read root inode",
         ],
         IN_PARENTHESES,
     ),
@@ -68,7 +70,12 @@ static MESSAGES: [Message; 18] = [
     damaged("NILFS error (device ", &[], BY_DEVICE),
     damaged("FAT-fs (", &[": error, "], IN_PARENTHESES),
     damaged("exFAT-fs (", &[": error, "], IN_PARENTHESES),
-    damaged("SQUASHFS error: ", &[], Device::Unnamed),
+    // Whoever looks for one tries to mount what is none: os-prober does, at each update of the kernel.
+    damaged(
+        "SQUASHFS error: ",
+        &["Unable to read", "decompression failed", "Failed to read", "rror reading"],
+        Device::Unnamed,
+    ),
     damaged("xfs_do_force_shutdown(", &[], Device::Unnamed),
     damaged("ext3_abort called", &[], Device::Unnamed),
 ];
@@ -80,6 +87,9 @@ const EXT: &[&str] = &[
     "mounting fs with errors",
     "Delayed block allocation failed",
     "failed to convert unwritten extents",
+    "group descriptors corrupted",
+    "error loading journal",
+    "get root inode failed",
 ];
 const GFS2: &[&str] = &["fatal: ", "about to withdraw", "withdrawn"];
 
@@ -98,6 +108,8 @@ fn by_device(text: &str) -> Option<Event> {
     ];
     let rest = BEGINS.iter().find_map(|begins| text.strip_prefix(begins))?;
     let device = between(rest, "(device ", ")").or_else(|| between(rest, "(", ")"));
+    // `(device sdb1: state EA)`, `fs/btrfs/messages.c` since 5.19.
+    let device = device.map(|device| device.split_once(": state ").map_or(device, |(device, _)| device));
     Some(Event::new(Kind::Filesystem, text).of_device(device))
 }
 

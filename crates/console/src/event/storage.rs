@@ -23,7 +23,18 @@ const fn broken(begins: &'static str, has: &'static [&'static str], device: Devi
 }
 
 /// What does not answer, and what answers that it cannot.
-static MESSAGES: [Message; 28] = [
+static MESSAGES: [Message; 35] = [
+    silent("aacraid: Host ", &["SCSI hang"], Device::Unnamed),
+    silent("aacraid", &["Host adapter reset request. SCSI hang"], Device::Unnamed),
+    silent(
+        "megaraid_sas ",
+        &["Adapter is OFFLINE", "Reset failed, shutdown adapter", "IO/DCMD timeout is detected"],
+        Device::Next,
+    ),
+    broken("block drbd", &["UpToDate -> Failed", "Local IO failed in "], Device::Between("block ", ":")),
+    broken("device-mapper: verity: ", &["is corrupted"], Device::Between("verity: ", ": ")),
+    broken("device-mapper: crypt: ", &["INTEGRITY AEAD ERROR"], Device::Between("crypt: ", ": ")),
+    broken("md/raid", &["not enough operational devices", "not enough operational mirrors"], Device::Between(":", ":")),
     silent(
         "nvme ",
         &[
@@ -100,6 +111,12 @@ fn io_error(text: &str) -> Option<Event> {
     ];
     // Drives without a medium in them say so at every boot.
     const REMOVABLE: [&str; 3] = ["fd", "sr", "loop"];
+    // What a device does not know is not asked of it again: `block/blk-lib.c`, `drivers/scsi/sd.c`.
+    let is_not_known = text.contains("critical target error, dev ")
+        && ["(DISCARD)", "(WRITE_ZEROES)"].iter().any(|what| text.contains(what));
+    if is_not_known {
+        return None;
+    }
     let device = ERRORS.iter().find_map(|error| word(text.split_once(error)?.1));
     if let Some(device) = device {
         let is_removable = REMOVABLE

@@ -190,7 +190,7 @@ fn caller<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
     rest.strip_prefix(' ').unwrap_or(rest)
 }
 
-/// The CPU and the task before the text, as in kernels of MediaTek, ` (5)[4321:worker]text` and `-(5)[4321:worker]text` with
+/// The CPU and the task before the text, as in kernels of `MediaTek`, ` (5)[4321:worker]text` and `-(5)[4321:worker]text` with
 /// interrupts off, of Samsung, ` [5:   worker: 4321] text`, and of Qualcomm, ` c5   4321 text`.
 fn vendors_caller(text: &str) -> Option<(Caller, &str)> {
     let text = text.trim_start_matches(' ');

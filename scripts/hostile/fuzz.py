@@ -27,9 +27,6 @@ FUZZ = ROOT / "fuzz"
 LIMITS = ["-max_len=65536", "-rss_limit_mb=1024", "-timeout=60"]
 # A run that is ended early has given each target some of its time.
 SLICE = 300
-# Targets that spend two thirds of their time on reporting comparisons to the fuzzer, which hardly helps it there: their inputs say what to
-# change in a dump, or are text.
-WITHOUT_COMPARES = {"console", "verdict"}
 # What libFuzzer exits with when it is told to end.
 INTERRUPTED = 72
 
@@ -79,15 +76,12 @@ class Fuzzer:
             sys.exit(f"no target '{unknown.pop()}': {', '.join(known)}")
         return self.options.targets or known
 
-    def build(self, targets: list[str]) -> None:
+    def build(self) -> None:
         """All at once, so that what they share is compiled once."""
-        if set(targets) - WITHOUT_COMPARES:
-            self.cargo("build", "--sanitizer", self.options.sanitizer)
-        for target in WITHOUT_COMPARES.intersection(targets):
-            self.cargo("build", "--sanitizer", self.options.sanitizer, "--no-trace-compares", "--target-dir", str(built(target)), target)
+        self.cargo("build", "--sanitizer", self.options.sanitizer)
 
     def command(self, target: str, *words: str) -> list[str]:
-        binary = built(target) / "x86_64-unknown-linux-gnu" / "release" / target
+        binary = FUZZ / "target" / "x86_64-unknown-linux-gnu" / "release" / target
         return [str(binary), *LIMITS, f"-artifact_prefix={FUZZ}/artifacts/{target}/", *words]
 
     def run(self, target: str, result: Result, *words: str) -> str:
@@ -150,11 +144,6 @@ class Fuzzer:
             subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             kept, left = corpora.pack(Path(minimized), known, FUZZ / "corpora" / f"{target}.tar.xz")
         print(f"{target:16} {kept} inputs kept, {left} left out for their size", flush=True)
-
-
-def built(target: str) -> Path:
-    """The directory with what is built for a target."""
-    return FUZZ / "target" / "without-compares" if target in WITHOUT_COMPARES else FUZZ / "target"
 
 
 def number(pattern: str, text: str) -> int:
@@ -232,7 +221,7 @@ def main() -> None:
     fuzzer = Fuzzer(options)
     targets = fuzzer.targets()
     prepare(targets, str(options.binary))
-    fuzzer.build(targets)
+    fuzzer.build()
     coverage = Coverage(ROOT) if options.coverage else None
     if options.replay:
         results = fuzzer.replay(targets, coverage)

@@ -79,11 +79,17 @@ impl FailureKind {
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let all = [Self::Refused, Self::Timeout, Self::Memory, Self::Signal, Self::Unreadable, Self::Missing];
-        all.into_iter()
-            .chain([Self::Resources, Self::Unreachable])
-            .find(|kind| kind.name() == name)
-            .unwrap_or(Self::Broken)
+        let all = [
+            Self::Refused,
+            Self::Timeout,
+            Self::Memory,
+            Self::Resources,
+            Self::Signal,
+            Self::Unreadable,
+            Self::Missing,
+            Self::Unreachable,
+        ];
+        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
     }
 }
 

@@ -163,12 +163,7 @@ fn named(error: FrameDecoderError) -> io::Error {
 
 /// Whether the input ended.
 fn is_end(error: &FrameDecoderError) -> bool {
-    let mut next = Some(error as &(dyn Error + 'static));
-    let mut causes = std::iter::from_fn(|| {
-        let this = next?;
-        next = this.source();
-        Some(this)
-    });
+    let mut causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source());
     causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof))
 }
 

@@ -23,14 +23,14 @@ const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 pub(crate) fn open(compression: Compression, input: impl BufRead + 'static) -> Box<dyn Read> {
     let input: Input = Box::new(input);
     match compression {
-        Compression::Gzip => Box::new(GzipMembers { member: Some(GzDecoder::new(input)), rest: None }),
+        Compression::Gzip => Box::new(InARow::<GzDecoder<Input>>::new(input)),
         Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, XZ_MEMORY)),
         Compression::Lzma => match LzmaReader::new_mem_limit(input, XZ_MEMORY, None) {
             Ok(reader) => Box::new(reader),
             Err(error) => Box::new(Failed(Some(error))),
         },
         Compression::Zstd => Box::new(Frames::new(input, Decoder::new(ZSTD_WINDOW))),
-        Compression::Lz4 => Box::new(Lz4Frames { frame: None, rest: Some(input) }),
+        Compression::Lz4 => Box::new(InARow::<Lz4Frame<Input>>::new(input)),
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
         Compression::Avml => Box::new(AvmlRanges::new(input)),
         Compression::Tar => Box::new(input),
@@ -46,33 +46,79 @@ impl Read for Failed {
     }
 }
 
-/// Members in a row, as `cat` makes them, and zeroes after the last one, as tapes and file systems pad files: gzip passes over these
-/// without a word.
-struct GzipMembers {
-    member: Option<GzDecoder<Input>>,
+/// One of several streams in a row, as `cat` makes them.
+trait Stream: Read {
+    fn begin(input: Input) -> Self;
+
+    /// What comes after it.
+    fn into_input(self) -> Input;
+
+    /// Passes over what may stand before a stream, and after the last one.
+    fn skip(input: &mut Input) -> io::Result<()>;
+}
+
+/// The bytes of all of them.
+struct InARow<S> {
+    stream: Option<S>,
     rest: Option<Input>,
 }
 
-impl Read for GzipMembers {
+impl<S: Stream> InARow<S> {
+    fn new(input: Input) -> Self {
+        Self { stream: None, rest: Some(input) }
+    }
+}
+
+impl<S: Stream> Read for InARow<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         loop {
-            if let Some(member) = &mut self.member {
-                let count = member.read(buf)?;
+            if let Some(stream) = &mut self.stream {
+                let count = stream.read(buf)?;
                 if count > 0 {
                     return Ok(count);
                 }
-                self.rest = self.member.take().map(GzDecoder::into_inner);
+                self.rest = self.stream.take().map(S::into_input);
             }
             let Some(mut input) = self.rest.take() else { return Ok(0) };
-            skip_zeroes(&mut input)?;
+            S::skip(&mut input)?;
             if input.fill_buf()?.is_empty() {
                 return Ok(0);
             }
-            self.member = Some(GzDecoder::new(input));
+            self.stream = Some(S::begin(input));
         }
+    }
+}
+
+/// Zeroes after the last one are padding, of tapes and file systems: gzip passes over them without a word.
+impl Stream for GzDecoder<Input> {
+    fn begin(input: Input) -> Self {
+        Self::new(input)
+    }
+
+    fn into_input(self) -> Input {
+        self.into_inner()
+    }
+
+    fn skip(input: &mut Input) -> io::Result<()> {
+        skip_zeroes(input)
+    }
+}
+
+/// Some frames are to be skipped.
+impl Stream for Lz4Frame<Input> {
+    fn begin(input: Input) -> Self {
+        Self::new(input)
+    }
+
+    fn into_input(self) -> Input {
+        self.into_inner()
+    }
+
+    fn skip(input: &mut Input) -> io::Result<()> {
+        skip_frames(input)
     }
 }
 
@@ -84,35 +130,6 @@ fn skip_zeroes(input: &mut Input) -> io::Result<()> {
         input.consume(zeroes);
         if is_over {
             return Ok(());
-        }
-    }
-}
-
-/// Frames in a row, as `cat` makes them; some are to be skipped.
-struct Lz4Frames {
-    frame: Option<Lz4Frame<Input>>,
-    rest: Option<Input>,
-}
-
-impl Read for Lz4Frames {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if let Some(frame) = &mut self.frame {
-                let count = frame.read(buf)?;
-                if count > 0 {
-                    return Ok(count);
-                }
-                self.rest = self.frame.take().map(Lz4Frame::into_inner);
-            }
-            let Some(mut input) = self.rest.take() else { return Ok(0) };
-            skip_frames(&mut input)?;
-            if input.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            self.frame = Some(Lz4Frame::new(input));
         }
     }
 }

@@ -78,7 +78,8 @@ class Fuzzer:
 
     def build(self) -> None:
         """All at once, so that what they share is compiled once."""
-        self.cargo("build", "--sanitizer", self.options.sanitizer)
+        compares = [] if self.options.trace_compares else ["--no-trace-compares"]
+        self.cargo("build", "--sanitizer", self.options.sanitizer, *compares)
 
     def command(self, target: str, *words: str) -> list[str]:
         binary = FUZZ / "target" / "x86_64-unknown-linux-gnu" / "release" / target
@@ -207,6 +208,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--sanitizer", choices=["address", "none"], default="address",
                         help="none: several times as many executions; overflows and bounds are checked all the same")
+    parser.add_argument("--no-trace-compares", dest="trace_compares", action="store_false",
+                        help="do not tell the fuzzer what is compared: it finds less by itself, in a third of the time where a parser compares much")
     parser.add_argument("--coverage", action="store_true", help="how much of each source file is reached (needs llvm-symbolizer and the sanitizer)")
     parser.add_argument("--keep", action="store_true", help="put the smallest inputs that reach all this into fuzz/corpora, and add the time to its tally")
     parser.add_argument("--binary", default=os.environ.get("VMCORE_THP", ROOT / "target" / "release" / "vmcore-thp"))

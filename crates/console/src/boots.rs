@@ -2,13 +2,13 @@
 //!
 //! A kernel says `Linux version …` when it starts. What is known of a machine, above all its release, is of one boot: a
 //! crash and the newer kernel that was started after it must not be taken for one. Of several boots the one counts whose
-//! worst report is worst, and of equals the last: a warning of the machine that runs again says nothing of the crash before. A boot
-//! that ended abruptly without a report comes before one that warned of nothing that has to be mended. Where there is
+//! worst report is worst, of equals one that panicked, and of equals again the last: what hangs for a while on the machine that runs
+//! again says nothing of the crash before. A boot that ended abruptly without a report comes before one that warned of nothing that has to be mended. Where there is
 //! neither, the last counts.
 //! A crash kernel is another one's end: its own problems, of which want of memory is the commonest, do not count beside it.
 
 use crate::ending::{Ending, LastWords};
-use crate::event::Weight;
+use crate::event::{Kind, Weight};
 use crate::log::{Log, Occurrence};
 
 /// A boot that was read to its end.
@@ -28,18 +28,23 @@ enum Rank {
     Harmless(Weight),
     /// It ended abruptly, and reported no more than that.
     Silent,
-    /// It reported worse.
-    Told(Weight),
+    /// It reported worse. Of equals one that panicked counts more: the other may still run.
+    Told { worst: Weight, has_panicked: bool },
 }
 
 impl Boot {
     fn rank(&self) -> Rank {
         match self.log.events.iter().map(Occurrence::weight).max().unwrap_or_default() {
-            worst if worst > Weight::Routine => Rank::Told(worst),
+            worst if worst > Weight::Routine => Rank::Told { worst, has_panicked: self.has_panicked() },
             _ if self.ending.is_abrupt() && !self.is_asked_for() => Rank::Silent,
             Weight::Nothing => Rank::Ordinary,
             harmless => Rank::Harmless(harmless),
         }
+    }
+
+    fn has_panicked(&self) -> bool {
+        let panics = |known: &Occurrence| known.event.kind == Kind::Panic && known.weight() == Weight::Stopped;
+        self.log.events.iter().any(panics)
     }
 
     /// Whether it says why it ended: somebody asked for that.
@@ -208,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_not_hidden_by_what_only_hangs_later() {
+        let (old, new) = ("Linux version 4.19.91 (a@b) #1 x\n", "Linux version 5.10.1 (a@b) #1 x\n");
+        let panic = "Kernel panic - not syncing: softlockup: hung tasks\n";
+        let later = CRASH.replace("4.19.91", "5.10.1");
+        assert_eq!(release(&read(&[old, CRASH, panic, new, &later])), Some("4.19.91"));
+        assert_eq!(release(&read(&[old, CRASH, panic, new, &later, panic])), Some("5.10.1"));
+    }
+
+    #[test]
     fn the_firmwares_record_is_of_the_boot_before() {
         let (old, new) = ("Linux version 4.19.91 (a@b) #1 x\n", "Linux version 5.10.1 (a@b) #1 x\n");
         let record = "BERT: Error records from previous boot:\n[Hardware Error]: event severity: fatal\n\
@@ -217,6 +231,12 @@ mod tests {
         assert!(log.events[1].is_of_boot_before);
         let log = read(&[old, "usb: hello\n", new, record]);
         assert_eq!((release(&log), log.events.len()), (Some("4.19.91"), 1));
+        let reset = "x86/amd: Previous system reset reason [0x08000800]: an uncorrected error caused a data fabric sync flood event\n";
+        let log = read(&[old, "usb: hello\n", new, reset]);
+        assert_eq!((release(&log), log.events.len()), (Some("4.19.91"), 1));
+        let asked =
+            "x86/amd: Previous system reset reason [0x00080800]: software wrote 0x6 to reset control register 0xCF9\n";
+        assert!(read(&[new, asked]).events.is_empty());
         let log = read(&[new, record]);
         assert_eq!((release(&log), log.events[0].is_of_boot_before), (Some("5.10.1"), true));
     }

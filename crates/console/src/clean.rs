@@ -5,27 +5,39 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead};
 
+use crate::prefilter::may_report;
+
 /// More bytes of a line than this are not looked at. The kernel's own limit for a record is 1 KiB of text
 /// (`CONSOLE_LOG_MAX`, before 5.10 `LOG_LINE_MAX`); lists of modules are printed in one go and may be longer.
 pub(crate) const MAX_LINE: usize = 8 << 10;
+
+/// More bytes of what may be a record in JSON are not looked at: clouds give the end of a console as one string, and the whole of
+/// it where somebody asks for that.
+const MAX_RECORD: usize = 1 << 20;
 
 /// Lines of a reader, in bounded memory.
 pub(crate) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// How many lines were longer than [`MAX_LINE`].
-    pub(crate) cut: u64,
+}
+
+/// A line without its end.
+pub(crate) struct Line<'b> {
+    /// At most [`MAX_LINE`] bytes, or a mebibyte of what may be JSON.
+    pub(crate) bytes: &'b [u8],
+    /// Whether there was more, and that may be part of a report.
+    pub(crate) is_cut: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(crate) const fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), cut: 0 }
+        Self { reader, buffer: Vec::new() }
     }
 
-    /// The next line, without its end, cut to [`MAX_LINE`] bytes; `None` at the end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    /// The next line; `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.buffer.clear();
-        let (mut any, mut too_long) = (false, false);
+        let (mut any, mut beyond) = (false, Beyond::default());
         loop {
             let available = match self.reader.fill_buf() {
                 Ok(available) => available,
@@ -38,17 +50,62 @@ impl<R: BufRead> Lines<R> {
             any = true;
             let end = available.iter().position(|byte| *byte == b'\n');
             let length = end.unwrap_or(available.len());
-            let room = MAX_LINE.saturating_sub(self.buffer.len());
-            too_long |= length > room;
-            self.buffer.extend_from_slice(available.get(..length.min(room)).unwrap_or_default());
+            let most = if may_be_json(if self.buffer.is_empty() { available } else { &self.buffer }) {
+                MAX_RECORD
+            } else {
+                MAX_LINE
+            };
+            let (taken, rest) = available.split_at(length.min(most.saturating_sub(self.buffer.len())));
+            self.buffer.extend_from_slice(taken);
+            beyond.pass(&self.buffer, rest.get(..length - taken.len()).unwrap_or_default());
             self.reader.consume(length + usize::from(end.is_some()));
             if end.is_some() {
                 break;
             }
         }
-        self.cut += u64::from(too_long);
-        Ok(any.then_some(self.buffer.as_slice()))
+        Ok(any.then_some(Line { bytes: &self.buffer, is_cut: beyond.may_report }))
     }
+}
+
+fn may_be_json(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_start().first(), Some(b'{' | b'"'))
+}
+
+/// The first bytes of a line, as many as are looked at, and whether those behind them may be part of a report.
+pub(crate) fn cut(line: &[u8]) -> (&[u8], bool) {
+    let (looked_at, rest) = line.split_at(line.len().min(MAX_LINE));
+    let mut beyond = Beyond::default();
+    beyond.pass(looked_at, rest);
+    (looked_at, beyond.may_report)
+}
+
+/// What is beyond the end of what is looked at, which comes in pieces.
+#[derive(Default)]
+struct Beyond {
+    /// The end of what was before.
+    last: Vec<u8>,
+    may_report: bool,
+}
+
+impl Beyond {
+    /// As many bytes as the longest of the texts that are looked for has, and more.
+    const OVERLAP: usize = 64;
+
+    fn pass(&mut self, before: &[u8], bytes: &[u8]) {
+        if bytes.is_empty() || self.may_report {
+            return;
+        }
+        if self.last.is_empty() {
+            self.last.extend_from_slice(end(before));
+        }
+        self.last.extend_from_slice(bytes.get(..Self::OVERLAP).unwrap_or(bytes));
+        self.may_report = may_report(&self.last) || may_report(bytes);
+        self.last = end(if bytes.len() < Self::OVERLAP { &self.last } else { bytes }).to_vec();
+    }
+}
+
+fn end(bytes: &[u8]) -> &[u8] {
+    bytes.get(bytes.len().saturating_sub(Beyond::OVERLAP)..).unwrap_or_default()
 }
 
 /// The text of a line: invalid UTF-8 is replaced, control characters and terminal escapes are left out. Tabs stay.
@@ -94,11 +151,27 @@ mod tests {
         let mut bytes = vec![b'x'; 3 * MAX_LINE];
         bytes.extend_from_slice(b"\nnext\n\nlast");
         let mut lines = Lines::new(io::BufReader::with_capacity(1000, bytes.as_slice()));
-        assert_eq!(lines.next().unwrap().unwrap().len(), MAX_LINE);
-        assert_eq!(lines.next().unwrap(), Some(b"next".as_slice()));
-        assert_eq!(lines.next().unwrap(), Some(b"".as_slice()));
-        assert_eq!(lines.next().unwrap(), Some(b"last".as_slice()));
-        assert_eq!(lines.next().unwrap(), None);
-        assert_eq!(lines.cut, 1);
+        let mut next = || lines.next().unwrap().map(|line| (line.bytes.to_vec(), line.is_cut));
+        assert_eq!(next(), Some((vec![b'x'; MAX_LINE], false)));
+        assert_eq!(next(), Some((b"next".to_vec(), false)));
+        assert_eq!(next(), Some((Vec::new(), false)));
+        assert_eq!(next(), Some((b"last".to_vec(), false)));
+        assert_eq!(next(), None);
+    }
+
+    /// Wherever the pieces in which it comes end.
+    #[test]
+    fn what_is_cut_off_matters_where_it_may_be_a_report() {
+        let text = b"Kernel panic - not syncing: x";
+        for at in [MAX_LINE - 6, MAX_LINE, MAX_LINE + 993, MAX_LINE + 1000, 2 * MAX_LINE + 3] {
+            let line = [&vec![b'x'; at][..], text].concat();
+            let mut lines = Lines::new(io::BufReader::with_capacity(1000, line.as_slice()));
+            assert!(lines.next().unwrap().unwrap().is_cut, "{at}");
+            assert_eq!(cut(&line), (&line[..MAX_LINE], true), "{at}");
+        }
+        let json = [&b"  {"[..], &vec![b'x'; 2 * MAX_LINE], text].concat();
+        let mut lines = Lines::new(io::BufReader::with_capacity(1000, json.as_slice()));
+        let line = lines.next().unwrap().unwrap();
+        assert_eq!((line.bytes.len(), line.is_cut), (json.len(), false));
     }
 }

@@ -4,7 +4,7 @@ use crate::asked;
 use crate::attribution::{Effort, Line, attribute};
 use crate::boots::Boots;
 use crate::carrier;
-use crate::clean::clean;
+use crate::clean::{self, MAX_LINE, clean};
 use crate::date::second_of_year;
 use crate::ending::LastWords;
 use crate::later::Later;
@@ -76,10 +76,25 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// A line of a file.
-    pub(crate) fn line(&mut self, bytes: &[u8]) {
+    pub(crate) fn line(&mut self, line: &clean::Line<'_>) {
+        self.log.extent.cut_lines += u64::from(line.is_cut);
+        if line.bytes.len() > MAX_LINE && self.long_record(line.bytes) {
+            return;
+        }
+        let (bytes, is_cut) = clean::cut(line.bytes);
+        self.log.extent.cut_lines += u64::from(is_cut && !line.is_cut);
         if let Some(whole) = self.breaks.line(bytes) {
             self.whole(&whole);
         }
+    }
+
+    /// A record that is longer than a line may be; false where it is none.
+    fn long_record(&mut self, bytes: &[u8]) -> bool {
+        let Some(record) = self.wrapping.open(&clean(bytes)) else { return false };
+        let number = self.log.extent.lines;
+        self.log.extent.lines += 1;
+        record.iter().for_each(|record| self.unwrapped(record, number));
+        true
     }
 
     fn whole(&mut self, line: &Whole<'_>) {
@@ -116,7 +131,11 @@ impl Collector {
 
     fn unwrapped(&mut self, record: &Unwrapped, number: u64) {
         let outer = Prefix { timestamp_ns: record.timestamp_ns, is_kernel: record.is_kernel, ..Prefix::default() };
-        record.text.lines().for_each(|line| self.printed(line, number, outer));
+        for line in record.text.lines() {
+            let (_, is_cut) = clean::cut(line.as_bytes());
+            self.log.extent.cut_lines += u64::from(is_cut);
+            self.printed(line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line), number, outer);
+        }
     }
 
     /// Whether the lines before may say something of this one.

@@ -59,7 +59,7 @@ pub struct Extent {
     pub lines: u64,
     /// Those that are a kernel's without doubt: by their prefix or their text.
     pub kernel_lines: u64,
-    /// Those that were too long and were cut.
+    /// Those that were too long and were cut, where what was cut off may be part of a report.
     pub cut_lines: u64,
     /// Lines of reports that fit nobody's report.
     pub unattributed_lines: u64,

@@ -28,11 +28,9 @@ impl Log {
         let mut lines = Lines::new(reader);
         let mut collector = Collector::default();
         while let Some(line) = lines.next()? {
-            collector.line(line);
+            collector.line(&line);
         }
-        let mut log = collector.finish();
-        log.extent.cut_lines = lines.cut;
-        Ok(log)
+        Ok(collector.finish())
     }
 
     /// Reads the records of one boot: all of them the kernel's own, in its order.

@@ -1,11 +1,12 @@
 //! Trouble that was over soon: what did not answer answers again.
 //!
-//! Source: `net/sunrpc`, `fs/lockd/clntproc.c`, `drivers/md/dm-mpath.c`, `drivers/nvme/host/fabrics.c`; of
+//! Source: `net/sunrpc`, `fs/lockd/clntproc.c`, `fs/ceph/mds_client.c`, `drivers/md/dm-mpath.c`, `drivers/nvme/host/fabrics.c`,
+//! `drivers/net/ethernet/amazon/ena/ena_netdev.c`, `kernel/smp.c` (`csd_lock_wait_toolong()`); of
 //! `unregister_netdevice: waiting for …`, which is printed every 10 s as long as it lasts, `net/core/dev.c`.
 
 use std::collections::HashMap;
 
-use crate::event::Kind;
+use crate::event::{Event, Kind};
 use crate::log::Occurrence;
 
 /// As many reports before the line that says so may be over.
@@ -13,33 +14,67 @@ const MAX_BEFORE: usize = 256;
 /// A device that was waited for as many times is not given back soon.
 const LONG_WAIT: usize = 3;
 
+/// What a line says to be well again.
+enum Again<'t> {
+    /// What reports of this kind name that begin like this.
+    Device { kind: Kind, begins: &'static str, device: &'t str },
+    /// A CPU that has answered another one.
+    Call { by: u32, cpu: u32 },
+}
+
+impl Again<'_> {
+    fn is_about(&self, event: &Event) -> bool {
+        match *self {
+            Self::Device { kind, begins, device } => {
+                event.kind == kind && event.device.as_deref() == Some(device) && event.text.starts_with(begins)
+            }
+            Self::Call { by, cpu } => {
+                event.kind == Kind::UnansweredCall && event.cpus == [cpu] && event.details == [format!("CPU {by}")]
+            }
+        }
+    }
+}
+
 /// Takes a line that may say that something answers again.
 pub(crate) fn learn(events: &mut [Occurrence], text: &str) {
-    let Some((begins, device)) = answers(text) else { return };
+    let Some(again) = server(text).or_else(|| device(text)).or_else(|| call(text)) else { return };
     let known = events.iter_mut().rev().take(MAX_BEFORE);
-    let same = |known: &&mut Occurrence| {
-        known.event.kind == Kind::IoTimeout
-            && known.event.device.as_deref() == Some(device)
-            && known.event.text.starts_with(begins)
-    };
-    for known in known.filter(same).take_while(|known| !known.is_over) {
+    for known in known.filter(|known| again.is_about(&known.event)).take_while(|known| !known.is_over) {
         known.is_over = true;
     }
 }
 
-/// How the reports begin that are over, and the device that they name.
-fn answers(text: &str) -> Option<(&str, &str)> {
-    for begins in ["nfs: server ", "lockd: server "] {
-        if let Some(server) = text.strip_prefix(begins).and_then(|rest| rest.trim_end().strip_suffix(" OK")) {
-            return Some((begins, server));
-        }
-    }
+fn server(text: &str) -> Option<Again<'_>> {
+    let [nfs, lockd, ceph] =
+        [("nfs: server ", " OK"), ("lockd: server ", " OK"), ("ceph: ", " came back")].map(|(begins, ends)| {
+            let device = text.strip_prefix(begins)?.trim_end().strip_suffix(ends)?;
+            Some(Again::Device { kind: Kind::IoTimeout, begins, device })
+        });
+    nfs.or(lockd).or(ceph)
+}
+
+fn device(text: &str) -> Option<Again<'_>> {
     if let Some(rest) = text.strip_prefix("device-mapper: multipath: ") {
         let (_, path) = rest.split_once("Reinstating path ")?;
-        return Some(("device-mapper: multipath: ", path.trim_end().trim_end_matches('.')));
+        let device = path.trim_end().trim_end_matches('.');
+        return Some(Again::Device { kind: Kind::IoTimeout, begins: "device-mapper: multipath: ", device });
     }
-    let (controller, what) = text.strip_prefix("nvme ")?.split_once(": ")?;
-    what.starts_with("Successfully reconnected").then_some(("nvme ", controller))
+    if let Some(rest) = text.strip_prefix("ena ") {
+        let (device, _) = rest.split_once(": ").filter(|(_, rest)| rest.contains("Device reset completed success"))?;
+        let device = device.split(' ').next()?;
+        return Some(Again::Device { kind: Kind::NetTimeout, begins: "ena ", device });
+    }
+    let (device, what) = text.strip_prefix("nvme ")?.split_once(": ")?;
+    let again = Again::Device { kind: Kind::IoTimeout, begins: "nvme ", device };
+    what.starts_with("Successfully reconnected").then_some(again)
+}
+
+/// `csd: CSD lock (#1) got unstuck on CPU#03, CPU#07 released the lock.`
+fn call(text: &str) -> Option<Again<'_>> {
+    let text = text.strip_prefix("smp: ").unwrap_or(text);
+    let (by, rest) = text.strip_prefix("csd: CSD lock ")?.split_once(" got unstuck on CPU#")?.1.split_once(", CPU#")?;
+    let (cpu, _) = rest.split_once(" released the lock")?;
+    Some(Again::Call { by: by.parse().ok()?, cpu: cpu.parse().ok()? })
 }
 
 /// Marks the devices of a boot that were waited for only shortly.
@@ -73,6 +108,23 @@ mod tests {
         let path = "device-mapper: multipath: 253:3: Failing path 8:16.\n";
         let back = path.replace("Failing", "Reinstating");
         assert_eq!(weights(&format!("{path}{back}{path}")), [Weight::Harmless, Weight::Failure]);
+    }
+
+    #[test]
+    fn a_cpu_a_card_and_a_server_that_answer_again_are_over() {
+        let call = "smp: csd: Detected non-responsive CSD lock (#1) on CPU#3, waiting 5000000003 ns for CPU#07 f+0x0/0x40(0x0).\n";
+        let answer = "smp: csd: CSD lock (#1) got unstuck on CPU#03, CPU#07 released the lock.\n";
+        assert_eq!(weights(call), [Weight::Stopped]);
+        assert_eq!(weights(&format!("{call}{answer}")), [Weight::Harmless]);
+        assert_eq!(weights(&format!("{call}{}", answer.replace("07", "08"))), [Weight::Stopped]);
+        let card = "ena 0000:00:05.0 eth0: Keep alive watchdog timeout.\n";
+        let reset = "ena 0000:00:05.0: Device reset completed successfully, Driver info: x\n";
+        assert_eq!(weights(card), [Weight::Failure]);
+        assert_eq!(weights(&format!("{card}{reset}")), [Weight::Harmless]);
+        assert_eq!(weights(&format!("{card}{}", reset.replace("05.0", "06.0"))), [Weight::Failure]);
+        let server = "ceph: mds0 hung\n";
+        assert_eq!(weights(server), [Weight::Failure]);
+        assert_eq!(weights(&format!("{server}ceph: mds0 came back\n")), [Weight::Harmless]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Reports {
         if of_record {
             self.record = Some(line);
         }
-        of_record
+        of_record || event.is_of_boot_before()
     }
 
     /// Any other line: it may say more of a report above.

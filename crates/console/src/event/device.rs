@@ -78,6 +78,20 @@ mod tests {
             ("Read-error on swap-device (253:1:1234)", Kind::IoError, Some("253:1:1234")),
             ("rbd: rbd0: write at objno 1234 0~4096 result -110", Kind::IoError, Some("rbd0")),
             ("ena 0000:00:05.0 eth0: Keep alive watchdog timeout.", Kind::NetTimeout, Some("0000:00:05.0")),
+            ("igc 0000:70:00.0 eno1: PCIe link lost, device now detached", Kind::NetTimeout, Some("0000:70:00.0")),
+            (
+                "xe 0000:03:00.0: [drm] *ERROR* CRITICAL: Xe has declared device 0000:03:00.0 as wedged.",
+                Kind::Hardware,
+                Some("0000:03:00.0"),
+            ),
+            (
+                "UBIFS warning (ubi0:0 pid 1492): ubifs_ro_mode [ubifs]: switched to read-only mode, error -22",
+                Kind::Filesystem,
+                Some("ubi0:0"),
+            ),
+            ("ubi0 warning: ubi_ro_mode.part.0 [ubi]: switch to read-only mode", Kind::Filesystem, None),
+            ("EXT2-fs (sda1): error: ext2_lookup: deleted inode referenced: 5", Kind::Filesystem, Some("sda1")),
+            ("bcache: bch_cache_set_error() error on x: journal io error, disabling caching", Kind::IoError, None),
             (
                 "block nbd0: Possible stuck request 00000000abcdef12: control (read@4096,4096B). Runtime 300 seconds",
                 Kind::IoTimeout,
@@ -216,6 +230,7 @@ mod tests {
             " session: opened",
             "EXT4-fs (sda1): mounted filesystem with ordered data mode. Opts: errors=remount-ro",
             "EXT4-fs (sda1): re-mounted. Opts: (null)",
+            "EXT2-fs (sda1): error: couldn't mount because of unsupported optional features (244)",
             "XFS (dm-0): Ending clean mount",
             "blk_update_request: I/O error, dev fd0, sector 0",
             "Buffer I/O error on dev sr0, logical block 0, async page read",

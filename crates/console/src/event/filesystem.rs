@@ -2,7 +2,8 @@
 //!
 //! Source: `fs/ext4/super.c`, `fs/jbd2/journal.c`, `fs/xfs/xfs_message.c`, `fs/btrfs/messages.c`, `fs/f2fs/super.c`,
 //! `f2fs_printk()`; `fs/gfs2/util.c`, `gfs2_lm()` and `gfs2_withdraw()`; `fs/ocfs2/super.c`; `fs/bcachefs/error.c`;
-//! `fs/jfs/super.c`, `jfs_error()`; `fs/reiserfs/prints.c`; `fs/nilfs2/super.c`; `fs/fat/misc.c`; `fs/exfat/misc.c`.
+//! `fs/jfs/super.c`, `jfs_error()`; `fs/reiserfs/prints.c`; `fs/nilfs2/super.c`; `fs/fat/misc.c`; `fs/exfat/misc.c`;
+//! `fs/ext2/super.c`, `ext2_error()`; `fs/ubifs/io.c`, `ubifs_ro_mode()`; `drivers/mtd/ubi/ubi.h`, `ubi_ro_mode()`.
 
 use super::message::{Device, Message, find};
 use super::text::{between, word};
@@ -19,7 +20,7 @@ const fn damaged(begins: &'static str, has: &'static [&'static str], device: Dev
 const BY_DEVICE: Device = Device::Between("(device ", ")");
 const IN_PARENTHESES: Device = Device::Between("(", ")");
 
-static MESSAGES: [Message; 18] = [
+static MESSAGES: [Message; 21] = [
     damaged(
         "XFS (",
         &[
@@ -42,7 +43,11 @@ static MESSAGES: [Message; 18] = [
     ),
     damaged("EXT4-fs (", EXT, IN_PARENTHESES),
     damaged("EXT3-fs (", EXT, IN_PARENTHESES),
+    // Of its other errors some only say that it is another file system: that is tried whenever the kernel looks for one.
+    damaged("EXT2-fs (", &["): error: ext2_"], IN_PARENTHESES),
     damaged("BTRFS", &["forced readonly"], BY_DEVICE),
+    damaged("UBIFS warning (", &["switched to read-only mode"], Device::Between("(", " pid ")),
+    damaged("ubi", &["switch to read-only mode"], Device::Unnamed),
     // `f2fs_err()` and `f2fs_warn()`: there is no `F2FS-fs error`.
     damaged(
         "F2FS-fs (",

@@ -3,7 +3,7 @@
 //! Source: `arch/x86/kernel/cpu/mce/core.c`, `arch/x86/kernel/nmi.c`; `drivers/edac/edac_mc.c`, `mce_amd.c`;
 //! `drivers/acpi/apei/ghes.c`; `drivers/pci/pcie/aer.c`, `dpc.c`; `arch/powerpc/kernel/eeh.c`, `eeh_driver.c`;
 //! `drivers/thermal/thermal_core.c`; `kernel/reboot.c`, `__hw_protection_trigger()`; `drivers/iommu/intel/dmar.c`, `amd/iommu.c`,
-//! `arm/arm-smmu-v3`; `drivers/gpu/drm/amd/amdgpu`; `arch/arm64/kernel/traps.c`, `bad_mode()` of older kernels.
+//! `arm/arm-smmu-v3`; `drivers/gpu/drm/amd/amdgpu`, `xe/xe_device.c`; `arch/arm64/kernel/traps.c`, `bad_mode()` of older kernels.
 
 use super::message::{Device, Message, find};
 use super::text::{number, number_after, word};
@@ -42,7 +42,7 @@ const fn failed(begins: &'static str, has: &'static [&'static str], device: Devi
 }
 
 /// Parts that say so themselves.
-static MESSAGES: [Message; 12] = [
+static MESSAGES: [Message; 14] = [
     // What is done where it is too hot; in newer kernels `reboot` may stand in place of `shutdown`.
     failed("reboot: HARDWARE PROTECTION ", &[], Device::Unnamed),
     failed("EEH: Frozen ", &["detected"], Device::Unnamed),
@@ -54,11 +54,33 @@ static MESSAGES: [Message; 12] = [
     failed("amdgpu ", &["device lost from bus"], Device::Next),
     // A hang of the graphics processor is of the program that ran on it, if it can be reset.
     failed("i915 ", &["Failed to reset chip"], Device::Next),
+    failed("xe ", &["as wedged"], Device::Next),
     failed("Bad mode in Error handler", &["SError"], Device::Unnamed),
     // x86 calls a fatal error of the northbridge and of a bank so: `drivers/edac/mce_amd.c`.
     failed("[Hardware Error]: System Fatal error", &[], Device::Unnamed),
     failed("thermal ", &["critical temperature reached"], Device::Next),
+    failed(RESET_REASON, &RESETS_OF_HARDWARE, Device::Unnamed),
 ];
+
+/// Why the machine was reset before this boot, since 6.16: `arch/x86/kernel/cpu/amd.c`, `print_s5_reset_status_mmio()`.
+const RESET_REASON: &str = "x86/amd: Previous system reset reason [";
+
+/// Those that hardware had for itself; others were asked for, or say nothing of why: a watchdog, the processor's shutdown.
+const RESETS_OF_HARDWARE: [&str; 6] = [
+    "thermal pin BP_THERMTRIP_L was tripped",
+    "internal CPU thermal limit was tripped",
+    "an uncorrected error caused a data fabric sync flood",
+    "FCH and MP1 failed warm reset handshake",
+    "a parity error occurred",
+    "a software sync flood event occurred",
+];
+
+impl Event {
+    /// Whether it is what a boot says of the end of the one before.
+    pub(crate) fn is_of_boot_before(&self) -> bool {
+        self.text.starts_with(RESET_REASON)
+    }
+}
 
 /// `amdgpu 0000:03:00.0: amdgpu: GPU reset(1) failed`; a reset that succeeds is of the program that ran on it.
 ///

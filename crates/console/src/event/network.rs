@@ -16,7 +16,7 @@ const fn network(begins: &'static str, has: &'static [&'static str], device: Dev
     Message { begins, has, kind: Kind::NetTimeout, device }
 }
 
-static MESSAGES: [Message; 4] = [
+static MESSAGES: [Message; 6] = [
     network("unregister_netdevice: waiting for ", &["to become free"], Device::Next),
     network(
         "mlx5_core ",
@@ -24,6 +24,8 @@ static MESSAGES: [Message; 4] = [
         Device::Next,
     ),
     network("ena ", &["Keep alive watchdog timeout"], Device::Next),
+    network("igb ", &["PCIe link lost"], Device::Next),
+    network("igc ", &["PCIe link lost"], Device::Next),
     network("virtio_net ", &["TX timeout on queue"], Device::Next),
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `block/blk-core.c`, `blk_errors[]`; `fs/buffer.c`; `drivers/nvme/host/pci.c`, `fabrics.c`; `drivers/scsi/scsi_error.c`,
 //! `hpsa.c`, `smartpqi/smartpqi_init.c`, `mpt3sas/mpt3sas_base.c`, `megaraid/megaraid_sas_base.c`, `scsi_transport_iscsi.c`;
-//! `drivers/ata/libata-eh.c`; `drivers/md/raid1.c`, `raid5.c`, `raid10.c`, `dm-mpath.c`, `dm-thin.c`;
+//! `drivers/ata/libata-eh.c`; `drivers/md/raid1.c`, `raid5.c`, `raid10.c`, `dm-mpath.c`, `dm-thin.c`, `bcache/super.c`;
 //! `drivers/virtio/virtio_ring.c`; `drivers/mmc`; `net/sunrpc`, `fs/nfs`, `fs/lockd`; `fs/smb/client/connect.c`;
 //! `fs/ceph/mds_client.c`, `drivers/block/rbd.c`, `nbd.c`; `mm/page_io.c`; `fs/ocfs2/cluster/heartbeat.c`; `OpenZFS`, `zfs_ereport`.
 
@@ -23,7 +23,7 @@ const fn broken(begins: &'static str, has: &'static [&'static str], device: Devi
 }
 
 /// What does not answer, and what answers that it cannot.
-static MESSAGES: [Message; 35] = [
+static MESSAGES: [Message; 36] = [
     silent("aacraid: Host ", &["SCSI hang"], Device::Unnamed),
     silent("aacraid", &["Host adapter reset request. SCSI hang"], Device::Unnamed),
     silent(
@@ -32,6 +32,7 @@ static MESSAGES: [Message; 35] = [
         Device::Next,
     ),
     broken("block drbd", &["UpToDate -> Failed", "Local IO failed in "], Device::Between("block ", ":")),
+    broken("bcache: ", &["disabling caching"], Device::Unnamed),
     broken("device-mapper: verity: ", &["is corrupted"], Device::Between("verity: ", ": ")),
     broken("device-mapper: crypt: ", &["INTEGRITY AEAD ERROR"], Device::Between("crypt: ", ": ")),
     broken("md/raid", &["not enough operational devices", "not enough operational mirrors"], Device::Between(":", ":")),

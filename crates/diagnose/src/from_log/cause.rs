@@ -22,6 +22,8 @@ pub(super) struct Cause<'l> {
     pub(super) story: Vec<&'l Occurrence>,
     /// Reports of other stories: how many.
     pub(super) others: usize,
+    /// The exception that the machine outlived, before what hangs.
+    pub(super) oops_before: Option<&'l Occurrence>,
     /// The request for a crash that came after it, or the panic by which the machine was given up from outside.
     pub(super) request: Option<&'l Occurrence>,
 }
@@ -75,7 +77,13 @@ fn by_itself<'l>(problems: &[&'l Occurrence]) -> Option<Cause<'l>> {
     };
     let main = behind_exception(main, story).unwrap_or(main);
     let others = problems.len().saturating_sub(story.len());
-    Some(Cause { main, story: story.clone(), others, request: None })
+    Some(Cause { main, story: story.clone(), others, oops_before: oops_before(main, problems), request: None })
+}
+
+/// The last exception before a report of something that hangs.
+fn oops_before<'l>(main: &Occurrence, problems: &[&'l Occurrence]) -> Option<&'l Occurrence> {
+    let is_oops = |known: &&&Occurrence| known.event.kind == Kind::Oops && known.line < main.line;
+    problems.iter().rev().filter(|_| hangs(main.event.kind)).find(is_oops).copied()
 }
 
 /// The report that says best that somebody asked for a crash.
@@ -100,7 +108,7 @@ fn behind_request<'l>(request: &'l Occurrence, problems: &[&'l Occurrence]) -> C
     let trouble: Vec<&Occurrence> = problems.iter().filter(is_trouble).copied().collect();
     match by_itself(&trouble) {
         Some(cause) => Cause { request: Some(request), ..cause },
-        None => Cause { main: request, story: problems.to_vec(), others: 0, request: None },
+        None => Cause { main: request, story: problems.to_vec(), others: 0, oops_before: None, request: None },
     }
 }
 
@@ -244,9 +252,11 @@ fn first_cause<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
 }
 
 fn first_hang<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
-    let hangs =
-        |kind: Kind| kind.is_hang_or_crash() && !matches!(kind, Kind::Oops | Kind::Panic | Kind::CrashRequested);
     story.iter().copied().find(|known| hangs(known.event.kind))
+}
+
+const fn hangs(kind: Kind) -> bool {
+    kind.is_hang_or_crash() && !matches!(kind, Kind::Oops | Kind::Panic | Kind::CrashRequested)
 }
 
 /// The first soft lockup of a CPU that does not itself wait for another one; `None` where all do.
@@ -266,8 +276,12 @@ pub(super) fn waits_for_cpu(event: &Event) -> bool {
 }
 
 /// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory; where none of these failed, a
-/// control group whose memory ran out, errors that were corrected, and whatever else the kernel warned of.
+/// control group whose memory ran out, errors that were corrected, and whatever else the kernel warned of. Of what hangs also a
+/// task that died in the kernel, however long ago: locks that it held are held for ever.
 pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
+    if cause.oops_before.is_some() {
+        return cause.oops_before;
+    }
     // Of these panics the reason is named already.
     if matches!(cause.main.event.panic_reason(), Some(PanicReason::Hardware | PanicReason::Warning)) {
         return None;

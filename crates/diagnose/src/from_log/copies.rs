@@ -4,8 +4,10 @@
 //! migration entry. What stands between the entry of the fault and the interrupted function decides: a CPU that waits there
 //! for a lock or for other CPUs, or that makes room for a huge page, faults once and waits.
 
+use std::collections::BTreeSet;
+
 use vmcore_console::{Interrupted, Log, RegisterDump, Trace};
-use vmcore_memory::VirtAddr;
+use vmcore_memory::{PhysAddr, VirtAddr};
 
 use crate::arch::x86_64::is_page_fault_entry;
 use crate::names::base_name;
@@ -33,6 +35,8 @@ pub struct FaultingCopy {
     pub waits_in: Option<String>,
     /// What it does within the fault that a retried one does not, so that the fault may only take long: a function, untrusted.
     pub works_in: Option<String>,
+    /// The physical address of the page tables that the CPU used (CR3); `None` where the report does not show it.
+    pub page_tables: Option<PhysAddr>,
     /// How sure it is that the lines of this report belong together, 0 to 1.
     pub attribution: f32,
 }
@@ -59,6 +63,18 @@ pub(super) fn most_on_one_page(copies: &[FaultingCopy]) -> Vec<&FaultingCopy> {
     groups.fold(Vec::new(), |largest, group| if group.len() > largest.len() { group } else { largest })
 }
 
+/// Whether two of them may be of one process: others need not have a page in common.
+pub(super) fn may_share_process(copies: &[&FaultingCopy]) -> bool {
+    let known: BTreeSet<_> = copies.iter().filter_map(|copy| copy.page_tables).map(PhysAddr::get).collect();
+    known.len() < copies.len()
+}
+
+/// CR3 without the address space's number (PCID) and the flag beside it.
+fn page_tables(registers: &RegisterDump) -> Option<PhysAddr> {
+    const TABLES: u64 = 0x000f_ffff_ffff_f000;
+    registers.values.get("cr3").map(|cr3| PhysAddr::new(cr3 & TABLES))
+}
+
 /// The copy that a report shows: under a page fault, between two of them, or with the lines above it missing.
 fn copy(trace: &Trace) -> Option<FaultingCopy> {
     if trace.is_of_another_task() {
@@ -77,6 +93,7 @@ fn copy(trace: &Trace) -> Option<FaultingCopy> {
         syscall_function: syscall_function(trace),
         waits_in: owned(within_fault::waits_in(within.iter().copied())),
         works_in: owned(within_fault::other_work(within.iter().copied())),
+        page_tables: trace.registers.as_ref().and_then(page_tables),
         attribution: trace.attribution,
     })
 }

@@ -20,7 +20,7 @@ use vmcore_memory::VirtAddr;
 use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
 use cause::{Cause, before, cause};
 pub use copies::FaultingCopy;
-use copies::{HUGE_PAGE, copies, most_on_one_page};
+use copies::{HUGE_PAGE, copies, may_share_process, most_on_one_page};
 pub(crate) use harmless::report_alone;
 pub use timeline::TimelineEntry;
 use timeline::timeline;
@@ -223,7 +223,8 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     let release = log.machine.release.as_deref();
     let known = known_issues::known_issue(Issue::ThpLivelock, release, None);
     let is_fixed = known.is_some_and(|known| known.in_this_kernel == Some(false));
-    let confidence = if locked_up && !is_fixed { Confidence::Probable } else { Confidence::Possible };
+    let of_one = may_share_process(copies);
+    let confidence = if locked_up && !is_fixed && of_one { Confidence::Probable } else { Confidence::Possible };
     let first = copies.first().map_or(VirtAddr::new(0), |copy| copy.address);
     let same = copies.iter().all(|copy| copy.address == first);
     let place = match same {
@@ -240,11 +241,16 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     } else {
         "and why they were reported is not in the log"
     };
+    let whose = if of_one {
+        ""
+    } else {
+        " But they are of several processes, which have a page in common only after a fork or in shared memory."
+    };
     let fixed =
         if is_fixed { " By its release this kernel has the fix of that bug, so it may be another one." } else { "" };
     let summary = format!(
         "{} CPUs fault again and again in copies {place}, {lockup}: that is how CPUs look that wait for a huge page whose \
-         splitter cannot run. Who splits it, a log does not show.{fixed}",
+         splitter cannot run. Who splits it, a log does not show.{whose}{fixed}",
         copies.len()
     );
     Verdict { issue: Some(Issue::ThpLivelock), confidence, summary }

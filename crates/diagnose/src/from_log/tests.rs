@@ -144,3 +144,50 @@ fn who_is_given_up_from_outside_hung_before_however_long() {
     let other = "[90000.000000] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
     assert_eq!(judge(&format!("{hung}{other}")).verdict.issue, Some(Issue::Panic));
 }
+
+/// What it held is held for ever, and who wants that hangs much later.
+#[test]
+fn a_task_that_died_long_before_a_hang_is_named() {
+    let oops = "[  100.000000] BUG: kernel NULL pointer dereference, address: 0000000000000018
+[  100.000001] Oops: 0000 [#1] PREEMPT SMP NOPTI
+[  100.000002] CPU: 1 PID: 77 Comm: writer Not tainted 6.1.0-9-amd64 #1
+[  100.000003] RIP: 0010:ext4_do_thing+0x10/0x40 [ext4]
+";
+    let hung = "[90000.000000] INFO: task reader:99 blocked for more than 120 seconds.
+[90000.000001]       Tainted: G      D            6.1.0-9-amd64 #1
+[90000.000002] task:reader state:D stack:0 pid:99 ppid:1 flags:0x00000000
+";
+    let found = judge(&format!("{oops}{hung}")).verdict;
+    assert_eq!(found.issue, Some(Issue::HungTask));
+    assert!(found.summary.contains("Before it (at 100 s): "), "{}", found.summary);
+    assert!(found.summary.contains("ext4_do_thing"), "{}", found.summary);
+    assert!(!judge(hung).verdict.summary.contains("Before it"));
+}
+
+/// Different page tables: another process has another page at this address, unless they share it.
+#[test]
+fn copies_of_several_processes_are_no_sure_livelock() {
+    let with = |cpu: u32, tables: &str| {
+        let registers = format!(
+            "RIP: 0010:__do_page_fault+0x227/0x470
+RSP: 0018:ffffa38988{cpu}efc00 EFLAGS: 00000246
+RAX: 0000000000000001 RBX: 0000000000000002 RCX: 0000000000000003
+RDX: 0000000000000004 RSI: 0000000000000005 RDI: 0000000000000006
+RBP: 0000000000000007 R08: 0000000000000008 R09: 0000000000000009
+R10: 000000000000000a R11: 000000000000000b R12: 000000000000000c
+R13: 000000000000000d R14: 000000000000000e R15: 000000000000000f
+FS:  0000000000400{cpu}00(0000) GS:ffff9b083fdc0{cpu}00(0000) knlGS:0000000000000000
+CS:  0010 DS: 0000 ES: 0000 CR0: 0000000080050033
+CR2: 000000c000100000 CR3: {tables} CR4: 0000000000760ee0"
+        );
+        report(cpu, "000000c000100000").replacen("RIP: 0010:__do_page_fault+0x227/0x470", &registers, 1)
+    };
+    let confidence = |other: &str| {
+        let found = judge(&(with(1, "0000000f0a1de004") + &with(2, other))).verdict;
+        assert_eq!(found.issue, Some(Issue::ThpLivelock));
+        (found.confidence, found.summary.contains("several processes"))
+    };
+    // The number of the address space may differ.
+    assert_eq!(confidence("0000000f0a1de002"), (Confidence::Probable, false));
+    assert_eq!(confidence("0000000f0b77a002"), (Confidence::Possible, true));
+}

@@ -103,7 +103,8 @@ impl Analyzer {
         let mut child = match child {
             Ok(child) => child,
             Err(error) => {
-                return failed(FailureKind::Broken, format!("cannot start {}: {error}", self.program.display()));
+                let kind = FailureKind::of_lack(&error).unwrap_or(FailureKind::Broken);
+                return failed(kind, format!("cannot start {}: {error}", self.program.display()));
             }
         };
         let (document, messages) = (child.stdout.take(), child.stderr.take());

@@ -151,12 +151,21 @@ impl<'d> Document<'d> {
         self.array("/stacks").find(is_it).map(Document::frames).unwrap_or_default()
     }
 
+    /// What a log's verdict is about, in one line of its own.
+    pub(crate) fn verdict_line(self) -> Option<String> {
+        self.array("/timeline").find(|entry| entry.is_of_verdict())?.text("/summary")
+    }
+
+    fn is_of_verdict(self) -> bool {
+        self.0.get("is_verdict") == Some(&Value::Bool(true))
+    }
+
     /// What a log tells of where the CPU or task was that the verdict is about; where no report says that, of one CPU; else the
     /// first that there is.
     pub(crate) fn log_stack(self, cpu: Option<u64>) -> Vec<Frame<'d>> {
         let line = |value: &Value| value.get("line").and_then(Value::as_u64);
-        let of_verdict = |entry: &Document<'d>| entry.0.get("is_verdict") == Some(&Value::Bool(true));
-        let lines: Vec<u64> = self.array("/timeline").filter(of_verdict).filter_map(|entry| line(entry.0)).collect();
+        let lines: Vec<u64> =
+            self.array("/timeline").filter(|entry| entry.is_of_verdict()).filter_map(|entry| line(entry.0)).collect();
         let is_told = |report: &Document<'d>| {
             report.array("/lines").any(|at| at.0.as_u64().is_some_and(|at| lines.contains(&at)))
         };
@@ -168,7 +177,7 @@ impl<'d> Document<'d> {
     }
 
     /// The trace of a report, with the functions that registers in it and above it name: the trace itself goes on with their
-    /// callers.
+    /// callers. Without what the kernel marks with `?`: that happened to lie on the stack.
     fn reported_frames(self) -> Vec<Frame<'d>> {
         let interrupted = |at: usize| {
             let of_frame = move |value: &Document<'d>| {
@@ -180,7 +189,8 @@ impl<'d> Document<'d> {
         };
         let mut all: Vec<Frame<'d>> = Vec::new();
         for (at, frame) in self.array("/frames").enumerate() {
-            let symbol = frame.0.get("symbol").and_then(Value::as_str);
+            let is_reliable = frame.0.get("reliable") != Some(&Value::Bool(false));
+            let symbol = frame.0.get("symbol").and_then(Value::as_str).filter(|_| is_reliable);
             let stopped = interrupted(at).filter(|name| Some(*name) != symbol);
             all.extend(stopped.chain(symbol).map(|symbol| Frame { symbol }));
         }

@@ -37,10 +37,13 @@ fn is_missing(item: &Item, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound && item.files().chain(&item.log).all(is_gone)
 }
 
-/// Whether the way to the content failed, or it.
+/// Whether the way to the content failed, or this machine, or it.
 fn kind_of(error: &io::Error) -> FailureKind {
     let of_server = error.get_ref().and_then(|inner| inner.downcast_ref::<RemoteError>());
-    if of_server.is_some_and(RemoteError::is_of_the_way) { FailureKind::Unreachable } else { FailureKind::Unreadable }
+    match of_server {
+        Some(error) if error.is_of_the_way() => FailureKind::Unreachable,
+        _ => FailureKind::of_lack(error).unwrap_or(FailureKind::Unreadable),
+    }
 }
 
 fn unread(item: &Item, kind: FailureKind, message: &str, tool: &str) -> Row {

@@ -1,9 +1,10 @@
 //! What is kept of one dump.
 
-use std::fmt;
+use std::{fmt, io};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vmcore_os::Lack;
 
 use crate::document::Summary;
 use crate::input::ItemKind;
@@ -70,6 +71,12 @@ impl FailureKind {
     pub(crate) fn of_status(status: i32) -> Self {
         let told = [Self::Timeout, Self::Memory, Self::Resources, Self::Unreachable];
         told.into_iter().find(|kind| i32::from(kind.status()) == status).unwrap_or(Self::Refused)
+    }
+
+    /// Where this process itself lacked something: files that it may have open, or other processes. Nothing was asked of a dump
+    /// yet, so that it is not the dump that needs too much.
+    pub(crate) fn of_lack(error: &io::Error) -> Option<Self> {
+        Lack::of(error).map(|_| Self::Resources)
     }
 
     /// Whether what failed is not the dump but the way to it, or what its analysis runs on: another time it may be judged.
@@ -146,5 +153,21 @@ impl Row {
     #[must_use]
     pub fn is_missing(&self) -> bool {
         !self.from_log && self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_lacks_says_nothing_of_a_dump() {
+        // EMFILE, ENFILE, ENOMEM, EAGAIN.
+        for number in [24, 23, 12, 11] {
+            let kind = FailureKind::of_lack(&io::Error::from_raw_os_error(number));
+            assert_eq!(kind.map(FailureKind::may_pass), Some(true), "{number}");
+        }
+        assert_eq!(FailureKind::of_lack(&io::Error::from_raw_os_error(13)), None);
+        assert_eq!(FailureKind::of_lack(&io::ErrorKind::OutOfMemory.into()), None);
     }
 }

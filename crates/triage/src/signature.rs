@@ -68,7 +68,10 @@ impl Signature {
             // What the machine did when nothing was wrong with it is chance.
             None => summary.panic.iter().map(|message| normalize(message)).collect(),
             Some(_) if is_known => Vec::new(),
-            Some(_) => functions(document, &summary, &edges),
+            Some(issue) => match functions(document, &summary, &edges) {
+                functions if functions.is_empty() => words(document, &summary, issue).into_iter().collect(),
+                functions => functions,
+            },
         };
         let similar = [Some(issue.clone()), functions.first().cloned().filter(|_| summary.issue.is_some())];
         let exact = [Some(issue), shape, Some(way), Some(functions.join(" < "))];
@@ -94,6 +97,21 @@ fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &s
         _ => document.log_stack(summary.panic_cpu),
     };
     crash_stack(&frames)
+}
+
+/// What a crash says of itself, where there is no stack to name it by. Of what hangs that is always the same.
+fn words(document: Document<'_>, summary: &Summary, issue: &str) -> Option<String> {
+    let message = match issue {
+        "kernel-panic" => summary.panic.clone(),
+        "oops" => document.verdict_line().or_else(|| summary.panic.clone()),
+        _ => None,
+    };
+    Some(normalize(&without_quotes(&message?)))
+}
+
+/// Without what is in quotes: names of tasks.
+fn without_quotes(message: &str) -> String {
+    message.split('"').step_by(2).collect::<Vec<_>>().join("NAME")
 }
 
 fn join(parts: impl IntoIterator<Item = Option<String>>) -> String {

@@ -102,6 +102,48 @@ fn a_log_names_the_function_of_its_registers() {
     assert_eq!(Signature::of(Document(&log)).exact, "soft-lockup | my_loop < my_write");
 }
 
+#[test]
+fn what_the_kernel_marks_as_uncertain_names_no_crash() {
+    let frame = |symbol: &str, reliable: bool| json!({"symbol": symbol, "reliable": reliable});
+    let log = |frames: &[Value]| {
+        json!({"verdict": {"issue": "oops"}, "panic": {"cpu": 1}, "timeline": [], "cpus": [{"cpu": 1, "lines": [1],
+            "registers": {"symbol": "read_value", "user_mode": false}, "frames": frames}]})
+    };
+    let trace = [
+        frame("page_fault_oops", false),
+        frame("asm_exc_page_fault", false),
+        frame("left_over", false),
+        frame("vfs_read", true),
+    ];
+    assert_eq!(Signature::of(Document(&log(&trace))).exact, "oops | read_value < vfs_read");
+}
+
+/// A new kind of panic is a new group, though no stack names it.
+#[test]
+fn a_crash_without_a_stack_is_named_by_what_it_says() {
+    let panic = |message: &str| {
+        let log = json!({"verdict": {"issue": "kernel-panic"}, "panic": {"message": message}});
+        Signature::of(Document(&log))
+    };
+    let root = panic("VFS: Unable to mount root fs on unknown-block(8,1)");
+    assert_eq!(root.exact, "kernel-panic | VFS: Unable to mount root fs on unknown-block(N,N)");
+    assert_eq!(root, panic("VFS: Unable to mount root fs on unknown-block(0,0)"));
+    assert_ne!(root, panic("Attempted to kill init! exitcode=0x0000000b"));
+    let oops = |summary: &str| {
+        let log = json!({"verdict": {"issue": "oops"}, "panic": {"message": "Fatal exception"},
+            "timeline": [{"summary": "panic: Fatal exception"}, {"summary": summary, "is_verdict": true}]});
+        Signature::of(Document(&log)).exact
+    };
+    assert_eq!(
+        oops("kernel BUG at mm/slub.c:305! in pid 7 \"a b\""),
+        "oops | kernel BUG at mm/slub.c:N! in pid N NAME"
+    );
+    // Where it hung is not told, and who did is chance.
+    let hung = json!({"verdict": {"issue": "hung-task"}, "panic": {"message": "hung_task: blocked tasks"},
+        "timeline": [{"summary": "pid 7 \"one\" hangs", "is_verdict": true}]});
+    assert_eq!(Signature::of(Document(&hung)).exact, "hung-task");
+}
+
 /// And not the thread that looks for hung tasks, or whatever else panicked later.
 #[test]
 fn hung_tasks_are_named_by_where_they_hang() {

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,19 +63,27 @@ fn create(store: &Path) -> Result<(String, PathBuf, File), TriageError> {
         let path = beside(store, &name);
         match File::options().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => {
+                // Who may use the store must see whether this process lives.
+                let _ = store.metadata().and_then(|store| file.set_permissions(store.permissions()));
                 // Where there are no locks at all, the process is thought to live as long as its file is there.
                 let _ = file.lock();
                 // Before it was locked, another process may have taken it for a left-over one.
-                if file.metadata().is_ok_and(|there| there.nlink() > 0) {
+                if is_at(&file, &path) {
                     return Ok((name, path, file));
                 }
             }
             // Of a process of the same number, on another machine or before.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < 10_000 => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 10_000 => {}
             Err(cause) => return Err(TriageError::Output { path, cause }),
         }
     }
-    Err(TriageError::Output { path: store.to_owned(), cause: std::io::ErrorKind::AlreadyExists.into() })
+    Err(TriageError::Output { path: store.to_owned(), cause: io::ErrorKind::AlreadyExists.into() })
+}
+
+/// Whether a file still has this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(open), Ok(there)) if identity(&open) == identity(&there))
 }
 
 /// Removes the files of processes that were killed, of which no claim may be left to tell.
@@ -105,10 +114,13 @@ fn beside(store: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
-/// Whether a process lives. The file of one that does not is removed.
+/// Whether a process lives, or may. The file of one that does not is removed.
 fn is_alive(store: &Path, worker: &str) -> bool {
     let path = beside(store, worker);
-    let Ok(file) = File::open(&path) else { return false };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
     match file.try_lock() {
         Ok(()) => {
             let _ = fs::remove_file(path);

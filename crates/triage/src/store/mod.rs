@@ -143,8 +143,8 @@ fn make(path: &Path) -> io::Result<()> {
         // SQLite would wait for whoever writes to a pipe.
         Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
         Err(_) => {
-            // Why it cannot be made, SQLite says, too; and another process may have been faster.
-            let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            // Why it cannot be made, SQLite says, too. Another process may have been faster, and a link may name what is to be made.
+            let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
         }
     }
     Ok(())

@@ -165,8 +165,35 @@ fn a_store_is_its_owner_s_alone() {
     // Whoever shares one has said so.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     drop(store);
-    Store::open(&path).unwrap();
+    Store::open(&path).unwrap().claim("k", "2", false).unwrap();
     assert_eq!(mode(&path), 0o640);
+    let (link, named) = (directory.path().join("link.db"), directory.path().join("named.db"));
+    std::os::unix::fs::symlink(&named, &link).unwrap();
+    Store::open(&link).unwrap();
+    assert_eq!(mode(&named), 0o600);
+}
+
+/// Whoever may use a store can see who else works on it; of what cannot be seen, nobody knows that it has ended.
+#[test]
+fn a_process_that_cannot_be_seen_may_live() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.db");
+    let mut store = Store::open(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    store.claim("a", "1", false).unwrap();
+    let worker = format!("worker-{}-0", std::process::id());
+    let file = directory.path().join(format!("s.db-{worker}"));
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+    let mut other = Store::open(&path).unwrap();
+    let claim = "UPDATE claims SET worker = 'worker-1-0'";
+    assert_eq!(store.connection.execute(claim, []).unwrap(), 1);
+    // It leads to itself.
+    let (unseen, leads) = (directory.path().join("s.db-worker-1-0"), "s.db-worker-1-0");
+    std::os::unix::fs::symlink(leads, &unseen).unwrap();
+    assert_eq!(other.claim("a", "1", false).unwrap(), Claim::Taken);
+    fs::remove_file(unseen).unwrap();
+    assert_eq!(other.claim("a", "1", false).unwrap(), Claim::Mine);
 }
 
 #[test]

@@ -106,6 +106,5 @@ fn destroy_texts(file: &File) -> usize {
 }
 
 fn places(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
-    let first = bytes.iter().enumerate().filter(|&(_, &byte)| byte == needle[0]);
-    first.map(|(at, _)| at).filter(|&at| bytes[at..].starts_with(needle)).collect()
+    memchr::memmem::find_iter(bytes, needle).collect()
 }

@@ -26,25 +26,27 @@ enum Rank {
     Ordinary,
     /// It reported nothing that has to be mended.
     Harmless(Weight),
-    /// It ended abruptly, and reported no more than that.
+    /// It ended abruptly, and reported no more than that; or it says so of one that is not in the log, or whose end is not.
     Silent,
-    /// It reported worse. Of equals one that panicked counts more: the other may still run.
-    Told { worst: Weight, has_panicked: bool },
+    /// It reported worse. Of equals one that ended by that counts more: the other may still run.
+    Told { worst: Weight, has_died: bool },
 }
 
 impl Boot {
     fn rank(&self) -> Rank {
         match self.log.events.iter().map(Occurrence::weight).max().unwrap_or_default() {
-            worst if worst > Weight::Routine => Rank::Told { worst, has_panicked: self.has_panicked() },
+            worst if worst > Weight::Routine => Rank::Told { worst, has_died: self.has_died() },
             _ if self.ending.is_abrupt() && !self.is_asked_for() => Rank::Silent,
+            _ if self.log.reset_before.is_some() => Rank::Silent,
             Weight::Nothing => Rank::Ordinary,
             harmless => Rank::Harmless(harmless),
         }
     }
 
-    fn has_panicked(&self) -> bool {
+    /// Not of every crash there is a line of a panic: an oops may start the crash kernel by itself (`oops_end()`).
+    fn has_died(&self) -> bool {
         let panics = |known: &Occurrence| known.event.kind == Kind::Panic && known.weight() == Weight::Stopped;
-        self.log.events.iter().any(panics)
+        self.log.events.iter().any(panics) || self.ending.is_abrupt()
     }
 
     /// Whether it says why it ended: somebody asked for that.
@@ -91,6 +93,10 @@ impl Boots {
 
     /// Gives the boot before what the next one says of it.
     fn hand_back(&mut self, next: &mut Log) {
+        // A reset that its own lines show.
+        if self.latest.as_ref().is_some_and(|(boot, _)| boot.ending.is_abrupt()) {
+            next.reset_before = None;
+        }
         // A crash kernel is not what the firmware's record is about.
         let Some((before, _)) = self.latest.as_mut().filter(|(_, words)| !words.is_crash_kernel()) else { return };
         let of_before = next.events.extract_if(.., |known| known.is_of_boot_before);
@@ -239,6 +245,34 @@ mod tests {
         assert!(read(&[new, asked]).events.is_empty());
         let log = read(&[new, record]);
         assert_eq!((release(&log), log.events[0].is_of_boot_before), (Some("5.10.1"), true));
+    }
+
+    #[test]
+    fn how_a_boot_ended_that_is_not_there_the_next_may_say() {
+        let (old, new) = ("Linux version 6.15.1 (a@b) #1 x\nusb: hello\n", "Linux version 6.16.1 (a@b) #1 x\n");
+        let reset = "x86/amd: Previous system reset reason [0x02000800]: hardware watchdog timer expired\n";
+        assert_eq!(read(&[new, reset]).reset_before.as_deref(), Some("hardware watchdog timer expired"));
+        // The end of the boot before is not shown, or is that reset.
+        assert!(read(&[old, new, reset]).reset_before.is_some());
+        let serial = "[    0.000000] Linux version 6.15.1 (a@b) #1 x\n[ 5000.000000] usb: hello\n";
+        let later = ["[    0.000000] ", new, "[    0.500000] ", reset].concat();
+        let log = read(&[serial, &later]);
+        assert_eq!((release(&log), log.ending, log.reset_before.as_deref()), (Some("6.15.1"), Ending::Unsaid, None));
+        // A healthy boot after that hides it no more.
+        assert!(read(&[old, new, reset, new]).reset_before.is_some());
+        let button = reset.replace("hardware watchdog timer expired", "power button was pressed for 4 seconds");
+        assert_eq!(read(&[new, &button]).reset_before, None);
+    }
+
+    /// A console that a cloud gives as one string is read like the text that it is.
+    #[test]
+    fn a_console_in_one_line_has_the_lines_of_its_text() {
+        let text = "[    0.000000] Linux version 6.1.1 (a@b) #1 x\n[  500.000000] usb: hello\n\
+            [    0.000000] Linux version 6.1.1 (a@b) #1 x\n[    1.000000] usb: hello\n";
+        let json = format!("{{\"Output\": {}}}\n", serde_json::to_string(text).unwrap());
+        let (plain, wrapped) = (read(&[text]), read(&[&json]));
+        assert_eq!(plain.ending, Ending::Unsaid);
+        assert_eq!((wrapped.ending, wrapped.extent.lines), (plain.ending, plain.extent.lines));
     }
 
     #[test]

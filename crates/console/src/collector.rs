@@ -14,6 +14,7 @@ use crate::prefix::{self, Prefix};
 use crate::pstore::{self, Parts};
 use crate::recovery;
 use crate::reports::Reports;
+use crate::reset;
 use crate::soft_breaks::{SoftBreaks, Whole};
 use crate::token::{Token, module_names};
 use crate::trace::{Trace, traces};
@@ -131,10 +132,12 @@ impl Collector {
 
     fn unwrapped(&mut self, record: &Unwrapped, number: u64) {
         let outer = Prefix { timestamp_ns: record.timestamp_ns, is_kernel: record.is_kernel, ..Prefix::default() };
-        for line in record.text.lines() {
+        for (at, line) in (0..).zip(record.text.lines()) {
+            // Each is a line of its own: what is above another one came before it.
+            self.log.extent.lines += u64::from(at > 0);
             let (_, is_cut) = clean::cut(line.as_bytes());
             self.log.extent.cut_lines += u64::from(is_cut);
-            self.printed(line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line), number, outer);
+            self.printed(line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line), number + at, outer);
         }
     }
 
@@ -213,6 +216,9 @@ impl Collector {
         self.words.learn(text);
         self.reports.records_begin(text, number);
         recovery::learn(&mut self.reports.events, text);
+        if let Some(reason) = reset::untold(text) {
+            self.log.reset_before = Some(reason.to_owned());
+        }
         self.reports.limit_is_named(text, number);
         self.log.machine.learn(text, &token);
         let is_kernel = prefix.is_kernel

@@ -43,6 +43,7 @@ mod reading;
 mod recovery;
 mod registers;
 mod reports;
+mod reset;
 mod sanitize;
 mod soft_breaks;
 mod token;

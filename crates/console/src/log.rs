@@ -93,6 +93,9 @@ pub struct Log {
     pub is_crash_kernel: bool,
     /// The first problem that the crash kernel which was started afterwards reported of itself.
     pub of_crash_kernel: Option<Occurrence>,
+    /// How the boot before it ended without a word, by what the processor keeps of that, where that boot is not in the log:
+    /// untrusted.
+    pub reset_before: Option<String>,
     /// When the last line of that boot was printed, in nanoseconds since it began: the latest time of any.
     pub last_ns: Option<u64>,
     /// When in its year the last line with a date and without the kernel's own time was written, in seconds.

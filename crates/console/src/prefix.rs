@@ -7,7 +7,8 @@
 //! | `dmesg -r`, netconsole | `<4>[   14.957393] text` |
 //! | `dmesg -x` | `kern  :warn  : [   14.957393] text` |
 //! | `dmesg -T` | `[Sun Nov 22 20:29:11 2026] text` |
-//! | `dmesg -d`, `dmesg --reltime` | `[  +0.000003] text`, `[Nov22 20:29] text` |
+//! | `dmesg -d` | `[   14.957393 <    0.000003>] text` |
+//! | `dmesg --reltime` | `[  +0.000003] text`, `[Nov22 20:29] text` |
 //! | `dmesg --time-format iso` | `2026-11-22T20:29:11,123456+00:00 text` |
 //! | `/dev/kmsg` | `4,358,14957393,-,caller=C1;text` |
 //! | syslog, `journalctl -k` | `Nov 22 20:29:11 host kernel: [   14.957393] text` |
@@ -147,7 +148,7 @@ fn decoded_level<'a>(text: &'a str, prefix: &mut Prefix) -> &'a str {
 /// `[   14.957393] ` or a date in brackets; what comes after keeps its indentation.
 fn timestamp(text: &str) -> Option<(Option<u64>, &str)> {
     let (inside, rest) = text.trim_start_matches(' ').strip_prefix('[')?.split_once(']')?;
-    let inside = inside.trim();
+    let inside = without_delta(inside).trim();
     let after = || rest.strip_prefix(' ').unwrap_or(rest);
     if let Some((seconds, fraction)) = inside.split_once('.') {
         // Since the line before: no time of its own.
@@ -160,6 +161,14 @@ fn timestamp(text: &str) -> Option<(Option<u64>, &str)> {
     }
     let is_date = inside.len() == 24 && inside.matches(':').count() == 2 && inside.matches(' ').count() >= 4;
     (is_date || is_minute(inside)).then(|| (None, after()))
+}
+
+/// Without how long after the line before it was printed: `14.957393 <    0.000003>`.
+fn without_delta(inside: &str) -> &str {
+    match inside.split_once('<') {
+        Some((time, delta)) if !time.is_empty() && delta.ends_with('>') => time,
+        _ => inside,
+    }
 }
 
 /// `Nov22 20:29`.
@@ -273,7 +282,7 @@ pub(crate) fn time_in(line: &[u8]) -> Option<u64> {
     let head = line.get(..line.len().min(MAX_PREFIX))?;
     memchr::memchr_iter(b'[', head).find_map(|at| {
         let inside = head.get(at + 1..)?;
-        let inside = inside.get(..memchr::memchr(b']', inside).filter(|end| *end <= 20)?)?;
+        let inside = inside.get(..memchr::memchr2(b']', b'<', inside).filter(|end| *end <= 20)?)?.trim_ascii_end();
         let dot = inside.len().checked_sub(7).filter(|dot| inside.get(*dot) == Some(&b'.'))?;
         let inside = std::str::from_utf8(inside).ok()?;
         nanoseconds(inside.get(..dot)?.trim_start_matches(' '), inside.get(dot + 1..)?)
@@ -321,6 +330,9 @@ mod tests {
         check("[   14.957393] c5 text", AT, None, None, "c5 text");
         check("[  +0.000003]  text", None, None, None, " text");
         check("[Nov22 20:29]  text", None, None, None, " text");
+        check("[   14.957393 <    0.000003>]  text", AT, None, None, " text");
+        check("[Sun Nov 22 20:29:11 2026 <    0.000003>] text", None, None, None, "text");
+        assert_eq!(time_in(b"[   14.957393 <    0.000003>] text"), AT);
         check("2026-11-22T20:29:11,123456+00:00  text", None, None, None, " text");
         for clock in
             ["[2026-11-22 20:29:11] ", "Nov 22 20:29:11 ", "2026-11-22T20:29:11.123 ", "[Sun Nov 22 20:29:11 2026] "]

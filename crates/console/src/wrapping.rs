@@ -123,7 +123,8 @@ impl Wrapping {
         }
         let console = ["\"Output\":", "\"output\":"].iter().find_map(|key| line.strip_prefix(key));
         let text: String = serde_json::from_str(line.strip_prefix("\"msg\":").or(console)?.trim()).ok()?;
-        Some(Some(Unwrapped { text, timestamp_ns: self.timestamp_ns.take(), is_kernel: true }))
+        // What else a console shows, firmware and programs say.
+        Some(Some(Unwrapped { text, timestamp_ns: self.timestamp_ns.take(), is_kernel: console.is_none() }))
     }
 }
 
@@ -154,6 +155,9 @@ mod tests {
         let cloud = r#"{"InstanceId": "i-1", "Output": "[    1.000000] text\r\n"}"#;
         assert_eq!(text(wrapping.open(cloud)), Some(("[    1.000000] text\r\n".to_owned(), None)));
         assert_eq!(text(wrapping.open(r#"    "Output": "text\r\n","#)), Some(("text\r\n".to_owned(), None)));
+        // What a console shows may be firmware's or a program's.
+        let opened = wrapping.open(r#""Output": "text\r\n","#).flatten().unwrap();
+        assert!(!opened.is_kernel);
         // A program's message is none of the kernel's, whatever it says.
         assert_eq!(wrapping.open(r#"{"_TRANSPORT":"stdout","MESSAGE":"Kernel panic - not syncing: x"}"#), Some(None));
         let journal = r#"{"_TRANSPORT":"kernel","_SOURCE_MONOTONIC_TIMESTAMP":"1000000","MESSAGE":"text"}"#;

@@ -22,6 +22,9 @@ pub enum PanicReason {
     HardLockup,
     /// `RCU Stall`
     RcuStall,
+    /// `workqueue: stall lasted …`: the watchdog of work queues (`workqueue.panic_on_stall`), since 7.0. From 6.12 on it did so by
+    /// a `BUG()`, which is an oops.
+    WorkqueueStall,
     /// No memory, and nothing to kill or told to panic.
     OutOfMemory,
     /// An exception in kernel code.
@@ -50,7 +53,7 @@ impl PanicReason {
     /// By what follows `Kernel panic - not syncing: `.
     #[must_use]
     pub fn of(message: &str) -> Self {
-        const STARTS: [(&str, PanicReason); 29] = [
+        const STARTS: [(&str, PanicReason); 30] = [
             ("sysrq triggered crash", PanicReason::Requested),
             ("hung_task: ", PanicReason::HungTask),
             ("softlockup: ", PanicReason::SoftLockup),
@@ -58,6 +61,7 @@ impl PanicReason {
             ("hard lockup", PanicReason::HardLockup),
             ("watchdog detected hard lockup", PanicReason::HardLockup),
             ("rcu stall", PanicReason::RcuStall),
+            ("workqueue: ", PanicReason::WorkqueueStall),
             ("out of memory", PanicReason::OutOfMemory),
             ("system is deadlocked on memory", PanicReason::OutOfMemory),
             ("fatal machine check", PanicReason::Hardware),

@@ -8,6 +8,7 @@
 use super::message::{Device, Message, find};
 use super::text::{number, number_after, word};
 use super::{Event, Kind};
+use crate::reset;
 
 pub(super) fn parse(text: &str) -> Option<Event> {
     find(&MESSAGES, text)
@@ -59,26 +60,13 @@ static MESSAGES: [Message; 14] = [
     // x86 calls a fatal error of the northbridge and of a bank so: `drivers/edac/mce_amd.c`.
     failed("[Hardware Error]: System Fatal error", &[], Device::Unnamed),
     failed("thermal ", &["critical temperature reached"], Device::Next),
-    failed(RESET_REASON, &RESETS_OF_HARDWARE, Device::Unnamed),
-];
-
-/// Why the machine was reset before this boot, since 6.16: `arch/x86/kernel/cpu/amd.c`, `print_s5_reset_status_mmio()`.
-const RESET_REASON: &str = "x86/amd: Previous system reset reason [";
-
-/// Those that hardware had for itself; others were asked for, or say nothing of why: a watchdog, the processor's shutdown.
-const RESETS_OF_HARDWARE: [&str; 6] = [
-    "thermal pin BP_THERMTRIP_L was tripped",
-    "internal CPU thermal limit was tripped",
-    "an uncorrected error caused a data fabric sync flood",
-    "FCH and MP1 failed warm reset handshake",
-    "a parity error occurred",
-    "a software sync flood event occurred",
+    failed(reset::REASON, &reset::OF_HARDWARE, Device::Unnamed),
 ];
 
 impl Event {
     /// Whether it is what a boot says of the end of the one before.
     pub(crate) fn is_of_boot_before(&self) -> bool {
-        self.text.starts_with(RESET_REASON)
+        self.text.starts_with(reset::REASON)
     }
 }
 

@@ -8,7 +8,7 @@ use vmcore_kernel::{CpuRegisters, Stack, StackFrame};
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::arch::{arm64, is_page_fault, x86_64};
-use crate::names::{base_name, is_dying};
+use crate::names::{base_name, is_dying, is_workqueue_watchdog};
 
 /// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
 #[must_use]
@@ -70,5 +70,10 @@ impl<'f> Exception<'f> {
     pub(crate) fn is_by_sysrq(&self) -> bool {
         let function = self.frame.and_then(StackFrame::function);
         function.is_some_and(|function| base_name(function) == "sysrq_handle_crash")
+    }
+
+    /// Whether it is the `BUG()` by which the watchdog of work queues gives up (`workqueue.panic_on_stall`, 6.12 to 6.19).
+    pub(crate) fn is_by_workqueue_watchdog(&self) -> bool {
+        self.frame.and_then(StackFrame::function).is_some_and(is_workqueue_watchdog)
     }
 }

@@ -147,10 +147,8 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
     if confidence >= Confidence::Probable {
         return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
-    // What the log makes doubtful does not become well because somebody asked for the crash.
-    let doubted = |best: &Finding| {
-        best.severity == Severity::Info && findings::doubtful(found).is_some_and(|may| may.is_from_log)
-    };
+    // What may be ill does not become well because somebody asked for the crash, or because the kernel warned of something else.
+    let doubted = |best: &Finding| best.severity == Severity::Info && findings::doubtful(found).is_some();
     if let Some(finding) = best.filter(|best| !doubted(best)) {
         let also = match livelock.confidence {
             Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",

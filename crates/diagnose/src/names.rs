@@ -1,6 +1,6 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
-use vmcore_kernel::{LockKind, Stack, StackFrame};
+use vmcore_kernel::{LockKind, Stack, StackFrame, switches_tasks};
 
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
 const SPLIT: [&str; 10] = [
@@ -42,13 +42,9 @@ const CALLING: [&str; 7] = [
     "__csd_lock_wait",
     "smp_call_function_any",
 ];
-/// Functions that only put a task to sleep, besides those that sleep for a lock: what it sleeps for is the first that is none
-/// of these. By the beginnings of their names.
-const SLEEPING: [&str; 11] = [
-    "__schedule",
-    "schedule",
-    "io_schedule",
-    "__switch_to",
+/// Functions that only put a task to sleep, besides those that switch tasks and those that sleep for a lock: what it sleeps for
+/// is the first that is none of these. By the beginnings of their names.
+const SLEEPING: [&str; 7] = [
     "bit_wait",
     "__wait_on_bit",
     "do_wait_for_common",
@@ -88,7 +84,8 @@ pub(crate) fn functions(frame: &StackFrame) -> impl Iterator<Item = &str> {
 
 fn is_sleeping(name: &str) -> bool {
     let name = base_name(name);
-    SLEEPING.iter().any(|begin| name.starts_with(begin)) || LockKind::of_sleeper(name).is_some()
+    let only_sleeps = || SLEEPING.iter().any(|begin| name.starts_with(begin));
+    switches_tasks(name) || only_sleeps() || LockKind::of_sleeper(name).is_some()
 }
 
 /// The innermost function that is not about sleeping itself.
@@ -101,6 +98,12 @@ pub(crate) fn sleeps_for_lock(stack: &Stack) -> bool {
     let is_lock = |name: &str| LockKind::of_sleeper(base_name(name)).is_some();
     let asleep = stack.frames.iter().filter_map(StackFrame::function).take_while(|name| is_sleeping(name));
     asleep.into_iter().any(is_lock)
+}
+
+/// Whether it is of the watchdog of work queues: `kernel/workqueue.c`.
+pub(crate) fn is_workqueue_watchdog(symbol: &str) -> bool {
+    let name = base_name(symbol);
+    name.starts_with("wq_watchdog_") || name == "panic_on_wq_watchdog"
 }
 
 /// Whether it is where a CPU waits for a spin lock.

@@ -114,17 +114,22 @@ impl Sleeps {
 }
 
 impl About {
-    /// By the name of the function: `kernel/sched/core.c`, and where tasks are switched.
     fn of(function: &str) -> Self {
-        const SWITCHING: [&str; 5] = ["__schedule", "schedule", "io_schedule", "__switch_to", "context_switch"];
         if LockKind::of_sleeper(function).is_some() {
             Self::Lock
-        } else if SWITCHING.iter().any(|name| function.starts_with(name)) {
+        } else if switches_tasks(function) {
             Self::Switching
         } else {
             Self::Other
         }
     }
+}
+
+/// Whether a function only gives the CPU to another task, and says nothing of what for: `kernel/sched/core.c`.
+#[must_use]
+pub fn switches_tasks(function: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = ["__schedule", "schedule", "io_schedule", "__switch_to", "context_switch"];
+    BEGINNINGS.iter().any(|begin| function.starts_with(begin))
 }
 
 /// The stack of a task, walked.

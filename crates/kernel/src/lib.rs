@@ -86,7 +86,7 @@ pub use code::SymbolName;
 pub use cpu_registers::{CpuRegisters, RegisterSource};
 pub use error::{Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
-pub use followed::{Followed, StackSurvey, StacksFollowed};
+pub use followed::{Followed, StackSurvey, StacksFollowed, switches_tasks};
 pub use frames::Sweep;
 pub use ground::x86_64::location::{FoundBy, KernelChoice, KernelInMemory, Role, fit_memory_hole};
 pub use identity::{hex, release_of};

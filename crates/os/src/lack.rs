@@ -14,7 +14,7 @@ pub enum Lack {
     Room,
     /// The size of a file: `EFBIG`.
     FileSize,
-    /// Processes or threads: `EAGAIN`.
+    /// Mostly processes or threads: `EAGAIN`. Of files it is said where another program has a lease on one.
     Processes,
 }
 
@@ -58,7 +58,9 @@ impl Lack {
             }
             Self::Room => "make room, or name a directory that has some; unpacked dumps go to that in TMPDIR",
             Self::FileSize => "this process may not write larger files; raise that limit (ulimit -f)",
-            Self::Processes => "this user may not have more processes and threads; raise that limit (ulimit -u)",
+            Self::Processes => {
+                "try again; if it stays like that, this user may not have more processes and threads: raise that limit (ulimit -u)"
+            }
         }
     }
 }

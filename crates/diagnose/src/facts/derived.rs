@@ -246,8 +246,12 @@ pub(crate) fn death(facts: &Facts<'_>) -> Option<PanicReason> {
         let message = facts.state.panic.message.as_ref()?;
         // Without those words it is an oops that started the crash kernel.
         let reason = vmcore_console::panic_message(message).map_or(PanicReason::Oops, PanicReason::of);
-        let by_sysrq = reason == PanicReason::Oops && exception(facts).is_some_and(|exception| exception.is_by_sysrq());
-        Some(if by_sysrq { PanicReason::Requested } else { reason })
+        let exception = exception(facts).filter(|_| reason == PanicReason::Oops);
+        Some(match exception {
+            Some(exception) if exception.is_by_sysrq() => PanicReason::Requested,
+            Some(exception) if exception.is_by_workqueue_watchdog() => PanicReason::WorkqueueStall,
+            _ => reason,
+        })
     })
 }
 

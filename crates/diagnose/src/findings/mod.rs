@@ -118,9 +118,9 @@ const DETECTORS: [Detector; 18] = [
     Detector { finds: &[Issue::HungTask], run: hung::detect },
     // An exception in kernel code.
     Detector { finds: &[Issue::Oops], run: oops::detect },
-    // Out of memory, a crash that was asked for, any other panic.
+    // Out of memory, work that no worker begins, a crash that was asked for, any other panic.
     Detector {
-        finds: &[Issue::OutOfMemory, Issue::HardwareError, Issue::CrashRequested, Issue::Panic],
+        finds: &[Issue::OutOfMemory, Issue::WorkqueueLockup, Issue::HardwareError, Issue::CrashRequested, Issue::Panic],
         run: panic::detect,
     },
     // Kernel code that keeps a CPU for too long, whatever it does.
@@ -200,7 +200,6 @@ mod tests {
             others,
             [
                 Issue::ThpLivelock,
-                Issue::WorkqueueLockup,
                 Issue::FilesystemError,
                 Issue::NetworkTimeout,
                 Issue::AllocationFailure,

@@ -33,6 +33,11 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
         Some(PanicReason::Hardware) => {
             (Issue::HardwareError, format!("the kernel panicked{on} for an error of the hardware: {reason}"))
         }
+        // What the watchdog found, the log tells better.
+        Some(PanicReason::WorkqueueStall) if facts.reports_of(Kind::WorkqueueLockup).next().is_none() => (
+            Issue::WorkqueueLockup,
+            format!("work was queued for too long, for which the kernel panicked{on}: {reason}"),
+        ),
         Some(PanicReason::Watchdog) => {
             (Issue::Panic, format!("the kernel panicked{on}, as no program had reset a watchdog in time: {reason}"))
         }

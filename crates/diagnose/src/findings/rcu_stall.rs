@@ -44,10 +44,14 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let named = said.map(|said| said.event.cpus.clone()).unwrap_or_default();
     // A warning about a grace period that has ended since is no stall any more.
     let same_cpus = named.is_empty() || named.iter().any(|cpu| holdouts.contains(cpu));
-    let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old);
     // One that was reported before this one began was another.
     let of_this = is_old || age.zip(said).is_none_or(|(age, said)| reports::is_since(facts, said, age));
     let is_long_ago = said.is_some_and(|said| !reports::is_since(facts, said, reports::RECENT_NS));
+    let is_reported = said.is_some() && !is_long_ago;
+    let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old || is_reported);
+    // Expedited grace periods have a sequence and nodes of their own.
+    let is_expedited = said.is_some_and(|said| said.event.text.contains("expedited"));
+    let has_ended = !is_expedited && period.is_some_and(|period| !period.running || !of_this);
     let lasts = of_this && (!readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some());
     if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty() && ender.is_none()) {
         return None;
@@ -55,7 +59,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let (confidence, severity) = match (said.is_some(), lasts) {
         (true, true) => (Confidence::Confirmed, Severity::Critical),
         (false, true) => (Confidence::Probable, Severity::Critical),
-        (_, false) if facts.death() != Some(PanicReason::RcuStall) && (period.is_some() || is_long_ago) => {
+        (_, false) if facts.death() != Some(PanicReason::RcuStall) && (has_ended || is_long_ago) => {
             (Confidence::Probable, Severity::Warning)
         }
         (_, false) => (Confidence::Probable, Severity::Critical),
@@ -70,11 +74,9 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
-    let over = match period {
-        Some(period) if severity == Severity::Warning && !(period.running && is_old) => {
-            "; it had ended when the machine stopped"
-        }
-        None if severity == Severity::Warning => "; that was long before the machine stopped",
+    let over = match severity {
+        Severity::Warning if has_ended => "; it had ended when the machine stopped",
+        Severity::Warning => "; that was long before the machine stopped",
         _ => "",
     };
     let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");

@@ -6,7 +6,7 @@
 
 use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason, Weight, seconds_passed};
 
-use crate::names::leads_to_call;
+use crate::names::{is_workqueue_watchdog, leads_to_call};
 
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
@@ -34,9 +34,10 @@ impl<'l> Cause<'l> {
         self.story.iter().map(|occurrence| &occurrence.event).filter(move |event| event.kind == kind)
     }
 
-    /// What was reported of the same CPUs and task: it is reported again as long as it lasts.
-    pub(super) fn again(&self, event: &'l Event) -> impl Iterator<Item = &'l Event> {
-        self.of(event.kind).filter(|known| known.cpus == event.cpus && known.pid == event.pid)
+    /// What was reported of the same CPUs, task and pool of workers: it is reported again as long as it lasts.
+    pub(super) fn again(&self, event: &Event) -> impl Iterator<Item = &'l Event> {
+        let same = |known: &&Event| known.cpus == event.cpus && known.pid == event.pid && pool(known) == pool(event);
+        self.of(event.kind).filter(same)
     }
 
     /// Whether a crash was asked for so long afterwards that it may have been for something else.
@@ -64,6 +65,11 @@ fn long_before<'l>(cause: &Cause<'l>, problems: &[&'l Occurrence]) -> Option<Cau
     };
     let hangs: Vec<&Occurrence> = problems.iter().filter(hangs).copied().collect();
     Some(Cause { request: Some(panic), ..by_itself(&hangs)? })
+}
+
+/// A CPU has two of them: `pool cpus=2 node=0 flags=0x0 nice=-20`.
+pub(super) fn pool(event: &Event) -> Option<&str> {
+    event.text.split_once(" stuck for ").map(|(pool, _)| pool).filter(|_| event.kind == Kind::WorkqueueLockup)
 }
 
 /// What stopped a machine of which nobody asked for a crash.
@@ -180,6 +186,9 @@ const fn kinds_behind(reason: PanicReason) -> &'static [Kind] {
             Kind::RcuStall,
             Kind::RcuStarved,
         ],
+        PanicReason::WorkqueueStall => {
+            &[Kind::WorkqueueLockup, Kind::HungTask, Kind::SoftLockup, Kind::HardLockup, Kind::RcuStall, Kind::Oops]
+        }
         PanicReason::OutOfMemory => &[Kind::OutOfMemory],
         PanicReason::Oops => &[Kind::Oops],
         PanicReason::Warning | PanicReason::Hardware => &[],
@@ -204,7 +213,7 @@ fn behind_exception<'l>(oops: &Occurrence, story: &[&'l Occurrence]) -> Option<&
 /// found above.
 fn is_by_watchdog(known: &Occurrence) -> bool {
     let symbol = known.event.function.as_ref().and_then(|function| function.symbol.as_deref());
-    known.event.kind == Kind::Oops && symbol.is_some_and(|symbol| symbol.starts_with("wq_watchdog_"))
+    known.event.kind == Kind::Oops && symbol.is_some_and(is_workqueue_watchdog)
 }
 
 /// The report that says what the panic does not, or the panic.
@@ -219,6 +228,7 @@ fn behind_panic<'l>(panic: &'l Occurrence, story: &[&'l Occurrence]) -> &'l Occu
         .iter()
         .copied()
         .filter(|known| kinds.contains(&known.event.kind) && known.line <= panic.line.saturating_add(1))
+        .filter(|known| known.weight() > Weight::Harmless)
         .collect();
     first_cause(&before).unwrap_or(panic)
 }
@@ -234,6 +244,9 @@ fn first_cause<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
         Kind::WorkqueueLockup,
         Kind::HungTask,
     ];
+    // What was over explains nothing that was not.
+    let lasting: Vec<&Occurrence> = story.iter().copied().filter(|known| known.weight() > Weight::Harmless).collect();
+    let story = if lasting.is_empty() { story } else { lasting.as_slice() };
     let find = |kind: Kind| story.iter().copied().find(|known| known.event.kind == kind);
     let hang = ORDER.iter().find_map(|kind| find(*kind));
     match (find(Kind::Oops), hang) {
@@ -287,11 +300,11 @@ pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
         return None;
     }
     let may_cause = |known: &&Occurrence| {
-        (Weight::Routine..=Weight::Failure).contains(&known.event.weight())
+        (Weight::Routine..=Weight::Failure).contains(&known.weight())
             && known.line < cause.main.line
             && known.event.kind != cause.main.event.kind
     };
     let before = cause.story.iter().copied().filter(may_cause);
     // Of equals the first: `max_by_key` takes the last.
-    before.rev().max_by_key(|known| known.event.weight())
+    before.rev().max_by_key(|known| known.weight())
 }

@@ -188,6 +188,7 @@ const fn panic_issue(reason: Option<PanicReason>) -> Issue {
         Some(PanicReason::SoftLockup) => Issue::SoftLockup,
         Some(PanicReason::HardLockup) => Issue::HardLockup,
         Some(PanicReason::RcuStall) => Issue::RcuStall,
+        Some(PanicReason::WorkqueueStall) => Issue::WorkqueueLockup,
         Some(PanicReason::OutOfMemory) => Issue::OutOfMemory,
         Some(PanicReason::Oops) => Issue::Oops,
         Some(PanicReason::HungTask) => Issue::HungTask,

@@ -26,11 +26,14 @@ fn summary(log: &Log) -> Option<String> {
         ));
     }
     let unsaid = !says_why(log);
+    let of_before =
+        log.reset_before.as_ref().map(|why| format!("of the boot before this one the processor says: {why}"));
     let how = match log.ending {
         Ending::CrashKernel if unsaid => "it crashed: a crash kernel was started after it",
         Ending::Reset if unsaid => "it said that it resets the machine at once, and nothing was shut down before",
         Ending::CutOff if unsaid => "the next kernel starts in the middle of one of its lines",
         Ending::Unsaid if unsaid => "the next kernel starts without a word of a shutdown before",
+        _ if of_before.is_some() => of_before.as_deref().unwrap_or_default(),
         _ if log.extent.silent_ends > 0 => "another boot than the last: it reported nothing and was not shut down",
         _ => return None,
     };
@@ -49,6 +52,9 @@ pub(super) fn unknown(log: &Log) -> Vec<String> {
     if log.is_crash_kernel {
         unknown
             .push("what the crash kernel was started for: the log of the kernel before it is not in here".to_owned());
+    }
+    if let Some(reason) = &log.reset_before {
+        unknown.push(format!("why the boot before this one was reset, of which the processor says: {reason}"));
     }
     if log.extent.silent_ends > 0 {
         let ends = log.extent.silent_ends;

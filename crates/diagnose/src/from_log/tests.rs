@@ -191,3 +191,21 @@ CR2: 000000c000100000 CR3: {tables} CR4: 0000000000760ee0"
     assert_eq!(confidence("0000000f0a1de002"), (Confidence::Probable, false));
     assert_eq!(confidence("0000000f0b77a002"), (Confidence::Possible, true));
 }
+
+/// Nothing else may ever tell that the machine hung.
+#[test]
+fn a_boot_after_a_watchdog_is_not_called_healthy() {
+    let log = |reason: &str| {
+        judge(&format!(
+            "[    0.000000] Linux version 6.16.1 (a@b) #1 SMP
+[    0.500000] x86/amd: Previous system reset reason [0x02000800]: {reason}
+[    9.000000] usb 1-1: new device
+"
+        ))
+    };
+    let found = log("hardware watchdog timer expired");
+    assert_eq!(found.verdict.confidence, Confidence::Insufficient);
+    assert!(found.verdict.summary.contains("hardware watchdog timer expired"), "{}", found.verdict.summary);
+    assert_eq!(log("software wrote 0x6 to reset control register 0xCF9").verdict.confidence, Confidence::None);
+    assert_eq!(log("a parity error occurred").verdict.issue, Some(Issue::HardwareError));
+}

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use vmcore_console::{Event, Kind, Log};
 
-use super::cause::Cause;
+use super::cause::{Cause, pool};
 use super::words::short;
 
-/// More entries than anybody reads.
+/// More entries than anybody reads; that of the verdict is there besides.
 const MAX_ENTRIES: usize = 256;
 
 /// One report, or several equal ones.
@@ -48,7 +48,7 @@ pub(super) fn timeline(log: &Log, cause: Option<&Cause<'_>>) -> (Vec<TimelineEnt
             }
             continue;
         }
-        if entries.len() >= MAX_ENTRIES {
+        if entries.len() >= MAX_ENTRIES && !is_verdict {
             left_out += 1;
             continue;
         }
@@ -66,22 +66,22 @@ pub(super) fn timeline(log: &Log, cause: Option<&Cause<'_>>) -> (Vec<TimelineEnt
     (entries, left_out)
 }
 
-/// Reports are equal that are about the same CPUs, task and device; of others by their text.
+/// Reports are equal that are about the same CPUs, task, pool of workers and device; of others by their text. A drive that
+/// aborts a command answers otherwise than one that fails.
 fn key(event: &Event) -> String {
     let about = match event.kind {
         Kind::IoError | Kind::IoTimeout | Kind::Filesystem | Kind::NetTimeout => event.device.clone(),
         Kind::Hardware | Kind::CorrectedHardware => Some(event.device.clone().unwrap_or_default()),
-        Kind::SoftLockup
-        | Kind::HardLockup
-        | Kind::UnansweredCall
-        | Kind::HungTask
-        | Kind::RcuStall
-        | Kind::WorkqueueLockup => Some(String::new()),
+        Kind::SoftLockup | Kind::HardLockup | Kind::UnansweredCall | Kind::HungTask | Kind::RcuStall => {
+            Some(String::new())
+        }
+        Kind::WorkqueueLockup => pool(event).map(str::to_owned),
         Kind::AllocationFailure => {
             event.text.split_once("order:").and_then(|(_, order)| order.split(',').next()).map(str::to_owned)
         }
         _ => None,
     };
     let about = about.unwrap_or_else(|| event.text.clone());
-    format!("{:?} {:?} {:?} {} {about}", event.cpus, event.pid, event.comm, event.is_short_stall())
+    let sort = (event.is_short_stall(), event.is_aborted_command());
+    format!("{:?} {:?} {:?} {sort:?} {about}", event.cpus, event.pid, event.comm)
 }

@@ -152,7 +152,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             let busy = place(event).map(|place| format!("; a worker of it is in {place}")).unwrap_or_default();
             format!(
                 "Work is queued and not begun: a pool of workers{pool} was stuck for {} s{busy}",
-                cause.again(event).filter_map(|known| known.seconds).max().unwrap_or_default()
+                longest(cause, event).unwrap_or_default()
             )
         }
         Kind::OutOfMemory => format!("Memory ran out: {}", event.text),
@@ -220,13 +220,9 @@ fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
     format!("{cpu} was stuck for {seconds} s{more}: {task} would not give it up{place}{waits}")
 }
 
-/// The watchdog repeats itself as long as the lockup lasts.
+/// In seconds: the watchdog repeats itself as long as it lasts.
 fn longest(cause: &Cause<'_>, event: &Event) -> Option<u64> {
-    cause
-        .of(Kind::SoftLockup)
-        .filter(|known| known.cpus == event.cpus && known.pid == event.pid)
-        .filter_map(|known| known.seconds)
-        .max()
+    cause.again(event).filter_map(|known| known.seconds).max()
 }
 
 fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
@@ -242,8 +238,6 @@ fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
 }
 
 fn hung_tasks(cause: &Cause<'_>, event: &Event) -> String {
-    let longest =
-        cause.of(Kind::HungTask).filter(|known| known.pid == event.pid).filter_map(|known| known.seconds).max();
     let mut others: Vec<Option<i32>> =
         cause.of(Kind::HungTask).map(|known| known.pid).filter(|pid| *pid != event.pid).collect();
     others.sort_unstable();
@@ -259,7 +253,7 @@ fn hung_tasks(cause: &Cause<'_>, event: &Event) -> String {
     };
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
     let owner = event.details.first().map(|owner| format!(", for what is {owner}")).unwrap_or_default();
-    format!("{task} was blocked for more than {} s{more}{place}{owner}", longest.unwrap_or_default())
+    format!("{task} was blocked for more than {} s{more}{place}{owner}", longest(cause, event).unwrap_or_default())
 }
 
 fn panic(cause: &Cause<'_>, event: &Event) -> String {
@@ -304,6 +298,9 @@ fn hardware(event: &Event) -> String {
 }
 
 fn devices(cause: &Cause<'_>, event: &Event) -> String {
+    // Others may fail for good.
+    let worse = cause.of(event.kind).find(|known| event.is_aborted_command() && !known.is_aborted_command());
+    let event = worse.unwrap_or(event);
     let what = match event.kind {
         Kind::IoError if event.is_aborted_command() => "A drive answers that it aborted a command",
         Kind::IoError => "Reads or writes fail",

@@ -5,11 +5,16 @@ use vmcore_console::PanicReason;
 use super::{Definition, Issue};
 use crate::Severity;
 
-const BY_LOCK: &[PanicReason] = &[PanicReason::HungTask];
+const BY_LOCK: &[PanicReason] = &[PanicReason::HungTask, PanicReason::WorkqueueStall];
 /// A CPU that does nothing else keeps grace periods from ending, works from being done and lock holders from running, so that
 /// others sleep for it.
-const BY_SPIN: &[PanicReason] =
-    &[PanicReason::SoftLockup, PanicReason::HardLockup, PanicReason::RcuStall, PanicReason::HungTask];
+const BY_SPIN: &[PanicReason] = &[
+    PanicReason::SoftLockup,
+    PanicReason::HardLockup,
+    PanicReason::RcuStall,
+    PanicReason::HungTask,
+    PanicReason::WorkqueueStall,
+];
 
 impl Issue {
     /// Its row.
@@ -19,7 +24,12 @@ impl Issue {
             Self::ThpLivelock => Definition {
                 id: "thp-split-page-fault-livelock",
                 severity: Severity::Critical,
-                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
+                explains: &[
+                    PanicReason::SoftLockup,
+                    PanicReason::RcuStall,
+                    PanicReason::HungTask,
+                    PanicReason::WorkqueueStall,
+                ],
                 summary: "CPUs fault again and again on a huge page whose splitter is runnable and gets no CPU",
                 remedy: None,
                 anchor: "`thp-split-page-fault-livelock`",
@@ -51,7 +61,12 @@ impl Issue {
             Self::UnansweredCall => Definition {
                 id: "unanswered-call",
                 severity: Severity::Critical,
-                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
+                explains: &[
+                    PanicReason::SoftLockup,
+                    PanicReason::RcuStall,
+                    PanicReason::HungTask,
+                    PanicReason::WorkqueueStall,
+                ],
                 summary: "a CPU does not run what another one waits for it to run",
                 remedy: Some((
                     "look at the stack of the CPU that does not answer: why are its interrupts off?",
@@ -62,7 +77,12 @@ impl Issue {
             Self::HardLockup => Definition {
                 id: "hard-lockup",
                 severity: Severity::Critical,
-                explains: &[PanicReason::HardLockup, PanicReason::RcuStall, PanicReason::HungTask],
+                explains: &[
+                    PanicReason::HardLockup,
+                    PanicReason::RcuStall,
+                    PanicReason::HungTask,
+                    PanicReason::WorkqueueStall,
+                ],
                 summary: "a CPU has its interrupts off for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: where does it have its interrupts off? On a virtual machine, ask its \
@@ -74,7 +94,12 @@ impl Issue {
             Self::Starvation => Definition {
                 id: "cpu-starvation",
                 severity: Severity::Critical,
-                explains: &[PanicReason::RcuStall, PanicReason::SoftLockup, PanicReason::HungTask],
+                explains: &[
+                    PanicReason::RcuStall,
+                    PanicReason::SoftLockup,
+                    PanicReason::HungTask,
+                    PanicReason::WorkqueueStall,
+                ],
                 summary: "tasks that could run get no CPU",
                 remedy: Some((
                     "look at the stack of the task that keeps the CPU: what does it do? Give a real-time task a lower \
@@ -87,7 +112,12 @@ impl Issue {
             Self::SoftLockup => Definition {
                 id: "soft-lockup",
                 severity: Severity::Critical,
-                explains: &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask],
+                explains: &[
+                    PanicReason::SoftLockup,
+                    PanicReason::RcuStall,
+                    PanicReason::HungTask,
+                    PanicReason::WorkqueueStall,
+                ],
                 summary: "a CPU ran kernel code for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: which loop is it in, and what does that loop wait for?",
@@ -111,7 +141,7 @@ impl Issue {
             Self::RcuStall => Definition {
                 id: "rcu-stall",
                 severity: Severity::Critical,
-                explains: &[PanicReason::RcuStall, PanicReason::HungTask],
+                explains: &[PanicReason::RcuStall, PanicReason::HungTask, PanicReason::WorkqueueStall],
                 summary: "an RCU grace period does not end",
                 remedy: Some((
                     "look at the stack of what the grace period waits for: why does it pass no quiescent state?",

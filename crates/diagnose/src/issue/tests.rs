@@ -22,6 +22,7 @@ fn each_reason_to_panic_has_an_issue_that_explains_it() {
         PanicReason::SoftLockup,
         PanicReason::HardLockup,
         PanicReason::RcuStall,
+        PanicReason::WorkqueueStall,
         PanicReason::OutOfMemory,
         PanicReason::Oops,
         PanicReason::Warning,

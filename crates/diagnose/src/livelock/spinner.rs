@@ -13,6 +13,7 @@ use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
 use crate::idle::{OnIdle, on_idle};
 use crate::interrupts::{flags, interrupts_off};
+use crate::kernel_code::in_kernel_code;
 use crate::names::syscall_function;
 use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
@@ -137,8 +138,19 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     let assessment = assess_stack(facts, cpu, task, time.as_ref(), reader);
     match short {
         Some(running) => by_count(facts, task, running, assessment, reader, threshold_ns),
+        None if time.is_none() && matches!(assessment, Assessment::No(_)) && may_loop_unseen(facts, cpu) => {
+            Assessment::Unknown(format!(
+                "CPU {number}: it is in kernel code, and how long its task has been running is not known"
+            ))
+        }
         None => assessment,
     }
+}
+
+/// Whether a CPU may be in a loop of which nothing tells: in kernel code, and with no watchdog that would have complained.
+fn may_loop_unseen(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let has_panicked = facts.state.panic.cpu == Some(cpu.cpu);
+    !has_panicked && !facts.state.limits.is_watched(cpu.cpu) && in_kernel_code(facts, cpu)
 }
 
 /// A CPU whose run queue says that it was idle: something else can run there for ever all the same, which only its registers

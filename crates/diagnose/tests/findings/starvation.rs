@@ -102,6 +102,22 @@ fn who_waits_for_an_idle_cpu_starves() {
     assert_eq!(verdict(&idles_though_queued(SECOND).judge()), (None, Confidence::None));
 }
 
+/// Nobody knows that it was for something else.
+#[test]
+fn what_may_be_wrong_is_not_well_because_of_a_warning_or_a_request() {
+    for line in [
+        "WARNING: CPU: 1 PID: 2 at drivers/demo.c:12 demo_init+0x1/0x2 [demo]",
+        "Memory cgroup out of memory: Killed process 12 (java) total-vm:1kB",
+    ] {
+        let mut machine = idles_though_queued(8 * SECOND);
+        machine.log_at(line, NOW - 150 * SECOND);
+        assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Possible), "{line}");
+    }
+    let mut machine = idles_though_queued(8 * SECOND);
+    machine.panic("Kernel panic - not syncing: sysrq triggered crash", 0);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Possible));
+}
+
 /// An idle CPU's clock was last set as the task was queued, and has stood still since.
 #[test]
 fn who_waits_for_an_idle_cpu_waits_by_the_clock_of_the_machine() {

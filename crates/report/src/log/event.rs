@@ -67,6 +67,8 @@ pub struct Event<'a> {
     pub symbol: Option<&'a str>,
     /// The module of that function.
     pub module: Option<&'a str>,
+    /// The function that called the one where it was, where no line names that itself.
+    pub caller: Option<&'a str>,
     /// What the kernel said. Of a panic what follows `Kernel panic - not syncing: `.
     pub text: &'a str,
     /// What other lines of the report say.
@@ -118,6 +120,7 @@ impl<'a> Event<'a> {
             device: event.device.as_deref(),
             symbol: function.and_then(|function| function.symbol.as_deref()),
             module: function.and_then(|function| function.module.as_deref()),
+            caller: event.caller.as_deref().and_then(|caller| caller.symbol.as_deref()),
             text: &event.text,
             details: &event.details,
         }

@@ -1,5 +1,7 @@
 //! What is reported again as long as it lasts, and what is named of a report that is cut.
 
+use vmcore_console::Kind;
+
 use super::judge;
 use crate::{Confidence, Issue};
 
@@ -25,6 +27,10 @@ fn a_pool_was_stuck_for_as_long_as_its_last_report_says() {
     };
     let found = judge(&(stuck(100, 36) + &stuck(130, 66)));
     assert!(found.verdict.summary.contains("stuck for 66 s"), "{}", found.verdict.summary);
+    // Its CPU has another pool, for what is urgent.
+    let urgent = stuck(130, 66).replace("nice=0", "nice=-20");
+    let found = judge(&(stuck(100, 36) + &urgent));
+    assert!(found.verdict.summary.contains("stuck for 36 s"), "{}", found.verdict.summary);
 }
 
 #[test]
@@ -47,6 +53,9 @@ fn a_drive_that_aborts_a_command_answers() {
     assert!(summary.contains("aborted a command (ata1.00)") && !summary.contains("does not answer"), "{summary}");
     let unreadable = judge(&aborted.replace("ABRT", "UNC")).verdict.summary;
     assert!(unreadable.starts_with("Reads or writes fail (ata1.00)"), "{unreadable}");
+    let others = format!("{aborted}[  101.000000] I/O error, dev sdb, sector 1234 op 0x0:(READ) flags 0x0\n");
+    let summary = judge(&others).verdict.summary;
+    assert!(summary.starts_with("Reads or writes fail (ata1.00, sdb): I/O error, dev sdb"), "{summary}");
     let silent =
         log("40/00:00:00:00:00/00:00:00:00:00/40 Emask 0x4 (timeout)") + "[  100.000005] ata1.00: status: { DRDY }\n";
     assert!(judge(&silent).verdict.summary.contains("does not answer"), "{}", judge(&silent).verdict.summary);
@@ -65,4 +74,45 @@ fn a_caller_is_named_as_one() {
     assert_eq!(found.verdict.issue, Some(Issue::SoftLockup));
     let words = "in an unknown function that submit_one [demo] called";
     assert!(found.verdict.summary.contains(words), "{}", found.verdict.summary);
+}
+
+#[test]
+fn the_time_line_has_what_the_verdict_is_about() {
+    let failing = |disk: u32| format!("[{disk:>5}.000000] I/O error, dev sd{disk}, sector 1 op 0x0:(READ) flags 0x0\n");
+    let mut log: String = (0..300).map(failing).collect();
+    log.push_str("[  400.000000] Kernel panic - not syncing: no working init found\n");
+    let found = judge(&log);
+    let entry = found.timeline.iter().find(|entry| entry.is_verdict);
+    assert_eq!(entry.map(|entry| entry.kind), Some(Kind::Panic));
+    assert_eq!(found.timeline.len(), 257);
+}
+
+/// Nor does it hide what came after it.
+#[test]
+fn what_was_over_is_no_cause() {
+    let over = "[  100.000000] smp: csd: Detected non-responsive CSD lock (#1) on CPU#3, waiting 5000000003 ns for CPU#07 f+0x0/0x40(0x0).
+[  106.000000] smp: csd: CSD lock (#1) got unstuck on CPU#03, CPU#07 released the lock.
+";
+    let hung = "[  230.000000] INFO: task a:1 blocked for more than 120 seconds.\n";
+    assert_eq!(judge(&format!("{over}{hung}")).verdict.issue, Some(Issue::HungTask));
+    let stuck = "[  130.000000] watchdog: BUG: soft lockup - CPU#2 stuck for 22s! [fio:1411]
+[  130.100000] Kernel panic - not syncing: softlockup: hung tasks
+";
+    assert_eq!(judge(&format!("{over}{stuck}")).verdict.issue, Some(Issue::SoftLockup));
+    let oops = "[  130.000000] BUG: kernel NULL pointer dereference, address: 0000000000000018
+[  130.000001] Oops: 0000 [#1] PREEMPT SMP NOPTI
+";
+    assert_eq!(judge(&format!("{over}{oops}")).verdict.issue, Some(Issue::Oops));
+    assert_eq!(judge(over).verdict.confidence, Confidence::None);
+}
+
+/// The watchdog of work queues panics since 7.0; what it found is above.
+#[test]
+fn a_stalled_pool_is_behind_the_panic_for_it() {
+    let stuck = "[  100.000000] BUG: workqueue lockup - pool cpus=2 node=0 flags=0x0 nice=0 stuck for 66s!\n";
+    let panic = "[  100.100000] Kernel panic - not syncing: workqueue: stall lasted 66s, exceeding threshold 60s\n";
+    let found = judge(&format!("{stuck}{panic}")).verdict;
+    assert_eq!(found.issue, Some(Issue::WorkqueueLockup));
+    assert!(found.summary.contains("stuck for 66 s"), "{}", found.summary);
+    assert_eq!(judge(panic).verdict.issue, Some(Issue::WorkqueueLockup));
 }

@@ -103,7 +103,7 @@ fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &s
 fn words(document: Document<'_>, summary: &Summary, issue: &str) -> Option<String> {
     let message = match issue {
         "kernel-panic" => summary.panic.clone(),
-        "oops" => document.verdict_line().or_else(|| summary.panic.clone()),
+        "kernel-oops" => document.verdict_line().or_else(|| summary.panic.clone()),
         _ => None,
     };
     Some(normalize(&without_quotes(&message?)))

@@ -24,8 +24,8 @@ use crate::{TriageError, clock, fingerprint, path_text};
 const VERSION: u64 = 1;
 /// Longest line of a plan, in bytes: a dump split over thousands of files.
 const MAX_LINE: u64 = 4 << 20;
-/// Bytes of a plan that is fetched from a server: ten million dumps.
-const MAX_PLAN: u64 = 2 << 30;
+/// Bytes of a plan that is read as a whole: ten million dumps.
+pub(super) const MAX_PLAN: u64 = 2 << 30;
 /// What an item costs besides its bytes, in bytes: most of the time of most goes into what does not depend on their size.
 const BASE_COST: u64 = 256 << 20;
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use vmcore_os::open_file_or_disk;
 use vmcore_remote::{Address, Client, RemoteError};
 
+use super::plan::MAX_PLAN;
 use crate::row::Row;
 use crate::servers::Servers;
 use crate::{TriageError, fingerprint};
@@ -100,8 +101,8 @@ impl Rows {
     /// Puts a plan where `merge` looks for it, if it is not there.
     pub(super) fn keep_plan(&self, plan: &Path, servers: &Servers) -> Result<(), TriageError> {
         let bytes = || match Address::of_path(plan)? {
-            Some(address) => Ok((servers.client)().get(&address, MAX_FILE)?),
-            None => read_whole(plan, MAX_FILE).map_err(|cause| TriageError::Input { path: plan.to_owned(), cause }),
+            Some(address) => Ok((servers.client)().get(&address, MAX_PLAN)?),
+            None => read_whole(plan, MAX_PLAN).map_err(|cause| TriageError::Input { path: plan.to_owned(), cause }),
         };
         match self {
             Self::Directory(directory) if directory.join(PLAN).exists() => Ok(()),

@@ -35,7 +35,7 @@ fn pids_suffixes_and_who_comes_first_do_not_count() {
 #[test]
 fn a_crash_is_named_by_what_ran_before_the_exception() {
     let oops = |names: &[&str]| {
-        let document = json!({"verdict": {"issue": "oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
+        let document = json!({"verdict": {"issue": "kernel-oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
             "stacks": [{"pid": 5, "cpu": 1, "frames": frames(names)}]});
         Signature::of(Document(&document)).exact
     };
@@ -52,7 +52,7 @@ fn a_crash_is_named_by_what_ran_before_the_exception() {
         "__x64_sys_write",
         "do_syscall_64",
     ];
-    assert_eq!(oops(&new), "oops | ext4_write < ext4_sync < vfs_write");
+    assert_eq!(oops(&new), "kernel-oops | ext4_write < ext4_sync < vfs_write");
     let old = [
         "machine_kexec",
         "crash_kexec",
@@ -65,13 +65,13 @@ fn a_crash_is_named_by_what_ran_before_the_exception() {
     ];
     assert_eq!(oops(&old), oops(&new));
     // Where nothing telling is behind the exception, what is before it counts.
-    assert_eq!(oops(&["panic", "my_handler", "asm_exc_page_fault", "do_idle"]), "oops | my_handler");
+    assert_eq!(oops(&["panic", "my_handler", "asm_exc_page_fault", "do_idle"]), "kernel-oops | my_handler");
 }
 
 #[test]
 fn an_arm64_crash_is_named_by_what_ran_before_the_exception() {
     let oops = |names: &[&str]| {
-        let document = json!({"verdict": {"issue": "oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
+        let document = json!({"verdict": {"issue": "kernel-oops", "confidence": "confirmed"}, "panic": {"pid": 5, "cpu": 1},
             "stacks": [{"pid": 5, "cpu": 1, "frames": frames(names)}]});
         Signature::of(Document(&document)).exact
     };
@@ -81,20 +81,23 @@ fn an_arm64_crash_is_named_by_what_ran_before_the_exception() {
     let old = ["do_page_fault", "do_mem_abort", "el1_sync_handler", "el1_sync"];
     let did = ["read_value", "proc_write", "vfs_write", "invoke_syscall", "el0_svc"];
     for entry in [&new[..], &old] {
-        assert_eq!(oops(&[&dying, entry, &did].concat()), "oops | read_value < proc_write < vfs_write");
+        assert_eq!(oops(&[&dying, entry, &did].concat()), "kernel-oops | read_value < proc_write < vfs_write");
     }
     // As kdump's crash kernel finds it, and where another CPU was stopped.
-    assert_eq!(oops(&[&new[..], &did].concat()), "oops | read_value < proc_write < vfs_write");
-    assert_eq!(oops(&["local_cpu_stop", "ipi_handler", "do_handle_IPI", "el1h_64_irq", "my_loop"]), "oops | my_loop");
+    assert_eq!(oops(&[&new[..], &did].concat()), "kernel-oops | read_value < proc_write < vfs_write");
+    assert_eq!(
+        oops(&["local_cpu_stop", "ipi_handler", "do_handle_IPI", "el1h_64_irq", "my_loop"]),
+        "kernel-oops | my_loop"
+    );
 }
 
 /// What a log tells of a crash has the name that its dump has.
 #[test]
 fn a_log_names_the_function_of_its_registers() {
     let trace = frames(&["locks_write", "vfs_write", "ksys_write"]);
-    let log = json!({"verdict": {"issue": "oops"}, "panic": {"pid": 5, "cpu": 1}, "timeline": [],
+    let log = json!({"verdict": {"issue": "kernel-oops"}, "panic": {"pid": 5, "cpu": 1}, "timeline": [],
         "cpus": [{"cpu": 1, "registers": {"symbol": "read_value", "user_mode": false}, "frames": trace, "lines": [1]}]});
-    assert_eq!(Signature::of(Document(&log)).exact, "oops | read_value < locks_write < vfs_write");
+    assert_eq!(Signature::of(Document(&log)).exact, "kernel-oops | read_value < locks_write < vfs_write");
     let interrupted = json!([{"before_frame": 2, "registers": {"symbol": "my_loop", "user_mode": false}}]);
     let trace = frames(&["watchdog_timer_fn", "asm_sysvec_apic_timer_interrupt", "my_write"]);
     let log = json!({"verdict": {"issue": "soft-lockup"}, "timeline": [],
@@ -106,7 +109,7 @@ fn a_log_names_the_function_of_its_registers() {
 fn what_the_kernel_marks_as_uncertain_names_no_crash() {
     let frame = |symbol: &str, reliable: bool| json!({"symbol": symbol, "reliable": reliable});
     let log = |frames: &[Value]| {
-        json!({"verdict": {"issue": "oops"}, "panic": {"cpu": 1}, "timeline": [], "cpus": [{"cpu": 1, "lines": [1],
+        json!({"verdict": {"issue": "kernel-oops"}, "panic": {"cpu": 1}, "timeline": [], "cpus": [{"cpu": 1, "lines": [1],
             "registers": {"symbol": "read_value", "user_mode": false}, "frames": frames}]})
     };
     let trace = [
@@ -115,7 +118,7 @@ fn what_the_kernel_marks_as_uncertain_names_no_crash() {
         frame("left_over", false),
         frame("vfs_read", true),
     ];
-    assert_eq!(Signature::of(Document(&log(&trace))).exact, "oops | read_value < vfs_read");
+    assert_eq!(Signature::of(Document(&log(&trace))).exact, "kernel-oops | read_value < vfs_read");
 }
 
 /// A new kind of panic is a new group, though no stack names it.
@@ -130,13 +133,13 @@ fn a_crash_without_a_stack_is_named_by_what_it_says() {
     assert_eq!(root, panic("VFS: Unable to mount root fs on unknown-block(0,0)"));
     assert_ne!(root, panic("Attempted to kill init! exitcode=0x0000000b"));
     let oops = |summary: &str| {
-        let log = json!({"verdict": {"issue": "oops"}, "panic": {"message": "Fatal exception"},
+        let log = json!({"verdict": {"issue": "kernel-oops"}, "panic": {"message": "Fatal exception"},
             "timeline": [{"summary": "panic: Fatal exception"}, {"summary": summary, "is_verdict": true}]});
         Signature::of(Document(&log)).exact
     };
     assert_eq!(
         oops("kernel BUG at mm/slub.c:305! in pid 7 \"a b\""),
-        "oops | kernel BUG at mm/slub.c:N! in pid N NAME"
+        "kernel-oops | kernel BUG at mm/slub.c:N! in pid N NAME"
     );
     // Where it hung is not told, and who did is chance.
     let hung = json!({"verdict": {"issue": "hung-task"}, "panic": {"message": "hung_task: blocked tasks"},

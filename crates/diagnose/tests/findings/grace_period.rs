@@ -123,3 +123,27 @@ fn a_grace_period_that_goes_on_or_has_ended_is_no_stall() {
     assert_eq!(finding(&over, Issue::RcuStall).severity, Severity::Warning);
     assert_eq!(ids(&stalled(false, 40 * SECOND, false)), []);
 }
+
+/// Expedited grace periods have a sequence of their own: that no normal one is going on says nothing of them.
+#[test]
+fn an_expedited_stall_has_not_ended_because_nothing_else_goes_on() {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x14,
+        running: false,
+        age_ns: None,
+        cpus: Vec::new(),
+        readers: Vec::new(),
+        ender: None,
+    });
+    machine.log(
+        "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... } 21003 jiffies s: 1234 root: 0x2/.",
+    );
+    let diagnosis = machine.judge();
+    let stall = finding(&diagnosis, Issue::RcuStall);
+    assert_eq!(stall.severity, Severity::Critical);
+    assert!(!stall.summary.contains("had ended"), "{}", stall.summary);
+}

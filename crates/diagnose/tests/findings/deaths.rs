@@ -13,6 +13,21 @@ fn a_null_pointer_names_function_and_address() {
     }
 }
 
+/// Its `BUG()` is what `workqueue.panic_on_stall` asks for.
+#[test]
+fn the_watchdog_of_work_queues_dies_of_what_it_found() {
+    let mut machine = Machine::new();
+    machine.oops(NULL_READ, 0);
+    for frame in &mut machine.running[0].1.frames {
+        let symbol = std::sync::Arc::make_mut(&mut frame.location).symbol.as_mut();
+        symbol
+            .into_iter()
+            .filter(|symbol| symbol.name == "read_value")
+            .for_each(|it| it.name = "wq_watchdog_timer_fn".into());
+    }
+    assert_eq!(verdict(&machine.judge()).0, Some(Issue::WorkqueueLockup));
+}
+
 #[test]
 fn an_exception_that_nobody_died_of_is_only_what_the_log_says() {
     let mut machine = Machine::new();
@@ -41,6 +56,7 @@ fn reasons_to_panic_have_their_own_names() {
     let expected = [
         ("Out of memory: system-wide panic_on_oom is enabled", Some(Issue::OutOfMemory)),
         ("VFS: Unable to mount root fs", Some(Issue::Panic)),
+        ("workqueue: stall lasted 66s, exceeding threshold 60s", Some(Issue::WorkqueueLockup)),
         ("sysrq triggered crash", Some(Issue::CrashRequested)),
     ];
     for (reason, issue) in expected {

@@ -12,6 +12,7 @@ mod sleepers;
 mod starvation;
 #[path = "../support/mod.rs"]
 mod support;
+mod unseen;
 mod works;
 
 use cpus::spin;

@@ -2,9 +2,9 @@
 //!
 //! A kernel says `Linux version …` when it starts. What is known of a machine, above all its release, is of one boot: a
 //! crash and the newer kernel that was started after it must not be taken for one. Of several boots the one counts whose
-//! worst report is worst, of equals one that panicked, and of equals again the last: what hangs for a while on the machine that runs
-//! again says nothing of the crash before. A boot that ended abruptly without a report comes before one that warned of nothing that has to be mended. Where there is
-//! neither, the last counts.
+//! worst report is worst, of equals one that ended by that, and of equals again the last: what hangs for a while on the machine
+//! that runs again says nothing of the crash before. A boot that ended abruptly without a report comes before one that warned of
+//! nothing that has to be mended. Where there is neither, the last counts.
 //! A crash kernel is another one's end: its own problems, of which want of memory is the commonest, do not count beside it.
 
 use crate::ending::{Ending, LastWords};

@@ -77,8 +77,8 @@ pub struct Extent {
     pub silent_ends: u64,
 }
 
-/// A log that was read. Of several boots the one with the worst report, of equals the last; where none has any worth a
-/// verdict, the last that ended abruptly, else the last.
+/// A log that was read. Of several boots the one with the worst report, of equals one that ended by that, of these the last; where
+/// none has any worth a verdict, the last that ended abruptly, else the last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     /// The machine.

@@ -6,8 +6,11 @@ use super::{Definition, Issue};
 use crate::Severity;
 
 const BY_LOCK: &[PanicReason] = &[PanicReason::HungTask, PanicReason::WorkqueueStall];
+/// A CPU that is kept from all else.
+const BY_BUSY: &[PanicReason] =
+    &[PanicReason::SoftLockup, PanicReason::RcuStall, PanicReason::HungTask, PanicReason::WorkqueueStall];
 /// A CPU that does nothing else keeps grace periods from ending, works from being done and lock holders from running, so that
-/// others sleep for it.
+/// others sleep for it; where it has its interrupts off as well, the NMI watchdog tells.
 const BY_SPIN: &[PanicReason] = &[
     PanicReason::SoftLockup,
     PanicReason::HardLockup,
@@ -24,12 +27,7 @@ impl Issue {
             Self::ThpLivelock => Definition {
                 id: "thp-split-page-fault-livelock",
                 severity: Severity::Critical,
-                explains: &[
-                    PanicReason::SoftLockup,
-                    PanicReason::RcuStall,
-                    PanicReason::HungTask,
-                    PanicReason::WorkqueueStall,
-                ],
+                explains: BY_BUSY,
                 summary: "CPUs fault again and again on a huge page whose splitter is runnable and gets no CPU",
                 remedy: None,
                 anchor: "`thp-split-page-fault-livelock`",
@@ -61,12 +59,7 @@ impl Issue {
             Self::UnansweredCall => Definition {
                 id: "unanswered-call",
                 severity: Severity::Critical,
-                explains: &[
-                    PanicReason::SoftLockup,
-                    PanicReason::RcuStall,
-                    PanicReason::HungTask,
-                    PanicReason::WorkqueueStall,
-                ],
+                explains: BY_BUSY,
                 summary: "a CPU does not run what another one waits for it to run",
                 remedy: Some((
                     "look at the stack of the CPU that does not answer: why are its interrupts off?",
@@ -94,12 +87,7 @@ impl Issue {
             Self::Starvation => Definition {
                 id: "cpu-starvation",
                 severity: Severity::Critical,
-                explains: &[
-                    PanicReason::RcuStall,
-                    PanicReason::SoftLockup,
-                    PanicReason::HungTask,
-                    PanicReason::WorkqueueStall,
-                ],
+                explains: BY_BUSY,
                 summary: "tasks that could run get no CPU",
                 remedy: Some((
                     "look at the stack of the task that keeps the CPU: what does it do? Give a real-time task a lower \
@@ -112,12 +100,7 @@ impl Issue {
             Self::SoftLockup => Definition {
                 id: "soft-lockup",
                 severity: Severity::Critical,
-                explains: &[
-                    PanicReason::SoftLockup,
-                    PanicReason::RcuStall,
-                    PanicReason::HungTask,
-                    PanicReason::WorkqueueStall,
-                ],
+                explains: BY_BUSY,
                 summary: "a CPU ran kernel code for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: which loop is it in, and what does that loop wait for?",

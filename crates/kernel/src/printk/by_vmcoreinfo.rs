@@ -17,13 +17,10 @@ mod tests;
 use vmcore_dump::Vmcoreinfo;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use super::header::{HeaderLayout, Scalar};
+use super::header::{HeaderLayout, MAX_RECORD_SIZE, Scalar};
 use super::{LogRecord, gap, legacy, lockless};
 use crate::Gap;
 use crate::layout::Field;
-
-/// The largest structure that describes a record, in bytes; `struct printk_info` has 88.
-const MAX_SIZE: u64 = 4096;
 
 /// Reads the log with what VMCOREINFO says of it.
 pub(crate) fn read<M: ReadVirtual + ?Sized>(
@@ -48,7 +45,7 @@ impl Said<'_> {
 
     fn size(&self, name: &str) -> Result<u64, Gap> {
         let size = self.0.size(name).ok_or_else(|| missing(&format!("SIZE({name})")))?;
-        if (1..=MAX_SIZE).contains(&size) {
+        if (1..=MAX_RECORD_SIZE).contains(&size) {
             return Ok(size);
         }
         Err(gap(format!("VMCOREINFO has an impossible SIZE({name})={size}")))

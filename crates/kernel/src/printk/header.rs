@@ -12,6 +12,18 @@ use super::Caller;
 use crate::LayoutError;
 use crate::layout::Resolver;
 
+/// The largest structure that describes a record, in bytes; `struct printk_info` has 88.
+pub(super) const MAX_RECORD_SIZE: u64 = 4096;
+
+/// The size of a structure that describes a record, in bytes.
+pub(super) fn record_size(types: Resolver<'_>, name: &str) -> Result<u64, LayoutError> {
+    let size = types.size_of(name)?;
+    let is_possible = (1..=MAX_RECORD_SIZE).contains(&size);
+    is_possible
+        .then_some(size)
+        .ok_or_else(|| LayoutError { wanted: format!("struct {name} of a possible size, not of {size} bytes") })
+}
+
 /// A scalar member, bit-field or not, of a structure whose bytes are at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scalar {

@@ -23,7 +23,7 @@ mod tests;
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
-use super::header::{Header, HeaderLayout, Scalar};
+use super::header::{Header, HeaderLayout, Scalar, record_size};
 use super::{Damage, LogDevice, LogRecord, gap};
 use crate::layout::Resolver;
 use crate::{Gap, LayoutError};
@@ -57,7 +57,7 @@ impl Layout {
     pub(super) fn resolve(types: Resolver<'_>, joins_lines: bool) -> Result<Self, LayoutError> {
         let name = if types.types().has_type("struct printk_log") { "struct printk_log" } else { "struct log" };
         Ok(Self {
-            size: types.size_of(name)?,
+            size: record_size(types, name)?,
             len: Scalar::resolve(types, name, "len")?,
             dict_len: Scalar::optional(types, name, "dict_len"),
             header: HeaderLayout::resolve(types, name)?,
@@ -205,7 +205,7 @@ impl<M: ReadVirtual + ?Sized> Buffer<'_, M> {
         walk.pieces
     }
 
-    /// The records from `at` up to the wrap or `end`. Every step goes on by at least a header, so it ends.
+    /// The records from `at` up to the wrap or `end`. Every step goes on by at least a header ([`Buffer::entry`]), so it ends.
     fn run(&self, mut at: u64, end: u64, walk: &mut Walk<'_>) {
         while at < end {
             match self.entry(at) {
@@ -243,8 +243,11 @@ impl<M: ReadVirtual + ?Sized> Buffer<'_, M> {
         let len = layout.len.get(&bytes);
         let header = layout.header.read(&bytes);
         let dict_len = layout.dict_len.map(|field| field.get(&bytes)).unwrap_or_default();
-        let used = layout.size + header.text_len + dict_len;
-        if len < used || len - used >= 2 * ALIGN || !len.is_multiple_of(ALIGN) || len > self.len - at {
+        let used = layout.size.checked_add(header.text_len).and_then(|used| used.checked_add(dict_len));
+        let is_padding = |used: u64| len.checked_sub(used).is_some_and(|padding| padding < 2 * ALIGN);
+        // No record is shorter than its header: nothing is gone through twice.
+        let fits = len >= layout.size && len.is_multiple_of(ALIGN) && len <= self.len - at;
+        if !(fits && used.is_some_and(is_padding)) {
             let text_len = header.text_len;
             return Err(format!("the record at index {at} has length {len} with {text_len} bytes of text"));
         }

@@ -28,7 +28,7 @@ mod tests;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use super::block::{Block, ID_SIZE, locate};
-use super::header::{Header, HeaderLayout, Scalar};
+use super::header::{Header, HeaderLayout, Scalar, record_size};
 use super::{Damage, LogDevice, LogRecord, gap};
 use crate::layout::{Field, Resolver};
 use crate::{Gap, LayoutError};
@@ -77,11 +77,11 @@ impl Layout {
             tail_id: ring("desc_ring.tail_id.counter")?,
             size_bits: ring("text_data_ring.size_bits")?,
             data: ring("text_data_ring.data")?,
-            desc_size: types.size_of("prb_desc")?,
+            desc_size: record_size(types, "prb_desc")?,
             state_var: desc("state_var.counter")?,
             begin: desc("text_blk_lpos.begin")?,
             next: desc("text_blk_lpos.next")?,
-            info_size: types.size_of("printk_info")?,
+            info_size: record_size(types, "printk_info")?,
             seq: Scalar::resolve(types, "printk_info", "seq")?,
             header: HeaderLayout::resolve(types, "printk_info")?,
             subsystem: types.optional("printk_info", "dev_info.subsystem"),

@@ -110,6 +110,21 @@ fn callers_since_5_1() {
     assert_eq!(records[0].text, "odd length");
 }
 
+/// Debug information says how long the members are, and may lie: with these a record has no length at all.
+#[test]
+fn lengths_that_overflow_end() {
+    let mut wide = layout(false);
+    (wide.len, wide.dict_len) = (Scalar::bytes(0, 1), None);
+    wide.header.text_len = Scalar::bytes(8, 8);
+    let mut log = Log::new(64, wide);
+    log.memory.put_u64(BUFFER + 8, 0_u64.wrapping_sub(16));
+    log.next = 64;
+    log.publish();
+    let (records, gaps) = log.read();
+    assert_eq!(records, []);
+    assert!(gaps[0].why.contains("has length 0"), "{gaps:?}");
+}
+
 #[test]
 fn an_empty_buffer() {
     assert_eq!(Log::new(1024, layout(false)).read(), (Vec::new(), Vec::new()));

@@ -15,9 +15,10 @@
 //! Source: `kernel/sched/core.c`, `include/linux/kernel.h`.
 
 use vmcore_debuginfo::Types;
-use vmcore_memory::{ReadVirtual, VirtAddr, le_u32};
+use vmcore_memory::{Architecture, ReadVirtual, VirtAddr};
 
 use crate::Kernel;
+use crate::arch::{arm64, x86_64};
 
 /// More code than a function has that is looked through for a call, in bytes.
 const MAX_CODE: u64 = 1 << 12;
@@ -138,6 +139,10 @@ impl Kernel<'_> {
         // A debug file that was split from its vmlinux has no code.
         let in_memory = self.memory().read_bytes(start.wrapping_add(self.kaslr_offset()), size).ok();
         let code = in_memory.or_else(|| vmlinux.read_static(start, size).map(<[u8]>::to_vec))?;
+        let has_call = match self.architecture() {
+            Architecture::X86_64 => x86_64::calls::has_call,
+            Architecture::Arm64 => arm64::calls::has_call,
+        };
         Some((start, has_call(&code, start, target)))
     }
 }
@@ -160,18 +165,6 @@ fn dynamic(types: &Types, variable: VirtAddr, value: i32) -> Preemption {
         address: Some(variable),
         value: Some(value),
     }
-}
-
-/// Looks for `call rel32` to `target` at every byte of code that begins at `start`: four bytes in the middle of another
-/// instruction that happen to lead exactly there are not to be expected.
-fn has_call(code: &[u8], start: VirtAddr, target: VirtAddr) -> bool {
-    const CALL: u8 = 0xe8;
-    code.windows(5).enumerate().any(|(at, bytes)| {
-        let distance = le_u32(bytes, 1).map(|distance| i64::from(distance.cast_signed()));
-        let next = start.wrapping_add(at as u64 + 5);
-        bytes.first() == Some(&CALL)
-            && distance.is_some_and(|distance| next.wrapping_add(distance.cast_unsigned()) == target)
-    })
 }
 
 /// The model by the words that the build puts in the version, and these words.
@@ -203,17 +196,6 @@ mod tests {
         assert_eq!(preempts(Model::Full), Some(true));
         assert_eq!(preempts(Model::Lazy), Some(true));
         assert_eq!(preempts(Model::Unknown), None);
-    }
-
-    #[test]
-    fn calls_are_found_by_their_target() {
-        // push %rbx; call +0x100; call -0x10; ret
-        let code = [0x53, 0xe8, 0x00, 0x01, 0, 0, 0xe8, 0xf0, 0xff, 0xff, 0xff, 0xc3];
-        let start = VirtAddr::new(0x1000);
-        assert!(has_call(&code, start, VirtAddr::new(0x1106)));
-        assert!(has_call(&code, start, VirtAddr::new(0xffb)));
-        assert!(!has_call(&code, start, VirtAddr::new(0x1100)));
-        assert!(!has_call(&code[..5], start, VirtAddr::new(0x1106)));
     }
 
     #[test]

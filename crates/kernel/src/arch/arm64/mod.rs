@@ -1,5 +1,6 @@
 //! 64-bit ARM.
 
+pub(crate) mod calls;
 mod frame;
 pub(crate) mod paging;
 mod references;

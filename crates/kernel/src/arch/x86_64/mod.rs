@@ -1,5 +1,6 @@
 //! x86-64.
 
+pub(crate) mod calls;
 mod frame;
 pub(crate) mod image;
 pub(crate) mod paging;

@@ -32,20 +32,41 @@ pub(super) type Exports<'a> = HashMap<&'a [u8], VirtAddr>;
 pub(super) fn find<'a>(contents: &'a Contents, functions: &Functions<'_>) -> Exports<'a> {
     let mut exports = Exports::new();
     let mut next = VirtAddr::default();
+    let mut runs = Runs::default();
     for (at, _) in contents.words() {
         if at < next {
             continue;
         }
         for size in SIZES {
+            if runs.has(at, size) {
+                continue;
+            }
             let table = table(contents, at, size);
+            let end = at.wrapping_add(size * table.len() as u64);
             if functions.agree_with(&table) {
-                next = at.wrapping_add(size * table.len() as u64);
+                next = end;
                 exports.extend(table);
                 break;
             }
+            runs.add(at, size, end);
         }
     }
     exports
+}
+
+/// Where runs of entries that are no table end, by the size of their entries and the place of the first: what begins within one
+/// is the rest of it, and is not gone through again.
+#[derive(Default)]
+struct Runs(HashMap<(u64, u64), VirtAddr>);
+
+impl Runs {
+    fn has(&self, at: VirtAddr, size: u64) -> bool {
+        self.0.get(&(size, at.get() % size)).is_some_and(|&end| at < end)
+    }
+
+    fn add(&mut self, at: VirtAddr, size: u64, end: VirtAddr) {
+        self.0.insert((size, at.get() % size), end);
+    }
 }
 
 /// The entries of `size` bytes from `at` on, as long as they are in the order of their names.
@@ -152,6 +173,14 @@ mod tests {
         let at = damaged.windows(13).position(|name| name == b"function_0050").unwrap();
         damaged[at] = b'a';
         assert_eq!(variable(damaged, 0), None);
+    }
+
+    /// Each entry is looked at once for each size and place, however long a run is that is no table.
+    #[test]
+    fn a_long_run_that_is_no_table_takes_linear_time() {
+        let started = std::time::Instant::now();
+        assert_eq!(variable(bytes(60_000, 8), 16), None);
+        assert!(started.elapsed().as_secs() < 30);
     }
 
     proptest::proptest! {

@@ -11,15 +11,18 @@
 //!
 //! Source: `kernel/smp.c`, `include/linux/smp_types.h`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
+use vmcore_unwind::StackRange;
 
 use crate::layout::{Field, Named, Resolver, Source};
 use crate::{Kernel, Snapshot};
 
 /// Calls that one CPU may have pending: a few from every other.
 const MAX_PENDING: usize = 1 << 14;
+/// And all CPUs together: each of many damaged queues may lead into the same long one.
+const MAX_PENDING_IN_ALL: usize = 1 << 20;
 const CSD_FLAG_LOCK: u64 = 1;
 
 /// A call that has not been answered.
@@ -70,21 +73,36 @@ impl Kernel<'_> {
     #[must_use]
     pub fn pending_calls(&self, snapshot: &Snapshot, callers: &[u32]) -> Vec<PendingCall> {
         let Some(layout) = Layout::resolve(Resolver::new(self.vmlinux().types())) else { return Vec::new() };
-        let queues: Vec<_> = snapshot.cpus.iter().map(|cpu| (cpu.cpu, self.call_queue(cpu.cpu))).collect();
+        let mut left = MAX_PENDING_IN_ALL;
+        let queues: Vec<_> = snapshot
+            .cpus
+            .iter()
+            .map(|cpu| {
+                let queue = self.call_queue(cpu.cpu, left.min(MAX_PENDING));
+                left -= queue.len();
+                (cpu.cpu, queue)
+            })
+            .collect();
         let mut pending = Vec::new();
         for &from in callers {
+            let stack = self.stack_of_current(snapshot, from);
             for (to, queue) in queues.iter().filter(|(to, _)| *to != from) {
                 let to_many = self.call_to_many(&layout, from, *to);
-                let on_stack = queue.iter().filter(|call| self.is_on_stack(snapshot, from, **call));
-                let mut calls: Vec<_> = to_many.into_iter().chain(on_stack.copied()).collect();
-                calls.dedup();
-                pending.extend(calls.into_iter().filter_map(|call| self.pending(&layout, (from, *to), call, queue)));
+                let on_stack = stack.iter().flat_map(|stack| queue.range(stack.low..stack.high));
+                let calls = to_many.into_iter().chain(on_stack.copied());
+                pending.extend(calls.filter_map(|call| self.pending(&layout, (from, *to), call, queue)));
             }
         }
         pending
     }
 
-    fn pending(&self, layout: &Layout, ends: (u32, u32), call: VirtAddr, queue: &[VirtAddr]) -> Option<PendingCall> {
+    fn pending(
+        &self,
+        layout: &Layout,
+        ends: (u32, u32),
+        call: VirtAddr,
+        queue: &BTreeSet<VirtAddr>,
+    ) -> Option<PendingCall> {
         let flags = layout.flags.field.read(self.memory(), call).ok()?;
         let function = layout.function.read_pointer(self.memory(), call).ok()?;
         (flags & CSD_FLAG_LOCK != 0).then(|| PendingCall {
@@ -105,23 +123,20 @@ impl Kernel<'_> {
         self.percpu().dereference(pointer, to)?.checked_add(offset)
     }
 
-    fn is_on_stack(&self, snapshot: &Snapshot, cpu: u32, call: VirtAddr) -> bool {
-        let task = snapshot.cpu(cpu).and_then(|cpu| snapshot.current(cpu));
-        let stack = task.and_then(|task| self.stack_layout.task_stack(task.stack));
-        stack.is_some_and(|stack| stack.low <= call && call < stack.high)
+    /// The stack of the task that runs on a CPU: a call to one other CPU is there.
+    fn stack_of_current(&self, snapshot: &Snapshot, cpu: u32) -> Option<StackRange> {
+        let task = snapshot.cpu(cpu).and_then(|cpu| snapshot.current(cpu))?;
+        self.stack_layout.task_stack(task.stack)
     }
 
-    /// What a CPU has not taken yet, the newest first.
-    fn call_queue(&self, cpu: u32) -> Vec<VirtAddr> {
-        let Some(head) = self.percpu_symbol("call_single_queue", cpu) else { return Vec::new() };
-        let mut seen = HashSet::new();
-        let mut calls = Vec::new();
-        let mut at = head;
+    /// What a CPU has not taken yet, at most `limit`.
+    fn call_queue(&self, cpu: u32, limit: usize) -> BTreeSet<VirtAddr> {
+        let mut calls = BTreeSet::new();
+        let Some(mut at) = self.percpu_symbol("call_single_queue", cpu) else { return calls };
         while let Ok(next) = self.memory().read_pointer(at) {
-            if next.is_null() || calls.len() >= MAX_PENDING || !seen.insert(next) {
+            if next.is_null() || calls.len() >= limit || !calls.insert(next) {
                 break;
             }
-            calls.push(next);
             at = next;
         }
         calls

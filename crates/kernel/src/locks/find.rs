@@ -116,10 +116,7 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
 
     /// Whether the lock says the same: it is one, and has the task in its queue. A queue is read once for all that are in it.
     fn is_queued(&self, task: VirtAddr, kind: LockKind, lock: VirtAddr) -> bool {
-        let read = || {
-            let state = self.layouts.read(self.memory, self.tasks, kind, lock);
-            state.iter().flat_map(|state| &state.waiters).map(|waiter| waiter.task).collect()
-        };
+        let read = || self.queue_of(kind, lock).iter().map(|waiter| waiter.task).collect();
         self.waiting.borrow_mut().entry((kind, lock)).or_insert_with(read).contains(&task)
     }
 
@@ -131,10 +128,19 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
         }
         let (anchor, layout) = self.queue(kind)?;
         let lock = anchor.lock_of(self.memory, self.tasks, layout, waiter.address, words, &self.steps)?;
-        let state = self.layouts.read(self.memory, self.tasks, kind, lock)?;
-        let places = state.waiters.iter().map(|waiter| (waiter.address, (kind, lock)));
+        let waiters = self.queue_of(kind, lock);
+        let places = waiters.iter().map(|waiter| (waiter.address, (kind, lock)));
         self.queued.borrow_mut().extend(places);
-        state.waiters.contains(&waiter).then_some(lock)
+        waiters.contains(&waiter).then_some(lock)
+    }
+
+    /// Who waits for a lock, for as long as elements of lists may be followed.
+    fn queue_of(&self, kind: LockKind, lock: VirtAddr) -> Vec<Waiter> {
+        let left = self.steps.get();
+        let state = || self.layouts.read(self.memory, self.tasks, kind, lock);
+        let waiters = (left > 0).then(state).flatten().map(|state| state.waiters).unwrap_or_default();
+        self.steps.set(left.saturating_sub(waiters.len()));
+        waiters
     }
 
     fn queue(&self, kind: LockKind) -> Option<(Anchor, WaiterLayout)> {

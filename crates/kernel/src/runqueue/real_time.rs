@@ -54,6 +54,7 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
             gaps.push(Gap::new(what, "task groups lead back to one another"));
             return;
         }
+        let mut damaged = Vec::new();
         for priority in 0..PRIORITIES {
             let head = lists.wrapping_add(priority * 16);
             let listed = self.nodes.bound(MAX_QUEUED, |limit| list(self.memory, head, limit, &what));
@@ -66,11 +67,14 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
                     queued.push(Queued { task, class: Class::RealTime });
                 }
             }
-            if listed.gap.is_some() {
-                gaps.extend(listed.gap);
-                return;
-            }
+            damaged.extend(listed.gap);
         }
+        // One priority that cannot be read hides no other; a whole page of them is one line.
+        let more = damaged.len().saturating_sub(1);
+        gaps.extend(damaged.into_iter().next().map(|first| match more {
+            0 => first,
+            _ => Gap::new(first.what, format!("{}; so are {more} more of {PRIORITIES} priorities", first.why)),
+        }));
     }
 
     /// The lists of the group whose entity is at this node, if it is a group's.

@@ -12,30 +12,20 @@ use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmcore_debuginfo::Type;
 use vmcore_kernel::{Kernel, list};
 use vmcore_memory::VirtAddr;
 
 use super::clock::Clock;
 use super::{Collector, Listing, Missing, state};
 use crate::object::{Object, if_known};
-use crate::{Hex, InspectError, TreeKind, tree};
+use crate::{Hex, InspectError, TreeKind, find_type, tree};
 
 /// Inodes of block devices.
 const MAX_DEVICES: usize = 1 << 16;
 /// Hardware queues of a device, and tags of a queue.
 const MAX_QUEUES: u64 = 1 << 12;
 const MAX_TAGS: u64 = 1 << 14;
-/// `enum req_op` of `include/linux/blk_types.h`.
-const OPERATIONS: [(u64, &str); 7] = [
-    (0, "read"),
-    (1, "write"),
-    (2, "flush"),
-    (3, "discard"),
-    (5, "secure erase"),
-    (9, "write zeroes"),
-    (34, "driver in"),
-];
-
 /// All disks.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Disks")]
@@ -235,7 +225,6 @@ fn request_in_flight(
         return Ok(None);
     }
     let operation = request.number_at("cmd_flags")? & 0xff;
-    let named = OPERATIONS.iter().find(|(number, _)| *number == operation);
     let moment = |path| {
         let moment = if_known(request.at(path).and_then(Object::value))?;
         Ok::<_, InspectError>(moment.filter(|moment| *moment > 0))
@@ -246,11 +235,21 @@ fn request_in_flight(
         request: request.address().into(),
         hardware_queue,
         tag: own_tag,
-        operation: named.map_or_else(|| operation.to_string(), |(_, name)| (*name).to_owned()),
+        operation: name_of_operation(request.kernel(), operation),
         sector: request.number_at("__sector")?,
         bytes: request.number_at("__data_len")?,
         state,
         age_ns: begun.and_then(|moment| clock.since_ns(moment)),
         timeout_ns: timeout.zip(clock.tick_ns).and_then(|(ticks, tick)| ticks.checked_mul(tick)),
     }))
+}
+
+/// `write zeroes` of `REQ_OP_WRITE_ZEROES`: `enum req_op` of `include/linux/blk_types.h`, `enum req_opf` before 6.0 (kernel
+/// commit ff07a02e9e8e). The number where the kernel's types do not have it.
+fn name_of_operation(kernel: &Kernel<'_>, number: u64) -> String {
+    let operations = ["enum req_op", "enum req_opf"].into_iter().find_map(|name| find_type(kernel, name).ok());
+    let all = operations.map(Type::enumerators).unwrap_or_default();
+    let named = all.into_iter().find(|(_, value)| value.cast_unsigned() == number);
+    let words = named.and_then(|(name, _)| Some(name.strip_prefix("REQ_OP_")?.to_lowercase().replace('_', " ")));
+    words.unwrap_or_else(|| number.to_string())
 }

@@ -2,6 +2,8 @@
 //!
 //! A kernel without lockdep does not record which locks a task has: one that nobody waits for leaves no trace.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{AwaitedWork, Kernel, Lock, LockKind, Owner, Snapshot, Stack, sleeps_for_page, sleeps_for_work};
@@ -91,14 +93,14 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
     let sleepers = Sleepers { snapshot, stacks };
     let locks = missing.list("locks", |missing| {
         let (waits, found) = kernel.lock_waits(snapshot, stacks);
-        let is_known = |task| waits.iter().any(|wait| wait.task == task);
-        sleepers.note_others("the lock", &|name| LockKind::of_sleeper(name).is_some(), &is_known, missing);
+        let known = waits.iter().map(|wait| wait.task).collect();
+        sleepers.note_others("the lock", &|name| LockKind::of_sleeper(name).is_some(), &known, missing);
         Ok(found.iter().map(|lock| held(kernel, snapshot, lock)).collect())
     });
     let pages = missing.list("pages", |missing| {
         let waits = kernel.page_waits(snapshot, stacks);
-        let is_known = |task| waits.iter().any(|wait| wait.task == task);
-        sleepers.note_others("the page", &sleeps_for_page, &is_known, missing);
+        let known = waits.iter().map(|wait| wait.task).collect();
+        sleepers.note_others("the page", &sleeps_for_page, &known, missing);
         let page = |wait: &vmcore_kernel::PageWait| {
             let bit = wait.flag.map_or_else(|| format!("bit {}", wait.bit), str::to_owned);
             Some(WaitedPage { waiter: Who::at(snapshot, wait.task)?, page: wait.page.into(), bit })
@@ -107,8 +109,8 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
     });
     let works = missing.list("works", |missing| {
         let waits = kernel.work_waits(snapshot, stacks);
-        let is_known = |task| waits.iter().any(|wait| wait.task == task);
-        sleepers.note_others("the work", &sleeps_for_work, &is_known, missing);
+        let known = waits.iter().map(|wait| wait.task).collect();
+        sleepers.note_others("the work", &sleeps_for_work, &known, missing);
         let mut works = Vec::new();
         for wait in waits {
             if let AwaitedWork::Unknown(why) = &wait.work {
@@ -159,13 +161,13 @@ struct Sleepers<'a> {
 }
 
 impl Sleepers<'_> {
-    /// Notes the tasks that sleep in such a function, and nothing that they sleep for was found; and those of whom it is not
-    /// known where they sleep.
+    /// Notes the tasks that sleep in such a function and are not among the `known`, of which it was found what they sleep for; and
+    /// those of whom it is not known where they sleep.
     fn note_others(
         &self,
         what: &str,
         sleeps: &dyn Fn(&str) -> bool,
-        is_known: &dyn Fn(VirtAddr) -> bool,
+        known: &HashSet<VirtAddr>,
         missing: &mut Collector,
     ) {
         missing.note_gaps(&self.snapshot.gaps);
@@ -176,7 +178,7 @@ impl Sleepers<'_> {
                 missing.note(format!("the stack of pid {}", task.pid), why);
             }
             let function = stack.frames.iter().filter_map(|frame| frame.function()).find(|name| sleeps(name));
-            if let Some(function) = function.filter(|_| !is_known(task.address)) {
+            if let Some(function) = function.filter(|_| !known.contains(&task.address)) {
                 let why = format!("it sleeps in {function}, and no queue that has it can be read");
                 missing.note(format!("{what} that pid {} waits for", task.pid), why);
             }

@@ -2,6 +2,8 @@
 //!
 //! Source: `fs/mount.h`, `fs/d_path.c`, `include/linux/fs.h`.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot, Stack, rb_tree};
@@ -64,12 +66,13 @@ pub fn mounts<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack])
     });
     let mounts = missing.list("mounts", |missing| {
         let mut mounts: Vec<Mount> = Vec::new();
+        let mut seen = HashSet::new();
         for mount in addresses(kernel, missing)? {
             let what = format!("the mount at {}", mount.address());
             let read = read(mount).and_then(|read| Ok((read, mount.at("mnt.mnt_sb")?.pointee()?)));
             let Some((mut read, block)) = missing.take(what, read) else { continue };
             // A file system that is mounted in several places is told about at the first.
-            if mounts.iter().all(|other| other.super_block != read.super_block) {
+            if seen.insert(block.address()) {
                 read.needed_by = needy.filtered(|needy| needy.need.super_block == read.super_block);
                 read.fuse = fuse::connection(block, snapshot, missing);
             }

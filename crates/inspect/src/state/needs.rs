@@ -8,6 +8,8 @@
 //! needed by no descriptor (a page fault on a mapped file, an `unlink` behind its look-up) is not told. Source:
 //! `fs/namei.c`, `include/linux/syscalls.h`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot, Stack, Task};
@@ -107,7 +109,7 @@ pub struct Needy {
 
 /// What each of the tasks of `stacks` needs, by the tasks' places in the snapshot. Kernel threads need nothing.
 pub(super) struct Needs {
-    by_task: Vec<(usize, Listing<Need>)>,
+    by_task: BTreeMap<usize, Listing<Need>>,
 }
 
 impl Needs {
@@ -119,33 +121,32 @@ impl Needs {
         stacks: &[Stack],
         missing: &mut Collector,
     ) -> Self {
-        let mut by_task = Vec::new();
+        let mut by_task = BTreeMap::new();
         for stack in stacks {
             let Some(task) = snapshot.tasks.get(stack.task).filter(|task| !task.kernel_thread) else { continue };
             let what = format!("what pid {} needs", task.pid);
             let found = missing.list(&what, |missing| needs(kernel, task, stack, missing));
             missing.note_unread(&found);
             if !found.has_none() {
-                by_task.push((stack.task, found));
+                by_task.insert(stack.task, found);
             }
         }
         Self { by_task }
     }
 
     pub(super) fn of(&self, task: usize) -> Listing<Need> {
-        let found = self.by_task.iter().find(|(index, _)| *index == task);
-        found.map_or_else(|| Vec::new().into(), |(_, needs)| needs.clone())
+        self.by_task.get(&task).cloned().unwrap_or_else(|| Vec::new().into())
     }
 
     /// Whether a task waits for a file system: one that cannot be woken, or one that could and sleeps for storage.
     pub(super) fn waits(&self, index: usize, task: &Task) -> bool {
-        let mut own = self.by_task.iter().filter(|(of, _)| *of == index);
-        task.state.is_uninterruptible() || own.any(|(_, needs)| needs.found().iter().any(|need| need.storage))
+        let needs_storage = |needs: &Listing<Need>| needs.found().iter().any(|need| need.storage);
+        task.state.is_uninterruptible() || self.by_task.get(&index).is_some_and(needs_storage)
     }
 
     /// All tasks that wait for storage.
     pub(super) fn needy(&self, snapshot: &Snapshot) -> Vec<Needy> {
-        let of = |(task, needs): &(usize, Listing<Need>)| {
+        let of = |(task, needs): (&usize, &Listing<Need>)| {
             let who = snapshot.tasks.get(*task).and_then(|task| Who::at(snapshot, task.address));
             let needs = needs.found().iter().filter(|need| need.storage);
             needs.filter_map(|need| Some(Needy { task: who.clone()?, need: need.clone() })).collect::<Vec<_>>()

@@ -69,14 +69,37 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed, clap::Error> {
 
 /// Options that `crash` has in a form that ours cannot: `rd -32` is a number, and `sym -q` is not `--quiet`.
 fn crash_options(words: Vec<OsString>) -> Vec<OsString> {
-    let is = |command: &str| words.iter().any(|word| word == command);
-    let (rd, sym) = (is("rd"), is("sym"));
-    let replaced = |word: OsString| match word.to_str() {
+    let Some(at) = command_at(&words) else { return words };
+    let (rd, sym) = (words.get(at).is_some_and(|word| word == "rd"), words.get(at).is_some_and(|word| word == "sym"));
+    let replaced = |(place, word): (usize, OsString)| match word.to_str() {
         Some(bits @ ("-8" | "-16" | "-32" | "-64")) if rd => format!("--bits={}", bits.trim_start_matches('-')).into(),
-        Some("-q") if sym => "--query".into(),
+        Some("-q") if sym && place > at => "--query".into(),
         _ => word,
     };
-    words.into_iter().map(replaced).collect()
+    words.into_iter().enumerate().map(replaced).collect()
+}
+
+/// Where the command is: behind options that all commands have, and their values.
+fn command_at(words: &[OsString]) -> Option<usize> {
+    // Of what can be asked for only these are written otherwise than `crash` has them.
+    if !words.iter().any(|word| word == "rd" || word == "sym") {
+        return None;
+    }
+    let program = Cli::command();
+    let takes_value = |word: &str| {
+        let is_it = |option: &clap::Arg| match word.strip_prefix("--") {
+            Some(long) => option.get_long() == Some(long),
+            None => {
+                option.get_short().is_some_and(|short| word.strip_prefix('-').is_some_and(|word| word.ends_with(short)))
+            }
+        };
+        program.get_arguments().filter(|option| option.get_action().takes_values()).any(is_it)
+    };
+    let mut at = 1;
+    while let Some(word) = words.get(at)?.to_str().filter(|word| word.starts_with('-')) {
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+    Some(at)
 }
 
 fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {
@@ -188,6 +211,23 @@ mod tests {
             }
         }
         Some(words)
+    }
+
+    #[test]
+    fn options_of_crash_are_those_of_the_command_before_them() {
+        let replaced = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            crash_options(words).iter().map(|word| word.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(replaced("vmcore-thp sym V -q schedule"), "vmcore-thp sym V --query schedule");
+        assert_eq!(replaced("vmcore-thp -q -o sym rd V -32 jiffies"), "vmcore-thp -q -o sym rd V --bits=32 jiffies");
+        assert_eq!(
+            replaced("vmcore-thp --format json -qo x sym V -q x"),
+            "vmcore-thp --format json -qo x sym V --query x"
+        );
+        for line in ["vmcore-thp -q sym V x", "vmcore-thp bt V --comm sym -q", "vmcore-thp -q", "vmcore-thp ps rd -8"] {
+            assert_eq!(replaced(line), line);
+        }
     }
 
     #[test]

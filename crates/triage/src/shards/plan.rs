@@ -184,6 +184,8 @@ impl Plan {
         let all: Vec<_> = self.collect::<Result<_, _>>()?;
         let mut order: Vec<_> = (0..all.len()).collect();
         order.sort_by_key(|&at| (Reverse(all.get(at).map(Planned::cost)), at));
+        // What comes after these has nothing to do.
+        let of = of.min(all.len() as u64);
         let mut shares: BinaryHeap<_> = (1..=of).map(|share| Reverse((0, share))).collect();
         let mut mine = vec![false; all.len()];
         for at in order {

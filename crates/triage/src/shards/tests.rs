@@ -154,6 +154,7 @@ fn a_plan_depends_on_the_pile_alone_and_its_shares_are_even() {
     }
     assert_eq!(seen.len(), 40);
     assert_eq!(Plan::open(&pile.path("plan"), &Servers::default()).unwrap().share(50, 100).unwrap().len(), 0);
+    assert_eq!(Plan::open(&pile.path("plan"), &Servers::default()).unwrap().share(1, u64::MAX).unwrap().len(), 1);
 }
 
 #[test]

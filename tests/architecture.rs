@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vmcore-diagnose", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console"]),
     ("vmcore-report", &["vmcore-memory", "vmcore-kernel", "vmcore-inspect", "vmcore-console", "vmcore-diagnose"]),
     // Sorts files by their first bytes, and reads what the program wrote of them.
-    ("vmcore-triage", &["vmcore-os", "vmcore-dump", "vmcore-remote", "vmcore-report"]),
+    ("vmcore-triage", &["vmcore-os", "vmcore-dump", "vmcore-remote", "vmcore-console", "vmcore-report"]),
     // Makes what the others read, and is used to test them.
     ("vmcore-synth", &["vmcore-memory", "vmcore-dump"]),
     ("vmcore-reduce", &["vmcore-memory", "vmcore-kernel", "vmcore-console", "vmcore-diagnose", "vmcore-synth"]),

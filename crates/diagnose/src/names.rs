@@ -1,5 +1,6 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
+pub(crate) use vmcore_console::base_name;
 use vmcore_kernel::{LockKind, Stack, StackFrame, switches_tasks};
 
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
@@ -53,12 +54,6 @@ const SLEEPING: [&str; 7] = [
     "__flush_work",
     "flush_work",
 ];
-
-/// A function's name without what compilers append to clones and split-off parts: `.isra.0`, `.constprop.0`, `.part.0`,
-/// `.cold`, `.llvm.123`.
-pub(crate) fn base_name(symbol: &str) -> &str {
-    symbol.split_once('.').map_or(symbol, |(base, _)| if base.is_empty() { symbol } else { base })
-}
 
 /// The outermost function of a split on the stack, by symbol or inlined name, with the index of its frame.
 pub(crate) fn split_function(frames: &[StackFrame]) -> Option<(usize, String)> {
@@ -311,16 +306,4 @@ pub(crate) fn is_idling(symbol: &str) -> bool {
         ["intel_idle", "acpi_idle_", "psci_", "native_play_dead", "mwait_play_dead", "hlt_play_dead", "cpu_die"];
     let name = base_name(symbol);
     EXACT.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compiler_suffixes_do_not_matter() {
-        assert_eq!(base_name("madvise_free_page_range.isra.0"), "madvise_free_page_range");
-        assert_eq!(base_name("remap_page.part.0.cold"), "remap_page");
-        assert_eq!(base_name("panic"), "panic");
-    }
 }

@@ -10,9 +10,6 @@ use crate::{Kernel, Stack, StackEnd};
 
 /// More calls than any kernel has.
 const MAX_CALLS: u64 = 4096;
-/// What stands before the name of a call in that of its function.
-const PREFIXES: [&str; 8] =
-    ["__x64_sys_", "__arm64_sys_", "__se_sys_", "__do_sys_", "__ia32_sys_", "SyS_", "ksys_", "sys_"];
 
 /// A system call that a task is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl Kernel<'_> {
         let slot = table.wrapping_add(number.checked_mul(8).filter(|_| number < MAX_CALLS)?);
         let function: VirtAddr = self.memory().read_pointer(slot).ok()?;
         let name = self.name_code(function, function).filter(|name| name.offset == 0)?.name;
-        PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).map(str::to_owned)
+        vmcore_console::system_call(&name).map(str::to_owned)
     }
 }
 

@@ -11,7 +11,7 @@
 //!   lists of frames that are irrelevant or only a prefix; satyr, of ABRT and FAF, removes frames from a kernel's oops
 //!   before it counts; syzkaller (`pkg/report/linux.go`) skips files and frames until it meets the guilty one.
 //! - What compilers append is cut off (`.isra.0`, `.part.3`, `.constprop.0`, `.cold`, `.llvm.42`), as Socorro normalizes
-//!   names; so are the syscall wrappers' prefixes (`__do_sys_`, `__x64_sys_`, `__se_sys_`): which of them is inlined
+//!   names; so are the syscall wrappers' prefixes (`__do_sys_`, `__x64_sys_`, `__arm64_sys_`): which of them is inlined
 //!   differs by build.
 //! - Only the innermost few functions count (satyr's hashes use a few top frames), and inlined ones not at all, so that a
 //!   dump has the same signature with source lines and without.
@@ -20,6 +20,7 @@
 mod skip;
 
 use serde::{Deserialize, Serialize};
+use vmcore_console::{base_name, system_call};
 
 use crate::document::{Document, Frame, Summary};
 use crate::fingerprint;
@@ -165,7 +166,7 @@ fn pid(node: &str) -> Option<i64> {
 
 /// The innermost functions that say something, from the exception, interrupt or NMI on that ended in the crash.
 fn crash_stack(frames: &[Frame<'_>]) -> Vec<String> {
-    let names: Vec<_> = frames.iter().map(|frame| base_name(frame.symbol)).collect();
+    let names: Vec<_> = frames.iter().map(|frame| source_name(frame.symbol)).collect();
     let entry = names.iter().position(|name| skip::is_entry(name)).map_or(0, |at| at + 1);
     let telling = |from: usize| {
         let rest = names.iter().skip(from).filter(|name| !skip::says_nothing(name));
@@ -176,11 +177,9 @@ fn crash_stack(frames: &[Frame<'_>]) -> Vec<String> {
 }
 
 /// A function's name as its source has it.
-fn base_name(symbol: &str) -> &str {
-    let name = symbol.split(".llvm.").next().unwrap_or(symbol);
-    let name = name.find('.').filter(|&at| at > 0).and_then(|at| name.get(..at)).unwrap_or(name);
-    let prefixes = ["__do_sys_", "__se_sys_", "__x64_sys_", "__ia32_sys_", "ksys_"];
-    prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+fn source_name(symbol: &str) -> &str {
+    let name = base_name(symbol);
+    system_call(name).unwrap_or(name)
 }
 
 /// A message without what differs from one crash to the next.

@@ -3,6 +3,8 @@
 //!
 //! Source: `arch/x86/mm/fault.c`, `arch/x86/kernel/apic/apic.c`, `kernel/time/hrtimer.c`, `arch/x86/entry/common.c`.
 
+use crate::base_name;
+
 /// Who calls a function that has few callers; `None` for all others.
 pub(crate) fn of(symbol: &str) -> Option<&'static [&'static str]> {
     let base = base_name(symbol);
@@ -84,11 +86,6 @@ const CALLERS: [(&str, &[&str]); 20] = [
     ("do_syscall_64", &["entry_SYSCALL_64_after_hwframe", "entry_SYSCALL_64_fastpath", "entry_SYSCALL_64"]),
     ("do_exit", &["do_group_exit", "rewind_stack_and_make_dead", "__x64_sys_exit", "make_task_dead", "kthread_exit"]),
 ];
-
-/// A name without what compilers append to clones: `.isra.0`, `.cold`.
-fn base_name(symbol: &str) -> &str {
-    symbol.split_once('.').map_or(symbol, |(base, _)| base)
-}
 
 #[cfg(test)]
 mod tests {

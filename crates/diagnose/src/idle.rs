@@ -9,12 +9,12 @@
 //! CPU as well; but while the watchdog is on, a timer has a thread run on every CPU each `watchdog_thresh` * 2/5 seconds
 //! (`kernel/watchdog.c`: the stopper since kernel commit 9cf57731b63e, the watchdog's own before), and a switch advances the clock.
 
-use vmcore_kernel::{Cpu, Stack, StackFrame};
+use vmcore_kernel::{Cpu, StackFrame};
 
 use crate::Facts;
-use crate::derived::now_ns;
+use crate::derived::stood_still_ns;
 use crate::interrupts::{Flags, flags_at};
-use crate::names::{is_idling, is_stopped_by_panic, stopped_at};
+use crate::names::{is_idling, own_frame};
 use crate::text::seconds;
 
 /// What runs on a CPU whose current task is the idle one.
@@ -91,22 +91,4 @@ pub(crate) fn kept_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
         OnIdle::Long(_, ns) => Some(ns),
         _ => None,
     }
-}
-
-/// The innermost frame of what a CPU did before it was stopped, or died.
-pub(crate) fn own_frame(stack: &Stack) -> usize {
-    let stopped = stopped_at(stack);
-    let before = |stopped: usize| stack.interrupts.iter().map(|found| found.frame).find(|&frame| frame > stopped);
-    stopped.and_then(before).unwrap_or_default()
-}
-
-/// For how long a CPU's clock had stood still when the machine stopped. Of one that the panic stopped (with interrupts off, so
-/// that its clock stands still) only the time before the panic counts.
-pub(crate) fn stood_still_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
-    let queue = cpu.run_queue.as_ref()?;
-    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
-    if stopped && facts.state.panic.message.is_some() && facts.panicked_ns().is_none() {
-        return None;
-    }
-    now_ns(facts)?.checked_sub(queue.clock_ns).or(Some(0))
 }

@@ -1,4 +1,4 @@
-//! The flags of the code that a CPU ran before whatever stopped it, by its stack and its registers.
+//! The flags of code that a CPU ran before whatever stopped it, by its stack and its registers.
 
 use vmcore_kernel::{CpuRegisters, Stack};
 use vmcore_memory::{Registers, VirtAddr};
@@ -6,7 +6,7 @@ use vmcore_memory::{Registers, VirtAddr};
 use crate::arch::{InterruptFlag, interrupt_flag};
 use crate::{Evidence, Place, Value};
 
-/// The flags of the code that a CPU's task ran before whatever stopped the CPU.
+/// The flags of code that a CPU ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     value: u64,
@@ -16,15 +16,6 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// Those of the code that a CPU's task ran before whatever stopped the CPU, of whose registers the dump has `own`.
-    pub(crate) fn of_stopped(stack: &Stack, own: Option<CpuRegisters>) -> Option<Self> {
-        let interrupted = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode());
-        let saved = interrupted.map(|interrupt| (interrupt.registers, Some(interrupt.address)));
-        let own = || own.map(|known| known.registers).filter(|known| !known.user_mode());
-        let (registers, saved_at) = saved.or_else(|| Some((own()?, None)))?;
-        Some(Self::of(&registers, saved_at))
-    }
-
     /// Those of the code of this frame, where it was interrupted or where the CPU was stopped.
     pub(crate) fn at_frame(stack: &Stack, frame: usize, own: Option<CpuRegisters>) -> Option<Self> {
         let interrupted = stack.interrupts.iter().find(|interrupt| interrupt.frame == frame);
@@ -39,6 +30,11 @@ impl Flags {
         Self { value, at: saved_at.map(|at| at.wrapping_add(of.offset)), of }
     }
 
+    /// Where they tell whether interrupts are off: not where the kernel leaves them on and masks by their priority.
+    pub(crate) fn telling(self, masks_by_priority: bool) -> Option<Self> {
+        (!masks_by_priority || self.off()).then_some(self)
+    }
+
     /// Whether interrupts are off.
     pub(crate) fn off(self) -> bool {
         (self.value & self.of.bit != 0) == self.of.off_where_set
@@ -49,4 +45,9 @@ impl Flags {
         let fact = Evidence::new(self.of.member, self.of.off).value(Value::Hex(self.value));
         Evidence { place: self.at.map(Place::Kernel), ..fact }
     }
+}
+
+/// The outermost frame at which kernel code was interrupted.
+pub(crate) fn interrupted_at(stack: &Stack) -> Option<usize> {
+    stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode()).map(|interrupt| interrupt.frame)
 }

@@ -259,6 +259,13 @@ pub(crate) fn stopped_at(stack: &Stack) -> Option<usize> {
     stack.frames.iter().rposition(|frame| functions(frame).any(ends))
 }
 
+/// The innermost frame of what a CPU did before it was stopped, or died.
+pub(crate) fn own_frame(stack: &Stack) -> usize {
+    let stopped = stopped_at(stack);
+    let before = |stopped: usize| stack.interrupts.iter().map(|found| found.frame).find(|&frame| frame > stopped);
+    stopped.and_then(before).unwrap_or_default()
+}
+
 /// Whether it is code with which a CPU idles: what waits for an interrupt, and the loop around it.
 ///
 /// Source: `kernel/sched/idle.c`, `drivers/cpuidle/`, `arch/x86/kernel/process.c`, `arch/arm64/kernel/idle.c`.

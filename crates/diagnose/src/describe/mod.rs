@@ -8,6 +8,7 @@ use vmcore_kernel::Task;
 use vmcore_memory::VirtAddr;
 
 use crate::clock::off_cpu_ns;
+use crate::interrupts::kept_at;
 use crate::names::sleeps_in;
 use crate::text::seconds;
 use crate::{Facts, derived};
@@ -70,11 +71,10 @@ pub(crate) fn on_cpu(facts: &Facts<'_>, number: u32) -> String {
     task.map_or_else(|| format!("CPU {number}"), |task| format!("CPU {number} ({})", pid(task)))
 }
 
-/// ` in FUNCTION [MODULE]`: the outermost kernel code that an interrupt found running.
+/// ` in FUNCTION [MODULE]`: the kernel code that keeps a CPU.
 pub(crate) fn stuck_in(facts: &Facts<'_>, cpu: u32) -> String {
     let function = facts.running_on(cpu).and_then(|stack| {
-        let interrupt = stack.interrupts.iter().rev().find(|interrupt| !interrupt.registers.user_mode())?;
-        let frame = stack.frames.get(interrupt.frame)?;
+        let frame = stack.frames.get(kept_at(facts, cpu)?)?;
         let module = frame.location.symbol.as_ref().and_then(|symbol| symbol.module.as_ref());
         let module = module.map(|module| format!(" [{module}]")).unwrap_or_default();
         Some(format!("{}{module}", frame.function()?))

@@ -9,7 +9,8 @@ use vmcore_kernel::{Class, Cpu, Lock, LockKind, LockWait, PageWait, Stack, WorkW
 use vmcore_memory::VirtAddr;
 
 use crate::exception_frame::Exception;
-use crate::interrupt_flags::Flags;
+use crate::interrupt_flags::{Flags, interrupted_at};
+use crate::names::is_stopped_by_panic;
 use crate::text::seconds;
 use crate::{Facts, KernelState};
 
@@ -143,18 +144,16 @@ pub(crate) fn cannot_be_right(facts: &Facts<'_>, cpu: &Cpu) -> bool {
     runs_ahead(facts, cpu).is_some() && (alone() || witnesses(facts, cpu) >= 2)
 }
 
-/// The flags of the code that a CPU's task ran before whatever stopped the CPU; `None` where they are not known, or do not
-/// tell because the kernel masks interrupts by their priority.
-pub(crate) fn flags(facts: &Facts<'_>, cpu: u32) -> Option<Flags> {
-    let own = facts.snapshot.cpu(cpu).and_then(|known| known.registers);
-    let flags = Flags::of_stopped(facts.running_on(cpu)?, own)?;
-    (!facts.state.masks_by_priority || flags.off()).then_some(flags)
-}
-
-/// How many other CPUs are busy with their interrupts on, so that they tick.
+/// How many other CPUs are busy with their interrupts on, so that they tick. Whether they do tick is not asked: that is what they are
+/// to bear witness of.
 fn witnesses(facts: &Facts<'_>, cpu: &Cpu) -> usize {
     let busy = |other: &&Cpu| other.run_queue.as_ref().is_some_and(|queue| queue.current != queue.idle);
-    let ticks = |other: &&Cpu| match flags(facts, other.cpu) {
+    let flags = |other: &&Cpu| {
+        let stack = facts.running_on(other.cpu)?;
+        Flags::at_frame(stack, interrupted_at(stack).unwrap_or_default(), other.registers)?
+            .telling(facts.state.masks_by_priority)
+    };
+    let ticks = |other: &&Cpu| match flags(other) {
         Some(flags) => !flags.off(),
         // User code always has them on.
         None => other.registers.is_some_and(|known| known.registers.user_mode()),
@@ -267,6 +266,17 @@ pub(crate) fn now_ns(facts: &Facts<'_>) -> Option<u64> {
         let logged = || facts.log.iter().map(|line| line.timestamp_ns).max();
         panicked_ns(facts).or_else(|| newest_clock_ns(facts).max(logged()))
     })
+}
+
+/// For how long a CPU's clock had stood still when the machine stopped. Of one that the panic stopped (with interrupts off, so
+/// that its clock stands still) only the time before the panic counts.
+pub(crate) fn stood_still_ns(facts: &Facts<'_>, cpu: &Cpu) -> Option<u64> {
+    let queue = cpu.run_queue.as_ref()?;
+    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
+    if stopped && facts.state.panic.message.is_some() && panicked_ns(facts).is_none() {
+        return None;
+    }
+    now_ns(facts)?.checked_sub(queue.clock_ns).or(Some(0))
 }
 
 /// The latest that any CPU's clock that can be right says, in nanoseconds since boot.

@@ -12,9 +12,10 @@ use vmcore_console::{Kind, PanicReason};
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
+use crate::derived::stood_still_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
-use crate::idle::{OnIdle, has_idle_task, on_idle, stood_still_ns};
+use crate::idle::{OnIdle, has_idle_task, on_idle};
 use crate::interrupts::{Flags, flags, interrupts_off};
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, reports};

@@ -2,6 +2,8 @@
 
 use crate::*;
 
+pub(crate) const WATCHED: Option<u64> = Some(10 * SECOND);
+
 const SPINLOCK: VirtAddr = VirtAddr::new(0xffff_8880_0a00_0000);
 
 /// CPU 0 spins for a lock, with these holders; the watchdog says so.
@@ -266,61 +268,6 @@ fn a_clock_that_cannot_be_right_makes_nobody_hang() {
     let diagnosis = machine.judge();
     assert_eq!(ids(&diagnosis), []);
     assert!(diagnosis.unknown.iter().any(|line| line.contains("1000.0 s ahead")), "{:?}", diagnosis.unknown);
-}
-
-/// CPU 1 runs this on top of its idle task, with these flags, and its clock is so far behind.
-fn on_idle(functions: &[&str], eflags: u64, behind: u64, watchdog: Option<u64>) -> Machine {
-    let mut machine = Machine::new();
-    let idle = machine.running[1].1.task;
-    let loop_of_idle = ["asm_sysvec_call_function", "default_idle", "do_idle", "cpu_startup_entry"];
-    machine.running[1].1 = support::stack(idle, 0, &[functions, &loop_of_idle].concat());
-    // An NMI stopped it.
-    let stopped = functions.iter().position(|name| *name == "asm_exc_nmi").unwrap();
-    machine.interrupted(1, stopped + 1, eflags);
-    machine.interrupted(1, functions.len() + 1, 0x246);
-    machine.cpus[1].run_queue.as_mut().unwrap().clock_ns -= behind;
-    machine.state.limits.watchdog = watchdog;
-    machine
-}
-
-const STOPPED: [&str; 3] = ["crash_nmi_callback", "exc_nmi", "asm_exc_nmi"];
-const WATCHED: Option<u64> = Some(10 * SECOND);
-
-#[test]
-fn a_cpu_that_is_stuck_on_top_of_its_idle_task_does_not_idle() {
-    let handler = [&STOPPED[..], &["native_queued_spin_lock_slowpath", "driver_interrupt"]].concat();
-    let stuck = on_idle(&handler, 0x46, 60 * SECOND, WATCHED).judge();
-    assert_eq!(verdict(&stuck), (Some(Issue::HardLockup), Confidence::Probable));
-    let summary = &stuck.verdict.summary;
-    assert!(summary.contains("60.0 s in native_queued_spin_lock_slowpath, on top of its idle task"), "{summary}");
-    // It spins for a lock: that says more.
-    let mut spins = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
-    spins.state.spins.push(spin(1));
-    assert_eq!(verdict(&spins.judge()), (Some(Issue::SpinlockHeld), Confidence::Probable));
-    // With interrupts on, or without a watchdog for this CPU, an idle CPU's clock stands still as long.
-    let mut other_is_watched = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
-    other_is_watched.state.limits.watched = Some(AllowedCpus::of(&[0]));
-    let unwatched = on_idle(&handler, 0x46, 60 * SECOND, None);
-    for machine in [on_idle(&handler, 0x246, 60 * SECOND, WATCHED), unwatched, other_is_watched] {
-        let diagnosis = machine.judge();
-        assert_eq!(verdict(&diagnosis), (None, Confidence::Insufficient));
-        assert!(
-            diagnosis.unknown.iter().any(|line| line.contains("on top of its idle task")),
-            "{:?}",
-            diagnosis.unknown
-        );
-    }
-}
-
-#[test]
-fn a_cpu_that_idles_or_was_caught_in_an_interrupt_is_well() {
-    let handler = [&STOPPED[..], &["run_timer_softirq"]].concat();
-    assert_eq!(verdict(&on_idle(&handler, 0x46, SECOND, WATCHED).judge()), (None, Confidence::None));
-    assert_eq!(verdict(&on_idle(&handler, 0x46, SECOND, None).judge()), (None, Confidence::None));
-    // Softirqs run with interrupts on: only the watchdog would say that one does not end.
-    assert_eq!(verdict(&on_idle(&handler, 0x246, SECOND, None).judge()), (None, Confidence::Insufficient));
-    let idles = [&STOPPED[..], &["intel_idle.constprop.0", "cpuidle_enter_state"]].concat();
-    assert_eq!(verdict(&on_idle(&idles, 0x46, 60 * SECOND, None).judge()), (None, Confidence::None));
 }
 
 /// The thread of a virtual CPU, for 100 s in this code.

@@ -5,6 +5,7 @@
 mod cpus;
 mod deaths;
 mod grace_period;
+mod handlers;
 mod interruptible;
 mod machine;
 mod pages;

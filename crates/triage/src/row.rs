@@ -38,6 +38,19 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them.
+    const ALL: [Self; 9] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::Memory,
+        Self::Resources,
+        Self::Signal,
+        Self::Broken,
+        Self::Unreadable,
+        Self::Missing,
+        Self::Unreachable,
+    ];
+
     /// Its name in the store and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -86,17 +99,7 @@ impl FailureKind {
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let all = [
-            Self::Refused,
-            Self::Timeout,
-            Self::Memory,
-            Self::Resources,
-            Self::Signal,
-            Self::Unreadable,
-            Self::Missing,
-            Self::Unreachable,
-        ];
-        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
+        Self::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Broken)
     }
 }
 

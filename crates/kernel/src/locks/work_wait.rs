@@ -101,7 +101,8 @@ fn flushes(stack: &Stack) -> bool {
     stack.frames.iter().any(|frame| frame.function().is_some_and(sleeps_for_work))
 }
 
-/// Whether a function sleeps until a work is done.
+/// Whether a function sleeps until a work item is done: it has the barrier among its variables (`__flush_work` since 4.19, kernel
+/// commit d6e89786bed9).
 #[must_use]
 pub fn sleeps_for_work(function: &str) -> bool {
     function.starts_with("__flush_work") || function.starts_with("flush_work")

@@ -108,7 +108,9 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
         Some(WorkWait {
             task: task.address,
             names_task,
-            function: function_at(&stack.frames, names_task.address, has_barrier).unwrap_or_default().to_owned(),
+            function: function_at(&stack.frames, names_task.address, super::sleeps_for_work)
+                .unwrap_or_default()
+                .to_owned(),
             work: self.behind(work, name),
         })
     }
@@ -158,11 +160,6 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
             None => AwaitedWork::Unknown(format!("what its barrier is behind, at {work}, is no work")),
         }
     }
-}
-
-/// Functions with a barrier among their variables: `__flush_work` since 4.19 (kernel commit d6e89786bed9).
-fn has_barrier(function: &str) -> bool {
-    ["__flush_work", "flush_work"].iter().any(|name| function.starts_with(name))
 }
 
 #[cfg(test)]

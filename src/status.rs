@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use vmcore_diagnose::Confidence;
 use vmcore_os::{CANNOT_RUN, Lack};
 use vmcore_remote::RemoteError;
 use vmcore_triage::FailureKind;
@@ -51,6 +52,16 @@ impl Status {
 }
 
 impl Status {
+    /// Of a verdict. A problem counts as found where it is at least probable. One that is only possible could not be told for want of
+    /// data, as one that could not be told at all.
+    pub(crate) const fn of_verdict(confidence: Confidence) -> Self {
+        match confidence {
+            Confidence::Confirmed | Confidence::Probable => Self::ProblemFound,
+            Confidence::Possible | Confidence::Insufficient => Self::Inconclusive,
+            Confidence::None => Self::NothingFound,
+        }
+    }
+
     /// Of a run that failed because of a server.
     pub(crate) fn of_remote(error: &RemoteError) -> Self {
         if error.is_of_the_way() { Self::Hindered(FailureKind::Unreachable) } else { Self::CannotRun }

@@ -1,6 +1,6 @@
 //! `analyze`: the verdict.
 
-use vmcore_diagnose::{Confidence, Diagnosis, FaultingAddresses, Options, collect, judge, log_lines, read_log};
+use vmcore_diagnose::{FaultingAddresses, Options, collect, judge, log_lines, read_log};
 use vmcore_kernel::Snapshot;
 use vmcore_report::analyze::{Analyze, Brief, KernelLog, Subject, Wide};
 use vmcore_report::drgn_script::DrgnScript;
@@ -64,7 +64,7 @@ fn of_session(
     };
     let log = KernelLog { lines: &facts.log, reports: &facts.reports };
     write(&Analyze::new(subject, snapshot, &diagnosis).with_log(log))?;
-    Ok(status(&diagnosis))
+    Ok(Status::of_verdict(diagnosis.verdict.confidence))
 }
 
 /// By the log alone: see [`Minimal`].
@@ -88,15 +88,5 @@ fn of_minimal(
     let reports = read_log(&lines);
     let log = KernelLog { lines: &lines, reports: &reports };
     write(&Analyze::new(subject, &Snapshot::default(), &diagnosis).with_log(log))?;
-    Ok(status(&diagnosis))
-}
-
-/// A problem counts as found where it is at least probable. One that is only possible could not be told for want of
-/// data, as one that could not be told at all.
-fn status(diagnosis: &Diagnosis) -> Status {
-    match diagnosis.verdict.confidence {
-        Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
-        Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
-        Confidence::None => Status::NothingFound,
-    }
+    Ok(Status::of_verdict(diagnosis.verdict.confidence))
 }

@@ -112,7 +112,7 @@ fn with_pid(snapshot: &Snapshot, pid: i32) -> Result<Vec<usize>, Failure> {
     let tasks = snapshot.tasks.iter().enumerate().filter(|(_, task)| task.pid == pid);
     let found: Vec<usize> = tasks.map(|(index, _)| index).collect();
     if found.is_empty() {
-        return Err(super::lists::no_task(pid));
+        return Err(super::tasks::no_task(pid));
     }
     Ok(found)
 }

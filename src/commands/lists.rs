@@ -1,4 +1,4 @@
-//! `ps`, `runq` and `dmesg`: lists that need no arguments.
+//! `ps`, `runq` and `dmesg`.
 
 use vmcore_kernel::Task;
 use vmcore_report::dmesg::{Dmesg, Order};
@@ -6,6 +6,7 @@ use vmcore_report::ps::{self, Ps};
 use vmcore_report::runq::Runq;
 
 use crate::cli::{self, Input};
+use crate::commands::tasks::no_task;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -40,10 +41,6 @@ pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Resu
 pub(super) const NOBODY: &str = "no task matches, or none could be read";
 
 /// That there is no task with this pid.
-pub(crate) fn no_task(pid: i32) -> Failure {
-    Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
-}
-
 pub(crate) fn runq(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(input)?;
     let snapshot = session.snapshot(&context.run);

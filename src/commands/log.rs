@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
 use vmcore_console as console;
-use vmcore_diagnose::{Confidence, from_log};
+use vmcore_diagnose::from_log;
 use vmcore_os::open_input;
 use vmcore_report::log::Log;
 
@@ -26,11 +26,7 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
     let log = context.run.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
     output.write(&Log::new(path.display().to_string(), &log, &found))?;
-    Ok(match found.verdict.confidence {
-        Confidence::Confirmed | Confidence::Probable => Status::ProblemFound,
-        Confidence::Possible | Confidence::Insufficient => Status::Inconclusive,
-        Confidence::None => Status::NothingFound,
-    })
+    Ok(Status::of_verdict(found.verdict.confidence))
 }
 
 /// Bytes read at a time.

@@ -65,7 +65,7 @@ pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -
     let snapshot = session.snapshot(&context.run);
     for &pid in &arguments.pid {
         if !snapshot.tasks.iter().any(|task| task.pid == pid) {
-            return Err(super::lists::no_task(pid));
+            return Err(super::tasks::no_task(pid));
         }
     }
     let by_default = arguments.pid.is_empty() && arguments.which.is_everybody();

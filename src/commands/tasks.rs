@@ -1,8 +1,23 @@
-//! Which tasks a command is about, for those that take `--state` and `--comm`.
+//! Which tasks a command is about, for those that take `--pid`, or `--state` and `--comm`.
 
 use vmcore_kernel::Task;
+use vmcore_memory::VirtAddr;
 
 use crate::cli::Which;
+use crate::failure::Failure;
+
+pub(crate) fn no_task(pid: i32) -> Failure {
+    Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
+}
+
+/// The `struct mm_struct` of a task's user memory.
+pub(crate) fn user_memory(task: &Task) -> Result<VirtAddr, Failure> {
+    task.mm.ok_or_else(|| {
+        let what = if task.kernel_thread { "is a kernel thread" } else { "has already given its memory back" };
+        Failure::new(format_args!("pid {} \"{}\" {what}: it has no user addresses", task.pid, task.comm))
+            .hint("for a kernel address leave --pid out")
+    })
+}
 
 impl Which {
     /// Whether any task is meant unless something else says which.

@@ -1,13 +1,13 @@
 //! `vtop`: an address translated.
 
 use vmcore_kernel::paging::{Outcome, Walk};
-use vmcore_kernel::{Gap, Kernel, Page, Task};
+use vmcore_kernel::{Gap, Kernel, Page};
 use vmcore_memory::VirtAddr;
 use vmcore_report::vtop::Vtop;
 
 use crate::cli;
 use crate::commands::inspect::address;
-use crate::commands::lists::no_task;
+use crate::commands::tasks::{no_task, user_memory};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -45,14 +45,6 @@ fn walk(session: &Session, context: &Context, address: VirtAddr, pid: Option<i32
     let mm = user_memory(task)?;
     kernel.walk_user(mm, address).map_err(|error| {
         Failure::inconclusive(format_args!("the page tables of pid {pid} (mm_struct {mm}) cannot be read: {error}"))
-    })
-}
-
-fn user_memory(task: &Task) -> Result<VirtAddr, Failure> {
-    task.mm.ok_or_else(|| {
-        let what = if task.kernel_thread { "is a kernel thread" } else { "has already given its memory back" };
-        Failure::new(format_args!("pid {} \"{}\" {what}: it has no user addresses", task.pid, task.comm))
-            .hint("for a kernel address leave --pid out")
     })
 }
 

@@ -6,7 +6,7 @@ use vmcore_report::inspect::{Rd, Search};
 
 use super::{address, check_words, count};
 use crate::cli;
-use crate::commands::lists::no_task;
+use crate::commands::tasks::{no_task, user_memory};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -24,8 +24,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
         Some(pid) => {
             let tasks = &session.snapshot(&context.run).tasks;
             let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid))?;
-            let mm = task.mm.ok_or_else(|| Failure::new(format_args!("pid {pid} has no user memory")))?;
-            Space::User { mm, address: start }
+            Space::User { mm: user_memory(task)?, address: start }
         }
     };
     let width = arguments.bits.parse::<u64>().unwrap_or(64) / 8;

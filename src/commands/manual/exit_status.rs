@@ -29,6 +29,11 @@ const WORK: [Meaning; 3] = [
     (3, "Some could not be reached on their server."),
 ];
 const MERGE: [Meaning; 3] = [(0, "Every dump of the plan has a row."), (2, CANNOT), (3, "Rows are missing.")];
+const PLAN: [Meaning; 3] = [
+    (0, "It was written."),
+    (2, CANNOT),
+    (3, "It was written, but something that was named could not be looked through."),
+];
 const SHELL: [Meaning; 4] = [
     (0, "All commands did what they were asked for."),
     (1, "One found a problem, and none failed."),
@@ -43,10 +48,11 @@ pub(super) fn of(command: &str) -> &'static [Meaning] {
         "triage" => &TRIAGE,
         "triage-work" => &WORK,
         "triage-merge" => &MERGE,
+        "triage-plan" => &PLAN,
         "shell" => &SHELL,
         "synth" => &SYNTH,
-        "triage-report" | "triage-plan" | "triage-export" | "mcp" | "profile" | "distill" | "explain" | "schema"
-        | "completions" | "man" => &MAKING,
+        "triage-report" | "triage-export" | "mcp" | "profile" | "distill" | "explain" | "schema" | "completions"
+        | "man" => &MAKING,
         _ => &READING,
     }
 }

@@ -1,6 +1,6 @@
 //! The known issues, as data to be reviewed: one entry each, every fact with where it is from.
 //!
-//! To add one: write an [`Bug`], put it into [`BUGS`] under the name that its detector gives the verdict, and cite
+//! To add one: write a [`Bug`], put it into [`BUGS`] under the name that its detector gives the verdict, and cite
 //! the commits and notices that it rests on. Say nothing that you have not looked up: what is not known about a
 //! series or a distribution is left out, and is answered with "unknown".
 
@@ -75,7 +75,7 @@ pub(super) type Bound = (&'static [u32], &'static [u32]);
 pub(super) struct Advice {
     /// In words.
     pub(super) action: &'static str,
-    /// The exact command. `{build}` is what follows the first `-` of the release.
+    /// The exact command. `{build}` is what follows the last `-` of the release.
     pub(super) command: Option<&'static str>,
     /// What it achieves.
     pub(super) why: &'static str,

@@ -177,7 +177,7 @@ impl Collector {
             before |= prefix.timestamp_ns.is_some();
             prefix.timestamp_ns = prefix.timestamp_ns.or(outer.timestamp_ns);
             if prefix.timestamp_ns.is_none() {
-                prefix.second_of_year = second_of_year;
+                prefix.second_of_year = prefix.second_of_year.or(second_of_year);
             }
             prefix.is_kernel |= outer.is_kernel;
             if let Some(held) = self.held.take() {
@@ -215,6 +215,7 @@ impl Collector {
         self.words.pass_date(prefix.second_of_year);
         self.words.learn(text);
         self.reports.records_begin(text, number);
+        self.reports.is_taken_out(text, number);
         recovery::learn(&mut self.reports.events, text);
         if let Some(reason) = reset::untold(text) {
             self.log.reset_before = Some(reason.to_owned());

@@ -32,6 +32,35 @@ pub struct Frame {
     pub reliable: bool,
 }
 
+/// A line with an entry of a call trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) frame: Frame,
+    /// What that function had called, where the line names both, as on 32-bit ARM: in the first line of a trace the innermost.
+    pub(crate) callee: Option<String>,
+    /// The stack that begins or ends here, before 4.9 on the same line: `<NMI>  [<ffffffff81000000>] f+0x1/0x2`.
+    pub(crate) marker: Option<Marker>,
+}
+
+/// Where a trace comes to another stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Marker {
+    /// `<IRQ>`
+    Open(String),
+    /// `</IRQ>`
+    Close(String),
+}
+
+impl Entry {
+    /// Reads an entry, without the indentation.
+    pub(crate) fn parse(text: &str, marker: Option<Marker>) -> Option<Self> {
+        let called =
+            text.trim().split_once(" from ").map(|(called, _)| called).filter(|called| is_arm_function(called));
+        let callee = called.map(arm_function).map(|name| name.split("+0x").next().unwrap_or(name).to_owned());
+        Some(Self { frame: Frame::parse(text)?, callee, marker })
+    }
+}
+
 impl Frame {
     /// Reads an entry, without the indentation.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -53,8 +82,12 @@ impl Frame {
 
 /// `[<c01f3218>] (f)` or `f`.
 fn is_arm_function(text: &str) -> bool {
-    let name = bracketed_address(text).0.trim_start_matches('(').trim_end_matches(')');
+    let name = arm_function(text);
     is_symbol(name.split(['+', ' ']).next().unwrap_or_default()) && !name.contains(' ')
+}
+
+fn arm_function(text: &str) -> &str {
+    bracketed_address(text).0.trim_start_matches('(').trim_end_matches(')')
 }
 
 /// What the kernel says of an entry behind it: arm64 since 6.13 `(P)` and others, powerpc `(unreliable)`.
@@ -112,6 +145,11 @@ impl Location {
             size: None,
             module,
         })
+    }
+
+    /// A function of which only the name is known.
+    pub(crate) const fn of_function(symbol: String) -> Self {
+        Self { symbol: Some(symbol), address: None, offset: None, size: None, module: None }
     }
 
     /// `scripts/decode_stacktrace.sh` writes `symbol (file.c:12 (discriminator 3)) mod`, syzkaller's `symbol file.c:12

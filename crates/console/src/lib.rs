@@ -27,6 +27,7 @@ mod boots;
 mod carrier;
 mod clean;
 mod collector;
+mod completion;
 mod date;
 mod ending;
 mod event;

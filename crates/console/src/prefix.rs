@@ -12,9 +12,12 @@
 //! | `dmesg --time-format iso` | `2026-11-22T20:29:11,123456+00:00 text` |
 //! | `/dev/kmsg` | `4,358,14957393,-,caller=C1;text` |
 //! | syslog, `journalctl -k` | `Nov 22 20:29:11 host kernel: [   14.957393] text` |
+//! | `talosctl dmesg` | `10.5.0.2: kern:   alert: [2026-11-22T20:29:11.123456789Z]: text` |
 //! | a serial console's own clock (`ts`, conserver, minicom) | `[2026-11-22 20:29:11] [   14.957393] text` |
 //!
 //! Source: `kernel/printk/printk.c`, `print_prefix()`, `print_caller()` and `msg_print_ext_header()`.
+
+use crate::date::second_of_year;
 
 /// Bytes before the text in which a prefix may be looked for.
 const MAX_PREFIX: usize = 160;
@@ -48,7 +51,7 @@ pub struct Prefix {
 /// Takes a line apart.
 #[must_use]
 pub fn split(line: &str) -> (Prefix, &str) {
-    if let Some(parts) = kmsg(line) {
+    if let Some(parts) = kmsg(line).or_else(|| talos(line)) {
         return parts;
     }
     let mut prefix = Prefix::default();
@@ -67,6 +70,20 @@ pub fn split(line: &str) -> (Prefix, &str) {
         rest = after_tag(rest, 1, &mut prefix);
     }
     (prefix, rest)
+}
+
+/// `10.5.0.2: kern:   alert: [2026-11-22T20:29:11.123456789Z]: text`, with one node's log also without the address: Talos Linux,
+/// `internal/app/machined/internal/server/v1alpha1`.
+fn talos(line: &str) -> Option<(Prefix, &str)> {
+    let rest = match line.split_once(": kern:") {
+        Some((address, _)) if !address.contains(' ') => line.get(address.len() + 2..)?,
+        _ => line,
+    };
+    let mut prefix = Prefix::default();
+    let (date, text) = decoded_level(rest, &mut prefix).trim_start().strip_prefix('[')?.split_once("]: ")?;
+    let is_date = prefix.is_kernel && date.ends_with('Z');
+    prefix.second_of_year = Some(second_of_year(date).filter(|_| is_date)?);
+    Some((prefix, text))
 }
 
 /// `... kernel: text`, where what precedes has no brackets and looks like a date and a host, in no more words than that. The kernel
@@ -304,6 +321,19 @@ mod tests {
     #[track_caller]
     fn check(line: &str, timestamp_ns: Option<u64>, caller: Option<Caller>, level: Option<u8>, text: &str) {
         assert_eq!(split(line), (Prefix { timestamp_ns, second_of_year: None, caller, level, is_kernel: true }, text));
+    }
+
+    #[test]
+    fn talos_has_its_nodes_address_and_a_date() {
+        for address in ["", "109.200.197.196: "] {
+            let line = format!("{address}kern:   alert: [2024-05-13T15:13:11.99477118Z]: XFS (sdb6): text");
+            let (prefix, text) = split(&line);
+            assert_eq!((text, prefix.level, prefix.is_kernel), ("XFS (sdb6): text", Some(1), true));
+            assert_eq!(prefix.second_of_year, second_of_year("2024-05-13T15:13:11"));
+        }
+        for line in ["kern: alert: text", "user:   alert: [2024-05-13T15:13:11.99477118Z]: text"] {
+            assert_eq!(split(line).0.second_of_year, None, "{line}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ const LONG_WAIT: usize = 3;
 /// What a line says to be well again.
 enum Again<'t> {
     /// What reports of this kind name that begin like this.
-    Device { kind: Kind, begins: &'static str, device: &'t str },
+    Device { kind: Kind, begins: &'static str, device: Option<&'t str> },
     /// A CPU that has answered another one.
     Call { by: u32, cpu: u32 },
 }
@@ -26,7 +26,7 @@ impl Again<'_> {
     fn is_about(&self, event: &Event) -> bool {
         match *self {
             Self::Device { kind, begins, device } => {
-                event.kind == kind && event.device.as_deref() == Some(device) && event.text.starts_with(begins)
+                event.kind == kind && event.device.as_deref() == device && event.text.starts_with(begins)
             }
             Self::Call { by, cpu } => {
                 event.kind == Kind::UnansweredCall && event.cpus == [cpu] && event.details == [format!("CPU {by}")]
@@ -48,7 +48,9 @@ fn server(text: &str) -> Option<Again<'_>> {
     let [nfs, lockd, ceph] =
         [("nfs: server ", " OK"), ("lockd: server ", " OK"), ("ceph: ", " came back")].map(|(begins, ends)| {
             let device = text.strip_prefix(begins)?.trim_end().strip_suffix(ends)?;
-            Some(Again::Device { kind: Kind::IoTimeout, begins, device })
+            // Since 6.9 behind the file system and the client: `ceph: [FSID 24161]: mds0 came back`.
+            let device = device.rsplit_once("]: ").map_or(device, |(_, device)| device);
+            Some(Again::Device { kind: Kind::IoTimeout, begins, device: Some(device) })
         });
     nfs.or(lockd).or(ceph)
 }
@@ -57,16 +59,38 @@ fn device(text: &str) -> Option<Again<'_>> {
     if let Some(rest) = text.strip_prefix("device-mapper: multipath: ") {
         let (_, path) = rest.split_once("Reinstating path ")?;
         let device = path.trim_end().trim_end_matches('.');
-        return Some(Again::Device { kind: Kind::IoTimeout, begins: "device-mapper: multipath: ", device });
+        return Some(Again::Device {
+            kind: Kind::IoTimeout,
+            begins: "device-mapper: multipath: ",
+            device: Some(device),
+        });
     }
     if let Some(rest) = text.strip_prefix("ena ") {
         let (device, _) = rest.split_once(": ").filter(|(_, rest)| rest.contains("Device reset completed success"))?;
         let device = device.split(' ').next()?;
-        return Some(Again::Device { kind: Kind::NetTimeout, begins: "ena ", device });
+        return Some(Again::Device { kind: Kind::NetTimeout, begins: "ena ", device: Some(device) });
+    }
+    if let Some(rest) = text.strip_prefix("amdgpu ").filter(|rest| has_reset(rest)) {
+        let device = rest.split(": ").next()?;
+        return Some(Again::Device { kind: Kind::Hardware, begins: "amdgpu ", device: Some(device) });
+    }
+    if text.starts_with("BTRFS info (device ") && text.contains("read error corrected: ") {
+        let (device, _) = text.split_once("(device ")?.1.split_once(')')?;
+        return Some(Again::Device { kind: Kind::IoError, begins: "BTRFS warning (device ", device: Some(device) });
+    }
+    if text.starts_with("megasas: reset successful") {
+        return Some(Again::Device { kind: Kind::IoTimeout, begins: "megasas: ", device: None });
     }
     let (device, what) = text.strip_prefix("nvme ")?.split_once(": ")?;
-    let again = Again::Device { kind: Kind::IoTimeout, begins: "nvme ", device };
+    let again = Again::Device { kind: Kind::IoTimeout, begins: "nvme ", device: Some(device) };
     what.starts_with("Successfully reconnected").then_some(again)
+}
+
+/// `0000:03:00.0: amdgpu: GPU reset(1) succeeded!`, `GPU reset succeeded, trying to resume`.
+fn has_reset(text: &str) -> bool {
+    text.split_once("GPU reset").is_some_and(|(_, result)| {
+        result.starts_with(" succeeded") || result.starts_with('(') && result.contains(") succeeded")
+    })
 }
 
 /// `csd: CSD lock (#1) got unstuck on CPU#03, CPU#07 released the lock.`
@@ -125,6 +149,43 @@ mod tests {
         let server = "ceph: mds0 hung\n";
         assert_eq!(weights(server), [Weight::Failure]);
         assert_eq!(weights(&format!("{server}ceph: mds0 came back\n")), [Weight::Harmless]);
+    }
+
+    #[test]
+    fn what_was_reset_or_corrected_is_over() {
+        let fsid = "[0c2cb2b7-3b4d-11ef-a0d0-525400aabbcc 24161]";
+        for (trouble, end) in [
+            (format!("ceph: {fsid}: mds0 hung"), format!("ceph: {fsid}: mds0 came back")),
+            ("megasas: [ 0]waiting for 1 commands to complete".to_owned(), "megasas: reset successful ".to_owned()),
+            (
+                "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!".to_owned(),
+                "amdgpu 0000:03:00.0: amdgpu: GPU reset(1) succeeded!".to_owned(),
+            ),
+            (
+                "amdgpu 0000:03:00.0: GPU reset begin!".to_owned(),
+                "amdgpu 0000:03:00.0: GPU reset succeeded, trying to resume".to_owned(),
+            ),
+            (
+                "BTRFS warning (device sda1): csum failed root 257 ino 286 off 0 csum 0x1 expected csum 0x2 mirror 1"
+                    .to_owned(),
+                "BTRFS info (device sda1): read error corrected: ino 286 off 0 (dev /dev/sda1 sector 2048)".to_owned(),
+            ),
+        ] {
+            assert_eq!(weights(&trouble), [Weight::Failure], "{trouble}");
+            assert_eq!(weights(&format!("{trouble}\n{end}\n")), [Weight::Harmless], "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_controller_that_is_pulled_out_with_its_dock_does_not_fail() {
+        let died = "xhci_hcd 0000:3b:00.0: HC died; cleaning up\n";
+        assert_eq!(weights(died), [Weight::Failure]);
+        for pulled in [
+            "pcieport 0000:06:04.0: pciehp: Slot(4): Link Down\n",
+            "xhci_hcd 0000:3b:00.0: PCI post-resume error -19!\n",
+        ] {
+            assert_eq!(weights(&format!("{pulled}{died}")), [Weight::Harmless], "{pulled}");
+        }
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use crate::completion::complete;
 use crate::event::{Event, Kind};
 use crate::log::Occurrence;
-use crate::place::trimmed_registers;
 use crate::prefix::Prefix;
-use crate::registers::RegisterDump;
 use crate::trace::Trace;
 
+/// Until this time since boot the banks of machine checks are looked at for the first time.
+const FIRST_LOOK_NS: u64 = 1_000_000_000;
 /// Events that are kept: the first and the latest, and of those between the gravest.
 const MAX_EVENTS: usize = 4096;
 /// The first of them, and as many of the latest.
 const MAX_FIRST: usize = 1024;
 /// As many lines below a report's first may belong to it.
-const REACH: u64 = 64;
+pub(crate) const REACH: u64 = 64;
 /// As many lines that say nothing of it are looked at for it one by one.
 const NEAR: u64 = 24;
 /// An oops's lines follow each other within this many.
@@ -23,6 +24,8 @@ const OOPS_REACH: u64 = 16;
 const OOM_REACH: u64 = 20_000;
 /// The firmware's records of the boot before follow each other within this many lines.
 const RECORD_REACH: u64 = 64;
+/// As many lines after a device was taken out its driver may say that it does not answer.
+const TAKEN_OUT_REACH: u64 = 32;
 /// Events that lines below may still complete.
 const MAX_OPEN: usize = 4;
 
@@ -36,6 +39,8 @@ pub(crate) struct Reports {
     open: Vec<(usize, Prefix)>,
     /// The last line that is known to belong to the firmware's records of the boot before.
     record: Option<u64>,
+    /// The last line that says that a device was taken out.
+    taken_out: Option<u64>,
 }
 
 impl Reports {
@@ -50,7 +55,7 @@ impl Reports {
         self.open.push((self.events.len(), *prefix));
         let excess = self.open.len().saturating_sub(MAX_OPEN);
         self.open.drain(..excess);
-        let is_of_boot_before = self.is_of_boot_before(event, line);
+        let is_of_boot_before = self.is_of_boot_before(event, line, prefix);
         let occurrence = Occurrence {
             event: event.clone(),
             line,
@@ -58,7 +63,8 @@ impl Reports {
             timestamp_ns: prefix.timestamp_ns,
             second_of_year: prefix.second_of_year,
             is_asked_for: false,
-            is_over: false,
+            is_over: event.is_of_usb_controller()
+                && self.taken_out.is_some_and(|before| line.saturating_sub(before) <= TAKEN_OUT_REACH),
             is_of_boot_before,
         };
         self.events.push(occurrence);
@@ -85,6 +91,16 @@ impl Reports {
         self.dropped += passed_over.len() as u64;
     }
 
+    /// A dock that is pulled takes its USB controller along, which does not answer then: `drivers/pci/hotplug/pciehp_ctrl.c`,
+    /// `drivers/usb/core/hcd-pci.c`.
+    pub(crate) fn is_taken_out(&mut self, text: &str, line: u64) {
+        let is_slot = text.contains("pciehp: Slot(")
+            && [": Link Down", ": Card not present"].iter().any(|end| text.ends_with(end));
+        if is_slot || text.contains("PCI post-resume error -19!") {
+            self.taken_out = Some(line);
+        }
+    }
+
     /// `BERT: Error records from previous boot:`, `drivers/acpi/apei/bert.c`.
     pub(crate) fn records_begin(&mut self, text: &str, line: u64) {
         if text.starts_with("BERT: Error records from previous boot") {
@@ -92,13 +108,15 @@ impl Reports {
         }
     }
 
-    fn is_of_boot_before(&mut self, event: &Event, line: u64) -> bool {
+    fn is_of_boot_before(&mut self, event: &Event, line: u64, prefix: &Prefix) -> bool {
         let near = self.record.is_some_and(|record| line.saturating_sub(record) <= RECORD_REACH);
         let of_record = near && event.text.starts_with("[Hardware Error]: ");
         if of_record {
             self.record = Some(line);
         }
-        of_record || event.is_of_boot_before()
+        // What the banks hold when the kernel looks at them first (`arch/x86/kernel/cpu/mce/core.c`, `__mcheck_cpu_init_generic()`).
+        let is_first_look = prefix.timestamp_ns.is_some_and(|at| at < FIRST_LOOK_NS) && event.is_polled_machine_check();
+        of_record || is_first_look || event.is_of_boot_before()
     }
 
     /// Any other line: it may say more of a report above.
@@ -176,69 +194,13 @@ impl Reports {
 
     /// What the traces of an episode say of its reports.
     pub(crate) fn complete(&mut self, traces: &[Trace]) {
-        for trace in traces {
-            let Some((first, last)) = trace.lines.first().zip(trace.lines.last()) else { continue };
-            let (first, last) = (first.0, last.0);
-            let start = self.events.partition_point(|known| known.line.saturating_add(REACH) < first);
-            for known in self.events.iter_mut().skip(start).take_while(|known| known.line <= last) {
-                if known.event.function.is_none() && is_of_pool(known, trace, first) {
-                    known.event.function = trace.place().cloned();
-                }
-                let is_own = trace.lines.iter().any(|(line, _)| *line == known.line);
-                if is_own || is_of_stall(&known.event, trace) {
-                    let trimmed = trimmed_registers(known.event.kind, trace, traces);
-                    fill(&mut known.event, trace, trimmed);
-                    known.last_line = known.last_line.max(last);
-                }
-            }
-        }
+        complete(&mut self.events, traces);
     }
 }
 
 /// Where nobody says who printed, anybody may have.
 fn same_printer(one: &Prefix, other: &Prefix) -> bool {
     one.caller.is_none() || other.caller.is_none() || one.caller == other.caller
-}
-
-/// Whether the trace, which others asked for, shows where a CPU is that a stall is about.
-fn is_of_stall(event: &Event, trace: &Trace) -> bool {
-    let stalls = matches!(event.kind, Kind::RcuStall | Kind::HardLockup);
-    stalls && trace.has_state() && trace.cpu.is_some_and(|cpu| event.cpus.contains(&cpu))
-}
-
-/// Whether the trace is that of a worker which keeps a pool from its work: newer kernels print those below the report
-/// (`kernel/workqueue.c`, `show_cpu_pool_hog()`).
-fn is_of_pool(known: &Occurrence, trace: &Trace, first: u64) -> bool {
-    let is_worker = trace.comm.as_deref().is_some_and(|comm| comm.starts_with("kworker/"));
-    known.event.kind == Kind::WorkqueueLockup && is_worker && trace.is_of_another_task() && first > known.line
-}
-
-fn fill(event: &mut Event, trace: &Trace, trimmed: Option<&RegisterDump>) {
-    // The kernel prints one line of it, and no stack: what stands around it is another report.
-    if event.kind.stands_alone() {
-        return;
-    }
-    let other_cpu = trace.cpu.is_some_and(|cpu| !event.cpus.is_empty() && !event.cpus.contains(&cpu));
-    let other_task = trace.pid.is_some_and(|pid| event.pid.is_some_and(|known| known != pid));
-    if other_cpu || other_task {
-        return;
-    }
-    let finds_place = event.function.is_none() && event.kind != Kind::OutOfMemory;
-    if event.cpus.is_empty() && !event.kind.is_of_another_task() {
-        event.cpus.extend(trace.cpu);
-    }
-    if event.pid.is_none() && !matches!(event.kind, Kind::OutOfMemory | Kind::CgroupOutOfMemory) {
-        event.pid = trace.pid;
-        event.comm = trace.comm.clone().or_else(|| event.comm.take());
-    }
-    if finds_place {
-        let (function, caller) = match trimmed {
-            Some(registers) => (registers.function(), trace.first_telling()),
-            None => (trace.place(), trace.caller()),
-        };
-        event.function = function.cloned();
-        event.caller = caller.filter(|_| function.is_none()).cloned().map(Box::new);
-    }
 }
 
 #[cfg(test)]
@@ -268,21 +230,6 @@ mod tests {
             (Kind::Oops, &[2][..], Some(1411), Some("nfsd"))
         );
         assert_eq!((function.symbol.as_deref(), function.module.as_deref()), (Some("cache_put"), Some("demo")));
-    }
-
-    #[test]
-    fn a_stall_names_the_task_of_its_cpu() {
-        let found = events(
-            "[  500.000001] rcu: INFO: rcu_sched self-detected stall on CPU
-[  500.000002] rcu: \t4-....: (5249 ticks this GP) idle=51e4/1/0x4000000000000000 softirq=309/309 fqs=2563
-[  500.000003] rcu: \t(t=5250 jiffies g=-319 q=608 ncpus=24)
-[  500.000004] CPU: 4 UID: 1000 PID: 1067 Comm: dirty_log Tainted: G             L     6.13.0-rc3 #814
-[  500.000005] RIP: 0010:enable_log_dirty_pt_masked+0x26/0x200 [kvm]
-",
-        );
-        let [stall] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((stall.cpus.as_slice(), stall.pid, stall.jiffies), (&[4][..], Some(1067), Some(5250)));
-        assert_eq!(stall.function.as_ref().and_then(|at| at.symbol.as_deref()), Some("enable_log_dirty_pt_masked"));
     }
 
     #[test]
@@ -346,17 +293,5 @@ mod tests {
         assert_eq!(named(&whole), (Some("spin".to_owned()), None));
         // Without registers the first of the stack is where it was.
         assert_eq!(named(""), (caller, None));
-    }
-
-    #[test]
-    fn another_cpus_stack_is_not_that_of_the_locked_one() {
-        let found = events(
-            "[ 1.000000] watchdog: CPU4: Watchdog detected hard LOCKUP on cpu 5
-[ 1.000001] CPU: 4 PID: 77 Comm: other Not tainted 6.8.0 #1
-[ 1.000002] RIP: 0010:somewhere+0x1/0x2
-",
-        );
-        let [hard] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((hard.cpus.as_slice(), hard.pid, hard.function.is_none()), (&[5][..], None, true));
     }
 }

@@ -1,6 +1,7 @@
 //! Lines that a mail's quoted-printable encoding broke: `=` at the end of a piece says that the line goes on.
 //!
-//! Encoders break as late as they may, so a shorter line that ends in `=` is the kernel's own.
+//! Encoders break as late as they may, so a shorter line that ends in `=` is the kernel's own. So is one that ends in several, as
+//! the rule above a sanitizer's report does: an encoder escapes each of them.
 //!
 //! Source: RFC 2045, section 6.7: lines have at most 76 characters, soft line breaks, `=3D` for `=`.
 
@@ -32,7 +33,7 @@ impl SoftBreaks {
     /// A line of the file; `None` while more of it follows.
     pub(crate) fn line<'a>(&mut self, bytes: &'a [u8]) -> Option<Whole<'a>> {
         let end = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        if let Some(piece) = end.strip_suffix(b"=").filter(|_| PIECE.contains(&end.len()))
+        if let Some(piece) = end.strip_suffix(b"=").filter(|piece| PIECE.contains(&end.len()) && !piece.ends_with(b"="))
             && self.pieces.len() + piece.len() <= MAX_LINE
         {
             self.pieces.extend_from_slice(piece);
@@ -89,6 +90,13 @@ mod tests {
         assert_eq!((whole.more_lines, breaks.rest()), (1, None));
         assert_eq!(breaks.line(piece.as_bytes()), None);
         assert_eq!(breaks.rest().unwrap().bytes.len(), 65);
+    }
+
+    #[test]
+    fn the_rule_above_a_report_of_a_sanitizer_is_whole() {
+        let rule = "=".repeat(66);
+        let log = Log::read(format!("{rule}\nBUG: KASAN: use-after-free in foo+0x1/0x2\n").as_bytes()).unwrap();
+        assert_eq!((log.events.len(), log.extent.lines), (1, 2));
     }
 
     #[test]

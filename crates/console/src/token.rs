@@ -4,7 +4,7 @@
 //! `print_modules()`; `arch/x86/kernel/dumpstack.c`, `show_trace_log_lvl()` (the trace and the stacks' names).
 
 use crate::event::Event;
-use crate::frame::Frame;
+use crate::frame::{Entry, Marker};
 use crate::registers::{Rip, Row};
 
 /// A line of a report, or any other.
@@ -28,11 +28,8 @@ pub(crate) enum Token {
     /// Nothing: what is left of a line that was ended after another CPU had printed.
     Blank,
     CallTrace,
-    /// `<IRQ>`
-    Open(String),
-    /// `</IRQ>`
-    Close(String),
-    Frame(Frame),
+    Marker(Marker),
+    Frame(Entry),
     /// `---[ end trace … ]---`
     End,
     Other,
@@ -95,17 +92,17 @@ fn trace_line(text: &str, trimmed: &str) -> Option<Token> {
         return Some(Token::End);
     }
     let (marker, rest) = marker(trimmed);
-    if let Some(frame) = Frame::parse(rest) {
-        return Some(Token::Frame(frame));
+    if let Some(entry) = Entry::parse(rest, marker.clone()) {
+        return Some(Token::Frame(entry));
     }
     if let Some(marker) = marker.filter(|_| rest.is_empty()) {
-        return Some(marker);
+        return Some(Token::Marker(marker));
     }
     is_modules(text, trimmed).then_some(Token::MoreModules)
 }
 
 /// `<IRQ>`, `</IRQ>`, `<#DF>`; before 4.9 also `<<EOE>>` and `<EOI>`, with an entry behind them.
-fn marker(text: &str) -> (Option<Token>, &str) {
+fn marker(text: &str) -> (Option<Marker>, &str) {
     let split = text.strip_prefix('<').and_then(|rest| rest.split_once('>'));
     let Some((name, rest)) = split else { return (None, text) };
     let rest = rest.strip_prefix('>').unwrap_or(rest).trim_start();
@@ -117,7 +114,7 @@ fn marker(text: &str) -> (Option<Token>, &str) {
         return (None, text);
     }
     let close = close || matches!(name, "EOI" | "EOE");
-    (Some(if close { Token::Close(name.to_owned()) } else { Token::Open(name.to_owned()) }), rest)
+    (Some(if close { Marker::Close(name.to_owned()) } else { Marker::Open(name.to_owned()) }), rest)
 }
 
 /// The names of modules on a line of either kind, with their taint flags: `isst_if_common(OE)`.
@@ -311,8 +308,8 @@ mod tests {
     #[test]
     fn lines_of_a_trace() {
         assert_eq!(Token::parse("Call Trace:"), Token::CallTrace);
-        assert_eq!(Token::parse(" <IRQ>"), Token::Open("IRQ".to_owned()));
-        assert_eq!(Token::parse(" </TASK>"), Token::Close("TASK".to_owned()));
+        assert_eq!(Token::parse(" <IRQ>"), Token::Marker(Marker::Open("IRQ".to_owned())));
+        assert_eq!(Token::parse(" </TASK>"), Token::Marker(Marker::Close("TASK".to_owned())));
         assert!(matches!(Token::parse(" <IRQ>  [<ffffffff81000000>] f+0x1/0x2"), Token::Frame(_)));
         assert_eq!(Token::parse(" mousedev isst_if_common(OE) usbhid"), Token::MoreModules);
         for other in ["  with arguments:", "    HOME=/", "<not a stack>", "free text", " CPU 3"] {

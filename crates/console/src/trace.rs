@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attribution::{Assignment, Line, Part, State};
 use crate::event::{Event, Kind};
-use crate::frame::Frame;
+use crate::frame::{Entry, Frame, Location, Marker};
 use crate::registers::RegisterDump;
 use crate::token::{CpuLine, Token};
 
@@ -111,14 +111,27 @@ impl Builder {
             Token::Cpu(cpu) => self.cpu(cpu),
             Token::Rip(rip) => self.dump(assignment.state, |slot| *slot = RegisterDump::start(rip)),
             Token::Row(row) => self.dump(assignment.state, |slot| slot.add(row)),
-            Token::Open(name) => self.stack = Some(name.clone()),
-            Token::Close(_) => self.stack = None,
-            Token::Frame(frame) => {
-                self.trace.frames.push(TraceFrame { frame: frame.clone(), stack: self.stack.clone() });
-            }
+            Token::Marker(marker) => self.marker(marker),
+            Token::Frame(entry) => self.entry(entry),
             Token::End => self.ended = true,
             _ => {}
         }
+    }
+
+    fn marker(&mut self, marker: &Marker) {
+        self.stack = match marker {
+            Marker::Open(name) => Some(name.clone()),
+            Marker::Close(_) => None,
+        };
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        entry.marker.iter().for_each(|marker| self.marker(marker));
+        // All lines but the first repeat the function of the line before.
+        let innermost = entry.callee.clone().filter(|_| self.trace.frames.is_empty());
+        let innermost = innermost.map(|symbol| Frame { location: Location::of_function(symbol), reliable: true });
+        let frames = innermost.into_iter().chain([entry.frame.clone()]);
+        self.trace.frames.extend(frames.map(|frame| TraceFrame { frame, stack: self.stack.clone() }));
     }
 
     fn begins_another(&self, token: &Token, state: State) -> bool {

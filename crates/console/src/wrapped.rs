@@ -66,7 +66,7 @@ fn completeness(token: &Token) -> Completeness {
         }
         Token::Cpu(line) => line.release.is_some(),
         Token::Rip(rip) => rip.location.symbol.is_some() || rip.is_user(),
-        Token::Frame(frame) => frame.location.symbol.is_some(),
+        Token::Frame(entry) => entry.frame.location.symbol.is_some(),
         _ => true,
     };
     if whole { Completeness::Whole } else { Completeness::Part }

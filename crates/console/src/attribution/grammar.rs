@@ -12,6 +12,7 @@
 
 use std::sync::OnceLock;
 
+use crate::frame::Marker;
 use crate::registers::RowKind;
 use crate::token::Token;
 
@@ -226,11 +227,11 @@ impl State {
             Token::Code => in_parts(Code),
             Token::Row(row) => rows(row.kind, row.selector),
             Token::CallTrace => vec![CallTrace],
-            Token::Open(_) => vec![Open],
-            Token::Close(name) if name == "TASK" => vec![Done],
-            Token::Close(_) => vec![Close],
-            Token::Frame(frame) if !frame.reliable => vec![Maybe],
-            Token::Frame(frame) => vec![entry(frame.location.symbol.as_deref().unwrap_or_default())],
+            Token::Marker(Marker::Open(_)) => vec![Open],
+            Token::Marker(Marker::Close(name)) if name == "TASK" => vec![Done],
+            Token::Marker(Marker::Close(_)) => vec![Close],
+            Token::Frame(entry) if !entry.frame.reliable => vec![Maybe],
+            Token::Frame(line) => vec![entry(line.frame.location.symbol.as_deref().unwrap_or_default())],
             Token::End => vec![End],
             Token::Blank | Token::Other => Vec::new(),
         }

@@ -37,7 +37,7 @@ impl Line {
             _ => Vec::new(),
         };
         let symbol = match &token {
-            Token::Frame(frame) if frame.reliable => frame.location.symbol.clone(),
+            Token::Frame(entry) if entry.frame.reliable => entry.frame.location.symbol.clone(),
             Token::Rip(rip) => rip.location.symbol.clone(),
             _ => None,
         };

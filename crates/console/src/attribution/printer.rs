@@ -11,6 +11,7 @@ use super::grammar::{self, Part, State};
 use super::line::Line;
 use super::values::{HASH, Known, NEAR, Values};
 use crate::event::Kind;
+use crate::frame::Marker;
 use crate::prefix::Caller;
 use crate::registers::RowKind;
 use crate::token::Token;
@@ -172,8 +173,8 @@ impl Printer {
                 next.panics = false;
             }
             Token::Event(event) if event.kind == Kind::Panic => (next.place, next.panics) = (0, true),
-            Token::Open(stack) => next.in_interrupt = stack == "IRQ",
-            Token::Close(_) | Token::CallTrace => next.in_interrupt = false,
+            Token::Marker(Marker::Open(stack)) => next.in_interrupt = stack == "IRQ",
+            Token::Marker(Marker::Close(_)) | Token::CallTrace => next.in_interrupt = false,
             Token::Event(_) | Token::End => (next.place, next.panics) = (0, false),
             _ => {}
         }

@@ -111,6 +111,12 @@ mod tests {
             ("CIFS VFS: Server nas01 has not responded in 120 seconds. Reconnecting...", "nas01"),
             ("CIFS: VFS: \\\\nas01 has not responded in 180 seconds. Reconnecting...", "\\\\nas01"),
             ("ceph: mds0 hung", "mds0"),
+            ("ceph: [0c2cb2b7-3b4d-11ef-a0d0-525400aabbcc 24161]: mds0 hung", "mds0"),
+            ("xhci_hcd 0000:01:00.0: HC died; cleaning up", "0000:01:00.0"),
+            ("xhci-hcd f10f8000.usb3: xHCI host controller not responding, assume dead", "f10f8000.usb3"),
+            ("sd 0:0:0:0: [sda] tag#0 uas_eh_abort_handler 0 uas-tag 1 inflight: CMD", "sda"),
+            ("sd 0:0:0:0: [sda] tag#99 task abort on host 0, 0000000002af6841", "sda"),
+            ("mmc0: Timeout waiting for hardware cmd interrupt.", "mmc0"),
             ("rbd: rbd0: encountered watch error: -107", "rbd0"),
             (" session1: session recovery timed out after 120 secs", "session1"),
             ("hpsa 0000:02:00.0: Controller lockup detected: 0x00130000 after 30", "0000:02:00.0"),
@@ -132,8 +138,14 @@ mod tests {
             let event = Event::parse(line).unwrap_or_else(|| panic!("{line}"));
             assert_eq!((event.kind, event.device.as_deref()), (Kind::IoTimeout, Some(device)), "{line}");
         }
-        let megasas = Event::parse("megasas: [ 5]waiting for 12 commands to complete").unwrap();
-        assert_eq!((megasas.kind, megasas.device), (Kind::IoTimeout, None));
+        for line in [
+            "megasas: [ 5]waiting for 12 commands to complete",
+            "CIFS VFS: server not responding",
+            "pm80xx pm8001_mpi_task_abort_resp 3742:task abort failed status 0x6 ,tag = 0x1, scp= 0x0",
+        ] {
+            let event = Event::parse(line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((event.kind, event.device), (Kind::IoTimeout, None), "{line}");
+        }
     }
 
     #[test]
@@ -157,6 +169,17 @@ mod tests {
             ),
             ("XFS (dm-2): log mount/recovery failed: error -117", Kind::Filesystem, "dm-2"),
             ("XFS (dm-2): Metadata CRC error detected at xfs_agf_read_verify+0x1/0x2 [xfs]", Kind::Filesystem, "dm-2"),
+            ("XFS (dm-0): xfs_log_force: error -5 returned.", Kind::Filesystem, "dm-0"),
+            (
+                "BTRFS warning (device sda1): csum failed root 257 ino 286 off 0 csum 0x1 expected csum 0x2 mirror 1",
+                Kind::IoError,
+                "sda1",
+            ),
+            ("BTRFS warning (device sda1): checksum verify failed on logical 30408704 mirror 1", Kind::IoError, "sda1"),
+            ("mlx5_core 0000:3b:00.0 ens1f0: TX timeout detected", Kind::NetTimeout, "0000:3b:00.0"),
+            ("amdgpu 0000:03:00.0: amdgpu: GPU reset begin!", Kind::Hardware, "0000:03:00.0"),
+            ("amdgpu 0000:03:00.0: amdgpu: GPU reset end with ret = -110", Kind::Hardware, "0000:03:00.0"),
+            ("NVRM: GPU 0000:b3:00.0: GPU has fallen off the bus.", Kind::Hardware, "0000:b3:00.0"),
             ("F2FS-fs (dm-3): Stopped filesystem due to reason: 3", Kind::Filesystem, "dm-3"),
             ("GFS2: fsid=cl:data.0: fatal: filesystem consistency error", Kind::Filesystem, "cl:data.0"),
             ("gfs2: fsid=cl:data.0: about to withdraw this file system", Kind::Filesystem, "cl:data.0"),
@@ -199,6 +222,7 @@ mod tests {
         }
         for line in [
             "[Hardware Error]: System Fatal error.",
+            "NVRM: fallen off the bus and is not responding to commands.",
             "EEH: Frozen PHB#0-PE#10000 detected",
             "EEH: This PCI device has failed 6 times in the last hour and has been permanently disabled.",
             "Bad mode in Error handler detected on CPU0, code 0xbf000002 -- SError",
@@ -234,6 +258,8 @@ mod tests {
             "XFS (dm-0): Ending clean mount",
             "blk_update_request: I/O error, dev fd0, sector 0",
             "Buffer I/O error on dev sr0, logical block 0, async page read",
+            "print_req_error: I/O error, dev mmcblk1rpmb, sector 0",
+            "blk_update_request: I/O error, dev mmcblk1rpmb, sector 0 op 0x0:(READ) flags 0x0",
             "ata1: SATA link up 6.0 Gbps (SStatus 133 SControl 300)",
             "nvme nvme0: 8/0/0 default/read/poll queues",
             "EDAC MC: Ver: 3.0.0",

@@ -20,7 +20,7 @@ const fn damaged(begins: &'static str, has: &'static [&'static str], device: Dev
 const BY_DEVICE: Device = Device::Between("(device ", ")");
 const IN_PARENTHESES: Device = Device::Between("(", ")");
 
-static MESSAGES: [Message; 21] = [
+static MESSAGES: [Message; 22] = [
     damaged(
         "XFS (",
         &[
@@ -38,9 +38,13 @@ static MESSAGES: [Message; 21] = [
             "run xfs_repair",
             "SB validate failed with error -117",
             "failed to read root inode",
+            // All that is left of it where it was shut down long ago: it says so every 30 s.
+            "xfs_log_force: error -",
         ],
         IN_PARENTHESES,
     ),
+    // 2.6.32.
+    damaged("XFS: Internal error", &[], Device::Unnamed),
     damaged("EXT4-fs (", EXT, IN_PARENTHESES),
     damaged("EXT3-fs (", EXT, IN_PARENTHESES),
     // Of its other errors some only say that it is another file system: that is tried whenever the kernel looks for one.
@@ -112,7 +116,9 @@ fn by_device(text: &str) -> Option<Event> {
         "UBIFS error",
     ];
     let rest = BEGINS.iter().find_map(|begins| text.strip_prefix(begins))?;
-    let device = between(rest, "(device ", ")").or_else(|| between(rest, "(", ")"));
+    // `BTRFS: Transaction aborted (error -28)` names none.
+    let device =
+        between(rest, "(device ", ")").or_else(|| between(rest, "(", ")").filter(|inside| !inside.contains("error")));
     // `(device sdb1: state EA)`, `fs/btrfs/messages.c` since 5.19.
     let device = device.map(|device| device.split_once(": state ").map_or(device, |(device, _)| device));
     Some(Event::new(Kind::Filesystem, text).of_device(device))

@@ -68,6 +68,14 @@ impl Event {
     pub(crate) fn is_of_boot_before(&self) -> bool {
         self.text.starts_with(reset::REASON)
     }
+
+    /// Whether it is a machine check that was found in a bank, and not taken as an exception.
+    #[must_use]
+    pub fn is_polled_machine_check(&self) -> bool {
+        self.kind == Kind::Hardware
+            && self.text.contains("[Hardware Error]: CPU ")
+            && self.text.contains(": Machine Check: 0 Bank ")
+    }
 }
 
 /// `amdgpu 0000:03:00.0: amdgpu: GPU reset(1) failed`; a reset that succeeds is of the program that ran on it.
@@ -78,12 +86,26 @@ fn gpu(text: &str) -> Option<Event> {
     const OF_THE_BOARD: [u32; 11] = [48, 61, 62, 64, 74, 79, 92, 95, 119, 120, 140];
     let event = |device: Option<&str>| Event::new(Kind::Hardware, text).of_device(device);
     if let Some(rest) = text.strip_prefix("amdgpu ") {
-        let (_, result) = rest.split_once("GPU reset(")?;
-        return result.contains(") failed").then(|| event(word(rest)));
+        return is_failed_reset(rest).then(|| event(word(rest)));
     }
-    let (device, rest) = text.strip_prefix("NVRM: Xid (")?.split_once("): ")?;
+    let said = text.strip_prefix("NVRM: ")?;
+    let Some((device, rest)) = said.strip_prefix("Xid (").and_then(|rest| rest.split_once("): ")) else {
+        // `GPU 0000:b3:00.0: GPU has fallen off the bus.`; while it is probed without its name on this line.
+        let (before, _) = said.split_once("fallen off the bus")?;
+        let device = before.strip_prefix("GPU ").and_then(word).map(|device| device.trim_end_matches(':'));
+        return Some(event(device));
+    };
     let is_board = number::<u32>(rest).is_some_and(|xid| OF_THE_BOARD.contains(&xid));
     is_board.then(|| event(Some(device)))
+}
+
+/// A reset that has begun is over where it succeeds (`recovery.rs`).
+fn is_failed_reset(text: &str) -> bool {
+    let result = text.split_once("GPU reset(").is_some_and(|(_, result)| result.contains(") failed"));
+    result
+        || ["GPU reset begin!", "GPU reset end with ret = -", "ASIC reset failed"]
+            .iter()
+            .any(|what| text.contains(what))
 }
 
 /// `mce: [Hardware Error]: CPU 7: Machine Check Exception: 5 Bank 0: b200000080060001`

@@ -16,13 +16,14 @@ const fn network(begins: &'static str, has: &'static [&'static str], device: Dev
     Message { begins, has, kind: Kind::NetTimeout, device }
 }
 
-static MESSAGES: [Message; 6] = [
+static MESSAGES: [Message; 7] = [
     network("unregister_netdevice: waiting for ", &["to become free"], Device::Next),
     network(
         "mlx5_core ",
         &["health compromised", "Will cause a leak of a command resource", "Fatal error ", "recovery flow aborted"],
         Device::Next,
     ),
+    network("mlx5_core ", &[": TX timeout detected"], Device::Next),
     network("ena ", &["Keep alive watchdog timeout"], Device::Next),
     network("igb ", &["PCIe link lost"], Device::Next),
     network("igc ", &["PCIe link lost"], Device::Next),

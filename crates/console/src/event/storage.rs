@@ -11,7 +11,7 @@ use super::text::{between, word};
 use super::{Event, Kind};
 
 pub(super) fn parse(text: &str) -> Option<Event> {
-    io_error(text).or_else(|| find(&MESSAGES, text)).or_else(|| scsi(text)).or_else(|| ata(text))
+    io_error(text).or_else(|| find(&MESSAGES, text)).or_else(|| scsi(text)).or_else(|| ata(text)).or_else(|| ceph(text))
 }
 
 const fn silent(begins: &'static str, has: &'static [&'static str], device: Device) -> Message {
@@ -22,8 +22,10 @@ const fn broken(begins: &'static str, has: &'static [&'static str], device: Devi
     Message { begins, has, kind: Kind::IoError, device }
 }
 
+const XHCI: &[&str] = &["host controller not responding, assume dead", "HC died; cleaning up"];
+
 /// What does not answer, and what answers that it cannot.
-static MESSAGES: [Message; 36] = [
+static MESSAGES: [Message; 40] = [
     silent("aacraid: Host ", &["SCSI hang"], Device::Unnamed),
     silent("aacraid", &["Host adapter reset request. SCSI hang"], Device::Unnamed),
     silent(
@@ -58,19 +60,29 @@ static MESSAGES: [Message; 36] = [
     // In newer kernels `CIFS: VFS: \\server has not responded`, in older ones `CIFS VFS: Server server has not responded`.
     silent("CIFS: VFS: ", &[" has not responded in "], Device::Next),
     silent("CIFS VFS: Server ", &[" has not responded in "], Device::Next),
+    silent("CIFS VFS: server not responding", &[], Device::Unnamed),
     silent("block nbd", &["Possible stuck request", "Connection timed out"], Device::Between("block ", ":")),
     broken("rbd: ", &[" result -"], Device::Next),
     // Who needs the page is killed, or the kernel dies where it is its own.
     broken("Read-error on swap-device (", &[], Device::Between("(", ")")),
     broken("Write-error on swap-device (", &[], Device::Between("(", ")")),
-    silent("ceph: ", &[" hung"], Device::Next),
     silent("rbd: ", &["encountered watch error"], Device::Next),
     silent("session", &["session recovery timed out after"], Device::Sender),
+    silent("pm80xx ", &["task abort failed"], Device::Unnamed),
     silent("hpsa ", &["ontroller lockup detected"], Device::Next),
     silent("smartpqi ", &["no heartbeat detected", "controller offline", "controller is offline"], Device::Next),
     silent("mpt", &["SAS host is non-operational", "fault_state(0x"], Device::Sender),
     silent("megasas: ", &["commands to complete"], Device::Unnamed),
-    silent("mmc", &["Timeout waiting for hardware interrupt", "ard stuck ", "timeout for tag"], Device::Sender),
+    silent(
+        "mmc",
+        &[
+            "Timeout waiting for hardware interrupt",
+            "Timeout waiting for hardware cmd interrupt",
+            "ard stuck ",
+            "timeout for tag",
+        ],
+        Device::Sender,
+    ),
     silent("device-mapper: multipath: ", &["Failing path "], Device::After("Failing path ")),
     silent("o2hb: Heartbeat write timeout to device ", &[], Device::Next),
     // `mlog()` begins with who prints it.
@@ -92,6 +104,11 @@ static MESSAGES: [Message; 36] = [
     // Whoever uses the pool waits until it is cleared.
     broken("WARNING: Pool '", &["has been suspended"], Device::Between("Pool '", "'")),
     broken("EXT4-fs warning (device ", &["I/O error "], Device::Between("(device ", ")")),
+    // `fs/btrfs/inode.c`, `disk-io.c`: whoever reads it gets an error, where no other copy is good.
+    broken("BTRFS warning (device ", &["csum failed", "checksum verify failed"], Device::Between("(device ", ")")),
+    // All that hangs off it is gone: `drivers/usb/host/xhci-ring.c`, `xhci_hc_died()`.
+    silent("xhci_hcd ", XHCI, Device::Next),
+    silent("xhci-hcd ", XHCI, Device::Next),
     silent("ata", &["reset failed, giving up"], Device::Sender),
 ];
 
@@ -123,7 +140,9 @@ fn io_error(text: &str) -> Option<Event> {
         let is_removable = REMOVABLE
             .iter()
             .any(|start| device.strip_prefix(start).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())));
-        return (!is_removable).then(|| Event::new(Kind::IoError, text).of_device(Some(device)));
+        // The partition of a card's replay-protected memory is read by nobody: each look at it fails, up to 4.14.
+        let is_protected = device.trim_end_matches(',').ends_with("rpmb");
+        return (!is_removable && !is_protected).then(|| Event::new(Kind::IoError, text).of_device(Some(device)));
     }
     let scsi = text.starts_with("sd ")
         && (text.contains("Sense Key : Medium Error") || text.contains("Sense Key : Hardware Error"));
@@ -132,12 +151,15 @@ fn io_error(text: &str) -> Option<Event> {
 
 fn scsi(text: &str) -> Option<Event> {
     const STARTS: [&str; 9] = ["sd ", "scsi", "rport-", "megaraid_sas", "mpt", "qla", "lpfc", "hpsa", "device-mapper"];
-    const ANYWHERE: [&str; 9] = [
+    const ANYWHERE: [&str; 11] = [
         " commands to complete",
         "rejecting I/O to offline device",
         "Device offlined - not ready after error recovery",
         "timing out command, waited",
         "attempting task abort!",
+        // VMware's adapter, and disks on USB: `vmw_pvscsi.c`, `drivers/usb/storage/uas.c`.
+        " task abort on host ",
+        " uas_eh_abort_handler ",
         "blocked FC remote port time out",
         "rejecting I/O to dead device",
         "FW in FAULT state",
@@ -159,4 +181,18 @@ fn ata(text: &str) -> Option<Event> {
         || matches!(what, "disabled" | "disable device");
     let device = text.split(':').next();
     (is_port && fails).then(|| Event::new(Kind::IoTimeout, text).of_device(device))
+}
+
+/// `ceph: mds0 hung`; since 6.9 `ceph: [0c2cb2b7-3b4d-11ef-a0d0-525400aabbcc 24161]: mds0 hung`, with the file system and the client.
+fn ceph(text: &str) -> Option<Event> {
+    let rest = text.strip_prefix("ceph: ")?;
+    let rest = rest.rsplit_once("]: ").map_or(rest, |(_, rest)| rest);
+    rest.contains(" hung").then(|| Event::new(Kind::IoTimeout, text).of_device(word(rest)))
+}
+
+impl Event {
+    /// Whether it is a USB controller that does not answer.
+    pub(crate) fn is_of_usb_controller(&self) -> bool {
+        self.kind == Kind::IoTimeout && self.text.starts_with("xhci")
+    }
 }

@@ -60,7 +60,7 @@ fn sanitizer(text: &str) -> Option<Event> {
 }
 
 fn lockdep(text: &str) -> Option<Event> {
-    const WORDS: [&str; 18] = [
+    const WORDS: [&str; 19] = [
         "possible circular locking dependency",
         "possible recursive locking",
         "possible irq lock inversion",
@@ -75,6 +75,7 @@ fn lockdep(text: &str) -> Option<Event> {
         "held lock freed",
         "lock held when returning to user space",
         "lock held at task exit",
+        "still has locks held",
         "Nested lock was not taken",
         "lock order detected",
         "Invalid wait context",
@@ -98,7 +99,7 @@ fn lockdep(text: &str) -> Option<Event> {
 
 fn corruption(text: &str) -> Option<Event> {
     // `BUG kmalloc-64 (Tainted: G    B  ): Poison overwritten`, before 3.x without the taint.
-    let slab = text.strip_prefix("BUG ").is_some_and(|rest| {
+    let slab = text.strip_prefix("BUG ").filter(|rest| !leaks(rest)).is_some_and(|rest| {
         rest.contains("): ") || rest.split_once(": ").is_some_and(|(cache, _)| !cache.contains(' '))
     });
     let list = ["list_add corruption", "list_del corruption", "list_add double add"];
@@ -126,6 +127,11 @@ fn corruption(text: &str) -> Option<Event> {
         event.comm = Some(comm.trim().to_owned());
     }
     (slab || list || entry || bad).then_some(event)
+}
+
+/// `BUG demo_cache (Tainted: G): Objects remaining in demo_cache on __kmem_cache_shutdown()`: whose cache it is has not freed them.
+fn leaks(text: &str) -> bool {
+    text.contains(": Objects remaining ")
 }
 
 /// `Out of memory: Killed process 12 (comm) total-vm:…`, `comm invoked oom-killer: gfp_mask=…`.
@@ -193,8 +199,11 @@ fn other_bug(text: &str) -> Option<Event> {
     if nobody {
         return Some(Event::new(Kind::Warning, text));
     }
-    let what = text.strip_prefix("BUG: ")?;
     let mut event = Event::new(Kind::Warning, text);
+    if text.strip_prefix("BUG ").is_some_and(leaks) {
+        return Some(event);
+    }
+    let what = text.strip_prefix("BUG: ")?;
     // `scheduling while atomic: comm/pid/0x00000002`.
     let who = what.strip_prefix("scheduling while atomic: ").and_then(|who| task(who.rsplit_once('/')?.0, '/'));
     if let Some((comm, pid)) = who {

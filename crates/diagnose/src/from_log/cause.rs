@@ -11,6 +11,10 @@ use crate::names::{is_workqueue_watchdog, leads_to_call};
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
 
+/// Without times, an exception with this many lines before it since the last report did not come of what was reported there: a
+/// machine that outlives a lockup goes on.
+const APART_LINES: u64 = 512;
+
 /// An exception this few lines below the report of an error of the processor's is that error.
 const BY_ERROR: u64 = 8;
 
@@ -149,7 +153,9 @@ fn stories<'l>(problems: &[&'l Occurrence]) -> Vec<Vec<&'l Occurrence>> {
     for &known in problems {
         let is_later = |before: &&Occurrence| known.timestamp_ns >= before.timestamp_ns;
         match stories.last_mut() {
-            Some(story) if !latest.is_some_and(|before| are_apart(before, known)) => story.push(known),
+            Some(story) if !latest.is_some_and(|before| are_apart(before, known)) && !is_later_oops(story, known) => {
+                story.push(known);
+            }
             _ => stories.push(vec![known]),
         }
         // CPUs that print at once may have clocks that differ.
@@ -158,6 +164,14 @@ fn stories<'l>(problems: &[&'l Occurrence]) -> Vec<Vec<&'l Occurrence>> {
         }
     }
     stories
+}
+
+/// Whether it is an exception long after the reports of a story, where nothing tells when any of them was.
+fn is_later_oops(story: &[&Occurrence], known: &Occurrence) -> bool {
+    let Some(before) = story.iter().map(|before| before.last_line).max() else { return false };
+    let is_timed = |known: &Occurrence| known.timestamp_ns.is_some() || known.second_of_year.is_some();
+    let is_apart = known.line.saturating_sub(before) > APART_LINES;
+    known.event.kind == Kind::Oops && is_apart && !is_timed(known) && !story.iter().any(|before| is_timed(before))
 }
 
 /// The story that ended the machine: the one with the panic, or else the last of those that are worst.
@@ -303,6 +317,7 @@ pub(super) fn before<'l>(cause: &Cause<'l>) -> Option<&'l Occurrence> {
         (Weight::Routine..=Weight::Failure).contains(&known.weight())
             && known.line < cause.main.line
             && known.event.kind != cause.main.event.kind
+            && !(cause.main.event.kind == Kind::Hardware && known.event.text.contains("Machine check events logged"))
     };
     let before = cause.story.iter().copied().filter(may_cause);
     // Of equals the first: `max_by_key` takes the last.

@@ -116,3 +116,37 @@ fn a_stalled_pool_is_behind_the_panic_for_it() {
     assert!(found.summary.contains("stuck for 66 s"), "{}", found.summary);
     assert_eq!(judge(panic).verdict.issue, Some(Issue::WorkqueueLockup));
 }
+
+/// Nothing says when any of it was: a kernel that printed thousands of lines in between outlived the lockup.
+#[test]
+fn a_crash_long_after_a_lockup_is_a_story_of_its_own_also_without_times() {
+    let log = |between: usize| {
+        format!(
+            "<0>BUG: soft lockup - CPU#5 stuck for 67s! [worker:118823]
+<4>RIP: 0010:[<ffffffff8129c2f5>]  [<ffffffff8129c2f5>] demo_spin+0x5/0x10
+{}<1>BUG: unable to handle kernel paging request at ffffffffffffffe0
+<1>IP: [<ffffffff81167060>] demo_purge+0x70/0x1e0
+<4>Oops: 0000 [#1] SMP
+",
+            "<6>device vnet72 left promiscuous mode\n".repeat(between)
+        )
+    };
+    assert_eq!(judge(&log(2)).verdict.issue, Some(Issue::SoftLockup));
+    let crash = judge(&log(2000));
+    assert_eq!(crash.verdict.issue, Some(Issue::Oops), "{}", crash.verdict.summary);
+}
+
+/// What the banks of machine checks hold when a kernel starts is of the boot before.
+#[test]
+fn a_machine_check_that_was_left_over_is_of_the_boot_before() {
+    let left = |at: &str| {
+        format!(
+            "[{at}] mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: a600000000020408\n[{at}] mce: [Hardware Error]: TSC 0\n"
+        )
+    };
+    let of_before = judge(&left("    0.064265")).verdict;
+    let now = judge(&left(" 4100.064265")).verdict;
+    assert_eq!((of_before.issue, now.issue), (Some(Issue::HardwareError), Some(Issue::HardwareError)));
+    assert_eq!((of_before.confidence, now.confidence), (Confidence::Possible, Confidence::Probable));
+    assert!(of_before.summary.contains("before") && of_before.summary != now.summary, "{}", of_before.summary);
+}

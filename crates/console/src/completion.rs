@@ -4,8 +4,10 @@ use crate::event::{Event, Kind};
 use crate::log::Occurrence;
 use crate::place::trimmed_registers;
 use crate::registers::RegisterDump;
-use crate::reports::REACH;
 use crate::trace::Trace;
+
+/// As many lines below a report's first may belong to it.
+pub(crate) const REACH: u64 = 64;
 
 /// What the traces of an episode say of its reports.
 pub(crate) fn complete(events: &mut [Occurrence], traces: &[Trace]) {

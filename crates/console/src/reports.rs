@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::completion::complete;
+use crate::completion::{REACH, complete};
 use crate::event::{Event, Kind};
 use crate::log::Occurrence;
 use crate::prefix::Prefix;
@@ -14,8 +14,6 @@ const FIRST_LOOK_NS: u64 = 1_000_000_000;
 const MAX_EVENTS: usize = 4096;
 /// The first of them, and as many of the latest.
 const MAX_FIRST: usize = 1024;
-/// As many lines below a report's first may belong to it.
-pub(crate) const REACH: u64 = 64;
 /// As many lines that say nothing of it are looked at for it one by one.
 const NEAR: u64 = 24;
 /// An oops's lines follow each other within this many.

@@ -29,6 +29,8 @@ const READERS: u64 = u64::MAX >> 1;
 const READER_OWNED: u64 = 1;
 const OWNER_FLAGS: u64 = 7;
 const OWNER_FLAG_NAMES: [(u64, &str); 2] = [(READER_OWNED, "RWSEM_READER_OWNED"), (2, "RWSEM_NONSPINNABLE")];
+/// `RWSEM_OWNER_UNKNOWN` of `include/linux/rwsem.h` (4.18 to 5.6, kernel commit d7d760efad70): -1 up to 4.19, -2 since.
+const OLD_UNKNOWN: [u64; 2] = [u64::MAX, u64::MAX - 1];
 /// `RWSEM_ACTIVE_MASK` before 5.3.
 const OLD_ACTIVE: u64 = 0xffff_ffff;
 
@@ -80,7 +82,7 @@ impl RwSemLayout {
         let task = Some(VirtAddr::new(raw & !OWNER_FLAGS)).filter(|task| !task.is_null());
         let known = task.filter(|task| tasks.is_task(*task));
         // A reader is not forgotten when it gives the semaphore back, nor when it exits. A writer is.
-        let is_possible = raw & READER_OWNED != 0 || task == known;
+        let is_possible = raw & READER_OWNED != 0 || task == known || OLD_UNKNOWN.contains(&raw);
         if waiters.is_empty() || !has_waiters || !is_possible {
             return None;
         }
@@ -111,9 +113,12 @@ impl RwSemLayout {
         };
         if !self.new_bits {
             return match last {
+                _ if count & OLD_ACTIVE == 0 => Owner::Nobody,
+                _ if OLD_UNKNOWN.contains(&raw) => {
+                    Owner::Unknown("a writer has it that handed it on, as for a file system that is frozen".to_owned())
+                }
                 _ if raw & READER_OWNED != 0 => Owner::Readers { count: Some(count & OLD_ACTIVE), last },
                 Some(writer) => Owner::Task(writer),
-                None if count & OLD_ACTIVE == 0 => Owner::Nobody,
                 None => Owner::Unknown("somebody has it, but its owner is not set".to_owned()),
             };
         }

@@ -48,6 +48,7 @@ fn task(index: usize) -> Task {
         cpu: 0,
         on_cpu: false,
         on_rq: 0,
+        sleeps_queued: false,
         policy: Policy(0),
         prio: 120,
         mm: None,
@@ -225,6 +226,11 @@ fn a_semaphore_before_5_3_has_other_bits() {
     assert_eq!(owner(0xffff_ffff_0000_0002, 1), Some(Owner::Readers { count: Some(2), last: None }));
     assert!(matches!(owner(0xffff_ffff_0000_0001, 0), Some(Owner::Unknown(_))));
     assert_eq!(owner(0x1, 1), None);
+    // Frozen file systems have a writer that no task is, in bits that readers have as well.
+    for unknown in [u64::MAX, u64::MAX - 1] {
+        assert!(matches!(owner(0xffff_fffe_0000_0001, unknown), Some(Owner::Unknown(why)) if why.contains("frozen")));
+    }
+    assert_eq!(owner(0xffff_ffff_0000_0000, 1), Some(Owner::Nobody));
 }
 
 #[test]

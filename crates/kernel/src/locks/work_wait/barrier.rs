@@ -216,6 +216,7 @@ mod tests {
             cpu: 0,
             on_cpu: false,
             on_rq: 0,
+            sleeps_queued: false,
             policy: Policy(0),
             prio: 120,
             mm: None,

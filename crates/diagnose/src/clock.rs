@@ -37,19 +37,45 @@ pub(crate) fn as_the_watchdog(facts: &Facts<'_>, waited_ns: u64, confidence: Con
     if waited_ns >= facts.state.limits.hung_task_ns() { confidence } else { confidence.min(Confidence::Probable) }
 }
 
-/// How long a task that is not running has not run: since the scheduler last accounted for it, which it does as the
-/// task leaves its CPU.
+/// For how long, at least, a task that is not running has not run, and what of its `task_struct` says so.
+struct OffCpu {
+    ns: u64,
+    member: &'static str,
+    value: u64,
+}
+
+impl OffCpu {
+    /// Its last stint began at `last_arrival`, by the clock of its run queue; its run time was last accounted, at the end of that
+    /// stint at the latest, at `exec_start`, by the task clock, which stands still in interrupts and while the host runs
+    /// something else. What is shorter bounds it. Without the task clock the later of the two does.
+    fn of(facts: &Facts<'_>, task: &Task) -> Option<Self> {
+        let now = derived::now_ns(facts)?;
+        let arrival = task.last_arrival_ns.filter(|&at| at != 0);
+        let arrival = arrival.and_then(|at| Some(Self::since(now.checked_sub(at)?, "sched_info.last_arrival", at)));
+        let queue = facts.snapshot.cpu(task.cpu).and_then(|cpu| cpu.run_queue.as_ref());
+        let accounted = task.exec_start_ns.filter(|&at| at != 0).and_then(|at| {
+            let by_task_clock = queue.and_then(|queue| {
+                let behind = now.saturating_sub(queue.clock_ns);
+                Some(queue.task_clock_ns?.saturating_sub(at).saturating_add(behind))
+            });
+            Some(Self::since(by_task_clock.or_else(|| now.checked_sub(at))?, "se.exec_start", at))
+        });
+        arrival.into_iter().chain(accounted).min_by_key(|off| off.ns)
+    }
+
+    const fn since(ns: u64, member: &'static str, value: u64) -> Self {
+        Self { ns, member, value }
+    }
+}
+
+/// For how long a task that is not running has not run, in nanoseconds; `None` where that is not known.
 pub(crate) fn off_cpu_ns(facts: &Facts<'_>, task: &Task) -> Option<u64> {
-    let last = task.last_arrival_ns.into_iter().chain(task.exec_start_ns).max().filter(|&last| last != 0)?;
-    derived::now_ns(facts)?.checked_sub(last)
+    Some(OffCpu::of(facts, task)?.ns)
 }
 
 /// The time of [`off_cpu_ns`] as evidence.
 pub(crate) fn off_cpu_evidence(facts: &Facts<'_>, reader: &dyn Reader, task: &Task) -> Option<Evidence> {
-    let meaning = format!("pid {} has not run for {}", task.pid, seconds(off_cpu_ns(facts, task)?));
-    let (member, value) = match (task.last_arrival_ns, task.exec_start_ns) {
-        (Some(arrival), start) if start.is_none_or(|start| start <= arrival) => ("sched_info.last_arrival", arrival),
-        (_, start) => ("se.exec_start", start?),
-    };
+    let OffCpu { ns, member, value } = OffCpu::of(facts, task)?;
+    let meaning = format!("pid {} has not run for {}", task.pid, seconds(ns));
     Some(evidence::member(reader, task.address, ("task_struct", member), decimal(value), meaning))
 }

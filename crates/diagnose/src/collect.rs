@@ -30,7 +30,7 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
         blind_spots
             .push("not all tasks and run queues can be read, so one that hangs or waits may be missed".to_owned());
     }
-    let blocked = stacks_of(kernel, snapshot, |task| task.state.is_uninterruptible());
+    let blocked = stacks_of(kernel, snapshot, Task::sleeps_uninterruptibly);
     let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
     let state = state::collect(kernel, snapshot, &blocked, &running, &log);
     let log = log_lines(&log);

@@ -14,7 +14,7 @@ use vmcore_kernel::{Cpu, StackFrame};
 use crate::Facts;
 use crate::derived::stood_still_ns;
 use crate::interrupts::{Flags, flags_at};
-use crate::names::{is_idling, own_frame};
+use crate::names::{is_idling, is_lock_halt, is_spin_slow_path, own_frame};
 use crate::text::seconds;
 
 /// What runs on a CPU whose current task is the idle one.
@@ -64,7 +64,11 @@ pub(crate) fn has_idle_task(cpu: &Cpu) -> bool {
 pub(crate) fn on_idle<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> OnIdle<'f> {
     let stack = facts.running_on(cpu.cpu);
     let at = stack.map(own_frame).unwrap_or_default();
-    let function = stack.and_then(|stack| stack.frames.get(at)).and_then(StackFrame::function);
+    // A virtual CPU also halts while it waits for a spin lock.
+    let mut own =
+        stack.and_then(|stack| stack.frames.get(at..)).unwrap_or_default().iter().filter_map(StackFrame::function);
+    let lock = own.clone().find(|name| is_lock_halt(name) || is_spin_slow_path(name));
+    let function = lock.or_else(|| own.next());
     let is_off = cpu.run_queue.as_ref().is_some_and(vmcore_kernel::RunQueue::is_out_of_service);
     if is_off || function.is_some_and(is_idling) {
         return OnIdle::Nothing;

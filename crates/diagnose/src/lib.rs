@@ -61,6 +61,7 @@ mod reports;
 mod return_address;
 mod shown_stacks;
 mod state;
+mod stoppers;
 mod stuck;
 mod text;
 mod time_on_cpu;

@@ -266,6 +266,26 @@ pub(crate) fn own_frame(stack: &Stack) -> usize {
     stopped.and_then(before).unwrap_or_default()
 }
 
+/// Whether it is where a virtual CPU halts until its turn for a spin lock comes, and its host wakes it: `kernel/locking/qspinlock_paravirt.h`,
+/// `arch/x86/kernel/kvm.c`, `arch/x86/xen/spinlock.c`, `arch/x86/hyperv/hv_spinlock.c`.
+pub(crate) fn is_lock_halt(symbol: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "kvm_wait",
+        "xen_qlock_wait",
+        "xen_poll_irq",
+        "xen_poll_irq_timeout",
+        "hv_qlock_wait",
+        "pv_wait",
+        "pv_wait_node",
+    ];
+    NAMES.contains(&base_name(symbol)) || symbol.starts_with("pv_wait_head")
+}
+
+/// Whether the stopper thread of this stack waits until those of other CPUs have come.
+pub(crate) fn is_stopper_waiting(stack: &Stack) -> bool {
+    has_any(stack, &["multi_cpu_stop"])
+}
+
 /// Whether it is code with which a CPU idles: what waits for an interrupt, and the loop around it.
 ///
 /// Source: `kernel/sched/idle.c`, `drivers/cpuidle/`, `arch/x86/kernel/process.c`, `arch/arm64/kernel/idle.c`.

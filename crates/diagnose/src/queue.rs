@@ -22,7 +22,7 @@ impl<'f> Queue<'f> {
     /// `None` where nobody in the queue sleeps uninterruptibly, or for how long is not known.
     pub(crate) fn of(facts: &'f Facts<'_>, lock: &Lock) -> Option<Self> {
         let waiters = lock.waiters.iter().filter_map(|waiter| facts.snapshot.task(waiter.task));
-        let (uninterruptible, others): (Vec<_>, Vec<_>) = waiters.partition(|task| task.state.is_uninterruptible());
+        let (uninterruptible, others): (Vec<_>, Vec<_>) = waiters.partition(|task| task.sleeps_uninterruptibly());
         let waits = uninterruptible.iter().filter_map(|&task| Some((task, off_cpu_ns(facts, task)?)));
         let (longest, waited_ns) = waits.max_by_key(|(task, waited)| (*waited, std::cmp::Reverse(task.pid)))?;
         Some(Self { uninterruptible, others, longest, waited_ns })

@@ -44,19 +44,20 @@ pub struct GracePeriod {
     pub cpus: Vec<GraceHoldout>,
     /// The tasks that it waits for: each lost its CPU within a read-side section (`CONFIG_PREEMPT_RCU`).
     pub readers: Vec<GraceReader>,
-    /// The thread that has to end it, where it waits for neither.
+    /// The thread that has to end it, while it is going on.
     pub ender: Option<GraceEnder>,
 }
 
-/// RCU's own thread, when nothing but it is left to end a grace period.
+/// RCU's own thread. It ends a grace period, and while that goes on looks now and then which CPUs idle: those pass no quiescent
+/// state by themselves (`rcu_gp_fqs()`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraceEnder {
     /// The address of its `struct task_struct`.
     pub task: VirtAddr,
     /// Where that was read: `rcu_state.gp_kthread`.
     pub named_at: Source,
-    /// The address of the root `struct rcu_node`, whose `qsmask` is 0.
-    pub root: VirtAddr,
+    /// The address of the root `struct rcu_node`, where its `qsmask` is 0 and nobody else is waited for.
+    pub free_root: Option<VirtAddr>,
 }
 
 /// A task that has not left its read-side section.
@@ -102,7 +103,7 @@ impl Kernel<'_> {
         let readers = if running { self.readers(types, data) } else { Vec::new() };
         let is_free = running && cpus.is_empty() && readers.is_empty();
         Some(GracePeriod {
-            ender: is_free.then(|| self.ender(types, state)).flatten(),
+            ender: running.then(|| self.ender(types, state, is_free)).flatten(),
             name: name.map(|name| String::from_utf8_lossy(&name).into_owned()),
             state,
             seq,
@@ -124,8 +125,15 @@ impl Kernel<'_> {
         readers.take(MAX_READERS).collect()
     }
 
-    /// The thread, where the root waits for nobody. CPUs whose data cannot be read are seen in the root.
-    fn ender(&self, types: Resolver<'_>, state: VirtAddr) -> Option<GraceEnder> {
+    /// The thread; `is_free` where no CPU and no reader was found.
+    fn ender(&self, types: Resolver<'_>, state: VirtAddr, is_free: bool) -> Option<GraceEnder> {
+        let (task, named_at) = self.gp_kthread(state).ok().filter(|(task, _)| !task.is_null())?;
+        let free_root = is_free.then(|| self.free_root(types, state)).flatten();
+        Some(GraceEnder { task, named_at, free_root })
+    }
+
+    /// The root, where it waits for nobody. CPUs whose data cannot be read are seen there.
+    fn free_root(&self, types: Resolver<'_>, state: VirtAddr) -> Option<VirtAddr> {
         let root = types.optional("rcu_state", "node")?.address(state);
         let waits_for = types.optional("rcu_node", "qsmask")?.read(self.memory(), root).ok()?;
         // Where the root has no leaves below it, readers are listed there. That none was found may be the list's fault.
@@ -134,8 +142,7 @@ impl Kernel<'_> {
         {
             return None;
         }
-        let (task, named_at) = self.gp_kthread(state).ok()?;
-        (waits_for == 0 && !task.is_null()).then_some(GraceEnder { task, named_at, root })
+        (waits_for == 0).then_some(root)
     }
 
     /// The thread that begins and ends the grace periods of the flavour whose `rcu_state` is at `state`: the address of its

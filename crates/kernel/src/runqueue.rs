@@ -173,7 +173,8 @@ impl RunQueue {
         self.clock_ns.checked_sub(task.last_arrival_ns.filter(|&at| at != 0)?)
     }
 
-    /// How long the task has been waiting in this queue.
+    /// How long the task has been waiting in this queue. Not known of one that was preempted as it was about to sleep: of that the
+    /// scheduler does not note since when it waits (`sched_info_depart()` in `kernel/sched/stats.h`).
     #[must_use]
     pub fn waiting_ns(&self, task: &Task) -> Option<u64> {
         self.clock_ns.checked_sub(task.last_queued_ns.filter(|&at| at != 0)?)

@@ -17,13 +17,13 @@
 //!
 //! Source: `kernel/sched/sched.h`, `include/linux/sched.h`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vmcore_debuginfo::Member;
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
-use crate::{Kernel, Snapshot};
+use crate::{Class, Kernel, Snapshot, Task};
 
 /// `SCHED_CAPACITY_SCALE`: what a load of all the time is.
 pub const FULL_LOAD: u64 = 1024;
@@ -162,15 +162,19 @@ impl CounterLayout {
         }
     }
 
-    fn read(&self, kernel: &Kernel<'_>, task: VirtAddr) -> TaskCounters {
+    /// `is_fair`: whether the fair class runs it. Every task has a `se.cfs_rq`, of its cgroup (`set_task_rq()`), but the limit of that is
+    /// on no other class.
+    fn read(&self, kernel: &Kernel<'_>, task: &Task, is_fair: bool) -> TaskCounters {
+        let is_deadline = task.prio < 0;
+        let task = task.address;
         let read = |field: Option<Field>| field?.read(kernel.memory(), task).ok();
         TaskCounters {
             run_delay_ns: read(self.run_delay),
             run_ns: read(self.run),
             start_ns: read(self.start),
-            throttled_queue: self.throttled_queue(kernel, task),
+            throttled_queue: self.throttled_queue(kernel, task).filter(|_| is_fair),
             core_cookie: read(self.core_cookie),
-            deadline_throttled: self.deadline_throttled(kernel, task),
+            deadline_throttled: self.deadline_throttled(kernel, task).filter(|_| is_deadline),
             allowed: self.allowed(kernel, task),
         }
     }
@@ -251,9 +255,13 @@ impl Kernel<'_> {
         let (grants, counters) = (GrantLayout::resolve(types), CounterLayout::resolve(types));
         let queues = snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
         let wanted = snapshot.tasks.iter().filter(|task| task.on_cpu || task.waits_for_cpu());
+        let in_queues = queues.clone().flat_map(|queue| &queue.queued);
+        let extensible: HashSet<_> =
+            in_queues.filter(|queued| queued.class == Class::Ext).map(|queued| queued.task).collect();
+        let is_fair = |task: &Task| !task.is_above_fair() && !extensible.contains(&task.address);
         SchedulerState {
             cpus: queues.map(|queue| (queue.cpu, grants.read(self, queue.address, queue.current))).collect(),
-            tasks: wanted.map(|task| (task.address, counters.read(self, task.address))).collect(),
+            tasks: wanted.map(|task| (task.address, counters.read(self, task, is_fair(task)))).collect(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct TaskLayout {
     cpu: Field,
     on_cpu: Field,
     pub(crate) on_rq: Field,
+    /// Members of which any that is not 0 says that a queued task sleeps all the same: see [`Task::sleeps_queued`].
+    sleeps_queued: [Option<Field>; 2],
     policy: Field,
     prio: Field,
     mm: Field,
@@ -67,6 +69,8 @@ impl TaskLayout {
             cpu: types.first(&[("task_struct", "thread_info.cpu"), ("task_struct", "cpu")])?,
             on_cpu: task("on_cpu")?,
             on_rq: task("on_rq")?,
+            // 6.12 (kernel commit 152e11f6df29) and 6.17 (kernel commit a4f0b6fef4b0).
+            sleeps_queued: [optional("se.sched_delayed"), optional("blocked_on")],
             policy: task("policy")?,
             prio: task("prio")?,
             mm: task("mm")?,
@@ -122,6 +126,10 @@ impl TaskLayout {
             cpu: u32::try_from(read(self.cpu)?).unwrap_or(u32::MAX),
             on_cpu: read(self.on_cpu)? != 0,
             on_rq: read(self.on_rq)?,
+            sleeps_queued: self
+                .sleeps_queued
+                .into_iter()
+                .any(|member| optional(member).is_some_and(|value| value != 0)),
             policy: Policy(read(self.policy)?),
             prio: int(self.prio)?,
             mm: (!mm.is_null()).then_some(mm),
@@ -194,6 +202,9 @@ pub struct Task {
     pub on_cpu: bool,
     /// `task_struct.on_rq`: 1 queued (`TASK_ON_RQ_QUEUED`), 2 migrating, 0 neither.
     pub on_rq: u64,
+    /// Whether it sleeps though it is still queued, where its state is not `TASK_RUNNING`: its dequeue is delayed until its turn
+    /// comes (`se.sched_delayed`), or it waits for a mutex and lends its rank to the owner (`blocked_on`, proxy execution).
+    pub sleeps_queued: bool,
     /// Its scheduling policy.
     pub policy: Policy,
     /// Its effective priority: below 0 deadline, 0 to 99 real-time, 100 to 139 fair.
@@ -235,7 +246,19 @@ impl Task {
     /// Whether it wants a CPU and waits for one: runnable, queued, not running.
     #[must_use]
     pub const fn waits_for_cpu(&self) -> bool {
-        self.state.is_running() && self.on_rq == 1 && !self.on_cpu
+        self.on_rq == 1 && !self.on_cpu && (self.state.is_running() || self.is_preempted_before_sleep())
+    }
+
+    /// Whether it is about to sleep, and lost its CPU to another task before it came to that: a task that is preempted
+    /// stays queued whatever its state (`__schedule()` in `kernel/sched/core.c`).
+    const fn is_preempted_before_sleep(&self) -> bool {
+        self.on_rq == 1 && !self.on_cpu && self.state.exit_state == 0 && !self.sleeps_queued
+    }
+
+    /// Whether it sleeps and no signal can wake it ([`TaskState::is_uninterruptible`]).
+    #[must_use]
+    pub const fn sleeps_uninterruptibly(&self) -> bool {
+        self.state.is_uninterruptible() && !self.waits_for_cpu()
     }
 }
 
@@ -261,6 +284,7 @@ impl TaskLayout {
             cpu: int(0x54),
             on_cpu: int(0x58),
             on_rq: int(0x5c),
+            sleeps_queued: [Some(int(0xa0)), None],
             policy: int(0x60),
             prio: int(0x64),
             mm: word(0x68),
@@ -320,7 +344,19 @@ mod tests {
         assert!(task.is_above_fair());
         assert_eq!((task.mm, task.active_mm), (None, Some(VirtAddr::new(0xffff_8880_0002_0000))));
         assert_eq!((task.last_arrival_ns, task.last_queued_ns), (Some(0), Some(5_000)));
-        assert!(!task.waits_for_cpu());
+        assert!(task.waits_for_cpu(), "it was preempted before it slept");
+    }
+
+    #[test]
+    fn a_queued_task_may_sleep() {
+        let mut memory = memory();
+        memory.put_u32(TASK + 0x48, 2);
+        let read = |memory: &TestMemory| TaskLayout::for_tests().read(memory, VirtAddr::new(TASK)).unwrap();
+        let preempted = read(&memory);
+        assert!(preempted.waits_for_cpu() && !preempted.sleeps_uninterruptibly());
+        memory.put_u32(TASK + 0xa0, 1);
+        let delayed = read(&memory);
+        assert!(!delayed.waits_for_cpu() && delayed.sleeps_uninterruptibly());
     }
 
     #[test]

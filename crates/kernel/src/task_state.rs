@@ -15,6 +15,8 @@ const FROZEN: u64 = 0x8000;
 const AS_UNINTERRUPTIBLE: u64 = 0x1000 | FROZEN;
 /// `TASK_WAKEKILL`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_KILLABLE`.
 const WAKEKILL: u64 = 0x100;
+/// `TASK_WAKING`.
+const WAKING: u64 = 0x200;
 /// `TASK_NOLOAD`: with `TASK_UNINTERRUPTIBLE` it makes `TASK_IDLE`.
 const NOLOAD: u64 = 0x400;
 
@@ -53,6 +55,12 @@ impl TaskState {
     #[must_use]
     pub const fn is_interruptible(self) -> bool {
         self.exit_state == 0 && self.state & INTERRUPTIBLE != 0
+    }
+
+    /// Whether somebody has woken it, and the CPU that it is to run on has not put it into its queue yet: `TASK_WAKING`.
+    #[must_use]
+    pub const fn is_waking(self) -> bool {
+        self.exit_state == 0 && self.state & WAKING != 0
     }
 
     /// Whether it is frozen, for a suspend or by a cgroup: `TASK_FROZEN` since 6.1 (kernel commit f5d39b020809).
@@ -94,6 +102,12 @@ impl fmt::Display for TaskState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_woken_is_in_no_queue_yet() {
+        assert!(TaskState { state: 0x200, exit_state: 0 }.is_waking());
+        assert!(!TaskState { state: 0x2, exit_state: 0 }.is_waking());
+    }
 
     #[test]
     fn letters() {

@@ -120,6 +120,13 @@ fn stall(text: &str) -> Option<Event> {
 }
 
 impl Event {
+    /// Whether it is a stall of a grace period that the state of ordinary RCU says nothing of: an expedited one, or one of RCU-tasks
+    /// (`kernel/rcu/tree_exp.h`, `tasks.h`).
+    #[must_use]
+    pub fn is_of_other_grace_period(&self) -> bool {
+        self.kind == Kind::RcuStall && (self.text.contains("expedited") || self.text.starts_with("INFO: rcu_tasks"))
+    }
+
     /// Takes what a line of a stall's report says: whom it waits for, and for how long. Whether it said anything.
     pub(super) fn stalled_line(&mut self, text: &str) -> bool {
         let known = (self.cpus.len(), self.details.len(), self.jiffies);

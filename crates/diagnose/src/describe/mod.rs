@@ -50,6 +50,9 @@ pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
     if task.waits_for_cpu() {
         return format!("is runnable and waits for CPU {}", task.cpu);
     }
+    if task.state.is_waking() {
+        return format!("was woken and waits until CPU {} takes it into its run queue", task.cpu);
+    }
     if let Some(wait) = derived::lock_wait(facts, task.address) {
         return format!("itself waits for {}", lock::name(wait.kind, wait.lock));
     }

@@ -37,7 +37,8 @@ fn behind_hangs(context: &Context<'_>, circles: &[Vec<Step<'_>>]) -> HashSet<Vir
     let facts = context.facts;
     let proven = circles.iter().filter(|circle| !circle.iter().any(|step| step.by_hint));
     let mut all: HashSet<_> = proven.flatten().map(|step| step.task).collect();
-    let is_blocked = |task: &VirtAddr| facts.snapshot.task(*task).is_some_and(|task| task.state.is_uninterruptible());
+    let is_blocked =
+        |task: &VirtAddr| facts.snapshot.task(*task).is_some_and(vmcore_kernel::Task::sleeps_uninterruptibly);
     let blocked = facts.state.lock_waits.iter().map(|wait| wait.task).filter(is_blocked);
     for first in blocked.filter(|task| context.lasts(*task)) {
         let mut next = Some(first);

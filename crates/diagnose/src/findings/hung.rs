@@ -55,7 +55,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 }
 
 fn assess<'f>(facts: &'f Facts<'_>, stack: &Stack) -> Option<Hung<'f>> {
-    let task = facts.task(stack).filter(|task| task.state.is_uninterruptible() && !task.state.is_frozen())?;
+    let task = facts.task(stack).filter(|task| task.sleeps_uninterruptibly() && !task.state.is_frozen())?;
     let asleep_ns = off_cpu_ns(facts, task).filter(|&asleep| asleep >= limit_ns(facts, task))?;
     let is_left_out = task.state.ignores_signals() && facts.state.left_out.contains(&task.address);
     if is_left_out || is_frozen(stack) || !task.state.ignores_signals() && waits_for_vfork(stack) {

@@ -8,13 +8,14 @@
 //! kernel's own patience (21 s by default) counts.
 
 use vmcore_console::PanicReason;
-use vmcore_kernel::{GraceEnder, GraceHoldout, GracePeriod, GraceReader, StackFrame, Task};
+use vmcore_kernel::{GraceEnder, GraceHoldout, GracePeriod, GraceReader, Stack, StackFrame, Task};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
 use crate::describe::{self, on_cpu, stuck_in};
 use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
+use crate::idle::{OnIdle, has_idle_task, on_idle};
 use crate::names::base_name;
 use crate::reports::{self, stall};
 use crate::return_address::return_address;
@@ -36,7 +37,9 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let said = stall(facts).filter(|said| !said.event.is_short_stall());
-    let period = facts.state.grace_period.as_ref();
+    // Expedited grace periods and those of RCU-tasks have a sequence and nodes of their own.
+    let is_other = said.is_some_and(|said| said.event.is_of_other_grace_period());
+    let period = facts.state.grace_period.as_ref().filter(|_| !is_other);
     let age = period.filter(|period| period.running).and_then(|period| period.age_ns);
     let is_old = age.is_some_and(|age| age >= patience_ns(facts));
     let holdouts: Vec<u32> = period.map(|period| period.cpus.iter().map(|held| held.cpu).collect()).unwrap_or_default();
@@ -49,9 +52,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let is_long_ago = said.is_some_and(|said| !reports::is_since(facts, said, reports::RECENT_NS));
     let is_reported = said.is_some() && !is_long_ago;
     let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old || is_reported);
-    // Expedited grace periods have a sequence and nodes of their own.
-    let is_expedited = said.is_some_and(|said| said.event.text.contains("expedited"));
-    let has_ended = !is_expedited && period.is_some_and(|period| !period.running || !of_this);
+    let has_ended = period.is_some_and(|period| !period.running || !of_this);
     let lasts = of_this && (!readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some());
     if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty() && ender.is_none()) {
         return None;
@@ -66,11 +67,10 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     };
     let is_known = !holdouts.is_empty() || !readers.is_empty() || ender.is_some();
     let cpus = if is_known { &holdouts } else { &named };
-    let cpus = cpus.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
+    let (idle, busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| idles(facts, **cpu));
+    let cpus = busy.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
     let readers = readers.iter().take(describe::MAX_NAMED);
-    let own = ender.map(|task| {
-        format!("{}, the thread that ends it, which {}", describe::pid(task), describe::doing(facts, task))
-    });
+    let own = own_thread(facts, period, &idle, ender);
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
@@ -87,6 +87,30 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let tasks = tasks.chain(ender.map(|task| task.address));
     let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
     Some(finding.from_log(said.is_some()).about(tasks))
+}
+
+/// Whether a CPU waits for nothing but an interrupt.
+fn idles(facts: &Facts<'_>, cpu: u32) -> bool {
+    facts.snapshot.cpu(cpu).is_some_and(|cpu| has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing))
+}
+
+/// What its own thread does, where that has to end the grace period, or to look at CPUs that idle.
+fn own_thread(facts: &Facts<'_>, period: Option<&GracePeriod>, idle: &[u32], ender: Option<&Task>) -> Option<String> {
+    let thread = period.and_then(|period| facts.snapshot.task(period.ender?.task));
+    let cpus = describe::few(idle.iter().map(|cpu| format!("CPU {cpu}")), ", ");
+    match (thread.filter(|_| !idle.is_empty()), ender) {
+        (Some(thread), _) => Some(format!(
+            "{}, the thread of grace periods, to see that {cpus} only idled; it {}",
+            describe::pid(thread),
+            describe::doing(facts, thread)
+        )),
+        (None, Some(thread)) => Some(format!(
+            "{}, the thread that ends it, which {}",
+            describe::pid(thread),
+            describe::doing(facts, thread)
+        )),
+        (None, None) => (!idle.is_empty()).then(|| format!("{cpus}, where nothing runs")),
+    }
 }
 
 /// The thread that has to end a grace period and gets no CPU: not one that was only just woken for it.
@@ -116,12 +140,21 @@ fn reader_text(facts: &Facts<'_>, reader: &GraceReader) -> String {
 /// Who waits for the grace period, and what holds it up.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
     let Some(period) = facts.state.grace_period.as_ref().filter(|period| period.running) else { return Vec::new() };
-    if stall(facts).is_none() && period.age_ns.is_none_or(|age| age < patience_ns(facts)) {
+    let said = stall(facts).filter(|said| !said.event.is_of_other_grace_period());
+    if said.is_none() && period.age_ns.is_none_or(|age| age < patience_ns(facts)) {
         return Vec::new();
     }
     let node = Node::GracePeriod { flavor: period.name.clone().unwrap_or_else(|| "rcu".to_owned()) };
     let mut edges = Vec::new();
+    let ender = period.ender.as_ref().map(|ender| (ender, wait_edges::task(facts, ender.task)));
     for held in &period.cpus {
+        // It is its own thread that sees that.
+        if let Some((ender, thread)) = ender.as_ref().filter(|_| idles(facts, held.cpu)) {
+            let why = format!("has to see that CPU {} idles", held.cpu);
+            let shown = [holdout(reader, held), ends(facts, ender)];
+            edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, thread.clone(), why).shown_by(shown));
+            continue;
+        }
         let why = "has passed no quiescent state";
         let cpu = Node::Cpu { cpu: held.cpu };
         edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, cpu, why).shown_by([holdout(reader, held)]));
@@ -132,11 +165,10 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
         let task = wait_edges::task(facts, reader.task);
         edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, task, why).shown_by([reader_evidence(facts, reader)]));
     }
-    if let Some(ender) = &period.ender {
+    if let Some((ender, thread)) = ender.filter(|(ender, _)| ender.free_root.is_some()) {
         let why = "all CPUs and tasks have passed a quiescent state: this thread ends it";
-        let task = wait_edges::task(facts, ender.task);
         let shown = ender_evidence(facts, reader, ender);
-        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, task, why).shown_by(shown));
+        edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, thread, why).shown_by(shown));
     }
     if edges.is_empty() {
         let unknown = Node::unknown(format!("who holds up the {node}"), "no CPU and no task of its nodes is named");
@@ -148,6 +180,9 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
         let (Some(task), Some(index)) = (facts.task(stack), stack.frames.iter().position(|frame| waits(&frame))) else {
             continue;
         };
+        if waits_for_other_grace_period(stack) {
+            continue;
+        }
         let function = stack.frames.get(index).and_then(StackFrame::function).unwrap_or_default();
         let meaning = format!("{function} is on the stack of pid {}", task.pid);
         let shown = return_address(reader, &stack.frames, index, meaning);
@@ -164,13 +199,24 @@ fn reader_evidence(facts: &Facts<'_>, reader: &GraceReader) -> Evidence {
     read_from(&reader.named_at, reader.entry.get(), meaning)
 }
 
-fn ender_evidence(facts: &Facts<'_>, reader: &dyn Reader, ender: &GraceEnder) -> [Evidence; 2] {
+/// That nobody but the thread is left, and which thread that is.
+fn ender_evidence(facts: &Facts<'_>, reader: &dyn Reader, ender: &GraceEnder) -> Vec<Evidence> {
     let nobody = "of the root: it waits for no CPU";
+    let root = ender.free_root.map(|root| member(reader, root, ("rcu_node", "qsmask"), Value::Hex(0), nobody));
+    root.into_iter().chain([ends(facts, ender)]).collect()
+}
+
+fn ends(facts: &Facts<'_>, ender: &GraceEnder) -> Evidence {
     let who = format!("{}, which ends grace periods", describe::pid_at(facts, ender.task));
-    [
-        member(reader, ender.root, ("rcu_node", "qsmask"), Value::Hex(0), nobody),
-        read_from(&ender.named_at, ender.task.get(), who),
-    ]
+    read_from(&ender.named_at, ender.task.get(), who)
+}
+
+/// Whether who waits on this stack does so for a grace period of another kind, which the same functions wait for: of RCU-tasks, and
+/// before 4.20 of `rcu_bh`.
+fn waits_for_other_grace_period(stack: &Stack) -> bool {
+    const STARTS: [&str; 4] = ["synchronize_rcu_tasks", "rcu_barrier_tasks", "synchronize_rcu_bh", "rcu_barrier_bh"];
+    let mut functions = stack.frames.iter().filter_map(StackFrame::function);
+    functions.any(|name| STARTS.iter().any(|start| name.starts_with(start)))
 }
 
 fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {
@@ -187,6 +233,10 @@ fn sequence(reader: &dyn Reader, period: &GracePeriod) -> Evidence {
 fn state(facts: &Facts<'_>, reader: &dyn Reader, period: &GracePeriod) -> Vec<Evidence> {
     let cpus = period.cpus.iter().map(|held| holdout(reader, held));
     let tasks = period.readers.iter().take(describe::MAX_NAMED).map(|held| reader_evidence(facts, held));
-    let own = period.ender.iter().flat_map(|ender| ender_evidence(facts, reader, ender));
+    let ender = period
+        .ender
+        .iter()
+        .filter(|ender| ender.free_root.is_some() || period.cpus.iter().any(|held| idles(facts, held.cpu)));
+    let own = ender.flat_map(|ender| ender_evidence(facts, reader, ender));
     std::iter::once(sequence(reader, period)).chain(cpus).chain(tasks).chain(own).collect()
 }

@@ -14,14 +14,14 @@
 use vmcore_kernel::{Cpu, Task};
 
 use super::{Context, Found};
-use crate::describe::{self, on_cpu, stuck_in};
+use crate::describe::{self, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
 use crate::reports::reported_stuck;
 use crate::stuck::surely_in_kernel;
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks};
+use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks, stoppers};
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
 const LONG_NS: u64 = 5_000_000_000;
@@ -40,8 +40,9 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 
 /// Who keeps a CPU, and who has been waiting for it too long.
 fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f Task, u64)>)> {
-    let hog = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
+    let hog = hog(facts, cpu)?;
     let long_ns = match keeps(facts, cpu, hog) {
+        Keeps::ByRank if stoppers::waits_for_another(facts, cpu.cpu) => return None,
         Keeps::ByRank => LONG_NS,
         Keeps::InKernel | Keeps::Unpreempted if reported_stuck(facts, cpu.cpu) => return None,
         Keeps::Unpreempted if cpu.registers.is_none() => return None,
@@ -55,6 +56,21 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
     let mut waiting: Vec<_> = long.filter(|(_, waited)| *waited >= long_ns).collect();
     waiting.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
     (!waiting.is_empty()).then_some((hog, waiting))
+}
+
+/// Who keeps a CPU: its current task. Where that is a fair one, it may only have the moment that a real-time task grants it, by real-time
+/// throttling or since 6.12 by the deadline server: then it is the real-time task, which is busy whenever it can.
+fn hog<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<&'f Task> {
+    let current = facts.snapshot.current(cpu)?;
+    let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued).filter(|_| !current.is_above_fair());
+    let mut above = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| task.waits_for_cpu());
+    let busy = above.find(|task| counted::is_always_busy(facts, cpu, task, LONG_NS));
+    busy.or(Some(current)).filter(|task| task.pid != 0)
+}
+
+/// Whether a task is its CPU's current one.
+fn is_current(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> bool {
+    facts.snapshot.current(cpu).is_some_and(|current| current.address == task.address)
 }
 
 /// How a task keeps its CPU from others.
@@ -92,23 +108,32 @@ fn waited_ns(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, task: &Task) -> Option<u6
     at_once.or_else(in_all)
 }
 
-/// Who waits in the queue of a CPU and would not take it from `hog`.
+/// Who waits in the queue of a CPU and would not take it from `hog`; also who has it for a moment only.
 fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterator<Item = &'f Task> {
     let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued);
     let rank = if hog.is_above_fair() { hog.prio } else { i32::MIN };
-    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task));
-    tasks.filter(move |task| task.prio > rank && task.waits_for_cpu())
+    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| task.waits_for_cpu());
+    let current = facts.snapshot.current(cpu).filter(|task| task.address != hog.address && task.pid != 0);
+    current.into_iter().chain(tasks).filter(move |task| task.prio > rank)
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let (hog, waiting) = starved(facts, cpu)?;
-    let (_, longest) = *waiting.first()?;
+    let (first, longest) = *waiting.first()?;
+    // Of one that is granted moments it is the sum of all its waits.
+    let in_all = if facts.waiting_ns(first).is_none_or(|at_once| at_once < longest) { " in all" } else { "" };
     let how = keeps(facts, cpu, hog);
     // Threads of the highest class of all, such as the watchdog's, come in between now and then.
-    let kept = facts.running_ns(cpu).map(|ns| format!(", for {} without a break", seconds(ns))).unwrap_or_default();
+    let running = facts.running_ns(cpu).filter(|_| is_current(facts, cpu, hog));
+    let kept = match running {
+        Some(ns) => format!(", for {} without a break", seconds(ns)),
+        None if is_current(facts, cpu, hog) => String::new(),
+        None => ", but for the moments that fair tasks are granted".to_owned(),
+    };
     let summary = format!(
-        "{} keeps its CPU {}{kept}; for up to {}, these could run and did not: {}{}",
-        on_cpu(facts, cpu.cpu),
+        "CPU {} ({}) keeps its CPU {}{kept}; for up to {}{in_all}, these could run and did not: {}{}",
+        cpu.cpu,
+        describe::pid(hog),
         match how {
             Keeps::ByRank => format!("as {} (prio {})", hog.policy.name(), hog.prio),
             Keeps::InKernel => format!("{} that is not preempted", code(facts, cpu.cpu)),
@@ -122,8 +147,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(describe::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
-    let running = facts.running_ns(cpu).unwrap_or_default();
-    let (confidence, severity) = gravity(facts, how, running, outranked(facts, cpu, hog).count() == waiting.len());
+    let (confidence, severity) =
+        gravity(facts, how, running.unwrap_or_default(), outranked(facts, cpu, hog).count() == waiting.len());
     let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
     let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
     Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(severity).about(tasks))
@@ -180,8 +205,8 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Vec<Edge> {
 
 /// Who has the CPU, and its rank.
 fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
-    let running =
-        facts.running_ns(cpu).map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
+    let running = facts.running_ns(cpu).filter(|_| is_current(facts, cpu, hog));
+    let running = running.map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
     let meaning = format!("{} is {}{running}", describe::pid(hog), hog.policy.name());
     member(reader, hog.address, ("task_struct", "prio"), Value::Decimal(hog.prio.into()), meaning)
 }

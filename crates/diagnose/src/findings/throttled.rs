@@ -105,6 +105,7 @@ mod tests {
             cpu: 0,
             on_cpu: false,
             on_rq: u64::from(state == 0),
+            sleeps_queued: false,
             policy: Policy(0),
             prio: 120,
             mm: None,

@@ -98,6 +98,7 @@ mod tests {
             cpu: 0,
             on_cpu: true,
             on_rq: 1,
+            sleeps_queued: false,
             policy: Policy(0),
             prio: 120,
             mm: None,

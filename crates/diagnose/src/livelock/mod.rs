@@ -37,7 +37,7 @@ use crate::derived::runs_ahead;
 use crate::graph::Edge;
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::split_function;
-use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter};
+use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter, stoppers};
 use edges::edges;
 use refutations::{any_holds, of_spinner, verdict_refutations};
 use spinner::{Assessment, Candidate, assess, lags};
@@ -179,7 +179,8 @@ fn hog(facts: &Facts<'_>, ties: &Ties<'_>, spinning: &[Candidate]) -> Option<Vir
         let cpu = facts.snapshot.cpu(tied.splitter.place.cpu)?;
         let current = facts.snapshot.current(cpu)?;
         let spins = spinning.contains(&current.address);
-        (matches!(tied.starved, Starved::Outranked(_)) && !spins).then_some(current.address)
+        let is_victim = spins || stoppers::waits_for_another(facts, cpu.cpu);
+        (matches!(tied.starved, Starved::Outranked(_)) && !is_victim).then_some(current.address)
     };
     let hogs: Option<Vec<_>> = ties.splitters.iter().map(hog_of).collect();
     hogs?.into_iter().next()

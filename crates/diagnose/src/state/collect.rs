@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, WorkWait};
+use vmcore_kernel::{Detail, Kernel, Lock, LockWait, LogRecord, Owner, Snapshot, Stack, Task, WorkWait};
 use vmcore_memory::{Architecture, ReadVirtual, VirtAddr};
 
 use super::{KernelState, Limits, late_disks, owner_spin, spin_scan};
@@ -62,7 +62,7 @@ pub(crate) fn collect<'k>(
 }
 
 fn is_interruptible(snapshot: &Snapshot, task: usize) -> bool {
-    snapshot.tasks.get(task).is_some_and(|task| task.state.is_interruptible())
+    snapshot.tasks.get(task).is_some_and(|task| task.state.is_interruptible() && !task.waits_for_cpu())
 }
 
 /// The sleeping tasks with `PF_FREEZER_SKIP`: threads that wait while their process dumps core, for one. Up to 6.0 (kernel commit
@@ -81,7 +81,7 @@ fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot, blocked: &[Stack]) -> Hash
 /// part of a circle or keep somebody from running whom no signal wakes.
 fn owners(snapshot: &Snapshot, lock_waits: &[LockWait], locks: &[Lock], work_waits: &[WorkWait]) -> Vec<usize> {
     let waiting: HashSet<_> = lock_waits.iter().map(|wait| wait.task).collect();
-    let is_blocked = |task| snapshot.task(task).is_some_and(|task| task.state.is_uninterruptible());
+    let is_blocked = |task| snapshot.task(task).is_some_and(Task::sleeps_uninterruptibly);
     let of_locks = locks.iter().filter_map(|lock| {
         let owner = match &lock.owner {
             Owner::Task(task) => *task,
@@ -94,7 +94,7 @@ fn owners(snapshot: &Snapshot, lock_waits: &[LockWait], locks: &[Lock], work_wai
     let workers = work_waits.iter().filter_map(|wait| wait.work.worker()).map(|worker| (false, worker));
     let asleep = |index: &usize| {
         let task = snapshot.tasks.get(*index);
-        task.is_some_and(|task| !task.state.is_running() && !task.on_cpu && !task.state.is_uninterruptible())
+        task.is_some_and(|task| !task.waits_for_cpu() && !task.on_cpu && !task.state.is_uninterruptible())
     };
     let owners: BTreeSet<_> = of_locks.chain(workers).collect();
     let owners = owners.into_iter().filter_map(|(_, task)| snapshot.task_index(task)).filter(asleep);

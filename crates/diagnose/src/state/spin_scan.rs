@@ -10,13 +10,15 @@
 //! Who has a spin lock is recorded only with `CONFIG_DEBUG_SPINLOCK`. Otherwise a CPU that works on something it locked
 //! mostly still has the lock's address in a register or on its stack, to unlock it: a strong hint, not a proof.
 
+use std::ops::RangeInclusive;
+
 use vmcore_kernel::{
     Cpu, Kernel, RwLock, RwLockWord, Snapshot, SpinLockWord, SpinNode, Stack, StackFrame, words_between,
 };
 use vmcore_memory::{Registers, VirtAddr};
 
 use crate::Reader;
-use crate::names::{is_read_slow_path, is_spin_slow_path, is_write_slow_path};
+use crate::names::{is_idling, is_lock_halt, is_read_slow_path, is_spin_slow_path, is_write_slow_path, own_frame};
 use crate::operand::{general_registers, polled_address};
 
 /// The word of a lock that a CPU spins for.
@@ -107,8 +109,13 @@ pub(crate) fn spins(kernel: &Kernel<'_>, snapshot: &Snapshot, running: &[(u32, S
 fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Option<Spin> {
     let is_slow_path = |frame: &StackFrame| frame.function().is_some_and(is_spin_slow_path);
     let frame = stack.frames.iter().position(|frame| is_slow_path(frame) || writes(Some(frame)).is_some())?;
-    let registers = registers_at(cpu, stack, frame)?;
-    let polled = polled_address(kernel, &registers)?;
+    let halted_at = halted_at(stack, frame);
+    let registers = registers_at(cpu, stack, halted_at.unwrap_or(frame));
+    let polled = match halted_at {
+        // Its innermost node: interrupts nest.
+        Some(_) => nodes.iter().rfind(|node| node.cpu == cpu.cpu)?.address,
+        None => polled_address(kernel, registers.as_ref()?)?,
+    };
     if let Some(to_write) = writes(stack.frames.get(frame)) {
         let RwLock { address: lock, word } = kernel.rw_lock(polled).filter(|lock| lock.word.is_taken())?;
         let word = SpunFor::ReadWrite { word, to_write };
@@ -119,7 +126,10 @@ fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Op
     let node = nodes.iter().find(own).copied();
     let lock = match node {
         None => polled,
-        Some(node) => queued_for(kernel, stack, frame, &registers, last_of(node, nodes)?)?,
+        Some(node) => {
+            let from = halted_at.unwrap_or(frame);
+            queued_for(kernel, stack, from..=frame, registers.as_ref(), last_of(node, nodes)?)?
+        }
     };
     let word = kernel.spin_lock_word(lock).filter(|word| word.is_locked() || word.is_pending())?;
     let node = node.or_else(|| nodes.iter().rfind(|node| node.cpu == cpu.cpu && node.first).copied());
@@ -131,6 +141,14 @@ fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Op
         None => (lock, SpunFor::Spin(word)),
     };
     Some(Spin { cpu: cpu.cpu, lock, word, polled, node, behind, holders: Vec::new() })
+}
+
+/// The frame in which a virtual CPU halts until its turn for the lock of the slow path in `frame` comes; `None` where it spins.
+fn halted_at(stack: &Stack, frame: usize) -> Option<usize> {
+    let own = own_frame(stack);
+    let mut inner = stack.frames.get(own..frame)?.iter().map(StackFrame::function);
+    let halts = |name: Option<&str>| name.is_some_and(|name| is_idling(name) || is_lock_halt(name));
+    (own < frame && inner.all(halts)).then_some(own)
 }
 
 /// Whether a frame in which a CPU waits for a reader-writer lock is that of a writer; `None` for other frames.
@@ -159,19 +177,20 @@ fn last_of(node: SpinNode, nodes: &[SpinNode]) -> Option<SpinNode> {
     None
 }
 
-/// The one address at hand at which there is a lock whose queue ends with `last`.
+/// The one address at hand in these frames at which there is a lock whose queue ends with `last`.
 fn queued_for(
     kernel: &Kernel<'_>,
     stack: &Stack,
-    frame: usize,
-    registers: &Registers,
+    frames: RangeInclusive<usize>,
+    registers: Option<&Registers>,
     last: SpinNode,
 ) -> Option<VirtAddr> {
-    let low = stack.frames.get(frame)?.sp;
-    let high = stack.frames.get(frame.saturating_add(2)).map_or(low, |caller| caller.sp);
+    let low = stack.frames.get(*frames.start())?.sp;
+    let high = stack.frames.get(frames.end().saturating_add(2)).map_or(low, |caller| caller.sp);
     let words =
         words_between(low, high, |at, chunk| Reader::read(kernel, at, chunk).is_ok()).into_iter().map(|(_, word)| word);
-    let at_hand = general_registers(registers).into_iter().map(|(_, value)| value).chain(words);
+    let registers = registers.into_iter().flat_map(general_registers);
+    let at_hand = registers.map(|(_, value)| value).chain(words);
     let ends_so = |lock: &VirtAddr| {
         let word = kernel.spin_lock_word(*lock);
         word.is_some_and(|word| word.tail() == Some((last.cpu, last.index)))

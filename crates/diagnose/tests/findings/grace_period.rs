@@ -97,7 +97,7 @@ fn a_grace_period_whose_own_thread_gets_no_cpu() {
             path: "gp_kthread",
             address: VirtAddr::new(0xffff_8880_0c00_1050),
         },
-        root: VirtAddr::new(0xffff_8880_0c00_1000),
+        free_root: Some(VirtAddr::new(0xffff_8880_0c00_1000)),
     };
     let diagnosis = held_up_by(Vec::new(), Some(named_at(task_address(40))), 35 * SECOND);
     let stall = finding(&diagnosis, Issue::RcuStall);
@@ -146,4 +146,68 @@ fn an_expedited_stall_has_not_ended_because_nothing_else_goes_on() {
     let stall = finding(&diagnosis, Issue::RcuStall);
     assert_eq!(stall.severity, Severity::Critical);
     assert!(!stall.summary.contains("had ended"), "{}", stall.summary);
+}
+
+/// Idle CPUs pass no quiescent state by themselves: the thread of grace periods sees that they idle.
+#[test]
+fn idle_cpus_do_not_hold_a_grace_period_up_but_its_thread_does() {
+    let mut machine = Machine::new();
+    machine.runs(0, 31, &["spin_for_ever", "driver_write"], SECOND);
+    machine.queued(40, 0, 35 * SECOND);
+    let node = VirtAddr::new(0xffff_8880_0c00_0000);
+    machine.state.grace_period = Some(GracePeriod {
+        name: Some("rcu_sched".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running: true,
+        age_ns: Some(40 * SECOND),
+        cpus: vec![GraceHoldout { cpu: 1, node, qsmask: 2 }],
+        readers: Vec::new(),
+        ender: Some(GraceEnder {
+            task: task_address(40),
+            named_at: Source {
+                type_name: Some("rcu_state"),
+                path: "gp_kthread",
+                address: VirtAddr::new(0xffff_8880_0c00_1050),
+            },
+            free_root: None,
+        }),
+    });
+    machine.log("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:");
+    let diagnosis = machine.judge();
+    let stall = finding(&diagnosis, Issue::RcuStall);
+    for part in ["pid 40 \"comm40\", the thread of grace periods, to see that CPU 1 only idled", "waits for CPU 0"] {
+        assert!(stall.summary.contains(part), "{part} in {}", stall.summary);
+    }
+    let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::HeldUpBy).unwrap();
+    assert!(matches!(edge.to, Node::Task { pid: 40, .. }), "{edge:?}");
+}
+
+/// The state of ordinary RCU says nothing of the grace periods of RCU-tasks and of expedited ones.
+#[test]
+fn a_stall_of_rcu_tasks_is_not_explained_by_an_ordinary_grace_period() {
+    for said in [
+        "rcu: INFO: rcu_tasks detected stalls on tasks:",
+        "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-.... } 21003 jiffies s: 1234 root: 0x1/.",
+    ] {
+        let mut machine = Machine::new();
+        machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+        machine.state.grace_period = Some(GracePeriod {
+            name: Some("rcu_preempt".to_owned()),
+            state: VirtAddr::new(0xffff_8880_0c00_1000),
+            seq: 0x15,
+            running: true,
+            age_ns: Some(SECOND / 100),
+            cpus: vec![GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 }],
+            readers: Vec::new(),
+            ender: None,
+        });
+        machine.log(said);
+        let diagnosis = machine.judge();
+        let stall = finding(&diagnosis, Issue::RcuStall);
+        assert_eq!(stall.severity, Severity::Critical, "{said}");
+        for wrong in ["had ended", "CPU 1", "0.01 s"] {
+            assert!(!stall.summary.contains(wrong), "{said}: {}", stall.summary);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it found")]
 
+mod classes;
 mod cpus;
 mod deaths;
 mod grace_period;

@@ -62,7 +62,7 @@ fn who_takes_turns_or_is_explained_starves_nobody() {
 }
 
 /// A real-time hog beside which fair tasks are granted 50 ms of every second, so that nobody waits for long at a time.
-fn granted(hog_ran: u64) -> Machine {
+pub(crate) fn granted(hog_ran: u64) -> Machine {
     let mut machine = starved(49, &[], 900 * SECOND / 1000, 900 * SECOND / 1000);
     let counters = |run_ns, run_delay_ns| TaskCounters {
         run_ns: Some(run_ns),

@@ -166,6 +166,7 @@ pub fn task(pid: i32, cpu: u32) -> Task {
         cpu,
         on_cpu: true,
         on_rq: 1,
+        sleeps_queued: false,
         policy: Policy(0),
         prio: 120,
         mm: Some(MM),

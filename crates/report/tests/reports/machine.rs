@@ -28,6 +28,7 @@ fn task(address: VirtAddr, pid: i32, comm: &str) -> Task {
         cpu: 0,
         on_cpu: false,
         on_rq: 1,
+        sleeps_queued: false,
         policy: Policy(0),
         prio: 120,
         mm: Some(VirtAddr::new(0xffff_8880_0bad_c000)),
@@ -77,6 +78,7 @@ pub(crate) fn snapshot() -> Snapshot {
     let sleeper = Task {
         cpu: 1,
         on_rq: 0,
+        sleeps_queued: false,
         ppid: None,
         state: TaskState { state: 2, exit_state: 0 },
         policy: Policy(1),

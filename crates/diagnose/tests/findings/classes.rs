@@ -1,0 +1,87 @@
+//! Who keeps a CPU by its scheduling class, and who only seems to.
+
+use vmcore_kernel::{Class, Queued};
+
+use crate::starvation::granted;
+use crate::*;
+
+/// The stopper of CPU 0 waits for that of CPU 1, where pid 31 runs in a loop of the kernel.
+fn stoppers(of_cpu_1: Option<u64>) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(0, 15, &["multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"], 25 * SECOND);
+    machine.task(15).prio = 0;
+    machine.task(15).policy = Policy(1);
+    machine.queued(40, 0, 25 * SECOND);
+    machine.runs(1, 31, &["driver_loop", "driver_write"], 40 * SECOND);
+    if let Some(waits_ns) = of_cpu_1 {
+        machine.queued(16, 1, waits_ns);
+        let stopper = task_address(16);
+        machine.task(16).prio = 0;
+        let queue = machine.cpus[1].run_queue.as_mut().unwrap();
+        queue.queued = vec![Queued { task: stopper, class: Class::Stop }];
+    }
+    machine.judge()
+}
+
+#[test]
+fn a_stopper_that_waits_for_another_keeps_its_cpu_as_a_victim() {
+    let diagnosis = stoppers(Some(25 * SECOND));
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("CPU 1 (pid 31") && summary.contains("pid 16"), "{summary}");
+    assert_eq!(ids(&diagnosis), [Issue::Starvation], "CPU 0 is no finding of its own");
+    // Where all have come, that is no reason.
+    let summary = stoppers(None).verdict.summary;
+    assert!(summary.contains("CPU 0 (pid 15"), "{summary}");
+}
+
+#[test]
+fn a_hog_is_seen_while_a_fair_task_has_its_moment() {
+    let mut machine = granted(38 * SECOND);
+    let (hog, fair) = (task_address(30), task_address(40));
+    let queue = machine.cpus[0].run_queue.as_mut().unwrap();
+    queue.current = fair;
+    queue.queued = vec![Queued { task: hog, class: Class::RealTime }];
+    machine.task(30).on_cpu = false;
+    let granted = machine.task(40);
+    (granted.on_cpu, granted.last_queued_ns, granted.last_arrival_ns) = (true, Some(0), Some(NOW - SECOND / 50));
+    let diagnosis = machine.judge();
+    let starvation = finding(&diagnosis, Issue::Starvation);
+    for part in ["CPU 0 (pid 30", "but for the moments that fair tasks are granted", "38.0 s in all", "pid 40"] {
+        assert!(starvation.summary.contains(part), "{part} in {}", starvation.summary);
+    }
+}
+
+/// A virtual CPU does not spin for a lock but halts, and its host wakes it.
+#[test]
+fn a_cpu_that_halts_for_a_lock_does_not_idle() {
+    let halts = |functions: &[&str]| {
+        let mut machine = Machine::new();
+        let idle = machine.running[1].1.task;
+        let loop_of_idle = ["driver_interrupt", "asm_common_interrupt", "default_idle", "do_idle", "cpu_startup_entry"];
+        machine.running[1].1 = support::stack(idle, 0, &[functions, &loop_of_idle].concat());
+        machine.cpus[1].run_queue.as_mut().unwrap().clock_ns -= 60 * SECOND;
+        machine.state.limits.watchdog = Some(10 * SECOND);
+        machine.judge()
+    };
+    let diagnosis = halts(&["native_halt", "kvm_wait", "__pv_queued_spin_lock_slowpath", "_raw_spin_lock"]);
+    assert_eq!(verdict(&diagnosis), (Some(Issue::HardLockup), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("kvm_wait, on top of its idle task"), "{}", diagnosis.verdict.summary);
+}
+
+/// The end of a task's last stint shows in the task clock, which is behind the run queue's by all interrupts since boot.
+#[test]
+fn who_ran_for_long_and_sleeps_since_a_moment_does_not_hang() {
+    let mut machine = Machine::new();
+    machine.sleeper(30, 180 * SECOND);
+    let behind = 10 * SECOND;
+    machine.cpus[0].run_queue.as_mut().unwrap().task_clock_ns = Some(NOW - behind);
+    machine.task(30).exec_start_ns = Some(NOW - behind - 2 * SECOND);
+    assert_eq!(ids(&machine.judge()), []);
+    let mut machine = Machine::new();
+    machine.sleeper(30, 180 * SECOND);
+    machine.cpus[0].run_queue.as_mut().unwrap().task_clock_ns = Some(NOW - behind);
+    machine.task(30).exec_start_ns = Some(NOW - behind - 170 * SECOND);
+    let diagnosis = machine.judge();
+    assert!(diagnosis.verdict.summary.contains("170.0 s"), "{}", diagnosis.verdict.summary);
+}

@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine};
-use vmcore_kernel::{AllowedCpus, Class, Policy, Queued, TaskCounters};
+use vmcore_kernel::{Class, CpuMask, Policy, Queued, TaskCounters};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -219,14 +219,14 @@ fn other_reasons_why_a_task_does_not_run() {
     let reason = deadline.splitters[0].evidence.iter().find(|fact| fact.what.contains("dl_throttled")).unwrap();
     assert!(reason.meaning.contains("deadline budget"), "{}", reason.meaning);
     let elsewhere = changed(|world| {
-        let allowed = Some(AllowedCpus::of(&[0]));
+        let allowed = Some(CpuMask::of(&[0]));
         let counters = TaskCounters { allowed, ..TaskCounters::default() };
         world.state.scheduler.tasks.insert(task_address(SPLITTER), counters);
     });
     assert_eq!(confidence(&elsewhere), Confidence::Probable);
     assert!(said(&elsewhere).contains("may not run on CPU 1 (cpus_mask)"), "{}", said(&elsewhere));
     let pinned = changed(|world| {
-        let allowed = Some(AllowedCpus::of(&[1]));
+        let allowed = Some(CpuMask::of(&[1]));
         let counters = TaskCounters { allowed, ..TaskCounters::default() };
         world.state.scheduler.tasks.insert(task_address(SPLITTER), counters);
     });

@@ -42,6 +42,15 @@ pub fn list<M: ReadVirtual + ?Sized>(memory: &M, head: VirtAddr, limit: usize, w
     Listed { nodes, gap: Some(Gap::new(what, why)) }
 }
 
+/// Whether the neighbours of a node lead back to it.
+pub(crate) fn is_linked_both_ways<M: ReadVirtual + ?Sized>(memory: &M, node: VirtAddr) -> bool {
+    let next = memory.read_pointer(node);
+    let prev = memory.read_pointer(node.wrapping_add(PREV));
+    let (Ok(next), Ok(prev)) = (next, prev) else { return false };
+    memory.read_pointer(next.wrapping_add(PREV)).is_ok_and(|back| back == node)
+        && memory.read_pointer(prev).is_ok_and(|forth| forth == node)
+}
+
 /// As [`list`], and with the same answer, in about half the time where there are two CPUs: from the head forwards and
 /// backwards at the same time.
 ///

@@ -8,10 +8,8 @@ use std::collections::HashMap;
 use vmcore_debuginfo::Vmlinux;
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
-use crate::{Gap, KernelError};
-
-/// More CPUs than any kernel is built for (`CONFIG_NR_CPUS` with `MAXSMP`).
-const MAX_CPUS: u32 = 8192;
+use crate::cpumask::MAX_CPUS;
+use crate::{CpuMask, Gap, KernelError};
 
 /// The CPUs that may have run something, and where their per-CPU areas are.
 #[derive(Clone, Debug, Default)]
@@ -167,9 +165,7 @@ struct Mask {
 impl Mask {
     /// The CPUs whose bits are set.
     fn read<M: ReadVirtual + ?Sized>(self, memory: &M) -> Result<Vec<u32>, ReadError> {
-        let bytes = memory.read_bytes(self.address, self.size.clamp(1, u64::from(MAX_CPUS) / 8))?;
-        let is_set = |cpu: &u32| bytes.get(*cpu as usize / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0);
-        Ok((0..MAX_CPUS).filter(is_set).collect())
+        Ok(CpuMask::read(memory, self.address, self.size)?.cpus().collect())
     }
 }
 

@@ -8,6 +8,7 @@
 //! | reason | where it is kept |
 //! |---|---|
 //! | the fair class's grant | `rq.fair_server.dl_runtime` of every `dl_period`; 0 where it is turned off |
+//! | real-time tasks have used up their share | `rq.rt.rt_throttled`, up to 6.11 |
 //! | real-time load of late | `rq.avg_rt.util_avg`, of 1024; half of it is of the last 32 ms |
 //! | a group's bandwidth is used up | `cfs_rq.throttle_count` of the task's queue; `task_struct.throttled` since 6.18 |
 //! | proxy execution: by whose rank the CPU runs | `rq.donor` (6.13) |
@@ -20,10 +21,10 @@
 use std::collections::{HashMap, HashSet};
 
 use vmcore_debuginfo::Member;
-use vmcore_memory::{ReadVirtual, VirtAddr};
+use vmcore_memory::VirtAddr;
 
 use crate::layout::{Field, Resolver};
-use crate::{Class, Kernel, Snapshot, Task};
+use crate::{Class, CpuMask, Kernel, Snapshot, Task};
 
 /// `SCHED_CAPACITY_SCALE`: what a load of all the time is.
 pub const FULL_LOAD: u64 = 1024;
@@ -58,6 +59,8 @@ pub struct CpuGrants {
     pub fair_server: Option<FairServer>,
     /// How much of the CPU real-time tasks have had of late, of [`FULL_LOAD`].
     pub real_time_load: Option<u64>,
+    /// Whether real-time tasks have used up their share of this period, and wait for the next (`rq.rt.rt_throttled`, up to 6.11).
+    pub real_time_throttled: bool,
     /// The task by whose rank the CPU runs its current one, where that is another (proxy execution).
     pub donor: Option<VirtAddr>,
     /// The cookie that tasks must have to run on this CPU's core now, where cores are scheduled as one.
@@ -89,48 +92,8 @@ pub struct TaskCounters {
     /// Whether it is a deadline task that has used up its budget: until the next period it is in no queue.
     pub deadline_throttled: Option<bool>,
     /// The CPUs that it may run on.
-    pub allowed: Option<AllowedCpus>,
+    pub allowed: Option<CpuMask>,
 }
-
-/// A `struct cpumask`, of a task mostly.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedCpus(Vec<u8>);
-
-impl AllowedCpus {
-    /// The mask with these CPUs.
-    #[must_use]
-    pub fn of(cpus: &[u32]) -> Self {
-        let mut mask = Self::default();
-        for &cpu in cpus {
-            let byte = (cpu / 8) as usize;
-            mask.0.resize(mask.0.len().max(byte + 1), 0);
-            if let Some(byte) = mask.0.get_mut(byte) {
-                *byte |= 1 << (cpu % 8);
-            }
-        }
-        mask
-    }
-
-    /// The mask in a variable of the kernel's.
-    #[must_use]
-    pub fn variable(kernel: &Kernel<'_>, name: &str) -> Option<Self> {
-        let vmlinux = kernel.vmlinux();
-        // Kernels' own symbol tables have no sizes.
-        let size = vmlinux.symbols().size(name).or_else(|| vmlinux.types().size_of("cpumask"))?;
-        let mut bytes = vec![0; usize::try_from(size.min(MAX_MASK_BYTES)).ok()?];
-        kernel.memory().read_virtual(kernel.symbol(name)?, &mut bytes).ok()?;
-        Some(Self(bytes))
-    }
-
-    /// Whether a CPU is in it.
-    #[must_use]
-    pub fn contains(&self, cpu: u32) -> bool {
-        self.0.get((cpu / 8) as usize).is_some_and(|byte| byte & 1 << (cpu % 8) != 0)
-    }
-}
-
-/// `NR_CPUS` of the largest machines: 8192.
-const MAX_MASK_BYTES: u64 = 1024;
 
 /// Offsets in `struct task_struct` and below.
 struct CounterLayout {
@@ -188,11 +151,9 @@ impl CounterLayout {
         Some(unit.checked_shr(u32::try_from(shift).ok()?)? & mask != 0)
     }
 
-    fn allowed(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<AllowedCpus> {
-        let mask = self.allowed.filter(|mask| mask.size <= MAX_MASK_BYTES)?;
-        let mut bytes = vec![0; usize::try_from(mask.size).ok()?];
-        kernel.memory().read_virtual(mask.address(task), &mut bytes).ok()?;
-        Some(AllowedCpus(bytes))
+    fn allowed(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<CpuMask> {
+        let mask = self.allowed?;
+        CpuMask::read(kernel.memory(), mask.address(task), mask.size).ok()
     }
 
     fn throttled_queue(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<VirtAddr> {
@@ -212,6 +173,7 @@ struct GrantLayout {
     runtime: Option<Field>,
     period: Option<Field>,
     real_time_load: Option<Field>,
+    real_time_throttled: Option<Field>,
     donor: Option<Field>,
     core: Option<Field>,
     core_enabled: Option<Field>,
@@ -225,6 +187,7 @@ impl GrantLayout {
             runtime: rq("fair_server.dl_runtime"),
             period: rq("fair_server.dl_period"),
             real_time_load: rq("avg_rt.util_avg"),
+            real_time_throttled: rq("rt.rt_throttled"),
             donor: rq("donor"),
             core: rq("core"),
             core_enabled: rq("core_enabled"),
@@ -241,6 +204,7 @@ impl GrantLayout {
         CpuGrants {
             fair_server: server.map(|(runtime_ns, period_ns)| FairServer { runtime_ns, period_ns }),
             real_time_load: read(self.real_time_load, queue),
+            real_time_throttled: read(self.real_time_throttled, queue).is_some_and(|throttled| throttled != 0),
             donor: donor.filter(|donor| *donor != current && !donor.is_null()),
             core_cookie: core.and_then(|core| read(self.core_cookie, VirtAddr::new(core))),
         }
@@ -248,6 +212,15 @@ impl GrantLayout {
 }
 
 impl Kernel<'_> {
+    /// The CPUs in a variable of the kernel's.
+    #[must_use]
+    pub fn cpu_mask(&self, name: &str) -> Option<CpuMask> {
+        let vmlinux = self.vmlinux();
+        // Kernels' own symbol tables have no sizes.
+        let size = vmlinux.symbols().size(name).or_else(|| vmlinux.types().size_of("cpumask"))?;
+        CpuMask::read(self.memory(), self.symbol(name)?, size).ok()
+    }
+
     /// What the scheduler counts and grants.
     #[must_use]
     pub fn scheduler_state(&self, snapshot: &Snapshot) -> SchedulerState {
@@ -263,18 +236,5 @@ impl Kernel<'_> {
             cpus: queues.map(|queue| (queue.cpu, grants.read(self, queue.address, queue.current))).collect(),
             tasks: wanted.map(|task| (task.address, counters.read(self, task, is_fair(task)))).collect(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mask_has_the_cpus_that_were_put_in_and_no_others() {
-        let mask = AllowedCpus::of(&[0, 9, 64]);
-        let cpus: Vec<_> = (0..200).filter(|&cpu| mask.contains(cpu)).collect();
-        assert_eq!(cpus, [0, 9, 64]);
-        assert!(!mask.contains(u32::MAX));
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use vmcore_triage::report::{dump_page, shown_rows};
 use vmcore_triage::{Pile, Row, Store, now};
 
@@ -67,9 +68,8 @@ impl Pages {
 
 /// A path as a browser takes it: what means something in an address is written as its number.
 fn as_address(path: &Path) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte);
-    let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.iter().map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-').remove(b'~');
+    percent_encode(path.as_os_str().as_encoded_bytes(), SET).to_string()
 }
 
 #[cfg(test)]

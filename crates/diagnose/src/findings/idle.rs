@@ -7,12 +7,12 @@
 //!
 //! The wait counts by the clock of the machine: that of an idle CPU stands still, and was last set as the task was queued.
 //!
-//! Control: a task whose cgroup or budget is used up; one that must not share the core (core scheduling keeps such a CPU idle)
-//! is possible only; a CPU that is out of service.
+//! Control: a task whose cgroup or budget is used up; one that must not share the core (core scheduling keeps such a CPU idle),
+//! and one of `sched_ext`, is possible only; a CPU that is out of service.
 
 use std::cmp::Reverse;
 
-use vmcore_kernel::{Cpu, RunQueue, Task};
+use vmcore_kernel::{Class, Cpu, RunQueue, Task};
 
 use super::{Context, Found};
 use crate::derived::now_ns;
@@ -42,16 +42,27 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn waiting<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Vec<(&'f Task, u64)> {
     let queue = cpu.run_queue.as_ref().filter(|queue| has_idle_task(cpu) && !queue.is_out_of_service());
     let queued = queue.into_iter().flat_map(|queue| &queue.queued);
-    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| may_run(facts, task));
+    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| may_run(facts, cpu, task));
     let waits = tasks.filter_map(|task| Some((task, waited_ns(facts, task)?)));
     let mut waiting: Vec<_> = waits.filter(|(_, waited)| *waited >= LONG_NS).collect();
     waiting.sort_by_key(|(task, waited)| (Reverse(*waited), task.pid));
     waiting
 }
 
-fn may_run(facts: &Facts<'_>, task: &Task) -> bool {
+fn may_run(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> bool {
     let counters = facts.state.scheduler.task(task.address);
-    task.waits_for_cpu() && counters.throttled_queue.is_none() && counters.deadline_throttled != Some(true)
+    let is_throttled = task.is_above_fair() && facts.state.scheduler.cpu(cpu.cpu).real_time_throttled
+        || counters.throttled_queue.is_some()
+        || counters.deadline_throttled == Some(true);
+    task.waits_for_cpu() && !is_throttled
+}
+
+/// Whether all that wait may be in a queue of a BPF scheduler's own: `scx_rq.runnable_list` has the tasks of any, and from which of them
+/// this CPU takes its next is for that scheduler to say.
+fn may_be_elsewhere(cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool {
+    let queued = || cpu.run_queue.iter().flat_map(|queue| &queue.queued);
+    let is_extensible = |task: &Task| queued().any(|queued| queued.task == task.address && queued.class == Class::Ext);
+    waiting.iter().all(|(task, _)| is_extensible(task))
 }
 
 fn waited_ns(facts: &Facts<'_>, task: &Task) -> Option<u64> {
@@ -68,7 +79,9 @@ fn may_be_forced(facts: &Facts<'_>, cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task, u64)]) -> Option<Finding> {
     let (_, longest) = *waiting.first()?;
     let queue = cpu.run_queue.as_ref()?;
-    let surely = longest >= facts.state.limits.soft_lockup_ns() && !may_be_forced(facts, cpu, waiting);
+    let surely = longest >= facts.state.limits.soft_lockup_ns()
+        && !may_be_forced(facts, cpu, waiting)
+        && !may_be_elsewhere(cpu, waiting);
     let confidence = if surely { Confidence::Confirmed } else { Confidence::Possible };
     let summary = format!(
         "CPU {} {}; for up to {}, these could run there and did not: {}",

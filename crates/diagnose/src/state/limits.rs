@@ -3,7 +3,7 @@
 //! Source: `kernel/watchdog.c` (`watchdog_thresh`, `watchdog_enabled`, `watchdog_cpumask`), `kernel/rcu/update.c` (`rcu_cpu_stall_timeout`),
 //! `kernel/hung_task.c` (`sysctl_hung_task_timeout_secs`).
 
-use vmcore_kernel::{AllowedCpus, Kernel};
+use vmcore_kernel::{CpuMask, Kernel};
 use vmcore_memory::ReadVirtual;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -18,7 +18,7 @@ pub struct Limits {
     pub watchdog: Option<u64>,
     /// The CPUs that the soft-lockup watchdog looks after: without those that `nohz_full` gives to one task each, and none
     /// with `nosoftlockup`. `None` where that cannot be read.
-    pub watched: Option<AllowedCpus>,
+    pub watched: Option<CpuMask>,
     /// `rcu_cpu_stall_timeout`, in nanoseconds.
     pub rcu_stall: Option<u64>,
 }
@@ -69,12 +69,12 @@ impl Limits {
 /// `WATCHDOG_SOFTOCKUP_ENABLED` in `watchdog_enabled` (`SOFT_WATCHDOG_ENABLED` before 6.5).
 const SOFT_LOCKUP: u64 = 1 << 1;
 
-fn watched(kernel: &Kernel<'_>) -> Option<AllowedCpus> {
+fn watched(kernel: &Kernel<'_>) -> Option<CpuMask> {
     let enabled = kernel.memory().read_u64(kernel.symbol("watchdog_enabled")?).ok()?;
     if enabled & SOFT_LOCKUP == 0 {
-        return Some(AllowedCpus::default());
+        return Some(CpuMask::default());
     }
-    AllowedCpus::variable(kernel, "watchdog_cpumask")
+    kernel.cpu_mask("watchdog_cpumask")
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
         let limits = Limits { watchdog: Some(4 * SECOND_NS), ..Limits::default() };
         assert_eq!((limits.hard_lockup_ns(), limits.soft_lockup_ns()), (4 * SECOND_NS, 8 * SECOND_NS));
         assert!(limits.is_watched(0) && !Limits::default().is_watched(0));
-        let watched = Some(AllowedCpus::of(&[0, 2]));
+        let watched = Some(CpuMask::of(&[0, 2]));
         assert!(!Limits { watched, ..limits.clone() }.is_watched(1));
         assert_eq!((limits.hung_task_ns(), limits.rcu_stall_ns()), (120 * SECOND_NS, 21 * SECOND_NS));
     }

@@ -1,6 +1,6 @@
 //! Who keeps a CPU by its scheduling class, and who only seems to.
 
-use vmcore_kernel::{Class, Queued};
+use vmcore_kernel::{Class, CpuGrants, Queued};
 
 use crate::starvation::granted;
 use crate::*;
@@ -84,4 +84,23 @@ fn who_ran_for_long_and_sleeps_since_a_moment_does_not_hang() {
     machine.task(30).exec_start_ns = Some(NOW - behind - 170 * SECOND);
     let diagnosis = machine.judge();
     assert!(diagnosis.verdict.summary.contains("170.0 s"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
+fn an_idle_cpu_owes_nothing_to_who_may_not_run_or_may_be_queued_elsewhere() {
+    let queued = |class: Class, is_throttled: bool| {
+        let mut machine = Machine::new();
+        machine.queued(40, 0, 95 * SECOND);
+        machine.cpus[0].run_queue.as_mut().unwrap().queued[0].class = class;
+        if class == Class::RealTime {
+            machine.task(40).prio = 49;
+        }
+        let grants = CpuGrants { real_time_throttled: is_throttled, ..CpuGrants::default() };
+        machine.state.scheduler.cpus.insert(0, grants);
+        verdict(&machine.judge())
+    };
+    assert_eq!(queued(Class::Fair, true), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert_eq!(queued(Class::RealTime, false), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert_eq!(queued(Class::RealTime, true), (None, Confidence::None));
+    assert_eq!(queued(Class::Ext, false), (Some(Issue::Starvation), Confidence::Possible));
 }

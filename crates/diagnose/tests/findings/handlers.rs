@@ -53,7 +53,7 @@ fn a_cpu_that_is_stuck_on_top_of_its_idle_task_does_not_idle() {
     assert_eq!(verdict(&spins.judge()), (Some(Issue::SpinlockHeld), Confidence::Probable));
     // With interrupts on, or without a watchdog for this CPU, an idle CPU's clock stands still as long.
     let mut other_is_watched = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
-    other_is_watched.state.limits.watched = Some(AllowedCpus::of(&[0]));
+    other_is_watched.state.limits.watched = Some(CpuMask::of(&[0]));
     let unwatched = on_idle(&handler, 0x46, 60 * SECOND, None);
     for machine in [on_idle(&handler, 0x246, 60 * SECOND, WATCHED), unwatched, other_is_watched] {
         let diagnosis = machine.judge();

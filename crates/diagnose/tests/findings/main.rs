@@ -26,7 +26,7 @@ use vmcore_diagnose::{
     SpunFor,
 };
 use vmcore_kernel::{
-    AllowedCpus, AwaitedWork, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
+    AwaitedWork, CpuMask, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
     PendingCall, Policy, RwLockWord, Source, SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;

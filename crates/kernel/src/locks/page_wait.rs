@@ -15,8 +15,8 @@
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::find::{function_at, stack_words};
-use super::queue::is_linked_both_ways;
 use crate::layout::{Field, Named, Resolver, Source};
+use crate::list::is_linked_both_ways;
 use crate::{Kernel, Snapshot, Stack};
 
 /// A task that sleeps for a page.

@@ -15,7 +15,7 @@ use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::Waiter;
 use crate::layout::{Field, Named, Resolver};
-use crate::list::list;
+use crate::list::{is_linked_both_ways, list};
 
 /// More waiters than one lock has: every one is a task.
 const MAX_WAITERS: usize = 1 << 16;
@@ -126,14 +126,6 @@ impl Anchor {
             _ => None,
         }
     }
-}
-
-pub(super) fn is_linked_both_ways<M: ReadVirtual + ?Sized>(memory: &M, node: VirtAddr) -> bool {
-    let next = memory.read_pointer(node);
-    let prev = memory.read_pointer(node.wrapping_add(8));
-    let (Ok(next), Ok(prev)) = (next, prev) else { return false };
-    memory.read_pointer(next.wrapping_add(8)).is_ok_and(|back| back == node)
-        && memory.read_pointer(prev).is_ok_and(|forth| forth == node)
 }
 
 #[cfg(test)]

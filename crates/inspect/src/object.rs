@@ -117,11 +117,6 @@ impl<'k> Object<'k> {
         Ok(Self { ty: element, address: address.wrapping_add(index.wrapping_mul(size)), ..self })
     }
 
-    /// The first element of an array; an object that is none is itself.
-    pub(crate) fn element_or_self(self) -> Answer<Self> {
-        if self.len() == 0 { Ok(self) } else { self.element(0) }
-    }
-
     /// The object that many objects of its size behind this one: of an array whose type is not known.
     pub(crate) fn behind(self, count: u64) -> Self {
         Self { address: self.address.wrapping_add(count.wrapping_mul(self.size())), ..self }

@@ -145,7 +145,7 @@ impl End {
     }
 
     /// Follows as many links, or up to the head; whether it came to the head. `None` where `beyond`, which gives what
-    /// comes after a node that was come to from another, says that the list is damaged, or it comes to a node again.
+    /// comes after a node that was reached from another, says that the list is damaged, or it comes to a node again.
     fn go(
         &mut self,
         head: VirtAddr,

@@ -74,7 +74,7 @@ fn in_queue(queue: &RunQueue) -> impl Iterator<Item = (VirtAddr, bool)> {
     iter::once((queue.current, true)).chain(queue.queued.iter().map(|queued| (queued.task, false)))
 }
 
-/// Whether most of them lie near another: then what lies around one of them is worth to be read with it.
+/// Whether most of them are close together, so that reading ahead pays.
 fn lie_near(addresses: &[VirtAddr]) -> bool {
     let mut sorted: Vec<_> = addresses.iter().map(|address| address.get()).collect();
     sorted.sort_unstable();

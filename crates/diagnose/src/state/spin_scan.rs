@@ -96,7 +96,7 @@ pub enum HolderFound {
 
 /// All spinners, by CPU.
 pub(crate) fn spins(kernel: &Kernel<'_>, snapshot: &Snapshot, running: &[(u32, Stack)]) -> Vec<Spin> {
-    let nodes: Vec<_> = snapshot.cpus.iter().flat_map(|cpu| kernel.spin_nodes(cpu.cpu)).collect();
+    let nodes: Vec<_> = snapshot.cpus.iter().flat_map(|cpu| kernel.spin_nodes(cpu.cpu).unwrap_or_default()).collect();
     let found = running.iter().filter_map(|(cpu, stack)| spin(kernel, snapshot.cpu(*cpu)?, stack, &nodes));
     let mut spins: Vec<_> = found.collect();
     let locks: Vec<_> = spins.iter().map(|spin| (spin.cpu, spin.lock)).collect();

@@ -10,8 +10,7 @@ use vmcore_kernel::{AwaitedWork, Kernel, Lock, LockKind, Owner, Snapshot, Stack,
 use vmcore_memory::VirtAddr;
 
 use super::{Collector, Listing, Missing, Who, state, symbol};
-use crate::object::Object;
-use crate::{Hex, InspectError};
+use crate::Hex;
 
 /// What is waited for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -123,8 +122,7 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
     let spinners = missing.list("queues of spin locks", |missing| {
         let mut spinners = Vec::new();
         for cpu in kernel.percpu().cpus() {
-            missing.take_known(format!("the queues of spin locks of CPU {cpu}"), nesting(kernel, cpu));
-            let nodes = kernel.spin_nodes(cpu);
+            let nodes = missing.take_read(kernel.spin_nodes(cpu)).unwrap_or_default();
             let node =
                 |node: vmcore_kernel::SpinNode| QueuedSpinner { cpu, node: node.address.into(), first: node.first };
             spinners.extend(nodes.into_iter().map(node));
@@ -132,17 +130,6 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
         Ok(spinners)
     });
     Locks { locks, pages, works, spinners, gaps: missing.into_gaps() }
-}
-
-/// In how many queues a CPU is.
-fn nesting<'k>(kernel: &'k Kernel<'k>, cpu: u32) -> Result<u64, InspectError> {
-    // In 4.19 an array of bare nodes.
-    match Object::per_cpu(kernel, "qnodes", "struct qnode", cpu) {
-        Err(InspectError::NoSymbol(_)) => {
-            Object::per_cpu(kernel, "mcs_nodes", "struct mcs_spinlock", cpu)?.element_or_self()?.number_at("count")
-        }
-        nodes => nodes?.element_or_self()?.number_at("mcs.count"),
-    }
 }
 
 fn waited_work(snapshot: &Snapshot, task: VirtAddr, work: &AwaitedWork) -> Option<WaitedWork> {

@@ -14,9 +14,9 @@
 //! Source: `include/asm-generic/qspinlock_types.h`, `kernel/locking/qspinlock.c`, `kernel/locking/mcs_spinlock.h`. The
 //! pending byte has eight bits with less than 16 Ki CPUs, which is all that x86-64 is built for.
 
-use vmcore_memory::{ReadVirtual, VirtAddr};
+use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
-use crate::{Kernel, Resolver, Snapshot};
+use crate::{Gap, Kernel, Resolver, Snapshot};
 
 /// `MAX_NODES`: nodes of each CPU.
 const NODES: u64 = 4;
@@ -68,9 +68,13 @@ impl Kernel<'_> {
         self.memory().read_u32(lock).ok().map(SpinLockWord)
     }
 
-    /// The nodes with which a CPU is in the queues of spin locks, as many as its nesting count says.
-    #[must_use]
-    pub fn spin_nodes(&self, cpu: u32) -> Vec<SpinNode> {
+    /// The nodes with which a CPU is in the queues of spin locks, as many as its nesting count says. A kernel without such queues has
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] where they cannot be read.
+    pub fn spin_nodes(&self, cpu: u32) -> Result<Vec<SpinNode>, Gap> {
         let types = Resolver::new(self.vmlinux().types());
         // `kernel/locking/qspinlock.c`: in 4.19 an array `mcs_nodes` of bare nodes, in 5.10 `qnodes`.
         let found = [("qnodes", "qnode"), ("mcs_nodes", "mcs_spinlock")]
@@ -80,21 +84,22 @@ impl Kernel<'_> {
         let (Some((base, size)), Some(next), Some(locked), Some(count)) =
             (found, field("next"), field("locked"), field("count"))
         else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
+        let gap = |error: ReadError| Gap::new(format!("the queues of spin locks of CPU {cpu}"), error);
         // The nesting count is in the first node, for all.
-        let used = count.read(self.memory(), base).unwrap_or_default().min(NODES);
+        let used = count.read(self.memory(), base).map_err(gap)?.min(NODES);
         let node = |index: u64| {
-            let address = base.checked_add(index.checked_mul(size)?)?;
-            Some(SpinNode {
+            let address = base.wrapping_add(index.wrapping_mul(size));
+            Ok(SpinNode {
                 cpu,
                 index,
                 address,
-                next: next.read_pointer(self.memory(), address).ok()?,
-                first: locked.read(self.memory(), address).ok()? != 0,
+                next: next.read_pointer(self.memory(), address).map_err(gap)?,
+                first: locked.read(self.memory(), address).map_err(gap)? != 0,
             })
         };
-        (0..used).filter_map(node).collect()
+        (0..used).map(node).collect()
     }
 
     /// The task that has a spin lock, where the kernel records it.

@@ -112,6 +112,9 @@ impl TaskLayout {
         let optional = |field: Option<Field>| field.and_then(|field| field.read(memory, address).ok());
         let int = |field: Field| field.read_i32(memory, address);
         let pointer = |field: Field| field.read_pointer(memory, address);
+        let (state, on_rq) = (read(self.state)?, read(self.on_rq)?);
+        let is_set = |member| optional(member).is_some_and(|value| value != 0);
+        let sleeps_queued = || self.sleeps_queued.into_iter().any(is_set);
         let comm = memory.read_c_string(self.comm.address(address), COMM_LEN)?;
         let parent = pointer(self.parent)?;
         let mm = pointer(self.mm)?;
@@ -121,15 +124,12 @@ impl TaskLayout {
             tgid: int(self.tgid)?,
             ppid: self.tgid.read_i32(memory, parent).ok(),
             comm: String::from_utf8_lossy(&comm).into_owned(),
-            state: TaskState { state: read(self.state)?, exit_state: read(self.exit_state)? },
+            state: TaskState { state, exit_state: read(self.exit_state)? },
             kernel_thread: read(self.flags)? & PF_KTHREAD != 0,
             cpu: u32::try_from(read(self.cpu)?).unwrap_or(u32::MAX),
             on_cpu: read(self.on_cpu)? != 0,
-            on_rq: read(self.on_rq)?,
-            sleeps_queued: self
-                .sleeps_queued
-                .into_iter()
-                .any(|member| optional(member).is_some_and(|value| value != 0)),
+            on_rq,
+            sleeps_queued: on_rq == 1 && state != 0 && sleeps_queued(),
             policy: Policy(read(self.policy)?),
             prio: int(self.prio)?,
             mm: (!mm.is_null()).then_some(mm),
@@ -202,7 +202,7 @@ pub struct Task {
     pub on_cpu: bool,
     /// `task_struct.on_rq`: 1 queued (`TASK_ON_RQ_QUEUED`), 2 migrating, 0 neither.
     pub on_rq: u64,
-    /// Whether it sleeps though it is still queued, where its state is not `TASK_RUNNING`: its dequeue is delayed until its turn
+    /// Whether it sleeps though it is still queued: its dequeue is delayed until its turn
     /// comes (`se.sched_delayed`), or it waits for a mutex and lends its rank to the owner (`blocked_on`, proxy execution).
     pub sleeps_queued: bool,
     /// Its scheduling policy.

@@ -113,7 +113,7 @@ impl<'a> Current<'a> {
 impl<'a> Queued<'a> {
     fn new(snapshot: &'a Snapshot, queue: &RunQueue, queued: &KernelQueued) -> Option<Self> {
         // The fair class leaves a task that sleeps in its tree until its turn comes.
-        let task = snapshot.task(queued.task).filter(|task| !task.sleeps_queued || task.state.is_running())?;
+        let task = snapshot.task(queued.task).filter(|task| !task.sleeps_queued)?;
         Some(Self {
             pid: task.pid,
             comm: &task.comm,

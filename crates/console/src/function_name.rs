@@ -15,8 +15,10 @@ const SYSTEM_CALL: [&str; 8] =
 /// ```
 #[must_use]
 pub fn base_name(symbol: &str) -> &str {
-    let dot = symbol.char_indices().skip(1).find(|(_, letter)| *letter == '.');
-    dot.and_then(|(at, _)| symbol.get(..at)).unwrap_or(symbol)
+    // A name may begin with one.
+    let first = usize::from(symbol.starts_with('.'));
+    let dot = symbol.get(first..).and_then(|rest| rest.find('.'));
+    dot.and_then(|at| symbol.get(..first + at)).unwrap_or(symbol)
 }
 
 /// The name of the system call that a function with this name carries out.

@@ -89,8 +89,9 @@ fn command_at(words: &[OsString]) -> Option<usize> {
     let takes_value = |word: &str| {
         let is_it = |option: &clap::Arg| match word.strip_prefix("--") {
             Some(long) => option.get_long() == Some(long),
+            // The rest of the word is the value of the first that takes one.
             None => {
-                option.get_short().is_some_and(|short| word.strip_prefix('-').is_some_and(|word| word.ends_with(short)))
+                word.chars().position(|letter| option.get_short() == Some(letter)) == Some(word.chars().count() - 1)
             }
         };
         program.get_arguments().filter(|option| option.get_action().takes_values()).any(is_it)
@@ -225,6 +226,7 @@ mod tests {
             replaced("vmcore-thp --format json -qo x sym V -q x"),
             "vmcore-thp --format json -qo x sym V --query x"
         );
+        assert_eq!(replaced("vmcore-thp -o/tmp/foo rd V x -32"), "vmcore-thp -o/tmp/foo rd V x --bits=32");
         for line in ["vmcore-thp -q sym V x", "vmcore-thp bt V --comm sym -q", "vmcore-thp -q", "vmcore-thp ps rd -8"] {
             assert_eq!(replaced(line), line);
         }

@@ -38,8 +38,8 @@ pub(crate) struct Entry {
     pub(crate) frame: Frame,
     /// What that function had called, where the line names both, as on 32-bit ARM: in the first line of a trace the innermost.
     pub(crate) callee: Option<String>,
-    /// The stack that begins or ends here, before 4.9 on the same line: `<NMI>  [<ffffffff81000000>] f+0x1/0x2`.
-    pub(crate) marker: Option<Marker>,
+    /// The stacks that end and begin here, before 4.9 on the same line: `<<EOE>>  <IRQ>  [<ffffffff81000000>] f+0x1/0x2`.
+    pub(crate) markers: Vec<Marker>,
 }
 
 /// Where a trace comes to another stack.
@@ -53,11 +53,11 @@ pub(crate) enum Marker {
 
 impl Entry {
     /// Reads an entry, without the indentation.
-    pub(crate) fn parse(text: &str, marker: Option<Marker>) -> Option<Self> {
+    pub(crate) fn parse(text: &str, markers: &[Marker]) -> Option<Self> {
         let called =
             text.trim().split_once(" from ").map(|(called, _)| called).filter(|called| is_arm_function(called));
         let callee = called.map(arm_function).map(|name| name.split("+0x").next().unwrap_or(name).to_owned());
-        Some(Self { frame: Frame::parse(text)?, callee, marker })
+        Some(Self { frame: Frame::parse(text)?, callee, markers: markers.to_vec() })
     }
 }
 

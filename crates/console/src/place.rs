@@ -37,7 +37,7 @@ impl Trace {
         let telling = |location: &&Location| location.symbol.as_deref().is_some_and(|symbol| !is_on_the_way(symbol));
         let sure = frames().filter(|frame| frame.reliable).map(|frame| &frame.location).find(telling);
         // 2.6.32 was sure of nothing. Where the kernel is of some, the others are of calls before.
-        if self.frames.iter().any(|frame| frame.frame.reliable) {
+        if self.own_frames().iter().any(|frame| frame.frame.reliable) {
             return sure;
         }
         let is_called = |location: &&Location| location.offset.is_none() || location.offset != location.size;
@@ -53,30 +53,42 @@ impl Trace {
         if !self.is_of_another_task() {
             return own;
         }
-        let head = own.get(..MAX_SCHEDULING).unwrap_or(own);
-        let last = head.iter().rposition(|frame| frame.frame.location.symbol.as_deref().is_some_and(schedules));
-        last.and_then(|last| own.get(last + 1..)).filter(|own| !own.is_empty()).unwrap_or(own)
+        let is_scheduling = |frame: &TraceFrame| frame.frame.location.symbol.as_deref().is_some_and(schedules);
+        let begin = if own.iter().any(|frame| frame.frame.reliable) {
+            own.iter().position(|frame| frame.frame.reliable && !is_scheduling(frame))
+        } else {
+            // Nothing tells them from what calls before have left.
+            let head = own.get(..MAX_SCHEDULING).unwrap_or(own);
+            head.iter().rposition(is_scheduling).map(|last| last + 1)
+        };
+        begin.and_then(|begin| own.get(begin..)).filter(|own| !own.is_empty()).unwrap_or(own)
     }
 }
 
 /// As many entries, those included that calls before have left, may lie around what schedules.
 const MAX_SCHEDULING: usize = 12;
 
+/// Functions that only have others do something, or begin a task.
+const BY_NAME_ONLY: [&str; 4] = ["schedule_work", "schedule_delayed_work", "schedule_on_each_cpu", "schedule_tail"];
+
 /// Whether a function gives the CPU up.
 fn schedules(symbol: &str) -> bool {
     let starts = ["__schedule", "schedule", "io_schedule", "preempt_schedule", "__sched_text_start"];
-    starts.iter().any(|start| symbol.starts_with(start)) && !matches!(symbol, "schedule_work" | "schedule_tail")
+    starts.iter().any(|start| symbol.starts_with(start)) && !BY_NAME_ONLY.contains(&symbol)
 }
 
 /// Functions by which a stack is printed or a task goes to sleep, or that only found what is wrong: they say nothing of why.
 fn is_on_the_way(symbol: &str) -> bool {
-    const STARTS: [&str; 103] = [
+    const STARTS: [&str; 106] = [
         "dump_stack",
         "show_stack",
         "show_trace",
         "show_regs",
         "__dump_stack",
         "dump_backtrace",
+        "unwind_backtrace",
+        "c_backtrace",
+        "walk_stackframe",
         "panic",
         "vpanic",
         "nmi_panic",
@@ -177,7 +189,8 @@ fn is_on_the_way(symbol: &str) -> bool {
         "_printk",
         "___preempt_schedule",
     ];
-    STARTS.iter().any(|start| symbol.starts_with(start)) && symbol != "schedule_work"
+    // What finds hung tasks is inlined into it.
+    symbol == "watchdog" || STARTS.iter().any(|start| symbol.starts_with(start)) && !BY_NAME_ONLY.contains(&symbol)
 }
 
 /// The lines of registers that stand among those of a trace that has none, and that belong to no trace, as some of them are missing:
@@ -220,6 +233,22 @@ mod tests {
     }
 
     #[test]
+    fn of_a_stack_that_is_sure_only_the_beginning_schedules() {
+        let hung = "[  535.510131] INFO: task demo:3642 blocked for more than 120 seconds.
+[  535.745344] demo            D    0  3642      2 0x00000000
+[  536.020276] Call Trace:
+[  536.041663]  __schedule+0x364/0x465
+[  536.041664]  ? usleep_range+0x66/0x66
+[  536.041665]  schedule+0x7e/0x87
+[  536.041666]  demo_wait+0x7e/0x87
+[  536.041667]  demo_ioctl+0x7e/0x87
+[  536.041668]  ? schedule_hrtimeout_range+0x1/0x10
+[  536.041669]  do_vfs_ioctl+0x7e/0x87
+";
+        assert_eq!(place(hung).as_deref(), Some("demo_wait"));
+    }
+
+    #[test]
     fn what_only_reports_or_looks_for_bugs_is_passed_over() {
         let hung = "[  535.510131] INFO: task demo:3642 blocked for more than 120 seconds.
 [  535.745344] demo            D    0  3642      2 0x00000000
@@ -252,10 +281,17 @@ mod tests {
 <4> <<EOE>>  [<ffffffff8129c2f5>] ? __write_lock_failed+0x5/0x10
 <4> [<ffffffff81548f8e>] ? do_exit+0x1/0x20
 ";
-        let log = Log::read(hard.as_bytes()).unwrap();
-        let hard = log.events.iter().find(|known| known.event.kind == Kind::HardLockup).unwrap();
-        let function = hard.event.function.as_ref().and_then(|at| at.symbol.as_deref());
-        assert_eq!(function, Some("__write_lock_failed"));
+        for text in [
+            hard.to_owned(),
+            // What the NMI interrupted was an interrupt itself.
+            hard.replace("<<EOE>>  [", "<<EOE>>  <IRQ>  ["),
+            hard.replace("] ? watchdog", "] watchdog"),
+        ] {
+            let log = Log::read(text.as_bytes()).unwrap();
+            let hard = log.events.iter().find(|known| known.event.kind == Kind::HardLockup).unwrap();
+            let function = hard.event.function.as_ref().and_then(|at| at.symbol.as_deref());
+            assert_eq!(function, Some("__write_lock_failed"), "{text}");
+        }
     }
 
     #[test]

@@ -18,6 +18,10 @@ const LONG_WAIT: usize = 3;
 enum Again<'t> {
     /// What reports of this kind name that begin like this.
     Device { kind: Kind, begins: &'static str, device: Option<&'t str> },
+    /// What this device could not read here.
+    Read { device: &'t str, place: &'t str },
+    /// The disks on this adapter, which was reset.
+    Adapter { number: &'t str },
     /// A CPU that has answered another one.
     Call { by: u32, cpu: u32 },
 }
@@ -27,6 +31,19 @@ impl Again<'_> {
         match *self {
             Self::Device { kind, begins, device } => {
                 event.kind == kind && event.device.as_deref() == device && event.text.starts_with(begins)
+            }
+            Self::Read { device, place } => {
+                let (_, offset) = place.rsplit_once(' ').unwrap_or_default();
+                let is_there = [format!(" {place} "), format!(" logical {offset} ")]
+                    .iter()
+                    .any(|at| event.text.contains(at.as_str()));
+                event.kind == Kind::IoError && event.device.as_deref() == Some(device) && is_there
+            }
+            Self::Adapter { number } => {
+                let of_adapter = |rest: &str| rest.strip_prefix(number).is_some_and(|rest| rest.starts_with(':'));
+                event.kind == Kind::IoTimeout
+                    && event.text.contains("uas_eh_abort_handler")
+                    && event.text.strip_prefix("sd ").is_some_and(of_adapter)
             }
             Self::Call { by, cpu } => {
                 event.kind == Kind::UnansweredCall && event.cpus == [cpu] && event.details == [format!("CPU {by}")]
@@ -75,8 +92,20 @@ fn device(text: &str) -> Option<Again<'_>> {
         return Some(Again::Device { kind: Kind::Hardware, begins: "amdgpu ", device: Some(device) });
     }
     if text.starts_with("BTRFS info (device ") && text.contains("read error corrected: ") {
-        let (device, _) = text.split_once("(device ")?.1.split_once(')')?;
-        return Some(Again::Device { kind: Kind::IoError, begins: "BTRFS warning (device ", device: Some(device) });
+        let (device, rest) = text.split_once("(device ")?.1.split_once(')')?;
+        // `ino 286 off 0 (dev /dev/sda1 sector 2048)`; of metadata `off` is what others call `logical`.
+        let (place, _) = rest.split_once("corrected: ")?.1.split_once(" (dev")?;
+        return Some(Again::Read { device, place });
+    }
+    if let Some((number, _)) =
+        text.strip_prefix("scsi host").and_then(|rest| rest.split_once(": uas_eh_device_reset_handler success"))
+    {
+        return Some(Again::Adapter { number });
+    }
+    if let Some(rest) =
+        text.strip_prefix("mlx5_core ").filter(|rest| rest.contains("Recovered ") && rest.contains(" eqes on EQ "))
+    {
+        return Some(Again::Device { kind: Kind::NetTimeout, begins: "mlx5_core ", device: rest.split(' ').next() });
     }
     if text.starts_with("megasas: reset successful") {
         return Some(Again::Device { kind: Kind::IoTimeout, begins: "megasas: ", device: None });
@@ -86,11 +115,9 @@ fn device(text: &str) -> Option<Again<'_>> {
     what.starts_with("Successfully reconnected").then_some(again)
 }
 
-/// `0000:03:00.0: amdgpu: GPU reset(1) succeeded!`, `GPU reset succeeded, trying to resume`.
+/// `0000:03:00.0: amdgpu: GPU reset(1) succeeded!`: before that it only tries to resume.
 fn has_reset(text: &str) -> bool {
-    text.split_once("GPU reset").is_some_and(|(_, result)| {
-        result.starts_with(" succeeded") || result.starts_with('(') && result.contains(") succeeded")
-    })
+    text.split_once("GPU reset(").is_some_and(|(_, result)| result.contains(") succeeded"))
 }
 
 /// `csd: CSD lock (#1) got unstuck on CPU#03, CPU#07 released the lock.`
@@ -162,8 +189,18 @@ mod tests {
                 "amdgpu 0000:03:00.0: amdgpu: GPU reset(1) succeeded!".to_owned(),
             ),
             (
-                "amdgpu 0000:03:00.0: GPU reset begin!".to_owned(),
-                "amdgpu 0000:03:00.0: GPU reset succeeded, trying to resume".to_owned(),
+                "sd 2:0:0:0: [sda] tag#0 uas_eh_abort_handler 0 uas-tag 1 inflight: CMD".to_owned(),
+                "scsi host2: uas_eh_device_reset_handler success".to_owned(),
+            ),
+            (
+                "mlx5_core 0000:3b:00.0 ens1f0: TX timeout detected".to_owned(),
+                "mlx5_core 0000:3b:00.0 ens1f0: Recovered 1 eqes on EQ 0x2".to_owned(),
+            ),
+            (
+                "BTRFS warning (device sda1): checksum verify failed on logical 30408704 mirror 1 wanted 0x1 found 0x2"
+                    .to_owned(),
+                "BTRFS info (device sda1): read error corrected: ino 0 off 30408704 (dev /dev/sda1 sector 2048)"
+                    .to_owned(),
             ),
             (
                 "BTRFS warning (device sda1): csum failed root 257 ino 286 off 0 csum 0x1 expected csum 0x2 mirror 1"
@@ -180,12 +217,24 @@ mod tests {
     fn a_controller_that_is_pulled_out_with_its_dock_does_not_fail() {
         let died = "xhci_hcd 0000:3b:00.0: HC died; cleaning up\n";
         assert_eq!(weights(died), [Weight::Failure]);
-        for pulled in [
-            "pcieport 0000:06:04.0: pciehp: Slot(4): Link Down\n",
-            "xhci_hcd 0000:3b:00.0: PCI post-resume error -19!\n",
-        ] {
-            assert_eq!(weights(&format!("{pulled}{died}")), [Weight::Harmless], "{pulled}");
-        }
+        let pulled = "pcieport 0000:06:04.0: pciehp: Slot(4): Link Down\n";
+        assert_eq!(weights(&format!("{pulled}{died}")), [Weight::Harmless]);
+        // One of the board itself is in no dock, and one that does not come back from a suspend need be in none.
+        let of_board = died.replace("3b:00.0", "00:14.0");
+        assert_eq!(weights(&format!("{pulled}{of_board}")), [Weight::Failure]);
+        let resumed = "xhci_hcd 0000:3b:00.0: PCI post-resume error -19!\n";
+        assert_eq!(weights(&format!("{resumed}{died}")), [Weight::Failure]);
+    }
+
+    #[test]
+    fn what_could_be_read_elsewhere_corrects_nothing_here() {
+        let bad =
+            "BTRFS warning (device sda1): csum failed root 257 ino 257 off 0 csum 0x1 expected csum 0x2 mirror 1\n";
+        let other = "BTRFS info (device sda1): read error corrected: ino 300 off 0 (dev /dev/sda1 sector 2048)\n";
+        assert_eq!(weights(&format!("{bad}{other}")), [Weight::Failure]);
+        // It has yet to resume.
+        let gpu = "amdgpu 0000:03:00.0: GPU reset begin!\namdgpu 0000:03:00.0: GPU reset succeeded, trying to resume\n";
+        assert_eq!(weights(gpu), [Weight::Failure]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Reports {
             timestamp_ns: prefix.timestamp_ns,
             second_of_year: prefix.second_of_year,
             is_asked_for: false,
-            is_over: event.is_of_usb_controller()
+            is_over: event.is_of_pluggable_usb_controller()
                 && self.taken_out.is_some_and(|before| line.saturating_sub(before) <= TAKEN_OUT_REACH),
             is_of_boot_before,
         };
@@ -89,12 +89,11 @@ impl Reports {
         self.dropped += passed_over.len() as u64;
     }
 
-    /// A dock that is pulled takes its USB controller along, which does not answer then: `drivers/pci/hotplug/pciehp_ctrl.c`,
-    /// `drivers/usb/core/hcd-pci.c`.
+    /// A dock that is pulled takes its USB controller along, which does not answer then: `drivers/pci/hotplug/pciehp_ctrl.c`.
     pub(crate) fn is_taken_out(&mut self, text: &str, line: u64) {
         let is_slot = text.contains("pciehp: Slot(")
             && [": Link Down", ": Card not present"].iter().any(|end| text.ends_with(end));
-        if is_slot || text.contains("PCI post-resume error -19!") {
+        if is_slot {
             self.taken_out = Some(line);
         }
     }

@@ -91,14 +91,29 @@ fn trace_line(text: &str, trimmed: &str) -> Option<Token> {
     if trimmed.starts_with("---[ end ") {
         return Some(Token::End);
     }
-    let (marker, rest) = marker(trimmed);
-    if let Some(entry) = Entry::parse(rest, marker.clone()) {
+    let (markers, rest) = markers(trimmed);
+    if let Some(entry) = Entry::parse(rest, &markers) {
         return Some(Token::Frame(entry));
     }
-    if let Some(marker) = marker.filter(|_| rest.is_empty()) {
+    if let Some(marker) = markers.into_iter().next_back().filter(|_| rest.is_empty()) {
         return Some(Token::Marker(marker));
     }
     is_modules(text, trimmed).then_some(Token::MoreModules)
+}
+
+/// More of them than stand on one line.
+const MAX_MARKERS: usize = 4;
+
+/// ` <<EOE>>  <IRQ>  [<ffffffff81000000>] f+0x1/0x2`: all that stand before an entry.
+fn markers(text: &str) -> (Vec<Marker>, &str) {
+    let (mut markers, mut rest) = (Vec::new(), text);
+    while let (Some(found), behind) = marker(rest)
+        && markers.len() < MAX_MARKERS
+    {
+        markers.push(found);
+        rest = behind;
+    }
+    (markers, rest)
 }
 
 /// `<IRQ>`, `</IRQ>`, `<#DF>`; before 4.9 also `<<EOE>>` and `<EOI>`, with an entry behind them.

@@ -126,7 +126,7 @@ impl Builder {
     }
 
     fn entry(&mut self, entry: &Entry) {
-        entry.marker.iter().for_each(|marker| self.marker(marker));
+        entry.markers.iter().for_each(|marker| self.marker(marker));
         // All lines but the first repeat the function of the line before.
         let innermost = entry.callee.clone().filter(|_| self.trace.frames.is_empty());
         let innermost = innermost.map(|symbol| Frame { location: Location::of_function(symbol), reliable: true });

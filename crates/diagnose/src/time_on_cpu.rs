@@ -8,7 +8,7 @@
 
 use std::cmp::Reverse;
 
-use vmcore_kernel::{Cpu, RunQueue, Task};
+use vmcore_kernel::{Cpu, Task};
 
 use crate::Facts;
 
@@ -36,19 +36,7 @@ fn with_breaks<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<TimeOnCpu<'f>> {
     let waiting = others().filter(|task| task.prio > current.prio && task.waits_for_cpu());
     let waiting = waiting.filter_map(|task| Some((task, queue.waiting_ns(task)?)));
     let (witness, waited) = waiting.max_by_key(|(task, waited)| (*waited, Reverse(task.pid)))?;
-    let idle_ns: Option<Vec<u64>> = others().map(|task| not_run_for(queue, task)).collect();
+    let idle_ns: Option<Vec<u64>> = others().map(|task| queue.not_run_ns(task)).collect();
     let ns = idle_ns?.into_iter().fold(waited, u64::min);
     Some(TimeOnCpu { ns, witness: Some(witness) })
-}
-
-/// For how long, at least, a task that is not on its CPU has not been. Its stint began at `last_arrival`, and its run time
-/// was last accounted at `exec_start`, when it ended at the latest; that is a time of the task clock, which stands still
-/// in interrupts. `None` where that cannot be told.
-fn not_run_for(queue: &RunQueue, task: &Task) -> Option<u64> {
-    let since_arrival = queue.clock_ns.checked_sub(task.last_arrival_ns?)?;
-    // Reset when the task was moved here, where it has not run then, and 0 in one that never ran.
-    let Some(accounted) = task.exec_start_ns.filter(|&at| at != 0) else {
-        return task.exec_start_ns.map(|_| since_arrival);
-    };
-    Some(queue.task_clock_ns?.saturating_sub(accounted).min(since_arrival))
 }

@@ -173,11 +173,28 @@ impl RunQueue {
         self.clock_ns.checked_sub(task.last_arrival_ns.filter(|&at| at != 0)?)
     }
 
-    /// How long the task has been waiting in this queue. Not known of one that was preempted as it was about to sleep: of that the
-    /// scheduler does not note since when it waits (`sched_info_depart()` in `kernel/sched/stats.h`).
+    /// How long the task has been waiting in this queue. Of one that was preempted as it was about to sleep the scheduler does not note
+    /// since when (`sched_info_depart()` in `kernel/sched/stats.h`): it is how long it has not run.
     #[must_use]
     pub fn waiting_ns(&self, task: &Task) -> Option<u64> {
-        self.clock_ns.checked_sub(task.last_queued_ns.filter(|&at| at != 0)?)
+        match task.last_queued_ns.filter(|&at| at != 0) {
+            Some(queued) => self.clock_ns.checked_sub(queued),
+            None if task.waits_for_cpu() && !task.state.is_running() => self.not_run_ns(task),
+            None => None,
+        }
+    }
+
+    /// For how long, at least, a task of this CPU that is not on it has not been. Its stint began at `last_arrival`, and its run time
+    /// was last accounted at `exec_start`, when it ended at the latest; that is a time of the task clock, which stands still
+    /// in interrupts. `None` where that cannot be told.
+    #[must_use]
+    pub fn not_run_ns(&self, task: &Task) -> Option<u64> {
+        let since_arrival = self.clock_ns.checked_sub(task.last_arrival_ns?)?;
+        // Reset when the task was moved here, where it has not run then, and 0 in one that never ran.
+        let Some(accounted) = task.exec_start_ns.filter(|&at| at != 0) else {
+            return task.exec_start_ns.map(|_| since_arrival);
+        };
+        Some(self.task_clock_ns?.saturating_sub(accounted).min(since_arrival))
     }
 }
 

@@ -48,6 +48,13 @@ pub(crate) struct TaskLayout {
     pub(crate) ext_node: Option<Field>,
 }
 
+/// Whether a task may lend its rank to who has the mutex that it waits for: without `CONFIG_SCHED_PROXY_EXEC` `rq.donor` and `rq.curr`
+/// are one.
+fn has_proxies(types: Resolver<'_>) -> bool {
+    let (donor, current) = (types.optional("rq", "donor"), types.optional("rq", "curr"));
+    donor.zip(current).is_some_and(|(donor, current)| donor.offset != current.offset)
+}
+
 impl TaskLayout {
     pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
         let task = |path| types.field("task_struct", path);
@@ -69,8 +76,8 @@ impl TaskLayout {
             cpu: types.first(&[("task_struct", "thread_info.cpu"), ("task_struct", "cpu")])?,
             on_cpu: task("on_cpu")?,
             on_rq: task("on_rq")?,
-            // 6.12 (kernel commit 152e11f6df29) and 6.17 (kernel commit a4f0b6fef4b0).
-            sleeps_queued: [optional("se.sched_delayed"), optional("blocked_on")],
+            // 6.12 (kernel commit 152e11f6df29) and, with proxy execution alone, 6.17 (kernel commit a4f0b6fef4b0).
+            sleeps_queued: [optional("se.sched_delayed"), optional("blocked_on").filter(|_| has_proxies(types))],
             policy: task("policy")?,
             prio: task("prio")?,
             mm: task("mm")?,

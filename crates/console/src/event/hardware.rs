@@ -69,6 +69,13 @@ impl Event {
         self.text.starts_with(reset::REASON)
     }
 
+    /// Whether the error was one of those that raise an exception (`MCI_STATUS_EN`), such as resets a machine.
+    #[must_use]
+    pub fn is_enabled_machine_check(&self) -> bool {
+        const EN: u64 = 1 << 60;
+        status(&self.text).is_some_and(|status| status & EN != 0)
+    }
+
     /// Whether it is a machine check that was found in a bank, and not taken as an exception.
     #[must_use]
     pub fn is_polled_machine_check(&self) -> bool {
@@ -151,9 +158,12 @@ fn machine_check(text: &str) -> Option<Event> {
 /// that was left from before the kernel started, no exception tells.
 fn is_uncorrected(what: &str) -> bool {
     const UC: u64 = 1 << 61;
+    status(what).is_some_and(|status| status & UC != 0)
+}
+
+fn status(what: &str) -> Option<u64> {
     let status = what.split_once(" Bank ").and_then(|(_, rest)| rest.split_once(": "));
-    let status = status.and_then(|(_, status)| u64::from_str_radix(word(status)?, 16).ok());
-    status.is_some_and(|status| status & UC != 0)
+    status.and_then(|(_, status)| u64::from_str_radix(word(status)?, 16).ok())
 }
 
 /// POWER: `Severe Machine check interrupt [Not recovered]`.

@@ -191,8 +191,9 @@ fn ceph(text: &str) -> Option<Event> {
 }
 
 impl Event {
-    /// Whether it is a USB controller that does not answer.
-    pub(crate) fn is_of_usb_controller(&self) -> bool {
-        self.kind == Kind::IoTimeout && self.text.starts_with("xhci")
+    /// Whether it is a USB controller that does not answer, and is behind a bridge: those of the board are on bus 0.
+    pub(crate) fn is_of_pluggable_usb_controller(&self) -> bool {
+        let bus = self.device.as_deref().and_then(|device| device.split(':').nth(1));
+        self.kind == Kind::IoTimeout && self.text.starts_with("xhci") && bus.is_some_and(|bus| bus != "00")
     }
 }

@@ -8,7 +8,7 @@
 //! The wait counts by the clock of the machine: that of an idle CPU stands still, and was last set as the task was queued.
 //!
 //! Control: a task whose cgroup or budget is used up; one that must not share the core (core scheduling keeps such a CPU idle),
-//! and one of `sched_ext`, is possible only; a CPU that is out of service.
+//! one of `sched_ext`, and real-time tasks that are throttled, are possible only; a CPU that is out of service.
 
 use std::cmp::Reverse;
 
@@ -42,19 +42,21 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn waiting<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Vec<(&'f Task, u64)> {
     let queue = cpu.run_queue.as_ref().filter(|queue| has_idle_task(cpu) && !queue.is_out_of_service());
     let queued = queue.into_iter().flat_map(|queue| &queue.queued);
-    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| may_run(facts, cpu, task));
+    let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| may_run(facts, task));
     let waits = tasks.filter_map(|task| Some((task, waited_ns(facts, task)?)));
     let mut waiting: Vec<_> = waits.filter(|(_, waited)| *waited >= LONG_NS).collect();
     waiting.sort_by_key(|(task, waited)| (Reverse(*waited), task.pid));
     waiting
 }
 
-fn may_run(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> bool {
+fn may_run(facts: &Facts<'_>, task: &Task) -> bool {
     let counters = facts.state.scheduler.task(task.address);
-    let is_throttled = task.is_above_fair() && facts.state.scheduler.cpu(cpu.cpu).real_time_throttled
-        || counters.throttled_queue.is_some()
-        || counters.deadline_throttled == Some(true);
-    task.waits_for_cpu() && !is_throttled
+    task.waits_for_cpu() && counters.throttled_queue.is_none() && counters.deadline_throttled != Some(true)
+}
+
+/// Whether all that wait are real-time tasks that have used up their share. That lasts until the next period begins, of a second mostly.
+fn may_be_throttled(facts: &Facts<'_>, cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool {
+    facts.state.scheduler.cpu(cpu.cpu).real_time_throttled && waiting.iter().all(|(task, _)| task.is_above_fair())
 }
 
 /// Whether all that wait may be in a queue of a BPF scheduler's own: `scx_rq.runnable_list` has the tasks of any, and from which of them
@@ -81,7 +83,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task,
     let queue = cpu.run_queue.as_ref()?;
     let surely = longest >= facts.state.limits.soft_lockup_ns()
         && !may_be_forced(facts, cpu, waiting)
-        && !may_be_elsewhere(cpu, waiting);
+        && !may_be_elsewhere(cpu, waiting)
+        && !may_be_throttled(facts, cpu, waiting);
     let confidence = if surely { Confidence::Confirmed } else { Confidence::Possible };
     let summary = format!(
         "CPU {} {}; for up to {}, these could run there and did not: {}",

@@ -67,7 +67,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     };
     let is_known = !holdouts.is_empty() || !readers.is_empty() || ender.is_some();
     let cpus = if is_known { &holdouts } else { &named };
-    let (idle, busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| idles(facts, **cpu));
+    // Of a grace period that is over nothing is left to see.
+    let (idle, busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| is_known && of_this && idles(facts, **cpu));
     let cpus = busy.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
     let readers = readers.iter().take(describe::MAX_NAMED);
     let own = own_thread(facts, period, &idle, ender);

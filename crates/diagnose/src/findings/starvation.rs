@@ -59,13 +59,15 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
 }
 
 /// Who keeps a CPU: its current task. Where that is a fair one, it may only have the moment that a real-time task grants it, by real-time
-/// throttling or since 6.12 by the deadline server: then it is the real-time task, which is busy whenever it can.
+/// throttling or since 6.12 by the deadline server: then it is the real-time task, which is busy whenever it can, and has waited no longer
+/// than such a moment lasts.
 fn hog<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<&'f Task> {
-    let current = facts.snapshot.current(cpu)?;
+    let current = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
     let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued).filter(|_| !current.is_above_fair());
     let mut above = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| task.waits_for_cpu());
-    let busy = above.find(|task| counted::is_always_busy(facts, cpu, task, LONG_NS));
-    busy.or(Some(current)).filter(|task| task.pid != 0)
+    let lends = |task: &&Task| facts.waiting_on_ns(cpu, task).is_some_and(|waits| waits <= SECOND_NS);
+    let busy = above.find(|task| lends(task) && counted::is_always_busy(facts, cpu, task, LONG_NS));
+    busy.or(Some(current))
 }
 
 /// Whether a task is its CPU's current one.
@@ -194,8 +196,12 @@ fn queued_evidence(reader: &dyn Reader, cpu: &Cpu, task: &Task, waited: u64) -> 
 fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Vec<Edge> {
     let Some((hog, waiting)) = starved(facts, cpu) else { return Vec::new() };
     let queue = Node::RunQueue { cpu: cpu.cpu };
-    let keeps = Edge::new(queue.clone(), EdgeKind::RunBy, Node::task(hog), "runs there and keeps the CPU");
-    let waits = waiting.iter().map(|(task, waited)| {
+    let why = match is_current(facts, cpu, hog) {
+        true => "runs there and keeps the CPU",
+        false => "keeps the CPU, but for the moments that fair tasks are granted",
+    };
+    let keeps = Edge::new(queue.clone(), EdgeKind::RunBy, Node::task(hog), why);
+    let waits = waiting.iter().filter(|(task, _)| !is_current(facts, cpu, task)).map(|(task, waited)| {
         let shown = queued_evidence(reader, cpu, task, *waited);
         let why = "is runnable and gets no CPU";
         Edge::new(Node::task(task), EdgeKind::QueuedOn, queue.clone(), why).shown_by([shown])

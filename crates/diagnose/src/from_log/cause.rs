@@ -166,12 +166,23 @@ fn stories<'l>(problems: &[&'l Occurrence]) -> Vec<Vec<&'l Occurrence>> {
     stories
 }
 
-/// Whether it is an exception long after the reports of a story, where nothing tells when any of them was.
+/// The `1` of `Oops: 0000 [#1] SMP`, in the report's first line or in those below.
+fn oops_number(event: &Event) -> Option<u32> {
+    std::iter::once(&event.text).chain(&event.details).find_map(|line| vmcore_console::oops_number(line))
+}
+
+/// Whether it is an exception long after all that a story has, which only hangs, where nothing tells when any of them was.
 fn is_later_oops(story: &[&Occurrence], known: &Occurrence) -> bool {
     let Some(before) = story.iter().map(|before| before.last_line).max() else { return false };
     let is_timed = |known: &Occurrence| known.timestamp_ns.is_some() || known.second_of_year.is_some();
     let is_apart = known.line.saturating_sub(before) > APART_LINES;
-    known.event.kind == Kind::Oops && is_apart && !is_timed(known) && !story.iter().any(|before| is_timed(before))
+    let untimed = !is_timed(known) && !story.iter().any(|before| is_timed(before));
+    // What died later of the same trouble is a second exception, or dies in a task that hung.
+    let is_first = known.event.kind == Kind::Oops && oops_number(&known.event) == Some(1);
+    let is_of_none = |before: &&Occurrence| {
+        hangs(before.event.kind) && known.event.pid.is_some() && known.event.pid != before.event.pid
+    };
+    is_first && is_apart && untimed && story.iter().all(is_of_none)
 }
 
 /// The story that ended the machine: the one with the panic, or else the last of those that are worst.

@@ -150,7 +150,8 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
     // It may have been the hardware.
     let is_nmi = event.panic_reason() == Some(PanicReason::Nmi) || event.is_unknown_nmi();
     // Some processors have such words in their banks whenever they are switched on.
-    let is_left_over = cause.main.is_of_boot_before && event.is_polled_machine_check();
+    let is_left_over =
+        cause.main.is_of_boot_before && event.is_polled_machine_check() && !event.is_enabled_machine_check();
     let confidence = if is_nmi || is_left_over { Confidence::Possible } else { Confidence::Probable };
     Verdict { issue: Some(issue_of(event)), confidence, summary }
 }

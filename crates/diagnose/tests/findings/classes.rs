@@ -42,7 +42,8 @@ fn a_hog_is_seen_while_a_fair_task_has_its_moment() {
     let queue = machine.cpus[0].run_queue.as_mut().unwrap();
     queue.current = fair;
     queue.queued = vec![Queued { task: hog, class: Class::RealTime }];
-    machine.task(30).on_cpu = false;
+    let lends = machine.task(30);
+    (lends.on_cpu, lends.last_queued_ns) = (false, Some(NOW - SECOND / 50));
     let granted = machine.task(40);
     (granted.on_cpu, granted.last_queued_ns, granted.last_arrival_ns) = (true, Some(0), Some(NOW - SECOND / 50));
     let diagnosis = machine.judge();
@@ -50,6 +51,25 @@ fn a_hog_is_seen_while_a_fair_task_has_its_moment() {
     for part in ["CPU 0 (pid 30", "but for the moments that fair tasks are granted", "38.0 s in all", "pid 40"] {
         assert!(starvation.summary.contains(part), "{part} in {}", starvation.summary);
     }
+}
+
+/// Who has waited longer than such a moment lasts does not grant it.
+#[test]
+fn a_real_time_task_that_waits_for_long_is_no_hog() {
+    let mut machine = granted(38 * SECOND);
+    let (poller, stuck) = (task_address(30), task_address(40));
+    let queue = machine.cpus[0].run_queue.as_mut().unwrap();
+    queue.current = stuck;
+    queue.queued = vec![Queued { task: poller, class: Class::RealTime }];
+    let waits = machine.task(30);
+    (waits.on_cpu, waits.last_queued_ns) = (false, Some(NOW - 60 * SECOND));
+    let runs = machine.task(40);
+    (runs.on_cpu, runs.last_queued_ns, runs.last_arrival_ns) = (true, Some(0), Some(NOW - 60 * SECOND));
+    let at = machine.tasks.iter().position(|task| task.pid == 40).unwrap();
+    machine.running[0] = (0, support::stack(at, 40, &["driver_loop", "driver_write"]));
+    let diagnosis = machine.judge();
+    let summary = &finding(&diagnosis, Issue::Starvation).summary;
+    assert!(summary.contains("CPU 0 (pid 40") && summary.contains("pid 30"), "{summary}");
 }
 
 /// A virtual CPU does not spin for a lock but halts, and its host wakes it.
@@ -87,7 +107,7 @@ fn who_ran_for_long_and_sleeps_since_a_moment_does_not_hang() {
 }
 
 #[test]
-fn an_idle_cpu_owes_nothing_to_who_may_not_run_or_may_be_queued_elsewhere() {
+fn who_may_be_throttled_or_queued_elsewhere_need_not_wait_for_an_idle_cpu() {
     let queued = |class: Class, is_throttled: bool| {
         let mut machine = Machine::new();
         machine.queued(40, 0, 95 * SECOND);
@@ -101,6 +121,6 @@ fn an_idle_cpu_owes_nothing_to_who_may_not_run_or_may_be_queued_elsewhere() {
     };
     assert_eq!(queued(Class::Fair, true), (Some(Issue::Starvation), Confidence::Confirmed));
     assert_eq!(queued(Class::RealTime, false), (Some(Issue::Starvation), Confidence::Confirmed));
-    assert_eq!(queued(Class::RealTime, true), (None, Confidence::None));
+    assert_eq!(queued(Class::RealTime, true), (Some(Issue::Starvation), Confidence::Possible));
     assert_eq!(queued(Class::Ext, false), (Some(Issue::Starvation), Confidence::Possible));
 }

@@ -127,11 +127,16 @@ fn a_crash_long_after_a_lockup_is_a_story_of_its_own_also_without_times() {
 {}<1>BUG: unable to handle kernel paging request at ffffffffffffffe0
 <1>IP: [<ffffffff81167060>] demo_purge+0x70/0x1e0
 <4>Oops: 0000 [#1] SMP
+<4>Pid: 84647, comm: demo Tainted: G           --L------------    2.6.32-642.el6.x86_64 #1
 ",
             "<6>device vnet72 left promiscuous mode\n".repeat(between)
         )
     };
     assert_eq!(judge(&log(2)).verdict.issue, Some(Issue::SoftLockup));
+    // What died of the same trouble is no story of its own.
+    let again = log(2000).replace("[#1]", "[#2]");
+    assert_eq!(judge(&again).verdict.issue, Some(Issue::SoftLockup));
+    assert_eq!(judge(&log(2000).replace("84647", "118823")).verdict.issue, Some(Issue::SoftLockup));
     let crash = judge(&log(2000));
     assert_eq!(crash.verdict.issue, Some(Issue::Oops), "{}", crash.verdict.summary);
 }
@@ -148,5 +153,8 @@ fn a_machine_check_that_was_left_over_is_of_the_boot_before() {
     let now = judge(&left(" 4100.064265")).verdict;
     assert_eq!((of_before.issue, now.issue), (Some(Issue::HardwareError), Some(Issue::HardwareError)));
     assert_eq!((of_before.confidence, now.confidence), (Confidence::Possible, Confidence::Probable));
+    // One that raised an exception is what the machine was reset for.
+    let raised = judge(&left("    0.064265").replace("a600000000020408", "be00000000800400")).verdict;
+    assert_eq!((raised.issue, raised.confidence), (Some(Issue::HardwareError), Confidence::Probable));
     assert!(of_before.summary.contains("before") && of_before.summary != now.summary, "{}", of_before.summary);
 }

@@ -3,7 +3,7 @@
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
-use crate::{LayoutError, TaskState};
+use crate::{LayoutError, Policy, TaskState};
 
 /// `PF_KTHREAD` of `include/linux/sched.h`; unchanged since 2.6.27.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -163,27 +163,6 @@ pub struct Accounting {
     pub user_ns: Option<u64>,
     /// `stime`: time in kernel code, in nanoseconds.
     pub system_ns: Option<u64>,
-}
-
-/// `task_struct.policy`: a `SCHED_*` number of `include/uapi/linux/sched.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy(pub u64);
-
-impl Policy {
-    /// The kernel's name, such as `SCHED_FIFO`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self.0 {
-            0 => "SCHED_NORMAL",
-            1 => "SCHED_FIFO",
-            2 => "SCHED_RR",
-            3 => "SCHED_BATCH",
-            5 => "SCHED_IDLE",
-            6 => "SCHED_DEADLINE",
-            7 => "SCHED_EXT",
-            _ => "unknown",
-        }
-    }
 }
 
 /// A task as it was when the machine stopped.

@@ -236,9 +236,11 @@ impl Task {
     }
 
     /// Whether it is about to sleep, and lost its CPU to another task before it came to that: a task that is preempted
-    /// stays queued whatever its state (`__schedule()` in `kernel/sched/core.c`).
+    /// stays queued whatever its state (`__schedule()` in `kernel/sched/core.c`). Since when it waits is noted of runnable
+    /// tasks alone (`sched_info_depart()` in `kernel/sched/stats.h`): where it is, its state was something else.
     const fn is_preempted_before_sleep(&self) -> bool {
-        self.on_rq == 1 && !self.on_cpu && self.state.exit_state == 0 && !self.sleeps_queued
+        let is_noted = !matches!(self.last_queued_ns, Some(0));
+        self.on_rq == 1 && !self.on_cpu && self.state.exit_state == 0 && !self.sleeps_queued && !is_noted
     }
 
     /// Whether it sleeps and no signal can wake it ([`TaskState::is_uninterruptible`]).
@@ -330,13 +332,14 @@ mod tests {
         assert!(task.is_above_fair());
         assert_eq!((task.mm, task.active_mm), (None, Some(VirtAddr::new(0xffff_8880_0002_0000))));
         assert_eq!((task.last_arrival_ns, task.last_queued_ns), (Some(0), Some(5_000)));
-        assert!(task.waits_for_cpu(), "it was preempted before it slept");
+        assert!(!task.waits_for_cpu(), "since when it waits is noted of runnable tasks alone");
     }
 
     #[test]
     fn a_queued_task_may_sleep() {
         let mut memory = memory();
         memory.put_u32(TASK + 0x48, 2);
+        memory.put_u64(TASK + 0x90, 0);
         let read = |memory: &TestMemory| TaskLayout::for_tests().read(memory, VirtAddr::new(TASK)).unwrap();
         let preempted = read(&memory);
         assert!(preempted.waits_for_cpu() && !preempted.sleeps_uninterruptibly());

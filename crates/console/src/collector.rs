@@ -215,7 +215,7 @@ impl Collector {
         self.words.pass_date(prefix.second_of_year);
         self.words.learn(text);
         self.reports.records_begin(text, number);
-        self.reports.is_taken_out(text, number);
+        self.reports.slot_empties(text, number);
         recovery::learn(&mut self.reports.events, text);
         if let Some(reason) = reset::untold(text) {
             self.log.reset_before = Some(reason.to_owned());

@@ -84,12 +84,8 @@ fn is_bystander(event: &Event, trace: &Trace) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Event, Kind, Log};
-
-    fn events(text: &str) -> Vec<Event> {
-        let log = Log::read(text.as_bytes()).unwrap();
-        log.events.into_iter().map(|occurrence| occurrence.event).filter(|event| event.kind.is_problem()).collect()
-    }
+    use crate::Kind;
+    use crate::reports::tests::events;
 
     #[test]
     fn a_stall_names_the_task_of_its_cpu() {

@@ -90,7 +90,7 @@ impl Reports {
     }
 
     /// A dock that is pulled takes its USB controller along, which does not answer then: `drivers/pci/hotplug/pciehp_ctrl.c`.
-    pub(crate) fn is_taken_out(&mut self, text: &str, line: u64) {
+    pub(crate) fn slot_empties(&mut self, text: &str, line: u64) {
         let is_slot = text.contains("pciehp: Slot(")
             && [": Link Down", ": Card not present"].iter().any(|end| text.ends_with(end));
         if is_slot {
@@ -201,10 +201,11 @@ fn same_printer(one: &Prefix, other: &Prefix) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::{Event, Kind, Log};
 
-    fn events(text: &str) -> Vec<Event> {
+    /// The problems that a log reports.
+    pub(crate) fn events(text: &str) -> Vec<Event> {
         let log = Log::read(text.as_bytes()).unwrap();
         log.events.into_iter().map(|occurrence| occurrence.event).filter(|event| event.kind.is_problem()).collect()
     }

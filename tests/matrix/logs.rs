@@ -124,6 +124,7 @@ const LOGS: &[(&str, &str, &[&str])] = &[
     ("a disk that does not answer", "io-error", &["nvme nvme0: I/O 128 QID 2 timeout, aborting"]),
     ("a file server", "io-error", &["nfs: server filer not responding, still trying"]),
     ("a network device", "network-timeout", &["NETDEV WATCHDOG: eth0 (e1000): transmit queue 0 timed out"]),
+    ("the first process", "init-stopped", &["systemd[1]: Caught <SEGV>, dumped core as pid 4242."]),
     (
         "an allocation",
         "allocation-failure",

@@ -133,6 +133,8 @@ const PIECES: &[&str] = &[
     "on swap-device",
     "Keep alive watchdog",
     "Freezing ",
+    ", freezing.",
+    "systemd[1]: Caught <",
     "device lost from",
     "NVRM: Xid",
     "DPC: ",

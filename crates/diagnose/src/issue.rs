@@ -56,6 +56,8 @@ pub enum Issue {
     NetworkTimeout,
     /// The kernel got no memory in one piece.
     AllocationFailure,
+    /// The first process crashed or gave up.
+    InitStopped,
     /// The kernel panicked for a reason of its own.
     Panic,
     /// The kernel found itself in a state that it did not expect, and went on.
@@ -84,7 +86,7 @@ pub struct Definition {
 impl Issue {
     /// All of them. The order is how much each says of why a machine stopped, from much to little: a circle of locks says more
     /// than one of them, a lock more than that somebody sleeps, who keeps a CPU more than that it is kept.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ThpLivelock,
         Self::Deadlock,
         Self::SpinlockHeld,
@@ -106,6 +108,7 @@ impl Issue {
         Self::IoError,
         Self::NetworkTimeout,
         Self::AllocationFailure,
+        Self::InitStopped,
         Self::Panic,
         Self::Warning,
         Self::CrashRequested,

@@ -8,6 +8,7 @@
 //! | [`lockup`] | `kernel/watchdog.c`, `arch/powerpc/kernel/watchdog.c`, `kernel/hung_task.c`, `kernel/rcu/tree_stall.h`, `kernel/workqueue.c` |
 //! | [`crash`] | `kernel/panic.c`, every architecture's `die()` and `show_fault_oops()` |
 //! | [`warning`] | `lib/bug.c`, `kernel/locking/lockdep.c`, `mm/kasan`, `mm/slub.c`, `lib/ubsan.c`, `mm/oom_kill.c`, `mm/page_alloc.c` |
+//! | [`init`] | what is no part of the kernel: systemd's `src/core` |
 //! | [`device`] | `block`, `fs`, `drivers` and `net`, by its parts: [`storage`], [`filesystem`], [`network`], [`hardware`] |
 
 mod crash;
@@ -15,6 +16,7 @@ mod detail;
 mod device;
 mod filesystem;
 mod hardware;
+mod init;
 mod lockup;
 mod message;
 mod network;
@@ -74,6 +76,8 @@ pub enum Kind {
     IoTimeout,
     /// `NETDEV WATCHDOG`: a network device does not send, or is not given back.
     NetTimeout,
+    /// `systemd[1]: Freezing execution.`: the first process crashed or gave up.
+    InitStopped,
     /// Hardware reported an error that it could not correct.
     Hardware,
     /// Hardware reported an error that it corrected.
@@ -90,7 +94,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, as they are declared.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SoftLockup,
         Self::HardLockup,
         Self::RcuStall,
@@ -112,6 +116,7 @@ impl Kind {
         Self::Filesystem,
         Self::IoTimeout,
         Self::NetTimeout,
+        Self::InitStopped,
         Self::Hardware,
         Self::CorrectedHardware,
         Self::Backtrace,
@@ -145,6 +150,7 @@ impl Kind {
             Self::Filesystem => "filesystem",
             Self::IoTimeout => "io-timeout",
             Self::NetTimeout => "net-timeout",
+            Self::InitStopped => "init-stopped",
             Self::Hardware => "hardware",
             Self::CorrectedHardware => "corrected-hardware",
             Self::Backtrace => "backtrace",
@@ -185,6 +191,7 @@ impl Kind {
             Self::IoError
                 | Self::IoTimeout
                 | Self::Filesystem
+                | Self::InitStopped
                 | Self::CorrectedHardware
                 | Self::CrashRequested
                 | Self::StateShown
@@ -243,6 +250,7 @@ impl Event {
             .or_else(|| crash::parse(text))
             .or_else(|| warning::parse(text))
             .or_else(|| device::parse(text))
+            .or_else(|| init::parse(text))
     }
 
     fn new(kind: Kind, text: &str) -> Self {

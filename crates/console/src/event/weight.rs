@@ -38,7 +38,7 @@ impl Event {
             Kind::Warning if self.text.starts_with("WARNING: ") => Weight::Harmless,
             kind if kind.is_hang_or_crash() => Weight::Stopped,
             Kind::Hardware | Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => Weight::Failure,
-            Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer => Weight::Failure,
+            Kind::OutOfMemory | Kind::Corruption | Kind::Sanitizer | Kind::InitStopped => Weight::Failure,
             Kind::CgroupOutOfMemory => Weight::Routine,
             Kind::AllocationFailure if !self.is_allocation_loop() => Weight::Routine,
             Kind::CorrectedHardware if !self.is_threshold() => Weight::Routine,

@@ -203,6 +203,7 @@ mod tests {
                 Issue::FilesystemError,
                 Issue::NetworkTimeout,
                 Issue::AllocationFailure,
+                Issue::InitStopped,
                 Issue::Warning
             ]
         );

@@ -174,6 +174,7 @@ pub(crate) fn issue_of(event: &Event) -> Issue {
         Kind::IoError | Kind::IoTimeout => Issue::IoError,
         Kind::Filesystem => Issue::FilesystemError,
         Kind::NetTimeout => Issue::NetworkTimeout,
+        Kind::InitStopped => Issue::InitStopped,
         Kind::Hardware | Kind::CorrectedHardware => Issue::HardwareError,
         Kind::Warning | Kind::Lockdep | Kind::Sanitizer | Kind::Corruption => Issue::Warning,
         Kind::Backtrace | Kind::Task | Kind::StateShown | Kind::CutHere => Issue::Warning,

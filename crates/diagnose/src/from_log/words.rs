@@ -168,6 +168,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             format!("The kernel got no memory in one piece{}: {}", who_and_where(event), event.text)
         }
         Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => devices(cause, event),
+        Kind::InitStopped => format!("The first process crashed or gave up, and does nothing any more: {}", event.text),
         Kind::Hardware if cause.main.is_of_boot_before && event.is_polled_machine_check() => {
             format!("A bank of the processor held an error from before the kernel started: {}", event.text)
         }

@@ -271,6 +271,18 @@ impl Issue {
                 )),
                 anchor: "`allocation-failure`",
             },
+            Self::InitStopped => Definition {
+                id: "init-stopped",
+                severity: Severity::Critical,
+                explains: &[],
+                summary: "the first process crashed or gave up, and starts, stops and reaps nothing any more",
+                remedy: Some((
+                    "read what it said above that in the log, and look at its core dump with gdb (`coredumpctl info 1`); only a \
+                     forced restart ends this (`reboot -ff`, sysrq-b)",
+                    "the machine answers to pings while logins, services and an ordinary reboot hang: all of them ask process 1",
+                )),
+                anchor: "`init-stopped`",
+            },
             Self::Panic => Definition {
                 id: "kernel-panic",
                 severity: Severity::Critical,

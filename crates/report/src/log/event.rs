@@ -39,8 +39,8 @@ pub struct Lockup<'a> {
 pub struct Event<'a> {
     /// What it is about: `soft-lockup`, `hard-lockup`, `rcu-stall`, `rcu-starved`, `hung-task`, `workqueue-lockup`, `oops`,
     /// `panic`, `crash-requested`, `warning`, `lockdep`, `sanitizer`, `corruption`, `out-of-memory`,
-    /// `cgroup-out-of-memory`, `allocation-failure`, `io-error`, `filesystem`, `io-timeout`, `net-timeout`, `hardware`,
-    /// `corrected-hardware`; `backtrace`, `task` and `state-shown` only say what lines below them are.
+    /// `cgroup-out-of-memory`, `allocation-failure`, `io-error`, `filesystem`, `io-timeout`, `net-timeout`, `init-stopped`,
+    /// `hardware`, `corrected-hardware`; `backtrace`, `task` and `state-shown` only say what lines below them are.
     #[schemars(schema_with = "names::log_event")]
     pub kind: &'static str,
     /// The line that it begins with, counted from 1.

@@ -1,7 +1,7 @@
 //! The little that a detector reads besides the snapshot: page tables, `struct page`, code and stack bytes. A trait, so
 //! that a test can put hand-made memory behind it.
 
-use vmcore_kernel::{Kernel, Page, Source, paging::Walk};
+use vmcore_kernel::{Kernel, Page, PreemptCount, Source, paging::Walk};
 use vmcore_memory::{Architecture, PAGE_SHIFT, Pfn, ReadError, ReadVirtual, VirtAddr};
 
 /// Reads what evidence is made of.
@@ -52,7 +52,7 @@ pub trait Reader: Sync {
     }
 
     /// The CPU's preemption count and where it lies; `None` where it cannot be read.
-    fn preempt_count(&self, _cpu: u32) -> Option<(Source, u32)> {
+    fn preempt_count(&self, _cpu: u32) -> Option<(Source, PreemptCount)> {
         None
     }
 
@@ -170,14 +170,8 @@ impl Reader for Kernel<'_> {
         Self::architecture(self)
     }
 
-    fn preempt_count(&self, cpu: u32) -> Option<(Source, u32)> {
-        // In `struct pcpu_hot` from kernel commit 64701838bf05 (6.2) to 46e8fff6d45f (6.15); its own variable otherwise.
-        let hot = self.percpu_symbol("pcpu_hot", cpu);
-        let in_hot = hot.and_then(|hot| Reader::member(self, hot, "pcpu_hot", "preempt_count"));
-        let name = "__preempt_count";
-        let variable = || Some(Source { type_name: None, path: name, address: self.percpu_symbol(name, cpu)? });
-        let source = in_hot.or_else(variable)?;
-        Some((source, self.memory().read_u32(source.address).ok()?))
+    fn preempt_count(&self, cpu: u32) -> Option<(Source, PreemptCount)> {
+        Self::preempt_count(self, cpu)
     }
 
     fn function(&self, name: &str) -> Option<VirtAddr> {

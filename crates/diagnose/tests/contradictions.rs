@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine};
-use vmcore_kernel::{Class, CpuMask, Policy, Queued, TaskCounters};
+use vmcore_kernel::{Class, CpuMask, Policy, PreemptCount, Queued, TaskCounters};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -89,7 +89,7 @@ fn a_splitter_in_the_queue_of_another_class_or_on_a_cpu() {
 
 #[test]
 fn a_scheduler_that_does_not_ask_for_a_cpu_that_a_task_waits_for() {
-    let diagnosis = changed(|world| world.memory.preempt_count = Some(0x8001_0000));
+    let diagnosis = changed(|world| world.memory.preempt_count = Some(PreemptCount::Bits32(0x8001_0000)));
     assert!(confidence(&diagnosis) < Confidence::Confirmed);
     let words =
         "does not ask for the CPU (PREEMPT_NEED_RESCHED), though pid 100 is said to have waited in its queue for 4.0 s";
@@ -97,11 +97,19 @@ fn a_scheduler_that_does_not_ask_for_a_cpu_that_a_task_waits_for() {
 }
 
 #[test]
+fn a_preemption_count_of_64_bits_has_its_flag_in_the_highest() {
+    let of_count = |count| confidence(&changed(|world| world.memory.preempt_count = Some(PreemptCount::Bits64(count))));
+    // Bit 31 is one of the count's own there.
+    assert_eq!(of_count(0x8001_0000), Confidence::Confirmed);
+    assert!(of_count(0x8000_0000_0001_0000) < Confidence::Confirmed);
+}
+
+#[test]
 fn a_real_time_spinner_is_not_asked_for_its_cpu() {
     let real_time = |user_ns| {
         let mut world = World::livelock();
         world.preemption = KernelPreemption::Yes;
-        world.memory.preempt_count = Some(0x8001_0000);
+        world.memory.preempt_count = Some(PreemptCount::Bits32(0x8001_0000));
         for pid in SPINNER {
             let spinner = world.task(pid);
             (spinner.policy, spinner.prio) = (Policy(1), 50);

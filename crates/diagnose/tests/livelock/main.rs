@@ -8,7 +8,7 @@ mod support;
 use support::*;
 use vmcore_diagnose::graph::ShapeKind;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine};
-use vmcore_kernel::{Policy, TaskState};
+use vmcore_kernel::{Policy, PreemptCount, TaskState};
 use vmcore_memory::PageLevel;
 
 fn confidence(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {

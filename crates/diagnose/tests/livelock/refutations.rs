@@ -74,7 +74,7 @@ fn what_cannot_be_checked_is_said_to_be_unknown() {
 fn that_the_scheduler_does_not_ask_proves_nothing_about_user_mode() {
     let judge = |user_ns| {
         let mut world = World::livelock();
-        world.memory.preempt_count = Some(0x8001_0000);
+        world.memory.preempt_count = Some(PreemptCount::Bits32(0x8001_0000));
         world.task(SPINNER[0]).accounting.user_ns = user_ns;
         checks(&world.judge(), "the task on CPU 0 (pid 101) was back in user mode")
     };

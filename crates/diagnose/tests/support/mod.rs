@@ -11,8 +11,8 @@ use vmcore_diagnose::{
 };
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapFields, SwapLayout, Walk};
 use vmcore_kernel::{
-    Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, Queued, RegisterSource, RunQueue,
-    Segment, Snapshot, Source, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
+    Accounting, Class, Cpu, CpuRegisters, Gap, Interrupt, Location, Page, Policy, PreemptCount, Queued, RegisterSource,
+    RunQueue, Segment, Snapshot, Source, Stack, StackEnd, StackFrame, SymbolName, Task, TaskState, Trust,
 };
 use vmcore_memory::{PageLevel, Pfn, PhysAddr, ReadError, VirtAddr, arch::x86_64::Registers};
 
@@ -64,8 +64,8 @@ pub struct Memory {
     pub no_page_flags: bool,
     /// It is not known which swap types are devices.
     pub no_swap_types: bool,
-    /// Bit 31 clear: the scheduler asks for the CPU.
-    pub preempt_count: Option<u32>,
+    /// Highest bit clear: the scheduler asks for the CPU.
+    pub preempt_count: Option<PreemptCount>,
 }
 
 impl Reader for Memory {
@@ -101,7 +101,7 @@ impl Reader for Memory {
         Some(Source { type_name: Some(type_name), path, address: object })
     }
 
-    fn preempt_count(&self, cpu: u32) -> Option<(Source, u32)> {
+    fn preempt_count(&self, cpu: u32) -> Option<(Source, PreemptCount)> {
         let address = VirtAddr::new(0xffff_8880_0700_0000 + u64::from(cpu) * 8);
         Some((Source { type_name: None, path: "__preempt_count", address }, self.preempt_count?))
     }
@@ -293,7 +293,7 @@ impl World {
             "split_huge_page_to_list",
             "madvise_free_huge_pmd",
         ];
-        let mut memory = Memory { preempt_count: Some(0x10000), ..Memory::default() };
+        let mut memory = Memory { preempt_count: Some(PreemptCount::Bits32(0x10000)), ..Memory::default() };
         for (index, address) in FAULT.iter().enumerate() {
             let pfn = HEAD_PFN + 3 + index as u64;
             memory.entries.insert(address & !0xfff, (PageLevel::Pte, migration_entry(pfn)));

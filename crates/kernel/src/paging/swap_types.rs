@@ -6,7 +6,8 @@
 //! one too). So each length has to pass what is known of the number otherwise:
 //!
 //! - Types are 5 bits. What is not a device is special: `hwpoison`, the migration types, up to four for device memory,
-//!   one for markers (`include/linux/swap.h`). A length that leaves fewer or more of them is not it.
+//!   one each for markers and for what could not be read back (`include/linux/swap.h`). A length that leaves fewer of them is
+//!   not it, and one of BTF's that leaves more is not, either.
 //! - The array ends before the next symbol begins.
 //!
 //! Where none or several pass, the number is not known, and so is the meaning of every entry.
@@ -18,8 +19,9 @@ use crate::Gap;
 
 /// `1 << MAX_SWAPFILES_SHIFT`.
 const TYPES: u64 = 32;
-/// Types for device memory (2, since 5.14 4, since 6.15 3) and markers (1): depending on the configuration, or none.
-const OPTIONAL_TYPES: u64 = 5;
+/// Types for device memory (2, since 5.14 4, since 6.15 3), markers (1), and from 5.19 to 6.1 `SWP_SWAPIN_ERROR` (1): depending on
+/// the configuration, or none.
+const OPTIONAL_TYPES: u64 = 6;
 
 impl SwapLayout {
     /// The layout of the kernel that `vmlinux` describes; `gaps` learns where it is not known.
@@ -42,8 +44,8 @@ impl SwapLayout {
         let declared = types.variable_array_len("swap_info");
         let sized = || symbols.size("swap_info").map(|bytes| bytes / 8);
         let max_swapfiles = declared
-            .filter(|&slots| layout.leaves_room(slots))
-            .or_else(|| sized().filter(|&slots| layout.leaves_room(slots)))
+            .filter(|&slots| layout.may_be(slots))
+            .or_else(|| sized().filter(|&slots| layout.may_be(slots)))
             .or_else(|| layout.only_possible(&types.pointer_array_lens("swap_info_struct"), fits_before_next));
         if max_swapfiles.is_none() {
             let why = "how many types are swap devices (MAX_SWAPFILES) is not known, so an entry for a page that is \
@@ -60,10 +62,21 @@ impl SwapLayout {
         possible.all(|other| other == first).then_some(first)
     }
 
-    /// Whether the types from `slots` on are as many as this kernel can have special ones.
+    /// Whether what is said to be the number can be it: the special types that every kernel has are left, and some device. A
+    /// vendor's kernel may have special types of its own.
+    fn may_be(&self, slots: u64) -> bool {
+        slots > 0 && TYPES.checked_sub(slots).is_some_and(|special| special >= self.always())
+    }
+
+    /// Whether the types from `slots` on are as many as a kernel can have special ones.
     fn leaves_room(&self, slots: u64) -> bool {
-        let always = u64::from(self.hwpoison) + if self.read_exclusive { 3 } else { 2 };
-        TYPES.checked_sub(slots).is_some_and(|special| (always..=always + OPTIONAL_TYPES).contains(&special))
+        let special = self.always()..=self.always() + OPTIONAL_TYPES;
+        TYPES.checked_sub(slots).is_some_and(|left| special.contains(&left))
+    }
+
+    /// How many special types every kernel has that is built like this one.
+    fn always(&self) -> u64 {
+        u64::from(self.hwpoison) + if self.read_exclusive { 3 } else { 2 }
     }
 }
 
@@ -82,6 +95,7 @@ mod tests {
             (29, true, false),
             (27, true, false), // 5.10 with device memory
             (25, true, false), // 5.14
+            (22, true, true),  // 5.19 to 6.1 with all that they may have
             (23, true, true),  // 6.1, 6.12
             (24, true, true),  // 6.18, 7.3
             (27, true, true),
@@ -92,6 +106,8 @@ mod tests {
         assert!(!layout(true, true).leaves_room(29));
         assert!(!layout(true, true).leaves_room(33));
         assert!(!layout(false, false).leaves_room(31));
+        assert!(layout(true, true).may_be(20) && layout(true, true).may_be(28));
+        assert!(!layout(true, true).may_be(29) && !layout(true, true).may_be(0) && !layout(true, true).may_be(33));
     }
 
     #[test]

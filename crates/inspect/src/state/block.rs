@@ -200,17 +200,18 @@ fn in_flight(
             continue;
         }
         let request = Object::new(hardware.kernel(), "struct request", at)?;
-        let read = request_in_flight(request, queue, number, tag, clock);
+        let read = request_in_flight(request, queue, (hardware.address(), number), tag, clock);
         found.extend(missing.take(format!("the request at {at}"), read).flatten());
     }
     Ok(found)
 }
 
-/// The request, where it is of this queue (others may share the tags) and has not ended.
+/// The request, where it is of this device and hardware queue (others may share the tags: since 5.16 all queues of an adapter with
+/// `host_tagset` have one `blk_mq_tags`, kernel commit e155b0c238b2) and has not ended.
 fn request_in_flight(
     request: Object<'_>,
     queue: VirtAddr,
-    hardware_queue: u64,
+    (hardware, hardware_queue): (VirtAddr, u64),
     tag: u64,
     clock: &Clock,
 ) -> Result<Option<Request>, InspectError> {
@@ -222,6 +223,10 @@ fn request_in_flight(
         _ => return Ok(None),
     };
     if request.at("q")?.pointer()? != queue || own_tag.cast_unsigned() != tag {
+        return Ok(None);
+    }
+    // Before 4.20 (kernel commit ea4f995ee8b8) it is not kept, and tags are never shared so.
+    if if_known(request.pointer_at("mq_hctx"))?.is_some_and(|of| of != Some(hardware)) {
         return Ok(None);
     }
     let operation = request.number_at("cmd_flags")? & 0xff;

@@ -54,8 +54,12 @@ impl Clock {
     /// Nanoseconds from `jiffies` in the past; negative for the future.
     pub(super) fn since_jiffies(&self, jiffies: u64) -> Option<i64> {
         let ticks = self.jiffies?.wrapping_sub(jiffies).cast_signed();
-        let tick = i64::try_from(self.tick_ns?).ok()?;
-        ticks.checked_mul(tick)?.checked_add(i64::try_from(self.stalled_ns?).ok()?)
+        ticks.checked_mul(i64::try_from(self.tick_ns?).ok()?)?.checked_add(i64::try_from(self.stalled_ns?).ok()?)
+    }
+
+    /// How long so many ticks are; the longest time there is for more.
+    pub(super) fn ticks_ns(&self, ticks: u64) -> Option<i64> {
+        Some(i64::try_from(ticks.saturating_mul(self.tick_ns?)).unwrap_or(i64::MAX))
     }
 
     /// Nanoseconds from a moment of `CLOCK_MONOTONIC`; negative for the future.

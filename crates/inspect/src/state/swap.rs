@@ -91,14 +91,39 @@ fn read_area(area: Object<'_>, missing: &mut Collector) -> Result<Option<SwapAre
         path(area.kernel(), file.at("mnt")?.pointer()?, file.at("dentry")?.pointer()?)
     };
     let bytes = |pages: u64| area.kernel().bytes_of_pages(pages);
-    // The count has had its highest bit for a full area since 6.13.
-    let used = area.number_at("inuse_pages")? & !(1 << 62);
+    let pages = area.number_at("pages")?;
+    let used = pages_in_use(area.number_at("inuse_pages")?, pages)
+        .ok_or_else(|| InspectError::Syntax(format!("its inuse_pages are more than the {pages} pages that it has")))?;
     Ok(Some(SwapArea {
         area: area.address().into(),
         path: missing.take(format!("the path of the swap_info_struct at {}", area.address()), named()),
         priority: area.at("prio")?.value()?,
-        bytes: bytes(area.number_at("pages")?),
+        bytes: bytes(pages),
         used_bytes: bytes(used),
         writable: flags & WRITE_OK != 0,
     }))
+}
+
+/// How many of an area's pages are in use; `None` where the count cannot be right. Since 6.13 it also says by a bit that the area is on
+/// no list of those with free pages, because it is full or being switched off: `SWAP_USAGE_OFFLIST_BIT`, the second highest of
+/// an `atomic_t` or of the `atomic_long_t` that it is in.
+fn pages_in_use(count: u64, pages: u64) -> Option<u64> {
+    const OFF_LIST: [u64; 2] = [1 << 30, 1 << 62];
+    let without = OFF_LIST.map(|bit| if count & bit != 0 { count - bit } else { count });
+    std::iter::once(count).chain(without).find(|&used| used <= pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_area_is_not_more_than_full() {
+        for count in [1000, 1000 | 1 << 30, 1000 | 1 << 62] {
+            assert_eq!(pages_in_use(count, 1000), Some(1000), "{count:#x}");
+        }
+        // 8 TiB, of which more than 4 are in use.
+        assert_eq!(pages_in_use(5 | 1 << 30, 1 << 31), Some(5 | 1 << 30));
+        assert_eq!(pages_in_use(1001, 1000), None);
+    }
 }

@@ -23,6 +23,9 @@ use crate::{Hex, InspectError};
 const MAX_TIMERS: usize = 1 << 16;
 /// A timer that is late by less may be the one that the next tick calls.
 const LATE_NS: i64 = 100_000_000;
+/// Lists of a level of the wheel, and by how many bits a level is coarser than the one before (`LVL_SIZE`, `LVL_CLK_SHIFT`).
+const LEVEL_LISTS: u64 = 64;
+const LEVEL_SHIFT: u64 = 3;
 /// Where the tree of a clock's timers begins: `timerqueue_linked_head` since 7.1; a bare root before 5.4 (kernel commit
 /// 511885d7061e).
 const ROOTS: [&str; 3] = ["active.rb_root.rb_root.rb_node", "active.rb_root.rb_node", "active.head.rb_node"];
@@ -147,6 +150,7 @@ impl<'k> Reader<'k, '_> {
             let slot = vectors.element(vector)?;
             let first = self.missing.take(format!("timers of CPU {cpu}, slot {vector}"), slot.pointer());
             let Some(mut next) = first else { continue };
+            let coarse_ns = self.clock.ticks_ns(1u64.checked_shl(level_shift(vector)).unwrap_or(u64::MAX));
             while !next.is_null() {
                 if !seen.insert(next) || seen.len() > MAX_TIMERS {
                     let why = format!("the list of slot {vector} loops at {next}");
@@ -155,7 +159,7 @@ impl<'k> Reader<'k, '_> {
                 }
                 let what = format!("the timer at {next} of CPU {cpu}");
                 let timer = Object::new(self.kernel, "struct timer_list", next)?;
-                let found = wheel_timer(timer, cpu, kind, self.clock, self.missing);
+                let found = wheel_timer(timer, (cpu, kind), coarse_ns, self.clock, self.missing);
                 let Some(found) = self.missing.take(&what, found) else { break };
                 self.timers.push(found);
                 let after = self.missing.take(what, timer.at("entry.next").and_then(Object::pointer));
@@ -200,10 +204,17 @@ impl<'k> Reader<'k, '_> {
     }
 }
 
+/// By how many bits the ticks of a list are coarser than those of the first level.
+fn level_shift(list: u64) -> u32 {
+    u32::try_from(list / LEVEL_LISTS * LEVEL_SHIFT).unwrap_or(u32::MAX)
+}
+
+/// A timer in a list that is looked at every `coarse_ns` only: timers that are set for later than some ticks go into such lists, and
+/// are called up to that much too late (`calc_wheel_index()`; `expires` stays what was asked for).
 fn wheel_timer(
     timer: Object<'_>,
-    cpu: u32,
-    kind: TimerKind,
+    (cpu, kind): (u32, TimerKind),
+    coarse_ns: Option<i64>,
     clock: &Clock,
     missing: &mut Collector,
 ) -> Result<Timer, InspectError> {
@@ -216,6 +227,21 @@ fn wheel_timer(
         function: missing.function(timer.kernel(), timer.at("function")?.pointer()?),
         expires: expires.into(),
         late_ns,
-        overdue: if kind == TimerKind::Deferrable { Some(false) } else { clock.is_later(late_ns, LATE_NS) },
+        overdue: match kind {
+            TimerKind::Deferrable => Some(false),
+            _ => coarse_ns.and_then(|coarse| clock.is_later(late_ns, coarse.saturating_add(LATE_NS))),
+        },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_get_eight_times_as_coarse_with_each_level() {
+        let ticks: Vec<u32> = [0, 63, 64, 127, 128, 575].into_iter().map(|list| 1 << level_shift(list)).collect();
+        assert_eq!(ticks, [1, 1, 8, 8, 64, 1 << 24]);
+        assert_eq!(level_shift(u64::MAX), u32::MAX);
+    }
 }

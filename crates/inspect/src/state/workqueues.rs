@@ -220,7 +220,7 @@ fn read_work(work: Object<'_>, missing: &mut Collector) -> Result<Work, InspectE
     let function = work.at("func")?.pointer()?;
     // `WORK_STRUCT_PWQ`: the low bits are flags, and one of them says that the rest is the pool_workqueue.
     let data = work.number_at("data")?;
-    let queue = VirtAddr::new(data & !0xff);
+    let queue = VirtAddr::new(data >> flag_bits(work.kernel()) << flag_bits(work.kernel()));
     let name = || Object::new(work.kernel(), "struct pool_workqueue", queue)?.text_at("wq.name");
     let workqueue = if data & 4 == 0 {
         None
@@ -229,6 +229,15 @@ fn read_work(work: Object<'_>, missing: &mut Collector) -> Result<Work, InspectE
     };
     let function = missing.function(work.kernel(), function);
     Ok(Work { work: work.address().into(), function, workqueue })
+}
+
+/// How many low bits of a work's `data` are flags and the colour of its flush: nine with `CONFIG_DEBUG_OBJECTS_WORK`.
+fn flag_bits(kernel: &Kernel<'_>) -> u32 {
+    const USUAL: u32 = 8;
+    let types = kernel.vmlinux().types();
+    let bits = types.enumerator("WORK_STRUCT_COLOR_SHIFT").zip(types.enumerator("WORK_STRUCT_COLOR_BITS"));
+    let bits = bits.and_then(|(shift, colors)| u32::try_from(shift.checked_add(colors)?).ok());
+    bits.filter(|bits| (USUAL..=12).contains(bits)).unwrap_or(USUAL)
 }
 
 fn queues<'k>(kernel: &'k Kernel<'k>, missing: &mut Collector) -> Result<Vec<Queue>, InspectError> {

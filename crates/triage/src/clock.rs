@@ -1,9 +1,10 @@
 //! Wall-clock times, as seconds since 1970 in UTC, and their dates.
-//!
-//! The calendar is the proleptic Gregorian one, computed as Howard Hinnant describes in "chrono-Compatible Low-Level
-//! Date Algorithms" (`civil_from_days`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Now.
 #[must_use]
@@ -22,48 +23,33 @@ pub(crate) fn seconds(time: SystemTime) -> i64 {
 /// `2026-11-28`.
 #[must_use]
 pub fn day(seconds: i64) -> String {
-    let (year, month, day) = civil(seconds.div_euclid(86400));
-    format!("{year:04}-{month:02}-{day:02}")
+    TimeZone::UTC.to_datetime(timestamp(seconds)).date().to_string()
 }
 
 /// `2026-11-28T14:05:09Z`.
 #[must_use]
 pub fn utc(seconds: i64) -> String {
-    let second = seconds.rem_euclid(86400);
-    format!("{}T{:02}:{:02}:{:02}Z", day(seconds), second / 3600, second / 60 % 60, second % 60)
+    timestamp(seconds).to_string()
 }
 
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Days from 0000-03-01, so that the leap day is a year's last.
-    let days = days.saturating_add(719_468);
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era.saturating_add(era.saturating_mul(400)) + i64::from(month <= 2);
-    (year, month, day)
+/// The first or last that a calendar has for times that are beyond it: files may have any.
+fn timestamp(seconds: i64) -> Timestamp {
+    let limits = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+    Timestamp::from_second(seconds.clamp(*limits.start(), *limits.end())).unwrap_or_default()
 }
 
-/// The seconds of a date and time in UTC; `None` for one that no calendar has.
-pub(crate) fn from_civil(year: i64, month: i64, day: i64, time: [i64; 3]) -> Option<i64> {
-    let [hour, minute, second] = time;
-    let valid = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..=60).contains(&second);
-    if !valid {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + of_year;
-    let days = year / 400 * 146_097 + of_era - 719_468;
-    Some(days * 86400 + hour * 3600 + minute * 60 + second)
+/// The seconds of a date and time in UTC; `None` for one that no calendar has, and for those before 1970.
+pub(crate) fn from_civil(year: i16, [month, day, hour, minute, second]: [i8; 5]) -> Option<i64> {
+    // A leap second is the one before it.
+    let second = if second == 60 { 59 } else { second };
+    let date = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let at = TimeZone::UTC.to_timestamp(date).ok()?.as_second();
+    (at >= 0).then_some(at)
+}
+
+/// The seconds of `2026-11-28T14:05:09.000Z`; `None` for what is no time of RFC 3339.
+pub(crate) fn from_rfc3339(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
 
 #[cfg(test)]
@@ -80,13 +66,21 @@ mod tests {
             (-1, "1969-12-31T23:59:59Z"),
         ] {
             assert_eq!(utc(seconds), text);
+            assert_eq!(from_rfc3339(text), Some(seconds));
         }
-        assert_eq!(from_civil(2026, 11, 28, [14, 5, 9]), Some(1_795_874_709));
-        assert_eq!(from_civil(2000, 2, 29, [0, 0, 0]), Some(951_782_400));
-        assert_eq!(from_civil(2026, 13, 1, [0, 0, 0]), None);
-        // No time makes it panic.
+        assert_eq!(day(-1), "1969-12-31");
+        assert_eq!(from_civil(2026, [11, 28, 14, 5, 9]), Some(1_795_874_709));
+        assert_eq!(from_civil(2000, [2, 29, 0, 0, 0]), Some(951_782_400));
+        for no_date in [[2, 31, 0, 0, 0], [2, 29, 0, 0, 0], [13, 1, 0, 0, 0], [1, 1, 24, 0, 0]] {
+            assert_eq!(from_civil(2026, no_date), None, "{no_date:?}");
+        }
+        assert_eq!((from_civil(1969, [12, 31, 0, 0, 0]), from_rfc3339("yesterday")), (None, None));
+    }
+
+    #[test]
+    fn no_time_makes_it_panic() {
         for extreme in [i64::MIN, i64::MAX] {
-            assert!(!utc(extreme).is_empty());
+            assert!(!utc(extreme).is_empty() && !day(extreme).is_empty());
         }
     }
 }

@@ -35,9 +35,9 @@ fn time(text: &str) -> Option<i64> {
     if !is_time || !matches!(digits.len(), 12 | 14) {
         return None;
     }
-    let number = |from: usize, to: usize| digits.get(from..to)?.parse::<i64>().ok();
-    let second = number(12, 14).unwrap_or(0);
-    clock::from_civil(number(0, 4)?, number(4, 6)?, number(6, 8)?, [number(8, 10)?, number(10, 12)?, second])
+    let part = |from: usize| digits.get(from..from + 2)?.parse::<i8>().ok();
+    let second = part(12).unwrap_or(0);
+    clock::from_civil(digits.get(..4)?.parse().ok()?, [part(4)?, part(6)?, part(8)?, part(10)?, second])
 }
 
 #[cfg(test)]
@@ -57,6 +57,7 @@ mod tests {
         assert_eq!(at("web-1-202611280312"), is("web-1", "2026-11-28T03:12:00Z"));
         assert_eq!(at("2026-11-28-03:12"), is("", "2026-11-28T03:12:00Z"));
         assert_eq!(at("2026-99-28-03:12"), is("", ""));
+        assert_eq!(at("2026-02-31-03:12"), is("", ""));
         assert_eq!(at("notes"), is("", ""));
     }
 }

@@ -8,7 +8,7 @@ const SYSTEM_CALL: [&str; 8] =
     ["__x64_sys_", "__arm64_sys_", "__se_sys_", "__do_sys_", "__ia32_sys_", "SyS_", "ksys_", "sys_"];
 
 /// A function's name without what compilers append to clones and split-off parts: `.isra.0`, `.constprop.0`, `.part.0`,
-/// `.cold`, `.llvm.123`.
+/// `.cold`, `.llvm.123`; of kernels that Clang built with link-time optimization also `$` and a hash, and `.cfi_jt`.
 ///
 /// ```
 /// assert_eq!(vmcore_console::base_name("remap_page.part.0.cold"), "remap_page");
@@ -17,8 +17,8 @@ const SYSTEM_CALL: [&str; 8] =
 pub fn base_name(symbol: &str) -> &str {
     // A name may begin with one.
     let first = usize::from(symbol.starts_with('.'));
-    let dot = symbol.get(first..).and_then(|rest| rest.find('.'));
-    dot.and_then(|at| symbol.get(..first + at)).unwrap_or(symbol)
+    let end = symbol.get(first..).and_then(|rest| rest.find(['.', '$']));
+    end.and_then(|at| symbol.get(..first + at)).unwrap_or(symbol)
 }
 
 /// The name of the system call that a function with this name carries out.
@@ -41,6 +41,8 @@ mod tests {
         assert_eq!(base_name("madvise_free_page_range.isra.0"), "madvise_free_page_range");
         assert_eq!(base_name("remap_page.part.0.cold"), "remap_page");
         assert_eq!(base_name("remap_page.llvm.123"), "remap_page");
+        assert_eq!(base_name("__schedule$9f2f8a4b8c5d4b1e8e4a7a1f8f0a6b3c"), "__schedule");
+        assert_eq!(base_name("wake_page_function.cfi_jt"), "wake_page_function");
         assert_eq!(base_name("panic"), "panic");
         // A name may begin with a dot; that of an unnamed symbol is empty.
         assert_eq!(base_name(".foo.cold"), ".foo");

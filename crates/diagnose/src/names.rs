@@ -30,9 +30,8 @@ const SYSCALL_DISPATCH: [&str; 8] = [
     "el0_svc_naked",
 ];
 
-/// Where a CPU waits for a queued spin lock.
-const SPIN_SLOW_PATH: [&str; 3] =
-    ["native_queued_spin_lock_slowpath", "__pv_queued_spin_lock_slowpath", "queued_spin_lock_slowpath"];
+/// Where a CPU waits for a queued spin lock: `native_…`, `__pv_…`, and `__cna_…` of kernels whose locks know NUMA nodes.
+const SPIN_SLOW_PATH: &str = "queued_spin_lock_slowpath";
 /// Functions in which a CPU waits until others have run what it asked them to.
 const CALLING: [&str; 7] = [
     "smp_call_function_many_cond",
@@ -103,7 +102,7 @@ pub(crate) fn is_workqueue_watchdog(symbol: &str) -> bool {
 
 /// Whether it is where a CPU waits for a spin lock.
 pub(crate) fn is_spin_slow_path(symbol: &str) -> bool {
-    SPIN_SLOW_PATH.contains(&base_name(symbol))
+    base_name(symbol).ends_with(SPIN_SLOW_PATH)
 }
 
 /// Whether it is where a CPU waits for a reader-writer lock to read.

@@ -55,6 +55,7 @@ mod minimal;
 mod modules;
 mod names_in_memory;
 mod opening;
+mod other_class;
 mod page;
 pub mod paging;
 mod panic;

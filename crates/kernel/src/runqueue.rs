@@ -6,6 +6,7 @@
 //!
 //! Source: `kernel/sched/sched.h`.
 
+mod fair;
 mod real_time;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::collections::HashSet;
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
+use self::fair::{FairLayout, Groups};
 use self::real_time::RealTimeGroup;
 
 use crate::layout::{Field, Resolver};
@@ -38,10 +40,8 @@ pub(crate) struct RunQueueLayout {
     task_clock: Option<Field>,
     nr_running: Field,
     online: Option<Field>,
-    fair_root: Field,
-    group_root: Field,
-    /// `cfs_rq.curr`: the entity that runs, which is in no tree.
-    group_current: Option<Field>,
+    donor: Option<Field>,
+    fair: FairLayout,
     rt_queue: Option<Field>,
     rt_group: Option<RealTimeGroup>,
     dl_root: Option<Field>,
@@ -52,9 +52,6 @@ pub(crate) struct RunQueueLayout {
 
 impl RunQueueLayout {
     pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
-        // An `rb_root_cached` since 4.14 (`struct cfs_rq` in `kernel/sched/sched.h`).
-        let tree = ["tasks_timeline.rb_root.rb_node", "tasks_timeline.rb_node"];
-        let [new, old] = tree.map(|path| format!("cfs.{path}"));
         Ok(Self {
             curr: types.field("rq", "curr")?,
             idle: types.field("rq", "idle")?,
@@ -63,9 +60,8 @@ impl RunQueueLayout {
             task_clock: types.optional("rq", "clock_task"),
             nr_running: types.field("rq", "nr_running")?,
             online: types.optional("rq", "online"),
-            fair_root: types.first(&[("rq", &new), ("rq", &old)])?,
-            group_root: types.first(&tree.map(|path| ("cfs_rq", path)))?,
-            group_current: types.optional("cfs_rq", "curr"),
+            donor: types.optional("rq", "donor"),
+            fair: FairLayout::resolve(types)?,
             rt_queue: types.optional("rq", "rt.active.queue"),
             rt_group: RealTimeGroup::resolve(types),
             dl_root: types
@@ -189,21 +185,14 @@ impl RunQueue {
     /// in interrupts. `None` where that cannot be told.
     #[must_use]
     pub fn not_run_ns(&self, task: &Task) -> Option<u64> {
-        let since_arrival = self.clock_ns.checked_sub(task.last_arrival_ns?)?;
-        // Reset when the task was moved here, where it has not run then, and 0 in one that never ran.
+        // 0 in one that never ran, and in all where the kernel could keep times and does not (`sched_info_on()`, up to 5.13).
+        let since_arrival = self.clock_ns.checked_sub(task.last_arrival_ns.filter(|&at| at != 0)?)?;
+        // Reset when the task was moved here, where it has not run then.
         let Some(accounted) = task.exec_start_ns.filter(|&at| at != 0) else {
             return task.exec_start_ns.map(|_| since_arrival);
         };
         Some(self.task_clock_ns?.saturating_sub(accounted).min(since_arrival))
     }
-}
-
-/// Bounds the walk through the task groups of one run queue.
-struct Groups {
-    /// The trees that were entered: groups that own each other would be walked for ever.
-    seen: HashSet<VirtAddr>,
-    /// How many more nodes are followed in all trees together: damaged ones may share theirs.
-    nodes_left: usize,
 }
 
 /// Reads run queues; `tasks` are the tasks that are on the task list, so that group and server entities are not taken for
@@ -244,22 +233,36 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         if let Some(queue) = layout.rt_queue {
             self.real_time(queue.address(address), cpu, &mut HashSet::new(), &mut queued, gaps);
         }
-        let mut groups = Groups { seen: HashSet::new(), nodes_left: MAX_QUEUED };
-        self.fair(layout.fair_root.address(address), cpu, &mut groups, &mut queued, gaps);
+        self.fair(layout.fair.queue.address(address), cpu, &mut Groups::default(), &mut queued, gaps);
         self.extensible(address, cpu, &mut queued, gaps);
         queued.retain(|entry| entry.task != current);
-        Ok(RunQueue {
+        let idle = layout.idle.read_pointer(memory, address)?;
+        let queue = RunQueue {
             cpu,
             address,
             current,
-            idle: layout.idle.read_pointer(memory, address)?,
+            idle,
             clock_ns: layout.clock.read(memory, address)?,
             task_clock_ns: layout.task_clock.and_then(|clock| clock.read(memory, address).ok()),
             nr_running: layout.nr_running.read(memory, address)?,
             servers,
             online: layout.online.and_then(|online| online.read(memory, address).ok()).map(|online| online != 0),
             queued,
-        })
+        };
+        gaps.extend(self.unknown_queues(&queue));
+        Ok(queue)
+    }
+
+    /// That the scheduler counts more runnable tasks than its queues had: a vendor's kernel may have classes and trees of its own.
+    fn unknown_queues(&self, queue: &RunQueue) -> Option<Gap> {
+        // By whose rank the CPU runs its current one (proxy execution): it is in no tree, either.
+        let donor = self.layout.donor.and_then(|donor| donor.read_pointer(self.memory, queue.address).ok());
+        let is_more = |task: &VirtAddr| *task != queue.current && *task != queue.idle && !task.is_null();
+        let running = u64::from(queue.current != queue.idle) + u64::from(donor.filter(is_more).is_some());
+        let known = queue.queued.len() as u64 + queue.servers + running;
+        let more = queue.nr_running.checked_sub(known).filter(|&more| more > 0)?;
+        let why = format!("rq.nr_running counts {more} more than were found in the queues that are known");
+        Some(Gap::new(format!("run queue of CPU {}", queue.cpu), why))
     }
 
     /// The task whose member `node` is at this address, if it is a known task.
@@ -318,37 +321,6 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         gaps.extend(listed.gap);
     }
 
-    fn fair(&self, root: VirtAddr, cpu: u32, groups: &mut Groups, queued: &mut Vec<Queued>, gaps: &mut Vec<Gap>) {
-        if groups.seen.len() > MAX_GROUPS || !groups.seen.insert(root) {
-            gaps.push(Gap::new(format!("run queue of CPU {cpu}"), "task groups lead back to one another"));
-            return;
-        }
-        let nodes = self.tree(root, cpu, groups.nodes_left, gaps);
-        groups.nodes_left = groups.nodes_left.saturating_sub(nodes.len());
-        let member = self.task_layout.fair_node;
-        for node in nodes {
-            if let Some(task) = self.task(member, node) {
-                queued.push(Queued { task, class: Class::Fair });
-            } else if let Some(group) = self.group(node) {
-                self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
-            } else if let Some(task) = self.exiting(member, node, cpu) {
-                queued.push(Queued { task, class: Class::Fair });
-            }
-        }
-        if let Some(group) = self.current_group(root) {
-            self.fair(self.layout.group_root.address(group), cpu, groups, queued, gaps);
-        }
-    }
-
-    /// The queue of the group that the current task is in: its entity is taken out of the tree for as long as one of its
-    /// tasks runs, and the others wait in that queue (`set_next_entity()` in `kernel/sched/fair.c`).
-    fn current_group(&self, root: VirtAddr) -> Option<VirtAddr> {
-        let (_, run_node) = self.task_layout.fair_group?;
-        let queue = self.layout.group_root.container(root);
-        let entity = self.layout.group_current?.read_pointer(self.memory, queue).ok()?;
-        (!entity.is_null()).then(|| self.group(run_node.address(entity)))?
-    }
-
     /// The task of an entity that owns no queue, though it is on no task list: one that exits leaves the list some time
     /// before it is switched out for good (`release_task()` in `kernel/exit.c`), and may be preempted in between.
     ///
@@ -358,12 +330,5 @@ impl<M: ReadVirtual + ?Sized> RunQueueReader<'_, M> {
         let task = member.container(node);
         let read = self.task_layout.read(self.memory, task).ok()?;
         (read.on_rq == 1 && read.cpu == cpu && !read.on_cpu).then_some(task)
-    }
-
-    /// The run queue that the group entity with its tree node here owns.
-    fn group(&self, node: VirtAddr) -> Option<VirtAddr> {
-        let (my_q, run_node) = self.task_layout.fair_group?;
-        let group = my_q.read_pointer(self.memory, run_node.container(node)).ok()?;
-        (!group.is_null()).then_some(group)
     }
 }

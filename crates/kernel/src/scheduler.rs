@@ -18,10 +18,14 @@
 //!
 //! Source: `kernel/sched/sched.h`, `include/linux/sched.h`.
 
+mod counters;
+mod throttle;
+
 use std::collections::{HashMap, HashSet};
 
-use vmcore_debuginfo::Member;
 use vmcore_memory::VirtAddr;
+
+use self::counters::CounterLayout;
 
 use crate::layout::{Field, Resolver};
 use crate::{Class, CpuMask, Kernel, Snapshot, Task};
@@ -87,85 +91,15 @@ pub struct TaskCounters {
     pub start_ns: Option<u64>,
     /// The `cfs_rq` that it is queued in, where that has no bandwidth left: it or a group above it.
     pub throttled_queue: Option<VirtAddr>,
+    /// The same, where that is taken off its CPU for what else runs there, and has bandwidth left: the groups of low rank
+    /// (`qos_level`) of `openEuler`'s kernels, which an idle CPU would run.
+    pub held_back_queue: Option<VirtAddr>,
     /// Its cookie, where cores are scheduled as one.
     pub core_cookie: Option<u64>,
     /// Whether it is a deadline task that has used up its budget: until the next period it is in no queue.
     pub deadline_throttled: Option<bool>,
     /// The CPUs that it may run on.
     pub allowed: Option<CpuMask>,
-}
-
-/// Offsets in `struct task_struct` and below.
-struct CounterLayout {
-    run_delay: Option<Field>,
-    run: Option<Field>,
-    start: Option<Field>,
-    deadline_throttled: Option<Member>,
-    allowed: Option<Field>,
-    queue: Option<Field>,
-    throttle_count: Option<Field>,
-    throttled: Option<Field>,
-    core_cookie: Option<Field>,
-}
-
-impl CounterLayout {
-    fn resolve(types: Resolver<'_>) -> Self {
-        let task = |path| types.optional("task_struct", path);
-        Self {
-            run_delay: task("sched_info.run_delay"),
-            run: task("se.sum_exec_runtime"),
-            start: task("start_time"),
-            deadline_throttled: types.types().member("task_struct", "dl.dl_throttled"),
-            // Renamed by kernel commit 3bd3706251ee (5.3).
-            allowed: task("cpus_mask").or_else(|| task("cpus_allowed")),
-            queue: task("se.cfs_rq"),
-            throttle_count: types.optional("cfs_rq", "throttle_count"),
-            throttled: task("throttled"),
-            core_cookie: task("core_cookie"),
-        }
-    }
-
-    /// `is_fair`: whether the fair class runs it. Every task has a `se.cfs_rq`, of its cgroup (`set_task_rq()`), but the limit of that is
-    /// on no other class.
-    fn read(&self, kernel: &Kernel<'_>, task: &Task, is_fair: bool) -> TaskCounters {
-        let is_deadline = task.prio < 0;
-        let task = task.address;
-        let read = |field: Option<Field>| field?.read(kernel.memory(), task).ok();
-        TaskCounters {
-            run_delay_ns: read(self.run_delay),
-            run_ns: read(self.run),
-            start_ns: read(self.start),
-            throttled_queue: self.throttled_queue(kernel, task).filter(|_| is_fair),
-            core_cookie: read(self.core_cookie),
-            deadline_throttled: self.deadline_throttled(kernel, task).filter(|_| is_deadline),
-            allowed: self.allowed(kernel, task),
-        }
-    }
-
-    fn deadline_throttled(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<bool> {
-        let member = self.deadline_throttled.as_ref()?;
-        let unit = Field { offset: member.offset, size: member.size }.read(kernel.memory(), task).ok()?;
-        // An int in old kernels, a bit-field since.
-        let Some((shift, width)) = member.bit_offset.zip(member.bit_size) else { return Some(unit != 0) };
-        let mask = 1u64.checked_shl(width).map_or(u64::MAX, |end| end - 1);
-        Some(unit.checked_shr(u32::try_from(shift).ok()?)? & mask != 0)
-    }
-
-    fn allowed(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<CpuMask> {
-        let mask = self.allowed?;
-        CpuMask::read(kernel.memory(), mask.address(task), mask.size).ok()
-    }
-
-    fn throttled_queue(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<VirtAddr> {
-        let queue = self.queue?.read_pointer(kernel.memory(), task).ok().filter(|queue| !queue.is_null())?;
-        let count = self.throttle_count.and_then(|count| count.read_i32(kernel.memory(), queue).ok());
-        // Since 6.18 a task of such a group runs on until it is back in user mode: then it is
-        // taken off the queue by itself.
-        match self.throttled {
-            Some(throttled) => (throttled.read(kernel.memory(), task).ok()? != 0).then_some(queue),
-            None => (count? > 0).then_some(queue),
-        }
-    }
 }
 
 /// Offsets in `struct rq`.
@@ -225,7 +159,7 @@ impl Kernel<'_> {
     #[must_use]
     pub fn scheduler_state(&self, snapshot: &Snapshot) -> SchedulerState {
         let types = Resolver::new(self.vmlinux().types());
-        let (grants, counters) = (GrantLayout::resolve(types), CounterLayout::resolve(types));
+        let (grants, counters) = (GrantLayout::resolve(types), CounterLayout::resolve(self, types));
         let queues = snapshot.cpus.iter().filter_map(|cpu| cpu.run_queue.as_ref());
         let wanted = snapshot.tasks.iter().filter(|task| task.on_cpu || task.waits_for_cpu());
         let in_queues = queues.clone().flat_map(|queue| &queue.queued);

@@ -12,6 +12,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Unwound};
 
 use crate::list::Places;
+use crate::other_class::OtherClass;
 use crate::task_machine::TaskMachine;
 use crate::{CpuRegisters, Gap, Kernel, RegisterSource, RunQueue, SymbolName, Task, tasks};
 
@@ -150,6 +151,9 @@ impl Snapshot {
         let mut tasks = kernel.tasks(&mut gaps);
         let queues = kernel.run_queues(&tasks, &mut gaps);
         tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
+        if let Some(other) = OtherClass::of(kernel) {
+            tasks.iter_mut().filter(|task| other.has(kernel, task.address)).for_each(|task| task.exec_start_ns = None);
+        }
         let mut queues: BTreeMap<u32, RunQueue> = queues.into_iter().map(|queue| (queue.cpu, queue)).collect();
         let by_address: Places = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
         let running_on = |cpu: u32| {

@@ -51,7 +51,10 @@ fn waiting<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Vec<(&'f Task, u64)> {
 
 fn may_run(facts: &Facts<'_>, task: &Task) -> bool {
     let counters = facts.state.scheduler.task(task.address);
-    task.waits_for_cpu() && counters.throttled_queue.is_none() && counters.deadline_throttled != Some(true)
+    task.waits_for_cpu()
+        && counters.throttled_queue.is_none()
+        && counters.held_back_queue.is_none()
+        && counters.deadline_throttled != Some(true)
 }
 
 /// Whether all that wait are real-time tasks that have used up their share. That lasts until the next period begins, of a second mostly.

@@ -77,6 +77,10 @@ fn missing(facts: &Facts<'_>, task: &Task) -> Place {
     let readable = facts.snapshot.cpu(task.cpu).is_some_and(|cpu| cpu.run_queue.is_some());
     let (result, checked) = if counters.throttled_queue.is_some() || counters.deadline_throttled == Some(true) {
         (CheckResult::Refuted, "taken off the queue of its CPU until its bandwidth is refilled".to_owned())
+    } else if counters.held_back_queue.is_some() {
+        let checked =
+            "taken off the queue of its CPU, with its cgroup, for what has a higher rank there (cpu.qos_level)";
+        (CheckResult::Refuted, checked.to_owned())
     } else if let Some(gap) = gap {
         (CheckResult::Unknown, format!("not found, and the {} cannot be read in full: {}", gap.what, gap.why))
     } else if let Some(more) = counted(facts, task.cpu) {

@@ -77,6 +77,17 @@ impl Kernel<'_> {
         self.code.symbol(&self.memory, pc, lookup)
     }
 
+    /// Whether a pointer is one to this function. In kernels that Clang built with control-flow integrity pointers lead to an entry of a
+    /// table of jumps (`NAME.cfi_jt`), and with link-time optimization functions of one file may be `NAME$HASH` or `NAME.llvm.HASH`.
+    #[must_use]
+    pub fn is_function(&self, pointer: VirtAddr, name: &str) -> bool {
+        let is_variant = |symbol: SymbolName| {
+            let rest = symbol.name.strip_prefix(name).filter(|_| symbol.offset == 0);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '$']))
+        };
+        self.symbol(name) == Some(pointer) || self.name_code(pointer, pointer).is_some_and(is_variant)
+    }
+
     /// The source frames of run-time code addresses, each inside the instruction that is meant: one answer per address
     /// and in their order, empty where nothing is known. Of the image the vmlinux knows them, of a module its file.
     #[must_use]

@@ -63,14 +63,14 @@ impl Kernel<'_> {
     #[must_use]
     pub fn page_waits(&self, snapshot: &Snapshot, stacks: &[Stack]) -> Vec<PageWait> {
         let types = Resolver::new(self.vmlinux().types());
-        let found = Layout::resolve(types).zip(self.symbol("wake_page_function"));
-        let Some((layout, wake)) = found else { return Vec::new() };
+        let Some(layout) = Layout::resolve(types) else { return Vec::new() };
+        let wakes = |func: VirtAddr| self.is_function(func, "wake_page_function");
         let number = |name: &'static str| Some((u64::try_from(types.types().enumerator(name)?).ok()?, name));
         let flags: Vec<_> = ["PG_locked", "PG_writeback", "PG_private_2"].into_iter().filter_map(number).collect();
         let wait = |stack: &Stack| {
             let task = snapshot.tasks.get(stack.task)?;
             stack.frames.iter().any(|frame| frame.function().is_some_and(sleeps_for_page)).then_some(())?;
-            let mut wait = page_wait(self.memory(), &layout, wake, task.address, stack)?;
+            let mut wait = page_wait(self.memory(), &layout, &wakes, task.address, stack)?;
             wait.flag = flags.iter().find(|(bit, _)| *bit == wait.bit).map(|(_, name)| *name);
             Some(wait)
         };
@@ -90,14 +90,14 @@ pub fn sleeps_for_page(function: &str) -> bool {
 fn page_wait<M: ReadVirtual + ?Sized>(
     memory: &M,
     layout: &Layout,
-    wake: VirtAddr,
+    wakes: &dyn Fn(VirtAddr) -> bool,
     task: VirtAddr,
     stack: &Stack,
 ) -> Option<PageWait> {
     let words = stack_words(memory, stack);
     let named = words.iter().filter(|(_, word)| *word == task.get());
     named.map(|(at, _)| layout.private.container(*at)).find_map(|queue| {
-        let is_page_wait = layout.func.read_pointer(memory, queue).is_ok_and(|func| func == wake);
+        let is_page_wait = layout.func.read_pointer(memory, queue).is_ok_and(wakes);
         if !is_page_wait || !is_linked_both_ways(memory, layout.entry.address(queue)) {
             return None;
         }
@@ -165,7 +165,7 @@ mod tests {
         let functions = ["__schedule", "io_schedule", "folio_wait_bit_common", "__folio_lock"];
         let frames = depths.into_iter().zip(functions).map(frame).collect();
         let stack = Stack { task: 0, frames, interrupts: Vec::new(), end: StackEnd::UserMode, error: None };
-        page_wait(memory, &LAYOUT, VirtAddr::new(WAKE), TASK, &stack)
+        page_wait(memory, &LAYOUT, &|func| func.get() == WAKE, TASK, &stack)
     }
 
     #[test]

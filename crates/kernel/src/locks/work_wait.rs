@@ -84,13 +84,14 @@ impl Kernel<'_> {
     #[must_use]
     pub fn work_waits(&self, snapshot: &Snapshot, stacks: &[Stack]) -> Vec<WorkWait> {
         let layout = Layout::resolve(Resolver::new(self.vmlinux().types()));
-        let Some((layout, barrier)) = layout.zip(self.symbol("wq_barrier_func")) else { return Vec::new() };
+        let Some(layout) = layout else { return Vec::new() };
+        let is_barrier = |func| self.is_function(func, "wq_barrier_func");
         let flushing: Vec<_> = stacks.iter().filter(|stack| flushes(stack)).collect();
         if flushing.is_empty() {
             return Vec::new();
         }
         let name = |code| self.name_code(code, code).filter(|symbol| symbol.offset == 0).map(|symbol| symbol.name);
-        let mut finder = Finder::new(self.memory(), &layout, barrier, &snapshot.tasks);
+        let mut finder = Finder::new(self.memory(), &layout, &is_barrier, &snapshot.tasks);
         let waits = flushing.into_iter().filter_map(|stack| finder.wait(snapshot.tasks.get(stack.task)?, stack, &name));
         waits.collect()
     }

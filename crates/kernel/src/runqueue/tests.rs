@@ -5,6 +5,8 @@ use crate::test_memory::{TestMemory, damaged_memory};
 
 const RQ: u64 = 0x10_0000;
 const RT_QUEUE: u64 = 0x100;
+const NR_RUNNING: u64 = 0x24;
+const DONOR: u64 = 0x2000;
 /// Tasks; the first one runs.
 const TASKS: [u64; 7] = [0x20_0000, 0x21_0000, 0x22_0000, 0x23_0000, 0x24_0000, 0x25_0000, 0x26_0000];
 const FAIR_NODE: u64 = 0xb0;
@@ -14,6 +16,10 @@ const DL_NODE: u64 = 0xd8;
 const SERVER: u64 = 0x900;
 const EXT_LIST: u64 = 0x800;
 const EXT_NODE: u64 = 0xf0;
+/// In a `cfs_rq`: the second tree and the list of some vendors' kernels; the node of the latter in an entity.
+const LOW_ROOT: u64 = 0x1000;
+const EXPELLED: u64 = 0x1010;
+const EXPEL_NODE: u64 = 0x28;
 /// The entity of a task group, and the queue that it owns.
 const GROUP: u64 = 0x30_0000;
 const GROUP_QUEUE: u64 = 0x31_0000;
@@ -29,11 +35,17 @@ fn layout() -> RunQueueLayout {
         stop: Some(word(0x10)),
         clock: word(0x18),
         task_clock: None,
-        nr_running: Field { offset: 0x20, size: 4 },
+        nr_running: Field { offset: NR_RUNNING, size: 4 },
         online: None,
-        fair_root: word(0x28),
-        group_root: word(0x8),
-        group_current: Some(word(0x20)),
+        donor: Some(word(DONOR)),
+        // In the CPU's own, `tasks_timeline` is at 0x28 and `curr` at 0x40.
+        fair: FairLayout {
+            queue: Field { offset: 0x20, size: 0x40 },
+            root: word(0x8),
+            current: Some(word(0x20)),
+            low_root: None,
+            expelled: None,
+        },
         rt_queue: Some(Field { offset: RT_QUEUE, size: 1600 }),
         rt_group: Some(RealTimeGroup {
             node: Field { offset: 0, size: 16 },
@@ -52,7 +64,7 @@ fn empty() -> TestMemory {
     memory.put_u64(RQ, TASKS[0]);
     memory.put_u64(RQ + 8, 0x1_0000);
     memory.put_u64(RQ + 0x18, 20_000_000_000);
-    memory.put_u32(RQ + 0x20, 7);
+    memory.put_u32(RQ + NR_RUNNING, 1);
     for priority in 0..real_time::PRIORITIES {
         link(&mut memory, &[RQ + RT_QUEUE + priority * 16]);
     }
@@ -81,8 +93,12 @@ fn node(memory: &mut TestMemory, at: u64, left: u64, right: u64) -> u64 {
 }
 
 fn read(memory: &TestMemory) -> (RunQueue, Vec<Gap>) {
+    read_with(memory, layout())
+}
+
+fn read_with(memory: &TestMemory, layout: RunQueueLayout) -> (RunQueue, Vec<Gap>) {
     let tasks = (0..).zip(TASKS).map(|(index, task)| (VirtAddr::new(task), index)).collect();
-    let (layout, task_layout) = (layout(), TaskLayout::for_tests());
+    let task_layout = TaskLayout::for_tests();
     let reader = RunQueueReader {
         memory,
         layout: &layout,
@@ -97,7 +113,11 @@ fn read(memory: &TestMemory) -> (RunQueue, Vec<Gap>) {
 
 /// Who waits: index of the task and class.
 fn queued(memory: &TestMemory) -> Vec<(usize, Class)> {
-    let (queue, gaps) = read(memory);
+    queued_with(memory, layout())
+}
+
+fn queued_with(memory: &TestMemory, layout: RunQueueLayout) -> Vec<(usize, Class)> {
+    let (queue, gaps) = read_with(memory, layout);
     assert_eq!(gaps, []);
     let index = |task: VirtAddr| TASKS.iter().position(|&known| known == task.get()).unwrap();
     queue.queued.iter().map(|queued| (index(queued.task), queued.class)).collect()
@@ -108,7 +128,7 @@ fn an_idle_cpu() {
     let (queue, gaps) = read(&empty());
     assert_eq!(gaps, []);
     assert_eq!((queue.cpu, queue.address.get(), queue.current.get(), queue.idle.get()), (3, RQ, TASKS[0], 0x1_0000));
-    assert_eq!((queue.clock_ns, queue.nr_running), (20_000_000_000, 7));
+    assert_eq!((queue.clock_ns, queue.nr_running), (20_000_000_000, 1));
     assert!(queue.queued.is_empty());
 }
 
@@ -308,6 +328,39 @@ fn times_by_the_queues_own_clock() {
     assert_eq!(queue.waiting_ns(&task), None, "it does not wait");
     let ahead = RunQueue { clock_ns: 1, ..queue };
     assert_eq!(ahead.running_ns(&task), None, "a clock that has not got there");
+}
+
+/// A vendor's kernel keeps entities of low rank in a tree of their own, and who may not run beside others in a list.
+#[test]
+fn tasks_in_a_vendors_own_queues_are_found() {
+    let mut memory = empty();
+    let cfs = RQ + 0x20;
+    let root = node(&mut memory, TASKS[2] + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, root);
+    let low = node(&mut memory, TASKS[4] + FAIR_NODE, 0, 0);
+    memory.put_u64(cfs + LOW_ROOT, low);
+    // One of these is still in its tree.
+    link(&mut memory, &[cfs + EXPELLED, TASKS[5] + FAIR_NODE + EXPEL_NODE, TASKS[2] + FAIR_NODE + EXPEL_NODE]);
+    let mut layout = layout();
+    layout.fair.low_root = Some(Field { offset: LOW_ROOT, size: 8 });
+    layout.fair.expelled = Some((Field { offset: EXPELLED, size: 16 }, Field { offset: EXPEL_NODE, size: 16 }));
+    assert_eq!(queued_with(&memory, layout), [(2, Class::Fair), (4, Class::Fair), (5, Class::Fair)]);
+}
+
+#[test]
+fn what_is_counted_and_in_no_known_queue_is_a_gap() {
+    let mut memory = empty();
+    let root = node(&mut memory, TASKS[2] + FAIR_NODE, 0, 0);
+    memory.put_u64(RQ + 0x28, root);
+    memory.put_u32(RQ + NR_RUNNING, 2);
+    assert_eq!(read(&memory).1, []);
+    memory.put_u32(RQ + NR_RUNNING, 4);
+    let gaps: Vec<_> = read(&memory).1.iter().map(ToString::to_string).collect();
+    let known = "run queue of CPU 3: rq.nr_running counts 2 more than were found in the queues that are known";
+    assert_eq!(gaps, [known]);
+    // Whose rank the CPU runs by is counted and in no tree.
+    memory.put_u64(RQ + DONOR, TASKS[3]);
+    assert!(read(&memory).1[0].to_string().contains("counts 1 more"));
 }
 
 proptest! {

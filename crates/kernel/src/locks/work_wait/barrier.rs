@@ -77,19 +77,25 @@ impl Layout {
 pub(super) struct Finder<'a, M: ?Sized> {
     memory: &'a M,
     layout: &'a Layout,
-    barrier: VirtAddr,
+    /// Whether a pointer is one to the function of barriers.
+    barriers: &'a dyn Fn(VirtAddr) -> bool,
     /// By the addresses of their lists of scheduled work: worker and its task.
     workers: HashMap<VirtAddr, (VirtAddr, VirtAddr)>,
     steps: usize,
 }
 
 impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
-    pub(super) fn new(memory: &'a M, layout: &'a Layout, barrier: VirtAddr, tasks: &[Task]) -> Self {
+    pub(super) fn new(
+        memory: &'a M,
+        layout: &'a Layout,
+        barriers: &'a dyn Fn(VirtAddr) -> bool,
+        tasks: &[Task],
+    ) -> Self {
         let worker = |task: &Task| {
             let worker = layout.worker_of(memory, task)?;
             Some((layout.scheduled.address(worker), (worker, task.address)))
         };
-        Self { memory, layout, barrier, workers: tasks.iter().filter_map(worker).collect(), steps: MAX_STEPS }
+        Self { memory, layout, barriers, workers: tasks.iter().filter_map(worker).collect(), steps: MAX_STEPS }
     }
 
     /// What the task with this stack waits for; `None` where no barrier on it names the task.
@@ -116,7 +122,7 @@ impl<'a, M: ReadVirtual + ?Sized> Finder<'a, M> {
     }
 
     fn is_barrier(&self, work: VirtAddr) -> bool {
-        self.layout.func.read_pointer(self.memory, work).is_ok_and(|func| func == self.barrier)
+        self.layout.func.read_pointer(self.memory, work).is_ok_and(self.barriers)
     }
 
     /// The work that this barrier is behind: what stands before it in its list, but for other barriers.
@@ -276,7 +282,7 @@ mod tests {
 
     fn found<M: ReadVirtual>(memory: &M) -> Option<WorkWait> {
         let tasks = [task(FLUSHER, false), task(WORKER_TASK, true)];
-        let mut finder = Finder::new(memory, &LAYOUT, VirtAddr::new(BARRIER_FUNC), &tasks);
+        let mut finder = Finder::new(memory, &LAYOUT, &|func| func.get() == BARRIER_FUNC, &tasks);
         let name = |code: VirtAddr| (code.get() == WORK_FUNC).then(|| "do_the_work".to_owned());
         finder.wait(&tasks[0], &stack(), &name)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use vmcore_console::PanicReason;
 use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::{Pfn, VirtAddr};
 
@@ -21,7 +22,9 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     livelock.confidence = upheld(livelock.confidence, &livelock.refutations);
     let page_of = |edge: &Edge| (edge.kind == EdgeKind::LockedBy).then(|| edge.from.clone());
     let mut explained = findings::spinning_long(facts);
-    explained.extend(faulting_cpus(facts, &livelock));
+    if livelock.confidence >= Confidence::Probable {
+        explained.extend(faulting_cpus(facts, &livelock));
+    }
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
     let verdict = in_question(with_unseen(verdict(&livelock, &found.findings, facts), facts), facts);
@@ -145,6 +148,14 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
         return Verdict { issue: Some(cause.issue), confidence: cause.confidence, summary };
     }
     if confidence >= Confidence::Probable {
+        if let Some(cause) = best.filter(|best| died_of(best, livelock, facts)) {
+            let summary = format!(
+                "{}. The machine has the huge-page livelock as well: {}",
+                capitalized(&cause.summary),
+                livelock_summary(livelock)
+            );
+            return Verdict { issue: Some(cause.issue), confidence: cause.confidence, summary };
+        }
         return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
     // What may be ill does not become well because somebody asked for the crash, or because the kernel warned of something else.
@@ -190,6 +201,24 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
             summary: "No CPU was spinning in the page-fault path, and the kernel reported no lockup.".to_owned(),
         },
     }
+}
+
+/// Whether a machine that also has the livelock died of this: it panicked for what this explains, and the livelock does not. A livelock
+/// that has lasted as long as any watchdog waits may be behind memory that ran out, or a CPU with interrupts off that waits for
+/// one of its tasks.
+fn died_of(finding: &Finding, livelock: &Livelock, facts: &Facts<'_>) -> bool {
+    let Some(death) = facts.death() else { return false };
+    let lasts = || {
+        let longest = livelock.spinners.iter().filter_map(|spinner| spinner.kept_ns).max();
+        livelock.granted || longest.is_none_or(|longest| longest >= facts.state.limits.soft_lockup_ns())
+    };
+    let may_follow = match death {
+        PanicReason::Hardware | PanicReason::Oops => false,
+        PanicReason::OutOfMemory | PanicReason::HardLockup => lasts(),
+        // Whatever has its own reason to panic may have it because of the livelock.
+        _ => true,
+    };
+    !may_follow && finding.severity == Severity::Critical && finding.issue.explains(Some(death))
 }
 
 /// Whether something that could show a hang was not seen.

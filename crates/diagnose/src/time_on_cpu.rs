@@ -40,3 +40,39 @@ fn with_breaks<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<TimeOnCpu<'f>> {
     let ns = idle_ns?.into_iter().fold(waited, u64::min);
     Some(TimeOnCpu { ns, witness: Some(witness) })
 }
+
+/// Whether a task that waits for a CPU was kept from it by its rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outranked {
+    /// None but tasks that outrank it have had the CPU for so long, in nanoseconds.
+    For(u64),
+    /// One that does not outrank it has had the CPU less than that long ago.
+    Shortly,
+    /// When the others ran is not known.
+    Unknown,
+}
+
+/// Whether none but tasks that outrank `waiting` have had a CPU for `long_ns`, as far as those say that last ran there.
+pub(crate) fn outranked(facts: &Facts<'_>, cpu: &Cpu, waiting: &Task, long_ns: u64) -> Outranked {
+    /// `MAX_RT_PRIO`: below it fair tasks take turns whatever their priorities.
+    const FAIR: i32 = 100;
+    let waited = facts.waiting_on_ns(cpu, waiting);
+    let Some((queue, waited)) = cpu.run_queue.as_ref().zip(waited) else { return Outranked::Unknown };
+    let rank = waiting.prio.min(FAIR);
+    let current = facts.snapshot.current(cpu);
+    if current.is_some_and(|task| task.prio >= rank) {
+        return Outranked::Shortly;
+    }
+    let others = facts.snapshot.tasks.iter().filter(|task| task.cpu == cpu.cpu && task.prio >= rank);
+    let others = others.filter(|task| task.address != waiting.address && task.pid != 0);
+    // Who has come from another CPU and not run here yet may have run there a moment ago.
+    let here = |task: &Task| task.exec_start_ns.is_some_and(|at| at != 0);
+    let ran = others.map(|task| queue.not_run_ns(task).filter(|&ns| ns >= long_ns || here(task)));
+    let ran: Vec<_> = ran.collect();
+    match ran.iter().flatten().min() {
+        Some(&shortest) if shortest < long_ns => Outranked::Shortly,
+        _ if waited < long_ns => Outranked::Shortly,
+        _ if ran.iter().any(Option::is_none) => Outranked::Unknown,
+        shortest => Outranked::For(shortest.map_or(waited, |&shortest| shortest.min(waited))),
+    }
+}

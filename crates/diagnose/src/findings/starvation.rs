@@ -21,6 +21,7 @@ use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
 use crate::reports::reported_stuck;
 use crate::stuck::surely_in_kernel;
 use crate::text::seconds;
+use crate::time_on_cpu::{self, Outranked};
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks, stoppers};
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
@@ -125,12 +126,13 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     // Of one that is granted moments it is the sum of all its waits.
     let in_all = if facts.waiting_ns(first).is_none_or(|at_once| at_once < longest) { " in all" } else { "" };
     let how = keeps(facts, cpu, hog);
-    // Threads of the highest class of all, such as the watchdog's, come in between now and then.
     let running = facts.running_ns(cpu).filter(|_| is_current(facts, cpu, hog));
-    let kept = match running {
-        Some(ns) => format!(", for {} without a break", seconds(ns)),
-        None if is_current(facts, cpu, hog) => String::new(),
-        None => ", but for the moments that fair tasks are granted".to_owned(),
+    let (confidence, severity, outlasted) = gravity(facts, cpu, how, hog, &waiting);
+    let kept = match (outlasted, running) {
+        (Some(ns), _) => format!(", and nobody of a lower rank has had it for {}", seconds(ns)),
+        (None, Some(ns)) => format!(", for {} without a break", seconds(ns)),
+        (None, None) if is_current(facts, cpu, hog) => String::new(),
+        (None, None) => ", but for the moments that fair tasks are granted".to_owned(),
     };
     let summary = format!(
         "CPU {} ({}) keeps its CPU {}{kept}; for up to {}{in_all}, these could run and did not: {}{}",
@@ -149,24 +151,52 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(describe::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
-    let (confidence, severity) =
-        gravity(facts, how, running.unwrap_or_default(), outranked(facts, cpu, hog).count() == waiting.len());
     let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
     let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
     Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(severity).about(tasks))
 }
 
-/// A real-time task that has only just come need not be who kept the others waiting, unless nobody of a lower rank has
-/// had the CPU for so long; kernel code may take its time, but not longer than the watchdog allows.
-fn gravity(facts: &Facts<'_>, how: Keeps, running_ns: u64, all_wait_long: bool) -> (Confidence, Severity) {
+/// How sure it is, how serious, and for how long tasks of higher ranks have had the CPU, where that is what shows it. Kernel code may
+/// take its time, but not longer than the watchdog allows.
+fn gravity(
+    facts: &Facts<'_>,
+    cpu: &Cpu,
+    how: Keeps,
+    hog: &Task,
+    waiting: &[(&Task, u64)],
+) -> (Confidence, Severity, Option<u64>) {
+    let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match how {
-        Keeps::Unpreempted => (Confidence::Possible, Severity::Critical),
-        Keeps::ByRank if running_ns < SECOND_NS && all_wait_long => (Confidence::Probable, Severity::Critical),
-        Keeps::ByRank if running_ns < SECOND_NS => (Confidence::Possible, Severity::Warning),
+        Keeps::Unpreempted => (Confidence::Possible, Severity::Critical, None),
         Keeps::InKernel if running_ns < facts.state.limits.soft_lockup_ns() => {
-            (Confidence::Confirmed, Severity::Warning)
+            (Confidence::Confirmed, Severity::Warning, None)
         }
-        _ => (Confidence::Confirmed, Severity::Critical),
+        Keeps::ByRank if !is_current(facts, cpu, hog) || running_ns < SECOND_NS => by_rank(facts, cpu, hog, waiting),
+        Keeps::InKernel | Keeps::ByRank => (Confidence::Confirmed, Severity::Critical, None),
+    }
+}
+
+/// A real-time task that has only just come need not be who kept the others waiting; but threads of the highest class of all, such as the
+/// watchdog's, come in between now and then, and grants do. That nobody of a lower rank has run since one of the others was queued shows it,
+/// or that the task has done nothing in its life but run.
+fn by_rank(
+    facts: &Facts<'_>,
+    cpu: &Cpu,
+    hog: &Task,
+    waiting: &[(&Task, u64)],
+) -> (Confidence, Severity, Option<u64>) {
+    let mut known = Outranked::Shortly;
+    for (task, _) in waiting {
+        match time_on_cpu::outranked(facts, cpu, task, LONG_NS) {
+            Outranked::For(ns) => return (Confidence::Probable, Severity::Critical, Some(ns)),
+            Outranked::Unknown => known = Outranked::Unknown,
+            Outranked::Shortly => {}
+        }
+    }
+    match known {
+        _ if counted::is_always_busy(facts, cpu, hog, LONG_NS) => (Confidence::Probable, Severity::Critical, None),
+        Outranked::Unknown => (Confidence::Possible, Severity::Critical, None),
+        _ => (Confidence::Possible, Severity::Warning, None),
     }
 }
 

@@ -21,15 +21,57 @@ fn a_real_time_task_starves_others() {
     }
 }
 
-#[test]
-fn a_real_time_task_that_has_only_just_come_is_no_verdict() {
+/// Pid 30 came to CPU 0 a millisecond ago, pid 40 has been waiting there for 12 s, and so has pid 41 for a millisecond. Both last ran so
+/// long ago.
+fn only_just_come(pid_41_ran_ago: u64) -> Machine {
     let mut machine = starved(49, &[], SECOND / 1000, 12 * SECOND);
     machine.queued(41, 0, SECOND / 1000);
-    let diagnosis = machine.judge();
+    machine.cpus[0].run_queue.as_mut().unwrap().task_clock_ns = Some(NOW);
+    for (pid, ran_ago) in [(40, 12 * SECOND), (41, pid_41_ran_ago)] {
+        machine.task(pid).last_arrival_ns = Some(NOW - ran_ago - SECOND);
+        machine.task(pid).exec_start_ns = Some(NOW - ran_ago);
+    }
+    machine
+}
+
+#[test]
+fn a_real_time_task_that_has_only_just_come_is_no_verdict() {
+    let diagnosis = only_just_come(SECOND / 1000).judge();
     assert_eq!((verdict(&diagnosis).0, ids(&diagnosis)), (None, vec![Issue::Starvation]));
-    // Nobody else has had the CPU: the watchdog's thread may just have been there.
-    let diagnosis = starved(49, &[], SECOND / 1000, 12 * SECOND).judge();
+    // One that sleeps now had its turn.
+    let mut machine = only_just_come(30 * SECOND);
+    let asleep = machine.task(41);
+    (asleep.state, asleep.on_rq) = (TaskState { state: 1, exit_state: 0 }, 0);
+    asleep.exec_start_ns = Some(NOW - SECOND / 1000);
+    assert_eq!(verdict(&machine.judge()).0, None);
+}
+
+/// The watchdog's thread has just been there, as it is every few seconds. That somebody was woken since, and waits too, changes nothing.
+#[test]
+fn a_real_time_task_that_nobody_of_a_lower_rank_came_between_starves_others() {
+    let diagnosis = only_just_come(30 * SECOND).judge();
     assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    let says = "nobody of a lower rank has had it for 12.0 s";
+    assert!(diagnosis.verdict.summary.contains(says), "{}", diagnosis.verdict.summary);
+    // Several of them take turns with one another, and with nobody else.
+    let mut machine = only_just_come(30 * SECOND);
+    machine.queued(42, 0, SECOND / 1000);
+    machine.task(42).prio = 49;
+    machine.task(42).policy = Policy(2);
+    machine.task(42).exec_start_ns = Some(NOW - SECOND / 1000);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Probable));
+}
+
+#[test]
+fn a_machine_is_not_well_where_nobody_knows_who_ran_before_a_real_time_task() {
+    let mut machine = only_just_come(30 * SECOND);
+    machine.task(41).exec_start_ns = None;
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Possible));
+    // It came from another CPU, and ran there.
+    let mut machine = only_just_come(30 * SECOND);
+    machine.task(41).exec_start_ns = Some(0);
+    machine.task(41).last_arrival_ns = Some(NOW - SECOND / 500);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Possible));
 }
 
 #[test]
@@ -81,6 +123,10 @@ fn who_is_granted_moments_beside_a_real_time_hog_starves() {
     assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
     let evidence = &finding(&diagnosis, Issue::Starvation).evidence;
     assert!(evidence.iter().any(|fact| fact.what.contains("run_delay")), "{evidence:?}");
+    // Nor is it one's health that another waits beside it, whose counters are of a long life.
+    let mut machine = granted(38 * SECOND);
+    machine.queued(41, 0, 600 * SECOND / 1000);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Probable));
     // One that does its work and sleeps is no hog, whoever waits for it at the moment.
     assert_eq!(ids(&granted(4 * SECOND).judge()), []);
 }

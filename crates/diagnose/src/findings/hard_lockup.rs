@@ -17,13 +17,18 @@ use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::idle::{OnIdle, has_idle_task, on_idle};
 use crate::interrupts::{Flags, flags, interrupts_off};
+use crate::stoppers::{self, waits_text};
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, reports};
 
 /// One finding for each CPU.
 pub(super) fn detect(context: &Context<'_>) -> Found {
-    let cpus = context.facts.snapshot.cpus.iter();
-    cpus.filter_map(|cpu| finding(context.facts, context.reader, cpu)).collect::<Vec<_>>().into()
+    let Context { facts, reader, .. } = *context;
+    let of_cpu = |cpu: &Cpu| Some((waits_for(facts, cpu), finding(facts, reader, cpu)?));
+    let mut found: Vec<_> = facts.snapshot.cpus.iter().filter_map(of_cpu).collect();
+    // Who only waits for another one comes last.
+    found.sort_by_key(|(awaited, _)| *awaited);
+    found.into_iter().map(|(_, finding)| finding).collect::<Vec<_>>().into()
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
@@ -50,12 +55,18 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let time = deaf.as_ref().map(|deaf| format!(" for {}", seconds(deaf.behind_ns))).unwrap_or_default();
     let is_deaf = deaf.is_some();
     let place = deaf.map_or_else(|| stuck_in(facts, cpu.cpu), |deaf| deaf.place);
-    let summary =
-        format!("{} has run with interrupts off{time}{place}: no timer, no call reaches it", on_cpu(facts, cpu.cpu));
+    let awaited = waits_for(facts, cpu).map(|other| format!("; it {}", waits_text(other))).unwrap_or_default();
+    let who = on_cpu(facts, cpu.cpu);
+    let summary = format!("{who} has run with interrupts off{time}{place}: no timer, no call reaches it{awaited}");
     // Whoever panics for it has seen it at that moment.
     let seen = lasts || is_deaf && facts.death() == Some(PanicReason::HardLockup);
     let confidence = if said.is_some() && seen { Confidence::Confirmed } else { Confidence::Probable };
     Some(Finding::new(Issue::HardLockup, confidence, summary, evidence).from_log(said.is_some()).about(task))
+}
+
+/// The CPU for whose stopper thread that of a CPU with interrupts off waits.
+fn waits_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<u32> {
+    deaf(facts, cpu).and_then(|_| stoppers::waits_for(facts, cpu.cpu))
 }
 
 /// Whether a lockup that was reported did not last: nobody died of it, and what the CPU does can be told.

@@ -19,6 +19,7 @@ use crate::idle::{OnIdle, has_idle_task, on_idle};
 use crate::names::base_name;
 use crate::reports::{self, stall};
 use crate::return_address::return_address;
+use crate::stoppers::{self, waits_text};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, wait_edges};
 
@@ -68,8 +69,13 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let is_known = !holdouts.is_empty() || !readers.is_empty() || ender.is_some();
     let cpus = if is_known { &holdouts } else { &named };
     // Of a grace period that is over nothing is left to see.
-    let (idle, busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| is_known && of_this && idles(facts, **cpu));
-    let cpus = busy.iter().map(|&cpu| format!("{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu)));
+    let (idle, mut busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| is_known && of_this && idles(facts, **cpu));
+    // Who only waits for another one comes last.
+    busy.sort_by_key(|&cpu| stoppers::waits_for(facts, cpu));
+    let cpus = busy.iter().map(|&cpu| {
+        let awaited = stoppers::waits_for(facts, cpu).map(|other| format!(", which {}", waits_text(other)));
+        format!("{}{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu), awaited.unwrap_or_default())
+    });
     let readers = readers.iter().take(describe::MAX_NAMED);
     let own = own_thread(facts, period, &idle, ender);
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();

@@ -8,7 +8,11 @@
 //! Control: a CPU that runs a guest of KVM does nothing else for as long as the guest likes. What KVM does between two runs of it
 //! is kernel code like any other; the guest's time is not in it, for that counts as user time (`account_guest_time()`).
 //!
+//! A stopper thread that waits for that of another CPU is its victim: it is told as one, and what keeps the other one comes first.
+//!
 //! Source: `kernel/watchdog.c`, `kernel/sched/cputime.c`.
+
+use std::cmp::Reverse;
 
 use vmcore_console::{Kind, Occurrence, PanicReason, SoftLockup};
 use vmcore_kernel::{Cpu, Task};
@@ -21,7 +25,7 @@ use crate::names::{own_frame, runs_guest};
 use crate::reports::reported_stuck;
 use crate::stuck::surely_in_kernel;
 use crate::text::seconds;
-use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, cut_stacks, reports};
+use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, cut_stacks, reports, stoppers};
 
 /// The watchdog counts in units of 2^30 ns, rounded, from when its own thread last ran: before the task was scheduled in.
 const WATCHDOG_SLACK_S: u64 = 2;
@@ -41,8 +45,23 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     latest.sort_by_key(|(report, _)| report.cpu);
     let mut findings: Vec<_> = latest.iter().map(|(report, said)| finding(facts, reader, report, said)).collect();
     findings.extend(facts.snapshot.cpus.iter().filter_map(|cpu| unreported(context, cpu)));
-    findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
+    // Who only waits for another one comes last.
+    findings.sort_by_key(|finding| {
+        (Reverse(finding.severity), waits_for(facts, finding), Reverse(finding.confidence))
+    });
     findings.into()
+}
+
+/// The CPU that the one of a lockup that lasts waits for.
+fn waits_for(facts: &Facts<'_>, finding: &Finding) -> Option<u32> {
+    let lasts = finding.severity == Severity::Critical;
+    let task = finding.tasks.first().and_then(|task| facts.snapshot.task(*task)).filter(|_| lasts)?;
+    stoppers::waits_for(facts, facts.snapshot.cpu_running(task)?.cpu)
+}
+
+/// `would not give it up`, or that it cannot.
+fn keeps_it(awaited: Option<u32>) -> String {
+    awaited.map_or_else(|| "would not give it up".to_owned(), stoppers::waits_text)
 }
 
 /// Whether a reported lockup lasted until the machine stopped.
@@ -96,8 +115,9 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, said: &O
         }
     };
     let caveat = if over.is_empty() { cut_stacks::caveat(facts, *cpu) } else { String::new() };
-    let summary =
-        format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" would not give it up{over}{caveat}");
+    let awaited = matches!(now, Now::Stuck(..)).then(|| stoppers::waits_for(facts, *cpu)).flatten();
+    let keeps = keeps_it(awaited);
+    let summary = format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" {keeps}{over}{caveat}");
     let task = facts.snapshot.cpu(*cpu).and_then(|cpu| facts.snapshot.current(cpu)).filter(|task| task.pid == *pid);
     let finding = Finding::new(Issue::SoftLockup, confidence, summary, evidence).with_severity(severity);
     finding.from_log(true).about(task.map(|task| task.address))
@@ -142,11 +162,12 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
         false => (Confidence::Possible, "no watchdog looks after it"),
     };
     let summary = format!(
-        "CPU {} has run kernel code{} for {} without switching tasks, and {silence}: {} would not give it up",
+        "CPU {} has run kernel code{} for {} without switching tasks, and {silence}: {} {}",
         cpu.cpu,
         stuck_in(facts, cpu.cpu),
         seconds(in_kernel),
-        pid(task)
+        pid(task),
+        keeps_it(stoppers::waits_for(facts, cpu.cpu))
     );
     Some(Finding::new(Issue::SoftLockup, confidence, summary, evidence).about([task.address]))
 }

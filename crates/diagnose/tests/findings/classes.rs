@@ -7,6 +7,10 @@ use crate::*;
 
 /// The stopper of CPU 0 waits for that of CPU 1, where pid 31 runs in a loop of the kernel.
 fn stoppers(of_cpu_1: Option<u64>) -> Diagnosis {
+    stoppers_waiting(of_cpu_1).judge()
+}
+
+fn stoppers_waiting(of_cpu_1: Option<u64>) -> Machine {
     let mut machine = Machine::new();
     machine.runs(0, 15, &["multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"], 25 * SECOND);
     machine.task(15).prio = 0;
@@ -20,7 +24,7 @@ fn stoppers(of_cpu_1: Option<u64>) -> Diagnosis {
         let queue = machine.cpus[1].run_queue.as_mut().unwrap();
         queue.queued = vec![Queued { task: stopper, class: Class::Stop }];
     }
-    machine.judge()
+    machine
 }
 
 #[test]
@@ -33,6 +37,60 @@ fn a_stopper_that_waits_for_another_keeps_its_cpu_as_a_victim() {
     // Where all have come, that is no reason.
     let summary = stoppers(None).verdict.summary;
     assert!(summary.contains("CPU 0 (pid 15"), "{summary}");
+}
+
+/// The watchdog complains of the CPU first that only waits.
+#[test]
+fn a_stopper_that_waits_for_another_is_no_lockup_to_name_first() {
+    let mut machine = stoppers_waiting(Some(25 * SECOND));
+    machine.log("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [comm15:15]");
+    soft_lockup(&mut machine, 1, 31);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("pid 31 \"comm31\" would not give it up"), "{summary}");
+    let victim = diagnosis.findings.iter().find(|finding| finding.summary.contains("CPU 0")).unwrap();
+    assert!(victim.summary.contains("pid 15 \"comm15\" waits for the stopper thread of CPU 1"), "{}", victim.summary);
+    // Where that is all there is, the machine is ill all the same.
+    let mut machine = stoppers_waiting(Some(25 * SECOND));
+    machine.runs(1, 32, &["driver_loop", "driver_write"], SECOND);
+    soft_lockup(&mut machine, 0, 15);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.contains("waits for the stopper thread of CPU 1"));
+}
+
+/// All have come, and what CPU 1 calls for them does not come back: all have their interrupts off.
+#[test]
+fn a_stopper_that_waits_with_interrupts_off_is_a_victim_too() {
+    let loops = ["multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"];
+    let works = ["patch_all", "multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"];
+    let machine = |first: &[&str], second: &[&str]| {
+        let mut machine = Machine::new();
+        machine.runs(0, 15, first, 25 * SECOND);
+        machine.runs(1, 16, second, 25 * SECOND);
+        for cpu in 0..2 {
+            machine.interrupted(cpu, 0, 0x46);
+            machine.cpus[cpu as usize].run_queue.as_mut().unwrap().clock_ns = NOW - 12 * SECOND;
+        }
+        // One whose clock goes on.
+        let mut third = machine.cpus[0].clone();
+        third.cpu = 2;
+        let queue = third.run_queue.as_mut().unwrap();
+        (queue.cpu, queue.clock_ns, queue.current) = (2, NOW, queue.idle);
+        machine.cpus.push(third);
+        machine.running.push((2, support::stack(0, 0, &["default_idle", "do_idle", "cpu_startup_entry"])));
+        machine.judge()
+    };
+    for (diagnosis, culprit, victim) in [(machine(&loops, &works), 1, 0), (machine(&works, &loops), 0, 1)] {
+        assert_eq!(verdict(&diagnosis).0, Some(Issue::HardLockup));
+        let begins = format!("CPU {culprit} (");
+        assert!(diagnosis.verdict.summary.starts_with(&begins), "{}", diagnosis.verdict.summary);
+        let waits = format!("it waits for the stopper thread of CPU {culprit}");
+        let of_victim = |finding: &&Finding| finding.summary.starts_with(&format!("CPU {victim} ("));
+        let victim = diagnosis.findings.iter().find(of_victim).unwrap();
+        assert!(victim.summary.contains(&waits), "{}", victim.summary);
+    }
 }
 
 #[test]

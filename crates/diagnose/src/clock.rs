@@ -5,7 +5,7 @@ use vmcore_kernel::{Cpu, Task};
 
 use crate::evidence::{self, decimal};
 use crate::text::seconds;
-use crate::{Confidence, Evidence, Facts, Reader, derived};
+use crate::{Confidence, Evidence, Facts, Limits, Reader, derived};
 
 /// How far the clock of a CPU is behind the newest. The tick drives it, so that it stops while interrupts are off, or while
 /// the host does not run the CPU. CPUs that a panic stopped are offline and do not count, but one without registers need not
@@ -30,6 +30,23 @@ pub(crate) fn patience_ns(facts: &Facts<'_>) -> u64 {
         None | Some(PanicReason::Watchdog) => by_kernel.min(SEEN_FROM_OUTSIDE_NS),
         Some(_) => by_kernel,
     }
+}
+
+/// How long kernel code may keep a CPU. An administrator may have the watchdog wait for longer than it does by default
+/// (`kernel.watchdog_thresh`, up to a minute), as some machine has too much to do; but what those who gave up on it saw was no machine that
+/// is well.
+pub(crate) fn soft_lockup_ns(facts: &Facts<'_>) -> u64 {
+    by_default_at_most(facts, facts.state.limits.soft_lockup_ns(), Limits::default().soft_lockup_ns())
+}
+
+/// The same with interrupts off.
+pub(crate) fn hard_lockup_ns(facts: &Facts<'_>) -> u64 {
+    by_default_at_most(facts, facts.state.limits.hard_lockup_ns(), Limits::default().hard_lockup_ns())
+}
+
+fn by_default_at_most(facts: &Facts<'_>, by_kernel: u64, by_default: u64) -> u64 {
+    let gave_up = facts.death().is_none_or(PanicReason::is_from_outside);
+    if gave_up { by_kernel.min(by_default) } else { by_kernel }
 }
 
 /// How sure it is that who waited for so long waited for too long.

@@ -6,6 +6,7 @@
 
 use vmcore_kernel::{Cpu, Task};
 
+use crate::clock::soft_lockup_ns;
 use crate::evidence::{self, decimal};
 use crate::idle::kept_ns;
 use crate::reports::reported_stuck;
@@ -18,7 +19,7 @@ pub(crate) fn stuck(facts: &Facts<'_>, cpu: u32) -> Option<Confidence> {
         return Some(Confidence::Confirmed);
     }
     let cpu = facts.snapshot.cpu(cpu)?;
-    let limit = facts.state.limits.soft_lockup_ns();
+    let limit = soft_lockup_ns(facts);
     let running = kept_ns(facts, cpu).or_else(|| facts.running_ns(cpu)).filter(|&running| running >= limit)?;
     let in_kernel = facts.snapshot.current(cpu).map_or(running, |task| surely_in_kernel(task, running));
     Some(if in_kernel >= limit { Confidence::Confirmed } else { Confidence::Possible })

@@ -12,6 +12,7 @@ use vmcore_console::{Kind, PanicReason};
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
+use crate::clock::hard_lockup_ns;
 use crate::derived::stood_still_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::{decimal, member};
@@ -34,7 +35,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
     let said = facts.reports_of(Kind::HardLockup).rfind(|known| known.event.cpus.contains(&cpu.cpu));
     let deaf = deaf(facts, cpu);
-    let lasts = deaf.as_ref().is_some_and(|deaf| deaf.behind_ns >= facts.state.limits.hard_lockup_ns());
+    let lasts = deaf.as_ref().is_some_and(|deaf| deaf.behind_ns >= hard_lockup_ns(facts));
     if said.is_none() && !lasts {
         return None;
     }

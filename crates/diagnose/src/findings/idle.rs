@@ -15,6 +15,7 @@ use std::cmp::Reverse;
 use vmcore_kernel::{Class, Cpu, RunQueue, Task};
 
 use super::{Context, Found};
+use crate::clock::soft_lockup_ns;
 use crate::derived::now_ns;
 use crate::describe;
 use crate::evidence::{decimal, member};
@@ -84,7 +85,7 @@ fn may_be_forced(facts: &Facts<'_>, cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task, u64)]) -> Option<Finding> {
     let (_, longest) = *waiting.first()?;
     let queue = cpu.run_queue.as_ref()?;
-    let surely = longest >= facts.state.limits.soft_lockup_ns()
+    let surely = longest >= soft_lockup_ns(facts)
         && !may_be_forced(facts, cpu, waiting)
         && !may_be_elsewhere(cpu, waiting)
         && !may_be_throttled(facts, cpu, waiting);

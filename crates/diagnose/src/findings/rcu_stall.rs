@@ -69,7 +69,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let is_known = !holdouts.is_empty() || !readers.is_empty() || ender.is_some();
     let cpus = if is_known { &holdouts } else { &named };
     // Of a grace period that is over nothing is left to see.
-    let (idle, mut busy): (Vec<u32>, Vec<u32>) = cpus.iter().partition(|cpu| is_known && of_this && idles(facts, **cpu));
+    let (idle, mut busy): (Vec<u32>, Vec<u32>) =
+        cpus.iter().partition(|cpu| is_known && of_this && idles(facts, **cpu));
     // Who only waits for another one comes last.
     busy.sort_by_key(|&cpu| stoppers::waits_for(facts, cpu));
     let cpus = busy.iter().map(|&cpu| {

@@ -18,6 +18,7 @@ use vmcore_console::{Kind, Occurrence, PanicReason, SoftLockup};
 use vmcore_kernel::{Cpu, Task};
 
 use super::{Context, Found};
+use crate::clock::soft_lockup_ns;
 use crate::describe::{pid, stuck_in};
 use crate::evidence::{self, decimal};
 use crate::kernel_code::in_kernel_code;
@@ -46,9 +47,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let mut findings: Vec<_> = latest.iter().map(|(report, said)| finding(facts, reader, report, said)).collect();
     findings.extend(facts.snapshot.cpus.iter().filter_map(|cpu| unreported(context, cpu)));
     // Who only waits for another one comes last.
-    findings.sort_by_key(|finding| {
-        (Reverse(finding.severity), waits_for(facts, finding), Reverse(finding.confidence))
-    });
+    findings.sort_by_key(|finding| (Reverse(finding.severity), waits_for(facts, finding), Reverse(finding.confidence)));
     findings.into()
 }
 
@@ -128,7 +127,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, said: &O
 fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
     let Context { facts, reader, .. } = *context;
     let task = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
-    let limit = facts.state.limits.soft_lockup_ns();
+    let limit = soft_lockup_ns(facts);
     let running = facts.running_ns(cpu).filter(|&running| running >= limit)?;
     let starves_others = cpu.run_queue.as_ref()?.queued.iter().any(|queued| {
         facts

@@ -14,6 +14,7 @@
 use vmcore_kernel::{Cpu, Task};
 
 use super::{Context, Found};
+use crate::clock::soft_lockup_ns;
 use crate::describe::{self, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
@@ -48,7 +49,7 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
         Keeps::InKernel | Keeps::Unpreempted if reported_stuck(facts, cpu.cpu) => return None,
         Keeps::Unpreempted if cpu.registers.is_none() => return None,
         Keeps::InKernel => LONG_NS,
-        Keeps::Unpreempted => facts.state.limits.soft_lockup_ns(),
+        Keeps::Unpreempted => soft_lockup_ns(facts),
     };
     if !hog.is_above_fair() && facts.running_ns(cpu).is_none_or(|running| running < long_ns) {
         return None;
@@ -168,7 +169,7 @@ fn gravity(
     let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match how {
         Keeps::Unpreempted => (Confidence::Possible, Severity::Critical, None),
-        Keeps::InKernel if running_ns < facts.state.limits.soft_lockup_ns() => {
+        Keeps::InKernel if running_ns < soft_lockup_ns(facts) => {
             (Confidence::Confirmed, Severity::Warning, None)
         }
         Keeps::ByRank if !is_current(facts, cpu, hog) || running_ns < SECOND_NS => by_rank(facts, cpu, hog, waiting),
@@ -179,12 +180,7 @@ fn gravity(
 /// A real-time task that has only just come need not be who kept the others waiting; but threads of the highest class of all, such as the
 /// watchdog's, come in between now and then, and grants do. That nobody of a lower rank has run since one of the others was queued shows it,
 /// or that the task has done nothing in its life but run.
-fn by_rank(
-    facts: &Facts<'_>,
-    cpu: &Cpu,
-    hog: &Task,
-    waiting: &[(&Task, u64)],
-) -> (Confidence, Severity, Option<u64>) {
+fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -> (Confidence, Severity, Option<u64>) {
     let mut known = Outranked::Shortly;
     for (task, _) in waiting {
         match time_on_cpu::outranked(facts, cpu, task, LONG_NS) {

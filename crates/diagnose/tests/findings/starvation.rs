@@ -90,6 +90,26 @@ fn kernel_code_that_is_not_preempted_starves_others() {
     assert_eq!(ids(&machine.judge()), []);
 }
 
+/// An administrator may have the watchdog wait for two minutes: whoever gave up on the machine before did not find it well.
+#[test]
+fn the_longest_patience_of_a_watchdog_makes_no_machine_well() {
+    let kernel = ["spin_for_ever", "driver_write"];
+    let patient = |running| {
+        let mut machine = starved(120, &kernel, running, running - SECOND);
+        machine.state.limits.watchdog = Some(60 * SECOND);
+        machine
+    };
+    assert_eq!(verdict(&patient(100 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Confirmed));
+    let mut requested = patient(100 * SECOND);
+    requested.panic("Kernel panic - not syncing: sysrq triggered crash", 1);
+    assert_eq!(verdict(&requested.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
+    // No more than the default, and as its kernel sees it where that stopped itself for something else.
+    assert_eq!(verdict(&patient(15 * SECOND).judge()).0, None);
+    let mut stopped = patient(100 * SECOND);
+    stopped.panic("Kernel panic - not syncing: hung_task: blocked tasks", 1);
+    assert_eq!(finding(&stopped.judge(), Issue::Starvation).severity, Severity::Warning);
+}
+
 #[test]
 fn who_takes_turns_or_is_explained_starves_nobody() {
     // Waited shortly; a fair task in user code; a task of a higher rank that waits; a CPU that a lockup was reported of.

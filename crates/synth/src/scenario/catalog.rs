@@ -84,6 +84,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "interrupt-on-idle",
     "busy-kernel",
     "busy-kernel-briefly",
+    "busy-kernel-patient",
     "busy-user",
     "short-fault",
     "other-names",

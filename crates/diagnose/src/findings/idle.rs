@@ -7,6 +7,11 @@
 //!
 //! The wait counts by the clock of the machine: that of an idle CPU stands still, and was last set as the task was queued.
 //!
+//! A task that another CPU wakes may not come that far: since 5.8 mostly, and before in part, its waker only puts it on a list of the CPU
+//! that is to run it (`__ttwu_queue_wakelist()` in `kernel/sched/core.c`), which that CPU is to look at when it is told. Until then the
+//! task is in the state `TASK_WAKING` and in no queue. That takes some microseconds; where it takes minutes nobody has told the CPU. Since
+//! when it was woken the kernel does not keep, only when it last ran. So one is possible, and several on one CPU are probable.
+//!
 //! Control: a task whose cgroup or budget is used up; one that must not share the core (core scheduling keeps such a CPU idle),
 //! one of `sched_ext`, and real-time tasks that are throttled, are possible only; a CPU that is out of service.
 
@@ -15,12 +20,13 @@ use std::cmp::Reverse;
 use vmcore_kernel::{Class, Cpu, RunQueue, Task};
 
 use super::{Context, Found};
-use crate::clock::soft_lockup_ns;
+use crate::clock::{off_cpu_evidence, off_cpu_ns, soft_lockup_ns};
 use crate::derived::now_ns;
 use crate::describe;
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::idle::{OnIdle, has_idle_task, on_idle};
+use crate::names::is_stopped_by_panic;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Value};
 
@@ -35,6 +41,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
         let waiting = waiting(facts, cpu);
         found.findings.extend(finding(facts, reader, cpu, &waiting));
         found.edges.extend(edges(facts, reader, cpu, &waiting));
+        found.findings.extend(not_queued(facts, reader, cpu));
     }
     found
 }
@@ -101,6 +108,47 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task,
     let shown = waiting.iter().take(describe::MAX_NAMED);
     evidence.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let tasks = waiting.iter().map(|(task, _)| task.address);
+    Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks))
+}
+
+/// Those that an idle CPU should have put into its queue: who was woken to run there, and for how long it has not run.
+fn waking<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Vec<(&'f Task, u64)> {
+    let in_service = cpu.run_queue.as_ref().is_some_and(|queue| !queue.is_out_of_service());
+    let idles = in_service && has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing);
+    // A CPU that a panic stopped is told nothing any more.
+    let stopped = facts.running_on(cpu.cpu).is_some_and(is_stopped_by_panic);
+    if !idles || stopped || cpu.registers.is_none() {
+        return Vec::new();
+    }
+    let tasks = facts.snapshot.tasks.iter().filter(|task| task.cpu == cpu.cpu && task.state.is_waking());
+    let tasks = tasks.filter(|task| task.on_rq == 0 && !task.on_cpu);
+    let off = tasks.filter_map(|task| Some((task, off_cpu_ns(facts, task)?)));
+    let mut waking: Vec<_> = off.filter(|(_, off)| *off >= LONG_NS).collect();
+    waking.sort_by_key(|(task, off)| (Reverse(*off), task.pid));
+    waking
+}
+
+fn not_queued(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {
+    let waking = waking(facts, cpu);
+    let (_, longest) = *waking.first()?;
+    let limit = soft_lockup_ns(facts);
+    // Where the kernel stopped itself it went on for a while with this CPU alone.
+    let several = waking.iter().filter(|(_, off)| *off >= limit).count() > 1 && facts.death().is_none();
+    let confidence = if several { Confidence::Probable } else { Confidence::Possible };
+    let summary = format!(
+        "CPU {} idles and has not put into its queue who was woken to run there, and has not run for up to {}: {}",
+        cpu.cpu,
+        seconds(longest),
+        describe::pids(waking.iter().map(|(task, _)| *task)),
+    );
+    let mut evidence: Vec<_> = cpu.run_queue.iter().map(|queue| current_evidence(reader, queue)).collect();
+    for (task, _) in waking.iter().take(describe::MAX_NAMED) {
+        let meaning = format!("pid {} was woken (TASK_WAKING) and is in no queue", task.pid);
+        let on_rq = decimal(task.on_rq);
+        evidence.push(member(reader, task.address, ("task_struct", "on_rq"), on_rq, meaning));
+        evidence.extend(off_cpu_evidence(facts, reader, task));
+    }
+    let tasks = waking.iter().map(|(task, _)| task.address);
     Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks))
 }
 

@@ -192,6 +192,47 @@ fn who_waits_for_an_idle_cpu_waits_by_the_clock_of_the_machine() {
     assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
 }
 
+/// CPU 0 idles, and these have been woken there, have not run for so long, and are not in its queue yet.
+fn woken(pids: &[i32], off_cpu_ns: u64) -> Machine {
+    let mut machine = Machine::new();
+    for &pid in pids {
+        machine.sleeper(pid, off_cpu_ns);
+        machine.task(pid).state = TaskState { state: 0x200, exit_state: 0 };
+    }
+    machine
+}
+
+#[test]
+fn who_was_woken_and_put_into_no_queue_starves() {
+    let diagnosis = woken(&[40, 41], 95 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("CPU 0 idles") && summary.contains("pid 41 \"comm41\""), "{summary}");
+    // One may have been woken just now.
+    assert_eq!(verdict(&woken(&[40], 95 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Possible));
+    assert_eq!(verdict(&woken(&[40, 41], 8 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Possible));
+    assert_eq!(verdict(&woken(&[40, 41], SECOND).judge()), (None, Confidence::None));
+}
+
+#[test]
+fn who_was_woken_on_a_cpu_that_does_something_is_about_to_run() {
+    // The interrupt has come.
+    let mut machine = woken(&[40, 41], 95 * SECOND);
+    let handler =
+        ["sched_ttwu_pending", "flush_smp_call_function_queue", "default_idle", "do_idle", "cpu_startup_entry"];
+    machine.running[0].1 = support::stack(0, 0, &handler);
+    assert_eq!(ids(&machine.judge()), []);
+    // The CPU that panicked has stopped it: who was woken after that waits in vain, and was not what stopped the machine.
+    let mut machine = woken(&[40, 41], 95 * SECOND);
+    let stopped = ["stop_this_cpu", "asm_sysvec_reboot", "default_idle", "do_idle", "cpu_startup_entry"];
+    machine.running[0].1 = support::stack(0, 0, &stopped);
+    machine.interrupted(0, 2, 0x246);
+    assert_eq!(ids(&machine.judge()), []);
+    let mut machine = woken(&[40, 41], 95 * SECOND);
+    machine.panic("Kernel panic - not syncing: hung_task: blocked tasks", 1);
+    assert_eq!(finding(&machine.judge(), Issue::Starvation).confidence, Confidence::Possible);
+}
+
 #[test]
 fn who_may_not_run_does_not_wait_for_an_idle_cpu() {
     let with = |counters: TaskCounters| {

@@ -77,6 +77,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "real-time-hog-contended",
     "real-time-hog-server",
     "idle-though-queued",
+    "woken-not-queued",
     "dead-tick",
     "user-fault-hog",
     "stuck-on-idle",

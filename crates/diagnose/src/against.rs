@@ -10,7 +10,7 @@ use crate::derived::runs_ahead;
 use crate::describe::pid;
 use crate::kernel_code::in_kernel_code;
 use crate::text::seconds;
-use crate::{CheckResult, Facts, Finding, Issue, Refutation, exception};
+use crate::{CheckResult, Facts, Finding, Issue, KernelPreemption, Refutation, exception};
 
 /// More tasks are not checked one by one.
 const MAX_TASKS: usize = 8;
@@ -112,12 +112,16 @@ fn in_user_code(facts: &Facts<'_>, task: &Task) -> Refutation {
 
 fn gives_way(facts: &Facts<'_>, hog: &Task) -> Refutation {
     let in_kernel = facts.snapshot.cpu_running(hog).is_some_and(|cpu| in_kernel_code(facts, cpu));
+    let is_preempted = facts.preemption.0 == KernelPreemption::Yes;
     let checked = match (hog.is_above_fair(), in_kernel) {
         (true, _) => format!("{} prio {} outranks them", hog.policy.name(), hog.prio),
+        (false, true) if is_preempted => {
+            format!("{}, but it is in kernel code, which may have preemption off", facts.preemption.1.meaning)
+        }
         (false, true) => format!("it is in kernel code, and {}", facts.preemption.1.meaning),
         (false, false) => "what it does is not known".to_owned(),
     };
-    let refuted = (hog.is_above_fair() || in_kernel).then_some(false);
+    let refuted = (hog.is_above_fair() || in_kernel && !is_preempted).then_some(false);
     claimed(format!("{} gives its CPU to those that wait", pid(hog)), checked, refuted)
 }
 

@@ -31,6 +31,16 @@ pub(crate) fn surely_in_kernel(task: &Task, running_ns: u64) -> u64 {
     running_ns.saturating_sub(task.accounting.user_ns.unwrap_or_default())
 }
 
+/// For how long, at least, a task that has had its CPU for so long was in user code: what it had there in all its life could not be before
+/// that alone.
+pub(crate) fn surely_in_user(facts: &Facts<'_>, cpu: &Cpu, task: &Task, running_ns: u64) -> u64 {
+    let start = facts.state.scheduler.task(task.address).start_ns;
+    let life = cpu.run_queue.as_ref().zip(start).and_then(|(queue, start)| queue.clock_ns.checked_sub(start));
+    let before = life.map(|life| life.saturating_sub(running_ns));
+    let user = task.accounting.user_ns.zip(before).map(|(user, before)| user.saturating_sub(before));
+    user.unwrap_or_default().min(running_ns)
+}
+
 /// How much of its life a CPU's task had in user code.
 pub(crate) fn user_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Evidence> {
     let task = facts.snapshot.current(cpu)?;

@@ -20,10 +20,13 @@ use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
 use crate::reports::reported_stuck;
-use crate::stuck::surely_in_kernel;
+use crate::stuck::{surely_in_kernel, surely_in_user};
 use crate::text::seconds;
 use crate::time_on_cpu::{self, Outranked};
-use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, Severity, Value, counted, cut_stacks, stoppers};
+use crate::{
+    Confidence, Evidence, Facts, Finding, Issue, KernelPreemption, Reader, Severity, Value, counted, cut_stacks,
+    stoppers,
+};
 
 /// Real-time throttling gives others a share of every second, and migration looks for another CPU at once.
 const LONG_NS: u64 = 5_000_000_000;
@@ -46,9 +49,9 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
     let long_ns = match keeps(facts, cpu, hog) {
         Keeps::ByRank if stoppers::waits_for_another(facts, cpu.cpu) => return None,
         Keeps::ByRank => LONG_NS,
-        Keeps::InKernel | Keeps::Unpreempted if reported_stuck(facts, cpu.cpu) => return None,
+        Keeps::InKernel { .. } | Keeps::Unpreempted if reported_stuck(facts, cpu.cpu) => return None,
         Keeps::Unpreempted if cpu.registers.is_none() => return None,
-        Keeps::InKernel => LONG_NS,
+        Keeps::InKernel { .. } => LONG_NS,
         Keeps::Unpreempted => soft_lockup_ns(facts),
     };
     if !hog.is_above_fair() && facts.running_ns(cpu).is_none_or(|running| running < long_ns) {
@@ -82,8 +85,8 @@ fn is_current(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> bool {
 enum Keeps {
     /// It outranks them.
     ByRank,
-    /// It is in kernel code, which need not be preempted.
-    InKernel,
+    /// It is in kernel code, which need not be preempted, and whether it surely has been.
+    InKernel { surely: bool },
     /// It should have lost the CPU to them: it is in user code, has been for most of the time, or where it was is not known.
     Unpreempted,
 }
@@ -92,13 +95,22 @@ fn keeps(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Keeps {
     if hog.is_above_fair() {
         return Keeps::ByRank;
     }
-    // Who is caught in a page fault of user code may have been in it for a moment.
-    let in_fault = || facts.running_on(cpu.cpu).is_some_and(in_exception_of_user_code);
-    let in_kernel_ns = surely_in_kernel(hog, facts.running_ns(cpu).unwrap_or_default());
+    let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match in_kernel_code(facts, cpu) {
-        true if !in_fault() || in_kernel_ns >= LONG_NS => Keeps::InKernel,
+        true if surely_in_kernel(hog, running_ns) >= LONG_NS => Keeps::InKernel { surely: true },
+        true if is_likely_there(facts, cpu, hog, running_ns) => Keeps::InKernel { surely: false },
         _ => Keeps::Unpreempted,
     }
+}
+
+/// Whether a task that was caught in kernel code is likely to have been there all the time, though it had more time than that in user code in
+/// a life of which it cannot be told when: the watchdog's thread would have had the CPU meanwhile. Where it serves user code with an exception,
+/// that may be of the moment.
+fn is_likely_there(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, running_ns: u64) -> bool {
+    let limits = &facts.state.limits;
+    let has_no_break = limits.is_watched(cpu.cpu) && running_ns >= limits.soft_lockup_ns();
+    let of_a_moment = facts.running_on(cpu.cpu).is_some_and(in_exception_of_user_code);
+    has_no_break && !of_a_moment && surely_in_user(facts, cpu, hog, running_ns) < LONG_NS
 }
 
 /// For how long a task has been kept waiting, where that is too long. Under real-time load fair tasks are granted some
@@ -141,7 +153,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         describe::pid(hog),
         match how {
             Keeps::ByRank => format!("as {} (prio {})", hog.policy.name(), hog.prio),
-            Keeps::InKernel => format!("{} that is not preempted", code(facts, cpu.cpu)),
+            Keeps::InKernel { .. } => in_kernel(facts, cpu.cpu),
             Keeps::Unpreempted =>
                 "though tasks of its class take turns: its tick may be dead, or their shares small".to_owned(),
         },
@@ -169,11 +181,15 @@ fn gravity(
     let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match how {
         Keeps::Unpreempted => (Confidence::Possible, Severity::Critical, None),
-        Keeps::InKernel if running_ns < soft_lockup_ns(facts) => {
+        Keeps::InKernel { .. } if running_ns < soft_lockup_ns(facts) => {
             (Confidence::Confirmed, Severity::Warning, None)
         }
+        // What keeps the scheduler from it there is not known.
+        Keeps::InKernel { surely } if !surely || facts.preemption.0 == KernelPreemption::Yes => {
+            (Confidence::Probable, Severity::Critical, None)
+        }
         Keeps::ByRank if !is_current(facts, cpu, hog) || running_ns < SECOND_NS => by_rank(facts, cpu, hog, waiting),
-        Keeps::InKernel | Keeps::ByRank => (Confidence::Confirmed, Severity::Critical, None),
+        Keeps::InKernel { .. } | Keeps::ByRank => (Confidence::Confirmed, Severity::Critical, None),
     }
 }
 
@@ -193,6 +209,17 @@ fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -
         _ if counted::is_always_busy(facts, cpu, hog, LONG_NS) => (Confidence::Probable, Severity::Critical, None),
         Outranked::Unknown => (Confidence::Possible, Severity::Critical, None),
         _ => (Confidence::Possible, Severity::Warning, None),
+    }
+}
+
+/// `in FUNCTION, kernel code that is not preempted`.
+fn in_kernel(facts: &Facts<'_>, cpu: u32) -> String {
+    let code = code(facts, cpu);
+    match facts.preemption.0 {
+        KernelPreemption::Yes => {
+            format!("{code}, and did not lose it though kernel code is preempted: preemption may be off there")
+        }
+        KernelPreemption::No | KernelPreemption::Unknown => format!("{code} that is not preempted"),
     }
 }
 

@@ -282,6 +282,44 @@ fn a_page_fault_of_user_code_that_does_not_end_is_kernel_code() {
     assert_eq!(verdict(&stopped), (Some(Issue::Starvation), Confidence::Possible));
 }
 
+/// Pid 30 has had CPU 0 for 100 s of a life of `life_ns`, of which it had so much in user code, and was caught in a system call.
+fn in_a_call(user_ns: u64, life_ns: u64) -> Machine {
+    let mut machine = starved(120, &["my_read", "__do_sys_getpid", "do_syscall_64"], 100 * SECOND, 99 * SECOND);
+    machine.task(30).accounting.user_ns = Some(user_ns);
+    let counters = TaskCounters { start_ns: Some(NOW - life_ns), ..TaskCounters::default() };
+    machine.state.scheduler.tasks.insert(task_address(30), counters);
+    machine
+}
+
+#[test]
+fn a_system_call_of_a_task_that_computes_is_not_what_keeps_the_cpu() {
+    let diagnosis = in_a_call(99 * SECOND, 120 * SECOND).judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Possible));
+    assert!(diagnosis.verdict.summary.contains("its tick may be dead"), "{}", diagnosis.verdict.summary);
+    // What it had in user code it may have had before: then the watchdog tells, whose thread would have come in between.
+    assert_eq!(verdict(&in_a_call(99 * SECOND, 200 * SECOND).judge()).1, Confidence::Possible);
+    let mut watched = in_a_call(99 * SECOND, 200 * SECOND);
+    watched.state.limits.watchdog = Some(10 * SECOND);
+    let diagnosis = watched.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("kernel code that is not preempted"), "{}", diagnosis.verdict.summary);
+    // And it does not where it was surely before: the task is not that old.
+    let mut watched = in_a_call(99 * SECOND, 120 * SECOND);
+    watched.state.limits.watchdog = Some(10 * SECOND);
+    assert_eq!(verdict(&watched.judge()).1, Confidence::Possible);
+}
+
+#[test]
+fn kernel_code_keeps_its_cpu_for_another_reason_where_it_is_preempted() {
+    let mut machine = starved(120, &["spin_for_ever", "driver_write"], 25 * SECOND, 24 * SECOND);
+    machine.preemption = vmcore_diagnose::KernelPreemption::Yes;
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    assert!(diagnosis.verdict.summary.contains("preemption may be off there"), "{}", diagnosis.verdict.summary);
+    let of_hog = diagnosis.refutations.iter().find(|check| check.claim.contains("gives its CPU")).unwrap();
+    assert_eq!(of_hog.result, vmcore_diagnose::CheckResult::Unknown);
+}
+
 /// That the hog was caught in a moment of contention explains nobody's wait.
 #[test]
 fn a_hog_that_spins_for_a_moment_is_a_hog() {

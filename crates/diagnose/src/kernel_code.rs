@@ -1,10 +1,10 @@
 //! Whether a CPU was in kernel code.
 
-use vmcore_kernel::{Cpu, Stack, StackFrame};
+use vmcore_kernel::{Cpu, Segment, Stack, StackFrame};
 
 use crate::Facts;
 use crate::arch::{arm64, x86_64};
-use crate::names::syscall_function;
+use crate::names::{own_frame, syscall_function};
 
 /// Whether a CPU's task is known to have been in kernel code when the CPU was stopped.
 pub(crate) fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
@@ -17,13 +17,30 @@ pub(crate) fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
         || interrupted.any(|registers| !registers.user_mode())
         || syscall_function(&stack.frames).is_some()
         || in_exception_of_user_code(stack)
+        || in_handler_over_user_code(stack)
+}
+
+/// Whether the kernel does something for user code, or on top of it, that may have begun a moment ago, however long the task has had its CPU.
+pub(crate) fn may_be_of_a_moment(stack: &Stack) -> bool {
+    in_exception_of_user_code(stack) || in_handler_over_user_code(stack)
+}
+
+/// Whether the handler of an interrupt runs on top of user code, or soft interrupts behind it, and not only what stopped the CPU.
+fn in_handler_over_user_code(stack: &Stack) -> bool {
+    let innermost = stack.frames.get(own_frame(stack)).filter(|frame| frame.segment != Some(Segment::Nmi));
+    let entry = innermost.and_then(|_| stack.frames.last()).and_then(StackFrame::function);
+    entry.is_some_and(|entry| x86_64::is_interrupt_entry(entry) || arm64::is_interrupt_of_user_code(entry))
+        && from_user_code(stack)
+}
+
+fn from_user_code(stack: &Stack) -> bool {
+    stack.interrupts.last().is_some_and(|last| last.registers.user_mode())
 }
 
 /// Whether the kernel serves an exception, such as a page fault, that user code caused. Such a one may never end: a fault that is
 /// retried again and again in `filemap_fault()` or as a page is swapped in.
 pub(crate) fn in_exception_of_user_code(stack: &Stack) -> bool {
     let entry = stack.frames.last().and_then(StackFrame::function);
-    let from_user = stack.interrupts.last().is_some_and(|last| last.registers.user_mode());
     let is_entry = |entry: &str| x86_64::is_exception_entry(entry) || arm64::is_exception_of_user_code(entry);
-    from_user && entry.is_some_and(is_entry)
+    from_user_code(stack) && entry.is_some_and(is_entry)
 }

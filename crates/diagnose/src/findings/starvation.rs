@@ -18,7 +18,7 @@ use crate::clock::soft_lockup_ns;
 use crate::describe::{self, stuck_in};
 use crate::evidence::{decimal, member};
 use crate::graph::{Edge, EdgeKind, Node};
-use crate::kernel_code::{in_exception_of_user_code, in_kernel_code};
+use crate::kernel_code::{in_kernel_code, may_be_of_a_moment};
 use crate::reports::reported_stuck;
 use crate::stuck::{surely_in_kernel, surely_in_user};
 use crate::text::seconds;
@@ -104,12 +104,12 @@ fn keeps(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Keeps {
 }
 
 /// Whether a task that was caught in kernel code is likely to have been there all the time, though it had more time than that in user code in
-/// a life of which it cannot be told when: the watchdog's thread would have had the CPU meanwhile. Where it serves user code with an exception,
-/// that may be of the moment.
+/// a life of which it cannot be told when: the watchdog's thread would have had the CPU meanwhile. Where it serves user code with an exception
+/// or an interrupt, that may be of the moment.
 fn is_likely_there(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, running_ns: u64) -> bool {
     let limits = &facts.state.limits;
     let has_no_break = limits.is_watched(cpu.cpu) && running_ns >= limits.soft_lockup_ns();
-    let of_a_moment = facts.running_on(cpu.cpu).is_some_and(in_exception_of_user_code);
+    let of_a_moment = facts.running_on(cpu.cpu).is_some_and(may_be_of_a_moment);
     has_no_break && !of_a_moment && surely_in_user(facts, cpu, hog, running_ns) < LONG_NS
 }
 

@@ -320,6 +320,36 @@ fn kernel_code_keeps_its_cpu_for_another_reason_where_it_is_preempted() {
     assert_eq!(of_hog.result, vmcore_diagnose::CheckResult::Unknown);
 }
 
+/// Pid 30 in this code on top of its user code, of which it had so much in its life.
+fn over_user_code(functions: &[&str], user_ns: u64) -> Diagnosis {
+    let mut machine = starved(120, functions, 60 * SECOND, 59 * SECOND);
+    machine.interrupted(0, functions.len(), 0x246);
+    let interrupt = machine.running[0].1.interrupts.last_mut().unwrap();
+    let registers = *interrupt.registers.x86_64().unwrap();
+    interrupt.registers = vmcore_memory::arch::x86_64::Registers { cs: 0x33, ..registers }.into();
+    machine.task(30).accounting.user_ns = Some(user_ns);
+    machine.judge()
+}
+
+#[test]
+fn a_handler_on_top_of_user_code_that_does_not_end_is_kernel_code() {
+    let handler = ["my_timer", "call_timer_fn", "handle_softirqs", "__irq_exit_rcu", "asm_sysvec_apic_timer_interrupt"];
+    let endless = over_user_code(&handler, SECOND);
+    assert_eq!(verdict(&endless), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert!(endless.verdict.summary.contains("in my_timer, kernel code"), "{}", endless.verdict.summary);
+    // One that computes was caught in its tick.
+    assert_eq!(verdict(&over_user_code(&handler, 58 * SECOND)), (Some(Issue::Starvation), Confidence::Possible));
+    // What stopped the CPU is no code of its own.
+    for stopped in [
+        ["panic", "sysrq_handle_crash", "serial8250_handle_irq", "asm_common_interrupt"],
+        ["stop_this_cpu", "sysvec_reboot", "sysvec_reboot", "asm_sysvec_reboot"],
+        ["crash_nmi_callback", "nmi_handle", "exc_nmi", "asm_exc_nmi"],
+    ] {
+        let diagnosis = over_user_code(&stopped, SECOND);
+        assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Possible), "{stopped:?}");
+    }
+}
+
 /// That the hog was caught in a moment of contention explains nobody's wait.
 #[test]
 fn a_hog_that_spins_for_a_moment_is_a_hog() {

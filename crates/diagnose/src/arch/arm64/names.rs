@@ -40,6 +40,15 @@ pub(crate) fn is_exception_of_user_code(function: &str) -> bool {
     USER_SYNC.contains(&base_name(function))
 }
 
+/// The vectors of interrupts that come over user code: `el0t_64_irq` since 5.13.
+const USER_INTERRUPT: [&str; 7] =
+    ["el0t_64_irq", "el0t_32_irq", "el0t_64_fiq", "el0t_32_fiq", "el0_irq", "el0_irq_naked", "el0_fiq"];
+
+/// Whether a function is the entry code of an interrupt that came over user code.
+pub(crate) fn is_interrupt_of_user_code(function: &str) -> bool {
+    USER_INTERRUPT.contains(&base_name(function))
+}
+
 /// Whether the exception with this entry code, which called the functions that follow, from the outermost on, is a fault.
 pub(crate) fn is_page_fault<'f>(entry: &str, inwards: impl Iterator<Item = &'f str>) -> bool {
     let is_of_this = |function: &&str| !INTERRUPT.contains(function) && !SYNC.contains(function);

@@ -6,7 +6,7 @@ mod scheduler;
 
 use super::InterruptFlag;
 
-pub(crate) use names::{is_exception_entry, is_page_fault_entry};
+pub(crate) use names::{is_exception_entry, is_interrupt_entry, is_page_fault_entry};
 pub(crate) use operand::{disassemble, general_registers, is_user, memory_accesses, polled_address};
 pub(crate) use scheduler::asked_for_cpu;
 

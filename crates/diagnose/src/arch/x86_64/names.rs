@@ -31,9 +31,37 @@ pub(crate) fn is_exception_entry(function: &str) -> bool {
     function.starts_with("asm_exc_") && !from_outside || OLD_ENTRIES.contains(&function)
 }
 
+/// Entry code of interrupts before 5.8; of those of devices also the label behind the call of `do_IRQ()`.
+const OLD_INTERRUPTS: [&str; 8] = [
+    "apic_timer_interrupt",
+    "common_interrupt",
+    "ret_from_intr",
+    "reschedule_interrupt",
+    "call_function_interrupt",
+    "call_function_single_interrupt",
+    "irq_work_interrupt",
+    "x86_platform_ipi",
+];
+
+/// Whether a function is the entry code of an interrupt, but not of the one with which a CPU is stopped.
+pub(crate) fn is_interrupt_entry(function: &str) -> bool {
+    let function = base_name(function);
+    let is_new = function.starts_with("asm_sysvec_") && function != "asm_sysvec_reboot";
+    is_new || function == "asm_common_interrupt" || OLD_INTERRUPTS.contains(&function)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stops_a_cpu_is_no_interrupt_of_its_own() {
+        assert!(is_interrupt_entry("asm_sysvec_apic_timer_interrupt") && is_interrupt_entry("apic_timer_interrupt"));
+        assert!(is_interrupt_entry("asm_common_interrupt") && is_interrupt_entry("ret_from_intr"));
+        for other in ["asm_sysvec_reboot", "asm_exc_nmi", "asm_exc_page_fault", "sysvec_apic_timer_interrupt"] {
+            assert!(!is_interrupt_entry(other), "{other}");
+        }
+    }
 
     #[test]
     fn the_entry_is_not_its_handler() {

@@ -8,7 +8,7 @@
 
 use std::cmp::Reverse;
 
-use vmcore_kernel::{Cpu, Task};
+use vmcore_kernel::{Cpu, Policy, Task};
 
 use crate::Facts;
 
@@ -52,6 +52,13 @@ pub(crate) enum Outranked {
     Unknown,
 }
 
+/// Whether a task does not take turns with others of its priority: `task_tick_rt()` in `kernel/sched/rt.c` lets only those of `SCHED_RR` do
+/// that, whatever is preempted.
+pub(crate) fn keeps_equals_out(task: &Task) -> bool {
+    const FIFO: Policy = Policy(1);
+    task.policy == FIFO && task.is_above_fair()
+}
+
 /// Whether none but tasks that outrank `waiting` have had a CPU for `long_ns`, as far as those say that last ran there.
 pub(crate) fn outranked(facts: &Facts<'_>, cpu: &Cpu, waiting: &Task, long_ns: u64) -> Outranked {
     /// `MAX_RT_PRIO`: below it fair tasks take turns whatever their priorities.
@@ -60,11 +67,12 @@ pub(crate) fn outranked(facts: &Facts<'_>, cpu: &Cpu, waiting: &Task, long_ns: u
     let Some((queue, waited)) = cpu.run_queue.as_ref().zip(waited) else { return Outranked::Unknown };
     let rank = waiting.prio.min(FAIR);
     let current = facts.snapshot.current(cpu);
-    if current.is_some_and(|task| task.prio >= rank) {
+    if current.is_some_and(|task| task.prio > rank || task.prio == rank && !keeps_equals_out(task)) {
         return Outranked::Shortly;
     }
+    let these = [Some(waiting.address), current.map(|task| task.address)];
     let others = facts.snapshot.tasks.iter().filter(|task| task.cpu == cpu.cpu && task.prio >= rank);
-    let others = others.filter(|task| task.address != waiting.address && task.pid != 0);
+    let others = others.filter(|task| !these.contains(&Some(task.address)) && task.pid != 0);
     // Who has come from another CPU and not run here yet may have run there a moment ago.
     let here = |task: &Task| task.exec_start_ns.is_some_and(|at| at != 0);
     let ran = others.map(|task| queue.not_run_ns(task).filter(|&ns| ns >= long_ns || here(task)));

@@ -22,7 +22,7 @@ use crate::kernel_code::{in_kernel_code, may_be_of_a_moment};
 use crate::reports::reported_stuck;
 use crate::stuck::{surely_in_kernel, surely_in_user};
 use crate::text::seconds;
-use crate::time_on_cpu::{self, Outranked};
+use crate::time_on_cpu::{self, Outranked, keeps_equals_out};
 use crate::{
     Confidence, Evidence, Facts, Finding, Issue, KernelPreemption, Reader, Severity, Value, counted, cut_stacks,
     stoppers,
@@ -128,9 +128,10 @@ fn waited_ns(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, task: &Task) -> Option<u6
 fn outranked<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu, hog: &Task) -> impl Iterator<Item = &'f Task> {
     let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued);
     let rank = if hog.is_above_fair() { hog.prio } else { i32::MIN };
+    let equals = keeps_equals_out(hog);
     let tasks = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| task.waits_for_cpu());
     let current = facts.snapshot.current(cpu).filter(|task| task.address != hog.address && task.pid != 0);
-    current.into_iter().chain(tasks).filter(move |task| task.prio > rank)
+    current.into_iter().chain(tasks).filter(move |task| task.prio > rank || equals && task.prio == rank)
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding> {

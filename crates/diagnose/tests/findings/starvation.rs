@@ -320,6 +320,20 @@ fn kernel_code_keeps_its_cpu_for_another_reason_where_it_is_preempted() {
     assert_eq!(of_hog.result, vmcore_diagnose::CheckResult::Unknown);
 }
 
+#[test]
+fn a_fifo_task_keeps_its_equals_out() {
+    let equal = |policy| {
+        let mut machine = starved(49, &[], 12 * SECOND, 11 * SECOND);
+        machine.task(30).policy = Policy(policy);
+        machine.task(40).prio = 49;
+        machine.task(40).policy = Policy(2);
+        machine.judge()
+    };
+    assert_eq!(verdict(&equal(1)), (Some(Issue::Starvation), Confidence::Confirmed));
+    // Those of SCHED_RR take turns.
+    assert_eq!(ids(&equal(2)), []);
+}
+
 /// Pid 30 in this code on top of its user code, of which it had so much in its life.
 fn over_user_code(functions: &[&str], user_ns: u64) -> Diagnosis {
     let mut machine = starved(120, functions, 60 * SECOND, 59 * SECOND);

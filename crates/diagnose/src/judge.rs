@@ -8,6 +8,7 @@ use vmcore_memory::{Pfn, VirtAddr};
 
 use crate::findings::{self, Context};
 use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
+use crate::interrupts::interrupts_off;
 use crate::livelock::{self, Livelock};
 use crate::text::seconds;
 use crate::{
@@ -40,6 +41,9 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     let livelock_unknown = livelock.unknown.clone();
     unknown.extend(livelock.unknown);
     unknown.extend(facts.blind_spots.iter().cloned());
+    if has_no_clock(facts) {
+        unknown.push("no CPU takes interrupts, so no clock runs: for how long they have not is not known".to_owned());
+    }
     unknown.extend(facts.gaps.iter().map(Gap::to_string));
     unknown.extend(facts.incomplete.iter().map(|why| format!("the dump is incomplete: {why}")));
     let mut graph = GraphBuilder::new();
@@ -224,7 +228,19 @@ fn died_of(finding: &Finding, livelock: &Livelock, facts: &Facts<'_>) -> bool {
 /// Whether something that could show a hang was not seen.
 fn is_blind(facts: &Facts<'_>, livelock: &Livelock) -> bool {
     let is_lost = facts.incomplete.is_some() && !livelock.unknown.is_empty();
-    !facts.blind_spots.is_empty() || is_lost || cut_stacks::warning(facts).is_some()
+    !facts.blind_spots.is_empty() || is_lost || cut_stacks::warning(facts).is_some() || has_no_clock(facts)
+}
+
+/// Whether no CPU takes interrupts, on a machine of several that did not panic: then no clock runs, and for how long it has been like
+/// that nothing tells. Several that are caught so by chance are few.
+fn has_no_clock(facts: &Facts<'_>) -> bool {
+    let busy = |cpu: &&Cpu| cpu.run_queue.as_ref().is_some_and(|queue| !queue.is_out_of_service());
+    let cpus: Vec<_> = facts.snapshot.cpus.iter().filter(busy).collect();
+    let is_off = |cpu: &&Cpu| {
+        let idles = cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
+        !idles && interrupts_off(facts, cpu.cpu)
+    };
+    facts.death().is_none() && cpus.len() > 1 && cpus.iter().all(is_off)
 }
 
 /// What may be behind tasks that sleep for too long: a disk that does not complete its requests.

@@ -18,6 +18,7 @@ mod panic;
 mod rcu_stall;
 mod reported;
 mod soft_lockup;
+mod spin_circle;
 mod spinlock;
 mod starvation;
 mod throttled;

@@ -1,6 +1,8 @@
 //! A spin lock, or a reader-writer lock that spins, that is not given back, and the CPUs that spin for it.
 //!
-//! That a CPU is caught spinning is ordinary. It is a finding only where one of these CPUs is [stuck](crate::stuck).
+//! That a CPU is caught spinning is ordinary. It is a finding only where one of these CPUs is [stuck](crate::stuck), or where each of
+//! them waits for a lock that the next one has, in a circle: that shows without any time, and where all CPUs have their interrupts
+//! off no clock runs.
 //!
 //! Control: contention that no watchdog complained of.
 
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 use vmcore_kernel::SpinNode;
 use vmcore_memory::VirtAddr;
 
-use super::{Context, Found};
+use super::{Context, Found, spin_circle};
 use crate::describe::{on_cpu, spun};
 use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, Node};
@@ -32,8 +34,10 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
     let mut found = Found::default();
     for contended in contended(facts) {
-        let Some(surely) = any_stuck(facts, &contended.spins) else { continue };
-        found.findings.push(finding(facts, reader, &contended, surely));
+        let circle = contended.spins.iter().find_map(|spin| spin_circle::of(&facts.state.spins, spin.cpu));
+        let by_circle = circle.as_ref().map(|circle| spin_circle::confidence(facts, circle));
+        let Some(surely) = any_stuck(facts, &contended.spins).max(by_circle) else { continue };
+        found.findings.push(finding(facts, reader, &contended, (surely, circle.as_deref())));
         found.edges.extend(contended.spins.iter().flat_map(|spin| edges(facts, reader, spin)));
     }
     found
@@ -72,7 +76,12 @@ fn holder<'f>(spins: &[&'f Spin]) -> Option<&'f Holder> {
     }
 }
 
-fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, is_stuck: Confidence) -> Finding {
+fn finding(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    contended: &Contended<'_>,
+    (is_stuck, circle): (Confidence, Option<&[u32]>),
+) -> Finding {
     let Contended { lock, word, spins } = contended;
     let spinners = describe::few(spins.iter().map(|spin| on_cpu(facts, spin.cpu)), ", ");
     let longest = spins.iter().filter_map(|spin| facts.running_ns(facts.snapshot.cpu(spin.cpu)?)).max();
@@ -93,7 +102,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, is
     };
     let spin = if spins.len() == 1 { "spins" } else { "spin" };
     let name = spun::name(*word);
-    let summary = format!("{name} {lock} is not released: {spinners} {spin} for it{time}; {holder_text}");
+    let circle = circle.map(|circle| spin_circle::words(facts, circle)).unwrap_or_default();
+    let summary = format!("{name} {lock} is not released: {spinners} {spin} for it{time}; {holder_text}{circle}");
     let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
     let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable }.min(is_stuck);
     if confidence == Confidence::Possible {

@@ -11,6 +11,7 @@ mod interruptible;
 mod machine;
 mod pages;
 mod sleepers;
+mod spin_circle;
 mod starvation;
 #[path = "../support/mod.rs"]
 mod support;

@@ -121,6 +121,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "page-locked",
     "work-not-done",
     "spinlock-held",
+    "spinlock-circle",
     "rwlock-held",
     "mutex-spin",
     "unanswered-call",

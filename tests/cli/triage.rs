@@ -1,6 +1,7 @@
 //! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
 
 mod copies;
+mod refusals;
 mod resources;
 
 use std::collections::BTreeMap;
@@ -337,18 +338,6 @@ fn what_takes_too_long_or_too_much_is_a_row() {
     // Without --retry what is known stays.
     assert_eq!(pile.judge(&[]).0, 2);
     assert_eq!(pile.judge(&["--retry"]).0, 1);
-}
-
-#[test]
-fn what_cannot_begin_says_why() {
-    let scratch = Scratch::new();
-    let store = scratch.path("s.db").display().to_string();
-    run(["triage", "/nowhere", "--store", &store]).fails_with(&["/nowhere"]);
-    let empty = scratch.path("");
-    run(["triage", empty.to_str().unwrap(), "--store", &store]).fails_with(&["no dump"]);
-    run(["triage", "--store", &store]).fails_with(&["no dump"]);
-    scratch.file("s.db", &[7; 5000]);
-    run(["triage", "report", "--store", &store]).fails_with(&["the store", "not a database"]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub enum TriageError {
         /// The newest schema that is known.
         known: i64,
     },
-    /// A file or directory beside the store, or of a report, cannot be written.
+    /// The store's file, one beside it, or that of a row cannot be written.
     #[error("cannot write {}: {cause}", path.display())]
     Output {
         /// The file.
@@ -100,7 +100,8 @@ impl TriageError {
             Self::NewerStore { .. } => Some("use the newer program, or another store with --store"),
             Self::Plan { .. } => Some("make a new one with `vmcore-thp triage plan`"),
             Self::Remote(error) => Some(error.hint()),
-            Self::Input { .. } | Self::Output { .. } => None,
+            Self::Output { .. } => Some("name another place with --store, where you may write and there is room"),
+            Self::Input { .. } => None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod mcp;
 mod minimal;
 mod output;
 mod pile_view;
+mod profile_files;
 mod profiles;
 mod program;
 mod progress;

@@ -4,21 +4,21 @@
 //! under `/usr/lib/debug`), Red Hat and Anolis (`lib/modules/RELEASE/vmlinux`, with or without `usr`) and SUSE (there, or
 //! in `boot`, with `.debug`, perhaps compressed) install it. A directory that the user names may be laid out like
 //! `/usr/lib/debug`, be the root of an unpacked package (with `usr/lib/debug` in it), or have a `vmlinux` right in it. Last
-//! comes where `make` left it, `/lib/modules/RELEASE/build/vmlinux`. Failing that, servers are asked, if the user named
-//! some.
+//! comes where `make` left it, `/lib/modules/RELEASE/build/vmlinux`. Then profiles in a directory that the user names are
+//! looked at, however they are called. Failing that, servers are asked, if the user named some.
 //!
 //! What is found is opened and tried: headers packages put files of the right release there that have nothing but BTF.
 
 use std::path::{Path, PathBuf};
 
-use vmcore_debuginfo::{Vmlinux, build_id_path};
+use vmcore_debuginfo::{ProfileIdentity, Vmlinux, build_id_path};
 use vmcore_dump::Vmcoreinfo;
 use vmcore_kernel::{hex, release_of};
 
 use crate::cli::{Input, Search};
 use crate::failure::Failure;
 use crate::run::Run;
-use crate::{debuginfod, remote_debug};
+use crate::{debuginfod, profile_files, remote_debug};
 
 /// How debug files are compressed as a whole.
 const PACKED: [&str; 3] = ["xz", "zst", "gz"];
@@ -49,6 +49,14 @@ impl Build {
     /// The release, from the dump: only one that stays one path component.
     fn release(&self) -> Option<&str> {
         self.release.as_deref().filter(|release| !release.contains('/') && !release.starts_with('.'))
+    }
+
+    /// Whether a profile is of this build: by the build-id or, where the dump does not tell that, by the release.
+    fn has_profile(&self, of: &ProfileIdentity) -> bool {
+        match &self.id {
+            Some(id) => of.build_id.as_ref() == Some(id),
+            None => self.release.is_some() && of.banner.as_deref().and_then(release_of) == self.release.as_deref(),
+        }
     }
 
     /// As the tables say that the kernel in the dump has of itself.
@@ -86,6 +94,12 @@ pub(crate) fn find<T>(
                 None => rejected.push(format!("{} falls short", path.display())),
             },
             Err(why) => rejected.push(why),
+        }
+    }
+    for (path, _) in profile_files::in_directories(&search.debug_dir).filter(|(_, of)| build.has_profile(of)) {
+        match attempt(path.clone()) {
+            Some(found) => return Ok(found),
+            None => rejected.push(format!("{} falls short", path.display())),
         }
     }
     for address in remote_debug::candidates(input, &relative(build, false), build.release()) {
@@ -238,6 +252,23 @@ mod tests {
             assert!(paths.iter().any(|path| path == also), "{also}");
         }
         assert_eq!(paths.last().map(String::as_str), Some("/lib/modules/6.1.0/build/vmlinux"));
+    }
+
+    #[test]
+    fn a_profile_is_of_the_build_that_its_notes_name() {
+        let profile = |id: &[u8], banner: &str| ProfileIdentity {
+            build_id: Some(id.to_vec()),
+            banner: Some(format!("Linux version {banner} (a@b) #1 SMP")),
+        };
+        let told = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=6.1.0\nBUILD-ID=abcdef01\n"));
+        assert!(told.has_profile(&profile(b"\xab\xcd\xef\x01", "6.1.0")));
+        assert!(!told.has_profile(&profile(b"\xab\xcd\xef\x02", "6.1.0")));
+        assert!(!told.has_profile(&ProfileIdentity { build_id: None, ..profile(b"", "6.1.0") }));
+        // Before 5.9 a dump does not tell its build-id.
+        let untold = Build::by_vmcoreinfo(&Vmcoreinfo::parse(b"OSRELEASE=4.19.91\n"));
+        assert!(untold.has_profile(&profile(b"\x01", "4.19.91")));
+        assert!(!untold.has_profile(&profile(b"\x01", "4.19.9")));
+        assert!(!Build::default().has_profile(&ProfileIdentity::default()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
 
 mod copies;
+mod debug_information;
 mod refusals;
 mod resources;
 

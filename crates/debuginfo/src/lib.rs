@@ -52,7 +52,7 @@ pub use module_debug::{LoadedModule, ModuleDebug};
 pub use module_files::ModuleFiles;
 pub use object_file::Section;
 pub use parts::{ImageParts, PartSymbol};
-pub use profile::{Profile, ProfileError};
+pub use profile::{Profile, ProfileError, ProfileIdentity};
 pub use profile_cache::{CacheError, ProfileCache};
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};

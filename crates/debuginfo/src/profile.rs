@@ -18,10 +18,11 @@ use std::path::Path;
 use crate::{
     OpenError, TypesOrigin, Vmlinux,
     elf::{
-        Section,
+        Role, Section,
         write::{Contents, NewSection, NewSymbol, write},
     },
-    vmlinux::BANNER,
+    object_file::{ObjectFile, map},
+    vmlinux::{BANNER, banner_text},
 };
 
 /// The section that holds the types.
@@ -67,6 +68,15 @@ impl ProfileError {
             }
         }
     }
+}
+
+/// Which kernel a profile is of. From the file: untrusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileIdentity {
+    /// The GNU build-id.
+    pub build_id: Option<Vec<u8>>,
+    /// The kernel's banner, "Linux version ...", without its newline.
+    pub banner: Option<String>,
 }
 
 /// How the contents of sections are kept.
@@ -118,6 +128,20 @@ impl Profile {
             None => Ok(Self { bytes, opened }),
             Some(what) => Err(ProfileError::Differs { what }),
         }
+    }
+
+    /// Which kernel the profile at `path` is of; `None` where the file is something else. Nothing is read but the headers, the
+    /// notes and the banner.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] where it cannot be read, or is no ELF executable of a machine that is known.
+    pub fn identity(path: &Path) -> Result<Option<ProfileIdentity>, OpenError> {
+        let (handle, bytes) = map(path)?;
+        let file = ObjectFile::from_mapping(path, handle, bytes, Role::Vmlinux)?;
+        Ok(file
+            .section(BANNER)
+            .map(|section| ProfileIdentity { build_id: file.elf.build_id.clone(), banner: banner_text(&section.data) }))
     }
 
     /// What to write to a file.

@@ -213,8 +213,7 @@ impl Vmlinux {
     /// read-only data. It came from the file: escape it before printing.
     #[must_use]
     pub fn banner(&self) -> Option<String> {
-        let text = self.banner_bytes()?.split(|&byte| byte == 0 || byte == b'\n').next()?;
-        text.starts_with(b"Linux version ").then(|| crate::bytes::text(text))
+        banner_text(self.banner_bytes()?)
     }
 
     /// The symbol table.
@@ -327,6 +326,12 @@ impl Vmlinux {
             (types, problem)
         })
     }
+}
+
+/// The banner that bytes begin with.
+pub(crate) fn banner_text(bytes: &[u8]) -> Option<String> {
+    let text = bytes.split(|&byte| byte == 0 || byte == b'\n').next()?;
+    text.starts_with(b"Linux version ").then(|| crate::bytes::text(text))
 }
 
 fn is_profile(file: &ObjectFile) -> bool {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vmcore_report::Sanitized;
-use vmcore_triage::{Item, Row};
+use vmcore_triage::{Confidence, Item, Row};
 
 const BAR: &str = "{bar:30} {pos}/{len} ({per_sec}, {eta} to go) {msg}";
 /// Between two lines where there is no terminal.
@@ -18,6 +18,7 @@ pub(crate) struct PileView {
     lines: bool,
     total: usize,
     done: usize,
+    inconclusive: usize,
     failed: usize,
     began: Instant,
     said: Instant,
@@ -36,7 +37,7 @@ impl PileView {
         });
         let now = Instant::now();
         let lines = !quiet && !terminal;
-        Self { bar, lines, total, done: 0, failed: 0, began: now, said: now, running: Vec::new() }
+        Self { bar, lines, total, done: 0, inconclusive: 0, failed: 0, began: now, said: now, running: Vec::new() }
     }
 
     pub(crate) fn started(&mut self, item: &Item) {
@@ -51,7 +52,12 @@ impl PileView {
             self.running.swap_remove(at);
         }
         self.done += 1;
-        self.failed += usize::from(row.failure.is_some() && !row.from_log);
+        // As the report counts.
+        match Confidence::of(row) {
+            Confidence::Insufficient => self.inconclusive += 1,
+            Confidence::Failed => self.failed += 1,
+            _ => {}
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(self.done as u64);
             let mut text = Vec::new();
@@ -92,9 +98,10 @@ impl PileView {
         // Nobody is left to be told when standard error is closed.
         let _ = writeln!(
             io::stderr().lock(),
-            "note: {} of {} done, {} failed, {rate:.1}/s{left}",
+            "note: {} of {} done, {} inconclusive, {} failed, {rate:.1}/s{left}",
             self.done,
             self.total,
+            self.inconclusive,
             self.failed
         );
     }

@@ -1,6 +1,7 @@
 //! `triage` on a pile as kdump leaves it, made of the dumps that come with the source.
 
 mod copies;
+mod counts;
 mod debug_information;
 mod refusals;
 mod resources;
@@ -140,7 +141,7 @@ fn a_pile_is_judged_grouped_and_known_again() {
     let store = pile.0.path("s.db").display().to_string();
     let text = run(["triage", "report", "--store", &store]).stdout;
     assert!(
-        text.contains("thp-split-page-fault-livelock (confirmed)") && text.contains("Could not be judged"),
+        text.contains("thp-split-page-fault-livelock (confirmed)") && text.contains("Failed: could not be judged"),
         "{text}"
     );
     let page = run(["triage", "report", "--store", &store, "--format", "html"]).stdout;

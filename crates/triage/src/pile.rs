@@ -118,13 +118,24 @@ impl Pile {
         gather.finish(affected)
     }
 
-    /// How many rows could not be judged: not at all, or for want of what is needed.
-    pub(crate) fn rows_not_judged(&self) -> usize {
-        self.confidences.iter().filter(|(confidence, _)| !confidence.is_judged()).map(|(_, rows)| rows).sum()
+    /// How many rows lack what is needed, and how many could not be judged at all, in words.
+    pub(crate) fn without_verdict(&self) -> String {
+        let rows = |confidence| self.confidences.get(&confidence).copied().unwrap_or_default();
+        let missing = match self.missing() {
+            0 => String::new(),
+            missing => format!(", of which {missing} {} not there", if missing == 1 { "is" } else { "are" }),
+        };
+        format!("{} inconclusive, {} failed{missing}", rows(Confidence::Insufficient), rows(Confidence::Failed))
+    }
+
+    /// Groups without a verdict: those that lack what is needed, and those that could not be judged at all, each with its heading.
+    pub(crate) fn unjudged_by_kind(&self) -> [(&'static str, Vec<&Group>); 2] {
+        let (failed, inconclusive) = self.unjudged.iter().partition(|group| group.has_failed());
+        [("Inconclusive: what is needed is not in the dump", inconclusive), ("Failed: could not be judged", failed)]
     }
 
     /// How many rows are of files that a list names and that are not there.
-    pub(crate) fn missing(&self) -> usize {
+    fn missing(&self) -> usize {
         self.failures.get(FailureKind::Missing.name()).copied().unwrap_or_default()
     }
 

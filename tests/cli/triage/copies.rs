@@ -60,7 +60,7 @@ fn what_a_list_names_and_is_not_there_is_no_crash() {
     };
     let lines = "empty/vmcore\nweb9-2026-11-28-03:13:00/vmcore\ndump/vmcore\n";
     let text = triage(lines, &["--beside"]);
-    let heading = "3 dumps and logs of 2 crashes: 1 group; 2 not judged, of which 1 is not there\n";
+    let heading = "3 dumps and logs of 2 crashes: 1 group; 0 inconclusive, 2 failed, of which 1 is not there\n";
     assert!(text.stdout.starts_with(heading), "{}", text.stdout);
     assert!(text.stdout.contains("missing: there is no such file"), "{}", text.stdout);
     assert!(!pile.0.path("pile/web9-2026-11-28-03:13:00").exists());

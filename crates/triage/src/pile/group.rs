@@ -100,6 +100,11 @@ impl Group {
         self.best.0.first().is_some_and(|(rank, _)| rank.confidence == Confidence::None)
     }
 
+    /// Whether none of its rows was judged at all.
+    pub(super) fn has_failed(&self) -> bool {
+        self.exemplar().is_some_and(|row| Confidence::of(row) == Confidence::Failed)
+    }
+
     /// Whether the kernels of the crashes have the known bug: one word where all are alike, else how many are.
     #[must_use]
     pub fn in_these_kernels(&self) -> String {

@@ -84,6 +84,27 @@ fn groups_come_by_size_the_healthy_last_and_the_unjudged_apart() {
 }
 
 #[test]
+fn what_lacks_something_is_told_from_what_failed() {
+    let lacking = |key: &str| Row {
+        summary: Summary { confidence: Some("insufficient".to_owned()), ..Summary::default() },
+        ..row(key, None, "crash-requested")
+    };
+    let failed = |key: &str, kind: FailureKind| Row {
+        failure: Some(Failure { kind, message: "why".to_owned() }),
+        summary: Summary::default(),
+        ..row(key, None, kind.name())
+    };
+    let of =
+        pile(vec![lacking("a"), lacking("b"), failed("c", FailureKind::Missing), failed("d", FailureKind::Timeout)]);
+    assert_eq!(of.without_verdict(), "2 inconclusive, 2 failed, of which 1 is not there");
+    let [(_, inconclusive), (_, gone)] = of.unjudged_by_kind();
+    assert_eq!((inconclusive.len(), inconclusive[0].signature.as_str(), gone.len()), (1, "crash-requested", 2));
+    // Of a dump that could not be read, the log beside it shows nothing: that is no failure of the log.
+    let by_log = Row { from_log: true, ..Row { summary: lacking("e").summary, ..failed("e", FailureKind::Refused) } };
+    assert_eq!(pile(vec![by_log]).without_verdict(), "1 inconclusive, 0 failed");
+}
+
+#[test]
 fn kernels_with_the_bug_that_did_not_crash_of_it_are_next() {
     let of = |key, release: &str| {
         let mut row = row(key, None, key);

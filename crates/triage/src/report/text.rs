@@ -1,4 +1,4 @@
-//! A pile as text: groups first, then what could not be judged.
+//! A pile as text: groups first, then what is inconclusive, then what could not be judged.
 
 use std::io::{self, Write};
 
@@ -37,15 +37,11 @@ pub fn write_row(outcome: &Outcome, out: &mut dyn Write, theme: &Theme) -> io::R
 pub fn write_text(pile: &Pile, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     writeln!(
         out,
-        "{} of {}: {}; {} not judged{}{}",
+        "{} of {}: {}; {}{}",
         count(pile.rows, "dump or log", "dumps and logs"),
         count(pile.crashes, "crash", "crashes"),
         count(pile.all_groups(), "group", "groups"),
-        pile.rows_not_judged(),
-        match pile.missing() {
-            0 => String::new(),
-            missing => format!(", of which {missing} {} not there", if missing == 1 { "is" } else { "are" }),
-        },
+        pile.without_verdict(),
         match pile.duplicates {
             0 => String::new(),
             duplicates => format!("; {duplicates} of crashes that are there in another form"),
@@ -54,9 +50,9 @@ pub fn write_text(pile: &Pile, out: &mut dyn Write, theme: &Theme) -> io::Result
     for group in &pile.groups {
         write_group(group, out, theme)?;
     }
-    if !pile.unjudged.is_empty() {
-        writeln!(out, "\n{}", Painted(theme.heading, "Could not be judged"))?;
-        for group in &pile.unjudged {
+    for (heading, groups) in pile.unjudged_by_kind().iter().filter(|(_, groups)| !groups.is_empty()) {
+        writeln!(out, "\n{}", Painted(theme.heading, heading))?;
+        for group in groups {
             write_unjudged(group, out)?;
         }
     }
@@ -71,7 +67,7 @@ pub(super) fn left_out(pile: &Pile) -> Option<String> {
     let LeftOut { groups, unjudged, crashes } = pile.left_out;
     (groups + unjudged > 0).then(|| {
         format!(
-            "Not shown: {} with a verdict and {} of what could not be judged, of {} in all: the smallest, those without a problem \
+            "Not shown: {} with a verdict and {} without, of {} in all: the smallest, those without a problem \
              before others. `vmcore-thp triage export` has all rows.",
             count(groups, "group", "groups"),
             count(unjudged, "group", "groups"),

@@ -59,9 +59,9 @@ pub fn page(
         h2 #groups { "Groups" }
         (overview(pile))
         @for group in &pile.groups { (section(group, document, link)) }
-        @if !pile.unjudged.is_empty() {
-            h2 #unjudged { "Could not be judged" }
-            @for group in &pile.unjudged { (unjudged(group)) }
+        @for (heading, groups) in pile.unjudged_by_kind().iter().filter(|(_, groups)| !groups.is_empty()) {
+            h2 { (heading) }
+            @for group in groups { (unjudged(group)) }
         }
         @if let Some(left_out) = left_out(pile) { p.doubtful { (left_out) } }
         (table(pile, link))
@@ -104,16 +104,12 @@ fn frame(title: &str, body: &Markup, has_table: bool) -> String {
 
 fn summary(pile: &Pile) -> String {
     format!(
-        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {} could not be judged{}",
+        "{} dumps and logs of {} crashes, in {} groups; {} of crashes that are there in another form; {}",
         pile.rows,
         pile.crashes,
         pile.all_groups(),
         pile.duplicates,
-        pile.rows_not_judged(),
-        match pile.missing() {
-            0 => String::new(),
-            missing => format!(", of which {missing} {} not there", if missing == 1 { "is" } else { "are" }),
-        },
+        pile.without_verdict(),
     )
 }
 

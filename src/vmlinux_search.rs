@@ -66,7 +66,7 @@ impl Build {
     }
 }
 
-/// The first file there is that `accept` opens: in directories, then beside an object, then in the cache of downloads, then on
+/// The first file there is that `accept` opens: among those that may be it, in directories, then beside an object, then in the cache of downloads, then on
 /// servers. Of a file that falls short a note says so.
 pub(crate) fn find<T>(
     build: &Build,
@@ -87,7 +87,7 @@ pub(crate) fn find<T>(
             None
         }
     };
-    for path in candidates.iter().filter(|path| path.is_file()) {
+    for path in search.debug_file.iter().chain(&candidates).filter(|path| path.is_file()) {
         match belongs(path, build) {
             Ok(()) => match attempt(path.clone()) {
                 Some(found) => return Ok(found),
@@ -213,6 +213,7 @@ mod tests {
     fn nowhere() -> Search {
         Search {
             debug_dir: Vec::new(),
+            debug_file: Vec::new(),
             no_debuginfod: true,
             cache: None,
             cache_size: None,

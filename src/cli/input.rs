@@ -64,6 +64,9 @@ pub(crate) struct Search {
     /// Look for debug files of the kernel and its modules in DIR before /usr/lib/debug; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) debug_dir: Vec<PathBuf>,
+    /// Use FILE for a dump of its build; `triage` hands on what is named among its dumps
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) debug_file: Vec<PathBuf>,
     /// Download nothing, even where `DEBUGINFOD_URLS` names servers
     #[arg(long)]
     pub(crate) no_debuginfod: bool,

@@ -60,6 +60,8 @@ pub(crate) struct StoreOption {
 #[derive(Args, Debug)]
 pub(crate) struct Pile {
     /// Dumps, logs, directories of them as kdump leaves them, quoted patterns, or `s3://BUCKET/PREFIX`
+    ///
+    /// A vmlinux or profile among them is used for the dumps of its build.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Also judge what FILE lists: a dump and perhaps its vmlinux on each line, or JSON lines; may be repeated

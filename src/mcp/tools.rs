@@ -27,7 +27,7 @@ const BESIDES: &str = "explain";
 /// What a command's argument with the dump is called: `words` has others behind it.
 const OF_THE_DUMP: [&str; 2] = ["vmcore", "words"];
 /// What says where the dump and its debug information are: that is settled.
-const OF_THE_INPUT: [&str; 13] = [
+const OF_THE_INPUT: [&str; 14] = [
     "vmcore",
     "vmlinux",
     "part",
@@ -35,6 +35,7 @@ const OF_THE_INPUT: [&str; 13] = [
     "kernel_at",
     "which",
     "debug_dir",
+    "debug_file",
     "no_debuginfod",
     "cache",
     "cache_size",

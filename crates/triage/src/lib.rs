@@ -18,7 +18,7 @@
 //! use vmcore_triage::{Inputs, ItemKind, find};
 //!
 //! let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/6.1-cloud-amd64");
-//! let (items, _skipped) = find(&Inputs { paths: vec![testdata], ..Inputs::default() })?;
+//! let items = find(&Inputs { paths: vec![testdata], ..Inputs::default() })?.items;
 //! let livelock = items.iter().find(|item| item.path.ends_with("thp-livelock.vmcore")).ok_or("no such dump")?;
 //! assert_eq!(livelock.kind, ItemKind::Dump);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -58,7 +58,7 @@ pub use clock::{day, now, utc};
 pub use confidence::Confidence;
 pub use document::Summary;
 pub use error::TriageError;
-pub use input::{Inputs, Item, ItemKind, Skipped, find};
+pub use input::{Inputs, Item, ItemKind, Listing, Skipped, find};
 pub use notify::notify;
 pub use pile::{Affected, Extent, Group, LeftOut, Pile};
 pub use protocol::{Answer, MAX_MESSAGES, MAX_OUTPUT, Request};

@@ -2,6 +2,7 @@
 
 mod beside;
 mod export;
+mod kernels;
 mod pages;
 mod shards;
 
@@ -18,7 +19,7 @@ use vmcore_os::{is_interrupted, note_interrupts, physical_memory};
 use vmcore_report::Theme;
 use vmcore_triage::report::{PAGE, Record, page, write_metrics, write_row, write_text};
 use vmcore_triage::{
-    Analyzer, Confidence, Event, Extent, Inputs, Item, Options, Outcome, Pile, Row, Store, find, notify, now,
+    Analyzer, Confidence, Event, Extent, Inputs, Item, Listing, Options, Outcome, Pile, Row, Store, find, notify, now,
 };
 
 use crate::cli::{self, Format, Global, TriageAction};
@@ -29,6 +30,7 @@ use crate::pile_view::PileView;
 use crate::status::Status;
 use crate::{profiles, program, remote};
 use export::{export, export_rows, only_export};
+use kernels::{Kernel, Used};
 use pages::Pages;
 
 /// For how long one dump may be worked on where nothing else is said.
@@ -89,15 +91,19 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
     if let Some(path) = &arguments.metrics {
         check_file(path, true)?;
     }
-    let Found { items, lost } = items(&arguments.pile, context)?;
-    let options = options(&arguments.workers, arguments.retry, global)?;
+    let Found { items, kernels, lost } = items(&arguments.pile, context)?;
+    let mut options = options(&arguments.workers, arguments.retry, global)?;
+    for kernel in &kernels {
+        options.analyzer.arguments.extend(["--debug-file".into(), kernel.path.clone().into()]);
+    }
     let store = open(&arguments.store)?;
     note_interrupts().map_err(|error| Failure::new(format_args!("cannot set signal handlers: {error}")))?;
     let run = Run { items: &items, store: &store, options: &options, arguments, context };
-    let keys = run.all(&output)?;
+    let (keys, used) = run.all(&output)?;
     if is_interrupted() {
         return Err(interrupted(keys.len(), items.len(), &arguments.store));
     }
+    used.tell(&kernels, context);
     let of_run = |key: &str| keys.contains(key);
     let pile = read(&store, extent(&output), of_run)?;
     if let Some(path) = &arguments.metrics {
@@ -119,21 +125,35 @@ fn judge(arguments: &cli::Triage, global: &Global, context: &Context, output: Ou
 /// What there is to judge.
 struct Found {
     items: Vec<Item>,
+    /// What was named with it to judge it by.
+    kernels: Vec<Kernel>,
     /// Whether there may be more, where nobody could look.
     lost: bool,
 }
 
 fn items(pile: &cli::Pile, context: &Context) -> Result<Found, Failure> {
-    let (items, skipped) =
+    let Listing { mut items, programs, skipped } =
         find(&Inputs { paths: pile.paths.clone(), manifests: pile.manifest.clone(), servers: remote::servers(None) })?;
     for skipped in &skipped {
         context.run.warn(format_args!("{} is skipped: {}", skipped.path.display(), skipped.reason));
     }
-    if items.is_empty() {
-        return Err(Failure::new("there are no dumps or kernel logs to judge")
-            .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
+    let mut kernels = Vec::new();
+    for path in programs {
+        match Kernel::of(&path) {
+            Some(kernel) => kernels.push(kernel),
+            // Why it cannot be judged, its row says.
+            None => items.push(Item::dump(path)),
+        }
     }
-    Ok(Found { items, lost: skipped.iter().any(|skipped| skipped.lost) })
+    if items.is_empty() {
+        let only = kernels.first().map(|kernel| format!(": {} is debug information", kernel.path.display()));
+        return Err(Failure::new(format_args!(
+            "there are no dumps or kernel logs to judge{}",
+            only.unwrap_or_default()
+        ))
+        .hint("name dumps, or directories with dumps; `--manifest FILE` takes a list of them"));
+    }
+    Ok(Found { items, kernels, lost: skipped.iter().any(|skipped| skipped.lost) })
 }
 
 /// All of a run's items are counted, also those that had a row before.
@@ -203,9 +223,10 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Judges everything; the keys of what was judged.
-    fn all(&self, output: &Output) -> Result<BTreeSet<String>, Failure> {
+    /// Judges everything; the keys of what was judged, and what debug information that took.
+    fn all(&self, output: &Output) -> Result<(BTreeSet<String>, Used), Failure> {
         let mut keys = BTreeSet::new();
+        let mut used = Used::default();
         let mut told = BTreeSet::new();
         let mut view = PileView::new(self.items.len(), self.context.run.is_quiet());
         let lines = output.format() == Format::Json && output.is_stdout();
@@ -218,6 +239,7 @@ impl Run<'_> {
                 let line = |out: &mut dyn Write| write_row(outcome, out, &Theme::plain());
                 view.done(item, &outcome.row, outcome.fresh.then_some(line));
                 keys.insert(outcome.row.key.clone());
+                used.add(outcome);
                 if outcome.new_group && is_problem(&outcome.row) && told.insert(outcome.row.signature.group()) {
                     self.tell(outcome);
                 }
@@ -227,7 +249,7 @@ impl Run<'_> {
         });
         view.end();
         result?;
-        Ok(keys)
+        Ok((keys, used))
     }
 
     fn tell(&self, outcome: &Outcome) {

@@ -17,7 +17,13 @@ use crate::remote;
 use crate::status::Status;
 
 pub(super) fn plan(pile: &cli::Pile, context: &Context, output: Output) -> Result<Status, Failure> {
-    let Found { items, lost } = items(pile, context)?;
+    let Found { items, kernels, lost } = items(pile, context)?;
+    for kernel in kernels {
+        context.run.warn(format_args!(
+            "{} is debug information and no part of a plan: name its directory to `triage work` with --debug-dir",
+            kernel.path.display()
+        ));
+    }
     output.write_with(|out| write_plan(&items, out))?;
     context.run.note(format_args!("{} dumps and logs are planned", items.len()));
     Ok(if lost { Status::Inconclusive } else { Status::NothingFound })

@@ -44,3 +44,37 @@ fn a_profile_is_found_under_any_name_of_its_own() {
     let named = judge("two.db", &["--debug-dir", &debug]);
     assert_eq!((named["a/vmcore"].as_str(), named["b/vmcore"].as_str()), ("confirmed", "confirmed"));
 }
+
+#[test]
+fn a_kernel_that_is_named_among_the_dumps_is_used_for_those_of_its_build() {
+    let scratch = Scratch::new();
+    let dump = scratch.file("a.vmcore", &bundled("thp-livelock.vmcore")).display().to_string();
+    let kernel = Path::new(BUNDLED).join("vmlinux.profile").display().to_string();
+    let other = Path::new(BUNDLED).with_file_name("6.12-cloud-arm64/vmlinux.profile").display().to_string();
+    let store = |name: &str| scratch.path(name).display().to_string();
+    let judge = |name: &str, paths: &[&str]| {
+        run([&["triage", "--no-cache", "--format", "json", "--store", &store(name)], paths].concat())
+    };
+    let row = |run: &crate::Run| serde_json::from_str::<Value>(run.stdout.trim_end()).unwrap();
+    let without = judge("one.db", &[&dump]);
+    assert_ne!(row(&without)["confidence"], "confirmed");
+    let with = judge("two.db", &[&dump, &kernel]);
+    assert_eq!((with.status, row(&with)["confidence"].as_str()), (1, Some("confirmed")), "{}", with.stderr);
+    assert!(!with.stderr.contains("is not used"), "{}", with.stderr);
+    // The order and others do not matter, and what is of no use is named.
+    let both = judge("three.db", &[&other, &kernel, &dump]);
+    assert_eq!(row(&both)["confidence"], "confirmed");
+    assert!(
+        both.stderr.contains("6.12-cloud-arm64/vmlinux.profile is not used: no dump is of its build"),
+        "{}",
+        both.stderr
+    );
+    // A row from before does not quietly stand for what was asked now.
+    let known = judge("one.db", &[&dump, &kernel]);
+    assert!(known.stderr.contains("note: 1 of the dumps had been judged before"), "{}", known.stderr);
+    assert_eq!(row(&judge("one.db", &[&dump, &kernel, "--force"]))["confidence"], "confirmed");
+    judge("four.db", &[&kernel]).fails_with(&["no dumps", "vmlinux.profile is debug information"]);
+    // What is neither has a row that says so.
+    let program = judge("five.db", &["/proc/self/exe"]);
+    assert_eq!((program.status, row(&program)["error"]["kind"].as_str()), (2, Some("refused")), "{}", program.stderr);
+}

@@ -127,19 +127,29 @@ pub struct Skipped {
     pub lost: bool,
 }
 
-/// Lists what is to be analyzed, in the order of the paths, each file once; and what was passed over though it may have
-/// been meant.
+/// What there is at some paths.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// What is to be analyzed.
+    pub items: Vec<Item>,
+    /// ELF files that were named and are no dumps: a vmlinux is one of them. They are no items.
+    pub programs: Vec<PathBuf>,
+    /// What was passed over though it may have been meant.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Lists what is to be analyzed, in the order of the paths, each file once; and what was passed over.
 ///
 /// # Errors
 ///
 /// [`TriageError`] where a path that was named is not there, or a manifest or pattern makes no sense. What cannot be read
 /// inside a directory is passed over.
-pub fn find(inputs: &Inputs) -> Result<(Vec<Item>, Vec<Skipped>), TriageError> {
+pub fn find(inputs: &Inputs) -> Result<Listing, TriageError> {
     let mut found = Found::default();
     for path in &inputs.paths {
         if let Some(address) = Address::of_path(path)? {
             let (items, skipped) = objects::items(&address, &(inputs.servers.client)())?;
-            found.skipped.extend(skipped);
+            found.listing.skipped.extend(skipped);
             items.into_iter().for_each(|item| found.push(item));
         } else if path.symlink_metadata().is_ok() || !is_pattern(path) {
             found.named(path)?;
@@ -152,27 +162,29 @@ pub fn find(inputs: &Inputs) -> Result<(Vec<Item>, Vec<Skipped>), TriageError> {
             found.push(item);
         }
     }
-    Ok((found.items, found.skipped))
+    Ok(found.listing)
 }
 
 #[derive(Default)]
 struct Found {
-    items: Vec<Item>,
+    listing: Listing,
     seen: BTreeSet<PathBuf>,
-    skipped: Vec<Skipped>,
 }
 
 impl Found {
     fn push(&mut self, item: Item) {
-        // The same file named twice is one item; two names of one file are two, and found to be the same later.
-        let path = fs::canonicalize(&item.path).unwrap_or_else(|_| item.path.clone());
-        if self.seen.insert(path) {
-            self.items.push(item);
+        if self.is_new(&item.path) {
+            self.listing.items.push(item);
         }
     }
 
+    /// The same file named twice is one; two names of one file are two, and found to be the same later.
+    fn is_new(&mut self, path: &Path) -> bool {
+        self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
     fn skip(&mut self, path: &Path, reason: impl ToString) {
-        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_string(), lost: true });
+        self.listing.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_string(), lost: true });
     }
 
     /// A path that the user named: a link is followed here.
@@ -188,7 +200,7 @@ impl Found {
         };
         if kind.is_dir() {
             let (items, skipped) = directory::items(path);
-            self.skipped.extend(skipped);
+            self.listing.skipped.extend(skipped);
             for item in items {
                 self.push(item);
             }
@@ -198,6 +210,11 @@ impl Found {
         // is opened: a pipe would wait for somebody who writes.
         match kind.is_file().then(|| glance(path)) {
             Some(Ok(Glance::Text | Glance::CompressedText)) => self.push(Item::log(path.to_owned())),
+            Some(Ok(Glance::Program)) => {
+                if self.is_new(path) {
+                    self.listing.programs.push(path.to_owned());
+                }
+            }
             _ => self.push(Item::dump(path.to_owned())),
         }
         Ok(())

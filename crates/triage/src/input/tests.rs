@@ -28,8 +28,8 @@ fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn list(directory: &Path) -> Vec<String> {
-    let (items, _) =
-        find(&Inputs { paths: vec![directory.to_owned()], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+    let items =
+        find(&Inputs { paths: vec![directory.to_owned()], manifests: Vec::new(), ..Inputs::default() }).unwrap().items;
     let name = |path: &Path| path.strip_prefix(directory).unwrap().display().to_string();
     let text = |item: &Item| {
         let parts: Vec<_> = item.parts.iter().map(|part| format!("+{}", name(part))).collect();
@@ -70,6 +70,18 @@ fn directories_of_all_distributions() {
             "dump suse/2026-11-28-03:12/vmcore1+suse/2026-11-28-03:12/vmcore2 (suse/2026-11-28-03:12/dmesg.txt)",
         ]
     );
+}
+
+/// In a directory they are not meant; named, they are no dumps either.
+#[test]
+fn a_named_program_is_no_item() {
+    let pile = tree(&[("vmcore", "*"), ("vmlinux", "elf"), ("web1.vmcore", "elf")]);
+    let at = |name: &str| pile.path().join(name);
+    let listing = |paths: Vec<PathBuf>| find(&Inputs { paths, ..Inputs::default() }).unwrap();
+    let named = listing(vec![at("vmlinux"), at("vmcore"), at("vmlinux"), at("[vw]*")]);
+    assert_eq!(named.items, [Item::dump(at("vmcore"))]);
+    assert_eq!(named.programs, [at("vmlinux"), at("web1.vmcore")]);
+    assert!(listing(vec![pile.path().to_owned()]).programs.is_empty());
 }
 
 #[test]
@@ -113,13 +125,14 @@ fn patterns_and_manifests() {
     fs::write(at("f.log.gz"), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x8bV\x00\x02C=\x030\x88U(-NR0\xd45\xb4R\xc8H\xcd\xc9\xc9\xe7\x02\x00p\x85\x9b\xf8\x1e\x00\x00\x00").unwrap();
     fs::write(at("list"), manifest).unwrap();
     let inputs = Inputs { paths: vec![], manifests: vec![at("list")], ..Inputs::default() };
-    let (items, _) = find(&inputs).unwrap();
+    let items = find(&inputs).unwrap().items;
     let vmlinux: Vec<_> = items.iter().map(|item| item.vmlinux.clone()).collect();
     assert_eq!(vmlinux, [Some(at("vmlinux")), Some(at("vm linux")), None, None, None]);
     assert_eq!([items[3].kind, items[4].kind], [ItemKind::Log; 2]);
 
-    let globbed =
-        find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![], ..Inputs::default() }).unwrap().0;
+    let globbed = find(&Inputs { paths: vec![at("[ab]/vmcore"), at("a")], manifests: vec![], ..Inputs::default() })
+        .unwrap()
+        .items;
     assert_eq!(globbed.len(), 2, "{globbed:?}");
     assert!(find(&Inputs { paths: vec![at("x*")], manifests: vec![], ..Inputs::default() }).is_err());
     assert!(find(&Inputs { paths: vec![at("x")], manifests: vec![], ..Inputs::default() }).is_err());
@@ -148,7 +161,7 @@ fn what_is_no_file_is_an_item_that_says_so() {
     let pipe = pile.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let paths = vec![pile.path().join("a/vmcore"), pipe.clone(), pile.path().join("b/vmcore")];
-    let (items, _) = find(&Inputs { paths, ..Inputs::default() }).unwrap();
+    let items = find(&Inputs { paths, ..Inputs::default() }).unwrap().items;
     assert_eq!(items.len(), 3);
     let error = crate::fingerprint::of_files([&pipe], &Servers::default()).unwrap_err();
     assert_eq!(error.to_string(), "it is not a file");
@@ -159,7 +172,8 @@ fn what_nobody_looked_into_is_told_apart() {
     let deep = format!("{}vmcore", "d/".repeat(20));
     let pile = tree(&[("a/vmcore", "*"), (&deep, "*")]);
     symlink(pile.path(), pile.path().join("link")).unwrap();
-    let (items, skipped) = find(&Inputs { paths: vec![pile.path().to_owned()], ..Inputs::default() }).unwrap();
+    let Listing { items, skipped, .. } =
+        find(&Inputs { paths: vec![pile.path().to_owned()], ..Inputs::default() }).unwrap();
     assert_eq!(items.len(), 1);
     let lost: Vec<_> = skipped.iter().map(|skipped| (skipped.reason.as_str(), skipped.lost)).collect();
     assert_eq!(lost, [("it is a link", false), ("it is too deep", true)]);
@@ -177,7 +191,7 @@ fn names_in_manifests_may_be_any_bytes() {
         b"a/vmcore\nb\xff.vmcore\tvm\xfelinux\n{\"vmcore\": \"c\xfe d\", \"vmlinux\": \"e\xff\"}\n# \xff\nd\xff\n";
     let list = pile.path().join("list");
     fs::write(&list, manifest).unwrap();
-    let (items, _) = find(&Inputs { paths: vec![], manifests: vec![list], ..Inputs::default() }).unwrap();
+    let items = find(&Inputs { paths: vec![], manifests: vec![list], ..Inputs::default() }).unwrap().items;
     let named: Vec<_> = items.into_iter().map(|item| (item.path, item.vmlinux)).collect();
     let expected = [
         (odd(b"a/vmcore"), None),

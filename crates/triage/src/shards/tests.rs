@@ -33,8 +33,8 @@ impl Pile {
             fs::write(directory.join("vmcore"), format!("{kind} {number}{}", "x".repeat(number * 1000))).unwrap();
         }
         let pile = Self { root };
-        let (items, _) =
-            find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+        let items =
+            find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap().items;
         assert_eq!(items.len(), dumps);
         write_plan(&items, &mut fs::File::create(pile.path("plan")).unwrap()).unwrap();
         pile
@@ -101,8 +101,8 @@ fn shares_make_the_store_that_one_machine_makes() {
     assert_eq!(pile.work(2, 3).0, 0, "what is there is not done again");
     let merged = pile.merge();
     assert_eq!((merged.planned, merged.missing), (20, 0));
-    let (items, _) =
-        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+    let items =
+        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap().items;
     let (analyzer, tool) = (pile.analyzer(), "1".to_owned());
     let options = Options { analyzer, jobs: 1, tool, again: false, retry: false };
     let one = pile.path("one.db");
@@ -141,8 +141,8 @@ fn what_is_missing_or_damaged_is_named_and_made_again() {
 #[test]
 fn a_plan_depends_on_the_pile_alone_and_its_shares_are_even() {
     let pile = Pile::new(40);
-    let (items, _) =
-        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+    let items =
+        find(&Inputs { paths: vec![pile.path("pile")], manifests: Vec::new(), ..Inputs::default() }).unwrap().items;
     let mut again = Vec::new();
     write_plan(&items, &mut again).unwrap();
     assert_eq!(fs::read(pile.path("plan")).unwrap(), again);
@@ -167,8 +167,9 @@ fn a_plan_names_the_kernel_that_a_header_names() {
     for (name, bytes) in [("a.kdump", header.as_slice()), ("b", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0")] {
         fs::write(root.path().join(name), bytes).unwrap();
     }
-    let (items, _) =
-        find(&Inputs { paths: vec![root.path().to_owned()], manifests: Vec::new(), ..Inputs::default() }).unwrap();
+    let items = find(&Inputs { paths: vec![root.path().to_owned()], manifests: Vec::new(), ..Inputs::default() })
+        .unwrap()
+        .items;
     let mut plan = Vec::new();
     write_plan(&items, &mut plan).unwrap();
     let plan = String::from_utf8(plan).unwrap();

@@ -133,6 +133,31 @@ pub(crate) fn leads_to_call(symbol: &str) -> bool {
     is_calling(symbol) || STARTS.iter().any(|start| symbol.starts_with(start))
 }
 
+/// Whether it is where a CPU waits for a lock that spins, or what leads there: by the name alone, as a log or a fault's frames show it.
+///
+/// Source: `kernel/locking/spinlock.c`, `kernel/locking/qrwlock.c`; up to 2.6.37 without `raw`, and up to 3.15 with slow paths in
+/// `arch/x86/lib/rwlock.S`.
+pub(crate) fn leads_to_spin_lock(symbol: &str) -> bool {
+    const STARTS: [&str; 14] = [
+        "_raw_spin_lock",
+        "_raw_read_lock",
+        "_raw_write_lock",
+        "do_raw_spin_lock",
+        "do_raw_read_lock",
+        "do_raw_write_lock",
+        "_spin_lock",
+        "_read_lock",
+        "_write_lock",
+        "__ticket_spin_lock",
+        "__read_lock_failed",
+        "__write_lock_failed",
+        "queued_read_lock",
+        "queued_write_lock",
+    ];
+    let name = base_name(symbol);
+    is_spin_slow_path(name) || is_lock_halt(name) || STARTS.iter().any(|start| name.starts_with(start))
+}
+
 /// Whether the task of this stack sleeps for input or output.
 pub(crate) fn waits_for_io(stack: &Stack) -> bool {
     stack.frames.iter().filter_map(StackFrame::function).any(|name| name.starts_with("io_schedule"))

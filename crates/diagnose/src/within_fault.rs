@@ -3,7 +3,7 @@
 //! A fault that is retried at once finds a migration entry and goes back. One that waits for a lock, for other CPUs or for
 //! memory is on its way to an end, and its CPU does not fault again and again.
 
-use crate::names::{base_name, is_spin_slow_path, leads_to_call};
+use crate::names::{base_name, leads_to_call, leads_to_spin_lock};
 
 /// The first of `functions`, from the fault's entry inwards, that waits or works, which a fault that is retried does not;
 /// none where a look at the migration entry comes before it.
@@ -19,18 +19,10 @@ fn looks_at_entry(base: &str) -> bool {
 
 /// Locks, calls to other CPUs, compaction and reclaim, input and output: by how their functions' names begin.
 fn waits(base: &str) -> bool {
-    const STARTS: [&str; 27] = [
+    const STARTS: [&str; 19] = [
         "osq_lock",
         "pv_wait",
         "kvm_wait",
-        "_raw_spin_lock",
-        "_spin_lock",
-        "do_raw_spin_lock",
-        "__ticket_spin_lock",
-        "queued_write_lock",
-        "queued_read_lock",
-        "_raw_read_lock",
-        "_raw_write_lock",
         "rwsem_",
         "down_read_failed",
         "down_write_failed",
@@ -48,7 +40,7 @@ fn waits(base: &str) -> bool {
         "wait_on_page",
         "io_schedule",
     ];
-    leads_to_call(base) || is_spin_slow_path(base) || STARTS.iter().any(|start| base.starts_with(start))
+    leads_to_call(base) || leads_to_spin_lock(base) || STARTS.iter().any(|start| base.starts_with(start))
 }
 
 /// The first of `functions`, from the fault's entry inwards, that no fault which finds a migration entry runs: what it does

@@ -6,7 +6,7 @@
 
 use vmcore_console::{Event, Kind, Log, Occurrence, PanicReason, Weight, seconds_passed};
 
-use crate::names::{is_workqueue_watchdog, leads_to_call};
+use crate::names::{is_workqueue_watchdog, leads_to_call, leads_to_spin_lock};
 
 /// Reports with this much time between them are two stories.
 const APART_NS: u64 = 600 * 1_000_000_000;
@@ -309,8 +309,17 @@ fn not_waiting<'l>(story: &[&'l Occurrence]) -> Option<&'l Occurrence> {
 
 /// Whether the CPU waits for another one to answer.
 pub(super) fn waits_for_cpu(event: &Event) -> bool {
-    let function = event.function.as_ref().or(event.caller.as_deref());
-    function.and_then(|function| function.symbol.as_deref()).is_some_and(leads_to_call)
+    symbol(event).is_some_and(leads_to_call)
+}
+
+/// Whether the CPU takes no interrupts while it waits for a lock that spins: somebody else does not give that back.
+pub(super) fn waits_for_lock(event: &Event) -> bool {
+    event.kind == Kind::HardLockup && symbol(event).is_some_and(leads_to_spin_lock)
+}
+
+/// The function where a report found a CPU, or else whose callee it was in.
+fn symbol(event: &Event) -> Option<&str> {
+    event.function.as_ref().or(event.caller.as_deref())?.symbol.as_deref()
 }
 
 /// What went wrong before the cause, and may be behind it: hardware, disks, damaged memory; where none of these failed, a

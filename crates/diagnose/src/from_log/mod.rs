@@ -18,7 +18,7 @@ use vmcore_console::{Event, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
 use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
-use cause::{Cause, before, cause};
+use cause::{Cause, before, cause, waits_for_lock};
 pub use copies::FaultingCopy;
 use copies::{HUGE_PAGE, copies, may_share_process, most_on_one_page};
 pub(crate) use harmless::report_alone;
@@ -62,7 +62,7 @@ pub(crate) fn from_log_until(log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
     LogDiagnosis {
         unknown: unknown(log, is_livelock, left_out),
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
-        remedy: verdict.issue.map(|issue| known_issues::remedies(issue, release, None)).unwrap_or_default(),
+        remedy: verdict.issue.map(|issue| remedy(issue, cause.as_ref(), release)).unwrap_or_default(),
         is_long_before_request: cause.as_ref().is_some_and(Cause::is_long_before_request),
         timeline,
         verdict,
@@ -154,6 +154,24 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
         cause.main.is_of_boot_before && event.is_polled_machine_check() && !event.is_enabled_machine_check();
     let confidence = if is_nmi || is_left_over { Confidence::Possible } else { Confidence::Probable };
     Verdict { issue: Some(issue_of(event)), confidence, summary }
+}
+
+/// What to do about an issue. Of a CPU that waits for a lock the question is not why its own interrupts are off.
+fn remedy(issue: Issue, cause: Option<&Cause<'_>>, release: Option<&str>) -> Vec<Remedy> {
+    if issue == Issue::HardLockup && cause.is_some_and(|cause| waits_for_lock(&cause.main.event)) {
+        return vec![Remedy {
+            action:
+                "find the CPU that holds the lock: look first at the stacks of those that are not about to take one \
+                     themselves"
+                    .to_owned(),
+            command: None,
+            why:
+                "a CPU that waits for a lock with its interrupts off is the victim of whoever does not release it; who \
+                  that is, a dump shows that is read with the kernel's debug information"
+                    .to_owned(),
+        }];
+    }
+    known_issues::remedies(issue, release, None)
 }
 
 /// The issue that a report is about.

@@ -209,3 +209,36 @@ fn a_boot_after_a_watchdog_is_not_called_healthy() {
     assert_eq!(log("software wrote 0x6 to reset control register 0xCF9").verdict.confidence, Confidence::None);
     assert_eq!(log("a parity error occurred").verdict.issue, Some(Issue::HardwareError));
 }
+
+/// Two CPUs wait for the answer of one that takes no interrupts, and that one waits for a lock, which nobody shows.
+#[test]
+fn a_hard_lockup_that_waits_for_a_lock_is_a_victim_too() {
+    let hard = |function: &str| {
+        format!(
+            "[  902.000338] watchdog: BUG: soft lockup - CPU#8 stuck for 22s! [app:332]
+[  902.000340] CPU: 8 PID: 332 Comm: app Not tainted 5.15.0-91-generic #1
+[  902.000341] RIP: 0010:smp_call_function_many_cond+0x130/0x340
+[  904.000716] NMI watchdog: Watchdog detected hard LOCKUP on cpu 2
+[  904.000736] CPU: 2 PID: 77 Comm: kworker/2:0 Not tainted 5.15.0-91-generic #1
+[  904.000756] RIP: 0010:{function}+0xd/0x40
+"
+        )
+    };
+    for function in
+        ["_raw_spin_lock_irqsave", "native_queued_spin_lock_slowpath.part.0", "__write_lock_failed", "_write_lock_irq"]
+    {
+        let found = judge(&hard(function));
+        let summary = &found.verdict.summary;
+        assert_eq!(found.verdict.issue, Some(Issue::HardLockup), "{summary}");
+        assert!(summary.starts_with("CPU 2 ") && summary.contains("waiting for a lock itself"), "{summary}");
+        let [first] = found.remedy.as_slice() else { panic!("{:?}", found.remedy) };
+        assert!(first.action.starts_with("find the CPU that holds the lock"), "{}", first.action);
+    }
+    // Who tries once, gives back or does something else waits for no lock.
+    for function in ["_raw_spin_trylock", "_raw_spin_unlock_irqrestore", "device_poll"] {
+        let found = judge(&hard(function));
+        let summary = &found.verdict.summary;
+        assert!(summary.starts_with("CPU 2 ") && !summary.contains("lock itself"), "{summary}");
+        assert!(found.remedy.iter().all(|remedy| !remedy.action.contains("holds the lock")), "{:?}", found.remedy);
+    }
+}

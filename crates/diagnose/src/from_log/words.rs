@@ -2,7 +2,7 @@
 
 use vmcore_console::{Event, Kind, Location, PanicReason};
 
-use super::cause::{Cause, waits_for_cpu};
+use super::cause::{Cause, waits_for_cpu, waits_for_lock};
 use crate::describe::OF_NMI;
 
 /// More CPUs than these are only counted.
@@ -234,11 +234,16 @@ fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
     let verb = if event.cpus.len() > 1 { "take" } else { "takes" };
     let task = task(event).map(|task| format!(": {task}")).unwrap_or_default();
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
+    let waits = match event.cpus.len() {
+        _ if !waits_for_lock(event) => "",
+        0 | 1 => ". It seems to be waiting for a lock itself; who holds that lock, the log does not say",
+        _ => ". They seem to be waiting for a lock themselves; who holds that lock, the log does not say",
+    };
     let victims = match cause.of(Kind::SoftLockup).count() {
         0 => "",
         _ => ". The CPUs that are locked up softly may only wait for it",
     };
-    format!("{cpu} {verb} no interrupts any more{task}{place}{victims}")
+    format!("{cpu} {verb} no interrupts any more{task}{place}{waits}{victims}")
 }
 
 fn hung_tasks(cause: &Cause<'_>, event: &Event) -> String {

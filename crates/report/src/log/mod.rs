@@ -5,6 +5,8 @@ mod event;
 pub(crate) mod page;
 mod text;
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_console as console;
@@ -14,6 +16,9 @@ use crate::names;
 use crate::verdict::{KnownIssue, Remedy, Verdict};
 pub use cpu::{Copy, CpuReport, Frame, Interrupted, Registers};
 pub use event::{Event, Lockup, Panic, TimelineEntry};
+
+/// What the kernel's watchdog calls a CPU that takes no interrupts.
+const HARD_LOCKUP: &str = console::Kind::HardLockup.name();
 
 /// What a kernel log tells, put together by CPU.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -99,6 +104,18 @@ fn report_text(report: &CpuReport<'_>) -> (String, Vec<u8>) {
 }
 
 impl<'a> Log<'a> {
+    /// The CPUs that take no interrupts, each as it was first reported: those that the verdict is about first.
+    fn hard_lockups(&self) -> Vec<&Event<'a>> {
+        let hard = || self.events.iter().filter(|event| event.kind == HARD_LOCKUP);
+        let is_of_verdict = |event: &&Event<'_>| {
+            let entry = self.timeline.iter().find(|entry| entry.is_verdict);
+            entry.is_some_and(|entry| entry.line == event.line)
+        };
+        let mut seen = BTreeSet::new();
+        let in_order = hard().filter(is_of_verdict).chain(hard());
+        in_order.filter(|event| event.cpu.is_some_and(|cpu| seen.insert(cpu))).collect()
+    }
+
     /// The log and what was made of it.
     #[must_use]
     pub fn new(path: String, log: &'a console::Log, found: &'a diagnose::LogDiagnosis) -> Self {

@@ -44,7 +44,21 @@ fn parts(log: &Log<'_>) -> Vec<Section> {
 }
 
 fn who(log: &Log<'_>) -> Markup {
+    let hard = log.hard_lockups();
     html! {
+        @if !hard.is_empty() {
+            div.wide { table {
+                tr { th { "CPU" } th { "pid" } th { "name" } th { "takes no interrupts in" } }
+                @for event in hard {
+                    tr {
+                        td.number data-label="CPU" { (event.cpu.unwrap_or_default()) }
+                        td.number data-label="pid" { @if let Some(pid) = event.pid { (pid) } @else { "?" } }
+                        td { @if let Some(comm) = event.comm { (Shown(Quoted(comm))) } @else { "?" } }
+                        td data-label="in" { (Shown(event.symbol.unwrap_or("?"))) }
+                    }
+                }
+            } }
+        }
         @if !log.lockups.is_empty() {
             div.wide { table {
                 tr { th { "CPU" } th { "pid" } th { "name" } th { "locked up for" } }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Copy, CpuReport, Frame, Lockup, Log, Registers, TimelineEntry};
+use super::{Copy, CpuReport, Event, Frame, Lockup, Log, Registers, TimelineEntry};
 use crate::verdict::{Quoted, heading, row, write_answer, write_known_issue, write_remedies, write_unknown_count};
 use crate::{Painted, Report, Sanitized, Theme};
 
@@ -93,12 +93,16 @@ fn modules_in_short(modules: &[String]) -> String {
 }
 
 fn write_who(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    if log.lockups.is_empty() && log.copies.is_empty() {
+    let hard = log.hard_lockups();
+    if hard.is_empty() && log.lockups.is_empty() && log.copies.is_empty() {
         return Ok(());
     }
     heading("Who", out, theme)?;
     let comms = log.lockups.iter().map(|lockup| lockup.comm).chain(log.copies.iter().filter_map(|copy| copy.comm));
+    let comms = comms.chain(hard.iter().filter_map(|event| event.comm));
     let width = comms.map(|comm| Quoted(comm).to_string().chars().count()).max().unwrap_or_default().max(1);
+    hard.iter().take(MAX_ROWS).try_for_each(|event| write_hard_lockup(event, width, out, theme))?;
+    more(hard.len(), "CPUs take no interrupts", out)?;
     log.lockups.iter().take(MAX_ROWS).try_for_each(|lockup| write_lockup(lockup, width, out, theme))?;
     more(log.lockups.len(), "CPUs are locked up", out)?;
     log.copies.iter().take(MAX_ROWS).try_for_each(|copy| write_copy(copy, width, out, theme))?;
@@ -148,6 +152,16 @@ fn more(count: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
+/// `no irqs CPU 5    pid 118823   "worker"    in _write_lock_irq`
+fn write_hard_lockup(event: &Event<'_>, width: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let cpu = event.cpu.unwrap_or_default();
+    let pid = or_unknown(event.pid);
+    let comm = event.comm.map_or_else(|| "?".to_owned(), |comm| Quoted(comm).to_string());
+    let place = event.symbol.map(|symbol| format!(" in {}", Sanitized::new(symbol))).unwrap_or_default();
+    let line = format!("CPU {cpu:<4} pid {pid:<8} {comm:<width$}{place}");
+    writeln!(out, "  {} {}", Painted(theme.bad, "no irqs"), line.trim_end())
+}
+
 /// `stuck   CPU 7    pid 28356    "split_v2"  for 11 s`
 fn write_lockup(lockup: &Lockup<'_>, width: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let Lockup { cpu, seconds, comm, pid } = lockup;
@@ -157,9 +171,7 @@ fn write_lockup(lockup: &Lockup<'_>, width: usize, out: &mut dyn Write, theme: &
 
 /// `faults  CPU 6    pid 28355    "split_v2"  at 0xc000100000 (__se_sys_newfstat), 45 % sure`
 fn write_copy(copy: &Copy<'_>, width: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
-    let or_unknown = |number: Option<String>| number.unwrap_or_else(|| "?".to_owned());
-    let cpu = or_unknown(copy.cpu.map(|cpu| cpu.to_string()));
-    let pid = or_unknown(copy.pid.map(|pid| pid.to_string()));
+    let (cpu, pid) = (or_unknown(copy.cpu), or_unknown(copy.pid));
     let comm = copy.comm.map_or_else(|| "?".to_owned(), |comm| Quoted(comm).to_string());
     let function = Sanitized::new(copy.syscall_function.unwrap_or(copy.function));
     let address = copy.address;
@@ -169,6 +181,10 @@ fn write_copy(copy: &Copy<'_>, width: usize, out: &mut dyn Write, theme: &Theme)
         Painted(theme.bad, "faults ")
     )?;
     writeln!(out, ", {}", Painted(sureness_style(copy.attribution, theme), Sure(copy.attribution)))
+}
+
+fn or_unknown(number: Option<impl ToString>) -> String {
+    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
 /// A confidence in words.

@@ -2,6 +2,7 @@
 
 use vmcore_console as console;
 use vmcore_diagnose::from_log;
+use vmcore_report::Report;
 use vmcore_report::log::Log;
 
 use crate::{json, text};
@@ -48,6 +49,35 @@ fn what_the_incidents_log_says() {
         );
         let commands: Vec<_> = report.remedy.iter().filter_map(|remedy| remedy.command).collect();
         assert!(commands.contains(&"yum install -y kernel-hotfix-5902278-19.1.al7.x86_64"), "{commands:?}");
+    });
+}
+
+/// Those that are only locked up softly are its victims.
+#[test]
+fn who_takes_no_interrupts_comes_first() {
+    let log = "[  902.000338] watchdog: BUG: soft lockup - CPU#8 stuck for 22s! [app:332]
+[  902.000340] CPU: 8 PID: 332 Comm: app Not tainted 5.15.0-91-generic #1
+[  902.000341] RIP: 0010:smp_call_function_many_cond+0x130/0x340
+[  904.000716] NMI watchdog: Watchdog detected hard LOCKUP on cpu 2
+[  904.000736] CPU: 2 PID: 77 Comm: kworker/2:0 Not tainted 5.15.0-91-generic #1
+[  904.000756] RIP: 0010:_raw_spin_lock_irqsave+0xd/0x40
+[  904.100716] NMI watchdog: Watchdog detected hard LOCKUP on cpu 3
+";
+    with_report(log, |report| {
+        let text = text(report);
+        let who: Vec<_> = text.lines().skip_while(|line| *line != "Who").skip(1).take(3).collect();
+        assert_eq!(
+            who,
+            [
+                "  no irqs CPU 2    pid 77       \"kworker/2:0\" in _raw_spin_lock_irqsave",
+                "  no irqs CPU 3    pid ?        ?",
+                "  stuck   CPU 8    pid 332      \"app\"         for 22 s",
+            ],
+            "{text}"
+        );
+        let page = report.page().unwrap();
+        let (hard, soft) = (page.find("takes no interrupts in").unwrap(), page.find("locked up for").unwrap());
+        assert!(hard < soft && page[hard..soft].contains("_raw_spin_lock_irqsave"), "{page}");
     });
 }
 

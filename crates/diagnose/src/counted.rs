@@ -6,7 +6,9 @@
 //! anywhere. What adds up shows it: a starved task has waited many times as long as it has run, and a spinner
 //! has faulted without end. (On a 7.3 kernel after 32 s: 30.5 s of waiting and 1.1 s of running; 1.5 million faults.)
 //!
-//! The counters are of a task's whole life. Where that was long and busy before, they cannot tell; then this says nothing.
+//! The counters are of a task's whole life. They tell of what goes on now only where they fill it: a spinner has run for most
+//! of its life and next to never in user code, a starved task has been runnable for most of its. Of one that has slept, or was
+//! busy otherwise, for long before, they cannot tell; then this says nothing.
 
 use vmcore_kernel::{Cpu, Task};
 
@@ -42,7 +44,7 @@ impl Starved {
     }
 }
 
-/// Whether a task has been starved, by its counters, for `threshold_ns` at least.
+/// Whether a task has waited for a CPU many times as long as it has run, and for `threshold_ns` at least, in all its life.
 pub(crate) fn starved(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Option<Starved> {
     let counters = facts.state.scheduler.task(task.address);
     let (waited_ns, run_ns) = counters.run_delay_ns.zip(counters.run_ns)?;
@@ -50,28 +52,34 @@ pub(crate) fn starved(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Opti
     is_starved.then_some(Starved { waited_ns, run_ns })
 }
 
+/// The same of one that has been doing nothing but wait and run for most of its life: its waits were not those of other days,
+/// with long sleeps in between.
+pub(crate) fn starved_ever_since(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Option<Starved> {
+    let life = life_ns(facts, facts.snapshot.cpu(task.cpu)?, task)?;
+    starved(facts, task, threshold_ns).filter(|starved| starved.waited_ns.saturating_add(starved.run_ns) >= life / 2)
+}
+
+/// How long ago a task was created.
+fn life_ns(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> Option<u64> {
+    let start = facts.state.scheduler.task(task.address).start_ns?;
+    cpu.run_queue.as_ref()?.clock_ns.checked_sub(start)
+}
+
 /// Whether a real-time task has been running for most of its life, and for `threshold_ns` at least: one that does its work
 /// and sleeps has not.
 pub(crate) fn is_always_busy(facts: &Facts<'_>, cpu: &Cpu, task: &Task, threshold_ns: u64) -> bool {
-    let counters = facts.state.scheduler.task(task.address);
-    let clock = cpu.run_queue.as_ref().map(|queue| queue.clock_ns);
-    let life = clock.zip(counters.start_ns).and_then(|(clock, start)| clock.checked_sub(start));
+    let run = facts.state.scheduler.task(task.address).run_ns;
     let busy = |(run, life): (u64, u64)| run >= threshold_ns && run >= life / 2;
-    task.is_above_fair() && counters.run_ns.zip(life).is_some_and(busy)
+    task.is_above_fair() && run.zip(life_ns(facts, cpu, task)).is_some_and(busy)
 }
 
-/// A real-time task that has been faulting all the time that it ran.
+/// A real-time task that has been faulting all the time that it ran, which is most of its life.
 pub(crate) struct Spins {
     faults: u64,
     run_ns: u64,
 }
 
 impl Spins {
-    /// How long it has run in all, in nanoseconds.
-    pub(crate) const fn run_ns(&self) -> u64 {
-        self.run_ns
-    }
-
     pub(crate) fn words(&self) -> String {
         format!("it has run for {} in all and faulted {} times", seconds(self.run_ns), self.faults)
     }
@@ -86,11 +94,15 @@ impl Spins {
     }
 }
 
-/// Whether a real-time task has been faulting again and again for `threshold_ns` at least.
+/// Whether a real-time task has been faulting again and again for `threshold_ns` at least: one that does its work in user code,
+/// or sleeps between, has not, however many faults it has had by and by.
 pub(crate) fn spins(facts: &Facts<'_>, task: &Task, threshold_ns: u64) -> Option<Spins> {
-    let counters = facts.state.scheduler.task(task.address);
-    let (run_ns, faults) = counters.run_ns.zip(task.accounting.minor_faults)?;
+    if !is_always_busy(facts, facts.snapshot.cpu(task.cpu)?, task, threshold_ns) {
+        return None;
+    }
+    let run_ns = facts.state.scheduler.task(task.address).run_ns?;
+    let (faults, user_ns) = task.accounting.minor_faults.zip(task.accounting.user_ns)?;
     let rate = u128::from(faults) * u128::from(SECOND_NS) / u128::from(run_ns.max(1));
-    let spins = task.is_above_fair() && run_ns >= threshold_ns && rate >= FAULTS_PER_SECOND.into();
+    let spins = rate >= FAULTS_PER_SECOND.into() && user_ns <= run_ns / 10;
     spins.then_some(Spins { faults, run_ns })
 }

@@ -200,8 +200,8 @@ fn by_count(
                 known.retain(|fact| !evidence.iter().any(|new| new.what == fact.what));
                 known.extend(evidence.iter().cloned());
             }
-            if let (Some(spins), Some(user)) = (&spins, task.accounting.user_ns) {
-                candidate.faulting.stays_in_kernel = Some(user <= spins.run_ns() / 10);
+            if spins.is_some() {
+                candidate.faulting.stays_in_kernel = Some(true);
             }
             Assessment::Candidate(candidate)
         }

@@ -273,7 +273,7 @@ impl SplitCandidate<'_> {
 
     /// That it is starved, by what is counted of it.
     pub(crate) fn counted(&self, facts: &Facts<'_>, threshold_ns: u64) -> Option<counted::Starved> {
-        counted::starved(facts, self.task, threshold_ns)
+        counted::starved_ever_since(facts, self.task, threshold_ns)
     }
 
     /// Whether it began to wait within the threshold, for what that tells.

@@ -64,6 +64,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "soft-lockup-over",
     "preemptible",
     "real-time-preemptible",
+    "real-time-ordinary-split",
     "other-page",
     "other-process",
     "outranked",

@@ -131,6 +131,14 @@ impl SplitCandidate<'_> {
         self.words.iter().map(|(_, word)| *word)
     }
 
+    /// Whether a word of its stack says that it works on the huge page of `size` bytes that begins at `start`. Where that page begins, the one
+    /// below it ends: who splits that one has its range, beginning and end, on its stack (`struct mmu_notifier_range`, in
+    /// `__split_huge_pmd()`, `try_to_migrate_one()` and `try_to_unmap_one()`).
+    pub(super) fn says_page(&self, word: u64, start: u64, size: u64) -> bool {
+        let ends_there = || start.checked_sub(size).is_some_and(|below| self.words().any(|word| word == below));
+        word >= start && word - start < size && (word != start || !ends_there())
+    }
+
     /// Why the task does not run.
     pub(crate) fn starved(
         &self,

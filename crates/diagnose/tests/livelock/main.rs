@@ -7,7 +7,7 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::graph::ShapeKind;
-use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine};
+use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine, Value};
 use vmcore_kernel::{Policy, PreemptCount, TaskState};
 use vmcore_memory::PageLevel;
 

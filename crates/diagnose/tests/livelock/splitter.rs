@@ -18,6 +18,34 @@ fn an_address_in_the_huge_page_ties_threads_of_one_process() {
     assert_eq!(confidence(&world.judge()), (LIVELOCK, Confidence::Confirmed));
 }
 
+/// `struct mmu_notifier_range` of the page below ends where the spinners' page begins.
+#[test]
+fn who_splits_the_page_below_is_not_tied_by_where_that_one_ends() {
+    let with = |words: &[u64]| {
+        let mut world = World::livelock();
+        world.splitter_word(0);
+        for (index, word) in words.iter().enumerate() {
+            world.memory.words.insert(below_the_split(index as u64), *word);
+        }
+        let diagnosis = world.judge();
+        (diagnosis.splitters[0].is_tied, diagnosis.verdict.confidence)
+    };
+    let (start, below, inside) = (huge_page_address(0), huge_page_address(0) - (2 << 20), huge_page_address(0x4000));
+    assert_eq!(with(&[below, start]), (false, Confidence::Probable));
+    assert_eq!(with(&[start, start + (2 << 20)]), (true, Confidence::Confirmed), "the range of the page itself");
+    assert_eq!(with(&[start]), (true, Confidence::Confirmed));
+    assert_eq!(with(&[below, start, inside]), (true, Confidence::Confirmed), "an address within is of this page");
+    // What is shown for the tie is the word that makes it.
+    let mut world = World::livelock();
+    world.splitter_word(0);
+    for (index, word) in [below, start, inside].into_iter().enumerate() {
+        world.memory.words.insert(below_the_split(index as u64), word);
+    }
+    let splitter = world.judge().splitters.remove(0);
+    let shown: Vec<_> = splitter.evidence.iter().filter(|fact| fact.what == "stack word").collect();
+    assert_eq!(shown.iter().map(|fact| fact.value.clone()).collect::<Vec<_>>(), [Some(Value::Hex(inside))]);
+}
+
 #[test]
 fn the_same_process_alone_is_a_weak_tie() {
     let mut world = World::livelock();

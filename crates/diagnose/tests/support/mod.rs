@@ -361,6 +361,11 @@ pub fn huge_page_address(offset: u64) -> u64 {
     HUGE_START + offset
 }
 
+/// A word of the splitter's stack, with this index, in the frame that the split calls.
+pub fn below_the_split(index: u64) -> u64 {
+    stack_address(SPLITTER).get() + 0x3000 + 3 * 64 + 8 * (index + 1)
+}
+
 /// A word of the splitter's stack above the frame of the split itself.
 pub fn above_the_split() -> u64 {
     stack_address(SPLITTER).get() + 0x3000 + 5 * 64 + 8

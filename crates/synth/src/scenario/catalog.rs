@@ -66,6 +66,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "real-time-preemptible",
     "real-time-ordinary-split",
     "other-page",
+    "page-below",
     "other-process",
     "outranked",
     "behind-user-code",

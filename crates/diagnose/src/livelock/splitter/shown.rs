@@ -20,7 +20,7 @@ impl SplitCandidate<'_> {
             }
             Tie::Range(_, start) => {
                 let size = reader.huge_page_size();
-                let (at, word) = self.on_stack(|word| word >= start && word - start < size)?;
+                let (at, word) = self.on_stack(|word| self.says_page(word, start, size))?;
                 let meaning =
                     "same process, and an address in the huge page that the spinner faults on is on its stack";
                 Some(self.word_evidence(at, word, meaning))

@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption};
-use vmcore_kernel::{Policy, Task, TaskState};
+use vmcore_kernel::{Class, Policy, Task, TaskState};
 
 const SECOND: u64 = 1_000_000_000;
 const LIVELOCK: Option<Issue> = Some(Issue::ThpLivelock);
@@ -44,6 +44,29 @@ fn a_real_time_spinner_starves_the_splitter_on_any_kernel() {
     let diagnosis = real_time(10 * SECOND).judge();
     assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed));
     assert!(diagnosis.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+}
+
+/// `SCHED_FIFO` gives way to nobody of its own priority on any kernel; `SCHED_RR` takes turns.
+#[test]
+fn a_fifo_spinner_starves_its_equals_on_any_kernel() {
+    let with = |prio: i32, policy: u64| {
+        let mut world = real_time(10 * SECOND);
+        for pid in SPINNER {
+            (world.task(pid).prio, world.task(pid).policy) = (prio, Policy(policy));
+        }
+        let splitter = world.task(SPLITTER);
+        (splitter.prio, splitter.policy) = (prio, Policy(1));
+        world.cpus[1].run_queue.as_mut().unwrap().queued[0].class = Class::RealTime;
+        world.judge()
+    };
+    let equal = with(50, 1);
+    assert_eq!(confidence(&equal), (LIVELOCK, Confidence::Confirmed));
+    assert!(equal.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+    let rank = "gives way to nobody of its own priority: SCHED_FIFO prio 50 against SCHED_FIFO prio 50";
+    assert!(equal.splitters[0].evidence.iter().any(|fact| fact.meaning.contains(rank)));
+    assert_eq!(confidence(&with(50, 2)).1, Confidence::Possible, "SCHED_RR takes turns");
+    // By their deadlines, which are not compared.
+    assert_eq!(confidence(&with(-1, 1)).1, Confidence::Possible);
 }
 
 /// The soft-lockup watchdog's thread has every CPU for a moment, every few seconds.

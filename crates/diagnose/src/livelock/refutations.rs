@@ -256,7 +256,7 @@ fn of_preemption(facts: &Facts<'_>, tied: &[Tied<'_>]) -> Refutation {
         KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),
         // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
         KernelPreemption::Yes if outranked => {
-            (format!("{}, but who has the CPU outranks the splitter", evidence.meaning), CheckResult::Refuted)
+            (format!("{}, but who has the CPU keeps it by its rank", evidence.meaning), CheckResult::Refuted)
         }
         KernelPreemption::Yes if throttled => {
             (format!("{}, but the splitter's group may not run at all", evidence.meaning), CheckResult::Refuted)

@@ -3,9 +3,10 @@
 mod shown;
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use vmcore_kernel::{Cpu, CpuGrants, Stack, Task, saved_words_begin, words_between};
+use vmcore_kernel::{Cpu, CpuGrants, Policy, Stack, Task, saved_words_begin, words_between};
 use vmcore_memory::VirtAddr;
 
 use super::queued::{Place as QueuePlace, place};
@@ -22,7 +23,7 @@ use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Value, counted};
 pub(crate) enum Starved {
     /// The CPU's current task is a spinner, and the kernel does not preempt kernel code.
     BySpinner(Evidence),
-    /// The CPU's current task is of a higher class or priority.
+    /// The CPU's current task is of a higher class or priority, or of the same one and takes no turns.
     Outranked(Evidence),
     /// Its group has used up its bandwidth: it would not run on an idle CPU either.
     Throttled(Evidence),
@@ -163,7 +164,7 @@ impl SplitCandidate<'_> {
         // With proxy execution a CPU runs its current task by the rank of one that waits for it.
         let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
         let ranked = donor.unwrap_or(current);
-        let outranks = ranked.prio < self.task.prio && ranked.is_above_fair();
+        let rank = rank_over(ranked, self.task);
         let occupant = occupants.spinner(current.address);
         let long = occupants.is_long(facts, cpu, threshold_ns)
             || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
@@ -173,9 +174,9 @@ impl SplitCandidate<'_> {
             let meaning = format!("CPU {}: {why}", cpu.cpu);
             evidence::member(reader, rq, ("rq", "curr"), Value::Hex(current.address.get()), meaning)
         };
-        if outranks && long {
+        if let Some(rank) = rank.filter(|_| long) {
             let why = format!(
-                "{who} runs on its CPU{} and outranks it: {} prio {} against {} prio {}{}",
+                "{who} runs on its CPU{} and {rank}: {} prio {} against {} prio {}{}",
                 donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
                 ranked.policy.name(),
                 ranked.prio,
@@ -295,6 +296,19 @@ impl SplitCandidate<'_> {
     pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
         let clock = facts.snapshot.cpu(self.place.cpu)?.run_queue.as_ref()?.clock_ns;
         clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
+    }
+}
+
+/// What keeps a task's CPU from one that waits, by their priorities, whatever the preemption model. `SCHED_FIFO` gives way to nobody of its
+/// own priority, where `SCHED_RR` takes turns (`task_tick_rt()` in `kernel/sched/rt.c`); deadline tasks of one priority go by their deadlines.
+fn rank_over(ranked: &Task, waiting: &Task) -> Option<&'static str> {
+    const FIFO: Policy = Policy(1);
+    match ranked.prio.cmp(&waiting.prio) {
+        Ordering::Less if ranked.is_above_fair() => Some("outranks it"),
+        Ordering::Equal if ranked.is_above_fair() && ranked.prio >= 0 && ranked.policy == FIFO => {
+            Some("gives way to nobody of its own priority")
+        }
+        _ => None,
     }
 }
 

@@ -65,6 +65,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "preemptible",
     "real-time-preemptible",
     "real-time-ordinary-split",
+    "real-time-equals",
     "other-page",
     "page-below",
     "other-process",

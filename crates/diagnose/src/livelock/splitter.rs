@@ -1,63 +1,18 @@
-//! Which task is splitting the page that spinners wait for, and why it does not run.
+//! Which task is splitting the page that spinners wait for.
 
 mod shown;
+mod starved;
 
-use std::cell::RefCell;
-use std::cmp::Ordering;
-use std::collections::HashMap;
-
-use vmcore_kernel::{Cpu, CpuGrants, Policy, Stack, Task, saved_words_begin, words_between};
+use vmcore_kernel::{Stack, Task, saved_words_begin, words_between};
 use vmcore_memory::VirtAddr;
 
 use super::queued::{Place as QueuePlace, place};
-use super::spinner::Candidate;
 use super::tie::Tie;
 use super::times;
 use crate::evidence;
 use crate::names::split_function;
-use crate::time_on_cpu::time_on_cpu;
-use crate::{Evidence, Facts, KernelPreemption, Place, Reader, Value, counted};
-
-/// Why a task that waits for a CPU does not get it.
-#[derive(Clone, Debug)]
-pub(crate) enum Starved {
-    /// The CPU's current task is a spinner, and the kernel does not preempt kernel code.
-    BySpinner(Evidence),
-    /// The CPU's current task is of a higher class or priority, or of the same one and takes no turns.
-    Outranked(Evidence),
-    /// Its group has used up its bandwidth: it would not run on an idle CPU either.
-    Throttled(Evidence),
-    /// The CPU's current task is a spinner, but whether the kernel would preempt it is not known.
-    PreemptionUnknown,
-    /// The CPU's current task may be a spinner: not every link of its own proof is there.
-    OccupantUnproven(String),
-    /// Its CPU is offline, or it may not run there: then somebody should have moved it.
-    NotAllowed(String),
-    /// None of these.
-    NotExplained(String),
-}
-
-impl Starved {
-    pub(crate) fn evidence(&self) -> Option<&Evidence> {
-        match self {
-            Self::BySpinner(evidence) | Self::Outranked(evidence) | Self::Throttled(evidence) => Some(evidence),
-            Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotAllowed(_) | Self::NotExplained(_) => None,
-        }
-    }
-
-    /// What is missing from the explanation why the splitter `pid` does not run.
-    pub(crate) fn doubt(&self, pid: i32) -> Option<String> {
-        match self {
-            Self::BySpinner(_) | Self::Outranked(_) | Self::Throttled(_) => None,
-            Self::PreemptionUnknown => Some(format!(
-                "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
-            )),
-            Self::OccupantUnproven(why) | Self::NotAllowed(why) | Self::NotExplained(why) => {
-                Some(format!("why pid {pid} does not run is not known: {why}"))
-            }
-        }
-    }
-}
+use crate::{Evidence, Facts, Place, Reader, counted};
+pub(crate) use starved::{Occupants, Starved};
 
 /// A task with a split on its stack that waits for a CPU.
 pub(crate) struct SplitCandidate<'a> {
@@ -79,32 +34,6 @@ pub(super) struct Tied<'p> {
     /// The strongest tie; of several such that to the first spinner.
     pub(super) tie: Tie,
     pub(super) starved: Starved,
-}
-
-/// What runs on the CPUs that splitters wait for. Looked up once for all splitters of a CPU.
-pub(super) struct Occupants<'c> {
-    spinners: HashMap<VirtAddr, &'c Candidate>,
-    /// What speaks first against a spinner, behind a colon.
-    doubt: fn(&Candidate) -> String,
-    long: RefCell<HashMap<u32, bool>>,
-}
-
-impl<'c> Occupants<'c> {
-    pub(super) fn new(spinning: &'c [Candidate], doubt: fn(&Candidate) -> String) -> Self {
-        let spinners = spinning.iter().map(|spinner| (spinner.spinner.task, spinner)).collect();
-        Self { spinners, doubt, long: RefCell::default() }
-    }
-
-    /// The spinner that a task is.
-    fn spinner(&self, task: VirtAddr) -> Option<&'c Candidate> {
-        self.spinners.get(&task).copied()
-    }
-
-    /// Whether a CPU's current task has kept it for long.
-    fn is_long(&self, facts: &Facts<'_>, cpu: &Cpu, threshold_ns: u64) -> bool {
-        let long = || time_on_cpu(facts, cpu).is_some_and(|time| time.ns >= threshold_ns);
-        *self.long.borrow_mut().entry(cpu.cpu).or_insert_with(long)
-    }
 }
 
 /// All waiting tasks that are splitting something.
@@ -140,121 +69,6 @@ impl SplitCandidate<'_> {
         word >= start && word - start < size && (word != start || !ends_there())
     }
 
-    /// Why the task does not run.
-    pub(crate) fn starved(
-        &self,
-        facts: &Facts<'_>,
-        occupants: &Occupants<'_>,
-        reader: &dyn Reader,
-        threshold_ns: u64,
-    ) -> Starved {
-        if let Some(throttled) = self.throttled(facts, reader) {
-            return Starved::Throttled(throttled);
-        }
-        if let Some(why) = self.may_not_run(facts) {
-            return Starved::NotAllowed(why);
-        }
-        let Some((cpu, current)) =
-            facts.snapshot.cpu(self.place.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
-        else {
-            return Starved::NotExplained(format!("what runs on CPU {} is not known", self.place.cpu));
-        };
-        let rq = cpu.run_queue.as_ref().map(|queue| queue.address).unwrap_or_default();
-        let grants = facts.state.scheduler.cpu(cpu.cpu);
-        // With proxy execution a CPU runs its current task by the rank of one that waits for it.
-        let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
-        let ranked = donor.unwrap_or(current);
-        let rank = rank_over(ranked, self.task);
-        let occupant = occupants.spinner(current.address);
-        let long = occupants.is_long(facts, cpu, threshold_ns)
-            || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
-            || self.counted(facts, threshold_ns).is_some();
-        let who = format!("pid {} \"{}\"", current.pid, current.comm);
-        let evidence = |why: String| {
-            let meaning = format!("CPU {}: {why}", cpu.cpu);
-            evidence::member(reader, rq, ("rq", "curr"), Value::Hex(current.address.get()), meaning)
-        };
-        if let Some(rank) = rank.filter(|_| long) {
-            let why = format!(
-                "{who} runs on its CPU{} and {rank}: {} prio {} against {} prio {}{}",
-                donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
-                ranked.policy.name(),
-                ranked.prio,
-                self.task.policy.name(),
-                self.task.prio,
-                granted(&grants)
-            );
-            return Starved::Outranked(evidence(why));
-        }
-        if let Some((mine, cores)) = self.may_not_share(facts, &grants).filter(|_| current.pid == 0) {
-            return Starved::NotExplained(format!(
-                "CPU {} is kept idle by core scheduling: its core runs tasks with cookie {cores:#x}, and this one has {mine:#x}",
-                cpu.cpu
-            ));
-        }
-        let Some(occupant) = occupant else {
-            // What it was doing can only be told by them: its saved frames are of before.
-            if cpu.registers.is_none() {
-                let why = "whose registers are not in the dump: that it spins is not proven";
-                return Starved::OccupantUnproven(format!("{who} runs on its CPU, {why}"));
-            }
-            return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
-        };
-        match (occupant.certainly_spins(), facts.preemption.0) {
-            (_, KernelPreemption::Yes) => {
-                Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
-            }
-            (false, _) => {
-                let why = (occupants.doubt)(occupant);
-                Starved::OccupantUnproven(format!("{who} runs on its CPU, but that it spins is not proven{why}"))
-            }
-            (true, KernelPreemption::No) => Starved::BySpinner(evidence(format!(
-                "{who} runs on its CPU: a spinner, in kernel code that is not preempted and never offers the CPU"
-            ))),
-            (true, KernelPreemption::Unknown) => Starved::PreemptionUnknown,
-        }
-    }
-
-    /// That its group may not run, whoever has the CPU.
-    fn throttled(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
-        let counters = facts.state.scheduler.task(self.task.address);
-        if counters.deadline_throttled == Some(true) {
-            let meaning = format!(
-                "pid {} has used up its deadline budget, so it is in no queue before the next period",
-                self.task.pid
-            );
-            let member = ("task_struct", "dl.dl_throttled");
-            return Some(evidence::member(reader, self.task.address, member, Value::Decimal(1), meaning));
-        }
-        let queue = counters.throttled_queue?;
-        let meaning = format!(
-            "the cgroup of pid {} has used up its CPU bandwidth (cpu.max), so its tasks do not run before the next \
-             period",
-            self.task.pid
-        );
-        Some(evidence::member(
-            reader,
-            self.task.address,
-            ("task_struct", "se.cfs_rq"),
-            Value::Hex(queue.get()),
-            meaning,
-        ))
-    }
-
-    /// Why its CPU would not run it, whoever has that CPU.
-    fn may_not_run(&self, facts: &Facts<'_>) -> Option<String> {
-        let number = self.place.cpu;
-        let cpu = facts.snapshot.cpu(number)?;
-        // A panic takes CPUs offline that run something; who unplugs one leaves it idle.
-        let is_idle = cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
-        if !cpu.online && is_idle {
-            return Some(format!("CPU {number} is offline, and its tasks should have been moved to others"));
-        }
-        let allowed = facts.state.scheduler.task(self.task.address).allowed?;
-        let elsewhere = !allowed.contains(number);
-        elsewhere.then(|| format!("it may not run on CPU {number} (cpus_mask), and should have been moved to another"))
-    }
-
     /// Which CPUs it may run on, where that keeps it from being moved to another one.
     fn pinned(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
         let allowed = facts.state.scheduler.task(self.task.address).allowed?;
@@ -274,12 +88,6 @@ impl SplitCandidate<'_> {
         Some(Evidence { place, ..Evidence::new(format!("task_struct.{path}"), meaning) })
     }
 
-    /// Its cookie and its core's, where cores are scheduled as one and the two differ.
-    fn may_not_share(&self, facts: &Facts<'_>, grants: &CpuGrants) -> Option<(u64, u64)> {
-        let mine = facts.state.scheduler.task(self.task.address).core_cookie?;
-        grants.core_cookie.filter(|core| *core != mine).map(|core| (mine, core))
-    }
-
     /// That it is starved, by what is counted of it.
     pub(crate) fn counted(&self, facts: &Facts<'_>, threshold_ns: u64) -> Option<counted::Starved> {
         counted::starved_ever_since(facts, self.task, threshold_ns)
@@ -296,31 +104,6 @@ impl SplitCandidate<'_> {
     pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
         let clock = facts.snapshot.cpu(self.place.cpu)?.run_queue.as_ref()?.clock_ns;
         clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
-    }
-}
-
-/// What keeps a task's CPU from one that waits, by their priorities, whatever the preemption model. `SCHED_FIFO` gives way to nobody of its
-/// own priority, where `SCHED_RR` takes turns (`task_tick_rt()` in `kernel/sched/rt.c`); deadline tasks of one priority go by their deadlines.
-fn rank_over(ranked: &Task, waiting: &Task) -> Option<&'static str> {
-    const FIFO: Policy = Policy(1);
-    match ranked.prio.cmp(&waiting.prio) {
-        Ordering::Less if ranked.is_above_fair() => Some("outranks it"),
-        Ordering::Equal if ranked.is_above_fair() && ranked.prio >= 0 && ranked.policy == FIFO => {
-            Some("gives way to nobody of its own priority")
-        }
-        _ => None,
-    }
-}
-
-/// What fair tasks get all the same.
-fn granted(grants: &CpuGrants) -> String {
-    match grants.fair_server {
-        Some(server) if server.runtime_ns > 0 => format!(
-            "; the deadline server of the fair class (rq.fair_server) grants such tasks {} ms of every {} ms",
-            server.runtime_ns / 1_000_000,
-            server.period_ns / 1_000_000
-        ),
-        _ => String::new(),
     }
 }
 

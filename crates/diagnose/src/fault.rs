@@ -36,13 +36,14 @@ pub(crate) struct KernelFault {
     pub(crate) instruction: Option<String>,
 }
 
-/// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault.
-pub(crate) fn find(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
+/// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault. `cpu` is the one
+/// that runs the stack's task; there is none where that task waits for one.
+pub(crate) fn find(stack: &Stack, cpu: Option<&Cpu>, reader: &dyn Reader) -> Option<KernelFault> {
     let interrupts = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
     let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
-    in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu, reader))
+    in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu?, reader))
 }
 
 fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {

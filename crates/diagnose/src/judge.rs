@@ -7,6 +7,7 @@ use vmcore_kernel::{Cpu, Gap};
 use vmcore_memory::{Pfn, VirtAddr};
 
 use crate::findings::{self, Context};
+use crate::granted::grant;
 use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use crate::interrupts::interrupts_off;
 use crate::livelock::{self, Livelock};
@@ -93,7 +94,15 @@ fn faulting_cpus(facts: &Facts<'_>, livelock: &Livelock) -> Vec<u32> {
         _ => None,
     });
     let faulting: HashSet<VirtAddr> = faulting.collect();
-    let current = |cpu: &Cpu| cpu.run_queue.as_ref().is_some_and(|queue| faulting.contains(&queue.current));
+    let current = |cpu: &Cpu| {
+        let has_cpu = cpu.run_queue.as_ref().is_some_and(|queue| faulting.contains(&queue.current));
+        // Who keeps the CPU but for a moment is a real-time hog as well, where it cannot be shown to be in the livelock.
+        let stands = livelock.confidence >= Confidence::Probable;
+        let lends = || {
+            grant(facts, cpu).is_some_and(|grant| grant.displaced.iter().any(|task| faulting.contains(&task.address)))
+        };
+        has_cpu || stands && lends()
+    };
     facts.snapshot.cpus.iter().filter(|cpu| current(cpu)).map(|cpu| cpu.cpu).collect()
 }
 
@@ -329,16 +338,20 @@ fn livelock_summary(livelock: &Livelock) -> String {
     let sentence = match livelock.splitters.as_slice() {
         [] => format!("{spin}; no runnable task that splits it was found."),
         [splitter] => format!(
-            "{spin}, while pid {} \"{}\", which is splitting {}, is runnable on CPU {} and {}.",
+            "{spin}, while pid {} \"{}\", which is splitting {}, {}.",
             splitter.pid,
             splitter.comm,
             if splitter.is_tied { "it" } else { "a huge page of the same process (whether this one is not known)" },
-            splitter.cpu,
-            if livelock.granted { "gets moments of it only" } else { "never scheduled" }
+            match (splitter.on_cpu, livelock.granted) {
+                (true, _) => format!("has CPU {} for a moment, and gets no more than moments of it", splitter.cpu),
+                (false, true) => format!("is runnable on CPU {} and gets moments of it only", splitter.cpu),
+                (false, false) => format!("is runnable on CPU {} and never scheduled", splitter.cpu),
+            }
         ),
         several => {
             let pids: Vec<_> = several.iter().map(|splitter| splitter.pid.to_string()).collect();
-            format!("{spin}, while those that split (pids {}) are runnable and never scheduled.", pids.join(", "))
+            let gets = if livelock.granted { "get moments of a CPU only" } else { "never scheduled" };
+            format!("{spin}, while those that split (pids {}) are runnable and {gets}.", pids.join(", "))
         }
     };
     let against = livelock.refutations.iter().find(|refutation| refutation.result == CheckResult::Holds);

@@ -41,6 +41,7 @@ mod findings;
 mod fix;
 mod from_log;
 mod grade;
+mod granted;
 pub mod graph;
 mod idle;
 mod interrupt_flags;

@@ -5,8 +5,9 @@ mod support;
 
 use support::*;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption};
-use vmcore_kernel::{CpuGrants, FairServer, Policy, TaskCounters};
+use vmcore_kernel::{Class, CpuGrants, FairServer, Policy, Queued, Task, TaskCounters};
 use vmcore_memory::PageLevel;
+use vmcore_memory::arch::x86_64::Registers;
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -162,4 +163,205 @@ fn a_cpu_runs_its_task_by_the_rank_of_the_donor() {
     assert_eq!(verdict(&diagnosis), (LIVELOCK, Confidence::Confirmed));
     let rank = diagnosis.splitters[0].evidence.iter().find(|fact| fact.meaning.contains("outranks")).unwrap();
     assert!(rank.meaning.contains("by the rank of pid 400"), "{}", rank.meaning);
+}
+
+/// The same, and the dump was taken as the splitter had CPU 1 for 20 ms of what fair tasks are granted.
+fn moment() -> World {
+    let mut world = granted();
+    let (splitter, spinner) = (world.waiting.remove(0), world.running[1].1.clone());
+    world.running[1] = (1, splitter);
+    world.waiting.push(spinner);
+    let queue = world.cpus[1].run_queue.as_mut().unwrap();
+    queue.current = task_address(SPLITTER);
+    queue.queued = vec![Queued { task: task_address(SPINNER[1]), class: Class::RealTime }];
+    let spinner = world.task(SPINNER[1]);
+    (spinner.on_cpu, spinner.last_queued_ns) = (false, Some(CLOCK - 20 * MS));
+    spinner.last_arrival_ns = Some(CLOCK - 970 * MS);
+    let splitter = world.task(SPLITTER);
+    (splitter.on_cpu, splitter.last_queued_ns) = (true, Some(0));
+    (splitter.last_arrival_ns, splitter.exec_start_ns) = (Some(CLOCK - 20 * MS), Some(CLOCK));
+    world
+}
+
+/// CPU 0 idles.
+fn idle_on_cpu_0(world: &mut World) {
+    let idle = task(0, 0);
+    world.cpus[0].run_queue.as_mut().unwrap().current = idle.address;
+    world.task(SPINNER[0]).on_cpu = false;
+    world.task(SPINNER[0]).on_rq = 0;
+    world.task(SPINNER[0]).state.state = 1;
+    world.running[0] = (0, stack(world.tasks.len(), 0, &["default_idle", "do_idle"]));
+    world.tasks.push(idle);
+}
+
+fn spinning(diagnosis: &Diagnosis) -> Vec<i32> {
+    diagnosis.spinners.iter().map(|spinner| spinner.pid).collect()
+}
+
+#[test]
+fn a_splitter_that_has_its_cpu_for_a_moment_is_starved() {
+    let diagnosis = moment().judge();
+    assert_eq!(verdict(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{:?}", diagnosis.unknown);
+    assert_eq!(spinning(&diagnosis), SPINNER);
+    assert!(diagnosis.refutations.iter().all(|check| check.result == CheckResult::Refuted));
+    // Its current task does not spin, but the CPU is that of one which does.
+    assert!(!diagnosis.refutations.iter().any(|check| check.claim == "CPU 1 spins in the page-fault path"));
+    let summary = "has CPU 1 for a moment, and gets no more than moments of it";
+    assert!(diagnosis.verdict.summary.contains(summary), "{}", diagnosis.verdict.summary);
+    let shape = &diagnosis.graph.shapes()[0];
+    assert!(shape.is_cycle(&diagnosis.graph), "the circle closes: {shape:?}");
+    assert!(diagnosis.graph.edges().iter().all(|edge| !edge.evidence.is_empty()));
+    let shown = |what: &str, words: &str| {
+        let mut evidence = diagnosis.splitters[0].evidence.iter();
+        evidence.any(|fact| fact.what.contains(what) && fact.meaning.contains(words))
+    };
+    assert!(shown("on_cpu", "for a moment of 20 ms") && shown("sched_info.last_queued", "it was passed over"));
+    assert!(diagnosis.splitters[0].on_cpu && diagnosis.splitters[0].waiting_ns.is_none());
+}
+
+#[test]
+fn a_lone_spinner_is_seen_while_it_lends_its_cpu() {
+    let mut world = moment();
+    idle_on_cpu_0(&mut world);
+    let diagnosis = world.judge();
+    assert_eq!(verdict(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{:?}", diagnosis.unknown);
+    assert_eq!(spinning(&diagnosis), [SPINNER[1]]);
+    // Its page in a register of the CPU ties the splitter as well as one on its stack.
+    let mut world = moment();
+    idle_on_cpu_0(&mut world);
+    world.splitter_word(0);
+    assert_eq!(verdict(&world.judge()).1, Confidence::Probable, "nothing ties it");
+    let mut world = moment();
+    idle_on_cpu_0(&mut world);
+    world.splitter_word(0);
+    let rbx = page_address(0x4200).get();
+    world.cpus[1].registers.as_mut().unwrap().registers = Registers { rbx, ..Registers::default() }.into();
+    let diagnosis = world.judge();
+    assert_eq!(verdict(&diagnosis), (LIVELOCK, Confidence::Confirmed));
+    assert!(diagnosis.splitters[0].evidence.iter().any(|fact| fact.what == "register"));
+}
+
+#[test]
+fn another_fair_task_may_have_the_moment() {
+    let mut world = moment();
+    let other = Task { last_arrival_ns: Some(CLOCK - 20 * MS), ..task(300, 1) };
+    let queue = world.cpus[1].run_queue.as_mut().unwrap();
+    queue.current = other.address;
+    queue.queued.push(Queued { task: task_address(SPLITTER), class: Class::Fair });
+    queue.nr_running = 3;
+    let splitter = world.task(SPLITTER);
+    (splitter.on_cpu, splitter.last_queued_ns) = (false, Some(CLOCK - 900 * MS));
+    let of_splitter = std::mem::replace(&mut world.running[1].1, stack(world.tasks.len(), 300, &["do_work"]));
+    world.waiting.push(of_splitter);
+    world.tasks.push(other);
+    let diagnosis = world.judge();
+    assert_eq!(verdict(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{:?}", diagnosis.unknown);
+    assert_eq!(spinning(&diagnosis), SPINNER);
+    assert!(diagnosis.verdict.summary.contains("is runnable on CPU 1 and gets moments of it only."));
+    assert!(diagnosis.graph.shapes()[0].is_cycle(&diagnosis.graph));
+}
+
+/// In each of these somebody spins on CPU 0, and the splitter has CPU 1: by its own right, or for how long is not known.
+#[test]
+fn a_splitter_that_runs_by_its_own_right_is_not_starved() {
+    type Change = fn(&mut World);
+    // A real-time hog stays one where it cannot be shown to spin.
+    let hog = (Some(Issue::Starvation), Confidence::Probable);
+    let possible = (LIVELOCK, Confidence::Possible);
+    let other: [(&str, Change, (Option<Issue>, Confidence)); 7] = [
+        (
+            "the real-time task has only just woken",
+            |world| {
+                world.task(SPINNER[1]).last_queued_ns = Some(CLOCK - 10 * MS);
+            },
+            possible,
+        ),
+        ("its priority is borrowed", |world| world.task(SPINNER[1]).policy = Policy(0), possible),
+        (
+            "it has the CPU for longer than for a moment",
+            |world| {
+                let since = Some(CLOCK - 5 * SECOND);
+                world.task(SPLITTER).last_arrival_ns = since;
+                world.task(SPINNER[1]).last_queued_ns = since;
+            },
+            possible,
+        ),
+        (
+            "cores are scheduled as one",
+            |world| {
+                let grants = CpuGrants { core_cookie: Some(7), ..CpuGrants::default() };
+                world.state.scheduler.cpus.insert(1, grants);
+            },
+            hog,
+        ),
+        (
+            "no counter of a spinner tells",
+            |world| {
+                for pid in SPINNER {
+                    world.task(pid).accounting.minor_faults = Some(3000);
+                }
+            },
+            hog,
+        ),
+        (
+            "no spinner has spent most of its life so",
+            |world| {
+                for pid in SPINNER {
+                    world.state.scheduler.tasks.get_mut(&task_address(pid)).unwrap().run_ns = Some(5 * SECOND);
+                }
+            },
+            possible,
+        ),
+        (
+            "the splitter's counters do not tell",
+            |world| {
+                world.state.scheduler.tasks.get_mut(&task_address(SPLITTER)).unwrap().run_ns = Some(20 * SECOND);
+            },
+            (LIVELOCK, Confidence::Probable),
+        ),
+    ];
+    for (what, change, expected) in other {
+        let mut world = moment();
+        change(&mut world);
+        let diagnosis = world.judge();
+        assert_eq!(verdict(&diagnosis), expected, "{what}: {}", diagnosis.verdict.summary);
+    }
+}
+
+/// A real-time program beside which fair tasks are granted moments, one of which splits a page that nobody waits for.
+#[test]
+fn a_split_in_a_moment_is_no_livelock_where_nobody_spins() {
+    let mut world = moment();
+    idle_on_cpu_0(&mut world);
+    world.memory.entries.clear();
+    world.memory.entries.insert(FAULT[1] & !0xfff, (PageLevel::Pte, 0x420_3067));
+    let diagnosis = world.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    assert!(diagnosis.spinners.is_empty());
+}
+
+/// What a spinner waits for that is off its CPU for a moment may be missing: that is not healthy.
+#[test]
+fn a_spinner_that_lends_its_cpu_and_cannot_be_read_is_not_known() {
+    let mut world = moment();
+    idle_on_cpu_0(&mut world);
+    world.state.scheduler.tasks.remove(&task_address(SPLITTER));
+    world.memory.entries.clear();
+    let diagnosis = world.judge();
+    assert_ne!(diagnosis.verdict.confidence, Confidence::None);
+    assert!(diagnosis.unknown.iter().any(|unknown| unknown.contains("pgd")), "{:?}", diagnosis.unknown);
+}
+
+/// A real-time task that spins for nothing has the CPU of the splitter but for moments: it is the first thing to deal with.
+#[test]
+fn a_hog_that_lends_the_splitter_moments_is_named_first() {
+    let mut world = moment();
+    world.waiting[0] = stack(1, SPINNER[1], &["do_work"]);
+    let diagnosis = world.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
+    let summary = &diagnosis.verdict.summary;
+    for part in ["CPU 1 (pid 102", "the huge-page livelock", "has CPU 1 for a moment"] {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
+    assert_eq!(spinning(&diagnosis), [SPINNER[0]]);
 }

@@ -17,6 +17,7 @@ use super::{Context, Found};
 use crate::clock::soft_lockup_ns;
 use crate::describe::{self, stuck_in};
 use crate::evidence::{decimal, member};
+use crate::granted::grant;
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::{in_kernel_code, may_be_of_a_moment};
 use crate::reports::reported_stuck;
@@ -63,16 +64,12 @@ fn starved<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<(&'f Task, Vec<(&'f
     (!waiting.is_empty()).then_some((hog, waiting))
 }
 
-/// Who keeps a CPU: its current task. Where that is a fair one, it may only have the moment that a real-time task grants it, by real-time
-/// throttling or since 6.12 by the deadline server: then it is the real-time task, which is busy whenever it can, and has waited no longer
-/// than such a moment lasts.
+/// Who keeps a CPU: its current task. Where that is a fair one, it may only have a moment that such are granted: then it is the real-time
+/// task that was passed over for it, and is busy whenever it can.
 fn hog<'f>(facts: &'f Facts<'_>, cpu: &'f Cpu) -> Option<&'f Task> {
     let current = facts.snapshot.current(cpu).filter(|task| task.pid != 0)?;
-    let queued = cpu.run_queue.iter().flat_map(|queue| &queue.queued).filter(|_| !current.is_above_fair());
-    let mut above = queued.filter_map(|queued| facts.snapshot.task(queued.task)).filter(|task| task.waits_for_cpu());
-    let lends = |task: &&Task| facts.waiting_on_ns(cpu, task).is_some_and(|waits| waits <= SECOND_NS);
-    let busy = above.find(|task| lends(task) && counted::is_always_busy(facts, cpu, task, LONG_NS));
-    busy.or(Some(current))
+    let mut displaced = grant(facts, cpu).into_iter().flat_map(|grant| grant.displaced);
+    displaced.find(|task| counted::is_always_busy(facts, cpu, task, LONG_NS)).or(Some(current))
 }
 
 /// Whether a task is its CPU's current one.

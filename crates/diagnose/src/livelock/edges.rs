@@ -12,6 +12,7 @@ use super::tie::Tie;
 use super::ties::Ties;
 use super::waited_page::Entry;
 use crate::graph::{Edge, EdgeKind, Node};
+use crate::text::seconds;
 use crate::{Evidence, Facts, Reader};
 
 /// More tasks than these that may have a page locked, by an address in its range alone, tell no more.
@@ -134,6 +135,21 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, tied: &Tied<'_>, threshold_ns:
     let mut queued = splitter.queue_evidence(facts, reader);
     let counted = splitter.counted(facts, threshold_ns);
     queued.extend(counted.iter().flat_map(|counted| counted.evidence(splitter.task, reader)));
+    let queue = Node::RunQueue { cpu: splitter.place.cpu };
+    if let Starved::Granted { displaced, evidence } = &tied.starved
+        && let Some(displaced) = facts.snapshot.task(*displaced)
+    {
+        let why = match splitter.moment_on_cpu() {
+            Some(moment) => format!("has the CPU for a moment of {}, and gets no more", seconds(moment.moment_ns)),
+            None => "is runnable and gets moments of the CPU only".to_owned(),
+        };
+        let to_queue = Edge::new(task, EdgeKind::QueuedOn, queue.clone(), why).shown_by(queued);
+        let why = "keeps the CPU, but for the moments that fair tasks are granted";
+        return vec![
+            to_queue,
+            Edge::new(queue, EdgeKind::RunBy, Node::task(displaced), why).shown_by([evidence.clone()]),
+        ];
+    }
     match splitter.waiting_ns {
         Some(waiting) if waiting < threshold_ns && counted.is_none() => return Vec::new(),
         Some(_) => {}
@@ -147,7 +163,6 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, tied: &Tied<'_>, threshold_ns:
             return vec![Edge::new(task, EdgeKind::QueuedOn, unknown, "is runnable").shown_by(queued)];
         }
     }
-    let queue = Node::RunQueue { cpu: splitter.place.cpu };
     if let Starved::Throttled(evidence) = &tied.starved {
         // Whoever has the CPU: it would not run on an idle one either.
         let why = "is runnable, but has used up the CPU time that it or its cgroup is granted";

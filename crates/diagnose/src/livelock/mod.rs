@@ -30,18 +30,19 @@ mod waited_page;
 use std::cell::LazyCell;
 use std::collections::HashSet;
 
-use vmcore_kernel::{RunQueue, Stack};
+use vmcore_kernel::{Cpu, RunQueue, Stack, Task};
 use vmcore_memory::VirtAddr;
 
 use crate::derived::runs_ahead;
+use crate::granted::grant;
 use crate::graph::Edge;
 use crate::interrupts::{flags, interrupts_off};
 use crate::names::split_function;
 use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner, Splitter, stoppers};
 use edges::edges;
 use refutations::{any_holds, of_spinner, verdict_refutations};
-use spinner::{Assessment, Candidate, assess, lags};
-use splitter::{Starved, Tied, candidates};
+use spinner::{Assessment, Candidate, assess, assess_displaced, lags};
+use splitter::{Starved, Tied, candidates, granted_candidates};
 use ties::Ties;
 
 /// What the detector came to.
@@ -67,18 +68,30 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     let mut unknown = Vec::new();
     let mut refutations = Vec::new();
     for cpu in &facts.snapshot.cpus {
+        let displaced = displaced(facts, cpu, reader, threshold_ns);
+        let is_lent = displaced.iter().any(|one| matches!(one, Assessment::Candidate(_)));
         match assess(facts, cpu, reader, threshold_ns) {
             Assessment::Candidate(candidate) => spinning.push(*candidate),
             Assessment::Unknown(why) => unknown.push(why),
+            // That its current task has only just come says nothing of who lends it the CPU.
+            Assessment::No(_) if is_lent => {}
             Assessment::No(why) => refutations.push(Refutation {
                 claim: format!("CPU {} spins in the page-fault path", cpu.cpu),
                 checked: why,
                 result: CheckResult::Refuted,
             }),
         }
+        for assessment in displaced {
+            match assessment {
+                Assessment::Candidate(candidate) => spinning.push(*candidate),
+                Assessment::Unknown(why) => unknown.push(why),
+                Assessment::No(_) => {}
+            }
+        }
     }
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
-    let splitting = candidates(facts, &facts.waiting, reader);
+    let mut splitting = candidates(facts, &facts.waiting, reader);
+    splitting.extend(granted_candidates(facts, reader));
     let ties = Ties::new(facts, &spinning, &splitting, reader, threshold_ns);
     let confidence = overall(&ties, &spinning, &unknown);
     unknown.extend(of_clocks(facts, &unknown, threshold_ns));
@@ -116,13 +129,21 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         splitter_stacks: splitter_stacks(facts, &ties),
         hog: hog(facts, &ties, &spinning),
         granted: ties.splitters.iter().any(|tied| {
-            tied.splitter.waits_shortly(threshold_ns) && tied.splitter.counted(facts, threshold_ns).is_some()
+            let has_breaks = || tied.splitter.counted(facts, threshold_ns).is_some() || tied.splitter.moment.is_some();
+            tied.splitter.waits_shortly(threshold_ns) && has_breaks()
         }),
         // The others are among what is unknown.
         spinners: spinning.iter().filter(|one| is_in(one, confidence)).map(|one| one.spinner.clone()).collect(),
         refutations,
         unknown,
     }
+}
+
+/// Assesses the real-time tasks that are off a CPU for a moment which fair ones are granted there.
+fn displaced(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshold_ns: u64) -> Vec<Assessment> {
+    let Some(grant) = grant(facts, cpu) else { return Vec::new() };
+    let assess = |task: &&Task| assess_displaced(facts, cpu, (&grant, task), reader, threshold_ns);
+    grant.displaced.iter().map(assess).collect()
 }
 
 /// Whether a candidate is part of a verdict of this confidence: of one that stands, only if nothing speaks against it.
@@ -176,6 +197,9 @@ fn splitter_stacks(facts: &Facts<'_>, ties: &Ties<'_>) -> Vec<Stack> {
 fn hog(facts: &Facts<'_>, ties: &Ties<'_>, spinning: &[Candidate]) -> Option<VirtAddr> {
     let spinning: HashSet<_> = spinning.iter().map(|spinner| spinner.spinner.task).collect();
     let hog_of = |tied: &Tied<'_>| {
+        if let Starved::Granted { displaced, .. } = tied.starved {
+            return Some(displaced).filter(|task| !spinning.contains(task));
+        }
         let cpu = facts.snapshot.cpu(tied.splitter.place.cpu)?;
         let current = facts.snapshot.current(cpu)?;
         let spins = spinning.contains(&current.address);

@@ -7,6 +7,7 @@
 use vmcore_kernel::{Class, Task};
 
 use crate::derived::{current_on, queued};
+use crate::granted::grant;
 use crate::{CheckResult, Facts};
 
 /// Where a task that waits for a CPU was found.
@@ -24,6 +25,10 @@ pub(crate) struct Place {
 pub(crate) fn place(facts: &Facts<'_>, task: &Task) -> Place {
     let at = |cpu, class, result, checked| Place { cpu, class, result, checked };
     if let Some(cpu) = current_on(facts, task.address) {
+        let moment = facts.snapshot.cpu(cpu).filter(|_| task.on_cpu).and_then(|cpu| grant(facts, cpu));
+        if let Some(moment) = moment {
+            return at(cpu, None, CheckResult::Refuted, format!("it has CPU {cpu}, and {}", moment.words()));
+        }
         let checked = format!("rq.curr of CPU {cpu} is this task, though task_struct.on_cpu is 0");
         return at(cpu, None, CheckResult::Holds, checked);
     }

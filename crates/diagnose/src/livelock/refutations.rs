@@ -94,6 +94,11 @@ fn switched(candidate: &Candidate) -> Refutation {
         claim: format!("the task on CPU {} (pid {}) was scheduled out meanwhile", spinner.cpu, spinner.pid),
         checked: match (spinner.running_ns, spinner.kept_ns) {
             _ if !candidate.contradictions.is_empty() => candidate.contradictions.join("; "),
+            _ if candidate.lends.is_some() => format!(
+                "{}; {}",
+                candidate.lends.as_deref().unwrap_or_default(),
+                candidate.counted.as_deref().unwrap_or("for how long it had it before is not known")
+            ),
             (Some(running), _) if candidate.counted.is_some() => format!(
                 "{} before, for what fair tasks are granted under real-time load: {}",
                 seconds(running),
@@ -108,7 +113,12 @@ fn switched(candidate: &Candidate) -> Refutation {
             (None, _) => "the kernel does not keep when it was scheduled in".to_owned(),
         },
         result: match candidate.long_enough {
-            Some(_) if spinner.running_ns.is_some() && candidate.contradictions.is_empty() => CheckResult::Refuted,
+            Some(_)
+                if (spinner.running_ns.is_some() || candidate.lends.is_some())
+                    && candidate.contradictions.is_empty() =>
+            {
+                CheckResult::Refuted
+            }
             _ => CheckResult::Unknown,
         },
     }
@@ -121,6 +131,7 @@ fn user_mode(candidate: &Candidate) -> Refutation {
     let spinner = &candidate.spinner;
     let not_asked = match candidate.need_resched {
         Some(_) => "the scheduler does not ask for the CPU",
+        None if candidate.lends.is_some() => "it is off its CPU for a moment",
         None => "the CPU's preempt_count cannot be read",
     };
     let (checked, result) = match (candidate.reaches_entry, candidate.need_resched, candidate.kept_waiting) {
@@ -207,12 +218,21 @@ pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, thre
         result: place.result,
     };
     let mut checks = vec![nowhere];
-    if let Some(counted) = splitter.waits_shortly(threshold_ns).then(|| splitter.counted(facts, threshold_ns)).flatten()
-    {
+    let counted = splitter.counted(facts, threshold_ns).filter(|_| splitter.waits_shortly(threshold_ns));
+    let moment = splitter.moment.as_ref().filter(|_| splitter.waits_shortly(threshold_ns));
+    if counted.is_some() || moment.is_some() {
+        let for_what = match moment {
+            Some(moment) => format!("on CPU {}, {}", moment.cpu, moment.words()),
+            None => "for moments only, as fair tasks are granted under real-time load".to_owned(),
+        };
+        let counters = match &counted {
+            Some(counted) => counted.words(),
+            None => "how much it was given before its counters do not tell".to_owned(),
+        };
         checks.push(Refutation {
             claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
-            checked: format!("for moments only, as fair tasks are granted under real-time load: {}", counted.words()),
-            result: CheckResult::Refuted,
+            checked: format!("{for_what}: {counters}"),
+            result: if counted.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
         });
         return checks;
     }
@@ -250,7 +270,7 @@ fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {
 
 fn of_preemption(facts: &Facts<'_>, tied: &[Tied<'_>]) -> Refutation {
     let (preemption, evidence) = &facts.preemption;
-    let outranked = tied.iter().any(|tied| matches!(tied.starved, Starved::Outranked(_)));
+    let outranked = tied.iter().any(|tied| matches!(tied.starved, Starved::Outranked(_) | Starved::Granted { .. }));
     let throttled = tied.iter().any(|tied| matches!(tied.starved, Starved::Throttled(_)));
     let (checked, result) = match preemption {
         KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),

@@ -1,5 +1,7 @@
 //! Is a CPU spinning in the page-fault path? Every CPU gets an answer: no and why, a candidate, or unknown and why.
 
+mod displaced;
+
 use vmcore_kernel::{Class, Cpu, Stack, StackEnd, Task};
 use vmcore_memory::VirtAddr;
 
@@ -18,6 +20,7 @@ use crate::names::syscall_function;
 use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
 use crate::{CheckResult, Evidence, Facts, Reader, Spinner, counted};
+pub(crate) use displaced::assess_displaced;
 
 /// After so many ticks the scheduler asks a fair task for its CPU if another one waits.
 const ASKS_NS: u64 = 1_000_000_000;
@@ -56,6 +59,8 @@ pub(crate) struct Candidate {
     pub(crate) contradictions: Vec<String>,
     /// A fair task that has been waiting in its CPU's queue, and for how long: the scheduler asks for the CPU then.
     pub(crate) kept_waiting: Option<(i32, u64)>,
+    /// It is off its CPU for a moment that fair tasks are granted there, in these words; `None` where it has its CPU.
+    pub(crate) lends: Option<String>,
     /// It was scheduled in not long before, and nothing shows for how long it has been spinning with breaks.
     pub(crate) may_have_just_come: bool,
 }
@@ -88,7 +93,12 @@ impl Candidate {
     pub(crate) fn doubts(&self) -> Vec<String> {
         let who = format!("CPU {}", self.spinner.cpu);
         let mut doubts = self.contradictions.clone();
-        if self.may_have_just_come {
+        if let Some(lends) = self.lends.as_ref().filter(|_| self.may_have_just_come) {
+            doubts.push(format!(
+                "{who}: pid {} waits in a page fault for a locked page, and {lends}: for how long it has been faulting is not known",
+                self.spinner.pid
+            ));
+        } else if self.may_have_just_come {
             doubts.push(format!(
                 "{who}: pid {} waits in a page fault for a locked page; it was scheduled in not long before, but as a \
                  real-time task that may have been after one of the breaks that fair tasks are granted: for how long it \
@@ -137,7 +147,7 @@ pub(crate) fn assess(facts: &Facts<'_>, cpu: &Cpu, reader: &dyn Reader, threshol
     }
     let assessment = assess_stack(facts, cpu, task, time.as_ref(), reader);
     match short {
-        Some(running) => by_count(facts, task, running, assessment, reader, threshold_ns),
+        Some(running) => by_count(facts, task, scheduled_in(running), assessment, reader, threshold_ns),
         None if time.is_none() && matches!(assessment, Assessment::No(_)) && may_loop_unseen(facts, cpu) => {
             Assessment::Unknown(format!(
                 "CPU {number}: it is in kernel code, and how long its task has been running is not known"
@@ -180,7 +190,7 @@ fn scheduled_in(running_ns: u64) -> String {
 fn by_count(
     facts: &Facts<'_>,
     task: &Task,
-    running_ns: u64,
+    otherwise: String,
     assessment: Assessment,
     reader: &dyn Reader,
     threshold_ns: u64,
@@ -206,7 +216,14 @@ fn by_count(
             Assessment::Candidate(candidate)
         }
         (Assessment::Unknown(why), Some(_)) => Assessment::Unknown(why),
-        _ => Assessment::No(scheduled_in(running_ns)),
+        (Assessment::Candidate(candidate), Some(_)) => {
+            // It has been faulting for all its life, and what it waits for cannot be read to the end.
+            match candidate.doubts().pop().filter(|_| candidate.page_locked().is_none()) {
+                Some(why) => Assessment::Unknown(why),
+                None => Assessment::No(otherwise),
+            }
+        }
+        _ => Assessment::No(otherwise),
     }
 }
 
@@ -228,7 +245,7 @@ fn assess_stack(
             task.pid
         ));
     }
-    match fault::find(stack, cpu, reader) {
+    match fault::find(stack, Some(cpu), reader) {
         Some(fault) => assess_fault(facts, cpu, task, (stack, &fault), time, reader),
         None => match &stack.error {
             Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
@@ -276,6 +293,7 @@ fn assess_fault(
             None => Assessment::No(format!("its fault does not wait for a page: {why}")),
         };
     }
+    let runs = all.snapshot.current(cpu).is_some_and(|current| current.address == task.address);
     let contradictions = times::contradictions(all, cpu, task);
     // A time that cannot be is none.
     let time = time.filter(|_| contradictions.is_empty());
@@ -285,7 +303,8 @@ fn assess_fault(
     let mut facts = Vec::new();
     facts.extend(running_evidence(cpu, task, running_ns, reader));
     facts.extend(time.and_then(|time| witness_evidence(cpu, time, reader)));
-    let asked = asked_for_cpu(reader, cpu, task);
+    // Only who has the CPU can be asked for it.
+    let asked = runs.then(|| asked_for_cpu(reader, cpu, task)).flatten();
     facts.extend(asked.as_ref().map(|(_, evidence)| evidence.clone()));
     facts.push(fault.evidence(reader));
     facts.extend(found.as_ref().map(|(access, _)| fault.address_evidence(access)));
@@ -322,6 +341,7 @@ fn assess_fault(
         faulting,
         kept_waiting: kept_waiting(all, cpu, task),
         contradictions,
+        lends: None,
         may_have_just_come: false,
     }))
 }

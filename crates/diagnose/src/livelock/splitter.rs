@@ -3,18 +3,20 @@
 mod shown;
 mod starved;
 
-use vmcore_kernel::{Stack, Task, saved_words_begin, words_between};
+use vmcore_kernel::{Cpu, Segment, Stack, Task, saved_words_begin, words_between};
 use vmcore_memory::VirtAddr;
 
 use super::queued::{Place as QueuePlace, place};
 use super::tie::Tie;
 use super::times;
 use crate::evidence;
+use crate::granted::{Grant, grant};
 use crate::names::split_function;
+use crate::operand::general_registers;
 use crate::{Evidence, Facts, Place, Reader, counted};
 pub(crate) use starved::{Occupants, Starved};
 
-/// A task with a split on its stack that waits for a CPU.
+/// A task with a split on its stack that waits for a CPU, or has one for a moment only.
 pub(crate) struct SplitCandidate<'a> {
     pub(crate) task: &'a Task,
     pub(crate) waiting_ns: Option<u64>,
@@ -23,9 +25,18 @@ pub(crate) struct SplitCandidate<'a> {
     pub(crate) place: QueuePlace,
     /// What is wrong with its times: then nothing is concluded from them.
     pub(crate) contradictions: Vec<String>,
-    words: Vec<(VirtAddr, u64)>,
+    /// The moment that fair tasks are granted on its CPU, where that is in one: for this task or for another.
+    pub(crate) moment: Option<Grant<'a>>,
+    words: Vec<Word>,
     stack: &'a Stack,
     frame: usize,
+}
+
+/// A word that may tell what is split.
+struct Word {
+    /// Where it is; `None` where it is in a register of the CPU.
+    at: Option<VirtAddr>,
+    value: u64,
 }
 
 /// A splitter that is tied to a spinner.
@@ -36,29 +47,44 @@ pub(super) struct Tied<'p> {
     pub(super) starved: Starved,
 }
 
-/// All waiting tasks that are splitting something.
+/// All tasks of these stacks, which wait for something, that are splitting something.
 pub(crate) fn candidates<'a>(
     facts: &'a Facts<'_>,
     stacks: &'a [Stack],
     reader: &dyn Reader,
 ) -> Vec<SplitCandidate<'a>> {
-    let candidate = |stack: &'a Stack| {
-        let task = facts.task(stack)?;
-        let (frame, function) = split_function(&stack.frames)?;
-        let words = stack_words(stack, frame, reader);
-        let place = place(facts, task);
-        let cpu = facts.snapshot.cpu(place.cpu);
-        let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, task)).unwrap_or_default();
-        let waiting_ns = cpu.and_then(|cpu| facts.waiting_on_ns(cpu, task)).filter(|_| contradictions.is_empty());
-        Some(SplitCandidate { task, waiting_ns, function, place, contradictions, words, stack, frame })
+    stacks.iter().filter_map(|stack| candidate(facts, stack, reader)).collect()
+}
+
+/// All tasks that are splitting something and have a CPU for a moment only.
+pub(crate) fn granted_candidates<'a>(facts: &'a Facts<'_>, reader: &dyn Reader) -> Vec<SplitCandidate<'a>> {
+    let in_moment = |cpu: u32| facts.snapshot.cpu(cpu).is_some_and(|cpu| grant(facts, cpu).is_some());
+    let stacks = facts.running.iter().filter(|(_, stack)| split_function(&stack.frames).is_some());
+    let stacks = stacks.filter(|(cpu, _)| in_moment(*cpu)).map(|(_, stack)| stack);
+    stacks.filter_map(|stack| candidate(facts, stack, reader)).collect()
+}
+
+fn candidate<'a>(facts: &'a Facts<'_>, stack: &'a Stack, reader: &dyn Reader) -> Option<SplitCandidate<'a>> {
+    let task = facts.task(stack)?;
+    let (frame, function) = split_function(&stack.frames)?;
+    let place = place(facts, task);
+    let cpu = facts.snapshot.cpu(place.cpu);
+    let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, task)).unwrap_or_default();
+    let moment = cpu.and_then(|cpu| grant(facts, cpu)).filter(|_| contradictions.is_empty());
+    let has_cpu = moment.as_ref().is_some_and(|moment| moment.current.address == task.address);
+    let words = match cpu.filter(|_| has_cpu) {
+        Some(cpu) => running_words(cpu, stack, frame, reader),
+        None => saved_words_begin(stack).map(|low| words(low, stack, frame, reader)).unwrap_or_default(),
     };
-    stacks.iter().filter_map(candidate).collect()
+    let waiting_ns = cpu.and_then(|cpu| facts.waiting_on_ns(cpu, task));
+    let waiting_ns = waiting_ns.filter(|_| contradictions.is_empty() && !has_cpu);
+    Some(SplitCandidate { task, waiting_ns, function, place, contradictions, moment, words, stack, frame })
 }
 
 impl SplitCandidate<'_> {
     /// The words of its stack that may tell what it splits.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        self.words.iter().map(|(_, word)| *word)
+        self.words.iter().map(|word| word.value)
     }
 
     /// Whether a word of its stack says that it works on the huge page of `size` bytes that begins at `start`. Where that page begins, the one
@@ -93,9 +119,14 @@ impl SplitCandidate<'_> {
         counted::starved_ever_since(facts, self.task, threshold_ns)
     }
 
-    /// Whether it began to wait within the threshold, for what that tells.
+    /// Whether it began to wait within the threshold, or has a CPU for a moment, for what that tells.
     pub(crate) fn waits_shortly(&self, threshold_ns: u64) -> bool {
-        self.waiting_ns.is_some_and(|waiting| waiting < threshold_ns)
+        self.moment_on_cpu().is_some() || self.waiting_ns.is_some_and(|waiting| waiting < threshold_ns)
+    }
+
+    /// The moment that it has its CPU for, where it has one.
+    pub(crate) fn moment_on_cpu(&self) -> Option<&Grant<'_>> {
+        self.moment.as_ref().filter(|moment| moment.current.address == self.task.address)
     }
 
     /// How long before the end its run time was last accounted: while it ran, or when it was last given a CPU. Its clock
@@ -107,10 +138,23 @@ impl SplitCandidate<'_> {
     }
 }
 
-/// The words of a task's stack from what was saved when it was scheduled out to the end of the split's own frame. What
-/// lies above is older: callers' variables, the registers of user code.
-fn stack_words(stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<(VirtAddr, u64)> {
-    let end = stack.frames.get(split + 1).map(|caller| caller.sp);
-    let (Some(low), Some(end)) = (saved_words_begin(stack), end) else { return Vec::new() };
-    words_between(low, end, |at, chunk| reader.read(at, chunk).is_ok())
+/// The words of a task's stack from `low`, where what it saved begins, to the end of the split's own frame. What lies above is
+/// older: callers' variables, the registers of user code.
+fn words(low: VirtAddr, stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<Word> {
+    let Some(end) = stack.frames.get(split + 1).map(|caller| caller.sp) else { return Vec::new() };
+    let words = words_between(low, end, |at, chunk| reader.read(at, chunk).is_ok());
+    words.into_iter().map(|(at, value)| Word { at: Some(at), value }).collect()
+}
+
+/// The same of a task that has a CPU: from where its own stack ends, and what the split's code has in registers. What interrupted it may
+/// be on another stack.
+fn running_words(cpu: &Cpu, stack: &Stack, split: usize, reader: &dyn Reader) -> Vec<Word> {
+    let own = stack.frames.iter().take(split + 1).find(|frame| frame.segment == Some(Segment::Task));
+    let interrupted = stack.interrupts.iter().filter(|interrupt| interrupt.complete && interrupt.frame <= split);
+    let interrupted = interrupted.map(|interrupt| interrupt.registers);
+    let known = cpu.registers.map(|known| known.registers).into_iter().chain(interrupted);
+    let registers = known.filter(|registers| !registers.user_mode());
+    let registers = registers.flat_map(|registers| general_registers(&registers));
+    let on_stack = own.map(|frame| words(frame.sp, stack, split, reader)).unwrap_or_default();
+    on_stack.into_iter().chain(registers.map(|(_, value)| Word { at: None, value })).collect()
 }

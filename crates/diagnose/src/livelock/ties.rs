@@ -129,8 +129,7 @@ impl<'p> Ties<'p> {
 fn ties_of(splitter: &SplitCandidate<'_>, groups: &HashMap<Tie, Group>, huge_page: u64) -> Vec<Tie> {
     let mm = splitter.task.mm;
     let by_word = splitter.words().flat_map(|word| {
-        let says_page =
-            |tie: &Tie| matches!(tie, Tie::Range(_, start) if splitter.says_page(word, *start, huge_page));
+        let says_page = |tie: &Tie| matches!(tie, Tie::Range(_, start) if splitter.says_page(word, *start, huge_page));
         let known = |tie: &Tie| groups.contains_key(tie);
         let range = mm.map(|mm| Tie::range(mm, word, huge_page)).filter(known).filter(says_page);
         [Some(Tie::Head(VirtAddr::new(word))), range].into_iter().flatten()

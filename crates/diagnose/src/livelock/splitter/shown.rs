@@ -34,15 +34,20 @@ impl SplitCandidate<'_> {
     }
 
     /// A stack word for which this holds: best one in the frame of the split itself, else the innermost.
-    fn on_stack(&self, is_wanted: impl Fn(u64) -> bool) -> Option<(VirtAddr, u64)> {
+    fn on_stack(&self, is_wanted: impl Fn(u64) -> bool) -> Option<(Option<VirtAddr>, u64)> {
         let low = self.stack.frames.get(self.frame).map(|frame| frame.sp);
         let high = self.stack.frames.get(self.frame + 1).map(|frame| frame.sp);
         let in_split = |at: VirtAddr| low.is_some_and(|low| low <= at) && high.is_some_and(|high| at < high);
-        let wanted = || self.words.iter().filter(|(_, word)| is_wanted(*word));
-        wanted().find(|(at, _)| in_split(*at)).or_else(|| wanted().next()).copied()
+        let wanted = || self.words.iter().filter(|word| is_wanted(word.value));
+        let best = wanted().find(|word| word.at.is_some_and(in_split)).or_else(|| wanted().next())?;
+        Some((best.at, best.value))
     }
 
-    fn word_evidence(&self, at: VirtAddr, word: u64, meaning: &str) -> Evidence {
+    fn word_evidence(&self, at: Option<VirtAddr>, word: u64, meaning: &str) -> Evidence {
+        let Some(at) = at else {
+            let meaning = format!("{meaning}: in a register of the CPU that it has for a moment");
+            return Evidence::new("register", meaning).value(Value::Hex(word));
+        };
         let frame = self.stack.frames.iter().rev().find(|frame| frame.sp <= at).and_then(|frame| frame.function());
         let meaning = match frame {
             Some(function) => format!("{meaning}, in the frame of {function}"),
@@ -90,7 +95,11 @@ impl SplitCandidate<'_> {
         let running = "TASK_RUNNING: it wants a CPU";
         evidence.push(evidence::renamed(reader, task.address, "task_struct", &["__state", "state"], state, running));
         evidence.push(fact("on_rq", decimal(task.on_rq), self.queue_name()));
-        evidence.push(fact("on_cpu", decimal(task.on_cpu.into()), "not on a CPU".to_owned()));
+        let on_cpu = match self.moment_on_cpu() {
+            Some(moment) => format!("on CPU {} for a moment of {}", moment.cpu, seconds(moment.moment_ns)),
+            None => "not on a CPU".to_owned(),
+        };
+        evidence.push(fact("on_cpu", decimal(task.on_cpu.into()), on_cpu));
         if let (Some(waiting), Some(queued)) = (self.waiting_ns, task.last_queued_ns) {
             let meaning = format!("waiting in the run queue of CPU {} for {}", self.place.cpu, seconds(waiting));
             evidence.push(fact("sched_info.last_queued", decimal(queued), meaning));
@@ -111,6 +120,7 @@ impl SplitCandidate<'_> {
 
     fn queue_name(&self) -> String {
         match self.place.class {
+            None if self.moment_on_cpu().is_some() => format!("it has CPU {}", self.place.cpu),
             Some(class) => format!("queued: found in the {} of CPU {}", queued::name(class), self.place.cpu),
             None => format!("queued, by its own word: {}", self.place.checked),
         }

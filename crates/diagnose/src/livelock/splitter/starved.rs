@@ -9,9 +9,10 @@ use vmcore_memory::VirtAddr;
 
 use super::SplitCandidate;
 use crate::evidence;
+use crate::granted::Grant;
 use crate::livelock::spinner::Candidate;
 use crate::time_on_cpu::time_on_cpu;
-use crate::{Evidence, Facts, KernelPreemption, Reader, Value};
+use crate::{Evidence, Facts, KernelPreemption, Reader, Value, counted};
 
 /// Why a task that waits for a CPU does not get it.
 #[derive(Clone, Debug)]
@@ -20,6 +21,12 @@ pub(crate) enum Starved {
     BySpinner(Evidence),
     /// The CPU's current task is of a higher class or priority, or of the same one and takes no turns.
     Outranked(Evidence),
+    /// Real-time tasks of a higher rank want the CPU, which fair tasks are granted for moments only.
+    Granted {
+        /// One that wants the CPU.
+        displaced: VirtAddr,
+        evidence: Evidence,
+    },
     /// Its group has used up its bandwidth: it would not run on an idle CPU either.
     Throttled(Evidence),
     /// The CPU's current task is a spinner, but whether the kernel would preempt it is not known.
@@ -35,7 +42,10 @@ pub(crate) enum Starved {
 impl Starved {
     pub(crate) fn evidence(&self) -> Option<&Evidence> {
         match self {
-            Self::BySpinner(evidence) | Self::Outranked(evidence) | Self::Throttled(evidence) => Some(evidence),
+            Self::BySpinner(evidence)
+            | Self::Outranked(evidence)
+            | Self::Granted { evidence, .. }
+            | Self::Throttled(evidence) => Some(evidence),
             Self::PreemptionUnknown | Self::OccupantUnproven(_) | Self::NotAllowed(_) | Self::NotExplained(_) => None,
         }
     }
@@ -43,7 +53,7 @@ impl Starved {
     /// What is missing from the explanation why the splitter `pid` does not run.
     pub(crate) fn doubt(&self, pid: i32) -> Option<String> {
         match self {
-            Self::BySpinner(_) | Self::Outranked(_) | Self::Throttled(_) => None,
+            Self::BySpinner(_) | Self::Outranked(_) | Self::Granted { .. } | Self::Throttled(_) => None,
             Self::PreemptionUnknown => Some(format!(
                 "whether this kernel preempts kernel code is not known, so why pid {pid} does not run is not proven"
             )),
@@ -94,6 +104,9 @@ impl SplitCandidate<'_> {
         }
         if let Some(why) = self.may_not_run(facts) {
             return Starved::NotAllowed(why);
+        }
+        if let Some(moment) = &self.moment {
+            return self.passed_over(facts, moment, occupants, reader, threshold_ns);
         }
         let Some((cpu, current)) =
             facts.snapshot.cpu(self.place.cpu).and_then(|cpu| Some((cpu, facts.snapshot.current(cpu)?)))
@@ -153,6 +166,41 @@ impl SplitCandidate<'_> {
                 "{who} runs on its CPU: a spinner, in kernel code that is not preempted and never offers the CPU"
             ))),
             (true, KernelPreemption::Unknown) => Starved::PreemptionUnknown,
+        }
+    }
+
+    /// Why it gets no more than moments of a CPU that is in one: who was passed over for that.
+    fn passed_over(
+        &self,
+        facts: &Facts<'_>,
+        moment: &Grant<'_>,
+        occupants: &Occupants<'_>,
+        reader: &dyn Reader,
+        threshold_ns: u64,
+    ) -> Starved {
+        let words = moment.words();
+        let Some(cpu) = facts.snapshot.cpu(moment.cpu) else { return Starved::NotExplained(words) };
+        if moment.is_core_scheduled {
+            return Starved::NotExplained(format!("{words}, which core scheduling may have been for"));
+        }
+        // One that wants the CPU all the time, if there is one.
+        let is_long = |task: &&Task| {
+            let spins = occupants.spinner(task.address).is_some_and(Candidate::certainly_spins);
+            spins || counted::is_always_busy(facts, cpu, task, threshold_ns)
+        };
+        let outranks = |task: &&Task| rank_over(task, self.task).is_some();
+        let above = || moment.displaced.iter().copied().filter(outranks);
+        let granted = |displaced: &Task| Starved::Granted {
+            displaced: displaced.address,
+            evidence: moment.evidence(displaced, reader),
+        };
+        match (above().find(is_long), above().next()) {
+            (Some(displaced), _) => granted(displaced),
+            (None, Some(displaced)) if self.counted(facts, threshold_ns).is_some() => granted(displaced),
+            (None, Some(_)) => {
+                Starved::OccupantUnproven(format!("{words}; for how long that one has kept the CPU is not known"))
+            }
+            (None, None) => Starved::NotExplained(words),
         }
     }
 

@@ -1,15 +1,17 @@
-//! A page fault that kernel code took on a user address, found on a stack.
+//! A page fault that kernel code took on a user address, found on a stack; of a real-time task also one that its user code took.
 //!
 //! The fault is often deep: under a timer interrupt, the watchdog, `panic()` and an NMI. A CPU that faults in a loop may
 //! also be caught between two faults, at the very instruction that will fault again.
 
-use vmcore_kernel::{Cpu, Interrupt, Stack};
+use std::collections::BTreeSet;
+
+use vmcore_kernel::{Cpu, Interrupt, Segment, Stack, StackFrame, words_between};
 use vmcore_memory::{Registers, VirtAddr};
 
-use crate::access::{Access, read_code};
-use crate::arch::{is_page_fault, pc_names};
+use crate::access::{Access, read_code, read_user_code};
+use crate::arch::{is_page_fault, is_page_fault_of_user_code, pc_names};
 use crate::evidence::member;
-use crate::operand::{disassemble, user_accesses};
+use crate::operand::{disassemble, general_registers, user_accesses};
 use crate::{Evidence, Reader, Value, within_fault};
 
 /// How the fault shows.
@@ -21,7 +23,7 @@ pub(crate) enum Caught {
     AtInstruction,
 }
 
-/// A kernel instruction that touches user memory and was interrupted there.
+/// An instruction that touches user memory and was interrupted there: the kernel's, or user code's.
 #[derive(Clone, Debug)]
 pub(crate) struct KernelFault {
     pub(crate) caught: Caught,
@@ -33,58 +35,103 @@ pub(crate) struct KernelFault {
     pub(crate) registers_at: Option<VirtAddr>,
     /// Empty where the instruction could not be read.
     pub(crate) accesses: Vec<Access>,
+    /// The instruction could not be read, and these are all user addresses that may be what it touches.
+    pub(crate) is_guessed: bool,
     pub(crate) instruction: Option<String>,
 }
 
 /// The fault on this stack, if there is one: the outermost that is in its handler, else an instruction about to fault. `cpu` is the one
-/// that runs the stack's task; there is none where that task waits for one.
-pub(crate) fn find(stack: &Stack, cpu: Option<&Cpu>, reader: &dyn Reader) -> Option<KernelFault> {
-    let interrupts = stack.interrupts.iter().rev().filter(|interrupt| !interrupt.registers.user_mode());
-    let faults: Vec<_> = interrupts.map(|interrupt| from_interrupt(stack, interrupt, reader)).collect();
+/// that runs the stack's task; there is none where that task waits for one. `user` is the mm of a task whose user code keeps its CPU,
+/// too, as a real-time task's does: then its faults count as well.
+pub(crate) fn find(
+    stack: &Stack,
+    cpu: Option<&Cpu>,
+    user: Option<VirtAddr>,
+    reader: &dyn Reader,
+) -> Option<KernelFault> {
+    let counts = |interrupt: &&Interrupt| user.is_some() || !interrupt.registers.user_mode();
+    let interrupts = stack.interrupts.iter().rev().filter(counts);
+    let faults: Vec<_> = interrupts.filter_map(|interrupt| from_interrupt(stack, interrupt, user, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
     in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu?, reader))
 }
 
-fn from_interrupt(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> KernelFault {
-    let in_handler = stack.frames.get(..interrupt.frame).is_some_and(is_page_fault);
+fn from_interrupt(
+    stack: &Stack,
+    interrupt: &Interrupt,
+    user: Option<VirtAddr>,
+    reader: &dyn Reader,
+) -> Option<KernelFault> {
+    let by_user = interrupt.registers.user_mode();
+    let is_fault = if by_user { is_page_fault_of_user_code } else { is_page_fault };
+    let in_handler = stack.frames.get(..interrupt.frame).is_some_and(is_fault);
     let caught = if in_handler { Caught::InHandler } else { Caught::AtInstruction };
-    let mut fault = fault(stack, interrupt.frame, caught, interrupt.registers, Some(interrupt.address), reader);
+    let pc = interrupt.registers.pc();
+    let code = match by_user {
+        // What a system call or an interrupt came from took no fault.
+        true => read_user_code(reader, user.filter(|_| in_handler)?, pc),
+        false => read_code(reader, pc),
+    };
+    let mut fault = fault(stack, interrupt.frame, caught, interrupt.registers, &code);
+    fault.registers_at = Some(interrupt.address);
     if !interrupt.complete {
         // The general registers of a frame that only the CPU pushed are not known, so neither is the operand.
         fault.accesses.clear();
         fault.instruction = None;
     }
-    fault
+    if fault.by_user_code() && fault.instruction.is_none() {
+        fault.accesses = at_hand(stack, interrupt, reader);
+        fault.is_guessed = true;
+    }
+    Some(fault)
+}
+
+/// The user addresses among the registers of code whose page fault is being handled, and on the stack of the handler, which looks
+/// the address up and passes it on.
+fn at_hand(stack: &Stack, interrupt: &Interrupt, reader: &dyn Reader) -> Vec<Access> {
+    let registers = general_registers(&interrupt.registers).into_iter().map(|(_, value)| value);
+    let of_task = |frame: &&StackFrame| frame.segment == Some(Segment::Task);
+    let handler = stack.frames.iter().take(interrupt.frame).find(of_task);
+    let words =
+        handler.map(|frame| words_between(frame.sp, interrupt.address, |at, chunk| reader.read(at, chunk).is_ok()));
+    user_addresses(registers.chain(words.into_iter().flatten().map(|(_, word)| word)))
+}
+
+/// Those of these words that may be user addresses, each once.
+fn user_addresses(words: impl Iterator<Item = u64>) -> Vec<Access> {
+    /// Nothing is mapped below (`vm.mmap_min_addr`).
+    const LOWEST: u64 = 0x1_0000;
+    let known: BTreeSet<_> = words.filter(|&word| word >= LOWEST).map(VirtAddr::new).collect();
+    let addresses = known.into_iter().filter(|address| address.get() < 1 << 56);
+    addresses.map(|address| Access { address, write: false }).collect()
 }
 
 fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
     let registers = cpu.registers.as_ref()?.registers;
-    let fault = fault(stack, 0, Caught::AtInstruction, registers, None, reader);
+    let fault = fault(stack, 0, Caught::AtInstruction, registers, &read_code(reader, registers.pc()));
     (!registers.user_mode() && !fault.accesses.is_empty()).then_some(fault)
 }
 
-fn fault(
-    stack: &Stack,
-    frame: usize,
-    caught: Caught,
-    registers: Registers,
-    registers_at: Option<VirtAddr>,
-    reader: &dyn Reader,
-) -> KernelFault {
-    let code = read_code(reader, registers.pc());
+fn fault(stack: &Stack, frame: usize, caught: Caught, registers: Registers, code: &[u8]) -> KernelFault {
     KernelFault {
         caught,
         frame,
         function: stack.frames.get(frame).and_then(|frame| frame.function()).map(str::to_owned),
-        accesses: user_accesses(&code, &registers),
-        instruction: disassemble(&code, &registers),
+        accesses: user_accesses(code, &registers),
+        is_guessed: false,
+        instruction: disassemble(code, &registers),
         registers,
-        registers_at,
+        registers_at: None,
     }
 }
 
 impl KernelFault {
+    /// Whether it is one that user code took.
+    pub(crate) const fn by_user_code(&self) -> bool {
+        self.registers.user_mode()
+    }
+
     /// Whether the instruction could be read, and no operand of it is in user memory.
     pub(crate) fn touches_no_user_memory(&self) -> bool {
         self.instruction.is_some() && self.accesses.is_empty()
@@ -104,6 +151,9 @@ impl KernelFault {
     pub(crate) fn evidence(&self, reader: &dyn Reader) -> Evidence {
         let function = self.function.as_deref().unwrap_or("unknown code");
         let meaning = match self.caught {
+            Caught::InHandler if self.by_user_code() => {
+                "page fault taken by user code; its registers are saved here".to_owned()
+            }
             Caught::InHandler => format!("page fault taken in kernel mode by {function}; its registers are saved here"),
             Caught::AtInstruction => format!("interrupted in {function}, at an instruction that touches user memory"),
         };
@@ -117,6 +167,11 @@ impl KernelFault {
 
     /// The address that `access` touches, as evidence.
     pub(crate) fn address_evidence(&self, access: &Access) -> Evidence {
+        if self.is_guessed {
+            let meaning = "a user address among the registers of the code that faulted or on the stack of its fault's handler: of these the \
+                           one whose page is waited for; the instruction itself is not in the dump";
+            return Evidence::new("faulting address", meaning).value(Value::Hex(access.address.get()));
+        }
         let how = if access.write { "writes" } else { "reads" };
         let instruction = self.instruction.as_deref().unwrap_or("the instruction");
         let meaning = format!(

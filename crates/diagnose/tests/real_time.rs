@@ -5,6 +5,7 @@ mod support;
 use support::*;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption};
 use vmcore_kernel::{Class, Policy, Task, TaskState};
+use vmcore_memory::PageLevel;
 
 const SECOND: u64 = 1_000_000_000;
 const LIVELOCK: Option<Issue> = Some(Issue::ThpLivelock);
@@ -67,6 +68,44 @@ fn a_fifo_spinner_starves_its_equals_on_any_kernel() {
     assert_eq!(confidence(&with(50, 2)).1, Confidence::Possible, "SCHED_RR takes turns");
     // By their deadlines, which are not compared.
     assert_eq!(confidence(&with(-1, 1)).1, Confidence::Possible);
+}
+
+/// User code gives its CPU away on its way back from each fault, if the scheduler asks. It does not ask a real-time task.
+#[test]
+fn a_real_time_task_spins_in_user_code_as_well() {
+    let with = |prio: i32, user_code: bool, change: fn(&mut World)| {
+        let mut world = real_time(10 * SECOND);
+        for (index, pid) in SPINNER.into_iter().enumerate() {
+            let spinner = world.task(pid);
+            (spinner.prio, spinner.policy) = (prio, Policy(u64::from(prio < 100)));
+            world.running[index].1 = user_faulting_stack(index, pid, FAULT[index]);
+        }
+        world.memory.user_code = user_code;
+        change(&mut world);
+        world.judge()
+    };
+    let read = with(50, true, |_| ());
+    assert_eq!(confidence(&read), (LIVELOCK, Confidence::Confirmed), "{:?}", read.unknown);
+    assert!(read.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
+    let proof = &read.spinners[0].evidence;
+    assert!(proof.iter().any(|fact| fact.meaning.contains("page fault taken by user code")), "{proof:?}");
+    // Its code is not in the dump: which address it was is only likely.
+    let guessed = with(50, false, |_| ());
+    assert_eq!(confidence(&guessed), (LIVELOCK, Confidence::Probable));
+    assert_eq!(guessed.spinners.len(), 2);
+    assert!(with(120, true, |_| ()).spinners.is_empty(), "a fair task");
+    let elsewhere = |world: &mut World| {
+        for address in FAULT {
+            world.memory.entries.insert(address & !0xfff, (PageLevel::Pte, 0x420_3067));
+        }
+    };
+    assert!(with(50, false, elsewhere).spinners.is_empty() && with(50, true, elsewhere).spinners.is_empty());
+    let computes = |world: &mut World| {
+        for pid in SPINNER {
+            world.task(pid).accounting.minor_faults = Some(300);
+        }
+    };
+    assert!(confidence(&with(50, true, computes)).1 < Confidence::Probable);
 }
 
 /// The soft-lockup watchdog's thread has every CPU for a moment, every few seconds.

@@ -61,6 +61,13 @@ pub(crate) fn is_page_fault_at<'f>(entry: &str, inwards: impl Iterator<Item = &'
     x86_64::is_page_fault_entry(entry) || arm64::is_page_fault(entry, inwards)
 }
 
+/// Whether an exception is a page fault that user code took, by the same frames.
+pub(crate) fn is_page_fault_of_user_code(frames: &[StackFrame]) -> bool {
+    let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
+    let inwards = frames.iter().rev().skip(1).filter_map(StackFrame::function);
+    x86_64::is_page_fault_entry(entry) || arm64::is_page_fault_of_user_code(entry, inwards)
+}
+
 /// A frame's return address as it lies on the stack: where that is, if it is known, and the word there.
 pub(crate) fn return_address(
     reader: &dyn Reader,

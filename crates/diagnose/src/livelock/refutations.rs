@@ -135,6 +135,10 @@ fn user_mode(candidate: &Candidate) -> Refutation {
         None => "the CPU's preempt_count cannot be read",
     };
     let (checked, result) = match (candidate.reaches_entry, candidate.need_resched, candidate.kept_waiting) {
+        (true, ..) if candidate.in_user_code => (
+            "it was, and faulted there again: as a real-time task it gives way to nobody below its rank".to_owned(),
+            CheckResult::Refuted,
+        ),
         (_, Some(false), Some((pid, waited))) => (
             format!(
                 "the scheduler does not ask for the CPU (PREEMPT_NEED_RESCHED), though pid {pid} is said to have waited in \
@@ -157,7 +161,13 @@ fn user_mode(candidate: &Candidate) -> Refutation {
         (false, ..) => ("its stack does not lead to where it entered the kernel".to_owned(), CheckResult::Unknown),
     };
     Refutation {
-        claim: format!("the task on CPU {} (pid {}) was back in user mode meanwhile", spinner.cpu, spinner.pid),
+        claim: match candidate.in_user_code {
+            true => format!(
+                "the task on CPU {} (pid {}) gave its CPU away in user mode meanwhile",
+                spinner.cpu, spinner.pid
+            ),
+            false => format!("the task on CPU {} (pid {}) was back in user mode meanwhile", spinner.cpu, spinner.pid),
+        },
         checked,
         result,
     }

@@ -1,6 +1,7 @@
 //! Is a CPU spinning in the page-fault path? Every CPU gets an answer: no and why, a candidate, or unknown and why.
 
 mod displaced;
+mod shown;
 
 use vmcore_kernel::{Class, Cpu, Stack, StackEnd, Task};
 use vmcore_memory::VirtAddr;
@@ -11,7 +12,6 @@ use super::waited_page::{Entry, WaitedPage};
 use crate::access::Access;
 use crate::arch::asked_for_cpu;
 use crate::clock::lag_ns;
-use crate::evidence::{self, decimal};
 use crate::fault::{self, Caught, KernelFault};
 use crate::idle::{OnIdle, on_idle};
 use crate::interrupts::{flags, interrupts_off};
@@ -21,6 +21,7 @@ use crate::text::seconds;
 use crate::time_on_cpu::{TimeOnCpu, time_on_cpu};
 use crate::{CheckResult, Evidence, Facts, Reader, Spinner, counted};
 pub(crate) use displaced::assess_displaced;
+use shown::{running_evidence, witness_evidence};
 
 /// After so many ticks the scheduler asks a fair task for its CPU if another one waits.
 const ASKS_NS: u64 = 1_000_000_000;
@@ -40,6 +41,8 @@ pub(crate) struct Candidate {
     pub(crate) spinner: Spinner,
     /// The exception itself is on the stack, not only the instruction that causes it.
     pub(crate) in_handler: bool,
+    /// It is user code that faults, of a task that gives way to nobody below its rank.
+    pub(crate) in_user_code: bool,
     /// The time on the CPU is known and above the threshold.
     pub(crate) long_enough: Option<bool>,
     /// What its page tables say; `None` where the faulting address is not known.
@@ -245,13 +248,18 @@ fn assess_stack(
             task.pid
         ));
     }
-    match fault::find(stack, Some(cpu), reader) {
+    match fault::find(stack, Some(cpu), keeping_mm(task), reader) {
         Some(fault) => assess_fault(facts, cpu, task, (stack, &fault), time, reader),
         None => match &stack.error {
             Some(error) => Assessment::Unknown(format!("CPU {number}: its stack cannot be followed: {error}")),
             None => Assessment::No("no kernel-mode page fault on its stack".to_owned()),
         },
     }
+}
+
+/// The memory of a task whose user code keeps its CPU, too: on its way back to that it gives way to no fair task.
+fn keeping_mm(task: &Task) -> Option<VirtAddr> {
+    task.mm.filter(|_| task.is_above_fair())
 }
 
 /// Why a CPU's clock is far behind the others', in words; `None` where it is not.
@@ -284,6 +292,11 @@ fn assess_fault(
         return Assessment::No(format!("its page fault waits in {function}, and is not one that is retried at once"));
     }
     let found = waited_access(fault, mm, reader);
+    if fault.by_user_code() && !found.as_ref().is_some_and(|(_, waited)| matches!(waited.entry, Entry::Waits)) {
+        return Assessment::No(
+            "the fault of its user code is on no address at hand whose page is waited for".to_owned(),
+        );
+    }
     if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
         return match &stack.error {
             Some(error) => Assessment::Unknown(format!(
@@ -329,7 +342,8 @@ fn assess_fault(
     };
     Assessment::Candidate(Box::new(Candidate {
         spinner,
-        in_handler: fault.caught == Caught::InHandler,
+        in_handler: fault.caught == Caught::InHandler && !fault.is_guessed,
+        in_user_code: fault.by_user_code(),
         // Below the threshold it would not have come this far.
         long_enough: time.map(|_| true),
         waited: found.map(|(_, waited)| waited),
@@ -364,30 +378,4 @@ fn waited_access(fault: &KernelFault, mm: Option<VirtAddr>, reader: &dyn Reader)
     let unknown = || all.iter().position(|(_, waited)| matches!(waited.entry, Entry::Unknown(_)));
     let index = waits.or_else(unknown).unwrap_or(0);
     (index < all.len()).then(|| all.swap_remove(index))
-}
-
-/// Who shows that only tasks of a higher rank came in between.
-fn witness_evidence(cpu: &Cpu, time: &TimeOnCpu<'_>, reader: &dyn Reader) -> Option<Evidence> {
-    let witness = time.witness?;
-    let meaning = format!(
-        "pid {} has been waiting for CPU {} since then, so that it was not idle, and for {} no other task has run there \
-         but such that outrank its current one",
-        witness.pid,
-        cpu.cpu,
-        seconds(time.ns)
-    );
-    let member = ("task_struct", "sched_info.last_queued");
-    Some(evidence::member(reader, witness.address, member, decimal(witness.last_queued_ns?), meaning))
-}
-
-fn running_evidence(cpu: &Cpu, task: &Task, running_ns: Option<u64>, reader: &dyn Reader) -> Option<Evidence> {
-    let queue = cpu.run_queue.as_ref()?;
-    let meaning = format!(
-        "on CPU {} without being scheduled out for {}: rq.clock {} minus this",
-        cpu.cpu,
-        seconds(running_ns?),
-        queue.clock_ns
-    );
-    let member = ("task_struct", "sched_info.last_arrival");
-    Some(evidence::member(reader, task.address, member, decimal(task.last_arrival_ns?), meaning))
 }

@@ -26,6 +26,7 @@ pub const FAULT: [u64; 2] = [0x7f00_0060_3140, 0x7f00_0060_4140];
 const HUGE_START: u64 = 0x7f00_0060_0000;
 const HEAD_PFN: u64 = 0x4200;
 const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
+const USER_CODE: u64 = 0x40_1000;
 const COPY: u64 = 0xffff_ffff_8180_0010;
 const STACKS: u64 = 0xffff_c900_0000_0000;
 pub const LOCKED: u64 = 1;
@@ -62,6 +63,8 @@ pub struct Memory {
     pub words: HashMap<u64, u64>,
     pub no_code: bool,
     pub no_page_flags: bool,
+    /// The user code that faults can be read.
+    pub user_code: bool,
     /// It is not known which swap types are devices.
     pub no_swap_types: bool,
     /// Highest bit clear: the scheduler asks for the CPU.
@@ -104,6 +107,16 @@ impl Reader for Memory {
     fn preempt_count(&self, cpu: u32) -> Option<(Source, PreemptCount)> {
         let address = VirtAddr::new(0xffff_8880_0700_0000 + u64::from(cpu) * 8);
         Some((Source { type_name: None, path: "__preempt_count", address }, self.preempt_count?))
+    }
+
+    fn read_user(&self, mm: VirtAddr, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        if !self.user_code || mm != MM || address.get() != USER_CODE {
+            return Err(ReadError::NonCanonical { address });
+        }
+        // mov (%rdi),%rax
+        buf.fill(0x90);
+        buf[..3].copy_from_slice(&[0x48, 0x8b, 0x07]);
+        Ok(())
     }
 
     fn read(&self, address: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
@@ -217,6 +230,21 @@ pub fn stack(index: usize, pid: i32, functions: &[&str]) -> Stack {
 /// The stack of a CPU that was caught in a page fault of a copy to `address`.
 pub fn faulting_stack(index: usize, pid: i32, address: u64) -> Stack {
     faulting_stack_in(index, pid, address, "handle_mm_fault")
+}
+
+/// The stack of a CPU whose user code took a page fault at `address`.
+pub fn user_faulting_stack(index: usize, pid: i32, address: u64) -> Stack {
+    let functions = ["handle_mm_fault", "do_user_addr_fault", "exc_page_fault", "asm_exc_page_fault"];
+    let mut stack = stack(index, pid, &functions);
+    let registers = Registers { rip: USER_CODE, cs: 0x33, eflags: 0x246, rdi: address, ..Registers::default() };
+    stack.interrupts.push(Interrupt {
+        frame: 4,
+        address: stack_address(pid).wrapping_add(0x3100),
+        registers: registers.into(),
+        complete: true,
+        orig_rax: Some(6),
+    });
+    stack
 }
 
 /// Says what the interrupted code's flags were.

@@ -66,6 +66,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "real-time-preemptible",
     "real-time-ordinary-split",
     "real-time-equals",
+    "real-time-user-code",
     "moment-splitter",
     "moment-lone-spinner",
     "moment-elsewhere",

@@ -8,7 +8,9 @@ mod scheduler;
 
 use super::InterruptFlag;
 
-pub(crate) use names::{is_exception_entry, is_exception_of_user_code, is_interrupt_of_user_code, is_page_fault};
+pub(crate) use names::{
+    is_exception_entry, is_exception_of_user_code, is_interrupt_of_user_code, is_page_fault, is_page_fault_of_user_code,
+};
 pub(crate) use operand::{disassemble, general_registers, memory_accesses, polled_address, user_access};
 pub(crate) use return_address::return_address;
 pub(crate) use scheduler::asked_for_cpu;

@@ -56,6 +56,14 @@ pub(crate) fn is_page_fault<'f>(entry: &str, inwards: impl Iterator<Item = &'f s
     is_exception_entry(entry) && (ABORT.contains(&base_name(entry)) || called.any(|function| ABORT.contains(&function)))
 }
 
+/// The same of a fault that user code took.
+pub(crate) fn is_page_fault_of_user_code<'f>(entry: &'f str, inwards: impl Iterator<Item = &'f str>) -> bool {
+    const ABORT: [&str; 3] = ["do_mem_abort", "el0_da", "el0_ia"];
+    let is_of_this = |function: &&str| !INTERRUPT.contains(function) && !SYNC.contains(function);
+    let mut called = std::iter::once(base_name(entry)).chain(inwards.map(base_name).take_while(is_of_this));
+    is_exception_of_user_code(entry) && called.any(|function| ABORT.contains(&function))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +71,19 @@ mod tests {
     fn is_fault(functions: &[&str]) -> bool {
         let mut outermost_first = functions.iter().rev().copied();
         is_page_fault(outermost_first.next().unwrap(), outermost_first)
+    }
+
+    #[test]
+    fn a_fault_of_user_code_is_what_its_vector_calls() {
+        let is_fault = |functions: &[&str]| {
+            let mut outermost_first = functions.iter().rev().copied();
+            is_page_fault_of_user_code(outermost_first.next().unwrap(), outermost_first)
+        };
+        assert!(is_fault(&["handle_mm_fault", "do_mem_abort", "el0_da", "el0t_64_sync_handler", "el0t_64_sync"]));
+        assert!(is_fault(&["do_mem_abort", "el0_da"]), "4.19");
+        assert!(!is_fault(&["__arm64_sys_read", "el0_svc", "el0t_64_sync_handler", "el0t_64_sync"]));
+        assert!(!is_fault(&["do_mem_abort", "el1_abort", "el1h_64_sync", "el0_svc", "el0t_64_sync"]));
+        assert!(!is_fault(&["do_mem_abort", "el1_abort", "el1h_64_sync"]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use vmcore_kernel::{Cpu, Task};
 
-use super::{Assessment, Candidate, assess_fault, by_count};
+use super::{Assessment, Candidate, assess_fault, by_count, keeping_mm};
 use crate::granted::Grant;
 use crate::{Facts, Reader, fault};
 
@@ -19,7 +19,7 @@ pub(crate) fn assess_displaced(
 ) -> Assessment {
     let assessment = match facts.stack_of(task.address) {
         None => Assessment::Unknown(format!("CPU {}: the stack of pid {} was not read", cpu.cpu, task.pid)),
-        Some(stack) => match (fault::find(stack, None, reader), &stack.error) {
+        Some(stack) => match (fault::find(stack, None, keeping_mm(task), reader), &stack.error) {
             (Some(fault), _) => assess_fault(facts, cpu, task, (stack, &fault), None, reader),
             (None, Some(error)) => Assessment::Unknown(format!(
                 "CPU {}: the stack of pid {} cannot be followed: {error}",

@@ -11,6 +11,7 @@ use crate::granted::grant;
 use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
 use crate::interrupts::interrupts_off;
 use crate::livelock::{self, Livelock};
+use crate::names::moves_page;
 use crate::text::seconds;
 use crate::{
     CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Options, Reader, Refutation, Severity, Verdict, against,
@@ -338,9 +339,10 @@ fn livelock_summary(livelock: &Livelock) -> String {
     let sentence = match livelock.splitters.as_slice() {
         [] => format!("{spin}; no runnable task that splits it was found."),
         [splitter] => format!(
-            "{spin}, while pid {} \"{}\", which is splitting {}, {}.",
+            "{spin}, while pid {} \"{}\", which is {} {}, {}.",
             splitter.pid,
             splitter.comm,
+            if moves_page(&splitter.split_function) { "moving" } else { "splitting" },
             if splitter.is_tied { "it" } else { "a huge page of the same process (whether this one is not known)" },
             match (splitter.on_cpu, livelock.granted) {
                 (true, _) => format!("has CPU {} for a moment, and gets no more than moments of it", splitter.cpu),
@@ -362,7 +364,10 @@ fn livelock_summary(livelock: &Livelock) -> String {
 /// What spinners wait for, in words.
 fn pages(livelock: &Livelock) -> String {
     let heads: BTreeSet<_> = livelock.spinners.iter().filter_map(|spinner| spinner.head_page).collect();
+    let moved = !livelock.splitters.is_empty() && livelock.splitters.iter().all(|one| moves_page(&one.split_function));
     match (heads.len(), livelock.splitters.is_empty()) {
+        (2.., _) if moved => format!("{} huge pages that are being moved", heads.len()),
+        (_, false) if moved => "a huge page that is being moved".to_owned(),
         (2.., _) => format!("{} huge pages that are being split", heads.len()),
         (_, true) => "a page whose entry says that it is being moved or split".to_owned(),
         (_, false) => "a huge page that is being split".to_owned(),

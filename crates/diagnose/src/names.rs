@@ -18,6 +18,26 @@ const SPLIT: [&str; 10] = [
     "split_huge_pmd_address",
 ];
 
+/// Functions that move a page to another place: compaction, `move_pages()`, `mbind()`, memory that goes offline. While they do, migration
+/// entries take the place of the page in the page tables, of a huge page that is mapped by PTEs also those of its tails.
+///
+/// Source: `mm/migrate.c`, `mm/migrate_device.c`. Pages of hugetlbfs are left out: their entries are about the head.
+const MOVE: [&str; 12] = [
+    // 6.3 and later, 6.1, and before.
+    "migrate_pages",
+    "migrate_pages_batch",
+    "migrate_pages_sync",
+    "migrate_folio_unmap",
+    "migrate_folio_move",
+    "move_to_new_folio",
+    "unmap_and_move",
+    "__unmap_and_move",
+    "move_to_new_page",
+    "migrate_device_pages",
+    "migrate_device_unmap",
+    "migrate_device_finalize",
+];
+
 /// Functions that dispatch system calls, of x86-64 and of arm64; the frame below them is the call's own function.
 const SYSCALL_DISPATCH: [&str; 8] = [
     "x64_sys_call",
@@ -56,8 +76,22 @@ const SLEEPING: [&str; 7] = [
 
 /// The outermost function of a split on the stack, by symbol or inlined name, with the index of its frame.
 pub(crate) fn split_function(frames: &[StackFrame]) -> Option<(usize, String)> {
+    outermost(frames, &SPLIT)
+}
+
+/// The same of a page that is moved.
+pub(crate) fn move_function(frames: &[StackFrame]) -> Option<(usize, String)> {
+    outermost(frames, &MOVE)
+}
+
+/// Whether a function of which a page waits moves it, and does not split it.
+pub(crate) fn moves_page(function: &str) -> bool {
+    MOVE.contains(&base_name(function))
+}
+
+fn outermost(frames: &[StackFrame], names: &[&str]) -> Option<(usize, String)> {
     frames.iter().enumerate().rev().find_map(|(index, frame)| {
-        let name = functions(frame).find(|name| SPLIT.contains(&base_name(name)))?;
+        let name = functions(frame).find(|name| names.contains(&base_name(name)))?;
         Some((index, name.to_owned()))
     })
 }

@@ -105,7 +105,7 @@ fn holders(
     let has_holder = ties.with(by_head).chain(ties.with(by_range)).next().is_some();
     if has_holder && waited.is_locked().is_some() {
         let holds = |tie: Option<Tie>, tied: &Tied<'_>| {
-            let why = format!("is locked and being split by it ({})", tied.splitter.function);
+            let why = format!("is locked and being {} by it ({})", tied.splitter.done(), tied.splitter.function);
             let tie = tie.and_then(|tie| tied.splitter.tie_evidence(tie, reader));
             let evidence = locked().into_iter().chain(tie).chain(tied.splitter.split_evidence(reader));
             Edge::new(page.clone(), EdgeKind::LockedBy, Node::task(tied.splitter.task), why).shown_by(evidence)

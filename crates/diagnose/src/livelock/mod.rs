@@ -250,7 +250,7 @@ fn no_splitter(facts: &Facts<'_>, reader: &dyn Reader) -> String {
         );
     }
     let blocked = candidates(facts, &facts.blocked, reader);
-    match blocked.first() {
+    match blocked.iter().find(|sleeper| !sleeper.moves()) {
         Some(sleeper) => format!(
             "no runnable task is splitting the page; pid {} is in {} but sleeps in state {}, which is another problem",
             sleeper.task.pid,

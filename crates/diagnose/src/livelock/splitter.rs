@@ -11,12 +11,12 @@ use super::tie::Tie;
 use super::times;
 use crate::evidence;
 use crate::granted::{Grant, grant};
-use crate::names::split_function;
+use crate::names::{move_function, moves_page, split_function};
 use crate::operand::general_registers;
 use crate::{Evidence, Facts, Place, Reader, counted};
 pub(crate) use starved::{Occupants, Starved};
 
-/// A task with a split on its stack that waits for a CPU, or has one for a moment only.
+/// A task with the split of a page, or its move, on its stack that waits for a CPU, or has one for a moment only.
 pub(crate) struct SplitCandidate<'a> {
     pub(crate) task: &'a Task,
     pub(crate) waiting_ns: Option<u64>,
@@ -47,7 +47,7 @@ pub(super) struct Tied<'p> {
     pub(super) starved: Starved,
 }
 
-/// All tasks of these stacks, which wait for something, that are splitting something.
+/// All tasks of these stacks, which wait for something, that are splitting or moving something.
 pub(crate) fn candidates<'a>(
     facts: &'a Facts<'_>,
     stacks: &'a [Stack],
@@ -59,14 +59,13 @@ pub(crate) fn candidates<'a>(
 /// All tasks that are splitting something and have a CPU for a moment only.
 pub(crate) fn granted_candidates<'a>(facts: &'a Facts<'_>, reader: &dyn Reader) -> Vec<SplitCandidate<'a>> {
     let in_moment = |cpu: u32| facts.snapshot.cpu(cpu).is_some_and(|cpu| grant(facts, cpu).is_some());
-    let stacks = facts.running.iter().filter(|(_, stack)| split_function(&stack.frames).is_some());
-    let stacks = stacks.filter(|(cpu, _)| in_moment(*cpu)).map(|(_, stack)| stack);
+    let stacks = facts.running.iter().filter(|(cpu, _)| in_moment(*cpu)).map(|(_, stack)| stack);
     stacks.filter_map(|stack| candidate(facts, stack, reader)).collect()
 }
 
 fn candidate<'a>(facts: &'a Facts<'_>, stack: &'a Stack, reader: &dyn Reader) -> Option<SplitCandidate<'a>> {
     let task = facts.task(stack)?;
-    let (frame, function) = split_function(&stack.frames)?;
+    let (frame, function) = split_function(&stack.frames).or_else(|| move_function(&stack.frames))?;
     let place = place(facts, task);
     let cpu = facts.snapshot.cpu(place.cpu);
     let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, task)).unwrap_or_default();
@@ -82,6 +81,16 @@ fn candidate<'a>(facts: &'a Facts<'_>, stack: &'a Stack, reader: &dyn Reader) ->
 }
 
 impl SplitCandidate<'_> {
+    /// Whether it moves pages instead of splitting one. It works for many, so that only the page itself ties it to one.
+    pub(crate) fn moves(&self) -> bool {
+        moves_page(&self.function)
+    }
+
+    /// What it does to the page.
+    pub(crate) fn done(&self) -> &'static str {
+        if self.moves() { "moved" } else { "split" }
+    }
+
     /// The words of its stack that may tell what it splits.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
         self.words.iter().map(|word| word.value)

@@ -127,7 +127,7 @@ impl<'p> Ties<'p> {
 /// The ties of a splitter to any spinner, each once, the strongest first; of equally strong ones that to the first spinner.
 /// Huge pages have `huge_page` bytes.
 fn ties_of(splitter: &SplitCandidate<'_>, groups: &HashMap<Tie, Group>, huge_page: u64) -> Vec<Tie> {
-    let mm = splitter.task.mm;
+    let mm = splitter.task.mm.filter(|_| !splitter.moves());
     let by_word = splitter.words().flat_map(|word| {
         let says_page = |tie: &Tie| matches!(tie, Tie::Range(_, start) if splitter.says_page(word, *start, huge_page));
         let known = |tie: &Tie| groups.contains_key(tie);

@@ -9,7 +9,7 @@ use support::*;
 use vmcore_diagnose::graph::ShapeKind;
 use vmcore_diagnose::{CheckResult, Confidence, Diagnosis, Issue, KernelPreemption, LogLine, Value};
 use vmcore_kernel::{Policy, PreemptCount, TaskState};
-use vmcore_memory::PageLevel;
+use vmcore_memory::{PageLevel, VirtAddr};
 
 fn confidence(diagnosis: &Diagnosis) -> (Option<Issue>, Confidence) {
     (diagnosis.verdict.issue, diagnosis.verdict.confidence)

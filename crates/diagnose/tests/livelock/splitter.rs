@@ -46,6 +46,40 @@ fn who_splits_the_page_below_is_not_tied_by_where_that_one_ends() {
     assert_eq!(shown.iter().map(|fact| fact.value.clone()).collect::<Vec<_>>(), [Some(Value::Hex(inside))]);
 }
 
+/// `kcompactd` moves a huge page that is mapped by PTEs, whose tails spinners wait for.
+#[test]
+fn who_moves_the_page_is_tied_by_the_page_alone() {
+    let with = |mm: Option<VirtAddr>, word: u64| {
+        let mut world = World::livelock();
+        let moving = [
+            "__schedule",
+            "__cond_resched",
+            "rmap_walk_anon",
+            "remove_migration_ptes",
+            "unmap_and_move",
+            "migrate_pages",
+            "compact_zone",
+        ];
+        world.waiting[0] = stack(2, SPLITTER, &moving);
+        world.task(SPLITTER).mm = mm;
+        world.splitter_word(word);
+        world.judge()
+    };
+    let diagnosis = with(None, page_address(0x4200).get());
+    assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{:?}", diagnosis.unknown);
+    for part in ["a huge page that is being moved", "which is moving it"] {
+        assert!(diagnosis.verdict.summary.contains(part), "{}", diagnosis.verdict.summary);
+    }
+    let edges = diagnosis.graph.edges();
+    assert!(edges.iter().any(|edge| edge.why == "is locked and being moved by it (migrate_pages)"));
+    // It works for many: neither its process nor an address ties it to a page.
+    for word in [0, huge_page_address(0x4000)] {
+        let diagnosis = with(Some(MM), word);
+        assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Possible));
+        assert!(diagnosis.splitters.is_empty());
+    }
+}
+
 #[test]
 fn the_same_process_alone_is_a_weak_tie() {
     let mut world = World::livelock();

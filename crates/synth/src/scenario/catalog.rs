@@ -74,6 +74,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "moment-long-lives",
     "other-page",
     "page-below",
+    "page-moved",
     "other-process",
     "outranked",
     "behind-user-code",

@@ -114,7 +114,11 @@ impl SplitCandidate<'_> {
 
     /// That it is in the middle of a split.
     pub(crate) fn split_evidence(&self, reader: &dyn Reader) -> Option<Evidence> {
-        let meaning = format!("{} is on its stack: it is splitting a huge page", self.function);
+        let meaning = format!(
+            "{} is on its stack: it is {}",
+            self.function,
+            if self.moves() { "moving pages" } else { "splitting a huge page" }
+        );
         return_address(reader, &self.stack.frames, self.frame, meaning)
     }
 

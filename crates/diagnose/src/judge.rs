@@ -14,8 +14,8 @@ use crate::livelock::{self, Livelock};
 use crate::names::moves_page;
 use crate::text::seconds;
 use crate::{
-    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Options, Reader, Refutation, Severity, Verdict, against,
-    cut_stacks, fix, known_issues, shown_stacks,
+    CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Options, Reader, Refutation, Severity, Splitter,
+    Verdict, against, cut_stacks, fix, known_issues, shown_stacks,
 };
 
 /// Judges a machine.
@@ -345,6 +345,7 @@ fn livelock_summary(livelock: &Livelock) -> String {
             if moves_page(&splitter.split_function) { "moving" } else { "splitting" },
             if splitter.is_tied { "it" } else { "a huge page of the same process (whether this one is not known)" },
             match (splitter.on_cpu, livelock.granted) {
+                _ if livelock.sleeps.contains_key(&splitter.task) => sleeps(livelock, splitter),
                 (true, _) => format!("has CPU {} for a moment, and gets no more than moments of it", splitter.cpu),
                 (false, true) => format!("is runnable on CPU {} and gets moments of it only", splitter.cpu),
                 (false, false) => format!("is runnable on CPU {} and never scheduled", splitter.cpu),
@@ -359,6 +360,13 @@ fn livelock_summary(livelock: &Livelock) -> String {
     let against = livelock.refutations.iter().find(|refutation| refutation.result == CheckResult::Holds);
     let against = against.map(|refutation| format!(" But {}: {}.", refutation.claim, refutation.checked));
     sentence + &against.unwrap_or_default()
+}
+
+/// That a splitter sleeps for what a task has that gets no CPU.
+fn sleeps(livelock: &Livelock, splitter: &Splitter) -> String {
+    let Some((words, waiter)) = livelock.sleeps.get(&splitter.task) else { return String::new() };
+    let gets = if livelock.granted { "gets moments of it only" } else { "is never scheduled" };
+    format!("{words}, and pid {waiter} waits for CPU {} and {gets}", splitter.cpu)
 }
 
 /// What spinners wait for, in words.

@@ -131,10 +131,10 @@ fn holders(
 /// Splitter to run queue to who has the CPU.
 fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, tied: &Tied<'_>, threshold_ns: u64) -> Vec<Edge> {
     let splitter = tied.splitter;
-    let task = Node::task(splitter.task);
+    let task = Node::task(splitter.waiter);
     let mut queued = splitter.queue_evidence(facts, reader);
     let counted = splitter.counted(facts, threshold_ns);
-    queued.extend(counted.iter().flat_map(|counted| counted.evidence(splitter.task, reader)));
+    queued.extend(counted.iter().flat_map(|counted| counted.evidence(splitter.waiter, reader)));
     let queue = Node::RunQueue { cpu: splitter.place.cpu };
     if let Starved::Granted { displaced, evidence } = &tied.starved
         && let Some(displaced) = facts.snapshot.task(*displaced)
@@ -154,7 +154,7 @@ fn to_cpu(facts: &Facts<'_>, reader: &dyn Reader, tied: &Tied<'_>, threshold_ns:
         Some(waiting) if waiting < threshold_ns && counted.is_none() => return Vec::new(),
         Some(_) => {}
         None => {
-            let what = format!("how long pid {} has been waiting for a CPU", splitter.task.pid);
+            let what = format!("how long pid {} has been waiting for a CPU", splitter.waiter.pid);
             let why = match splitter.contradictions.as_slice() {
                 [] => "the kernel does not keep when it began to wait".to_owned(),
                 contradictions => contradictions.join("; "),
@@ -182,8 +182,8 @@ fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, q
             Edge::new(queue, EdgeKind::RunBy, Node::task(occupant), why).shown_by(shown)
         }
         _ => {
-            let what = format!("why CPU {} is not given to pid {}", splitter.place.cpu, splitter.task.pid);
-            let why = starved.doubt(splitter.task.pid).unwrap_or_else(|| "what runs there cannot be read".to_owned());
+            let what = format!("why CPU {} is not given to pid {}", splitter.place.cpu, splitter.waiter.pid);
+            let why = starved.doubt(splitter.waiter.pid).unwrap_or_else(|| "what runs there cannot be read".to_owned());
             Edge::new(queue, EdgeKind::RunBy, Node::unknown(what, why), "something else has the CPU")
         }
     }

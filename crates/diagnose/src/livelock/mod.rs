@@ -28,7 +28,7 @@ mod times;
 mod waited_page;
 
 use std::cell::LazyCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use vmcore_kernel::{Cpu, RunQueue, Stack, Task};
 use vmcore_memory::VirtAddr;
@@ -42,7 +42,7 @@ use crate::{CheckResult, Confidence, Facts, Options, Reader, Refutation, Spinner
 use edges::edges;
 use refutations::{any_holds, of_spinner, verdict_refutations};
 use spinner::{Assessment, Candidate, assess, assess_displaced, lags};
-use splitter::{Starved, Tied, candidates, granted_candidates};
+use splitter::{Sleep, Starved, Tied, candidates, granted_candidates, sleeping_candidates};
 use ties::Ties;
 
 /// What the detector came to.
@@ -57,6 +57,8 @@ pub(crate) struct Livelock {
     /// A task that does not spin, and has the CPU that every splitter waits for by its rank: it is the cause, and the
     /// livelock goes on for as long as it does not let them.
     pub(crate) hog: Option<VirtAddr>,
+    /// What splitters sleep for, by the addresses of their tasks, and which of those waits for a CPU.
+    pub(crate) sleeps: HashMap<VirtAddr, (String, i32)>,
     /// Spinners and splitters have breaks and grants, and only counters show for how long it has been going on.
     pub(crate) granted: bool,
 }
@@ -92,6 +94,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     unknown.extend(spinning.iter().flat_map(Candidate::doubts));
     let mut splitting = candidates(facts, &facts.waiting, reader);
     splitting.extend(granted_candidates(facts, reader));
+    splitting.extend(sleeping_candidates(facts, reader));
     let ties = Ties::new(facts, &spinning, &splitting, reader, threshold_ns);
     let confidence = overall(&ties, &spinning, &unknown);
     unknown.extend(of_clocks(facts, &unknown, threshold_ns));
@@ -105,6 +108,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
             unknown,
             splitter_stacks: Vec::new(),
             hog: None,
+            sleeps: HashMap::new(),
             granted: false,
         };
     }
@@ -113,7 +117,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
     if ties.splitters.is_empty() {
         unknown.push(no_splitter.clone());
     }
-    unknown.extend(ties.splitters.iter().filter_map(|tied| tied.starved.doubt(tied.splitter.task.pid)));
+    unknown.extend(ties.splitters.iter().filter_map(|tied| tied.starved.doubt(tied.splitter.waiter.pid)));
     unknown.extend(doubts_of_splitters(&ties));
     let splitters = splitters(facts, &ties, &spinning, reader, threshold_ns);
     unknown.extend(splitters.iter().filter(|splitter| !splitter.is_tied).map(|splitter| {
@@ -128,6 +132,7 @@ pub(crate) fn detect(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) 
         splitters,
         splitter_stacks: splitter_stacks(facts, &ties),
         hog: hog(facts, &ties, &spinning),
+        sleeps: ties.splitters.iter().filter_map(sleep_of).collect(),
         granted: ties.splitters.iter().any(|tied| {
             let has_breaks = || tied.splitter.counted(facts, threshold_ns).is_some() || tied.splitter.moment.is_some();
             tied.splitter.waits_shortly(threshold_ns) && has_breaks()
@@ -174,7 +179,7 @@ fn splitters(
         let mut evidence: Vec<_> = tied.splitter.tie_evidence(tied.tie, reader).into_iter().collect();
         evidence.extend(tied.starved.evidence().cloned());
         if let Some(counted) = tied.splitter.counted(facts, threshold_ns) {
-            evidence.extend(counted.evidence(tied.splitter.task, reader));
+            evidence.extend(counted.evidence(tied.splitter.waiter, reader));
         }
         evidence.push(facts.preemption.1.clone());
         let is_tied = tied.tie.is_strong();
@@ -187,10 +192,15 @@ fn splitters(
     splitters
 }
 
+fn sleep_of(tied: &Tied<'_>) -> Option<(VirtAddr, (String, i32))> {
+    let splitter = tied.splitter;
+    Some((splitter.task.address, (splitter.sleep.as_ref().map(Sleep::words)?, splitter.waiter.pid)))
+}
+
 fn splitter_stacks(facts: &Facts<'_>, ties: &Ties<'_>) -> Vec<Stack> {
     let tasks: HashSet<_> = ties.splitters.iter().map(|tied| tied.splitter.task.address).collect();
     let is_splitter = |stack: &&Stack| facts.task(stack).is_some_and(|task| tasks.contains(&task.address));
-    facts.waiting.iter().filter(is_splitter).cloned().collect()
+    facts.waiting.iter().chain(&facts.blocked).filter(is_splitter).cloned().collect()
 }
 
 /// Who keeps the CPU of all splitters by its rank and spins for nothing itself.
@@ -228,7 +238,7 @@ fn doubts_of_splitters(ties: &Ties<'_>) -> Vec<String> {
     for splitter in ties.splitters.iter().map(|tied| tied.splitter) {
         let place = &splitter.place;
         let queue =
-            (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.task.pid, place.checked));
+            (place.result != CheckResult::Refuted).then(|| format!("pid {}: {}", splitter.waiter.pid, place.checked));
         for doubt in splitter.contradictions.iter().cloned().chain(queue) {
             if known.insert(doubt.clone()) {
                 doubts.push(doubt);

@@ -220,13 +220,10 @@ fn unlocked(candidate: &Candidate) -> Refutation {
 
 /// What would make a splitter one that is not starved.
 pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, threshold_ns: u64) -> Vec<Refutation> {
-    let pid = splitter.task.pid;
+    let who = splitter.who();
     let place = &splitter.place;
-    let nowhere = Refutation {
-        claim: format!("the splitter (pid {pid}) is in no run queue"),
-        checked: place.checked.clone(),
-        result: place.result,
-    };
+    let nowhere =
+        Refutation { claim: format!("{who} is in no run queue"), checked: place.checked.clone(), result: place.result };
     let mut checks = vec![nowhere];
     let counted = splitter.counted(facts, threshold_ns).filter(|_| splitter.waits_shortly(threshold_ns));
     let moment = splitter.moment.as_ref().filter(|_| splitter.waits_shortly(threshold_ns));
@@ -240,14 +237,14 @@ pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, thre
             None => "how much it was given before its counters do not tell".to_owned(),
         };
         checks.push(Refutation {
-            claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
+            claim: format!("{who} was given a CPU within the threshold"),
             checked: format!("{for_what}: {counters}"),
             result: if counted.is_some() { CheckResult::Refuted } else { CheckResult::Unknown },
         });
         return checks;
     }
     checks.push(Refutation {
-        claim: format!("the splitter (pid {pid}) was given a CPU within the threshold"),
+        claim: format!("{who} was given a CPU within the threshold"),
         checked: match splitter.waiting_ns {
             _ if !splitter.contradictions.is_empty() => splitter.contradictions.join("; "),
             Some(ns) => {
@@ -263,7 +260,7 @@ pub(super) fn of_splitter(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, thre
     });
     let ran_ago = splitter.ran_ago_ns(facts);
     checks.extend(ran_ago.map(|ns| Refutation {
-        claim: format!("the splitter (pid {pid}) was charged for run time within the threshold"),
+        claim: format!("{who} was charged for run time within the threshold"),
         checked: format!("last {} before, by se.exec_start", seconds(ns)),
         result: below(ran_ago, threshold_ns),
     }));

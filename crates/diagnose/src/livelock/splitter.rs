@@ -1,6 +1,7 @@
 //! Which task is splitting the page that spinners wait for.
 
 mod shown;
+mod sleep;
 mod starved;
 
 use vmcore_kernel::{Cpu, Segment, Stack, Task, saved_words_begin, words_between};
@@ -14,16 +15,21 @@ use crate::granted::{Grant, grant};
 use crate::names::{move_function, moves_page, split_function};
 use crate::operand::general_registers;
 use crate::{Evidence, Facts, Place, Reader, counted};
+pub(crate) use sleep::Sleep;
 pub(crate) use starved::{Occupants, Starved};
 
 /// A task with the split of a page, or its move, on its stack that waits for a CPU, or has one for a moment only.
 pub(crate) struct SplitCandidate<'a> {
     pub(crate) task: &'a Task,
+    /// Who waits for the CPU: the task itself or, where it sleeps, who has what it waits for, at the end of the chain.
+    pub(crate) waiter: &'a Task,
+    /// What it sleeps for.
+    pub(crate) sleep: Option<Sleep>,
     pub(crate) waiting_ns: Option<u64>,
     pub(crate) function: String,
-    /// In which queue it is.
+    /// In which queue the waiter is.
     pub(crate) place: QueuePlace,
-    /// What is wrong with its times: then nothing is concluded from them.
+    /// What is wrong with the waiter's times: then nothing is concluded from them.
     pub(crate) contradictions: Vec<String>,
     /// The moment that fair tasks are granted on its CPU, where that is in one: for this task or for another.
     pub(crate) moment: Option<Grant<'a>>,
@@ -53,34 +59,72 @@ pub(crate) fn candidates<'a>(
     stacks: &'a [Stack],
     reader: &dyn Reader,
 ) -> Vec<SplitCandidate<'a>> {
-    stacks.iter().filter_map(|stack| candidate(facts, stack, reader)).collect()
+    stacks.iter().filter_map(|stack| candidate(facts, stack, None, reader)).collect()
+}
+
+/// All tasks that sleep in the middle of it for what a task has that waits for a CPU.
+pub(crate) fn sleeping_candidates<'a>(facts: &'a Facts<'_>, reader: &dyn Reader) -> Vec<SplitCandidate<'a>> {
+    let works = |stack: &Stack| split_function(&stack.frames).or_else(|| move_function(&stack.frames)).is_some();
+    let sleeper = |stack: &'a Stack| {
+        let (sleep, waiter) = Sleep::of(facts, facts.task(stack)?)?;
+        candidate(facts, stack, Some((sleep, waiter)), reader)
+    };
+    facts.blocked.iter().filter(|stack| works(stack)).filter_map(sleeper).collect()
 }
 
 /// All tasks that are splitting something and have a CPU for a moment only.
 pub(crate) fn granted_candidates<'a>(facts: &'a Facts<'_>, reader: &dyn Reader) -> Vec<SplitCandidate<'a>> {
     let in_moment = |cpu: u32| facts.snapshot.cpu(cpu).is_some_and(|cpu| grant(facts, cpu).is_some());
     let stacks = facts.running.iter().filter(|(cpu, _)| in_moment(*cpu)).map(|(_, stack)| stack);
-    stacks.filter_map(|stack| candidate(facts, stack, reader)).collect()
+    stacks.filter_map(|stack| candidate(facts, stack, None, reader)).collect()
 }
 
-fn candidate<'a>(facts: &'a Facts<'_>, stack: &'a Stack, reader: &dyn Reader) -> Option<SplitCandidate<'a>> {
+fn candidate<'a>(
+    facts: &'a Facts<'_>,
+    stack: &'a Stack,
+    sleep: Option<(Sleep, &'a Task)>,
+    reader: &dyn Reader,
+) -> Option<SplitCandidate<'a>> {
     let task = facts.task(stack)?;
+    let (sleep, waiter) = sleep.map_or((None, task), |(sleep, waiter)| (Some(sleep), waiter));
     let (frame, function) = split_function(&stack.frames).or_else(|| move_function(&stack.frames))?;
-    let place = place(facts, task);
+    let place = place(facts, waiter);
     let cpu = facts.snapshot.cpu(place.cpu);
-    let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, task)).unwrap_or_default();
+    let contradictions = cpu.map(|cpu| times::contradictions(facts, cpu, waiter)).unwrap_or_default();
     let moment = cpu.and_then(|cpu| grant(facts, cpu)).filter(|_| contradictions.is_empty());
-    let has_cpu = moment.as_ref().is_some_and(|moment| moment.current.address == task.address);
-    let words = match cpu.filter(|_| has_cpu) {
+    let has_cpu = moment.as_ref().is_some_and(|moment| moment.current.address == waiter.address);
+    let words = match cpu.filter(|_| has_cpu && sleep.is_none()) {
         Some(cpu) => running_words(cpu, stack, frame, reader),
         None => saved_words_begin(stack).map(|low| words(low, stack, frame, reader)).unwrap_or_default(),
     };
-    let waiting_ns = cpu.and_then(|cpu| facts.waiting_on_ns(cpu, task));
+    let waiting_ns = cpu.and_then(|cpu| facts.waiting_on_ns(cpu, waiter));
     let waiting_ns = waiting_ns.filter(|_| contradictions.is_empty() && !has_cpu);
-    Some(SplitCandidate { task, waiting_ns, function, place, contradictions, moment, words, stack, frame })
+    Some(SplitCandidate {
+        task,
+        waiter,
+        sleep,
+        waiting_ns,
+        function,
+        place,
+        contradictions,
+        moment,
+        words,
+        stack,
+        frame,
+    })
 }
 
 impl SplitCandidate<'_> {
+    /// Who waits for a CPU, in words.
+    pub(crate) fn who(&self) -> String {
+        match &self.sleep {
+            None => format!("the splitter (pid {})", self.task.pid),
+            Some(_) => {
+                format!("who has what the splitter (pid {}) sleeps for (pid {})", self.task.pid, self.waiter.pid)
+            }
+        }
+    }
+
     /// Whether it moves pages instead of splitting one. It works for many, so that only the page itself ties it to one.
     pub(crate) fn moves(&self) -> bool {
         moves_page(&self.function)
@@ -106,7 +150,7 @@ impl SplitCandidate<'_> {
 
     /// Which CPUs it may run on, where that keeps it from being moved to another one.
     fn pinned(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
-        let allowed = facts.state.scheduler.task(self.task.address).allowed?;
+        let allowed = facts.state.scheduler.task(self.waiter.address).allowed?;
         let cpus = || facts.snapshot.cpus.iter().map(|cpu| cpu.cpu);
         // Most may run anywhere, and there may be hundreds of them on as many CPUs.
         if cpus().all(|cpu| allowed.contains(cpu)) {
@@ -119,13 +163,13 @@ impl SplitCandidate<'_> {
         let plural = if known.len() == 1 { "CPU" } else { "CPUs" };
         let meaning = format!("may run on {plural} {} only, so no other CPU takes it over", known.join(", "));
         let path = evidence::path_of(reader, "task_struct", &["cpus_mask", "cpus_allowed"]);
-        let place = reader.member(self.task.address, "task_struct", path).map(|source| Place::Kernel(source.address));
+        let place = reader.member(self.waiter.address, "task_struct", path).map(|source| Place::Kernel(source.address));
         Some(Evidence { place, ..Evidence::new(format!("task_struct.{path}"), meaning) })
     }
 
     /// That it is starved, by what is counted of it.
     pub(crate) fn counted(&self, facts: &Facts<'_>, threshold_ns: u64) -> Option<counted::Starved> {
-        counted::starved_ever_since(facts, self.task, threshold_ns)
+        counted::starved_ever_since(facts, self.waiter, threshold_ns)
     }
 
     /// Whether it began to wait within the threshold, or has a CPU for a moment, for what that tells.
@@ -135,7 +179,7 @@ impl SplitCandidate<'_> {
 
     /// The moment that it has its CPU for, where it has one.
     pub(crate) fn moment_on_cpu(&self) -> Option<&Grant<'_>> {
-        self.moment.as_ref().filter(|moment| moment.current.address == self.task.address)
+        self.moment.as_ref().filter(|moment| moment.current.address == self.waiter.address)
     }
 
     /// How long before the end its run time was last accounted: while it ran, or when it was last given a CPU. Its clock
@@ -143,7 +187,7 @@ impl SplitCandidate<'_> {
     /// where it is not kept, or was reset because the task was moved to another CPU.
     pub(crate) fn ran_ago_ns(&self, facts: &Facts<'_>) -> Option<u64> {
         let clock = facts.snapshot.cpu(self.place.cpu)?.run_queue.as_ref()?.clock_ns;
-        clock.checked_sub(self.task.exec_start_ns.filter(|&ran| ran != 0)?)
+        clock.checked_sub(self.waiter.exec_start_ns.filter(|&ran| ran != 0)?)
     }
 }
 

@@ -43,7 +43,8 @@ impl Grade {
         }
         let counted = splitter.counted(facts, threshold_ns).map(|_| true);
         let waits_long = counted.or_else(|| splitter.waiting_ns.map(|waiting| waiting >= threshold_ns));
-        let proven = all_refuted(&checks) && waits_long == Some(true) && starved.evidence().is_some();
+        let sleep = splitter.sleep.as_ref().is_none_or(|sleep| sleep.is_proven(threshold_ns));
+        let proven = all_refuted(&checks) && waits_long == Some(true) && starved.evidence().is_some() && sleep;
         if proven { Self::Proven } else { Self::Likely }
     }
 }

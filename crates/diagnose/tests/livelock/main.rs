@@ -1,6 +1,7 @@
 //! The livelock verdict, link by link: with every link it is confirmed; without one it is not.
 
 mod refutations;
+mod sleeper;
 mod splitter;
 #[path = "../support/mod.rs"]
 mod support;

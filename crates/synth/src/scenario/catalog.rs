@@ -32,6 +32,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "preempted-tail",
     "preempted-pmd",
     "splitter-blocked",
+    "splitter-behind-lock",
     "splitter-running",
     "splitter-fresh",
     "no-splitter",

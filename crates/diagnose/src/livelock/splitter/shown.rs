@@ -66,6 +66,7 @@ impl SplitCandidate<'_> {
     ) -> Splitter {
         let task = self.task;
         let mut evidence: Vec<_> = self.split_evidence(reader).into_iter().collect();
+        evidence.extend(self.sleep.iter().flat_map(|sleep| sleep.evidence(facts, reader)));
         evidence.extend(self.queue_evidence(facts, reader));
         evidence.extend(more);
         Splitter {
@@ -76,7 +77,7 @@ impl SplitCandidate<'_> {
             state: task.state.letter(),
             on_rq: task.on_rq,
             on_cpu: task.on_cpu,
-            waiting_ns: self.waiting_ns,
+            waiting_ns: self.waiting_ns.filter(|_| self.sleep.is_none()),
             split_function: self.function.clone(),
             is_tied,
             head_page,
@@ -86,7 +87,7 @@ impl SplitCandidate<'_> {
 
     /// That it is runnable, queued, and off its CPU, and for how long.
     pub(crate) fn queue_evidence(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Evidence> {
-        let task = self.task;
+        let task = self.waiter;
         let fact = |path, value, meaning: String| {
             evidence::member(reader, task.address, ("task_struct", path), value, meaning)
         };

@@ -118,7 +118,7 @@ impl SplitCandidate<'_> {
         // With proxy execution a CPU runs its current task by the rank of one that waits for it.
         let donor = grants.donor.and_then(|donor| facts.snapshot.task(donor));
         let ranked = donor.unwrap_or(current);
-        let rank = rank_over(ranked, self.task);
+        let rank = rank_over(ranked, self.waiter);
         let occupant = occupants.spinner(current.address);
         let long = occupants.is_long(facts, cpu, threshold_ns)
             || occupant.is_some_and(|occupant| occupant.long_enough == Some(true))
@@ -134,8 +134,8 @@ impl SplitCandidate<'_> {
                 donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
                 ranked.policy.name(),
                 ranked.prio,
-                self.task.policy.name(),
-                self.task.prio,
+                self.waiter.policy.name(),
+                self.waiter.prio,
                 granted(&grants)
             );
             return Starved::Outranked(evidence(why));
@@ -188,7 +188,7 @@ impl SplitCandidate<'_> {
             let spins = occupants.spinner(task.address).is_some_and(Candidate::certainly_spins);
             spins || counted::is_always_busy(facts, cpu, task, threshold_ns)
         };
-        let outranks = |task: &&Task| rank_over(task, self.task).is_some();
+        let outranks = |task: &&Task| rank_over(task, self.waiter).is_some();
         let above = || moment.displaced.iter().copied().filter(outranks);
         let granted = |displaced: &Task| Starved::Granted {
             displaced: displaced.address,
@@ -206,24 +206,24 @@ impl SplitCandidate<'_> {
 
     /// That its group may not run, whoever has the CPU.
     fn throttled(&self, facts: &Facts<'_>, reader: &dyn Reader) -> Option<Evidence> {
-        let counters = facts.state.scheduler.task(self.task.address);
+        let counters = facts.state.scheduler.task(self.waiter.address);
         if counters.deadline_throttled == Some(true) {
             let meaning = format!(
                 "pid {} has used up its deadline budget, so it is in no queue before the next period",
-                self.task.pid
+                self.waiter.pid
             );
             let member = ("task_struct", "dl.dl_throttled");
-            return Some(evidence::member(reader, self.task.address, member, Value::Decimal(1), meaning));
+            return Some(evidence::member(reader, self.waiter.address, member, Value::Decimal(1), meaning));
         }
         let queue = counters.throttled_queue?;
         let meaning = format!(
             "the cgroup of pid {} has used up its CPU bandwidth (cpu.max), so its tasks do not run before the next \
              period",
-            self.task.pid
+            self.waiter.pid
         );
         Some(evidence::member(
             reader,
-            self.task.address,
+            self.waiter.address,
             ("task_struct", "se.cfs_rq"),
             Value::Hex(queue.get()),
             meaning,
@@ -239,14 +239,14 @@ impl SplitCandidate<'_> {
         if !cpu.online && is_idle {
             return Some(format!("CPU {number} is offline, and its tasks should have been moved to others"));
         }
-        let allowed = facts.state.scheduler.task(self.task.address).allowed?;
+        let allowed = facts.state.scheduler.task(self.waiter.address).allowed?;
         let elsewhere = !allowed.contains(number);
         elsewhere.then(|| format!("it may not run on CPU {number} (cpus_mask), and should have been moved to another"))
     }
 
     /// Its cookie and its core's, where cores are scheduled as one and the two differ.
     fn may_not_share(&self, facts: &Facts<'_>, grants: &CpuGrants) -> Option<(u64, u64)> {
-        let mine = facts.state.scheduler.task(self.task.address).core_cookie?;
+        let mine = facts.state.scheduler.task(self.waiter.address).core_cookie?;
         grants.core_cookie.filter(|core| *core != mine).map(|core| (mine, core))
     }
 }

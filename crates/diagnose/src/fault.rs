@@ -11,6 +11,7 @@ use vmcore_memory::{Registers, VirtAddr};
 use crate::access::{Access, read_code, read_user_code};
 use crate::arch::{is_page_fault, is_page_fault_of_user_code, pc_names};
 use crate::evidence::member;
+use crate::names::lookup_that_waits;
 use crate::operand::{disassemble, general_registers, user_accesses};
 use crate::{Evidence, Reader, Value, within_fault};
 
@@ -21,6 +22,8 @@ pub(crate) enum Caught {
     InHandler,
     /// At the instruction itself, before or after an exception.
     AtInstruction,
+    /// Without an exception: kernel code looks an address of its process up as a fault would (`fixup_user_fault()`).
+    InLookup,
 }
 
 /// An instruction that touches user memory and was interrupted there: the kernel's, or user code's.
@@ -54,7 +57,8 @@ pub(crate) fn find(
     let faults: Vec<_> = interrupts.filter_map(|interrupt| from_interrupt(stack, interrupt, user, reader)).collect();
     let in_handler = faults.iter().find(|fault| fault.caught == Caught::InHandler);
     let about_to = || faults.iter().find(|fault| !fault.accesses.is_empty());
-    in_handler.or_else(about_to).cloned().or_else(|| from_cpu(stack, cpu?, reader))
+    let at_instruction = || from_cpu(stack, cpu?, reader);
+    in_handler.or_else(about_to).cloned().or_else(at_instruction).or_else(|| in_lookup(stack, cpu, reader))
 }
 
 fn from_interrupt(
@@ -107,6 +111,27 @@ fn user_addresses(words: impl Iterator<Item = u64>) -> Vec<Access> {
     addresses.map(|address| Access { address, write: false }).collect()
 }
 
+/// A look-up that finds an entry which it has to wait for. Who made it tries again: `futex()` without ever offering the CPU, until the
+/// address is there.
+fn in_lookup(stack: &Stack, cpu: Option<&Cpu>, reader: &dyn Reader) -> Option<KernelFault> {
+    let (waits, looks_up) = lookup_that_waits(&stack.frames)?;
+    let is_within = |frame: usize| (waits..=looks_up).contains(&frame);
+    if stack.interrupts.iter().any(|interrupt| interrupt.frame != waits && is_within(interrupt.frame)) {
+        return None;
+    }
+    let interrupted = stack.interrupts.iter().filter(|interrupt| interrupt.complete && interrupt.frame <= waits);
+    let interrupted = interrupted.map(|interrupt| interrupt.registers).filter(|registers| !registers.user_mode());
+    let own = cpu.and_then(|cpu| cpu.registers).map(|known| known.registers);
+    let registers: Vec<_> = interrupted.chain(own.filter(|registers| !registers.user_mode())).collect();
+    let low = stack.frames.get(waits)?.sp;
+    let high = stack.frames.get(looks_up + 2).or_else(|| stack.frames.get(looks_up + 1))?.sp;
+    let words = words_between(low, high, |at, chunk| reader.read(at, chunk).is_ok());
+    let at_hand = registers.iter().flat_map(general_registers).map(|(_, value)| value);
+    let accesses = user_addresses(at_hand.chain(words.into_iter().map(|(_, word)| word)));
+    let fault = fault(stack, looks_up, Caught::InLookup, *registers.first()?, &[]);
+    Some(KernelFault { accesses, is_guessed: true, instruction: None, ..fault })
+}
+
 fn from_cpu(stack: &Stack, cpu: &Cpu, reader: &dyn Reader) -> Option<KernelFault> {
     let registers = cpu.registers.as_ref()?.registers;
     let fault = fault(stack, 0, Caught::AtInstruction, registers, &read_code(reader, registers.pc()));
@@ -155,6 +180,9 @@ impl KernelFault {
                 "page fault taken by user code; its registers are saved here".to_owned()
             }
             Caught::InHandler => format!("page fault taken in kernel mode by {function}; its registers are saved here"),
+            Caught::InLookup => {
+                format!("{function} looks up a user address as a fault would, and finds an entry to wait for")
+            }
             Caught::AtInstruction => format!("interrupted in {function}, at an instruction that touches user memory"),
         };
         let value = Value::Hex(self.registers.pc().get());
@@ -168,8 +196,13 @@ impl KernelFault {
     /// The address that `access` touches, as evidence.
     pub(crate) fn address_evidence(&self, access: &Access) -> Evidence {
         if self.is_guessed {
-            let meaning = "a user address among the registers of the code that faulted or on the stack of its fault's handler: of these the \
-                           one whose page is waited for; the instruction itself is not in the dump";
+            let whose = match self.caught {
+                Caught::InLookup => "registers and the frames of who looks it up",
+                _ => {
+                    "the registers of the code that faulted, which is not in the dump, and the frames of its fault's handler"
+                }
+            };
+            let meaning = format!("the user address among {whose} whose page is waited for");
             return Evidence::new("faulting address", meaning).value(Value::Hex(access.address.get()));
         }
         let how = if access.write { "writes" } else { "reads" };

@@ -38,6 +38,9 @@ const MOVE: [&str; 12] = [
     "migrate_device_finalize",
 ];
 
+/// Functions that fault a user address in by a look-up instead of an access, and try again.
+const LOOKUP: [&str; 3] = ["fixup_user_fault", "faultin_page", "hmm_vma_fault"];
+
 /// Functions that dispatch system calls, of x86-64 and of arm64; the frame below them is the call's own function.
 const SYSCALL_DISPATCH: [&str; 8] = [
     "x64_sys_call",
@@ -94,6 +97,19 @@ fn outermost(frames: &[StackFrame], names: &[&str]) -> Option<(usize, String)> {
         let name = functions(frame).find(|name| names.contains(&base_name(name)))?;
         Some((index, name.to_owned()))
     })
+}
+
+/// The frame of code that finds an entry which it has to wait for, and that of the look-up which it does so for, if there is no access behind
+/// it.
+pub(crate) fn lookup_that_waits(frames: &[StackFrame]) -> Option<(usize, usize)> {
+    let waits = |name: &str| {
+        let name = base_name(name);
+        name.contains("migration_entry_wait") || name.contains("softleaf_entry_wait")
+    };
+    let waits = frames.iter().position(|frame| functions(frame).any(waits))?;
+    let looks_up = |frame: &StackFrame| functions(frame).any(|name| LOOKUP.contains(&base_name(name)));
+    let looks_up = frames.iter().skip(waits).position(looks_up)?;
+    Some((waits, waits + looks_up))
 }
 
 /// The system call's own function.

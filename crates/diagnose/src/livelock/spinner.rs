@@ -292,10 +292,10 @@ fn assess_fault(
         return Assessment::No(format!("its page fault waits in {function}, and is not one that is retried at once"));
     }
     let found = waited_access(fault, mm, reader);
-    if fault.by_user_code() && !found.as_ref().is_some_and(|(_, waited)| matches!(waited.entry, Entry::Waits)) {
-        return Assessment::No(
-            "the fault of its user code is on no address at hand whose page is waited for".to_owned(),
-        );
+    if (fault.is_guessed || fault.by_user_code())
+        && !found.as_ref().is_some_and(|(_, waited)| matches!(waited.entry, Entry::Waits))
+    {
+        return Assessment::No("the fault is on no address at hand whose page is waited for".to_owned());
     }
     if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
         return match &stack.error {

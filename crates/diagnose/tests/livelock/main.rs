@@ -1,5 +1,6 @@
 //! The livelock verdict, link by link: with every link it is confirmed; without one it is not.
 
+mod lookup;
 mod refutations;
 mod sleeper;
 mod splitter;

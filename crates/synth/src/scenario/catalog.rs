@@ -23,6 +23,7 @@ const CATALOG: &[(&str, &str)] = catalog![
     "few-faults",
     "pinned",
     "not-allowed",
+    "futex-lookup",
     "two-splitters",
     "two-livelocks",
     "after-fork",

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use vmcore_diagnose::{Diagnosis, by_log_alone};
+use vmcore_diagnose::{Diagnosis, Undescribed, by_log_alone};
 use vmcore_dump::Dump;
 use vmcore_kernel::{Gap, LogRecord, MinimalKernel};
 
@@ -43,6 +43,13 @@ impl Minimal {
 
     /// What the log tells.
     pub(crate) fn judge(&self, log: &[LogRecord], gaps: &[Gap]) -> Diagnosis {
-        by_log_alone(log, gaps, &self.why)
+        let path = self.vmcore.to_string_lossy();
+        let build_id = self.kernel.build_id();
+        let release = self.kernel.vmcoreinfo().osrelease();
+        by_log_alone(
+            log,
+            gaps,
+            &Undescribed { path: &path, release, build_id: build_id.as_deref(), why: &self.why },
+        )
     }
 }

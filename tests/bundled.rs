@@ -282,6 +282,10 @@ fn without_any_debug_information_the_log_is_judged() {
         assert_eq!(found["verdict"]["issue"], issue, "{scenario}: {found}");
         assert_eq!(found["verdict"]["confidence"], confidence, "{scenario}");
         assert!(found["unknown"][0].as_str().is_some_and(|text| text.starts_with("stacks, tasks, run queues")));
+        let first = &found["remedy"][0];
+        let dump = testdata(&format!("{scenario}.vmcore")).display().to_string();
+        assert_eq!(first["command"], format!("vmcore-thp analyze {dump} VMLINUX"), "{scenario}: {found}");
+        assert!(first["action"].as_str().is_some_and(|action| action.contains("6.1.0-56-cloud-amd64 (build-id ")));
         assert_eq!(analysis.status.code(), Some(status), "{scenario}");
         let said = String::from_utf8_lossy(&analysis.stderr).into_owned();
         assert!(said.contains("only the log and the names of the machine can be read, by VMCOREINFO"), "{said}");

@@ -80,7 +80,7 @@ pub use grade::{CheckResult, Confidence, Severity};
 pub use issue::{Definition, Issue};
 pub use judge::judge;
 pub use known_issues::release_has_bug;
-pub use log_alone::by_log_alone;
+pub use log_alone::{Undescribed, by_log_alone};
 pub use model::{Diagnosis, Finding, KnownIssue, Refutation, Remedy, Spinner, Splitter, Verdict};
 pub use names::is_calling;
 pub use options::Options;

@@ -10,15 +10,31 @@ use vmcore_console as console;
 use vmcore_kernel::{Caller, Gap, LogRecord};
 
 use crate::graph::Graph;
-use crate::{Confidence, Diagnosis, LogDiagnosis, Verdict, from_log};
+use crate::from_log::from_log_in_dump;
+use crate::{Confidence, Diagnosis, LogDiagnosis, Remedy, Verdict};
 
-/// Judges a dump by its log; `why` says why there is no more.
+/// A dump that nothing describes: what can be said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Undescribed<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// The release of its kernel.
+    pub release: Option<&'a str>,
+    /// The build-id of its kernel, in hexadecimal.
+    pub build_id: Option<&'a str>,
+    /// Why nothing describes it.
+    pub why: &'a str,
+}
+
+/// Judges a dump by its log.
 #[must_use]
-pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], why: &str) -> Diagnosis {
+pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], dump: &Undescribed<'_>) -> Diagnosis {
     // Reading from memory cannot fail.
     let read = console::Log::read(text(log).as_bytes()).unwrap_or_default();
-    let LogDiagnosis { verdict, mut unknown, known_issue, remedy, .. } = from_log(&read);
+    let LogDiagnosis { verdict, mut unknown, known_issue, mut remedy, .. } = from_log_in_dump(&read);
+    let why = dump.why;
     unknown.insert(0, format!("stacks, tasks, run queues, locks and page tables, which need debug information: {why}"));
+    remedy.insert(0, describe(dump));
     unknown.extend(gaps.iter().map(ToString::to_string));
     Diagnosis {
         verdict: with_doubt(verdict, log),
@@ -32,6 +48,21 @@ pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], why: &str) -> Diagnosis {
         known_issue,
         remedy,
         stacks: Vec::new(),
+    }
+}
+
+/// What makes the rest of the dump readable.
+fn describe(dump: &Undescribed<'_>) -> Remedy {
+    let release = dump.release.unwrap_or("exactly the kernel that crashed");
+    let build_id = dump.build_id.map(|id| format!(" (build-id {id})")).unwrap_or_default();
+    // It goes into a command line as it is.
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
+    let path = if dump.path.chars().all(is_plain) { dump.path } else { "DUMP" };
+    Remedy {
+        action: format!("get the vmlinux of {release}{build_id} from the kernel's debug package, and judge this dump with it"),
+        command: Some(format!("vmcore-thp analyze {path} VMLINUX")),
+        why: "the dump has far more than its log, and debug information makes it readable: who runs, who waits for whom, and why"
+            .to_owned(),
     }
 }
 
@@ -87,7 +118,27 @@ mod tests {
     }
 
     fn judge(log: &[LogRecord]) -> Diagnosis {
-        by_log_alone(log, &[], "no vmlinux was found")
+        by_log_alone(log, &[], &UNDESCRIBED)
+    }
+
+    const UNDESCRIBED: Undescribed<'_> = Undescribed {
+        path: "/var/crash/vmcore",
+        release: Some("4.19.90-x"),
+        build_id: Some("0aff"),
+        why: "no vmlinux was found",
+    };
+
+    #[test]
+    fn what_to_do_first_is_to_get_the_vmlinux() {
+        let lockup = record(2, "watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [fstat/3:154]");
+        for log in [&[record(1, "Linux version 6.1.0 (gcc)"), lockup][..], &[]] {
+            let remedy = judge(log).remedy;
+            let first = remedy.first().unwrap();
+            assert!(first.action.contains("the vmlinux of 4.19.90-x (build-id 0aff)"), "{}", first.action);
+            assert_eq!(first.command.as_deref(), Some("vmcore-thp analyze /var/crash/vmcore VMLINUX"));
+        }
+        let odd = by_log_alone(&[], &[], &Undescribed { path: "a;reboot", ..UNDESCRIBED });
+        assert_eq!(odd.remedy[0].command.as_deref(), Some("vmcore-thp analyze DUMP VMLINUX"));
     }
 
     #[test]

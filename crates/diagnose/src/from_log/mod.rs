@@ -17,6 +17,7 @@ mod words;
 use vmcore_console::{Event, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
+use crate::known_issues::Source;
 use crate::{Confidence, Issue, KnownIssue, Remedy, Verdict, known_issues};
 use cause::{Cause, before, cause, waits_for_lock};
 pub use copies::FaultingCopy;
@@ -47,11 +48,20 @@ pub struct LogDiagnosis {
 /// Judges a log.
 #[must_use]
 pub fn from_log(log: &Log) -> LogDiagnosis {
-    from_log_until(log, None)
+    from_log_in(Source::Text, log, None)
+}
+
+/// Judges the log in a dump of which nothing else can be read.
+pub(crate) fn from_log_in_dump(log: &Log) -> LogDiagnosis {
+    from_log_in(Source::Dump, log, None)
 }
 
 /// Judges the log of a machine that stopped at `now_ns`, where that is known of more than the log.
 pub(crate) fn from_log_until(log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
+    from_log_in(Source::Text, log, now_ns)
+}
+
+fn from_log_in(source: Source, log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
     let copies = copies(log);
     let cause = cause(log);
     let release = log.machine.release.as_deref();
@@ -60,9 +70,9 @@ pub(crate) fn from_log_until(log: &Log, now_ns: Option<u64>) -> LogDiagnosis {
     let is_livelock = verdict.issue == Some(Issue::ThpLivelock);
     let (timeline, left_out) = timeline(log, cause.as_ref());
     LogDiagnosis {
-        unknown: unknown(log, is_livelock, left_out),
+        unknown: unknown(log, is_livelock.then_some(source), left_out),
         known_issue: verdict.issue.and_then(|issue| known_issues::known_issue(issue, release, None)),
-        remedy: verdict.issue.map(|issue| remedy(issue, cause.as_ref(), release)).unwrap_or_default(),
+        remedy: verdict.issue.map(|issue| remedy(issue, cause.as_ref(), release, source)).unwrap_or_default(),
         is_long_before_request: cause.as_ref().is_some_and(Cause::is_long_before_request),
         timeline,
         verdict,
@@ -157,7 +167,7 @@ fn problem(cause: &Cause<'_>, retried: Option<&FaultingCopy>) -> Verdict {
 }
 
 /// What to do about an issue. Of a CPU that waits for a lock the question is not why its own interrupts are off.
-fn remedy(issue: Issue, cause: Option<&Cause<'_>>, release: Option<&str>) -> Vec<Remedy> {
+fn remedy(issue: Issue, cause: Option<&Cause<'_>>, release: Option<&str>, source: Source) -> Vec<Remedy> {
     if issue == Issue::HardLockup && cause.is_some_and(|cause| waits_for_lock(&cause.main.event)) {
         return vec![Remedy {
             action:
@@ -171,7 +181,10 @@ fn remedy(issue: Issue, cause: Option<&Cause<'_>>, release: Option<&str>) -> Vec
                     .to_owned(),
         }];
     }
-    known_issues::remedies(issue, release, None)
+    let panic = cause.and_then(|cause| cause.of(Kind::Panic).last()).map(|event| event.text.as_str());
+    let mut remedies = known_issues::remedies_by_log(issue, release, source);
+    remedies.extend(known_issues::setting_behind(issue, panic));
+    remedies
 }
 
 /// The issue that a report is about.
@@ -279,14 +292,15 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     Verdict { issue: Some(Issue::ThpLivelock), confidence, summary }
 }
 
-fn unknown(log: &Log, is_livelock: bool, left_out: u64) -> Vec<String> {
+/// What a log cannot show; of a livelock it depends on where the log is from.
+fn unknown(log: &Log, livelock_in: Option<Source>, left_out: u64) -> Vec<String> {
     let mut unknown = Vec::new();
-    if is_livelock {
-        unknown.push(
-            "who splits the huge page and why it cannot run: that needs the run queues and page tables of a dump \
-             (`vmcore-thp analyze`)"
-                .to_owned(),
-        );
+    if let Some(source) = livelock_in {
+        let needs = match source {
+            Source::Text => "the run queues and page tables of a dump (`vmcore-thp analyze`)",
+            Source::Dump => "this dump's run queues and page tables, which cannot be read without debug information",
+        };
+        unknown.push(format!("who splits the huge page and why it cannot run: that needs {needs}"));
     }
     unknown.extend(silent::unknown(log));
     let unnamed = log.traces.iter().filter(|trace| trace.cpu.is_none() && trace.has_state()).count();

@@ -242,3 +242,19 @@ fn a_hard_lockup_that_waits_for_a_lock_is_a_victim_too() {
         assert!(found.remedy.iter().all(|remedy| !remedy.action.contains("holds the lock")), "{:?}", found.remedy);
     }
 }
+
+/// Most machines kill a process and go on.
+#[test]
+fn panic_on_oom_is_named_only_where_the_kernel_panicked_for_it() {
+    let killed = "[  100.000000] python invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0
+[  100.000001] Out of memory: Killed process 3882 (python) total-vm:1kB, anon-rss:1kB\n";
+    let panic = "[  100.000002] Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled\n";
+    let names_it = |text: &str| {
+        let found = judge(text);
+        assert_eq!(found.verdict.issue, Some(Issue::OutOfMemory));
+        format!("{:?}", found.remedy).contains("panic_on_oom")
+    };
+    assert!(!names_it(killed));
+    assert!(names_it(&format!("{killed}{panic}")));
+    assert!(names_it(panic));
+}

@@ -195,7 +195,8 @@ impl Issue {
                 summary: "no memory was left",
                 remedy: Some((
                     "find out why the process that had most of the memory grew, and limit it",
-                    "with vm.panic_on_oom=0 the kernel would have ended a process instead of the machine",
+                    "the kernel's report lists what each process had; memory that no process has is the kernel's own (slab, page \
+                     tables)",
                 )),
                 anchor: "`kernel-oops`, `out-of-memory`",
             },

@@ -10,6 +10,8 @@ mod table;
 use release::Release;
 use table::{Advice, BUGS, Bug, Distribution, Vendor};
 
+use vmcore_console::{PanicReason, panic_message};
+
 use crate::{Evidence, Issue, KnownIssue, Remedy};
 
 /// Whether the code of a kernel has a fix, and what shows it.
@@ -61,6 +63,47 @@ pub fn release_has_bug(verdict: &str, release: &str) -> Option<bool> {
 
 /// What helps against what a verdict names, most effective first.
 pub(crate) fn remedies(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>) -> Vec<Remedy> {
+    let fixed = Remedy {
+        action: "keep this dump and report it to the kernel's vendor".to_owned(),
+        command: None,
+        why: "this kernel has the fix of the known bug: here the fault is retried on another path".to_owned(),
+    };
+    list(verdict, release, code, Some(fixed))
+}
+
+/// The same of a verdict by a log.
+pub(crate) fn remedies_by_log(verdict: Issue, release: Option<&str>, source: Source) -> Vec<Remedy> {
+    let fixed = Remedy {
+        action: "keep this log, and have kdump save a dump the next time".to_owned(),
+        command: None,
+        why: "by its release this kernel has the fix of the known bug; what else retries the fault, only a dump shows"
+            .to_owned(),
+    };
+    list(verdict, release, None, (source == Source::Text).then_some(fixed))
+}
+
+/// Where a log is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A text: there may be no dump.
+    Text,
+    /// A dump.
+    Dump,
+}
+
+/// What else helps where the kernel panicked only because a setting said so. `message` is the panic's first line.
+pub(crate) fn setting_behind(verdict: Issue, message: Option<&str>) -> Option<Remedy> {
+    let reason = message.map(|message| panic_message(message).unwrap_or(message))?;
+    let is_told = PanicReason::of(reason) == PanicReason::OutOfMemory && reason.contains("panic_on_oom is enabled");
+    (verdict == Issue::OutOfMemory && is_told).then(|| Remedy {
+        action: "let the kernel kill a process rather than panic, if that is better for this machine".to_owned(),
+        command: Some("sysctl -w vm.panic_on_oom=0".to_owned()),
+        why: "it panicked because vm.panic_on_oom was set".to_owned(),
+    })
+}
+
+/// `fixed` is what to do where the kernel has the fix.
+fn list(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>, fixed: Option<Remedy>) -> Vec<Remedy> {
     let Some(issue) = find(verdict) else { return first_step(verdict) };
     let parsed = release.and_then(Release::parse);
     let vendor = parsed.as_ref().and_then(|release| vendor(issue, release));
@@ -68,17 +111,7 @@ pub(crate) fn remedies(verdict: Issue, release: Option<&str>, code: Option<&Code
     let build = release.and_then(build);
     let given = |advice: &Advice| remedy(advice, build);
     let mut remedies: Vec<_> = match (has_bug, vendor) {
-        (Some(false), _) if code.is_none() => vec![Remedy {
-            action: "keep this log, and have kdump save a dump the next time".to_owned(),
-            command: None,
-            why: "by its release this kernel has the fix of the known bug; what else retries the fault, only a dump shows"
-                .to_owned(),
-        }],
-        (Some(false), _) => vec![Remedy {
-            action: "keep this dump and report it to the kernel's vendor".to_owned(),
-            command: None,
-            why: "this kernel has the fix of the known bug: another path retries the fault here".to_owned(),
-        }],
+        (Some(false), _) => fixed.into_iter().collect(),
         (_, Some(vendor)) => vendor.advice.iter().map(given).collect(),
         (_, None) => vec![upgrade(issue, parsed.as_ref()).unwrap_or_else(|| Remedy {
             action: format!("install a kernel with mainline commit {} or its backport, then reboot", issue.commit),

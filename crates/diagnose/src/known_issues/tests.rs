@@ -125,3 +125,25 @@ fn the_table_is_in_order() {
         }
     }
 }
+
+#[test]
+fn a_log_needs_a_dump_only_where_there_is_none() {
+    let fixed = "6.1.0-56-cloud-amd64";
+    let asks_for_a_dump = |source| {
+        let remedies = remedies_by_log(Issue::ThpLivelock, Some(fixed), source);
+        remedies.iter().any(|remedy| remedy.action.contains("kdump"))
+    };
+    assert!(asks_for_a_dump(Source::Text) && !asks_for_a_dump(Source::Dump));
+}
+
+#[test]
+fn the_setting_that_made_the_kernel_panic_is_named_only_where_it_did() {
+    let of = |message| setting_behind(Issue::OutOfMemory, message).and_then(|remedy| remedy.command);
+    let told = "Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled";
+    assert_eq!(of(Some(told)).as_deref(), Some("sysctl -w vm.panic_on_oom=0"));
+    assert!(of(Some("Out of memory: compulsory panic_on_oom is enabled")).is_some());
+    assert_eq!(setting_behind(Issue::HungTask, Some(told)), None);
+    for other in [None, Some("Kernel panic - not syncing: System is deadlocked on memory"), Some("sysrq triggered crash")] {
+        assert_eq!(of(other), None, "{other:?}");
+    }
+}

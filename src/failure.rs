@@ -63,6 +63,11 @@ impl Failure {
         Self { message: format!("{}; {}", self.message, clean(&why)), ..self }
     }
 
+    /// Names what it is about.
+    pub(crate) fn about(self, what: impl Display) -> Self {
+        Self { message: format!("{}: {}", clean(&what), self.message), ..self }
+    }
+
     fn maybe_hint(self, hint: Option<&str>) -> Self {
         Self { hint: hint.map(|hint| clean(&hint)), ..self }
     }

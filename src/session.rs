@@ -1,10 +1,10 @@
 //! An opened dump with its kernel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use vmcore_debuginfo::ModuleFiles;
-use vmcore_kernel::{FoundBy, Kernel, KernelChoice, KernelInMemory, Role, Snapshot};
+use vmcore_kernel::{FoundBy, Kernel, KernelChoice, KernelError, KernelInMemory, Role, Snapshot};
 use vmcore_report::Sanitized;
 
 use crate::cli::Input;
@@ -52,8 +52,9 @@ impl Session {
 
     fn of(files: Files, input: &Input, run: &Run) -> Result<Self, Failure> {
         let Files { dump, vmlinux, vmcore_path, vmlinux_path } = files;
-        let mut kernel =
-            run.step("opening the kernel", || Kernel::open_through(dump, vmlinux, dump, input.more.kernel()))?;
+        let mut kernel = run
+            .step("opening the kernel", || Kernel::open_through(dump, vmlinux, dump, input.more.kernel()))
+            .map_err(|error| of_file(error, &vmlinux_path))?;
         kernel.set_module_files(ModuleFiles::new(vmlinux_search::directories(&input.search), kernel.release()));
         match kernel.found_by() {
             FoundBy::Vmcoreinfo => {}
@@ -98,6 +99,13 @@ impl Session {
     pub(crate) fn snapshot(&self, run: &Run) -> &Snapshot {
         self.snapshot.get_or_init(|| run.step("reading tasks and run queues", || Snapshot::read(self.kernel)))
     }
+}
+
+/// Which vmlinux it is that an error is about, where it is about that.
+fn of_file(error: KernelError, vmlinux: &Path) -> Failure {
+    let is_of_vmlinux = error.is_of_vmlinux();
+    let failure = Failure::from(error);
+    if is_of_vmlinux { failure.about(vmlinux.display()) } else { failure }
 }
 
 /// Says which kernel is analyzed where there are others. A crash kernel is not judged in place of the one that crashed,

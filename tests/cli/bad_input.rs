@@ -116,9 +116,20 @@ fn a_vmlinux_of_another_kernel() {
     let vmlinux = scratch.file("vmlinux", &vmlinux([0xcd; 20]));
     for command in COMMANDS {
         let run = run([command.as_ref(), vmcore.as_os_str(), vmlinux.as_os_str()]);
-        let hint = run.fails_with(&["does not match", &"ab".repeat(20), &"cd".repeat(20)]);
+        let ours = format!("the dump is of {RELEASE} (build-id {})", "ab".repeat(20));
+        let file = format!("{}: vmlinux does not match", vmlinux.display());
+        let hint = run.fails_with(&[&file, &ours, &"cd".repeat(20)]);
         assert!(hint.is_some());
     }
+}
+
+#[test]
+fn a_program_in_place_of_the_vmlinux() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
+    let run = run(["analyze".as_ref(), vmcore.as_os_str(), "/bin/sh".as_ref()]);
+    let hint = run.fails_with(&["/bin/sh is a program, not a Linux kernel"]);
+    assert!(hint.is_some_and(|hint| hint.contains("vmlinux of the kernel's debug package")));
 }
 
 #[test]

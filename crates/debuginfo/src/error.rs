@@ -73,6 +73,12 @@ pub enum OpenError {
         /// Debug files that were found but could not be used, each with the reason.
         rejected: Vec<String>,
     },
+    /// The file is an ordinary program.
+    #[error("{} is a program, not a Linux kernel", path.display())]
+    NotAKernel {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
     /// Part of the debug information is in a file that this one shares with others.
     #[error("{} was reduced by dwz -m: part of its debug information is in another file", path.display())]
     Supplemented {
@@ -106,7 +112,7 @@ impl OpenError {
             Self::NotElf { looks_like: Some(_), .. } => Some(
                 "give the uncompressed vmlinux of the kernel's debug package, not the image that the machine boots",
             ),
-            Self::NotElf { .. } => Some("give the vmlinux of the kernel's debug package"),
+            Self::NotElf { .. } | Self::NotAKernel { .. } => Some("give the vmlinux of the kernel's debug package"),
             Self::Dump { .. } => Some("are the arguments swapped? The dump comes first, the vmlinux second"),
             Self::Relocatable { .. } => {
                 Some("give the vmlinux of the kernel's debug package; modules are found in the dump")

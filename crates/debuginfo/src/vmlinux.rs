@@ -85,6 +85,10 @@ impl Vmlinux {
     /// As [`Vmlinux::open`].
     pub fn open_with(path: &Path, directories: &[PathBuf]) -> Result<Self, OpenError> {
         let image = ObjectFile::open(path, Role::Vmlinux)?;
+        // Programs have one, for the dynamic linker; no kernel has.
+        if image.elf.section(".interp").is_some() {
+            return Err(OpenError::NotAKernel { path: path.into() });
+        }
         if image.elf.needs_supplement() {
             return Err(OpenError::Supplemented { path: path.into() });
         }

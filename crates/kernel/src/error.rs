@@ -8,12 +8,12 @@ use vmcore_memory::{PhysAddr, ReadError, VirtAddr};
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The dump holds the memory of another kernel than the one the vmlinux describes.
-    #[error("vmlinux does not match the dump: the dump's build-id is {dump}, the vmlinux's is {vmlinux}")]
+    #[error("vmlinux does not match the dump: the dump is of {dump}, the vmlinux of {vmlinux}")]
     BuildIdMismatch {
-        /// The build-id in the dump's VMCOREINFO, in hexadecimal.
-        dump: String,
-        /// The build-id of the vmlinux, in hexadecimal.
-        vmlinux: String,
+        /// The build in the dump's VMCOREINFO.
+        dump: Build,
+        /// The build of the vmlinux.
+        vmlinux: Build,
     },
     /// As above, found by the version banner: kernels before 5.9 leave no build-id.
     #[error("vmlinux does not match the dump: the dump's banner is {dump:?}, the vmlinux's is {vmlinux:?}")]
@@ -150,6 +150,24 @@ impl KernelError {
                 "give the unstripped vmlinux of the kernel's debug-information package"
             }
             Self::Read { .. } => "the dump is damaged or incomplete where the kernel keeps its own data",
+        }
+    }
+}
+
+/// Which build of a kernel something is of. Displays as `6.1.0-56-amd64 (build-id 3b43…)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Its release, where that is known.
+    pub release: Option<String>,
+    /// Its build-id, in hexadecimal.
+    pub id: String,
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.release {
+            Some(release) => write!(f, "{release} (build-id {})", self.id),
+            None => write!(f, "build-id {}", self.id),
         }
     }
 }

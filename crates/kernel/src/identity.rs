@@ -11,6 +11,7 @@ use vmcore_memory::{ReadPhysical, ReadVirtual, VirtAddr, le_u32};
 
 use crate::KernelError;
 use crate::arch::x86_64::image::physical_address;
+use crate::error::Build;
 
 /// The longest banner that is compared, in bytes.
 const MAX_BANNER: usize = 512;
@@ -66,12 +67,19 @@ impl Signature {
 }
 
 /// Compares build-ids; `Ok(true)` where both sides have one and they are equal, `Ok(false)` where one is missing.
-pub(crate) fn check_build_id(dump: Option<&[u8]>, vmlinux: &Vmlinux) -> Result<bool, KernelError> {
-    let (Some(dump), Some(vmlinux)) = (dump, vmlinux.build_id()) else { return Ok(false) };
-    if dump == vmlinux {
+/// `release` is the dump's.
+pub(crate) fn check_build_id(
+    dump: Option<&[u8]>,
+    release: Option<&str>,
+    vmlinux: &Vmlinux,
+) -> Result<bool, KernelError> {
+    let (Some(dump), Some(theirs)) = (dump, vmlinux.build_id()) else { return Ok(false) };
+    if dump == theirs {
         return Ok(true);
     }
-    Err(KernelError::BuildIdMismatch { dump: hex(dump), vmlinux: hex(vmlinux) })
+    let banner = vmlinux.banner().unwrap_or_default();
+    let build = |release: Option<&str>, id| Build { release: release.map(str::to_owned), id: hex(id) };
+    Err(KernelError::BuildIdMismatch { dump: build(release, dump), vmlinux: build(release_of(&banner), theirs) })
 }
 
 /// Compares the banner at `address` in the dump, or else the release in VMCOREINFO, with the vmlinux's banner.

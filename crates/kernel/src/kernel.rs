@@ -86,7 +86,7 @@ impl<'a> Kernel<'a> {
         let build_id = info
             .and_then(Vmcoreinfo::build_id)
             .or_else(|| identity::build_id_in_memory(&memory, runtime("__start_notes")?, runtime("__stop_notes")?));
-        let same_build = identity::check_build_id(build_id.as_deref(), vmlinux)?;
+        let same_build = identity::check_build_id(build_id.as_deref(), info.and_then(Vmcoreinfo::osrelease), vmlinux)?;
         if let (Some(info), false, Some(banner)) = (info, same_build, runtime("linux_banner")) {
             identity::check_banner(&memory, banner, info, vmlinux)?;
         }

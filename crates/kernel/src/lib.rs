@@ -89,7 +89,7 @@ pub use calls::PendingCall;
 pub use code::SymbolName;
 pub use cpu_registers::{CpuRegisters, RegisterSource};
 pub use cpumask::CpuMask;
-pub use error::{Contents, Gap, KernelError, LayoutError};
+pub use error::{Build, Contents, Gap, KernelError, LayoutError};
 pub use fallback_tables::{FallbackTablesError, KallsymsError, sections_from_dump, vmlinux_from_dump};
 pub use followed::{Followed, StackSurvey, StacksFollowed, switches_tasks};
 pub use frames::Sweep;

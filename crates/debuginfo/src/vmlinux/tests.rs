@@ -104,6 +104,15 @@ fn a_stripped_file_is_refused() {
     assert!(error.hint().unwrap().contains("stripped"));
 }
 
+#[test]
+fn a_program_is_no_kernel_however_its_debug_information_is_packed() {
+    let mut fixture = Fixture::with_dwarf(5, true);
+    fixture.add(".gnu_debugaltlink", 0, 0, Contents::Bytes(b"common.debug\0twenty bytes of hash".into()));
+    fixture.add(".interp", 0, 0, Contents::Bytes(b"/lib64/ld-linux-x86-64.so.2\0".into()));
+    let error = open(&fixture.bytes()).unwrap_err();
+    assert!(matches!(error, OpenError::NotAKernel { .. }), "{error}");
+}
+
 /// Asks everything there is to ask.
 fn exercise(bytes: &[u8]) {
     let Ok(vmlinux) = open(bytes) else { return };

@@ -123,7 +123,7 @@ pub(crate) fn locate(
     let mask = PhysicalMask::of_memory_up_to(dump.memory_end());
     let search = Search { dump, physical, vmlinux, signature: &signature, mask, choice };
     let Some(info) = dump.vmcoreinfo() else { return search.run(None) };
-    identity::check_build_id(info.build_id().as_deref(), vmlinux)?;
+    identity::check_build_id(info.build_id().as_deref(), info.osrelease(), vmlinux)?;
     let claimed = KernelLocation::by_vmcoreinfo(info, vmlinux, mask)?;
     let proof = match Finder::new(physical, vmlinux, &signature, mask) {
         Ok(finder) => finder.prove(claimed.delta()),

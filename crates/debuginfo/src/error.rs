@@ -15,6 +15,14 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The file is compressed as a whole and cannot be unpacked.
+    #[error("cannot unpack {}: {source}", path.display())]
+    Packed {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
     /// The path is a directory, a pipe or a device.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
@@ -106,7 +114,15 @@ impl OpenError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("check the path; a distribution's debug package installs it under /usr/lib/debug")
             }
-            Self::Io { .. } => None,
+            Self::Packed { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Some("the file is cut short; copy it again")
+            }
+            Self::Packed { source, .. }
+                if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) =>
+            {
+                Some("the file is damaged; copy it again")
+            }
+            Self::Io { .. } | Self::Packed { .. } => None,
             Self::NotAFile { .. } => Some("name the vmlinux file itself, such as /usr/lib/debug/boot/vmlinux-RELEASE"),
             Self::Empty { .. } => Some("the file was probably not copied completely; copy it again"),
             Self::NotElf { looks_like: Some(_), .. } => Some(

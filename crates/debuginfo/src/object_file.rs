@@ -44,8 +44,8 @@ impl ObjectFile {
         let (mut handle, mut bytes) = map(path)?;
         // As SUSE installs debug files of kernels.
         if let Some(unpacked) = packed::unpack_to_file(&bytes) {
-            let io_error = |source| OpenError::Io { path: path.into(), source };
-            (handle, bytes) = map_file(unpacked.map_err(io_error)?, path)?;
+            let packed = |source| OpenError::Packed { path: path.into(), source };
+            (handle, bytes) = map_file(unpacked.map_err(packed)?, path)?;
         }
         Ok(Self { path: path.into(), elf: Elf::parse(path, bytes, role)?, handle: Some(handle) })
     }

@@ -85,6 +85,21 @@ fn what_cannot_be_opened_is_explained() {
 }
 
 #[test]
+fn a_packed_file_that_was_cut_short_is_to_be_copied_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("vmlinux.gz");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&Fixture::with_dwarf(5, true).bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    std::fs::write(&path, &packed).unwrap();
+    assert!(Vmlinux::open(&path).is_ok());
+    std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+    let (message, hint) = refusal(&path);
+    assert!(message.starts_with(&format!("cannot unpack {}: ", path.display())), "{message}");
+    assert_eq!(hint, "the file is cut short; copy it again");
+}
+
+#[test]
 fn a_file_that_was_cut_short_is_refused() {
     let bytes = Fixture::with_dwarf(5, true).bytes();
     for len in [1, 16, 63, 64, bytes.len() / 2, bytes.len() - 1] {

@@ -1,7 +1,8 @@
 //! From the words of the command line to a command: also where the command is missing, and help that fits a screen.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,6 +13,7 @@ use vmcore_report::Sanitized;
 use crate::cli::Cli;
 use crate::remote;
 use crate::secrets::without_secrets;
+use crate::slips;
 use crate::status::Status;
 
 /// The options of every command that opens a dump, which the first of these commands explains.
@@ -29,7 +31,8 @@ const DUMP_OPTIONS: [&str; 9] = [
 
 /// What stands below each command's own options in its help, in place of the options that all have.
 fn options_of_all(program: &clap::Command) -> String {
-    let names = program.get_arguments().filter(|arg| arg.is_global_set()).filter_map(clap::Arg::get_long);
+    let of_all = |arg: &&clap::Arg| arg.is_global_set() && !arg.is_hide_set();
+    let names = program.get_arguments().filter(of_all).filter_map(clap::Arg::get_long);
     format!("Every command also takes {}: see `vmcore-thp --help`.", listed(names))
 }
 
@@ -62,8 +65,10 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed, clap::Error> {
         Ok(cli) => return Ok(Parsed { cli, note: None }),
         Err(error) => error,
     };
-    let Some((with_command, file)) = with_analyze(&words, &error) else { return Err(error) };
-    let note = format!("no command was given: this is `analyze {}`", Sanitized::new(&file));
+    let Some(with_command) = with_analyze(&words, &error) else { return Err(error) };
+    let shown = |word: &OsString| remote::shown(Path::new(word)).display().to_string();
+    let line = with_command.iter().skip(1).map(shown).collect::<Vec<_>>().join(" ");
+    let note = format!("no command was given: this is `vmcore-thp {}`", Sanitized::new(&line));
     parse_words(&with_command).map(|cli| Parsed { cli, note: Some(note) })
 }
 
@@ -110,7 +115,7 @@ fn parse_words(words: &[OsString]) -> Result<Cli, clap::Error> {
 
 fn parse_with_short_help(words: &[OsString]) -> Result<Cli, clap::Error> {
     let mut command = short_help(Cli::command());
-    let matches = command.try_get_matches_from_mut(words)?;
+    let matches = command.try_get_matches_from_mut(words).map_err(|error| slips::with_tip(error, words))?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -119,19 +124,41 @@ pub(crate) fn parse_line(words: Vec<String>) -> Result<Cli, clap::Error> {
     parse_words(&crash_options(words.into_iter().map(OsString::from).collect()))
 }
 
-/// `words` with `analyze` before the file that stands where a command should.
-fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<(Vec<OsString>, String)> {
+/// `words` with `analyze` before the file that stands where a command should, and the dump before the vmlinux.
+fn with_analyze(words: &[OsString], error: &clap::Error) -> Option<Vec<OsString>> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
     let ContextValue::String(file) = error.get(ContextKind::InvalidSubcommand)? else { return None };
     let at = words.iter().skip(1).position(|word| word == OsStr::new(file))?.checked_add(1)?;
-    if !Path::new(file).exists() && !is_address(Path::new(file)) {
+    if !Path::new(file).exists() && !is_address(Path::new(file)) && !is_meant_as_file(file) {
         return None;
     }
     let mut words = words.to_vec();
+    if let Some(second) = words.get(at + 1).map(Path::new)
+        && is_program(Path::new(file))
+        && second.is_file()
+        && !is_program(second)
+    {
+        words.swap(at, at + 1);
+    }
     words.insert(at, "analyze".into());
-    Some((words, remote::shown(Path::new(file)).display().to_string()))
+    Some(words)
+}
+
+/// Whether a word can be no slip in a command's name: none has a slash or a dot, and none is called as dumps mostly are.
+fn is_meant_as_file(word: &str) -> bool {
+    word.contains(['/', '.']) || ["vmcore", "vmlinux"].iter().any(|name| word.starts_with(name))
+}
+
+/// Whether a file is a program such as a vmlinux, by its ELF header, and so no dump.
+fn is_program(path: &Path) -> bool {
+    const ET_EXEC: u8 = 2;
+    const ET_DYN: u8 = 3;
+    let mut header = [0; 18];
+    let read = path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    // Both byte orders: what another machine's may be is not for here to say.
+    read && header.starts_with(b"\x7fELF") && matches!(header, [.., ET_EXEC | ET_DYN, 0] | [.., 0, ET_EXEC | ET_DYN])
 }
 
 /// Leaves the options that every command has to the program's own help: they are the longer part of each.
@@ -229,6 +256,23 @@ mod tests {
         assert_eq!(replaced("vmcore-thp -o/tmp/foo rd V x -32"), "vmcore-thp -o/tmp/foo rd V x --bits=32");
         for line in ["vmcore-thp -q sym V x", "vmcore-thp bt V --comm sym -q", "vmcore-thp -q", "vmcore-thp ps rd -8"] {
             assert_eq!(replaced(line), line);
+        }
+    }
+
+    #[test]
+    fn help_names_only_options_that_it_explains() {
+        let help = |words: &[&str]| {
+            let words: Vec<_> = ["vmcore-thp"].iter().chain(words).map(OsString::from).collect();
+            parse_words(&words).unwrap_err().to_string()
+        };
+        let all = help(&["--help"]);
+        let of_bt = help(&["bt", "--help"]);
+        let (_, list) = of_bt.split_once("Every command also takes ").unwrap();
+        let (list, _) = list.split_once(": see").unwrap();
+        let names: Vec<_> = list.split([' ', ',', '\n']).filter(|word| word.starts_with("--")).collect();
+        assert!(names.len() > 8, "{list}");
+        for name in names {
+            assert!(all.contains(name), "{name}");
         }
     }
 

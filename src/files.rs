@@ -164,7 +164,7 @@ fn open_either_way(input: &Input, run: &Run) -> Result<(Dump, Input), Failure> {
     };
     let Ok(dump) = open_dump(&swapped, run) else { return Err(error.into()) };
     run.note(format_args!(
-        "{} is the dump, and {} the vmlinux: they were named the other way round",
+        "{} is the dump, and {} the vmlinux: the arguments were swapped",
         remote::shown(&swapped.vmcore).display(),
         remote::shown(&input.vmcore).display()
     ));

@@ -32,6 +32,7 @@ mod servers;
 mod session;
 mod shell;
 mod status;
+mod slips;
 mod unpack;
 mod users_cache;
 mod values;

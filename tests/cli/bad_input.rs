@@ -72,7 +72,7 @@ fn swapped_arguments() {
     let in_order = run(["analyze".as_ref(), vmcore.as_os_str(), vmlinux.as_os_str()]);
     let swapped = run(["analyze".as_ref(), vmlinux.as_os_str(), vmcore.as_os_str()]);
     let (note, rest) = swapped.stderr.split_once('\n').unwrap();
-    assert!(note.starts_with("note: ") && note.ends_with("they were named the other way round"), "{note}");
+    assert!(note.starts_with("note: ") && note.ends_with("the arguments were swapped"), "{note}");
     assert_eq!((rest, swapped.status), (in_order.stderr.as_str(), in_order.status));
     let twice = run(["analyze".as_ref(), vmlinux.as_os_str(), vmlinux.as_os_str()]);
     assert!(twice.fails_with(&["vmlinux is an ELF", "not a core dump"]).is_some_and(|hint| hint.contains("swapped")));
@@ -86,9 +86,38 @@ fn a_file_without_a_command_is_analyzed() {
     let run = run([path.as_os_str()]);
     let lines: Vec<_> = run.stderr.lines().collect();
     let [note, error, hint] = lines.as_slice() else { panic!("{lines:?}") };
-    assert!(note.starts_with("note: no command was given: this is `analyze "), "{note}");
+    let told = format!("note: no command was given: this is `vmcore-thp analyze {}`", path.display());
+    assert_eq!(*note, told);
     assert!(error.contains("it is a text file") && hint.contains("`vmcore-thp log "), "{error} {hint}");
     assert_eq!(run.status, 2);
+}
+
+/// The dump first, however the two were given, so that the line can be pasted.
+#[test]
+fn files_without_a_command_are_put_in_order() {
+    let scratch = Scratch::new();
+    let vmcore = scratch.file("dump", &dump(BUILD_ID));
+    let vmlinux = scratch.file("image", &vmlinux(BUILD_ID));
+    let wanted =
+        format!("note: no command was given: this is `vmcore-thp analyze {} {}`", vmcore.display(), vmlinux.display());
+    for words in [[&vmcore, &vmlinux], [&vmlinux, &vmcore]] {
+        let run = run(words);
+        assert!(run.stderr.starts_with(&format!("{wanted}\n")), "{}", run.stderr);
+        assert!(!run.stderr.contains("swapped"), "{}", run.stderr);
+    }
+}
+
+/// Which is no slip in a command's name.
+#[test]
+fn a_file_that_does_not_exist_without_a_command() {
+    for words in [&["/nonexistent/dump"][..], &["vmcore", "vmlinux"], &["vmcore.flat"]] {
+        let run = run(words);
+        let error = run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(error.starts_with(&format!("error: cannot open {}", words[0])), "{}", run.stderr);
+        assert!(!run.stderr.contains("subcommand"), "{}", run.stderr);
+        assert_eq!(run.status, 2);
+    }
+    assert!(run(["analyse"]).stderr.contains("'analyze'"), "a slip in a command's name stays one");
 }
 
 #[test]

@@ -258,7 +258,7 @@ pub(crate) struct Vtop {
     /// The memory dump, the kernel's debug information (looked up if left out), and the address: a number, symbol or expression
     // One list: an optional argument in front of a required one is not told apart when options stand between them.
     #[arg(value_name = "VMCORE [VMLINUX] ADDRESS", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
-    words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     #[command(flatten)]
     more: DumpOptions,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! What a command finds when it starts: how the run behaves, the dump that is open, and where its output goes.
 
-use std::cell::RefCell;
-use std::ffi::OsString;
+use std::cell::{Cell, RefCell};
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,6 +10,7 @@ use crate::cli::{Global, Input, Words};
 use crate::failure::Failure;
 use crate::files::leak;
 use crate::output::Output;
+use crate::pasted::{command_line, quoted};
 use crate::run::Run;
 use crate::session::{Opened, Session};
 
@@ -17,13 +18,20 @@ use crate::session::{Opened, Session};
 pub(crate) struct Context {
     pub(crate) run: Run,
     session: OnceLock<&'static Session>,
+    /// Whether commands come without the dump, as lines of a shell do.
+    takes_lines: Cell<bool>,
     /// Where the next output goes in place of standard output, and whether in colour.
     redirection: RefCell<Option<(Box<dyn Write>, bool)>>,
 }
 
 impl Context {
     pub(crate) fn new(options: &Global) -> Self {
-        Self { run: Run::new(options), session: OnceLock::new(), redirection: RefCell::default() }
+        Self {
+            run: Run::new(options),
+            session: OnceLock::new(),
+            takes_lines: Cell::new(false),
+            redirection: RefCell::default(),
+        }
     }
 
     /// The dump that is open, or `input` opened. It stays open until the process ends.
@@ -37,6 +45,21 @@ impl Context {
         }
         let session = leak(Session::open(input, &self.run)?);
         Ok(self.session.get_or_init(|| session))
+    }
+
+    /// The same for commands that come without the dump from now on.
+    pub(crate) fn session_for_lines(&self, input: &Input) -> Result<&'static Session, Failure> {
+        self.takes_lines.set(true);
+        self.session(input)
+    }
+
+    /// Another command on the dump, for a hint: as it has to be written here.
+    pub(crate) fn command(&self, command: &str, session: &Session) -> String {
+        if self.takes_lines.get() {
+            return command.to_owned();
+        }
+        let vmlinux = session.vmlinux.as_path();
+        command_line(command, &session.vmcore, Some(vmlinux).filter(|path| *path != session.vmcore), "")
     }
 
     /// As [`Context::session`]; where no vmlinux is named and nothing describes the kernel, what VMCOREINFO alone tells.
@@ -65,9 +88,13 @@ impl Context {
     }
 
     /// The input that words name, and those of the command itself. In a shell there is a vmlinux already.
-    pub(crate) fn split(&self, Words { words, more, search }: &Words) -> Result<(Input, Vec<String>), Failure> {
+    pub(crate) fn split(
+        &self,
+        command: &str,
+        Words { words, more, search }: &Words,
+    ) -> Result<(Input, Vec<String>), Failure> {
         let (vmcore, rest) = words.split_first().ok_or_else(|| Failure::new("no dump was given"))?;
-        let is_file = |word: &OsString| Path::new(word).is_file() || word.to_string_lossy().contains('/');
+        self.check_order(command, words)?;
         let (vmlinux, rest) = match rest.split_first() {
             Some((first, others)) if !self.has_session() && is_file(first) => (Some(first.into()), others),
             _ => (None, rest),
@@ -76,8 +103,26 @@ impl Context {
         Ok((input, rest.iter().map(|word| word.to_string_lossy().into_owned()).collect()))
     }
 
+    /// That the files come first: `crash` has them last.
+    pub(crate) fn check_order(&self, command: &str, words: &[OsString]) -> Result<(), Failure> {
+        let ([first, .., last], false) = (words, self.has_session()) else { return Ok(()) };
+        if is_file(first) || !Path::new(last).is_file() {
+            return Ok(());
+        }
+        let (files, others): (Vec<_>, Vec<_>) = words.iter().partition(|word| is_file(word));
+        let in_order =
+            files.into_iter().chain(others).map(|word| quoted(Path::new(word))).collect::<Vec<_>>().join(" ");
+        Err(Failure::new(format_args!("'{}' is not a dump", first.display()))
+            .hint(format_args!("the dump comes first: `vmcore-thp {command} {in_order}`")))
+    }
+
     /// Whether a dump is open: every command is about it, whatever input it names.
     pub(crate) fn has_session(&self) -> bool {
         self.session.get().is_some()
     }
+}
+
+/// Whether a word is meant as a file, or an address of one.
+fn is_file(word: &OsStr) -> bool {
+    Path::new(word).is_file() || word.to_string_lossy().contains('/')
 }

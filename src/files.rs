@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use vmcore_debuginfo::{OpenError, Vmlinux};
+use vmcore_debuginfo::{OpenError, Vmlinux, VmlinuxKind};
 use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
-use vmcore_kernel::{Kernel, KernelChoice, Sweep, sections_from_dump, vmlinux_from_dump};
+use vmcore_kernel::{Kernel, KernelChoice, Sweep, release_of, sections_from_dump, vmlinux_from_dump};
 use vmcore_os::UnfinishedFile;
 
 use crate::cli::{Input, Search};
 use crate::failure::Failure;
+use crate::pasted::quoted;
 use crate::run::Run;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
@@ -160,6 +161,9 @@ fn open_either_way(input: &Input, run: &Run) -> Result<(Dump, Input), Failure> {
         (DumpFailure::Open(NotADump::NotACore { .. }), Some(vmlinux)) => {
             Input { vmcore: vmlinux.clone(), vmlinux: Some(input.vmcore.clone()), ..input.clone() }
         }
+        (DumpFailure::Open(NotADump::NotACore { .. }), None) => {
+            return Err(without_dump(&input.vmcore).unwrap_or_else(|| error.into()));
+        }
         _ => return Err(error.into()),
     };
     let Ok(dump) = open_dump(&swapped, run) else { return Err(error.into()) };
@@ -169,6 +173,22 @@ fn open_either_way(input: &Input, run: &Run) -> Result<(Dump, Input), Failure> {
         remote::shown(&input.vmcore).display()
     ));
     Ok((dump, Input { vmcore: remote::shown(&swapped.vmcore), ..swapped }))
+}
+
+/// That a vmlinux or a profile was named and no dump; `None` where it is neither.
+fn without_dump(path: &Path) -> Option<Failure> {
+    let vmlinux = Vmlinux::open(path).ok()?;
+    let banner = vmlinux.banner();
+    let release = release_of(banner.as_deref()?)?;
+    let what = match vmlinux.kind() {
+        VmlinuxKind::Profile => "a profile, the debug information",
+        VmlinuxKind::File | VmlinuxKind::Parts => "the vmlinux",
+    };
+    let shown = remote::shown(path);
+    Some(
+        Failure::new(format_args!("{} is {what} of {release}, not a dump", shown.display()))
+            .hint(format_args!("name the dump first, then this file: `VMCORE {}`", quoted(&shown))),
+    )
 }
 
 /// Why there is no dump to read.

@@ -18,6 +18,7 @@ mod logging;
 mod mcp;
 mod minimal;
 mod output;
+mod pasted;
 mod pile_view;
 mod profile_files;
 mod profiles;

@@ -9,6 +9,8 @@ mod agreement;
 mod arm64;
 #[path = "support/reduced.rs"]
 mod reduced;
+#[path = "bundled/slips.rs"]
+mod slips;
 #[path = "bundled/terminal.rs"]
 mod terminal;
 #[path = "bundled/unread.rs"]

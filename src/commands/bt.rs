@@ -5,17 +5,19 @@ use vmcore_kernel::{Detail, Snapshot, Stack, StackEnd};
 use vmcore_memory::VirtAddr;
 use vmcore_report::bt::{Bt, Style};
 
+use super::tasks::{all_tasks, no_task};
 use crate::cli;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::session::Session;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Bt, context: &Context, output: Output) -> Result<Status, Failure> {
     let ends_with_it = !context.has_session();
     let session = context.session(&arguments.input)?;
     let snapshot = session.snapshot(&context.run);
-    let tasks = select(arguments, snapshot)?;
+    let tasks = select(arguments, session, context)?;
     if tasks.is_empty() {
         context.run.note(super::lists::NOBODY);
     }
@@ -52,7 +54,8 @@ fn status(stacks: &[Stack], snapshot: &Snapshot, incomplete: bool) -> Status {
 }
 
 /// Indices of the tasks that were asked for, in the order of the options; every CPU's current task without any.
-fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failure> {
+fn select(arguments: &cli::Bt, session: &Session, context: &Context) -> Result<Vec<usize>, Failure> {
+    let snapshot = session.snapshot(&context.run);
     let named = !(arguments.cpu.is_empty() && arguments.pid.is_empty() && arguments.task.is_empty());
     if !named && (arguments.all || !arguments.which.is_everybody()) {
         return Ok(meant(arguments, snapshot, 0..snapshot.tasks.len()));
@@ -71,13 +74,13 @@ fn select(arguments: &cli::Bt, snapshot: &Snapshot) -> Result<Vec<usize>, Failur
         }
     }
     for &pid in &arguments.pid {
-        chosen.extend(with_pid(snapshot, pid)?);
+        chosen.extend(with_pid(snapshot, pid).ok_or_else(|| no_task(pid, session, context))?);
     }
     for &address in &arguments.task {
         let address = VirtAddr::new(address);
         let task = snapshot.task_index(address);
         chosen.push(task.ok_or_else(|| {
-            Failure::new(format_args!("there is no task_struct at {address}")).hint("`vmcore-thp ps` lists the tasks")
+            Failure::new(format_args!("there is no task_struct at {address}")).hint(all_tasks(session, context))
         })?);
     }
     Ok(meant(arguments, snapshot, chosen))
@@ -108,11 +111,8 @@ fn current(snapshot: &Snapshot, number: u32) -> Result<usize, Failure> {
 }
 
 /// The task with this thread id. All idle tasks have 0.
-fn with_pid(snapshot: &Snapshot, pid: i32) -> Result<Vec<usize>, Failure> {
+fn with_pid(snapshot: &Snapshot, pid: i32) -> Option<Vec<usize>> {
     let tasks = snapshot.tasks.iter().enumerate().filter(|(_, task)| task.pid == pid);
     let found: Vec<usize> = tasks.map(|(index, _)| index).collect();
-    if found.is_empty() {
-        return Err(super::tasks::no_task(pid));
-    }
-    Ok(found)
+    (!found.is_empty()).then_some(found)
 }

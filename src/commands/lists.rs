@@ -26,7 +26,7 @@ pub(crate) fn ps(arguments: &cli::Ps, context: &Context, output: Output) -> Resu
     };
     for &pid in &arguments.pid {
         if !snapshot.tasks.iter().any(|task| [task.tgid, task.pid].contains(&pid)) {
-            return Err(no_task(pid));
+            return Err(no_task(pid, session, context));
         }
     }
     let ps = Ps::new(snapshot, order, &|task| of_process(task) && arguments.which.is_meant(task));

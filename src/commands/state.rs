@@ -43,7 +43,7 @@ pub(crate) fn locks(input: &Input, context: &Context, output: Output) -> Result<
 }
 
 pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("waitq", &arguments.words)?;
     let session = context.session(&input)?;
     match words.as_slice() {
         [] => {
@@ -65,7 +65,7 @@ pub(crate) fn files(arguments: &cli::Files, context: &Context, output: Output) -
     let snapshot = session.snapshot(&context.run);
     for &pid in &arguments.pid {
         if !snapshot.tasks.iter().any(|task| task.pid == pid) {
-            return Err(super::tasks::no_task(pid));
+            return Err(super::tasks::no_task(pid, session, context));
         }
     }
     let by_default = arguments.pid.is_empty() && arguments.which.is_everybody();

@@ -4,10 +4,17 @@ use vmcore_kernel::Task;
 use vmcore_memory::VirtAddr;
 
 use crate::cli::Which;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::session::Session;
 
-pub(crate) fn no_task(pid: i32) -> Failure {
-    Failure::new(format_args!("the machine has no task with pid {pid}")).hint("`vmcore-thp ps` lists the tasks")
+pub(crate) fn no_task(pid: i32, session: &Session, context: &Context) -> Failure {
+    Failure::new(format_args!("the machine has no task with pid {pid}")).hint(all_tasks(session, context))
+}
+
+/// How to get a list of those that there are.
+pub(super) fn all_tasks(session: &Session, context: &Context) -> String {
+    format!("`{}` lists the tasks", context.command("ps", session))
 }
 
 /// The `struct mm_struct` of a task's user memory.

@@ -15,6 +15,7 @@ use crate::session::Session;
 use crate::status::Status;
 
 pub(crate) fn run(arguments: &cli::Vtop, context: &Context, output: Output) -> Result<Status, Failure> {
+    context.check_order("vtop", &arguments.words)?;
     let (input, word) = arguments.split()?;
     let session = context.session(&input)?;
     let address = address(session.kernel, &word)?;
@@ -41,7 +42,7 @@ fn walk(session: &Session, context: &Context, address: VirtAddr, pid: Option<i32
             .ok_or_else(|| Failure::inconclusive("the kernel's page tables are not in the dump"));
     };
     let tasks = &session.snapshot(&context.run).tasks;
-    let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid))?;
+    let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid, session, context))?;
     let mm = user_memory(task)?;
     kernel.walk_user(mm, address).map_err(|error| {
         Failure::inconclusive(format_args!("the page tables of pid {pid} (mm_struct {mm}) cannot be read: {error}"))

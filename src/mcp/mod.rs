@@ -40,7 +40,7 @@ type Dispatch = fn(&Cli, &Context) -> Result<Status, Failure>;
 
 /// Serves until the client closes standard input.
 pub(crate) fn run(arguments: &cli::Mcp, context: &Context, dispatch: Dispatch) -> Result<Status, Failure> {
-    let session = context.session(&arguments.input)?;
+    let session = context.session_for_lines(&arguments.input)?;
     session.snapshot(&context.run);
     let (sender, requests) = mpsc::sync_channel::<Request>(MAX_WAITING);
     let tools = tools::all(&Cli::command());

@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch)
     let shell = Shell { context, dispatch, echo: !context.run.is_quiet(), task: Cell::new(None) };
     let read = |reader: &mut dyn BufRead| shell.script(reader);
     if !arguments.command.is_empty() {
-        context.session(&arguments.input)?;
+        context.session_for_lines(&arguments.input)?;
         let lines = arguments.command.join("\n");
         return read(&mut lines.as_bytes());
     }
@@ -48,15 +48,15 @@ pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch)
         Some(path) if path != Path::new("-") => {
             let file = open_input(path)
                 .map_err(|error| Failure::new(format_args!("cannot open {}: {error}", path.display())))?;
-            context.session(&arguments.input)?;
+            context.session_for_lines(&arguments.input)?;
             read(&mut BufReader::new(file))
         }
         None if io::stdin().is_terminal() => {
-            let session = context.session(&arguments.input)?;
+            let session = context.session_for_lines(&arguments.input)?;
             interactive::run(&shell, session)
         }
         _ => {
-            context.session(&arguments.input)?;
+            context.session_for_lines(&arguments.input)?;
             read(&mut io::stdin().lock())
         }
     }

@@ -145,5 +145,5 @@ fn named(kernel: &Kernel<'_>, decoded: Decoded<'_>) -> Instruction {
 /// [`InspectError`] where there is none.
 pub fn function_address(kernel: &Kernel<'_>, name: &str) -> Result<VirtAddr, InspectError> {
     let mut all = symbol_addresses(kernel, name).into_iter().filter(|symbol| !symbol.per_cpu);
-    all.next().map(|symbol| symbol.address).ok_or_else(|| InspectError::NoSymbol(name.to_owned()))
+    all.next().map(|symbol| symbol.address).ok_or_else(|| InspectError::no_symbol(kernel, name))
 }

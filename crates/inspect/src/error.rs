@@ -1,7 +1,10 @@
 //! Why a question about a kernel has no answer.
 
 use vmcore_debuginfo::Type;
+use vmcore_kernel::Kernel;
 use vmcore_memory::{ReadError, VirtAddr};
+
+use crate::symbols::similar_symbol;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +16,14 @@ pub enum InspectError {
     /// A name that neither the symbols nor the enumerators have.
     #[error("there is no symbol or enumerator '{0}'")]
     NoSymbol(String),
+    /// As above, and there is one that is nearly the same.
+    #[error("there is no symbol or enumerator '{name}'")]
+    Misspelled {
+        /// The name.
+        name: String,
+        /// The one whose name is close.
+        similar: String,
+    },
     /// A type that this kernel does not define.
     #[error("this kernel has no type '{0}'")]
     NoType(String),
@@ -87,9 +98,10 @@ impl InspectError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSymbol(name) => {
-                format!("`vmcore-thp sym VMCORE VMLINUX -q {name}`, in the shell `sym -q {name}`, lists similar names")
+            Self::NoSymbol(_) => {
+                "the command `sym` with --query PART lists all symbols with PART in their names".to_owned()
             }
+            Self::Misspelled { similar, .. } => format!("did you mean '{similar}'?"),
             Self::NoType(_) => {
                 "structs are named `struct x` or `x`; types of a module are known only by its BTF in the dump"
                     .to_owned()
@@ -116,6 +128,16 @@ impl InspectError {
         })
     }
 
+    /// That the kernel has no symbol of that name.
+    #[must_use]
+    pub(crate) fn no_symbol(kernel: &Kernel<'_>, name: &str) -> Self {
+        let name = name.to_owned();
+        match similar_symbol(kernel, &name) {
+            Some(similar) => Self::Misspelled { name, similar },
+            None => Self::NoSymbol(name),
+        }
+    }
+
     /// That `ty` has no member of that name.
     #[must_use]
     pub fn no_member(ty: Type<'_>, member: &str) -> Self {
@@ -131,7 +153,7 @@ impl InspectError {
     /// Whether this kernel has no such thing, rather than that it could not be read.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoSymbol(_) | Self::NoType(_) | Self::NoMember { .. })
+        matches!(self, Self::NoSymbol(_) | Self::Misspelled { .. } | Self::NoType(_) | Self::NoMember { .. })
     }
 
     pub(crate) fn read(what: impl Into<String>, source: ReadError) -> Self {

@@ -4,6 +4,7 @@ use vmcore_kernel::Kernel;
 use vmcore_memory::VirtAddr;
 
 use crate::names::{Named, name_address};
+use crate::similar::similar;
 
 /// Symbols that are listed.
 const MAX_FOUND: usize = 100_000;
@@ -50,6 +51,12 @@ pub fn find_symbols(kernel: &Kernel<'_>, part: &str) -> Vec<FoundSymbol> {
     found.sort_by(|one, other| (one.address, &one.name.symbol).cmp(&(other.address, &other.name.symbol)));
     found.dedup();
     found
+}
+
+/// The symbol of the image whose name is `name` but for a slip.
+#[must_use]
+pub fn similar_symbol(kernel: &Kernel<'_>, name: &str) -> Option<String> {
+    similar(name, kernel.vmlinux().symbols().all().map(|symbol| symbol.name))
 }
 
 fn of_image(kernel: &Kernel<'_>, link: VirtAddr, name: &str, with_source: bool) -> FoundSymbol {

@@ -1,6 +1,8 @@
 //! `sym` and `dis`: names and code.
 
-use vmcore_inspect::{FoundSymbol, Span, disassemble, find_symbols, symbol_addresses, symbol_at};
+use vmcore_inspect::{
+    FoundSymbol, InspectError, Span, disassemble, find_symbols, similar_symbol, symbol_addresses, symbol_at,
+};
 use vmcore_kernel::{Detail, Kernel, Snapshot, Stack};
 use vmcore_memory::VirtAddr;
 use vmcore_report::inspect::{Dis, Marker, Sym};
@@ -13,7 +15,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("sym", &arguments.words)?;
     check_words(&words, "sym", usize::MAX)?;
     let session = context.session(&input)?;
     let mut found = Vec::new();
@@ -21,7 +23,9 @@ pub(crate) fn sym(arguments: &cli::Sym, context: &Context, output: Output) -> Re
         found.extend(if arguments.query { find_symbols(session.kernel, word) } else { symbols(session.kernel, word)? });
     }
     if found.is_empty() {
-        context.run.note(format_args!("no symbol has '{}' in its name", words.join("' or '")));
+        let similar = words.iter().find_map(|word| similar_symbol(session.kernel, word));
+        let meant = similar.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+        context.run.note(format_args!("no symbol has '{}' in its name{meant}", words.join("' or '")));
     }
     output.write(&Sym::new(&found))?;
     Ok(Status::NothingFound)
@@ -41,7 +45,7 @@ fn symbols(kernel: &Kernel<'_>, word: &str) -> Result<Vec<FoundSymbol>, Failure>
 }
 
 pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("dis", &arguments.words)?;
     let (wanted, rest) = check_words(&words, "dis", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;

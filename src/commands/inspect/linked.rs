@@ -1,6 +1,8 @@
 //! `list` and `tree`: objects that are linked.
 
-use vmcore_inspect::{Linked, ListOptions, ListStart, Member, TreeKind, list as walk_list, tree as walk_tree};
+use vmcore_inspect::{
+    Linked, ListOptions, ListStart, Member, TreeKind, list as walk_list, member_offset, tree as walk_tree,
+};
 use vmcore_kernel::Kernel;
 use vmcore_report::inspect::Objects;
 
@@ -13,7 +15,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("list", &arguments.words)?;
     let (first, rest) = check_words(&words, "list", 2)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;
@@ -21,6 +23,9 @@ pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> 
         Some(start) => (Some(first), start.as_str()),
         None => (arguments.offset.as_deref(), first),
     };
+    if rest.is_empty() && is_member(kernel, start) {
+        return Err(without_start(start, &context.command("list", session)));
+    }
     let start = address(kernel, start)?;
     let options = ListOptions {
         offset: link.map(|word| offset(kernel, word)).transpose()?.unwrap_or_default(),
@@ -37,8 +42,22 @@ pub(crate) fn list(arguments: &cli::List, context: &Context, output: Output) -> 
     write(kernel, &linked, &arguments.show, arguments.hex, output)
 }
 
+/// Whether a word says where a link is in an object, TYPE.MEMBER, and is no variable.
+fn is_member(kernel: &Kernel<'_>, word: &str) -> bool {
+    let Some((type_name, path)) = word.split_once('.') else { return false };
+    kernel.symbol(type_name).is_none() && member_offset(kernel, type_name, path).is_ok()
+}
+
+fn without_start(link: &str, list: &str) -> Failure {
+    let object = if link.starts_with("task_struct.") { "init_task" } else { "ADDRESS" };
+    Failure::new(format_args!("the start of the list is missing: {link} only says where the link is in an object"))
+        .hint(format_args!(
+            "name an object on the list: `{list} -h {link} {object}`; or, with -H, the head of the list"
+        ))
+}
+
 pub(crate) fn tree(arguments: &cli::Tree, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("tree", &arguments.words)?;
     let (root, _) = check_words(&words, "tree", 1)?;
     let session = context.session(&input)?;
     let kernel = session.kernel;

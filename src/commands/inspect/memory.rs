@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::status::Status;
 
 pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("rd", &arguments.words)?;
     let (at, rest) = check_words(&words, "rd", 2)?;
     let count = rest.first().map(|word| count(word)).transpose()?.unwrap_or(1);
     let session = context.session(&input)?;
@@ -23,7 +23,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
         None => Space::Kernel(start),
         Some(pid) => {
             let tasks = &session.snapshot(&context.run).tasks;
-            let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid))?;
+            let task = tasks.iter().find(|task| task.pid == pid).ok_or_else(|| no_task(pid, session, context))?;
             Space::User { mm: user_memory(task)?, address: start }
         }
     };
@@ -34,7 +34,7 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
 }
 
 pub(crate) fn search(arguments: &cli::Find, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("search", &arguments.words)?;
     let (wanted, _) = check_words(&words, "search", 1)?;
     if arguments.text && wanted.is_empty() {
         return Err(Failure::new("there is no text to look for").hint("an empty text would match everywhere"));

@@ -21,7 +21,7 @@ const MAX_OBJECTS: u64 = 10_000;
 const MAX_BYTES: u64 = 2 << 20;
 
 pub(crate) fn structure(arguments: &cli::Struct, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("struct", &arguments.words)?;
     let (wanted, rest) = check_words(&words, "struct", 3)?;
     let kernel = context.session(&input)?.kernel;
     let Some((at, more)) = rest.split_first() else { return what_it_is(kernel, wanted, output) };
@@ -77,7 +77,7 @@ fn variable(kernel: &Kernel<'_>, name: &str, output: Output) -> Result<Option<St
 }
 
 pub(crate) fn p(arguments: &cli::P, context: &Context, output: Output) -> Result<Status, Failure> {
-    let (input, words) = context.split(&arguments.words)?;
+    let (input, words) = context.split("p", &arguments.words)?;
     check_words(&words, "p", usize::MAX)?;
     // What is wrong with the words is said before a dump is opened.
     let expression = Expression::parse(&words.join(" "))?;

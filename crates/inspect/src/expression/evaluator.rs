@@ -167,7 +167,7 @@ impl<'k, 'a> Evaluator<'k, 'a> {
         let vmlinux = self.kernel.vmlinux();
         let Some(link) = vmlinux.symbols().address(name) else {
             let value = vmlinux.types().enumerator(name).map(i64::cast_unsigned).or_else(|| bare_address(name));
-            let value = value.ok_or_else(|| InspectError::NoSymbol(name.to_owned()))?;
+            let value = value.ok_or_else(|| InspectError::no_symbol(self.kernel, name))?;
             return Ok(Operand::Number { value, ty: NumberType::Plain });
         };
         let address = if self.kernel.is_percpu_symbol(link) {

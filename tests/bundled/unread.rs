@@ -1,5 +1,7 @@
 //! Lists of the kernel's state of a dump that does not have them: null and not empty in JSON, and text says why.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::{json, run, text};
@@ -40,5 +42,24 @@ fn a_list_that_is_empty_is_one() {
 fn nothing_at_all_is_no_answer() {
     for (command, status) in [("mount", 3), ("swap", 3), ("net", 3), ("workqueue", 3), ("locks", 0), ("irq", 0)] {
         assert_eq!(run(command, &[], "thp-livelock").status.code(), Some(status), "{command}");
+    }
+}
+
+/// Programs read one document of each run, also where what was asked for is not in the dump.
+#[test]
+fn what_is_not_in_the_dump_is_a_document_as_well() {
+    let [vmcore, vmlinux] = ["thp-livelock.vmcore", "vmlinux.profile"].map(super::testdata);
+    for (command, list) in [("rd", "words"), ("dis", "instructions")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_vmcore-thp"))
+            .args([command, "--format", "json"])
+            .args([&vmcore, &vmlinux])
+            .arg("schedule")
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(3), "{command}");
+        let found: Value = serde_json::from_slice(&output.stdout).expect("output is JSON");
+        assert_eq!(found.get(list), Some(&Value::Null), "{command}: {found}");
+        assert!(found["error"].as_str().is_some_and(|why| why.contains("not in the dump")), "{command}: {found}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{command}");
     }
 }

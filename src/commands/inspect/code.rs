@@ -7,7 +7,7 @@ use vmcore_kernel::{Detail, Kernel, Snapshot, Stack};
 use vmcore_memory::VirtAddr;
 use vmcore_report::inspect::{Dis, Marker, Sym};
 
-use super::{address, check_words, count};
+use super::{address, check_words, count, unread};
 use crate::cli;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -65,7 +65,14 @@ pub(crate) fn dis(arguments: &cli::Dis, context: &Context, output: Output) -> Re
         // As `crash` has it: an address alone is one instruction.
         (false, None) => Span::Count(1),
     };
-    let code = disassemble(kernel, place, span)?;
+    let code = match disassemble(kernel, place, span) {
+        Err(error @ InspectError::NoCode { .. }) => {
+            let symbol = symbol_at(kernel, place);
+            let empty = Dis::unread(symbol.as_ref().map(|symbol| &symbol.name), error.to_string());
+            return unread(&empty, error, output);
+        }
+        read => read?,
+    };
     let snapshot = session.snapshot(&context.run);
     let stacks = context.run.step("unwinding stacks", || {
         snapshot.stacks(kernel, &(0..snapshot.tasks.len()).collect::<Vec<_>>(), Detail::Symbols)

@@ -1,10 +1,10 @@
 //! `rd` and `search`: raw memory.
 
-use vmcore_inspect::{Needle, Space, read_words, search as look};
+use vmcore_inspect::{InspectError, Needle, Space, read_words, search as look};
 use vmcore_memory::PhysAddr;
 use vmcore_report::inspect::{Rd, Search};
 
-use super::{address, check_words, count};
+use super::{address, check_words, count, unread};
 use crate::cli;
 use crate::commands::tasks::{no_task, user_memory};
 use crate::context::Context;
@@ -28,7 +28,10 @@ pub(crate) fn rd(arguments: &cli::Rd, context: &Context, output: Output) -> Resu
         }
     };
     let width = arguments.bits.parse::<u64>().unwrap_or(64) / 8;
-    let words = read_words(session.kernel, space, count, width)?;
+    let words = match read_words(session.kernel, space, count, width) {
+        Err(error @ InspectError::Read { .. }) => return unread(&Rd::unread(width, error.to_string()), error, output),
+        read => read?,
+    };
     output.write(&Rd::new(&words, arguments.symbols))?;
     Ok(Status::NothingFound)
 }

@@ -8,14 +8,17 @@ mod values;
 use vmcore_inspect::{Expression, InspectError, member_offset};
 use vmcore_kernel::Kernel;
 use vmcore_memory::VirtAddr;
+use vmcore_report::Report;
 
 pub(crate) use code::{dis, sym};
 pub(crate) use linked::{list, tree};
 pub(crate) use memory::{rd, search};
 pub(crate) use values::{p, structure};
 
-use crate::cli::usage_of;
+use crate::cli::{Format, usage_of};
 use crate::failure::Failure;
+use crate::output::Output;
+use crate::status::Status;
 
 impl From<InspectError> for Failure {
     fn from(error: InspectError) -> Self {
@@ -75,6 +78,14 @@ fn check_words<'w>(words: &'w [String], command: &str, most: usize) -> Result<(&
         Some(_) => Err(wrong("there are too many arguments; an expression with spaces needs quotes")),
         None => Err(wrong("arguments are missing")),
     }
+}
+
+/// That there is nothing to show, for people; a program gets the document that it expects as well, without what is not there.
+fn unread<R: Report>(empty: &R, error: InspectError, output: Output) -> Result<Status, Failure> {
+    if output.format() == Format::Json {
+        output.write(empty)?;
+    }
+    Err(error.into())
 }
 
 /// A number of words, objects or instructions.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmcore_inspect::Disassembly;
+use vmcore_inspect::{Disassembly, Named};
 use vmcore_memory::VirtAddr;
 
 use crate::{Hex, Painted, Report, Sanitized, Theme};
@@ -22,8 +22,10 @@ pub struct Dis<'a> {
     pub module: Option<&'a str>,
     /// Whether the bytes are those of the vmlinux, because the dump does not have them.
     pub from_vmlinux: bool,
-    /// The instructions.
-    pub instructions: Vec<Instruction<'a>>,
+    /// The instructions; null where the code could not be read.
+    pub instructions: Option<Vec<Instruction<'a>>>,
+    /// Why it could not.
+    pub error: Option<String>,
     #[serde(skip)]
     #[schemars(skip)]
     lines: bool,
@@ -89,8 +91,22 @@ impl<'a> Dis<'a> {
             function: function.map(|function| function.symbol.as_str()),
             module: function.and_then(|function| function.module.as_deref()),
             from_vmlinux: disassembly.from_vmlinux,
-            instructions: instructions.collect(),
+            instructions: Some(instructions.collect()),
+            error: None,
             lines,
+        }
+    }
+
+    /// No instructions of what `name` names, and why.
+    #[must_use]
+    pub fn unread(name: Option<&'a Named>, why: String) -> Self {
+        Self {
+            function: name.map(|name| name.symbol.as_str()),
+            module: name.and_then(|name| name.module.as_deref()),
+            from_vmlinux: false,
+            instructions: None,
+            error: Some(why),
+            lines: false,
         }
     }
 }
@@ -103,7 +119,7 @@ impl Report for Dis<'_> {
         }
         let name = Sanitized::new(self.function.unwrap_or("?")).to_string();
         let mut source = None;
-        for instruction in &self.instructions {
+        for instruction in self.instructions.iter().flatten() {
             let here = instruction.file.map(|file| (file, instruction.line));
             if self.lines && here.is_some() && here != source {
                 let (file, line) = here.unwrap_or_default();

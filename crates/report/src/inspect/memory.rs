@@ -17,8 +17,8 @@ const LINE: u64 = 16;
 pub struct Rd {
     /// Bytes of each word: 1, 2, 4 or 8.
     pub width: u64,
-    /// The words.
-    pub words: Vec<Word>,
+    /// The words; null where not one could be read.
+    pub words: Option<Vec<Word>>,
     /// Why there are not as many as were asked for.
     pub error: Option<String>,
     #[serde(skip)]
@@ -46,10 +46,16 @@ impl Rd {
         let word = |(index, (address, value))| Word { address: Hex(address), value: Hex(value), symbol: name(index) };
         Self {
             width: words.width,
-            words: words.words().enumerate().map(word).collect(),
+            words: Some(words.words().enumerate().map(word).collect()),
             error: words.missing.clone(),
             symbols,
         }
+    }
+
+    /// No words of `width` bytes, and why.
+    #[must_use]
+    pub fn unread(width: u64, why: String) -> Self {
+        Self { width, words: None, error: Some(why), symbols: false }
     }
 }
 
@@ -58,7 +64,7 @@ impl Report for Rd {
         let width = usize::try_from(self.width).unwrap_or(8).max(1);
         let digits = width * 2;
         let on_a_line = usize::try_from(LINE).unwrap_or(16) / width;
-        for line in self.words.chunks(on_a_line.max(1)) {
+        for line in self.words.iter().flat_map(|words| words.chunks(on_a_line.max(1))) {
             let Some(first) = line.first() else { continue };
             write!(out, "{}  ", Painted(theme.dim, format_args!("{:016x}:", first.address.0)))?;
             for word in line {

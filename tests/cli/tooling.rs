@@ -156,6 +156,11 @@ fn issues_are_explained() {
             && words.contains("What to do"),
         "{one}"
     );
+    // Only what is about this one.
+    let memory = run(["explain", "out-of-memory"]).stdout;
+    assert!(memory.contains("vm.panic_on_oom") && !memory.contains("NMI") && !memory.contains("sysrq"), "{memory}");
+    let lockup = run(["explain", "hard-lockup"]).stdout;
+    assert!(lockup.contains("NMI watchdog") && !lockup.contains("TLB flush"), "{lockup}");
     let wrong = run(["explain", "deadlok"]);
     assert!(wrong.status == 2 && wrong.stderr.contains("'deadlock'"), "{}", wrong.stderr);
 }

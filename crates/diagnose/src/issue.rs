@@ -54,7 +54,7 @@ pub enum Issue {
     IoError,
     /// A network device does not send.
     NetworkTimeout,
-    /// The kernel got no memory in one piece.
+    /// The kernel could not allocate contiguous memory.
     AllocationFailure,
     /// The first process crashed or gave up.
     InitStopped,
@@ -79,8 +79,6 @@ pub struct Definition {
     pub summary: &'static str,
     /// What to do first, and why; `None` where nothing has to be done, or where the known bug behind it says what.
     pub remedy: Option<(&'static str, &'static str)>,
-    /// Where `docs/verdicts.md` has more: the beginning of the heading.
-    pub anchor: &'static str,
 }
 
 impl Issue {

@@ -46,7 +46,7 @@ impl Explain {
     /// One issue, with its section of `guide`, which is the text of `docs/verdicts.md`.
     #[must_use]
     pub fn one(issue: Issue, guide: &str) -> Self {
-        Self { issues: vec![Explained::new(issue, section(guide, issue.definition().anchor))] }
+        Self { issues: vec![Explained::new(issue, section(guide, issue.id()))] }
     }
 }
 
@@ -64,10 +64,10 @@ impl Explained {
     }
 }
 
-/// What stands under the heading that begins with `anchor`.
-fn section(guide: &str, anchor: &str) -> Option<String> {
-    let heading = format!("### {anchor}");
-    let behind = guide.lines().skip_while(|line| !line.starts_with(&heading)).skip(1);
+/// What stands under the heading that an issue has of its own.
+fn section(guide: &str, id: &str) -> Option<String> {
+    let heading = format!("### `{id}`");
+    let behind = guide.lines().skip_while(|line| *line != heading).skip(1);
     let lines: Vec<_> = behind.take_while(|line| !line.starts_with('#')).collect();
     let text = lines.join("\n").trim().to_owned();
     (!text.is_empty()).then_some(text)

@@ -30,7 +30,6 @@ impl Issue {
                 explains: BY_BUSY,
                 summary: "CPUs fault again and again on a huge page whose splitter is runnable and gets no CPU",
                 remedy: None,
-                anchor: "`thp-split-page-fault-livelock`",
             },
             Self::Deadlock => Definition {
                 id: "deadlock",
@@ -43,7 +42,6 @@ impl Issue {
                     "a circle of locks never opens by itself; it is a bug of the code on these stacks, not of load or \
                      settings",
                 )),
-                anchor: "`deadlock`",
             },
             Self::SpinlockHeld => Definition {
                 id: "spinlock-held",
@@ -54,7 +52,6 @@ impl Issue {
                     "look at the stack of the CPU that has the lock: why does it not release it?",
                     "the CPUs that spin are its victims, and so is the one that the watchdog names",
                 )),
-                anchor: "`spinlock-held`",
             },
             Self::UnansweredCall => Definition {
                 id: "unanswered-call",
@@ -65,7 +62,6 @@ impl Issue {
                     "look at the stack of the CPU that does not answer: why are its interrupts off?",
                     "the caller, which the watchdog names, is its victim",
                 )),
-                anchor: "`unanswered-call`",
             },
             Self::HardLockup => Definition {
                 id: "hard-lockup",
@@ -78,11 +74,10 @@ impl Issue {
                 ],
                 summary: "a CPU has its interrupts off for longer than the watchdog allows",
                 remedy: Some((
-                    "look at the stack of the CPU: where does it have its interrupts off? On a virtual machine, ask its \
-                     host about that time",
+                    "look at the stack of the CPU: where were interrupts disabled? On a virtual machine, check the host's \
+                     log for that time",
                     "a CPU that the host did not run, or that firmware took, looks the same from inside",
                 )),
-                anchor: "`unanswered-call`, `hard-lockup`",
             },
             Self::Starvation => Definition {
                 id: "cpu-starvation",
@@ -95,7 +90,6 @@ impl Issue {
                     "a loop in the kernel has to offer the CPU itself where kernel code is not preempted; beside \
                      real-time tasks, kernel.sched_rt_runtime_us leaves time for others",
                 )),
-                anchor: "`cpu-starvation`",
             },
             Self::SoftLockup => Definition {
                 id: "soft-lockup",
@@ -106,7 +100,6 @@ impl Issue {
                     "look at the stack of the CPU: which loop is it in, and what does that loop wait for?",
                     "the watchdog names the task that had the CPU; what kept it there is on the stack",
                 )),
-                anchor: "`soft-lockup`",
             },
             Self::Oops => Definition {
                 id: "kernel-oops",
@@ -119,7 +112,6 @@ impl Issue {
                      or module",
                     "the bug is in that function, or in what handed it the pointer",
                 )),
-                anchor: "`kernel-oops`",
             },
             Self::RcuStall => Definition {
                 id: "rcu-stall",
@@ -131,7 +123,6 @@ impl Issue {
                     "memory that waits for the grace period is not freed, so a machine that goes on like this runs out of \
                      it",
                 )),
-                anchor: "`rcu-stall`",
             },
             Self::ThrottledOwner => Definition {
                 id: "lock-owner-throttled",
@@ -142,7 +133,6 @@ impl Issue {
                     "give the cgroup of the owner more CPU time (cpu.max), or weights (cpu.weight) in place of a quota",
                     "whoever waits for the lock waits until that cgroup may run again, in whatever cgroup it is itself",
                 )),
-                anchor: "`lock-owner-throttled`",
             },
             Self::LockHeld => Definition {
                 id: "lock-held",
@@ -153,7 +143,6 @@ impl Issue {
                     "look at the stack of the holder: what does it do instead of releasing the lock?",
                     "those who wait for the lock are its victims: what has to be explained is where the holder is",
                 )),
-                anchor: "`lock-held`",
             },
             Self::WorkNotDone => Definition {
                 id: "work-not-done",
@@ -164,7 +153,6 @@ impl Issue {
                     "look at the stack of the worker: what does it do instead of finishing the work?",
                     "those who wait for the work are its victims",
                 )),
-                anchor: "`lock-held`, `page-locked`, `work-not-done`",
             },
             Self::PageLocked => Definition {
                 id: "page-locked",
@@ -175,7 +163,6 @@ impl Issue {
                     "look in the log for a disk, network or file system that stopped answering",
                     "a page stays locked while it is read, written back or moved; the kernel does not record who has it",
                 )),
-                anchor: "`lock-held`, `page-locked`",
             },
             Self::HungTask => Definition {
                 id: "hung-task",
@@ -186,7 +173,6 @@ impl Issue {
                     "look at the stacks of these tasks, the one that has slept longest first: what do they sleep for?",
                     "mostly it is a disk or a network file system that stopped answering, or a lock whose holder sleeps",
                 )),
-                anchor: "`hung-task`",
             },
             Self::OutOfMemory => Definition {
                 id: "out-of-memory",
@@ -198,7 +184,6 @@ impl Issue {
                     "the kernel's report lists what each process had; memory that no process has is the kernel's own (slab, page \
                      tables)",
                 )),
-                anchor: "`kernel-oops`, `out-of-memory`",
             },
             Self::WorkqueueLockup => Definition {
                 id: "workqueue-lockup",
@@ -210,7 +195,6 @@ impl Issue {
                      the report",
                     "everything that is queued behind it waits, also work that has nothing to do with it",
                 )),
-                anchor: "`workqueue-lockup`",
             },
             Self::HardwareError => Definition {
                 id: "hardware-error",
@@ -222,7 +206,6 @@ impl Issue {
                      board's own controller (`ipmitool sel list`)",
                     "the processor, memory or bus reported the error; the kernel only says so",
                 )),
-                anchor: "`workqueue-lockup`, `hardware-error`",
             },
             Self::FilesystemError => Definition {
                 id: "filesystem-error",
@@ -233,7 +216,6 @@ impl Issue {
                     "check the device below it first, then the file system: unmount it and run its fsck or repair",
                     "a file system that found damage stops writing so as not to make it worse",
                 )),
-                anchor: "`workqueue-lockup`, `hardware-error`, `filesystem-error`",
             },
             Self::IoError => Definition {
                 id: "io-error",
@@ -245,7 +227,6 @@ impl Issue {
                      storage array or the file server",
                     "the kernel only passes on what the device answered, or that it did not answer",
                 )),
-                anchor: "`workqueue-lockup`, `hardware-error`, `filesystem-error`, `io-error`",
             },
             Self::NetworkTimeout => Definition {
                 id: "network-timeout",
@@ -258,19 +239,17 @@ impl Issue {
                     "the driver took packets and the device did not send them; on a virtual machine the host may have \
                      stopped it",
                 )),
-                anchor: "`workqueue-lockup`, `hardware-error`, `filesystem-error`, `io-error`, `network-timeout`",
             },
             Self::AllocationFailure => Definition {
                 id: "allocation-failure",
                 severity: Severity::Critical,
                 explains: &[],
-                summary: "the kernel got no memory in one piece",
+                summary: "the kernel could not allocate contiguous memory",
                 remedy: Some((
                     "see whether the memory was full or only in small pieces; raise vm.min_free_kbytes, or look for what \
                      grew",
                     "requests of order 1 and more need pages next to each other, and many callers do well without",
                 )),
-                anchor: "`allocation-failure`",
             },
             Self::InitStopped => Definition {
                 id: "init-stopped",
@@ -282,7 +261,6 @@ impl Issue {
                      forced restart ends this (`reboot -ff`, sysrq-b)",
                     "the machine answers to pings while logins, services and an ordinary reboot hang: all of them ask process 1",
                 )),
-                anchor: "`init-stopped`",
             },
             Self::Panic => Definition {
                 id: "kernel-panic",
@@ -291,9 +269,8 @@ impl Issue {
                 summary: "the kernel panicked for a reason of its own",
                 remedy: Some((
                     "look up the reason that the kernel gave, and read the log above it",
-                    "it stopped itself on purpose",
+                    "it panicked deliberately",
                 )),
-                anchor: "`kernel-oops`, `out-of-memory`, `kernel-panic`",
             },
             Self::Warning => Definition {
                 id: "kernel-warning",
@@ -303,9 +280,8 @@ impl Issue {
                 remedy: Some((
                     "report the message, the function and the stack to the maintainers of that code; try a newer kernel or \
                      module",
-                    "the kernel found a bug of its own there; damaged memory and locks used wrongly may hang or crash it later",
+                    "the kernel found a bug of its own there; damaged memory and incorrect locking may hang or crash it later",
                 )),
-                anchor: "`kernel-warning`",
             },
             Self::CrashRequested => Definition {
                 id: "crash-requested",
@@ -313,7 +289,6 @@ impl Issue {
                 explains: &[],
                 summary: "somebody asked for the crash",
                 remedy: None,
-                anchor: "`kernel-oops`, `out-of-memory`, `kernel-panic`, `crash-requested`",
             },
         }
     }

@@ -46,10 +46,6 @@ impl Minimal {
         let path = self.vmcore.to_string_lossy();
         let build_id = self.kernel.build_id();
         let release = self.kernel.vmcoreinfo().osrelease();
-        by_log_alone(
-            log,
-            gaps,
-            &Undescribed { path: &path, release, build_id: build_id.as_deref(), why: &self.why },
-        )
+        by_log_alone(log, gaps, &Undescribed { path: &path, release, build_id: build_id.as_deref(), why: &self.why })
     }
 }

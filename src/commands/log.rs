@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vmcore_console as console;
 use vmcore_diagnose::from_log;
@@ -13,6 +13,7 @@ use crate::cli;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::pasted::quoted;
 use crate::progress::Extent;
 use crate::remote;
 use crate::status::Status;
@@ -21,12 +22,16 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
     let path = arguments.file.as_path();
     let extent = length(path).map(Extent::of_bytes);
     let reader = open(path, extent.as_ref())?;
-    let path = remote::shown(path);
-    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", path.display()));
+    let failed = |error| Failure::new(format_args!("cannot read {}: {error}", named(path).display()));
     let log = context.run.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
     let found = from_log(&log);
-    output.write(&Log::new(path.display().to_string(), &log, &found))?;
+    output.write(&Log::new(remote::shown(path).display().to_string(), &log, &found))?;
     Ok(Status::of_verdict(found.verdict.confidence))
+}
+
+/// The log as messages name it.
+fn named(path: &Path) -> PathBuf {
+    if path == Path::new("-") { PathBuf::from("standard input") } else { remote::shown(path) }
 }
 
 /// Bytes read at a time.
@@ -55,9 +60,10 @@ fn file(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn Read>, Failure> 
 }
 
 fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failure> {
-    let shown = remote::shown(path);
+    let is_stdin = path == Path::new("-");
+    let shown = named(path);
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", shown.display()));
-    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+    let mut reader: Box<dyn BufRead> = if is_stdin {
         let input = io::stdin();
         if input.is_terminal() {
             return Err(Failure::new("there is no log to read: standard input is a terminal")
@@ -72,9 +78,9 @@ fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failur
         vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
     };
     if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
+        let dump = if is_stdin { "FILE".into() } else { quoted(&shown) };
         return Err(Failure::new(format_args!("{} is a memory dump, not a log", shown.display())).hint(format_args!(
-            "`vmcore-thp analyze {0}` judges it; `vmcore-thp dmesg {0}` prints the log in it",
-            shown.display()
+            "`vmcore-thp analyze {dump}` judges it; `vmcore-thp dmesg {dump}` prints the log in it"
         )));
     }
     Ok(reader)

@@ -125,7 +125,7 @@ impl Shell<'_> {
             match crash::translate(&line.words, self.task.get()) {
                 Meaning::Command(words) => self.command(&words, &line.sink, paged).map(Outcome::Done),
                 Meaning::Elsewhere(instead) => {
-                    Err(Failure::new(format_args!("'{text}' is not to be had here")).hint(instead))
+                    Err(Failure::new(format_args!("'{text}' is not supported here")).hint(instead))
                 }
                 Meaning::Task(task) => {
                     self.task.set(task);

@@ -130,9 +130,9 @@ fn got_a_cpu(facts: &Facts<'_>, task: &Task) -> Refutation {
     let in_all = facts.state.scheduler.task(task.address).run_delay_ns;
     let checked = match (waited, in_all) {
         (Some(waited), Some(all)) => {
-            format!("queued since {}, and for {} in all its life", seconds(waited), seconds(all))
+            format!("queued for {}, and for {} in total since it started", seconds(waited), seconds(all))
         }
-        (Some(waited), None) => format!("queued since {}", seconds(waited)),
+        (Some(waited), None) => format!("queued for {}", seconds(waited)),
         (None, _) => "since when it waits is not kept".to_owned(),
     };
     claimed(format!("{} got a CPU meanwhile", pid(task)), checked, waited.map(|_| false))

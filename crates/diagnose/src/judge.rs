@@ -73,7 +73,11 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
             .into_iter()
             .chain(known)
             .flat_map(|issue| known_issues::remedies(issue, release, code.as_ref()))
-            .chain(verdict.issue.and_then(|issue| known_issues::setting_behind(issue, facts.state.panic.message.as_deref())))
+            .chain(
+                verdict
+                    .issue
+                    .and_then(|issue| known_issues::setting_behind(issue, facts.state.panic.message.as_deref())),
+            )
             .collect(),
         stacks,
         verdict,

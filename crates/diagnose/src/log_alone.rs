@@ -9,8 +9,8 @@ use std::fmt::Write;
 use vmcore_console as console;
 use vmcore_kernel::{Caller, Gap, LogRecord};
 
-use crate::graph::Graph;
 use crate::from_log::from_log_in_dump;
+use crate::graph::Graph;
 use crate::{Confidence, Diagnosis, LogDiagnosis, Remedy, Verdict};
 
 /// A dump that nothing describes: what can be said of it.
@@ -69,9 +69,11 @@ fn describe(dump: &Undescribed<'_>) -> Remedy {
 /// By the log alone nobody is healthy.
 fn with_doubt(verdict: Verdict, log: &[LogRecord]) -> Verdict {
     let summary = match verdict.confidence {
-        _ if log.is_empty() => "The kernel's log could not be read, and nothing else can be looked at.".to_owned(),
-        Confidence::None => format!("{} Nothing but the log could be looked at.", verdict.summary),
-        _ => format!("{} This is by the log alone: nothing else could be looked at.", verdict.summary),
+        _ if log.is_empty() => {
+            "The kernel's log could not be read, and nothing else can be without debug information.".to_owned()
+        }
+        Confidence::None => format!("{} Only the log could be read.", verdict.summary),
+        _ => format!("{} This is based on the log alone; nothing else could be read.", verdict.summary),
     };
     let confidence = match verdict.confidence {
         Confidence::None => Confidence::Insufficient,
@@ -164,7 +166,7 @@ mod tests {
         ];
         let found = judge(&log);
         assert_eq!((found.verdict.issue, found.verdict.confidence), (Some(Issue::SoftLockup), Confidence::Probable));
-        assert!(found.verdict.summary.ends_with("nothing else could be looked at."), "{}", found.verdict.summary);
+        assert!(found.verdict.summary.ends_with("nothing else could be read."), "{}", found.verdict.summary);
         assert!(found.unknown.iter().any(|line| line.contains("no vmlinux was found")));
     }
 

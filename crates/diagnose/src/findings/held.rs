@@ -104,7 +104,7 @@ fn owner_task(owner: &Owner) -> Option<VirtAddr> {
 /// The waiter to the lock, and the lock to who has it.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockWait) -> Vec<Edge> {
     let lock = Node::Lock { kind: wait_edges::lock_kind(wait.kind), address: wait.lock };
-    let why = if wait.shared { "sleeps until it may read" } else { "sleeps until it gets it" };
+    let why = if wait.shared { "sleeps waiting to read" } else { "sleeps waiting for it" };
     let shown = lock_text::wait_evidence(facts, reader, wait);
     let waits = Edge::new(wait_edges::task(facts, wait.task), EdgeKind::SleepsOn, lock.clone(), why).shown_by([shown]);
     let owner = derived::lock(facts, wait).map(|state| owned(facts, reader, lock, state));
@@ -115,13 +115,13 @@ fn owned(facts: &Facts<'_>, reader: &dyn Reader, lock: Node, state: &Lock) -> Ed
     let shown = lock_text::lock_evidence(facts, reader, state);
     let unknown = |why: &str| Node::unknown(format!("owner of {lock}"), why);
     let (kind, to, why) = match &state.owner {
-        Owner::Task(owner) => (EdgeKind::OwnedBy, wait_edges::task(facts, *owner), "has it"),
+        Owner::Task(owner) => (EdgeKind::OwnedBy, wait_edges::task(facts, *owner), "holds it"),
         Owner::Readers { last, .. } => match last_reader(facts, state.address, *last) {
             Some(last) => (EdgeKind::ReadBy, wait_edges::task(facts, last), "is the reader that came last"),
-            None => (EdgeKind::ReadBy, unknown("readers are not recorded"), "readers have it"),
+            None => (EdgeKind::ReadBy, unknown("readers are not recorded"), "readers hold it"),
         },
-        Owner::Nobody => (EdgeKind::OwnedBy, unknown("nobody has it at this moment"), "is to be given to a waiter"),
-        Owner::Unknown(why) => (EdgeKind::OwnedBy, unknown(why), "somebody has it"),
+        Owner::Nobody => (EdgeKind::OwnedBy, unknown("nobody holds it at this moment"), "is to be given to a waiter"),
+        Owner::Unknown(why) => (EdgeKind::OwnedBy, unknown(why), "somebody holds it"),
     };
     Edge::new(lock.clone(), kind, to, why).shown_by(shown)
 }

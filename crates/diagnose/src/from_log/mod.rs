@@ -14,7 +14,7 @@ mod silent;
 mod timeline;
 mod words;
 
-use vmcore_console::{Event, Kind, Log, PanicReason};
+use vmcore_console::{Event, Extent, Kind, Log, PanicReason};
 use vmcore_memory::VirtAddr;
 
 use crate::known_issues::Source;
@@ -113,8 +113,11 @@ fn verdict(log: &Log, cause: Option<&Cause<'_>>, copies: &[FaultingCopy]) -> Ver
     if reports > 0 {
         return Verdict { issue: None, confidence: Confidence::Insufficient, summary: headless(reports, copies) };
     }
+    if log.extent.lines == 0 {
+        return Verdict { issue: None, confidence: Confidence::Insufficient, summary: "The log is empty.".to_owned() };
+    }
     if log.extent.kernel_lines == 0 {
-        let summary = "This is no kernel log: no line of it looks like one of the kernel's.".to_owned();
+        let summary = "This does not look like a kernel log: no line is in the kernel's format.".to_owned();
         return Verdict { issue: None, confidence: Confidence::Insufficient, summary };
     }
     let summary = format!(
@@ -285,7 +288,7 @@ fn livelock(log: &Log, copies: &[&FaultingCopy], locked_up: bool) -> Verdict {
     let fixed =
         if is_fixed { " By its release this kernel has the fix of that bug, so it may be another one." } else { "" };
     let summary = format!(
-        "{} CPUs fault again and again in copies {place}, {lockup}: that is how CPUs look that wait for a huge page whose \
+        "{} CPUs fault again and again in copies {place}, {lockup}: this is the pattern of CPUs waiting for a huge page whose \
          splitter cannot run. Who splits it, a log does not show.{whose}{fixed}",
         copies.len()
     );
@@ -304,23 +307,25 @@ fn unknown(log: &Log, livelock_in: Option<Source>, left_out: u64) -> Vec<String>
     }
     unknown.extend(silent::unknown(log));
     let unnamed = log.traces.iter().filter(|trace| trace.cpu.is_none() && trace.has_state()).count();
-    let mut count = |number: u64, what: &str| {
-        if number > 0 {
-            unknown.push(format!("{number} {what}"));
-        }
+    let mut count = |number: u64, what: &str, which: &str| match number {
+        0 => {}
+        1 => unknown.push(format!("1 {what} {which}")),
+        _ => unknown.push(format!("{number} {what}s {which}")),
     };
+    let Extent { lines_of_other_boots, unattributed_lines, cut_lines, dropped_traces, .. } = log.extent;
     count(
-        log.extent.lines_of_other_boots,
-        "lines of other boots than the one that this is about: the one with the worst report, or else the last that ended \
-         without a word, or else the last",
+        lines_of_other_boots,
+        "line",
+        "from other boots (this report covers the boot with the worst report, else the last that ended without a word, \
+         else the last)",
     );
-    count(unnamed as u64, "reports whose CPU is not known: the lines that name it are missing");
-    count(log.extent.unattributed_lines, "lines of reports that fit no CPU's report");
-    let cut = log.extent.cut_lines;
-    count(cut, if cut == 1 { "line that was too long and was cut" } else { "lines that were too long and were cut" });
-    count(log.extent.dropped_traces, "reports between the first and the latest that are kept");
-    count(left_out, "reports that the time line leaves out");
-    count(log.extent.lost_messages, "messages that the kernel printed and the console lost");
-    count(log.extent.dropped_events, "events between the first and the latest that are kept, none graver than those");
+    count(unnamed as u64, "report", "whose CPU is not known: the lines that name it are missing");
+    count(unattributed_lines, "line", "of reports that fit no CPU's report");
+    let are_cut = if cut_lines == 1 { "that was too long and was cut" } else { "that were too long and were cut" };
+    count(cut_lines, "line", are_cut);
+    count(dropped_traces, "report", "between the first and the latest that are kept");
+    count(left_out, "report", "that the time line leaves out");
+    count(log.extent.lost_messages, "message", "that the kernel printed and the console lost");
+    count(log.extent.dropped_events, "event", "between the first and the latest that are kept, none graver than those");
     unknown
 }

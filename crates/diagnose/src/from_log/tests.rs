@@ -87,8 +87,11 @@ fn a_log_that_begins_in_the_middle_of_a_report_is_not_healthy() {
 
 #[test]
 fn what_is_no_log_is_not_healthy() {
-    assert_eq!(judge("").verdict.confidence, Confidence::Insufficient);
-    assert_eq!(judge("hello\nworld\n").verdict.confidence, Confidence::Insufficient);
+    for (text, what) in [("", "The log is empty."), ("hello\nworld\n", "This does not look like a kernel log: ")] {
+        let found = judge(text).verdict;
+        assert_eq!((found.issue, found.confidence), (None, Confidence::Insufficient), "{text:?}");
+        assert!(found.summary.starts_with(what), "{}", found.summary);
+    }
     assert_eq!(judge("[    1.000000] usb 1-1: new device\n").verdict.confidence, Confidence::None);
 }
 

@@ -165,7 +165,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             )
         }
         Kind::AllocationFailure => {
-            format!("The kernel got no memory in one piece{}: {}", who_and_where(event), event.text)
+            format!("The kernel could not allocate contiguous memory{}: {}", who_and_where(event), event.text)
         }
         Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => devices(cause, event),
         Kind::InitStopped => format!("The first process crashed or gave up, and does nothing any more: {}", event.text),
@@ -189,9 +189,11 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             format!("Hardware reports errors that it corrected{}: {}", hardware(event), event.text)
         }
         Kind::Corruption => format!("The kernel found damaged memory{}: {}", who_and_where(event), event.text),
-        Kind::Sanitizer => format!("The kernel found a wrong access{}: {}", who_and_where(event), event.text),
-        Kind::Lockdep => format!("The kernel found locks used wrongly{}: {}", who_and_where(event), event.text),
-        _ => format!("The kernel warned of itself{}: {}", who_and_where(event), event.text),
+        Kind::Sanitizer => {
+            format!("The kernel detected an invalid memory access{}: {}", who_and_where(event), event.text)
+        }
+        Kind::Lockdep => format!("The kernel detected incorrect locking{}: {}", who_and_where(event), event.text),
+        _ => format!("The kernel issued a warning{}: {}", who_and_where(event), event.text),
     }
 }
 
@@ -217,7 +219,7 @@ fn soft_lockup(cause: &Cause<'_>, event: &Event) -> String {
     };
     let task = task(event).unwrap_or_else(|| "a task that the line does not name".to_owned());
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
-    let waits = if waits_for_cpu(event) { ": it waits there for another CPU to answer" } else { "" };
+    let waits = if waits_for_cpu(event) { ": it is waiting there for another CPU to respond" } else { "" };
     if let Some(interrupts) = event.details.first() {
         return format!("{cpu} was stuck for {seconds} s{more}: {interrupts}; {task} had it{place}{waits}");
     }
@@ -231,7 +233,7 @@ fn longest(cause: &Cause<'_>, event: &Event) -> Option<u64> {
 
 fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
     let cpu = cpus(event).unwrap_or_else(|| "A CPU".to_owned());
-    let verb = if event.cpus.len() > 1 { "take" } else { "takes" };
+    let are = if event.cpus.len() > 1 { "are" } else { "is" };
     let task = task(event).map(|task| format!(": {task}")).unwrap_or_default();
     let place = place(event).map(|place| format!(", in {place}")).unwrap_or_default();
     let waits = match event.cpus.len() {
@@ -241,9 +243,9 @@ fn hard_lockup(cause: &Cause<'_>, event: &Event) -> String {
     };
     let victims = match cause.of(Kind::SoftLockup).count() {
         0 => "",
-        _ => ". The CPUs that are locked up softly may only wait for it",
+        _ => ". The CPUs with soft lockups may just be waiting for it",
     };
-    format!("{cpu} {verb} no interrupts any more{task}{place}{waits}{victims}")
+    format!("{cpu} {are} no longer taking interrupts{task}{place}{waits}{victims}")
 }
 
 fn hung_tasks(cause: &Cause<'_>, event: &Event) -> String {
@@ -281,9 +283,9 @@ fn panic(cause: &Cause<'_>, event: &Event) -> String {
             let warning = near(&[Kind::Warning, Kind::Sanitizer, Kind::Lockdep, Kind::Corruption]);
             match warning {
                 Some(warning) => {
-                    format!("The kernel panicked because it warned of itself ({text}): {}", short(&warning))
+                    format!("The kernel panicked because it issued a warning ({text}): {}", short(&warning))
                 }
-                None => format!("The kernel panicked because it warned of itself: {text}{who}"),
+                None => format!("The kernel panicked because it issued a warning: {text}{who}"),
             }
         }
         Some(PanicReason::Hardware) => {

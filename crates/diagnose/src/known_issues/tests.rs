@@ -143,7 +143,9 @@ fn the_setting_that_made_the_kernel_panic_is_named_only_where_it_did() {
     assert_eq!(of(Some(told)).as_deref(), Some("sysctl -w vm.panic_on_oom=0"));
     assert!(of(Some("Out of memory: compulsory panic_on_oom is enabled")).is_some());
     assert_eq!(setting_behind(Issue::HungTask, Some(told)), None);
-    for other in [None, Some("Kernel panic - not syncing: System is deadlocked on memory"), Some("sysrq triggered crash")] {
+    for other in
+        [None, Some("Kernel panic - not syncing: System is deadlocked on memory"), Some("sysrq triggered crash")]
+    {
         assert_eq!(of(other), None, "{other:?}");
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn draw(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> 
 
 fn title(shape: &Shape) -> String {
     match (shape.kind, shape.is_cycle) {
-        ("livelock", _) => "livelock, a circle of one that spins and one that gets no CPU".to_owned(),
+        ("livelock", _) => "livelock, a cycle: one task spins, the other gets no CPU".to_owned(),
         ("deadlock", _) => "deadlock, a circle that no CPU time can end".to_owned(),
         ("starvation", true) => "starvation, in a circle".to_owned(),
         ("starvation", false) => "starvation, a runnable task gets no CPU".to_owned(),

@@ -116,6 +116,14 @@ impl<'a> Log<'a> {
         in_order.filter(|event| event.cpu.is_some_and(|cpu| seen.insert(cpu))).collect()
     }
 
+    /// How much there is: `1 line, 2 reports`.
+    fn how_much(&self) -> String {
+        let (lines, reports) = (self.extent.lines, self.cpus.len());
+        let (line, report) =
+            (if lines == 1 { "line" } else { "lines" }, if reports == 1 { "report" } else { "reports" });
+        format!("{lines} {line}, {reports} {report}")
+    }
+
     /// The log and what was made of it.
     #[must_use]
     pub fn new(path: String, log: &'a console::Log, found: &'a diagnose::LogDiagnosis) -> Self {

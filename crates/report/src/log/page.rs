@@ -21,7 +21,7 @@ pub(super) fn page(log: &Log<'_>) -> String {
                     @if let Some(taint) = log.kernel.taint.filter(|taint| !taint.is_empty()) { dt { "taint" } dd { (Shown(taint)) } }
                     @if let Some(hardware) = log.kernel.hardware { dt { "hardware" } dd { (Shown(hardware)) } }
                     @if let Some(panic) = &log.panic { dt { "panic" } dd { (Shown(panic.message)) } }
-                    dt { "log" } dd { (log.extent.lines) " lines, " (log.cpus.len()) " reports" }
+                    dt { "log" } dd { (log.how_much()) }
                 }
             }
             (sections(parts(log)))

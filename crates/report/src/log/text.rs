@@ -76,7 +76,7 @@ fn write_machine(log: &Log<'_>, out: &mut dyn Write, theme: &Theme) -> io::Resul
         };
         row("panic", &format!("{who}{}", panic.message), out, theme)?;
     }
-    row("log", &format!("{} lines, {} reports", log.extent.lines, log.cpus.len()), out, theme)?;
+    row("log", &log.how_much(), out, theme)?;
     write_unknown_count(log.unknown.len(), out, theme)
 }
 

@@ -72,7 +72,8 @@ impl Report for Workqueues {
         };
         let unknown = if unknown > 0 { format!(", {unknown} of which it is not known") } else { String::new() };
         let more = if unread { " or more" } else { "" };
-        let line = format_args!("{} pools, {stuck} stuck{unknown}, {waiting}{more} works wait", count(&self.pools));
+        let works = if waiting == 1 && !unread { "work waits" } else { "works wait" };
+        let line = format_args!("{} pools, {stuck} stuck{unknown}, {waiting}{more} {works}", count(&self.pools));
         writeln!(out, "{}", Painted(style, line))?;
         gaps.of(&self.pools, "", 0, out, theme)?;
         for pool in pools.iter().filter(|pool| !(pool.busy.has_none() && pool.waiting.has_none())) {

@@ -6,12 +6,12 @@ use super::{KnownIssue, Remedy, Verdict, heading, paragraph, row};
 use crate::wrap::Lines;
 use crate::{Painted, Sanitized, Theme};
 
-/// How much could not be told: a reader of the first screen must know.
+/// How much could not be determined: a reader of the first screen must know.
 pub(crate) fn write_unknown_count(count: usize, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     match count {
         0 => Ok(()),
-        1 => row("unknown", "one thing could not be told: see below", out, theme),
-        count => row("unknown", &format!("{count} things could not be told: see below"), out, theme),
+        1 => row("unknown", "one thing could not be determined: see below", out, theme),
+        count => row("unknown", &format!("{count} things could not be determined: see below"), out, theme),
     }
 }
 

@@ -69,7 +69,7 @@ fn head(report: &Analyze<'_>) -> Markup {
                 @for (label, text) in circumstances::rows(report) { dt { (label) } dd { (Shown(text)) } }
                 @if let Some(line) = &report.machine.command_line { dt { "command line" } dd { code { (Shown(line)) } } }
                 @if let Some(missing) = &report.dump.incomplete_reason { dt.doubtful { "incomplete" } dd { (Shown(missing)) } }
-                @if !report.unknown.is_empty() { dt.doubtful { "unknown" } dd { (report.unknown.len()) " could not be told: see below" } }
+                @if !report.unknown.is_empty() { dt.doubtful { "unknown" } dd { (report.unknown.len()) " could not be determined: see below" } }
             }
         }
     }

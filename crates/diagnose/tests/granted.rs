@@ -1,6 +1,8 @@
 //! Fair tasks that get some milliseconds of every second beside real-time spinners, and other reasons why a task does not
 //! run that are no matter of rank.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
+
 mod support;
 
 use support::*;
@@ -265,10 +267,11 @@ fn another_fair_task_may_have_the_moment() {
 #[test]
 fn a_splitter_that_runs_by_its_own_right_is_not_starved() {
     type Change = fn(&mut World);
+    type Case = (&'static str, Change, (Option<Issue>, Confidence));
     // A real-time hog stays one where it cannot be shown to spin.
     let hog = (Some(Issue::Starvation), Confidence::Probable);
     let possible = (LIVELOCK, Confidence::Possible);
-    let other: [(&str, Change, (Option<Issue>, Confidence)); 7] = [
+    let other: [Case; 7] = [
         (
             "the real-time task has only just woken",
             |world| {

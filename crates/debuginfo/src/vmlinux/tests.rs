@@ -5,6 +5,7 @@ use std::{fs::File, io::Write};
 use proptest::prelude::*;
 
 use super::*;
+use crate::elf::write::Contents;
 use crate::fixture::{BANNER, BUILD_ID, Fixture, RODATA, TEXT, open};
 
 /// Each of these sections names the same megabyte of notes, or the same long name: 50 000 of them took minutes and

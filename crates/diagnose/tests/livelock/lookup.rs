@@ -1,5 +1,7 @@
 //! Kernel code that faults an address in by a look-up, and tries again without offering its CPU: no exception is on its stack.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
+
 use super::*;
 
 /// Both CPUs are in `futex()`, which looks its word up in the frames of `looks_up`.

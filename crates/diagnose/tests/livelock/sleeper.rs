@@ -1,5 +1,7 @@
 //! A splitter that sleeps for what a task has that gets no CPU.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
+
 use vmcore_kernel::{Found, Lock, LockKind, LockWait, LockWord, Owner, Source, Task, Waiter};
 
 use super::*;

@@ -85,12 +85,13 @@ impl Vmlinux {
     /// As [`Vmlinux::open`].
     pub fn open_with(path: &Path, directories: &[PathBuf]) -> Result<Self, OpenError> {
         let image = ObjectFile::open(path, Role::Vmlinux)?;
-        // Programs have one, for the dynamic linker; no kernel has.
-        if image.elf.section(".interp").is_some() {
-            return Err(OpenError::NotAKernel { path: path.into() });
-        }
         if image.elf.needs_supplement() {
-            return Err(OpenError::Supplemented { path: path.into() });
+            // Programs have one, for the dynamic linker; no kernel has.
+            let is_program = image.elf.section(".interp").is_some();
+            return Err(match is_program {
+                true => OpenError::NotAKernel { path: path.into() },
+                false => OpenError::Supplemented { path: path.into() },
+            });
         }
         let whole = image.elf.symbol_table().is_some() && image.elf.has_dwarf() || is_profile(&image);
         let found = if whole { Found::default() } else { separate::find(&image, directories) };

@@ -39,13 +39,10 @@ impl Kernel<'_> {
 
     fn own_preempt_count(&self, cpu: u32) -> Option<(Source, u64)> {
         let path = "__preempt_count";
-        let (symbols, types) = (self.vmlinux().symbols(), self.vmlinux().types());
-        // Where nothing has its size, another variable may begin behind four bytes of it.
-        let is_followed = || {
-            let behind = symbols.address(path)?.checked_add(4)?;
-            symbols.lookup(behind).is_some_and(|next| next.address == behind).then_some(4)
-        };
-        let bytes = types.variable_type_size(path).or_else(is_followed)?;
+        let types = self.vmlinux().types();
+        // BTF without any variable is that of a kernel up to 5.x, whose build left them all out (`--skip_encoding_btf_vars`): an `int`.
+        let without_variables = || types.section_variables(".data..percpu").is_none().then_some(4);
+        let bytes = types.variable_type_size(path).or_else(without_variables)?;
         Some((Source { type_name: None, path, address: self.percpu_symbol(path, cpu)? }, bytes))
     }
 }

@@ -260,14 +260,7 @@ fn a_fair_task_that_keeps_its_cpu_in_user_code_for_long_is_possible_only() {
 
 /// The fault of user code in which pid 30 was caught, which has spent so much of its life in user code.
 fn in_user_fault(entry: &str, user_ns: u64) -> Diagnosis {
-    let fault = ["filemap_fault", "handle_mm_fault", "exc_page_fault", entry];
-    let mut machine = starved(120, &fault, 60 * SECOND, 59 * SECOND);
-    machine.interrupted(0, 4, 0x246);
-    let interrupt = machine.running[0].1.interrupts.last_mut().unwrap();
-    let registers = *interrupt.registers.x86_64().unwrap();
-    interrupt.registers = vmcore_memory::arch::x86_64::Registers { cs: 0x33, ..registers }.into();
-    machine.task(30).accounting.user_ns = Some(user_ns);
-    machine.judge()
+    over_user_code(&["filemap_fault", "handle_mm_fault", "exc_page_fault", entry], user_ns)
 }
 
 #[test]

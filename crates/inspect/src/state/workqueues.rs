@@ -220,7 +220,8 @@ fn read_work(work: Object<'_>, missing: &mut Collector) -> Result<Work, InspectE
     let function = work.at("func")?.pointer()?;
     // `WORK_STRUCT_PWQ`: the low bits are flags, and one of them says that the rest is the pool_workqueue.
     let data = work.number_at("data")?;
-    let queue = VirtAddr::new(data >> flag_bits(work.kernel()) << flag_bits(work.kernel()));
+    let flags = flag_bits(work.kernel());
+    let queue = VirtAddr::new(data >> flags << flags);
     let name = || Object::new(work.kernel(), "struct pool_workqueue", queue)?.text_at("wq.name");
     let workqueue = if data & 4 == 0 {
         None

@@ -1,5 +1,7 @@
 //! Names that are nearly the one that was asked for.
 
+use strsim::osa_distance;
+
 /// Longer names are not compared: no symbol that people type is that long.
 const MAX_NAME: usize = 64;
 
@@ -13,29 +15,8 @@ pub(crate) fn similar<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
         _ => return None,
     };
     let close = names.filter(|name| name.len().abs_diff(wanted.len()) <= most);
-    let ranked = close.map(|name| (slips(wanted.as_bytes(), name.as_bytes()), name));
+    let ranked = close.map(|name| (osa_distance(wanted, name), name));
     ranked.filter(|(slips, _)| *slips <= most).min().map(|(_, name)| name.to_owned())
-}
-
-/// How many letters have to be added, removed, replaced, or exchanged with the next to make one of the other.
-fn slips(one: &[u8], other: &[u8]) -> usize {
-    let first: Vec<usize> = (0..=other.len()).collect();
-    let (mut before, mut last) = (first.clone(), first);
-    for (row, letter) in one.iter().enumerate() {
-        let mut next = vec![row + 1];
-        for (column, theirs) in other.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
-            let replaced = at(&last, column) + usize::from(letter != theirs);
-            let mut least = replaced.min(at(&last, column + 1) + 1).min(at(&next, column) + 1);
-            let crossed = row.checked_sub(1).zip(column.checked_sub(1));
-            if crossed.is_some_and(|(row, column)| one.get(row) == Some(theirs) && other.get(column) == Some(letter)) {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut last, next);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -44,7 +25,6 @@ mod tests {
 
     #[test]
     fn slips_are_counted() {
-        let slips = |one: &str, other: &str| slips(one.as_bytes(), other.as_bytes());
         for (one, other, count) in [
             ("schedule", "schedule", 0),
             ("schdule", "schedule", 1),
@@ -55,7 +35,7 @@ mod tests {
             ("", "abc", 3),
             ("abc", "", 3),
         ] {
-            assert_eq!(slips(one, other), count, "{one} {other}");
+            assert_eq!(osa_distance(one, other), count, "{one} {other}");
         }
     }
 

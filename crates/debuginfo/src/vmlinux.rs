@@ -86,12 +86,7 @@ impl Vmlinux {
     pub fn open_with(path: &Path, directories: &[PathBuf]) -> Result<Self, OpenError> {
         let image = ObjectFile::open(path, Role::Vmlinux)?;
         if image.elf.needs_supplement() {
-            // Programs have one, for the dynamic linker; no kernel has.
-            let is_program = image.elf.section(".interp").is_some();
-            return Err(match is_program {
-                true => OpenError::NotAKernel { path: path.into() },
-                false => OpenError::Supplemented { path: path.into() },
-            });
+            return Err(unusable(&image, OpenError::Supplemented { path: path.into() }));
         }
         let whole = image.elf.symbol_table().is_some() && image.elf.has_dwarf() || is_profile(&image);
         let found = if whole { Found::default() } else { separate::find(&image, directories) };
@@ -120,7 +115,10 @@ impl Vmlinux {
     fn new(image: ObjectFile, found: Found) -> Result<Self, OpenError> {
         let Found { file: debug, rejected } = found;
         let symbols = debug.iter().chain([&image]).find_map(|file| SymbolTable::new(&file.elf));
-        let Some(symbols) = symbols else { return Err(OpenError::NoSymbols { path: image.path, rejected }) };
+        let Some(symbols) = symbols else {
+            let path = image.path.clone();
+            return Err(unusable(&image, OpenError::NoSymbols { path, rejected }));
+        };
         let (types, dwarf_types, dwarf, functions) = Default::default();
         let (supplied, symbols) = (Vec::new(), Arc::new(symbols));
         Ok(Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf, functions })
@@ -341,6 +339,14 @@ pub(crate) fn banner_text(bytes: &[u8]) -> Option<String> {
 
 fn is_profile(file: &ObjectFile) -> bool {
     file.elf.section(BANNER).is_some()
+}
+
+/// Why `image` is of no use: that it is a program, which has a section for the dynamic linker that no kernel has, or `otherwise`.
+fn unusable(image: &ObjectFile, otherwise: OpenError) -> OpenError {
+    match image.elf.section(".interp") {
+        Some(_) => OpenError::NotAKernel { path: image.path.clone() },
+        None => otherwise,
+    }
 }
 
 impl fmt::Debug for Vmlinux {

@@ -108,16 +108,27 @@ fn a_file_that_was_cut_short_is_refused() {
     }
 }
 
-#[test]
-fn a_stripped_file_is_refused() {
-    let mut bytes = Fixture::new().bytes();
-    // Turn the symbol table's section into one of another kind.
+/// The ELF file without its symbol table: that section becomes one of another kind.
+fn stripped(mut bytes: Vec<u8>) -> Vec<u8> {
     let headers = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
     let table = (headers..).step_by(64).find(|&at| bytes[at + 4] == 2).unwrap();
     bytes[table + 4] = 1;
-    let error = open(&bytes).unwrap_err();
+    bytes
+}
+
+#[test]
+fn a_stripped_file_is_refused() {
+    let error = open(&stripped(Fixture::new().bytes())).unwrap_err();
     assert!(matches!(error, OpenError::NoSymbols { .. }), "{error}");
     assert!(error.hint().unwrap().contains("stripped"));
+}
+
+#[test]
+fn a_stripped_program_is_no_kernel() {
+    let mut fixture = Fixture::new();
+    fixture.add(".interp", 0, 0, Contents::Bytes(b"/lib64/ld-linux-x86-64.so.2\0".into()));
+    let error = open(&stripped(fixture.bytes())).unwrap_err();
+    assert!(matches!(error, OpenError::NotAKernel { .. }), "{error}");
 }
 
 #[test]

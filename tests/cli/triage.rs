@@ -95,7 +95,7 @@ fn a_pile_is_judged_grouped_and_known_again() {
     pile.add("202611280313/dump.202611280313", &bundled("soft-lockup.vmcore"));
     pile.add("2026-11-28-03:14/vmcore", &bundled("sysrq.vmcore"));
     pile.add("cut/vmcore", &bundled("thp-busy.vmcore")[..5000]);
-    pile.add("zeroes/vmcore-incomplete", &[0; 4096]);
+    pile.add("127.0.0.1-2026-11-27-08:09:10/vmcore-incomplete", &[0; 4096]);
     let log = fs::read(Path::new(LOGS).join("alibaba-4.19.91-19.1.al7.log")).unwrap();
     pile.add("log-only/vmcore-dmesg.txt", &log);
     pile.add("log-only/kexec-dmesg.log", b"[    0.000000] Linux version 6.1.0\n");
@@ -114,12 +114,14 @@ fn a_pile_is_judged_grouped_and_known_again() {
     };
     assert_eq!(is("202611280313/dump.202611280313"), ("confirmed", "soft-lockup"));
     assert_eq!(is("2026-11-28-03:14/vmcore"), ("none", "crash-requested"));
-    assert_eq!(is("zeroes/vmcore-incomplete"), ("failed", ""));
+    assert_eq!(is("127.0.0.1-2026-11-27-08:09:10/vmcore-incomplete"), ("failed", ""));
     assert_eq!(is("log-only/vmcore-dmesg.txt"), ("probable", "thp-split-page-fault-livelock"));
     assert_eq!(is("cut-with-log/vmcore"), ("probable", "thp-split-page-fault-livelock"));
     assert!(rows["cut-with-log/vmcore"]["from_log"].as_bool().unwrap());
     assert!(matches!(is("cut/vmcore").0, "failed" | "insufficient"), "{:?}", rows["cut/vmcore"]);
-    assert_eq!(rows["202611280313/dump.202611280313"]["crashed"], "2026-11-28T03:13:00Z");
+    // A dump knows better than its directory when its machine crashed.
+    assert_eq!(rows["202611280313/dump.202611280313"]["crashed"], "2026-11-22T20:29:46Z");
+    assert_eq!(rows["127.0.0.1-2026-11-27-08:09:10/vmcore-incomplete"]["crashed"], "2026-11-27T08:09:10Z");
     let linked = rows.values().find(|row| row["confidence"] == "confirmed" && row["issue"] != "soft-lockup").unwrap();
     assert_eq!(linked["issue"], "thp-split-page-fault-livelock");
 

@@ -95,7 +95,7 @@ impl<'d> Document<'d> {
             panic: self.text("/panic/message"),
             panic_cpu: self.at("/panic/cpu").and_then(Value::as_u64),
             panic_pid: self.at("/panic/pid").and_then(Value::as_i64),
-            issue: self.text("/verdict/issue").or_else(|| self.text("/verdict/issue/id")),
+            issue: self.text("/verdict/issue"),
             confidence: self.text("/verdict/confidence"),
             text: self.text("/verdict/summary"),
             known_issue: self.text("/known_issue/id"),
@@ -125,7 +125,7 @@ impl<'d> Document<'d> {
 
     /// When it crashed, in seconds since 1970, where the document says.
     pub(crate) fn crashed(self) -> Option<i64> {
-        self.at("/panic/unix_seconds").and_then(Value::as_i64).filter(|&seconds| seconds > 0)
+        self.at("/crash_time").and_then(Value::as_i64).filter(|&seconds| seconds > 0)
     }
 
     /// The edges of the gravest shape in their order, else all edges: who waits, how, for whom.

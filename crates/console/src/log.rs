@@ -149,8 +149,8 @@ impl Machine {
                 self.is_from_start = true;
             }
             Token::Other => {
-                if let Some((release, version, taint)) = named_kernel(text) {
-                    self.kernel(&release, &version, &taint);
+                if let Some(kernel) = named_kernel(text) {
+                    self.kernel(&kernel.release, &kernel.version, &kernel.taint);
                 }
             }
             _ => {}

@@ -229,13 +229,25 @@ fn release(text: &str) -> (Option<String>, Option<String>) {
     (release, version)
 }
 
-/// Release, build and taint flags on a line without a task: of hung tasks `      Tainted: P  OE  6.8.0-86-generic #87`, of
+/// What a line without a task tells of the kernel.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NamedKernel {
+    /// `uname -r`.
+    pub(crate) release: Option<String>,
+    /// The build, from its `#` on.
+    pub(crate) version: Option<String>,
+    /// The taint flags; empty where it is not tainted.
+    pub(crate) taint: Option<String>,
+}
+
+/// The kernel that a line without a task names: of hung tasks `      Tainted: P  OE  6.8.0-86-generic #87`, of
 /// lockdep `6.1.0-rc1 #1 Not tainted`.
-pub(crate) fn named_kernel(text: &str) -> Option<(Option<String>, Option<String>, Option<String>)> {
+pub(crate) fn named_kernel(text: &str) -> Option<NamedKernel> {
     let text = text.trim();
     if text.starts_with("Tainted: ") || text.starts_with("Not tainted ") {
         let line = CpuLine::of_comm(&format!(" {text}"));
-        return line.release.is_some().then_some((line.release, line.version, line.taint));
+        let CpuLine { release, version, taint, .. } = line;
+        return release.is_some().then_some(NamedKernel { release, version, taint });
     }
     let (release, rest) = text.split_once(" #")?;
     let is_release = release.starts_with(|letter: char| letter.is_ascii_digit()) && !release.contains(' ');
@@ -244,8 +256,11 @@ pub(crate) fn named_kernel(text: &str) -> Option<(Option<String>, Option<String>
         Some(letters) => flags(&format!("{letters} ")).0,
         None => taint.trim().eq("Not tainted").then(String::new)?,
     };
-    (is_release && build.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| (Some(release.to_owned()), Some(format!("#{build}")), Some(taint)))
+    (is_release && build.bytes().all(|byte| byte.is_ascii_digit())).then(|| NamedKernel {
+        release: Some(release.to_owned()),
+        version: Some(format!("#{build}")),
+        taint: Some(taint),
+    })
 }
 
 #[cfg(test)]
@@ -301,7 +316,7 @@ mod tests {
             );
         }
         let kernel = |text| {
-            named_kernel(text).map(|(release, _, taint)| (release.unwrap_or_default(), taint.unwrap_or_default()))
+            named_kernel(text).map(|kernel| (kernel.release.unwrap_or_default(), kernel.taint.unwrap_or_default()))
         };
         assert_eq!(
             kernel("      Tainted: P           OE      6.8.0-86-generic #87-Ubuntu"),

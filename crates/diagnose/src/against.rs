@@ -10,7 +10,7 @@ use crate::derived::runs_ahead;
 use crate::describe::pid;
 use crate::kernel_code::in_kernel_code;
 use crate::text::seconds;
-use crate::{CheckResult, Facts, Finding, Issue, KernelPreemption, Refutation, exception};
+use crate::{CheckResult, Facts, Finding, Issue, KernelPreemption, Refutation, describe, exception};
 
 /// More tasks are not checked one by one.
 const MAX_TASKS: usize = 8;
@@ -91,7 +91,7 @@ fn switched(facts: &Facts<'_>, task: &Task) -> Refutation {
     let running = cpu.and_then(|cpu| facts.running_ns(cpu));
     let checked = match (cpu, running) {
         (Some(cpu), _) if runs_ahead(facts, cpu).is_some() => "the clock of its CPU cannot be right".to_owned(),
-        (Some(cpu), Some(running)) => format!("rq.curr of CPU {} since {}", cpu.cpu, seconds(running)),
+        (Some(cpu), Some(running)) => format!("rq.curr of CPU {} for {}", cpu.cpu, seconds(running)),
         (Some(_), None) => "the kernel does not keep when it was scheduled in".to_owned(),
         (None, _) => "no CPU runs it any more".to_owned(),
     };
@@ -112,13 +112,13 @@ fn in_user_code(facts: &Facts<'_>, task: &Task) -> Refutation {
 
 fn gives_way(facts: &Facts<'_>, hog: &Task) -> Refutation {
     let in_kernel = facts.snapshot.cpu_running(hog).is_some_and(|cpu| in_kernel_code(facts, cpu));
-    let is_preempted = facts.preemption.0 == KernelPreemption::Yes;
+    let is_preempted = facts.preemption.of_kernel_code == KernelPreemption::Yes;
     let checked = match (hog.is_above_fair(), in_kernel) {
-        (true, _) => format!("{} prio {} outranks them", hog.policy.name(), hog.prio),
+        (true, _) => format!("{} outranks them", describe::rank(hog)),
         (false, true) if is_preempted => {
-            format!("{}, but it is in kernel code, which may have preemption off", facts.preemption.1.meaning)
+            format!("{}, but it is in kernel code, which may have preemption off", facts.preemption.evidence.meaning)
         }
-        (false, true) => format!("it is in kernel code, and {}", facts.preemption.1.meaning),
+        (false, true) => format!("it is in kernel code, and {}", facts.preemption.evidence.meaning),
         (false, false) => "what it does is not known".to_owned(),
     };
     let refuted = (hog.is_above_fair() || in_kernel && !is_preempted).then_some(false);

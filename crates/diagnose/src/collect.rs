@@ -3,7 +3,7 @@
 use vmcore_console::Caller;
 use vmcore_kernel::{Detail, Kernel, LogRecord, Snapshot, Stack, Task};
 
-use crate::{Derived, Evidence, Facts, KernelPreemption, LogLine, Place, Value, read_log, state};
+use crate::{Derived, Evidence, Facts, KernelPreemption, LogLine, Place, Preemption, Value, read_log, state};
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
@@ -73,9 +73,9 @@ fn lines(record: &LogRecord) -> Vec<LogLine> {
     record.text.lines().map(line).collect()
 }
 
-fn preemption(kernel: &Kernel<'_>) -> (KernelPreemption, Evidence) {
+fn preemption(kernel: &Kernel<'_>) -> Preemption {
     let found = kernel.preemption();
-    let preempts = match found.preempts_kernel_code() {
+    let of_kernel_code = match found.preempts_kernel_code() {
         Some(false) => KernelPreemption::No,
         Some(true) => KernelPreemption::Yes,
         None => KernelPreemption::Unknown,
@@ -83,7 +83,7 @@ fn preemption(kernel: &Kernel<'_>) -> (KernelPreemption, Evidence) {
     let mut evidence = Evidence::new("preemption model", format!("preempt={}: {}", found.model.name(), found.evidence));
     evidence.place = found.address.map(Place::Kernel);
     evidence.value = found.value.map(|value| Value::Decimal(value.into()));
-    (preempts, evidence)
+    Preemption::new(of_kernel_code, evidence)
 }
 
 fn stacks_of(kernel: &Kernel<'_>, snapshot: &Snapshot, which: impl Fn(&Task) -> bool) -> Vec<Stack> {

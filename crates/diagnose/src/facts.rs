@@ -20,6 +20,23 @@ pub enum KernelPreemption {
     Unknown,
 }
 
+/// [`KernelPreemption`], and what shows it.
+#[derive(Clone, Debug)]
+pub struct Preemption {
+    /// Whether kernel code is preempted.
+    pub of_kernel_code: KernelPreemption,
+    /// The kernel's setting, or the code that tells how it was built.
+    pub evidence: Evidence,
+}
+
+impl Preemption {
+    /// What `evidence` shows.
+    #[must_use]
+    pub const fn new(of_kernel_code: KernelPreemption, evidence: Evidence) -> Self {
+        Self { of_kernel_code, evidence }
+    }
+}
+
 /// A line of the kernel log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -53,8 +70,8 @@ pub struct Facts<'a> {
     pub waiting: Vec<Stack>,
     /// The stacks of tasks that sleep and cannot be woken by a signal.
     pub blocked: Vec<Stack>,
-    /// Whether kernel code is preempted, and what shows it.
-    pub preemption: (KernelPreemption, Evidence),
+    /// Whether kernel code is preempted.
+    pub preemption: Preemption,
     /// The kernel log, oldest first.
     pub log: Vec<LogLine>,
     /// What the kernel reported in it, by line: see [`read_log`].

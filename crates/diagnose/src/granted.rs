@@ -11,11 +11,11 @@
 
 use std::cmp::Reverse;
 
-use vmcore_kernel::{Class, Cpu, Policy, Task};
+use vmcore_kernel::{Class, Cpu, Task};
 
 use crate::evidence::{decimal, member};
 use crate::text::seconds;
-use crate::{Evidence, Facts, Reader};
+use crate::{Evidence, Facts, Reader, describe};
 
 /// By default fair tasks are granted 50 ms of every second.
 const MOMENT_NS: u64 = 1_000_000_000;
@@ -54,8 +54,7 @@ pub(crate) fn grant<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Option<Grant<'f>> {
 }
 
 fn is_real_time(task: &Task) -> bool {
-    const POLICIES: [Policy; 2] = [Policy(1), Policy(2)];
-    task.is_above_fair() && task.prio >= 0 && POLICIES.contains(&task.policy)
+    task.is_above_fair() && task.prio >= 0 && task.policy.is_real_time()
 }
 
 impl<'f> Grant<'f> {
@@ -86,5 +85,5 @@ impl<'f> Grant<'f> {
 }
 
 fn ranked(task: &Task) -> String {
-    format!("pid {} ({} prio {})", task.pid, task.policy.name(), task.prio)
+    format!("pid {} ({})", task.pid, describe::rank(task))
 }

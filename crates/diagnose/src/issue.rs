@@ -22,7 +22,7 @@ pub enum Issue {
     SpinlockHeld,
     /// A CPU does not run what another waits for it to run.
     UnansweredCall,
-    /// A CPU has its interrupts off for longer than the watchdog allows.
+    /// A CPU takes no interrupts for longer than the watchdog allows.
     HardLockup,
     /// Tasks that could run get no CPU.
     Starvation,
@@ -54,7 +54,7 @@ pub enum Issue {
     IoError,
     /// A network device does not send.
     NetworkTimeout,
-    /// The kernel could not allocate contiguous memory.
+    /// A page allocation failed.
     AllocationFailure,
     /// The first process crashed or gave up.
     InitStopped,

@@ -149,7 +149,10 @@ fn is_the_livelock(refutations: Vec<Refutation>, unknown: &[String]) -> Refutati
             reasons.push(reason);
         }
     }
-    let checked = format!("no CPU faults again and again on a page that is being split: {}", reasons.join("; "));
+    let checked = format!(
+        "no CPU faults again and again on a page that is being split; what its CPUs did: {}",
+        reasons.join("; ")
+    );
     Refutation { claim, checked, result: CheckResult::Refuted }
 }
 

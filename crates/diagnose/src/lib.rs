@@ -73,7 +73,7 @@ pub use collect::{collect, log_lines};
 pub use exception::{begins_with_page_fault, is_exception_entry};
 pub use fact::{Evidence, Place, Value};
 use facts::derived;
-pub use facts::{Derived, Facts, KernelPreemption, LogLine, read_log};
+pub use facts::{Derived, Facts, KernelPreemption, LogLine, Preemption, read_log};
 pub use faulting_addresses::FaultingAddresses;
 pub use from_log::{FaultingCopy, LogDiagnosis, TimelineEntry, from_log};
 pub use grade::{CheckResult, Confidence, Severity};

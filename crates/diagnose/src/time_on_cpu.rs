@@ -52,11 +52,10 @@ pub(crate) enum Outranked {
     Unknown,
 }
 
-/// Whether a task does not take turns with others of its priority: `task_tick_rt()` in `kernel/sched/rt.c` lets only those of `SCHED_RR` do
-/// that, whatever is preempted.
+/// Whether a real-time task, by its own policy or boosted, does not take turns with others of its priority: `task_tick_rt()` in
+/// `kernel/sched/rt.c` lets only those of `SCHED_RR` do that, whatever is preempted.
 pub(crate) fn keeps_equals_out(task: &Task) -> bool {
-    const FIFO: Policy = Policy(1);
-    task.policy == FIFO && task.is_above_fair()
+    task.is_above_fair() && task.prio >= 0 && task.policy != Policy::RR
 }
 
 /// Whether none but tasks that outrank `waiting` have had a CPU for `long_ns`, as far as those say that last ran there.

@@ -222,6 +222,13 @@ impl Task {
         self.prio < MAX_RT_PRIO
     }
 
+    /// Whether its effective priority is above the fair class though its policy is not: it was lent by a task that waits for an
+    /// `rt_mutex` of this one (`rt_mutex_setprio` in `kernel/sched/core.c`).
+    #[must_use]
+    pub fn is_boosted(&self) -> bool {
+        self.is_above_fair() && !self.policy.is_real_time() && self.policy != Policy::DEADLINE
+    }
+
     /// Whether it has exited so far that the kernel has taken its stack back: a zombie of which only the `task_struct` is
     /// left (`kernel/fork.c`, `release_task_stack`).
     #[must_use]

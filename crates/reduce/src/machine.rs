@@ -32,7 +32,7 @@ pub(crate) fn frame(source: &Source<'_, '_>, cast: &Cast) -> Scenario {
         cpus,
         uptime: seconds(now_ns(source)),
         page_kib: page_kib(source.reader.page_shift()),
-        preempt: facts.preemption.0 == KernelPreemption::Yes,
+        preempt: facts.preemption.of_kernel_code == KernelPreemption::Yes,
         panicked,
         offline,
         log: log::lines(source),

@@ -25,7 +25,13 @@ pub(crate) fn pid(task: &Task) -> String {
     format!("pid {} \"{}\"", task.pid, task.comm)
 }
 
-/// The same for the task at an address.
+/// `SCHED_FIFO prio 49`, by `task_struct.policy` and `prio`, or that its priority is lent.
+pub(crate) fn rank(task: &Task) -> String {
+    let boosted = if task.is_boosted() { "boosted to " } else { "" };
+    format!("{} {boosted}prio {}", task.policy.name(), task.prio)
+}
+
+/// As [`pid`], for the task at an address.
 pub(crate) fn pid_at(facts: &Facts<'_>, task: VirtAddr) -> String {
     facts.snapshot.task(task).map_or_else(|| format!("the task at {task}"), pid)
 }

@@ -29,6 +29,6 @@ pub(crate) fn wait_evidence(facts: &Facts<'_>, wait: &WorkWait) -> Evidence {
 /// That a worker has begun with a work, or that the work is still on a list.
 pub(crate) fn worker_evidence(facts: &Facts<'_>, wait: &WorkWait) -> Option<Evidence> {
     let AwaitedWork::Doing { work, worker, current_work_at, .. } = &wait.work else { return None };
-    let meaning = format!("{} has begun with it and not ended", pid_at(facts, *worker));
+    let meaning = format!("{} has begun it and not finished", pid_at(facts, *worker));
     Some(read_from(current_work_at, work.get(), meaning))
 }

@@ -136,7 +136,7 @@ fn not_queued(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Findi
     let several = waking.iter().filter(|(_, off)| *off >= limit).count() > 1 && facts.death().is_none();
     let confidence = if several { Confidence::Probable } else { Confidence::Possible };
     let summary = format!(
-        "CPU {} idles and has not put into its queue who was woken to run there, and has not run for up to {}: {}",
+        "CPU {} idles; these were woken to run there, were never put into its queue, and have not run for up to {}: {}",
         cpu.cpu,
         seconds(longest),
         describe::pids(waking.iter().map(|(task, _)| *task)),
@@ -183,7 +183,7 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task, u
         return Vec::new();
     };
     let node = Node::RunQueue { cpu: cpu.cpu };
-    let why = "is the idle task, and is not taken off";
+    let why = "is the idle task, and stays on the CPU";
     let has =
         Edge::new(node.clone(), EdgeKind::RunBy, Node::task(idle), why).shown_by([current_evidence(reader, queue)]);
     let waits = waiting.iter().map(|(task, waited)| {

@@ -93,7 +93,7 @@ fn tie_evidence(facts: &Facts<'_>, spin: &OwnerSpin) -> Evidence {
     match &spin.tied {
         OwnerSpinTie::Register(register) => {
             let owner = describe::pid_at(facts, spin.owner);
-            let meaning = format!("{who} looks again and again whether {owner} still has {lock}");
+            let meaning = format!("{who} keeps checking whether {owner} still holds {lock}");
             Evidence::new(format!("register {register}"), meaning).value(crate::Value::Hex(spin.lock.get()))
         }
         OwnerSpinTie::Behind(front, source, node) => {

@@ -108,7 +108,7 @@ fn own_thread(facts: &Facts<'_>, period: Option<&GracePeriod>, idle: &[u32], end
     let cpus = describe::few(idle.iter().map(|cpu| format!("CPU {cpu}")), ", ");
     match (thread.filter(|_| !idle.is_empty()), ender) {
         (Some(thread), _) => Some(format!(
-            "{}, the thread of grace periods, to see that {cpus} only idled; it {}",
+            "{}, the grace-period kthread, to notice that {cpus} only idled; it {}",
             describe::pid(thread),
             describe::doing(facts, thread)
         )),
@@ -158,7 +158,7 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
     for held in &period.cpus {
         // It is its own thread that sees that.
         if let Some((ender, thread)) = ender.as_ref().filter(|_| idles(facts, held.cpu)) {
-            let why = format!("has to see that CPU {} idles", held.cpu);
+            let why = format!("has yet to notice that CPU {} idles", held.cpu);
             let shown = [holdout(reader, held), ends(facts, ender)];
             edges.push(Edge::new(node.clone(), EdgeKind::HeldUpBy, thread.clone(), why).shown_by(shown));
             continue;

@@ -138,8 +138,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let in_all = if facts.waiting_ns(first).is_none_or(|at_once| at_once < longest) { " in all" } else { "" };
     let how = keeps(facts, cpu, hog);
     let running = facts.running_ns(cpu).filter(|_| is_current(facts, cpu, hog));
-    let (confidence, severity, outlasted) = gravity(facts, cpu, how, hog, &waiting);
-    let kept = match (outlasted, running) {
+    let gravity = gravity(facts, cpu, how, hog, &waiting);
+    let kept = match (gravity.outlasted_ns, running) {
         (Some(ns), _) => format!(", and nobody of a lower rank has had it for {}", seconds(ns)),
         (None, Some(ns)) => format!(", for {} without a break", seconds(ns)),
         (None, None) if is_current(facts, cpu, hog) => String::new(),
@@ -150,7 +150,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         cpu.cpu,
         describe::pid(hog),
         match how {
-            Keeps::ByRank => format!("as {} (prio {})", hog.policy.name(), hog.prio),
+            Keeps::ByRank => format!("as {}", describe::rank(hog)),
             Keeps::InKernel { .. } => in_kernel(facts, cpu.cpu),
             Keeps::Unpreempted =>
                 "though tasks of its class take turns: its tick may be dead, or their shares small".to_owned(),
@@ -162,58 +162,68 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(describe::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
-    let confidence = cut_stacks::limited(facts, cpu.cpu, confidence);
+    let confidence = cut_stacks::limited(facts, cpu.cpu, gravity.confidence);
     let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
-    Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(severity).about(tasks))
+    Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(gravity.severity).about(tasks))
 }
 
-/// How sure it is, how serious, and for how long tasks of higher ranks have had the CPU, where that is what shows it. Kernel code may
-/// take its time, but not longer than the watchdog allows.
-fn gravity(
-    facts: &Facts<'_>,
-    cpu: &Cpu,
-    how: Keeps,
-    hog: &Task,
-    waiting: &[(&Task, u64)],
-) -> (Confidence, Severity, Option<u64>) {
+/// How sure it is, how serious, and for how long tasks of higher ranks have had the CPU, where that is what shows it.
+struct Gravity {
+    confidence: Confidence,
+    severity: Severity,
+    outlasted_ns: Option<u64>,
+}
+
+impl Gravity {
+    fn critical(confidence: Confidence) -> Self {
+        Self { confidence, severity: Severity::Critical, outlasted_ns: None }
+    }
+
+    fn warning(confidence: Confidence) -> Self {
+        Self { severity: Severity::Warning, ..Self::critical(confidence) }
+    }
+}
+
+/// Kernel code may take its time, but not longer than the watchdog allows.
+fn gravity(facts: &Facts<'_>, cpu: &Cpu, how: Keeps, hog: &Task, waiting: &[(&Task, u64)]) -> Gravity {
     let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match how {
-        Keeps::Unpreempted => (Confidence::Possible, Severity::Critical, None),
-        Keeps::InKernel { .. } if running_ns < soft_lockup_ns(facts) => {
-            (Confidence::Confirmed, Severity::Warning, None)
-        }
+        Keeps::Unpreempted => Gravity::critical(Confidence::Possible),
+        Keeps::InKernel { .. } if running_ns < soft_lockup_ns(facts) => Gravity::warning(Confidence::Confirmed),
         // What keeps the scheduler from it there is not known.
-        Keeps::InKernel { surely } if !surely || facts.preemption.0 == KernelPreemption::Yes => {
-            (Confidence::Probable, Severity::Critical, None)
+        Keeps::InKernel { surely } if !surely || facts.preemption.of_kernel_code == KernelPreemption::Yes => {
+            Gravity::critical(Confidence::Probable)
         }
         Keeps::ByRank if !is_current(facts, cpu, hog) || running_ns < SECOND_NS => by_rank(facts, cpu, hog, waiting),
-        Keeps::InKernel { .. } | Keeps::ByRank => (Confidence::Confirmed, Severity::Critical, None),
+        Keeps::InKernel { .. } | Keeps::ByRank => Gravity::critical(Confidence::Confirmed),
     }
 }
 
 /// A real-time task that has only just come need not be who kept the others waiting; but threads of the highest class of all, such as the
 /// watchdog's, come in between now and then, and grants do. That nobody of a lower rank has run since one of the others was queued shows it,
 /// or that the task has done nothing in its life but run.
-fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -> (Confidence, Severity, Option<u64>) {
+fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -> Gravity {
     let mut known = Outranked::Shortly;
     for (task, _) in waiting {
         match time_on_cpu::outranked(facts, cpu, task, LONG_NS) {
-            Outranked::For(ns) => return (Confidence::Probable, Severity::Critical, Some(ns)),
+            Outranked::For(ns) => {
+                return Gravity { outlasted_ns: Some(ns), ..Gravity::critical(Confidence::Probable) };
+            }
             Outranked::Unknown => known = Outranked::Unknown,
             Outranked::Shortly => {}
         }
     }
     match known {
-        _ if counted::is_always_busy(facts, cpu, hog, LONG_NS) => (Confidence::Probable, Severity::Critical, None),
-        Outranked::Unknown => (Confidence::Possible, Severity::Critical, None),
-        _ => (Confidence::Possible, Severity::Warning, None),
+        _ if counted::is_always_busy(facts, cpu, hog, LONG_NS) => Gravity::critical(Confidence::Probable),
+        Outranked::Unknown => Gravity::critical(Confidence::Possible),
+        _ => Gravity::warning(Confidence::Possible),
     }
 }
 
 /// `in FUNCTION, kernel code that is not preempted`.
 fn in_kernel(facts: &Facts<'_>, cpu: u32) -> String {
     let code = code(facts, cpu);
-    match facts.preemption.0 {
+    match facts.preemption.of_kernel_code {
         KernelPreemption::Yes => {
             format!("{code}, and did not lose it though kernel code is preempted: preemption may be off there")
         }
@@ -264,6 +274,6 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Vec<Edge> {
 fn kept_evidence(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, hog: &Task) -> Evidence {
     let running = facts.running_ns(cpu).filter(|_| is_current(facts, cpu, hog));
     let running = running.map(|ns| format!(", on CPU {} for {}", cpu.cpu, seconds(ns))).unwrap_or_default();
-    let meaning = format!("{} is {}{running}", describe::pid(hog), hog.policy.name());
+    let meaning = format!("{} is {}{running}", describe::pid(hog), describe::rank(hog));
     member(reader, hog.address, ("task_struct", "prio"), Value::Decimal(hog.prio.into()), meaning)
 }

@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::reader::nothing_is_there;
-    use crate::{Derived, Evidence, KernelPreemption, KernelState, Options, read_log};
+    use crate::{Derived, Evidence, KernelPreemption, KernelState, Options, Preemption, read_log};
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1000 * SECOND;
@@ -153,7 +153,7 @@ mod tests {
             running: Vec::new(),
             waiting: Vec::new(),
             blocked: Vec::new(),
-            preemption: (KernelPreemption::Unknown, Evidence::new("preemption model", "not known")),
+            preemption: Preemption::new(KernelPreemption::Unknown, Evidence::new("preemption model", "not known")),
             log: Vec::new(),
             reports: read_log(&[]),
             gaps: Vec::new(),

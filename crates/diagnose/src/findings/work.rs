@@ -69,7 +69,7 @@ fn progress(facts: &Facts<'_>, work: &AwaitedWork) -> String {
             Some(task) => worker_does(facts, task),
             None => format!("the worker at {worker} has it"),
         },
-        AwaitedWork::Queued { .. } => "no worker has begun with it".to_owned(),
+        AwaitedWork::Queued { .. } => "no worker has begun it".to_owned(),
         AwaitedWork::Unknown(why) => why.clone(),
     }
 }
@@ -93,7 +93,7 @@ fn edges(facts: &Facts<'_>, wait: &WorkWait) -> Vec<Edge> {
     let why = format!("sleeps until it is done{function}");
     let waits = Edge::new(waiter, EdgeKind::WaitsForWork, node.clone(), why).shown_by(shown);
     let done_by = match wait.work.worker() {
-        Some(worker) => Edge::new(node, EdgeKind::DoneBy, task(facts, worker), "has begun with it"),
+        Some(worker) => Edge::new(node, EdgeKind::DoneBy, task(facts, worker), "has begun it"),
         None => {
             let unknown = Node::unknown(format!("worker of {node}"), progress(facts, &wait.work));
             Edge::new(node, EdgeKind::DoneBy, unknown, "a worker has to take it")

@@ -165,7 +165,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             )
         }
         Kind::AllocationFailure => {
-            format!("The kernel could not allocate contiguous memory{}: {}", who_and_where(event), event.text)
+            format!("A page allocation failed{}: {}", who_and_where(event), event.text)
         }
         Kind::IoError | Kind::Filesystem | Kind::IoTimeout | Kind::NetTimeout => devices(cause, event),
         Kind::InitStopped => format!("The first process crashed or gave up, and does nothing any more: {}", event.text),
@@ -179,10 +179,7 @@ pub(super) fn summary(cause: &Cause<'_>) -> String {
             )
         }
         Kind::Hardware if event.is_unknown_nmi() => {
-            format!(
-                "An NMI came of which the kernel does not know the reason: hardware, or somebody who asked for it: {}",
-                event.text
-            )
+            format!("An NMI of unknown reason came, from hardware or from somebody who asked for it: {}", event.text)
         }
         Kind::Hardware => format!("Hardware reports an error{}: {}", hardware(event), event.text),
         Kind::CorrectedHardware => {

@@ -72,7 +72,7 @@ impl Issue {
                     PanicReason::HungTask,
                     PanicReason::WorkqueueStall,
                 ],
-                summary: "a CPU has its interrupts off for longer than the watchdog allows",
+                summary: "a CPU takes no interrupts for longer than the watchdog allows",
                 remedy: Some((
                     "look at the stack of the CPU: where were interrupts disabled? On a virtual machine, check the host's \
                      log for that time",
@@ -119,7 +119,7 @@ impl Issue {
                 explains: &[PanicReason::RcuStall, PanicReason::HungTask, PanicReason::WorkqueueStall],
                 summary: "an RCU grace period does not end",
                 remedy: Some((
-                    "look at the stack of what the grace period waits for: why does it pass no quiescent state?",
+                    "look at the stack of what the grace period waits for: why does it not pass through a quiescent state?",
                     "memory that waits for the grace period is not freed, so a machine that goes on like this runs out of \
                      it",
                 )),
@@ -244,7 +244,7 @@ impl Issue {
                 id: "allocation-failure",
                 severity: Severity::Critical,
                 explains: &[],
-                summary: "the kernel could not allocate contiguous memory",
+                summary: "a page allocation failed",
                 remedy: Some((
                     "see whether the memory was full or only in small pieces; raise vm.min_free_kbytes, or look for what \
                      grew",

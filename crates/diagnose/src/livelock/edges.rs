@@ -178,7 +178,7 @@ fn run_by(facts: &Facts<'_>, splitter: &SplitCandidate<'_>, starved: &Starved, q
     match (starved.evidence(), occupant) {
         (Some(evidence), Some(occupant)) => {
             let why = "runs there and keeps the CPU";
-            let shown = [evidence.clone(), facts.preemption.1.clone()];
+            let shown = [evidence.clone(), facts.preemption.evidence.clone()];
             Edge::new(queue, EdgeKind::RunBy, Node::task(occupant), why).shown_by(shown)
         }
         _ => {

@@ -181,7 +181,7 @@ fn splitters(
         if let Some(counted) = tied.splitter.counted(facts, threshold_ns) {
             evidence.extend(counted.evidence(tied.splitter.waiter, reader));
         }
-        evidence.push(facts.preemption.1.clone());
+        evidence.push(facts.preemption.evidence.clone());
         let is_tied = tied.tie.is_strong();
         let spinner = ties.first_spinner(tied.tie).and_then(|place| spinning.get(place));
         let head_page = spinner.and_then(|spinner| spinner.spinner.head_page).filter(|_| is_tied);

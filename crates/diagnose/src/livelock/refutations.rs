@@ -7,7 +7,7 @@ use super::spinner::Candidate;
 use super::splitter::{SplitCandidate, Starved, Tied};
 use super::waited_page::Entry;
 use crate::text::seconds;
-use crate::{CheckResult, Confidence, Facts, KernelPreemption, Refutation};
+use crate::{CheckResult, Confidence, Facts, KernelPreemption, Preemption, Refutation};
 
 /// All checks of a verdict of this confidence. Who is out of a verdict that stands without them has one line that says
 /// why.
@@ -276,10 +276,10 @@ fn below(ns: Option<u64>, threshold_ns: u64) -> CheckResult {
 }
 
 fn of_preemption(facts: &Facts<'_>, tied: &[Tied<'_>]) -> Refutation {
-    let (preemption, evidence) = &facts.preemption;
+    let Preemption { of_kernel_code, evidence } = &facts.preemption;
     let outranked = tied.iter().any(|tied| matches!(tied.starved, Starved::Outranked(_) | Starved::Granted { .. }));
     let throttled = tied.iter().any(|tied| matches!(tied.starved, Starved::Throttled(_)));
-    let (checked, result) = match preemption {
+    let (checked, result) = match of_kernel_code {
         KernelPreemption::No => (evidence.meaning.clone(), CheckResult::Refuted),
         // A real-time spinner keeps its CPU from a fair task even where kernel code is preempted.
         KernelPreemption::Yes if outranked => {

@@ -176,7 +176,7 @@ fn idle_cpus_do_not_hold_a_grace_period_up_but_its_thread_does() {
     machine.log("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:");
     let diagnosis = machine.judge();
     let stall = finding(&diagnosis, Issue::RcuStall);
-    for part in ["pid 40 \"comm40\", the thread of grace periods, to see that CPU 1 only idled", "waits for CPU 0"] {
+    for part in ["pid 40 \"comm40\", the grace-period kthread, to notice that CPU 1 only idled", "waits for CPU 0"] {
         assert!(stall.summary.contains(part), "{part} in {}", stall.summary);
     }
     let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::HeldUpBy).unwrap();

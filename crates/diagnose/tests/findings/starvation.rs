@@ -16,7 +16,7 @@ fn starved(prio: i32, functions: &[&str], running: u64, waiting: u64) -> Machine
 fn a_real_time_task_starves_others() {
     let diagnosis = starved(49, &[], 3 * SECOND, 12 * SECOND).judge();
     assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
-    for part in ["CPU 0 (pid 30", "SCHED_FIFO (prio 49)", "pid 40 \"comm40\"", "12.0 s"] {
+    for part in ["CPU 0 (pid 30", "SCHED_FIFO prio 49", "pid 40 \"comm40\"", "12.0 s"] {
         assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
     }
 }
@@ -325,6 +325,10 @@ fn a_fifo_task_keeps_its_equals_out() {
     assert_eq!(verdict(&equal(1)), (Some(Issue::Starvation), Confidence::Confirmed));
     // Those of SCHED_RR take turns.
     assert_eq!(ids(&equal(2)), []);
+    // One that a lock's waiter lent its priority keeps the CPU as SCHED_FIFO does.
+    let boosted = equal(0);
+    assert_eq!(verdict(&boosted), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert!(boosted.verdict.summary.contains("as SCHED_NORMAL boosted to prio 49"), "{}", boosted.verdict.summary);
 }
 
 /// Pid 30 in this code on top of its user code, of which it had so much in its life.

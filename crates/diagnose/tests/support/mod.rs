@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vmcore_diagnose::{
-    Derived, Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Reader, judge, read_log,
+    Derived, Diagnosis, Evidence, Facts, KernelPreemption, KernelState, LogLine, Options, Preemption, Reader, judge,
 };
 use vmcore_kernel::paging::{Entry, Outcome, Step, SwapFields, SwapLayout, Walk};
 use vmcore_kernel::{
@@ -367,8 +367,8 @@ impl World {
             running: self.running,
             waiting: self.waiting,
             blocked: self.blocked,
-            preemption: (self.preemption, Evidence::new("preempt_dynamic_mode", "preempt=none")),
-            reports: read_log(&self.log),
+            preemption: Preemption::new(self.preemption, Evidence::new("preempt_dynamic_mode", "preempt=none")),
+            reports: vmcore_diagnose::read_log(&self.log),
             log: self.log,
             gaps: self.gaps,
             blind_spots: self.blind_spots,

@@ -11,8 +11,8 @@ use crate::{Evidence, Reader};
 pub(super) fn witness_evidence(cpu: &Cpu, time: &TimeOnCpu<'_>, reader: &dyn Reader) -> Option<Evidence> {
     let witness = time.witness?;
     let meaning = format!(
-        "pid {} has been waiting for CPU {} since then, so that it was not idle, and for {} no other task has run there \
-         but such that outrank its current one",
+        "pid {} has been waiting for CPU {} since then, so the CPU was not idle, and for {} nothing has run there \
+         except its current task and tasks that outrank it",
         witness.pid,
         cpu.cpu,
         seconds(time.ns)

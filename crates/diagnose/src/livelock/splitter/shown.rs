@@ -127,7 +127,7 @@ impl SplitCandidate<'_> {
         match self.place.class {
             None if self.moment_on_cpu().is_some() => format!("it has CPU {}", self.place.cpu),
             Some(class) => format!("queued: found in the {} of CPU {}", queued::name(class), self.place.cpu),
-            None => format!("queued, by its own word: {}", self.place.checked),
+            None => format!("queued, according to its task_struct: {}", self.place.checked),
         }
     }
 }

@@ -4,15 +4,15 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use vmcore_kernel::{Cpu, CpuGrants, Policy, Task};
+use vmcore_kernel::{Cpu, CpuGrants, Task};
 use vmcore_memory::VirtAddr;
 
 use super::SplitCandidate;
 use crate::evidence;
 use crate::granted::Grant;
 use crate::livelock::spinner::Candidate;
-use crate::time_on_cpu::time_on_cpu;
-use crate::{Evidence, Facts, KernelPreemption, Reader, Value, counted};
+use crate::time_on_cpu::{keeps_equals_out, time_on_cpu};
+use crate::{Evidence, Facts, KernelPreemption, Reader, Value, counted, describe};
 
 /// Why a task that waits for a CPU does not get it.
 #[derive(Clone, Debug)]
@@ -130,12 +130,10 @@ impl SplitCandidate<'_> {
         };
         if let Some(rank) = rank.filter(|_| long) {
             let why = format!(
-                "{who} runs on its CPU{} and {rank}: {} prio {} against {} prio {}{}",
+                "{who} runs on its CPU{} and {rank}: {} against {}{}",
                 donor.map(|donor| format!(" by the rank of pid {}", donor.pid)).unwrap_or_default(),
-                ranked.policy.name(),
-                ranked.prio,
-                self.waiter.policy.name(),
-                self.waiter.prio,
+                describe::rank(ranked),
+                describe::rank(self.waiter),
                 granted(&grants)
             );
             return Starved::Outranked(evidence(why));
@@ -154,7 +152,7 @@ impl SplitCandidate<'_> {
             }
             return Starved::NotExplained(format!("{who} runs on its CPU and is not a spinner"));
         };
-        match (occupant.certainly_spins(), facts.preemption.0) {
+        match (occupant.certainly_spins(), facts.preemption.of_kernel_code) {
             (_, KernelPreemption::Yes) => {
                 Starved::NotExplained(format!("{who} spins on its CPU, but this kernel preempts kernel code"))
             }
@@ -251,15 +249,12 @@ impl SplitCandidate<'_> {
     }
 }
 
-/// What keeps a task's CPU from one that waits, by their priorities, whatever the preemption model. `SCHED_FIFO` gives way to nobody of its
-/// own priority, where `SCHED_RR` takes turns (`task_tick_rt()` in `kernel/sched/rt.c`); deadline tasks of one priority go by their deadlines.
+/// What keeps a task's CPU from one that waits, by their priorities, whatever the preemption model. Deadline tasks, which are all of one
+/// priority, go by their deadlines.
 fn rank_over(ranked: &Task, waiting: &Task) -> Option<&'static str> {
-    const FIFO: Policy = Policy(1);
     match ranked.prio.cmp(&waiting.prio) {
         Ordering::Less if ranked.is_above_fair() => Some("outranks it"),
-        Ordering::Equal if ranked.is_above_fair() && ranked.prio >= 0 && ranked.policy == FIFO => {
-            Some("gives way to nobody of its own priority")
-        }
+        Ordering::Equal if keeps_equals_out(ranked) => Some("gives way to nobody of its own priority"),
         _ => None,
     }
 }

@@ -63,3 +63,12 @@ fn what_is_not_in_the_dump_is_a_document_as_well() {
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{command}");
     }
 }
+
+/// What was not read is not counted either: no pool is known to be stuck, and none not to be.
+#[test]
+fn what_was_not_read_is_not_counted() {
+    for (command, counted) in [("workqueue", "? pools, ? stuck"), ("timer", "? timers, ? overdue")] {
+        let text = text(command, &[], "thp-livelock");
+        assert!(text.contains(counted), "{command}: {text}");
+    }
+}

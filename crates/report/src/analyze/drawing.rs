@@ -55,7 +55,7 @@ pub(super) fn ways<'r, 'a>(report: &'r Analyze<'a>) -> Vec<Way<'r, 'a>> {
     if !shapes.is_empty() || longest.is_empty() {
         return shapes;
     }
-    vec![Way { title: "a chain, no circle".to_owned(), edges: longest, others: 0 }]
+    vec![Way { title: "a chain, no cycle".to_owned(), edges: longest, others: 0 }]
 }
 
 /// Draws the ways for a screen.
@@ -77,8 +77,8 @@ pub(super) fn draw(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -> 
 fn title(shape: &Shape) -> String {
     match (shape.kind, shape.is_cycle) {
         ("livelock", _) => "livelock, a cycle: one task spins, the other gets no CPU".to_owned(),
-        ("deadlock", _) => "deadlock, a circle that no CPU time can end".to_owned(),
-        ("starvation", true) => "starvation, in a circle".to_owned(),
+        ("deadlock", _) => "deadlock, a cycle that no CPU time can end".to_owned(),
+        ("starvation", true) => "starvation, in a cycle".to_owned(),
         ("starvation", false) => "starvation, a runnable task gets no CPU".to_owned(),
         (kind, _) => kind.to_owned(),
     }

@@ -114,7 +114,7 @@ fn write_refutations(report: &Analyze<'_>, out: &mut dyn Write, theme: &Theme) -
     if report.refutations.is_empty() {
         return Ok(());
     }
-    heading("Refutations", out, theme)?;
+    heading("What would make the verdict false", out, theme)?;
     for refutation in &report.refutations {
         let style = match refutation.result {
             "refuted" => theme.good,

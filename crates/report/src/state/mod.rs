@@ -94,10 +94,15 @@ fn write_gap(gap: &Missing, indent: usize, out: &mut dyn Write, theme: &Theme) -
 
 /// How many are in a list: `3`, `3 or more`, `?`.
 fn count<T>(list: &Listing<T>) -> String {
-    match (list.found().len(), list.unread()) {
-        (len, None) => len.to_string(),
+    count_of(list, |_| true)
+}
+
+/// How many of a list are as `is`, of which there may be more in the part of it that was not read: `3`, `3 or more`, `?`.
+fn count_of<T>(list: &Listing<T>, is: impl Fn(&T) -> bool) -> String {
+    match (list.found().iter().filter(|entry| is(entry)).count(), list.unread()) {
+        (of_all, None) => of_all.to_string(),
         (0, Some(_)) => "?".to_owned(),
-        (len, Some(_)) => format!("{len} or more"),
+        (found, Some(_)) => format!("{found} or more"),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use vmcore_inspect::state::{Interrupts, Rcu, TimerKind, Timers};
+use vmcore_inspect::state::{Interrupts, Rcu, Timer, TimerKind, Timers};
 
-use super::{Gaps, ago, count, or_unknown, who};
+use super::{Gaps, ago, count, count_of, or_unknown, who};
 use crate::duration::{self, Duration};
 use crate::table::Table;
 use crate::{Painted, Report, Theme};
@@ -18,14 +18,15 @@ impl Report for Timers {
             writeln!(out, "{}", Painted(theme.bad, line))?;
         }
         let mut gaps = Gaps::new(&self.gaps);
-        let overdue = self.timers.found().iter().filter(|timer| timer.overdue == Some(true)).count();
+        let is_overdue = |timer: &Timer| timer.overdue == Some(true);
         let unknown = self.timers.found().iter().filter(|timer| timer.overdue.is_none()).count();
-        let style = match (overdue, unknown, self.timers.unread()) {
-            (1.., _, _) => theme.bad,
-            (0, 0, None) => theme.good,
+        let style = match (unknown, self.timers.unread()) {
+            _ if self.timers.found().iter().any(is_overdue) => theme.bad,
+            (0, None) => theme.good,
             _ => theme.doubtful,
         };
         let unknown = if unknown > 0 { format!(", {unknown} of which it is not known") } else { String::new() };
+        let overdue = count_of(&self.timers, is_overdue);
         let line = format_args!("{} timers, {overdue} overdue{unknown}", count(&self.timers));
         writeln!(out, "{}\n", Painted(style, line))?;
         let mut table = Table::new([">CPU", "KIND", "TIMER", "DUE", "", "FUNCTION"]);
@@ -37,13 +38,13 @@ impl Report for Timers {
                 TimerKind::HighResolution => "hrtimer",
             };
             table.row(
-                if timer.overdue == Some(true) { theme.bad } else { anstyle::Style::new() },
+                if is_overdue(timer) { theme.bad } else { anstyle::Style::new() },
                 [
                     timer.cpu.to_string(),
                     kind.to_owned(),
                     format!("{:016x}", timer.timer.0),
                     ago(timer.late_ns),
-                    if timer.overdue == Some(true) { "OVERDUE" } else { "" }.to_owned(),
+                    if is_overdue(timer) { "OVERDUE" } else { "" }.to_owned(),
                     or_unknown(timer.function.as_ref()),
                 ],
             );

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 use vmcore_inspect::state::{InQueue, Listing, Locks, Pool, WaitQueue, Waiters, Work, Workqueues};
 
-use super::{Gaps, count, during, or_unknown, who};
+use super::{Gaps, count, count_of, during, or_unknown, who};
 use crate::table::Table;
 use crate::{Painted, Report, Sanitized, Theme};
 
@@ -61,15 +61,15 @@ impl Report for Workqueues {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut gaps = Gaps::new(&self.gaps);
         let pools = self.pools.found();
-        let stuck = pools.iter().filter(|pool| pool.stuck == Some(true)).count();
         let unknown = pools.iter().filter(|pool| pool.stuck.is_none()).count();
         let waiting: usize = pools.iter().map(|pool| pool.waiting.found().len()).sum();
         let unread = pools.iter().any(|pool| pool.waiting.unread().is_some()) || self.pools.unread().is_some();
-        let style = match (stuck, unknown, unread) {
-            (1.., _, _) => theme.bad,
-            (0, 0, false) => Style::new(),
+        let style = match (unknown, unread) {
+            _ if pools.iter().any(is_stuck) => theme.bad,
+            (0, false) => Style::new(),
             _ => theme.doubtful,
         };
+        let stuck = count_of(&self.pools, is_stuck);
         let unknown = if unknown > 0 { format!(", {unknown} of which it is not known") } else { String::new() };
         let more = if unread { " or more" } else { "" };
         let works = if waiting == 1 && !unread { "work waits" } else { "works wait" };
@@ -93,11 +93,15 @@ impl Report for Workqueues {
     }
 }
 
+fn is_stuck(pool: &Pool) -> bool {
+    pool.stuck == Some(true)
+}
+
 fn write_pool<'a>(pool: &'a Pool, gaps: &mut Gaps<'a>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let cpu = pool.cpu.map_or_else(|| "unbound".to_owned(), |cpu| format!("CPU {cpu}"));
     let (total, idle) = (or_unknown(pool.workers_total), or_unknown(pool.workers_idle));
     let progress = during(pool.without_progress_ns);
-    let is_stuck = pool.stuck == Some(true);
+    let is_stuck = is_stuck(pool);
     let line = format_args!(
         "\nPOOL: {}  {cpu}  NICE: {}  WORKERS: {total}, {idle} idle  NO WORK BEGUN FOR: {progress}{}",
         pool.id,
@@ -108,7 +112,7 @@ fn write_pool<'a>(pool: &'a Pool, gaps: &mut Gaps<'a>, out: &mut dyn Write, them
     for worker in pool.busy.found() {
         let task = who(worker.task.as_ref());
         let since = crate::duration::or_unknown(worker.task.as_ref().and_then(|task| task.since_ns));
-        let line = format!("  doing    {}  by pid {task}, last ran {since} ago", work(&worker.work));
+        let line = format!("  doing    {}  by pid {task}, last given a CPU {since} ago", work(&worker.work));
         writeln!(out, "{}", Sanitized::new(&line))?;
         for next in worker.scheduled.found() {
             writeln!(out, "           then {}", Sanitized::new(&work(next)))?;
@@ -127,7 +131,7 @@ impl Report for Locks {
         let mut gaps = Gaps::new(&self.gaps);
         let none = [self.locks.has_none(), self.pages.has_none(), self.works.has_none(), self.spinners.has_none()];
         if none.iter().all(|none| *none) {
-            writeln!(out, "no task was found to wait for a lock, a page or a work")?;
+            writeln!(out, "no task was found to wait for a lock, a page or a work item")?;
         }
         for lock in self.locks.found() {
             let line = format!("{} {} {}", lock.kind, lock.lock, lock.symbol.as_deref().unwrap_or_default());
@@ -135,17 +139,21 @@ impl Report for Locks {
             write!(out, "  held by    {}", Sanitized::new(&lock.held_by))?;
             if let Some(owner) = &lock.owner {
                 let since = crate::duration::or_unknown(owner.since_ns);
-                write!(out, ", in state {}, last ran {since} ago", owner.state)?;
+                write!(out, ", in state {}, last given a CPU {since} ago", owner.state)?;
             }
             writeln!(out)?;
             for waiter in &lock.waiters {
                 let since = crate::duration::or_unknown(waiter.since_ns);
-                writeln!(out, "  waited for by {}, last ran {since} ago", Sanitized::new(&who(Some(waiter))))?;
+                writeln!(
+                    out,
+                    "  waited for by pid {}, last given a CPU {since} ago",
+                    Sanitized::new(&who(Some(waiter)))
+                )?;
             }
         }
         gaps.of(&self.locks, "", 0, out, theme)?;
         for page in self.pages.found() {
-            let line = format!("page {} ({}): waited for by {}", page.page, page.bit, who(Some(&page.waiter)));
+            let line = format!("page {} ({}): waited for by pid {}", page.page, page.bit, who(Some(&page.waiter)));
             writeln!(out, "{}", Sanitized::new(&line))?;
         }
         gaps.of(&self.pages, "", 0, out, theme)?;
@@ -153,10 +161,13 @@ impl Report for Locks {
             let by = waited
                 .worker
                 .as_ref()
-                .map_or_else(|| "not begun".to_owned(), |worker| format!("done by {}", who(Some(worker))));
+                .map_or_else(|| "not begun".to_owned(), |worker| format!("done by pid {}", who(Some(worker))));
             let name = or_unknown(waited.function.as_ref());
-            let line =
-                format!("work {} {name}, {by}: waited for by {}", or_unknown(waited.work), who(Some(&waited.waiter)));
+            let line = format!(
+                "work {} {name}, {by}: waited for by pid {}",
+                or_unknown(waited.work),
+                who(Some(&waited.waiter))
+            );
             writeln!(out, "{}", Sanitized::new(&line))?;
         }
         gaps.of(&self.works, "", 0, out, theme)?;

@@ -268,7 +268,7 @@ fn chains_and_long_circles() {
     let open = [(named(SPINNER, 146, "a"), EdgeKind::WaitsForPage, page()), (page(), EdgeKind::LockedBy, unknown)];
     diagnosis.graph = graph(open.map(|(from, kind, to)| edge(from, kind, to, Vec::new())).to_vec());
     let shown = text(&Analyze::new(subject(), &snapshot, &diagnosis));
-    assert!(shown.contains("a chain, no circle") && shown.contains("unknown holder of the page:"), "{shown}");
+    assert!(shown.contains("a chain, no cycle") && shown.contains("unknown holder of the page:"), "{shown}");
     let node = |number: i32| named(VirtAddr::new(number as u64), number, "t");
     let ring = (0..40).map(|at| edge(node(at), EdgeKind::WaitsForWork, node((at + 1) % 40), Vec::new()));
     diagnosis.graph = graph(ring.collect());

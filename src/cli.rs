@@ -27,7 +27,7 @@ use crate::values::{self, Nanoseconds};
 /// Opens a crashed Linux machine's memory dump and proves what hung it.
 ///
 /// Exit status: 0 nothing wrong found; 1 a problem was found; 2 could not run (usage, unreadable file, a vmlinux that
-/// does not match); 3 inconclusive: what was needed is not in the dump.
+/// does not match); 3 inconclusive: a problem is only possible, or what was needed is not in the dump.
 #[derive(Debug, Parser)]
 #[command(name = "vmcore-thp", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -57,7 +57,7 @@ pub(crate) struct Global {
     /// Write to FILE instead of standard output; an existing FILE is left alone
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Replace the file named by --output (a symbolic link is replaced, not followed)
+    /// Replace the file named by --output; a symbolic link is refused
     #[arg(long, global = true)]
     pub(crate) force: bool,
     /// When to use colours; `auto` asks whether standard output is a terminal and `NO_COLOR` is not set

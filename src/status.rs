@@ -20,7 +20,7 @@ pub(crate) enum Status {
     Hindered(FailureKind),
     /// By the signal that asked the process to end, and it has done so in good order.
     Interrupted,
-    /// 3: what was needed is not in the dump.
+    /// 3: a problem is only possible, or what was needed is not in the dump.
     Inconclusive,
 }
 

@@ -78,10 +78,18 @@ fn open(path: &Path, extent: Option<&Extent>) -> Result<Box<dyn BufRead>, Failur
         vmcore_dump::unpacked(BufReader::with_capacity(BUFFER, file)).map_err(failed)?
     };
     if vmcore_dump::starts_like_a_dump(reader.fill_buf().map_err(failed)?) {
-        let dump = if is_stdin { "FILE".into() } else { quoted(&shown) };
-        return Err(Failure::new(format_args!("{} is a memory dump, not a log", shown.display())).hint(format_args!(
-            "`vmcore-thp analyze {dump}` judges it; `vmcore-thp dmesg {dump}` prints the log in it"
-        )));
+        let is_elf = reader.fill_buf().map_err(failed)?.starts_with(b"\x7fELF");
+        return Err(no_log(&shown, is_stdin, is_elf));
     }
     Ok(reader)
+}
+
+/// That what was given is not text. An ELF file may be a dump, a vmlinux or any program.
+fn no_log(shown: &Path, is_stdin: bool, is_elf: bool) -> Failure {
+    let dump = if is_stdin { "FILE".into() } else { quoted(shown) };
+    let (what, condition) =
+        if is_elf { ("a memory dump or another ELF file", "if it is a dump, ") } else { ("a memory dump", "") };
+    Failure::new(format_args!("{} is {what}, not a log", shown.display())).hint(format_args!(
+        "{condition}`vmcore-thp analyze {dump}` judges it, and `vmcore-thp dmesg {dump}` prints the log in it"
+    ))
 }

@@ -125,7 +125,7 @@ fn a_dump_is_no_log() {
     let scratch = Scratch::new();
     let vmcore = scratch.file("vmcore", &dump(BUILD_ID));
     let run = run(["log".as_ref(), vmcore.as_os_str()]);
-    let hint = run.fails_with(&["vmcore is a memory dump, not a log"]);
+    let hint = run.fails_with(&["vmcore is a memory dump or another ELF file, not a log"]);
     assert!(hint.is_some_and(|hint| hint.contains("vmcore-thp analyze") && hint.contains("vmcore-thp dmesg")));
 }
 

@@ -1,6 +1,6 @@
 //! Trouble that was over soon: what did not answer answers again.
 //!
-//! Source: `net/sunrpc`, `fs/lockd/clntproc.c`, `fs/ceph/mds_client.c`, `drivers/md/dm-mpath.c`, `drivers/nvme/host/fabrics.c`,
+//! Source: `net/sunrpc`, `fs/lockd/clntproc.c`, `fs/ceph/mds_client.c`, `lustre/ptlrpc/import.c`, `drivers/md/dm-mpath.c`, `drivers/nvme/host/fabrics.c`,
 //! `drivers/net/ethernet/amazon/ena/ena_netdev.c`, `kernel/smp.c` (`csd_lock_wait_toolong()`); of
 //! `unregister_netdevice: waiting for …`, which is printed every 10 s as long as it lasts, `net/core/dev.c`.
 
@@ -69,7 +69,13 @@ fn server(text: &str) -> Option<Again<'_>> {
             let device = device.rsplit_once("]: ").map_or(device, |(_, device)| device);
             Some(Again::Device { kind: Kind::IoTimeout, begins, device: Some(device) })
         });
-    nfs.or(lockd).or(ceph)
+    nfs.or(lockd).or(ceph).or_else(|| lustre(text))
+}
+
+/// `Lustre: fs-OST0001-osc-ffff8881: Connection restored to fs-OST0001 (at 10.0.0.1@tcp)`.
+fn lustre(text: &str) -> Option<Again<'_>> {
+    let (device, _) = text.strip_prefix("Lustre: ")?.split_once(": Connection restored to ")?;
+    Some(Again::Device { kind: Kind::IoTimeout, begins: "Lustre: ", device: Some(device) })
 }
 
 fn device(text: &str) -> Option<Again<'_>> {
@@ -183,6 +189,12 @@ mod tests {
         let fsid = "[0c2cb2b7-3b4d-11ef-a0d0-525400aabbcc 24161]";
         for (trouble, end) in [
             (format!("ceph: {fsid}: mds0 hung"), format!("ceph: {fsid}: mds0 came back")),
+            (
+                "Lustre: fs-OST0001-osc-ffff8881: Connection to fs-OST0001 (at 10.0.0.1@tcp) was lost; in progress \
+                 operations using this service will wait for recovery to complete"
+                    .to_owned(),
+                "Lustre: fs-OST0001-osc-ffff8881: Connection restored to 10.0.0.1@tcp (at 10.0.0.1@tcp)".to_owned(),
+            ),
             ("megasas: [ 0]waiting for 1 commands to complete".to_owned(), "megasas: reset successful ".to_owned()),
             (
                 "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!".to_owned(),

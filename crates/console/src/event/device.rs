@@ -110,6 +110,11 @@ mod tests {
             ("lockd: server nas01 not responding, still trying", "nas01"),
             ("CIFS VFS: Server nas01 has not responded in 120 seconds. Reconnecting...", "nas01"),
             ("CIFS: VFS: \\\\nas01 has not responded in 180 seconds. Reconnecting...", "\\\\nas01"),
+            (
+                "Lustre: fs-OST0001-osc-ffff8881: Connection to fs-OST0001 (at 10.0.0.1@tcp) was lost; in progress \
+                 operations using this service will wait for recovery to complete",
+                "fs-OST0001-osc-ffff8881",
+            ),
             ("ceph: mds0 hung", "mds0"),
             ("ceph: [0c2cb2b7-3b4d-11ef-a0d0-525400aabbcc 24161]: mds0 hung", "mds0"),
             ("xhci_hcd 0000:01:00.0: HC died; cleaning up", "0000:01:00.0"),

@@ -25,7 +25,7 @@ const fn broken(begins: &'static str, has: &'static [&'static str], device: Devi
 const XHCI: &[&str] = &["host controller not responding, assume dead", "HC died; cleaning up"];
 
 /// What does not answer, and what answers that it cannot.
-static MESSAGES: [Message; 40] = [
+static MESSAGES: [Message; 41] = [
     silent("aacraid: Host ", &["SCSI hang"], Device::Unnamed),
     silent("aacraid", &["Host adapter reset request. SCSI hang"], Device::Unnamed),
     silent(
@@ -61,6 +61,8 @@ static MESSAGES: [Message; 40] = [
     silent("CIFS: VFS: ", &[" has not responded in "], Device::Next),
     silent("CIFS VFS: Server ", &[" has not responded in "], Device::Next),
     silent("CIFS VFS: server not responding", &[], Device::Unnamed),
+    // `lustre/ptlrpc/import.c`, `ptlrpc_set_import_discon()`.
+    silent("Lustre: ", &["was lost; in progress operations using this service will wait"], Device::Next),
     silent("block nbd", &["Possible stuck request", "Connection timed out"], Device::Between("block ", ":")),
     broken("rbd: ", &[" result -"], Device::Next),
     // Who needs the page is killed, or the kernel dies where it is its own.

@@ -168,8 +168,10 @@ fn allocation(text: &str) -> Option<Event> {
     if let Some(event) = allocation_loop(text) {
         return Some(event);
     }
-    let (comm, _) =
-        text.split_once(": page allocation failure").or_else(|| text.split_once(": vmalloc: allocation failure"))?;
+    // Of 4.9 to 4.14 it says from 10 s on, and again and again, that it still tries (kernel commit 63f53dea0c98).
+    const SAYS: [&str; 3] =
+        [": page allocation failure", ": vmalloc: allocation failure", ": page allocation stalls for "];
+    let (comm, _) = SAYS.iter().find_map(|says| text.split_once(*says))?;
     (comm.len() <= 16).then(|| Event { comm: Some(comm.to_owned()), ..Event::new(Kind::AllocationFailure, text) })
 }
 
@@ -253,6 +255,10 @@ mod tests {
             ("Out of memory: Killed process 1 (a)", Kind::OutOfMemory),
             ("Memory cgroup out of memory: Killed process 12 (a b) total-vm:1kB", Kind::CgroupOutOfMemory),
             ("swapper/3: page allocation failure: order:4, mode:0x40a20(GFP_ATOMIC)", Kind::AllocationFailure),
+            (
+                "java: page allocation stalls for 10014ms, order:0, mode:0x24201ca(GFP_HIGHUSER)",
+                Kind::AllocationFailure,
+            ),
             (
                 "XFS: java(4123) possible memory allocation deadlock size 65552 in f (mode:0x250)",
                 Kind::AllocationFailure,

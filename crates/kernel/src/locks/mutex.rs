@@ -65,17 +65,27 @@ impl MutexLayout {
                 value < 0
             }
         };
-        let plausible = owner.is_null() || tasks.is_task(owner);
-        if waiters.is_empty() || !has_waiters || !plausible {
+        if waiters.is_empty() || !has_waiters {
             return None;
         }
         let owner = match (owner.is_null(), self.count) {
-            (false, _) => Owner::Task(owner),
+            (false, _) if tasks.is_task(owner) => Owner::Task(owner),
+            // An oops ends a task with all that it has. Nobody will unlock that.
+            (false, _) if may_have_been_a_task(memory, owner) => Owner::Unknown(format!(
+                "its owner, {owner}, is no task that was found: it may have ended with the mutex"
+            )),
+            (false, _) => return None,
             (true, None) => Owner::Nobody,
             (true, Some(_)) => Owner::Unknown("this kernel did not record the owner".to_owned()),
         };
         Some(Lock { kind: LockKind::Mutex, address, owner, words, waiters })
     }
+}
+
+/// Whether a `struct task_struct` can have been there: it is aligned to a cache line (`fork_init()` in `kernel/fork.c`), in memory that the kernel
+/// has.
+fn may_have_been_a_task<M: ReadVirtual + ?Sized>(memory: &M, address: VirtAddr) -> bool {
+    address.is_kernel_half() && address.get().is_multiple_of(64) && memory.read_u64(address).is_ok()
 }
 
 fn flags(raw: u64) -> Vec<&'static str> {

@@ -161,6 +161,19 @@ fn an_owner_that_is_no_task_makes_no_mutex() {
     assert_eq!(read(&memory, &layouts(), LockKind::Mutex).unwrap().owner, Owner::Nobody);
 }
 
+/// As after an oops in a task that had it.
+#[test]
+fn an_owner_that_may_have_ended_is_not_known() {
+    const GONE: u64 = 0xffff_8880_0bad_0040;
+    let mut memory = mutex();
+    memory.put_u64(LOCK, GONE | 1);
+    assert_eq!(found(&memory, &layouts(), 0, "__mutex_lock"), None, "where no memory is");
+    memory.put_u64(GONE, 0);
+    assert_eq!(found(&memory, &layouts(), 0, "__mutex_lock").unwrap().lock.get(), LOCK);
+    let owner = read(&memory, &layouts(), LockKind::Mutex).unwrap().owner;
+    assert!(matches!(owner, Owner::Unknown(why) if why.contains("is no task that was found")));
+}
+
 #[test]
 fn a_queue_without_a_head_is_found_by_the_locks_address_on_the_stack() {
     let layouts = LockLayouts { mutex: Some(MutexLayout::with_first_waiter()), ..layouts() };

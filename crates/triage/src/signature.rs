@@ -1,7 +1,7 @@
 //! Signatures: what is the same in dumps of the same problem, in two levels.
 //!
 //! The *exact* one says: the issue; how the gravest circle or chain of waiting goes; and which functions the tasks in it
-//! were in, or where nobody waits, the innermost functions of the stack that crashed. The *similar* one is the issue with
+//! whom all wait for were in (of a circle, all of its tasks), or where nobody waits, the innermost functions of the stack that crashed. The *similar* one is the issue with
 //! the first of those functions. Of a known bug, the circle is all there is to say: which system call
 //! faulted is chance. Where nothing was found, the panic's message stands for the rest.
 //!
@@ -18,6 +18,8 @@
 //! - Pids, names, addresses, CPUs and durations are not part of it; numbers in a panic's message become `N`.
 
 mod skip;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use vmcore_console::{base_name, system_call};
@@ -80,7 +82,7 @@ impl Signature {
     }
 }
 
-/// The functions of those that wait, else those of the stack that crashed.
+/// The functions of those that are waited for or wait, else those of the stack that crashed.
 fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &str)]) -> Vec<String> {
     let functions = roles(document, edges);
     if !functions.is_empty() {
@@ -144,10 +146,17 @@ fn way(edges: &[(&str, &str, &str)]) -> String {
     turns.min().unwrap_or_default().join(">")
 }
 
-/// The functions that the waiting tasks of the edges were in, each once.
+/// The functions of the tasks at the ends of the edges, whom all others wait for: who those are is chance. Of a circle, and where
+/// the ends say nothing, those of the tasks that wait. Each once.
 fn roles(document: Document<'_>, edges: &[(&str, &str, &str)]) -> Vec<String> {
-    let pids = edges.iter().filter_map(|(from, _, _)| pid(from));
-    innermost(pids.map(|pid| document.stack(pid, None)))
+    let waiting: BTreeSet<_> = edges.iter().filter_map(|(from, _, _)| pid(from)).collect();
+    let ends: BTreeSet<_> =
+        edges.iter().filter_map(|(_, _, to)| pid(to)).filter(|pid| !waiting.contains(pid)).collect();
+    let of = |pids: BTreeSet<i64>| innermost(pids.into_iter().map(|pid| document.stack(pid, None)));
+    match of(ends) {
+        functions if functions.is_empty() => of(waiting),
+        functions => functions,
+    }
 }
 
 /// The innermost function that says something of each stack, each once.

@@ -32,6 +32,36 @@ fn pids_suffixes_and_who_comes_first_do_not_count() {
     assert_ne!(Signature::of(Document(&deadlock([7, 8], "other"))).exact, first.exact);
 }
 
+/// Whoever waits for a lock that all need, the crash is that of its holder.
+#[test]
+fn a_chain_is_named_by_whom_it_ends_at() {
+    let held = |holder: &str, waiter: &str| {
+        let document = json!({"verdict": {"issue": "lock-held", "confidence": "confirmed"},
+            "edges": [{"from": "task 5 \"one\"", "kind": "sleeps_on", "to": "mutex 0x1"},
+                {"from": "mutex 0x1", "kind": "owned_by", "to": "task 6 \"two\""}],
+            "stacks": [{"pid": 5, "frames": frames(&["__schedule", "schedule", "mutex_lock", waiter])},
+                {"pid": 6, "frames": frames(&[holder])}]});
+        Signature::of(Document(&document))
+    };
+    let reset = held("ixgbe_reset", "rtnetlink_rcv_msg");
+    assert_eq!(reset.exact, "lock-held | sleeps_on>owned_by | ixgbe_reset");
+    assert_eq!(reset, held("ixgbe_reset", "netlink_dump"));
+    assert_ne!(reset.similar, held("bond_enslave", "rtnetlink_rcv_msg").similar);
+    // Where its stack says nothing, those of the waiters have to do.
+    assert_eq!(held("do_syscall_64", "netlink_dump").similar, "lock-held | netlink_dump");
+}
+
+/// Another CPU may have found that a grace period does not end, and panicked.
+#[test]
+fn a_stall_is_named_by_what_holds_it_up() {
+    let stall = json!({"verdict": {"issue": "rcu-stall", "confidence": "confirmed"}, "panic": {"pid": 9, "cpu": 0},
+        "edges": [{"from": "CPU 1", "kind": "runs", "to": "task 7 \"ioctl\""},
+            {"from": "grace period of rcu", "kind": "held_up_by", "to": "CPU 1"}],
+        "stacks": [{"pid": 7, "cpu": 1, "frames": frames(&["driver_loop", "driver_ioctl"])},
+            {"pid": 9, "cpu": 0, "frames": frames(&["panic", "rcu_sched_clock_irq", "innocent"])}]});
+    assert_eq!(Signature::of(Document(&stall)).exact, "rcu-stall | held_up_by+runs | driver_loop");
+}
+
 #[test]
 fn a_crash_is_named_by_what_ran_before_the_exception() {
     let oops = |names: &[&str]| {

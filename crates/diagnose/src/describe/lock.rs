@@ -59,6 +59,6 @@ pub(crate) fn owner(facts: &Facts<'_>, owner: &Owner) -> String {
             format!("held by {count}{last}")
         }
         Owner::Nobody => "held by nobody at this moment".to_owned(),
-        Owner::Unknown(why) => format!("holder not known: {why}"),
+        Owner::Unknown(why) => format!("held, by whom is not known: {why}"),
     }
 }

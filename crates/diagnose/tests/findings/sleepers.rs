@@ -200,7 +200,7 @@ fn a_lock_without_a_known_owner_is_only_probable() {
     machine.sleeper(10, 130 * SECOND).waits(10, LockKind::Mutex, LOCK_A, unknown);
     let diagnosis = machine.judge();
     assert_eq!(verdict(&diagnosis), (Some(Issue::LockHeld), Confidence::Probable));
-    assert!(diagnosis.verdict.summary.contains("holder not known"), "{}", diagnosis.verdict.summary);
+    assert!(diagnosis.verdict.summary.contains("held, by whom is not known"), "{}", diagnosis.verdict.summary);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
+mod guest;
 mod idling;
 
+pub(crate) use guest::runs_guest;
 pub(crate) use idling::is_idling;
 pub(crate) use vmcore_console::base_name;
 use vmcore_kernel::{LockKind, Stack, StackFrame, switches_tasks};
@@ -249,46 +251,6 @@ pub(crate) fn waits_for_vfork(stack: &Stack) -> bool {
         || stack.frames.iter().zip(stack.frames.iter().skip(1)).any(|(callee, caller)| calls(callee, caller))
 }
 
-/// Functions that enter a guest of KVM and come back when it stops, and those in which an interrupt that stopped it is taken.
-///
-/// Source: `arch/x86/kvm/x86.c`, `vmx/vmx.c`, `vmx/vmenter.S`, `vmx/tdx.c`, `svm/svm.c`, `svm/vmenter.S`, `arch/arm64/kvm/arm.c`,
-/// `hyp/vhe/switch.c`.
-const IN_GUEST: [&str; 25] = [
-    "vcpu_enter_guest",
-    // Callers that the compiler merges the entry into.
-    "vcpu_run",
-    "kvm_arch_vcpu_ioctl_run",
-    "vmx_vcpu_run",
-    "__vmx_vcpu_run",
-    "vmx_vcpu_enter_exit",
-    "tdx_vcpu_run",
-    "tdx_vcpu_enter_exit",
-    "svm_vcpu_run",
-    "__svm_vcpu_run",
-    "__svm_sev_es_vcpu_run",
-    "svm_vcpu_enter_exit",
-    "vmx_handle_exit_irqoff",
-    "vmx_handle_external_intr",
-    "handle_external_interrupt_irqoff",
-    "vmx_do_interrupt_nmi_irqoff",
-    "vmx_do_interrupt_irqoff",
-    "vmx_do_nmi_irqoff",
-    "vmx_handle_nmi",
-    "kvm_arm_vcpu_enter_exit",
-    "kvm_vcpu_run_vhe",
-    "__kvm_vcpu_run_vhe",
-    "__kvm_vcpu_run",
-    "__kvm_call_hyp",
-    "__guest_enter",
-];
-
-/// Whether a CPU runs a guest, which it does for as long as the guest likes: the innermost code that it ran itself enters one.
-/// What KVM does between two runs is kernel code like any other.
-pub(crate) fn runs_guest(stack: &Stack, own_frame: usize) -> bool {
-    let enters = |name: &str| IN_GUEST.contains(&base_name(name));
-    stack.frames.get(own_frame).and_then(StackFrame::function).is_some_and(enters)
-}
-
 /// Functions in which a CPU ends that another CPU's panic stopped.
 const STOPPED: [&str; 12] = [
     "stop_this_cpu",
@@ -338,9 +300,13 @@ pub(crate) fn stopped_at(stack: &Stack) -> Option<usize> {
 
 /// The innermost frame of what a CPU did before it was stopped, or died.
 pub(crate) fn own_frame(stack: &Stack) -> usize {
-    let stopped = stopped_at(stack);
-    let before = |stopped: usize| stack.interrupts.iter().map(|found| found.frame).find(|&frame| frame > stopped);
-    stopped.and_then(before).unwrap_or_default()
+    let before = |stopped: usize| {
+        let interrupted = stack.interrupts.iter().map(|found| found.frame).find(|&frame| frame > stopped);
+        let called = |(_, frame): &(usize, &StackFrame)| frame.function().is_some_and(guest::is_called_entry);
+        let behind_call = stack.frames.iter().enumerate().skip(stopped).find(called).map(|(at, _)| at + 1);
+        interrupted.into_iter().chain(behind_call).min()
+    };
+    stopped_at(stack).and_then(before).unwrap_or_default()
 }
 
 /// Whether it is where a virtual CPU halts until its turn for a spin lock comes, and its host wakes it: `kernel/locking/qspinlock_paravirt.h`,

@@ -290,6 +290,29 @@ fn kvm_between_two_runs_of_a_guest_is_kernel_code_like_any_other() {
     assert_eq!(ids(&runs_guest(&["vmx_vcpu_run", "vcpu_enter_guest"], SECOND)), []);
 }
 
+/// The panic's NMI, or its interrupt, takes a CPU out of its guest, and is handed to the kernel by KVM.
+#[test]
+fn a_guest_that_the_panic_stopped_is_no_lockup() {
+    let since_7_2 = ["x86_entry_from_kvm", "vmx_handle_nmi", "vmx_vcpu_enter_exit", "vmx_vcpu_run"];
+    let of_interrupt = ["x86_entry_from_kvm", "handle_external_interrupt_irqoff", "vmx_handle_exit_irqoff"];
+    for (by, callers) in [
+        (&["idt_do_nmi_irqoff"][..], &since_7_2[..]),
+        (&["asm_fred_entry_from_kvm"], &since_7_2),
+        (&["panic_smp_self_stop", "fred_exc_nmi", "__fred_entry_from_kvm", "asm_fred_entry_from_kvm"], &since_7_2),
+        (&["stop_this_cpu", "fred_extint", "__fred_entry_from_kvm", "asm_fred_entry_from_kvm"], &of_interrupt),
+        // Before, by name alone.
+        (&["asm_fred_entry_from_kvm"], &since_7_2[1..]),
+        (&["vmx_do_nmi_irqoff"], &since_7_2[1..]),
+    ] {
+        let stack = [by, callers].concat();
+        assert_eq!(ids(&runs_guest(&stack, SECOND)), [], "{stack:?}");
+    }
+    // What was called and is not the guest's entry is kernel code, on top of it, too.
+    let handler = ["driver_interrupt", "fred_extint", "__fred_entry_from_kvm", "asm_fred_entry_from_kvm"];
+    let stuck = runs_guest(&[&handler[..], &of_interrupt].concat(), SECOND);
+    assert_eq!(verdict(&stuck), (Some(Issue::SoftLockup), Confidence::Probable));
+}
+
 /// CPU 0 spins, for so long, until CPU 1, which runs for so long, gives a mutex back; its owner says so.
 fn spins_on_owner(spinning_ns: u64, owning_ns: u64, watchdog: Option<u64>) -> Diagnosis {
     let mut machine = Machine::new();

@@ -9,8 +9,11 @@ pub(crate) use vmcore_console::base_name;
 use vmcore_kernel::{LockKind, Stack, StackFrame, switches_tasks};
 
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
-const SPLIT: [&str; 10] = [
-    // 6.16, 6.9, and before
+const SPLIT: [&str; 13] = [
+    // 7.2 (`split_huge_page_to_list_to_order()` is inline since), 6.16, 6.9, and before.
+    "__split_huge_page_to_list_to_order",
+    "folio_split_unmapped",
+    "__folio_freeze_and_split_unmapped",
     "__folio_split",
     "folio_split",
     "split_huge_page_to_list_to_order",
@@ -27,8 +30,13 @@ const SPLIT: [&str; 10] = [
 /// entries take the place of the page in the page tables, of a huge page that is mapped by PTEs also those of its tails.
 ///
 /// Source: `mm/migrate.c`, `mm/migrate_device.c`. Pages of hugetlbfs are left out: their entries are about the head.
-const MOVE: [&str; 12] = [
-    // 6.3 and later, 6.1, and before.
+const MOVE: [&str; 17] = [
+    // 7.3 has the code of `migrate_vma_*()` in functions of their own; 6.3 and later, 6.1, and before.
+    "__migrate_device_pages",
+    "__migrate_device_finalize",
+    "migrate_vma_setup",
+    "migrate_vma_pages",
+    "migrate_vma_finalize",
     "migrate_pages",
     "migrate_pages_batch",
     "migrate_pages_sync",
@@ -61,7 +69,9 @@ const SYSCALL_DISPATCH: [&str; 8] = [
 /// Where a CPU waits for a queued spin lock: `native_…`, `__pv_…`, and `__cna_…` of kernels whose locks know NUMA nodes.
 const SPIN_SLOW_PATH: &str = "queued_spin_lock_slowpath";
 /// Functions in which a CPU waits until others have run what it asked them to.
-const CALLING: [&str; 7] = [
+const CALLING: [&str; 8] = [
+    // 7.3: `smp_call_function_single()` and `smp_call_function_any()` only jump there.
+    "__smp_call_function_single",
     "smp_call_function_many_cond",
     "smp_call_function_many",
     "smp_call_function_single",
@@ -327,4 +337,22 @@ pub(crate) fn is_lock_halt(symbol: &str) -> bool {
 /// Whether the stopper thread of this stack waits until those of other CPUs have come.
 pub(crate) fn is_stopper_waiting(stack: &Stack) -> bool {
     has_any(stack, &["multi_cpu_stop"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_other_cpus_is_known_on_any_kernel() {
+        for name in [
+            "__smp_call_function_single",
+            "__smp_call_function_single.constprop.0",
+            "smp_call_function_single",
+            "smp_call_function_many_cond",
+        ] {
+            assert!(is_calling(name) && leads_to_call(name), "{name}");
+        }
+        assert!(!is_calling("flush_smp_call_function_queue") && !leads_to_call("generic_exec_single"));
+    }
 }

@@ -80,6 +80,44 @@ fn who_moves_the_page_is_tied_by_the_page_alone() {
     }
 }
 
+/// By the names of any kernel.
+#[test]
+fn who_moves_or_splits_a_page_is_known_by_what_does_so() {
+    let with = |does: &[&str], mm: Option<VirtAddr>| {
+        let mut world = World::livelock();
+        // The word is in the frame that the outermost function calls.
+        let walks = ["__schedule", "__cond_resched", "rmap_walk_anon", "rmap_walk", "walks"];
+        let frames = [&walks[..6 - does.len()], does, &["driver_moves"]].concat();
+        world.waiting[0] = stack(2, SPLITTER, &frames);
+        world.task(SPLITTER).mm = mm;
+        world.splitter_word(page_address(0x4200).get());
+        world.judge()
+    };
+    for moves in [
+        &["remove_migration_ptes", "__migrate_device_finalize", "migrate_vma_finalize"][..],
+        &["__migrate_device_finalize"],
+        &["folio_migrate_mapping", "__migrate_device_pages"],
+        &["try_to_migrate", "migrate_device_unmap"],
+        &["migrate_vma_collect_pmd", "migrate_vma_setup"],
+        &["migrate_vma_pages"],
+        &["migrate_vma_finalize"],
+    ] {
+        let diagnosis = with(moves, None);
+        assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{moves:?}");
+        assert!(diagnosis.verdict.summary.contains("a huge page that is being moved"), "{moves:?}");
+    }
+    for splits in [
+        &["try_to_migrate", "__split_huge_page_to_list_to_order"][..],
+        &["folio_split_unmapped"],
+        &["__folio_freeze_and_split_unmapped"],
+        &["split_huge_page_to_list_to_order"],
+    ] {
+        let diagnosis = with(splits, Some(MM));
+        assert_eq!(confidence(&diagnosis), (LIVELOCK, Confidence::Confirmed), "{splits:?}");
+        assert!(!diagnosis.verdict.summary.contains("moved"), "{splits:?}");
+    }
+}
+
 #[test]
 fn the_same_process_alone_is_a_weak_tie() {
     let mut world = World::livelock();

@@ -11,17 +11,23 @@ use crate::Facts;
 use crate::interrupts::kept_at;
 use crate::names::{base_name, is_stopper_waiting};
 
-/// What `multi_cpu_stop()` calls as it waits, in any version; `kernel/stop_machine.c`, `kernel/rcu/tree.c`.
-const WAITS_IN: [&str; 9] = [
+/// What `multi_cpu_stop()` calls as it waits, in any version; `kernel/stop_machine.c`, `kernel/watchdog.c`, `kernel/workqueue.c`,
+/// `kernel/rcu/tree.c`, `kernel/rcu/tree_plugin.h`.
+const WAITS_IN: [&str; 14] = [
     "multi_cpu_stop",
     "stop_machine_yield",
     "ack_state",
     "set_state",
     "touch_nmi_watchdog",
     "arch_touch_nmi_watchdog",
+    "touch_softlockup_watchdog",
+    "touch_softlockup_watchdog_sched",
+    "wq_watchdog_touch",
     "rcu_momentary_dyntick_idle",
     "rcu_momentary_eqs",
     "rcu_dynticks_momentary_idle",
+    "rcu_preempt_deferred_qs",
+    "rcu_preempt_need_deferred_qs",
 ];
 
 /// Whether what a CPU runs only waits for the stopper thread of another one.

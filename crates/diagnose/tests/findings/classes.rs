@@ -63,8 +63,8 @@ fn a_stopper_that_waits_for_another_is_no_lockup_to_name_first() {
 /// All have come, and what CPU 1 calls for them does not come back: all have their interrupts off.
 #[test]
 fn a_stopper_that_waits_with_interrupts_off_is_a_victim_too() {
-    let loops = ["multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"];
-    let works = ["patch_all", "multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"];
+    let of_thread = ["multi_cpu_stop", "cpu_stopper_thread", "smpboot_thread_fn", "kthread"];
+    let works = [&["patch_all"][..], &of_thread].concat();
     let machine = |first: &[&str], second: &[&str]| {
         let mut machine = Machine::new();
         machine.runs(0, 15, first, 25 * SECOND);
@@ -82,7 +82,7 @@ fn a_stopper_that_waits_with_interrupts_off_is_a_victim_too() {
         machine.running.push((2, support::stack(0, 0, &["default_idle", "do_idle", "cpu_startup_entry"])));
         machine.judge()
     };
-    for (diagnosis, culprit, victim) in [(machine(&loops, &works), 1, 0), (machine(&works, &loops), 0, 1)] {
+    let check = |diagnosis: Diagnosis, culprit: u32, victim: u32| {
         assert_eq!(verdict(&diagnosis).0, Some(Issue::HardLockup));
         let begins = format!("CPU {culprit} (");
         assert!(diagnosis.verdict.summary.starts_with(&begins), "{}", diagnosis.verdict.summary);
@@ -90,7 +90,23 @@ fn a_stopper_that_waits_with_interrupts_off_is_a_victim_too() {
         let of_victim = |finding: &&Finding| finding.summary.starts_with(&format!("CPU {victim} ("));
         let victim = diagnosis.findings.iter().find(of_victim).unwrap();
         assert!(victim.summary.contains(&waits), "{}", victim.summary);
+    };
+    // All that is called in each turn of the loop.
+    for calls in [
+        &[][..],
+        &["arch_touch_nmi_watchdog"],
+        &["touch_softlockup_watchdog_sched", "touch_softlockup_watchdog"],
+        &["wq_watchdog_touch", "touch_softlockup_watchdog"],
+        &["wq_watchdog_touch"],
+        &["rcu_preempt_need_deferred_qs", "rcu_preempt_deferred_qs", "rcu_momentary_eqs"],
+    ] {
+        let loops = [calls, &of_thread].concat();
+        check(machine(&loops, &works), 1, 0);
+        check(machine(&works, &loops), 0, 1);
     }
+    // What is called for all may touch watchdogs as well.
+    let touches = [&["wq_watchdog_touch", "touch_softlockup_watchdog"][..], &works].concat();
+    check(machine(&of_thread, &touches), 1, 0);
 }
 
 #[test]

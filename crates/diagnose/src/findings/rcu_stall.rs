@@ -219,12 +219,16 @@ fn ends(facts: &Facts<'_>, ender: &GraceEnder) -> Evidence {
     read_from(&ender.named_at, ender.task.get(), who)
 }
 
-/// Whether who waits on this stack does so for a grace period of another kind, which the same functions wait for: of RCU-tasks, and
-/// before 4.20 of `rcu_bh`.
+/// Whether who waits on this stack does so for a grace period of another kind, which the same functions wait for: of RCU-tasks, before
+/// 4.20 of `rcu_bh`, and an expedited one (`rcupdate.rcu_expedited`), which has a sequence and masks of its own.
 fn waits_for_other_grace_period(stack: &Stack) -> bool {
     const STARTS: [&str; 4] = ["synchronize_rcu_tasks", "rcu_barrier_tasks", "synchronize_rcu_bh", "rcu_barrier_bh"];
-    let mut functions = stack.frames.iter().filter_map(StackFrame::function);
-    functions.any(|name| STARTS.iter().any(|start| name.starts_with(start)))
+    const EXPEDITED: [&str; 2] = ["synchronize_rcu_expedited", "synchronize_sched_expedited"];
+    // Where expedited ones are forbidden (`rcupdate.rcu_normal`), they wait for an ordinary one.
+    const ORDINARY: [&str; 2] = ["synchronize_rcu_normal", "__wait_rcu_gp"];
+    let functions = || stack.frames.iter().filter_map(StackFrame::function).map(base_name);
+    let is_expedited = functions().take_while(|name| !ORDINARY.contains(name)).any(|name| EXPEDITED.contains(&name));
+    is_expedited || functions().any(|name| STARTS.iter().any(|start| name.starts_with(start)))
 }
 
 fn holdout(reader: &dyn Reader, held: &GraceHoldout) -> Evidence {

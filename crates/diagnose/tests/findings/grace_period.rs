@@ -211,3 +211,34 @@ fn a_stall_of_rcu_tasks_is_not_explained_by_an_ordinary_grace_period() {
         }
     }
 }
+
+/// With `rcupdate.rcu_expedited=1` it is an expedited one, of which the state of ordinary ones says nothing; with
+/// `rcupdate.rcu_normal=1` whoever asks for an expedited one gets an ordinary one.
+#[test]
+fn who_waits_for_an_expedited_grace_period_does_not_wait_for_the_ordinary_one() {
+    let waits = |innermost: &[&str]| {
+        let mut machine = Machine::new();
+        machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+        machine.sleeper(50, 30 * SECOND);
+        let index = machine.blocked[0].task;
+        let stack = [&["__schedule", "schedule"], innermost, &["namespace_unlock", "path_umount"]].concat();
+        machine.blocked[0] = support::stack(index, 50, &stack);
+        machine.state.grace_period = Some(GracePeriod {
+            name: Some("rcu_preempt".to_owned()),
+            state: VirtAddr::new(0xffff_8880_0c00_1000),
+            seq: 0x15,
+            running: true,
+            age_ns: Some(40 * SECOND),
+            cpus: vec![GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 }],
+            readers: Vec::new(),
+            ender: None,
+        });
+        let diagnosis = machine.judge();
+        diagnosis.graph.edges().iter().any(|edge| edge.kind == EdgeKind::WaitsForGracePeriod)
+    };
+    assert!(waits(&["synchronize_rcu"]));
+    assert!(!waits(&["synchronize_rcu_expedited", "synchronize_rcu"]));
+    assert!(!waits(&["synchronize_sched_expedited", "synchronize_sched"]), "before 4.20");
+    assert!(waits(&["wait_for_completion", "synchronize_rcu_normal", "synchronize_rcu_expedited"]));
+    assert!(waits(&["wait_for_completion", "__wait_rcu_gp", "synchronize_rcu_expedited", "synchronize_rcu"]));
+}

@@ -2,7 +2,9 @@
 //!
 //! `panic_cpu` is the CPU that won the race to panic, or to start the crash kernel for an oops; `crashing_cpu` the one
 //! that started the crash kernel. Both are -1 on a machine that did neither, such as one whose dump was taken from
-//! outside. The reason is only in the log, and the log names CPU and task as well:
+//! outside. Since 7.0 (kernel commit 2e171ab29f91) a CPU may hand its panic to another one (`panic_force_cpu=`): then it
+//! is in `panic_redirect_cpu`, and the other two are the one that it was handed to, whatever that one did. The reason is
+//! only in the log, and the log names CPU and task as well:
 //!
 //! ```text
 //! Kernel panic - not syncing: softlockup: hung tasks
@@ -21,6 +23,9 @@ use crate::{Caller, Kernel, LogRecord, Snapshot};
 /// As many records of one caller are searched for an oops's headline, or for the line that names CPU and task.
 const MAX_DISTANCE: usize = 16;
 
+/// Variables with the CPU that panicked, or that the kernel's end was left to: the first that names one counts.
+const CPU_VARIABLES: [&str; 3] = ["panic_redirect_cpu", "panic_cpu", "crashing_cpu"];
+
 /// How the kernel died; all `None` where it did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PanicInfo {
@@ -37,10 +42,9 @@ impl Kernel<'_> {
     /// How the kernel died; `log` is all of its log.
     #[must_use]
     pub fn panic(&self, snapshot: &Snapshot, log: &[LogRecord]) -> PanicInfo {
-        let variables = ["panic_cpu", "crashing_cpu"].map(|name| self.cpu_variable(name));
-        let known_cpu = |number: i32| u32::try_from(number).ok().filter(|&cpu| snapshot.cpu(cpu).is_some());
-        let dying_cpu = variables.iter().flatten().find_map(|&number| known_cpu(number));
-        // Not every architecture has both: arm64 has no `crashing_cpu`.
+        let variables = CPU_VARIABLES.map(|name| self.cpu_variable(name));
+        let dying_cpu = dying_cpu(variables, |cpu| snapshot.cpu(cpu).is_some());
+        // Not every kernel has all: `crashing_cpu` is of x86, `panic_redirect_cpu` new.
         let mut known = variables.iter().flatten().peekable();
         let survived = known.peek().is_some() && known.all(|&number| number == -1);
         let index = panic_record(log).or_else(|| if survived { None } else { oops_record(log) });
@@ -61,6 +65,11 @@ impl Kernel<'_> {
     fn cpu_variable(&self, name: &str) -> Option<i32> {
         self.memory().read_u32(self.symbol(name)?).ok().map(u32::cast_signed)
     }
+}
+
+/// The CPU that panicked, by what the variables say, in the order of [`CPU_VARIABLES`].
+fn dying_cpu(variables: [Option<i32>; 3], is_known: impl Fn(u32) -> bool) -> Option<u32> {
+    variables.into_iter().flatten().filter_map(|number| u32::try_from(number).ok()).find(|&cpu| is_known(cpu))
 }
 
 /// How the kernel died, where nothing but its log is known.
@@ -151,6 +160,21 @@ mod tests {
         ];
         assert_eq!(text(&log, panic_record(&log)), "Kernel panic - not syncing: hung tasks");
         assert_eq!(panic_record(&log[2..]), None);
+    }
+
+    #[test]
+    fn a_panic_is_of_the_cpu_that_hands_it_to_another() {
+        let cpu = |of: fn(&str) -> Option<i32>| dying_cpu(CPU_VARIABLES.map(of), |cpu| cpu < 4);
+        let redirected = |name: &str| Some(if name == "panic_redirect_cpu" { 3 } else { 0 });
+        assert_eq!(cpu(redirected), Some(3));
+        let by_itself = |name: &str| Some(if name == "panic_redirect_cpu" { -1 } else { 2 });
+        assert_eq!(cpu(by_itself), Some(2));
+        // The one that it was handed to took no interrupt.
+        assert_eq!(cpu(|name| Some(if name == "panic_redirect_cpu" { 1 } else { -1 })), Some(1));
+        // Before; one that no machine has; none.
+        assert_eq!(cpu(|name| (name != "panic_redirect_cpu").then_some(1)), Some(1));
+        assert_eq!(cpu(|name| Some(if name == "crashing_cpu" { 1 } else { 4096 })), Some(1));
+        assert_eq!(cpu(|_| Some(-1)), None);
     }
 
     #[test]

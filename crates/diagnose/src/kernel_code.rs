@@ -1,6 +1,6 @@
 //! Whether a CPU was in kernel code.
 
-use vmcore_kernel::{Cpu, Segment, Stack, StackFrame};
+use vmcore_kernel::{Cpu, Segment, Stack, StackEnd, StackFrame};
 
 use crate::Facts;
 use crate::arch::{arm64, x86_64};
@@ -18,6 +18,13 @@ pub(crate) fn in_kernel_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
         || syscall_function(&stack.frames).is_some()
         || in_exception_of_user_code(stack)
         || in_handler_over_user_code(stack)
+}
+
+/// Whether a CPU is known to have been in user code when it was stopped, with nothing of the kernel's on top of it but what stopped it.
+pub(crate) fn in_user_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let stack = facts.running_on(cpu.cpu).filter(|_| cpu.registers.is_some());
+    let is_whole = |stack: &&Stack| stack.error.is_none() && stack.end == StackEnd::UserMode;
+    stack.filter(is_whole).is_some_and(|stack| stack.frames.is_empty() || !in_kernel_code(facts, cpu))
 }
 
 /// Whether the kernel does something for user code, or on top of it, that may have begun a moment ago, however long the task has had its CPU.

@@ -16,6 +16,7 @@ use crate::describe::{self, on_cpu, stuck_in};
 use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::idle::{OnIdle, has_idle_task, on_idle};
+use crate::kernel_code::in_user_code;
 use crate::names::base_name;
 use crate::reports::{self, stall};
 use crate::return_address::return_address;
@@ -75,7 +76,11 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     busy.sort_by_key(|&cpu| stoppers::waits_for(facts, cpu));
     let cpus = busy.iter().map(|&cpu| {
         let awaited = stoppers::waits_for(facts, cpu).map(|other| format!(", which {}", waits_text(other)));
-        format!("{}{}{}", on_cpu(facts, cpu), stuck_in(facts, cpu), awaited.unwrap_or_default())
+        // Such code is a quiescent state, which the CPU's tick reports, or the kthread sees of one that has none.
+        let user = facts.snapshot.cpu(cpu).is_some_and(|cpu| in_user_code(facts, cpu));
+        let user =
+            if user { " in user code, which its tick or the grace-period kthread has yet to report" } else { "" };
+        format!("{}{}{user}{}", on_cpu(facts, cpu), stuck_in(facts, cpu), awaited.unwrap_or_default())
     });
     let readers = readers.iter().take(describe::MAX_NAMED);
     let own = own_thread(facts, period, &idle, ender);

@@ -5,8 +5,12 @@ use vmcore_kernel::Source;
 use crate::*;
 
 fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
+    stalled_by(&["spin_for_ever", "driver_write"], running, age_ns, said)
+}
+
+fn stalled_by(functions: &[&str], running: bool, age_ns: u64, said: bool) -> Diagnosis {
     let mut machine = Machine::new();
-    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
+    machine.runs(1, 31, functions, 8 * SECOND);
     let held = GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 };
     machine.state.grace_period = Some(GracePeriod {
         name: Some("rcu_preempt".to_owned()),
@@ -34,6 +38,17 @@ fn a_grace_period_that_does_not_end_names_who_holds_it_up() {
     assert_eq!(verdict(&diagnosis), (Some(Issue::RcuStall), Confidence::Confirmed));
     assert!(diagnosis.verdict.summary.contains("CPU 1 (pid 31"), "{}", diagnosis.verdict.summary);
     assert_eq!(verdict(&stalled(true, 40 * SECOND, false)), (Some(Issue::RcuStall), Confidence::Probable));
+}
+
+/// User code is a quiescent state, which somebody has to see.
+#[test]
+fn a_cpu_in_user_code_is_said_to_be_there() {
+    let in_user =
+        "CPU 1 (pid 31 \"comm31\") in user code, which its tick or the grace-period kthread has yet to report";
+    let diagnosis = stalled_by(&[], true, 40 * SECOND, false);
+    let stall = finding(&diagnosis, Issue::RcuStall);
+    assert!(stall.summary.contains(in_user), "{}", stall.summary);
+    assert!(!finding(&stalled(true, 40 * SECOND, false), Issue::RcuStall).summary.contains("in user code"));
 }
 
 /// A grace period that no CPU holds up, but perhaps a task.

@@ -2,13 +2,16 @@
 //!
 //! That a CPU is caught waiting is ordinary. What says that it does not go on is a watchdog's report, or that its task has had
 //! the CPU for longer than the watchdog allows. A program that computes has, too, where no watchdog comes in between: what it
-//! had in user code it did not have in the kernel, but `utime` is of its whole life.
+//! had in user code it did not have in the kernel, but `utime` is of its whole life. One that makes system calls all day adds them up to
+//! hours in the kernel; that its time there is one stay shows only where something would have taken the CPU from it on its way out.
 
 use vmcore_kernel::{Cpu, Task};
 
-use crate::clock::soft_lockup_ns;
+use crate::clock::{hard_lockup_ns, soft_lockup_ns};
+use crate::derived::stood_still_ns;
 use crate::evidence::{self, decimal};
 use crate::idle::kept_ns;
+use crate::interrupts::interrupts_off;
 use crate::reports::reported_stuck;
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Reader};
@@ -20,9 +23,20 @@ pub(crate) fn stuck(facts: &Facts<'_>, cpu: u32) -> Option<Confidence> {
     }
     let cpu = facts.snapshot.cpu(cpu)?;
     let limit = soft_lockup_ns(facts);
-    let running = kept_ns(facts, cpu).or_else(|| facts.running_ns(cpu)).filter(|&running| running >= limit)?;
+    let kept = kept_ns(facts, cpu);
+    let running = kept.or_else(|| facts.running_ns(cpu)).filter(|&running| running >= limit)?;
     let in_kernel = facts.snapshot.current(cpu).map_or(running, |task| surely_in_kernel(task, running));
-    Some(if in_kernel >= limit { Confidence::Confirmed } else { Confidence::Possible })
+    let surely = in_kernel >= limit && (kept.is_some() || is_one_stay(facts, cpu, running));
+    Some(if surely { Confidence::Confirmed } else { Confidence::Possible })
+}
+
+/// Whether the time that a task has had its CPU in kernel code is that of one stay, not of many system calls: the watchdog's thread would have
+/// come in between two of them, or the CPU has had its interrupts off so long.
+pub(crate) fn is_one_stay(facts: &Facts<'_>, cpu: &Cpu, running_ns: u64) -> bool {
+    let limits = &facts.state.limits;
+    let keeps_watchdog_out = limits.is_watched(cpu.cpu) && running_ns >= limits.keeps_watchdog_out_ns();
+    let is_deaf = || stood_still_ns(facts, cpu).is_some_and(|ns| ns >= hard_lockup_ns(facts));
+    keeps_watchdog_out || interrupts_off(facts, cpu.cpu) && is_deaf()
 }
 
 /// For how long, at least, a task that has had its CPU for so long was in kernel code: without what it had in user code in

@@ -2,16 +2,19 @@
 //!
 //! The caller spins with interrupts on, so the soft-lockup watchdog sees the caller, not the CPU that is deaf.
 //!
-//! Control: a call in flight is ordinary. It is a finding where the caller is [stuck](crate::stuck).
+//! Control: a call in flight is ordinary. It is a finding where the caller is [stuck](crate::stuck). A CPU that has interrupts on, and has just
+//! had a tick, takes calls: that it has not taken this one may be because the call is new, unless a watchdog complained of the caller.
 
 use std::collections::BTreeSet;
 
 use vmcore_kernel::PendingCall;
 
 use super::{Context, Found};
+use crate::derived::stood_still_ns;
 use crate::describe::{on_cpu, stuck_in};
 use crate::evidence::read_from;
 use crate::graph::{Edge, EdgeKind, Node};
+use crate::reports::reported_stuck;
 use crate::stuck::{stuck, user_evidence};
 use crate::text::seconds;
 use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, interrupts, wait_edges};
@@ -20,14 +23,31 @@ use crate::{Confidence, Evidence, Facts, Finding, Issue, Reader, interrupts, wai
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let facts = context.facts;
     let callers: BTreeSet<u32> = facts.state.calls.iter().map(|call| call.from).collect();
-    let findings = callers.into_iter().filter_map(|caller| Some(finding(context, caller, stuck(facts, caller)?)));
+    let findings = callers.into_iter().filter_map(|caller| Some(finding(context, caller, waits(facts, caller)?)));
     Found { findings: findings.collect(), edges: edges(facts, context.reader) }
 }
 
 /// The CPUs that surely have been waiting for an answer for too long.
 pub(super) fn stuck_callers(facts: &Facts<'_>) -> BTreeSet<u32> {
-    let is_stuck = |caller: &u32| stuck(facts, *caller) == Some(Confidence::Confirmed);
+    let is_stuck = |caller: &u32| waits(facts, *caller) == Some(Confidence::Confirmed);
     facts.state.calls.iter().map(|call| call.from).filter(is_stuck).collect()
+}
+
+/// How sure it is that a caller has been waiting for its answer for too long; `None` where nothing says so.
+fn waits(facts: &Facts<'_>, caller: u32) -> Option<Confidence> {
+    let is_stuck = stuck(facts, caller)?;
+    let mut calls = facts.state.calls.iter().filter(|call| call.from == caller);
+    let may_be_new = !reported_stuck(facts, caller) && calls.all(|call| takes_calls(facts, call.to));
+    Some(if may_be_new { is_stuck.min(Confidence::Possible) } else { is_stuck })
+}
+
+/// Whether a CPU has interrupts on and had a tick a moment ago.
+fn takes_calls(facts: &Facts<'_>, cpu: u32) -> bool {
+    const MOMENT_NS: u64 = 1_000_000_000;
+    let Some(cpu) = facts.snapshot.cpu(cpu) else { return false };
+    let ticks = stood_still_ns(facts, cpu).is_some_and(|ns| ns <= MOMENT_NS);
+    let in_user_code = || cpu.registers.is_some_and(|known| known.registers.user_mode());
+    ticks && interrupts::flags(facts, cpu.cpu).map_or_else(in_user_code, |flags| !flags.off())
 }
 
 fn finding(context: &Context<'_>, caller: u32, is_stuck: Confidence) -> Finding {
@@ -69,7 +89,7 @@ fn evidence(call: &PendingCall) -> Evidence {
 /// The caller to the CPU that does not answer, and that CPU to what it runs.
 fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
     let mut edges = Vec::new();
-    for call in facts.state.calls.iter().filter(|call| stuck(facts, call.from).is_some()) {
+    for call in facts.state.calls.iter().filter(|call| waits(facts, call.from).is_some()) {
         let Some(caller) = facts.snapshot.cpu(call.from).and_then(|cpu| facts.snapshot.current(cpu)) else { continue };
         let why = "spins until that CPU has run its call";
         let deaf = Node::Cpu { cpu: call.to };

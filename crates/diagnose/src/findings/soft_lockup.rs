@@ -24,7 +24,7 @@ use crate::evidence::{self, decimal};
 use crate::kernel_code::in_kernel_code;
 use crate::names::{own_frame, runs_guest};
 use crate::reports::reported_stuck;
-use crate::stuck::surely_in_kernel;
+use crate::stuck::{is_one_stay, surely_in_kernel};
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, Severity, cut_stacks, reports, stoppers};
 
@@ -122,6 +122,14 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, said: &O
     finding.from_log(true).about(task.map(|task| task.address))
 }
 
+/// Whether a CPU spins for a lock, or until another one has answered.
+fn waits_for_another(facts: &Facts<'_>, cpu: u32) -> bool {
+    let state = &facts.state;
+    state.spins.iter().any(|spin| spin.cpu == cpu)
+        || state.owner_spins.iter().any(|spin| spin.cpu == cpu)
+        || state.calls.iter().any(|call| call.from == cpu)
+}
+
 /// A CPU that has been in kernel code for so long that the watchdog should have said so, and did not: it is off, its own
 /// thread is kept from running, or its line is no longer in the log.
 fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
@@ -141,6 +149,11 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
     if is_known || is_guest || !in_kernel_code(facts, cpu) {
         return None;
     }
+    // Of one that waits for others just now, and may have come only now, that finding says more.
+    let one_stay = is_one_stay(facts, cpu, running);
+    if !one_stay && waits_for_another(facts, cpu.cpu) {
+        return None;
+    }
     // What it had in user code, in all its life, it did not have in the kernel.
     let in_kernel = surely_in_kernel(task, running);
     if in_kernel < limit {
@@ -155,10 +168,13 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
         evidence::member(reader, task.address, ("task_struct", "utime"), decimal(user), meaning)
     }));
     // While the watchdog looks after a CPU, its own thread comes in between every few seconds, unless kernel code keeps it out.
-    let is_watched = facts.state.limits.is_watched(cpu.cpu);
-    let (confidence, silence) = match is_watched {
-        true => (Confidence::Probable, "the watchdog said nothing"),
-        false => (Confidence::Possible, "no watchdog looks after it"),
+    let (confidence, silence) = match facts.state.limits.is_watched(cpu.cpu) {
+        _ if one_stay => (Confidence::Probable, "the watchdog said nothing"),
+        true => (
+            Confidence::Possible,
+            "the watchdog looks after it at longer intervals: it may have been many system calls",
+        ),
+        false => (Confidence::Possible, "no watchdog looks after it: it may have been many system calls"),
     };
     let summary = format!(
         "CPU {} has run kernel code{} for {} without switching tasks, and {silence}: {} {}",

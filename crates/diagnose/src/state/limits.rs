@@ -59,6 +59,14 @@ impl Limits {
         self.hard_lockup_ns().saturating_mul(2)
     }
 
+    /// From when on a task that has had a watched CPU for so long without a break has kept the watchdog's own thread from it: that comes
+    /// in every `watchdog_thresh` * 2/5 seconds (`get_softlockup_thresh()` / 5), and leaves alone who only computes between two of its visits.
+    pub(crate) fn keeps_watchdog_out_ns(&self) -> u64 {
+        /// Its timer may be late, and its thread has to be woken.
+        const SLACK_NS: u64 = 4 * SECOND_NS;
+        (self.soft_lockup_ns() / 5).saturating_add(SLACK_NS)
+    }
+
     /// How long a grace period may take.
     #[must_use]
     pub fn rcu_stall_ns(&self) -> u64 {

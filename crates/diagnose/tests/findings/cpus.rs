@@ -108,17 +108,16 @@ fn a_program_that_computes_and_is_caught_spinning_may_be_doing_that_only_now() {
         let task = machine.tasks.iter_mut().find(|task| task.pid == 30).unwrap();
         task.last_arrival_ns = Some(NOW - 100 * SECOND);
         task.accounting.user_ns = Some(user);
+        machine.state.limits.watchdog = WATCHED;
         verdict(&machine.judge())
     };
     assert_eq!(with_user_time(95 * SECOND), (Some(Issue::SpinlockHeld), Confidence::Possible));
     assert_eq!(with_user_time(50 * SECOND), (Some(Issue::SpinlockHeld), Confidence::Probable));
 }
 
-fn unanswered(reported: bool) -> Diagnosis {
-    let mut machine = Machine::new();
-    machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 11 * SECOND);
-    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 11 * SECOND);
-    machine.state.calls.push(PendingCall {
+/// A call of CPU 0 that CPU 1 has not answered.
+pub(crate) fn unanswered_call() -> PendingCall {
+    PendingCall {
         from: 0,
         to: 1,
         call: VirtAddr::new(0xffff_8880_0b00_0000),
@@ -130,7 +129,14 @@ fn unanswered(reported: bool) -> Diagnosis {
         flags: 0x11,
         queued: true,
         function: Some("answer".to_owned()),
-    });
+    }
+}
+
+fn unanswered(reported: bool) -> Diagnosis {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 11 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 11 * SECOND);
+    machine.state.calls.push(unanswered_call());
     if reported {
         soft_lockup(&mut machine, 0, 30);
     }

@@ -13,6 +13,7 @@ mod pages;
 mod sleepers;
 mod spin_circle;
 mod starvation;
+mod stays;
 #[path = "../support/mod.rs"]
 mod support;
 mod unseen;

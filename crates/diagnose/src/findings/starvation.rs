@@ -194,7 +194,14 @@ fn gravity(facts: &Facts<'_>, cpu: &Cpu, how: Keeps, hog: &Task, waiting: &[(&Ta
         Keeps::InKernel { surely } if !surely || facts.preemption.of_kernel_code == KernelPreemption::Yes => {
             Gravity::critical(Confidence::Probable)
         }
-        Keeps::ByRank if !is_current(facts, cpu, hog) || running_ns < SECOND_NS => by_rank(facts, cpu, hog, waiting),
+        Keeps::ByRank if !is_current(facts, cpu, hog) => by_rank(facts, cpu, hog, waiting),
+        Keeps::ByRank if running_ns < LONG_NS => match by_rank(facts, cpu, hog, waiting) {
+            // Nor was it one that came and went.
+            known if known.outlasted_ns.is_some() && running_ns >= SECOND_NS => {
+                Gravity::critical(Confidence::Confirmed)
+            }
+            known => known,
+        },
         Keeps::InKernel { .. } | Keeps::ByRank => Gravity::critical(Confidence::Confirmed),
     }
 }

@@ -14,6 +14,7 @@ mod sleepers;
 mod spin_circle;
 mod starvation;
 mod stays;
+mod ranks;
 #[path = "../support/mod.rs"]
 mod support;
 mod unseen;

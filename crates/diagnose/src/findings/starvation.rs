@@ -11,7 +11,7 @@
 //! Control: a task that takes its turn behind others, or one that waits for a CPU of which it is known already what keeps
 //! it: a lockup, or the livelock.
 
-use vmcore_kernel::{Cpu, Task};
+use vmcore_kernel::{Cpu, Policy, Task};
 
 use super::{Context, Found};
 use crate::clock::soft_lockup_ns;
@@ -223,8 +223,16 @@ fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -
     match known {
         _ if counted::is_always_busy(facts, cpu, hog, LONG_NS) => Gravity::critical(Confidence::Probable),
         Outranked::Unknown => Gravity::critical(Confidence::Possible),
+        // Whoever else had its turn, one of them had none in all that time.
+        _ if waiting.iter().any(|(task, _)| never_had_its_turn(facts, task)) => Gravity::critical(Confidence::Possible),
         _ => Gravity::warning(Confidence::Possible),
     }
+}
+
+/// Whether a task has waited at once for longer than a small share explains. One of `SCHED_IDLE` may have none.
+fn never_had_its_turn(facts: &Facts<'_>, task: &Task) -> bool {
+    const SCHED_IDLE: Policy = Policy(5);
+    task.policy != SCHED_IDLE && facts.waiting_ns(task).is_some_and(|waiting| waiting >= soft_lockup_ns(facts))
 }
 
 /// `in FUNCTION, kernel code that is not preempted`.

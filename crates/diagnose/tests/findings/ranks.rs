@@ -25,3 +25,14 @@ fn a_burst_of_a_real_time_task_starves_nobody_who_waited_before_it() {
     assert_eq!(finding(&shortly, Issue::Starvation).severity, Severity::Warning);
     assert_eq!(verdict(&burst(6 * SECOND, 8 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Confirmed));
 }
+
+#[test]
+fn who_never_had_its_turn_beside_a_real_time_hog_may_starve_though_others_had() {
+    let starves = |waiting| verdict(&burst(SECOND / 2, waiting).judge());
+    assert_eq!(starves(60 * SECOND), (Some(Issue::Starvation), Confidence::Possible));
+    assert_eq!(starves(12 * SECOND), (None, Confidence::None));
+    // One of `SCHED_IDLE` may have no share.
+    let mut idle = burst(SECOND / 2, 60 * SECOND);
+    idle.task(40).policy = Policy(5);
+    assert_eq!(verdict(&idle.judge()), (None, Confidence::None));
+}

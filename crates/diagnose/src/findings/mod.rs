@@ -11,6 +11,7 @@ mod hung;
 mod idle;
 mod ipi;
 mod late_disk;
+mod nobody_left;
 mod oops;
 mod owner_spin;
 mod page_lock;

@@ -1,8 +1,8 @@
 //! A spin lock, or a reader-writer lock that spins, that is not given back, and the CPUs that spin for it.
 //!
 //! That a CPU is caught spinning is ordinary. It is a finding only where one of these CPUs is [stuck](crate::stuck), or where each of
-//! them waits for a lock that the next one has, in a circle: that shows without any time, and where all CPUs have their interrupts
-//! off no clock runs.
+//! them waits for a lock that the next one has, in a circle, or where [no CPU is left](nobody_left) that could have the lock: those show without
+//! any time, and where all CPUs have their interrupts off no clock runs.
 //!
 //! Control: contention that no watchdog complained of.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use vmcore_kernel::SpinNode;
 use vmcore_memory::VirtAddr;
 
-use super::{Context, Found, spin_circle};
+use super::{Context, Found, nobody_left, spin_circle};
 use crate::describe::{on_cpu, spun};
 use crate::evidence::member;
 use crate::graph::{Edge, EdgeKind, Node};
@@ -36,8 +36,10 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     for contended in contended(facts) {
         let circle = contended.spins.iter().find_map(|spin| spin_circle::of(&facts.state.spins, spin.cpu));
         let by_circle = circle.as_ref().map(|circle| spin_circle::confidence(facts, circle));
-        let Some(surely) = any_stuck(facts, &contended.spins).max(by_circle) else { continue };
-        found.findings.push(finding(facts, reader, &contended, (surely, circle.as_deref())));
+        let is_lost = nobody_left::is_lost(facts, &contended.spins);
+        let by_loss = is_lost.then_some(Confidence::Confirmed);
+        let Some(surely) = any_stuck(facts, &contended.spins).max(by_circle).max(by_loss) else { continue };
+        found.findings.push(finding(facts, reader, &contended, Grounds { surely, circle, is_lost }));
         found.edges.extend(contended.spins.iter().flat_map(|spin| edges(facts, reader, spin)));
     }
     found
@@ -45,7 +47,10 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 
 /// The CPUs that surely spin for a lock for too long.
 pub(super) fn stuck_cpus(facts: &Facts<'_>) -> Vec<u32> {
-    let is_stuck = |contended: &Contended<'_>| any_stuck(facts, &contended.spins) == Some(Confidence::Confirmed);
+    let is_stuck = |contended: &Contended<'_>| {
+        any_stuck(facts, &contended.spins) == Some(Confidence::Confirmed)
+            || nobody_left::is_lost(facts, &contended.spins)
+    };
     contended(facts).into_iter().filter(is_stuck).flat_map(|contended| contended.spins).map(|spin| spin.cpu).collect()
 }
 
@@ -76,19 +81,32 @@ fn holder<'f>(spins: &[&'f Spin]) -> Option<&'f Holder> {
     }
 }
 
-fn finding(
-    facts: &Facts<'_>,
-    reader: &dyn Reader,
-    contended: &Contended<'_>,
-    (is_stuck, circle): (Confidence, Option<&[u32]>),
-) -> Finding {
+/// Why it is a finding that CPUs spin for a lock.
+struct Grounds {
+    /// How sure it is that they do not get on.
+    surely: Confidence,
+    /// The CPUs of a circle.
+    circle: Option<Vec<u32>>,
+    /// Whether no CPU is left that could have the lock.
+    is_lost: bool,
+}
+
+fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, grounds: Grounds) -> Finding {
+    let Grounds { surely, circle, is_lost } = grounds;
     let Contended { lock, word, spins } = contended;
     let spinners = describe::few(spins.iter().map(|spin| on_cpu(facts, spin.cpu)), ", ");
     let longest = spins.iter().filter_map(|spin| facts.running_ns(facts.snapshot.cpu(spin.cpu)?)).max();
     let time = longest.map(|ns| format!(", for up to {}", seconds(ns))).unwrap_or_default();
     let mut evidence: Vec<_> =
         spins.iter().take(describe::MAX_NAMED).flat_map(|spin| spin_evidence(facts, reader, spin)).collect();
+    let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
     let holder_text = match holder(spins) {
+        // What one of the others has at hand is left over.
+        _ if is_lost && !recorded => {
+            "no CPU is left that could have it, for each spins for it, idles or runs user code: who took it spins \
+                                      for it again, or has ended without giving it back"
+                .to_owned()
+        }
         Some(holder) => {
             evidence.push(holder_evidence(facts, reader, holder, (*lock, *word)));
             let surely = match holder.found {
@@ -102,10 +120,9 @@ fn finding(
     };
     let spin = if spins.len() == 1 { "spins" } else { "spin" };
     let name = spun::name(*word);
-    let circle = circle.map(|circle| spin_circle::words(facts, circle)).unwrap_or_default();
+    let circle = circle.map(|circle| spin_circle::words(facts, &circle)).unwrap_or_default();
     let summary = format!("{name} {lock} is not released: {spinners} {spin} for it{time}; {holder_text}{circle}");
-    let recorded = holder(spins).is_some_and(|holder| holder.found == HolderFound::Recorded);
-    let confidence = if recorded { Confidence::Confirmed } else { Confidence::Probable }.min(is_stuck);
+    let confidence = if recorded || is_lost { Confidence::Confirmed } else { Confidence::Probable }.min(surely);
     if confidence == Confidence::Possible {
         let cpus = spins.iter().take(describe::MAX_NAMED).filter_map(|spin| facts.snapshot.cpu(spin.cpu));
         evidence.extend(cpus.filter_map(|cpu| user_evidence(facts, reader, cpu)));

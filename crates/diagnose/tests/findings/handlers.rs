@@ -50,6 +50,7 @@ fn a_cpu_that_is_stuck_on_top_of_its_idle_task_does_not_idle() {
     // It spins for a lock: that says more.
     let mut spins = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);
     spins.state.spins.push(spin(1));
+    spins.runs(0, 30, &["driver_work", "driver_write"], SECOND);
     assert_eq!(verdict(&spins.judge()), (Some(Issue::SpinlockHeld), Confidence::Probable));
     // With interrupts on, or without a watchdog for this CPU, an idle CPU's clock stands still as long.
     let mut other_is_watched = on_idle(&handler, 0x46, 60 * SECOND, WATCHED);

@@ -8,13 +8,14 @@ mod deaths;
 mod grace_period;
 mod handlers;
 mod interruptible;
+mod lost_locks;
 mod machine;
 mod pages;
+mod ranks;
 mod sleepers;
 mod spin_circle;
 mod starvation;
 mod stays;
-mod ranks;
 #[path = "../support/mod.rs"]
 mod support;
 mod unseen;

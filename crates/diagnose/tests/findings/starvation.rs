@@ -366,5 +366,6 @@ fn a_handler_on_top_of_user_code_that_does_not_end_is_kernel_code() {
 fn a_hog_that_spins_for_a_moment_is_a_hog() {
     let mut machine = starved(49, &["native_queued_spin_lock_slowpath", "driver_write"], 4 * SECOND, 100 * SECOND);
     machine.state.spins.push(spin(0));
+    machine.runs(1, 31, &["driver_work", "driver_write"], SECOND / 100);
     assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
 }

@@ -76,12 +76,12 @@ pub(crate) fn on_idle<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> OnIdle<'f> {
     let flags = flags_at(facts, cpu.cpu, at);
     let work = Work { function, flags, behind_ns: stood_still_ns(facts, cpu) };
     let is_watched = facts.state.limits.is_watched(cpu.cpu);
+    // However long an administrator has the watchdog wait, its thread comes in between.
+    let long = facts.state.limits.keeps_idle_ns();
     match work.behind_ns {
-        Some(ns) if ns >= facts.state.limits.hard_lockup_ns() && is_watched => OnIdle::Long(work, ns),
+        Some(ns) if ns >= long && is_watched => OnIdle::Long(work, ns),
         // With interrupts on the clock goes on, and only the watchdog would tell.
-        Some(ns) if ns < facts.state.limits.hard_lockup_ns() && (is_watched || flags.is_some_and(Flags::off)) => {
-            OnIdle::Briefly(work)
-        }
+        Some(ns) if ns < long && (is_watched || flags.is_some_and(Flags::off)) => OnIdle::Briefly(work),
         _ => OnIdle::Unknown(work),
     }
 }

@@ -67,6 +67,11 @@ impl Limits {
         (self.soft_lockup_ns() / 5).saturating_add(SLACK_NS)
     }
 
+    /// From when on the clock of an idle CPU that the watchdog looks after stands still because something keeps that from it.
+    pub(crate) fn keeps_idle_ns(&self) -> u64 {
+        self.hard_lockup_ns().min(10 * SECOND_NS).max(self.keeps_watchdog_out_ns())
+    }
+
     /// How long a grace period may take.
     #[must_use]
     pub fn rcu_stall_ns(&self) -> u64 {

@@ -77,3 +77,14 @@ fn a_cpu_that_idles_or_was_caught_in_an_interrupt_is_well() {
     let idles = [&STOPPED[..], &["intel_idle.constprop.0", "cpuidle_enter_state"]].concat();
     assert_eq!(verdict(&on_idle(&idles, 0x46, 60 * SECOND, None).judge()), (None, Confidence::None));
 }
+
+/// However long an administrator has the watchdog wait, its thread comes in between.
+#[test]
+fn a_patient_watchdog_sees_an_idle_cpu_every_few_seconds_all_the_same() {
+    const PATIENT: Option<u64> = Some(60 * SECOND);
+    let handler = [&STOPPED[..], &["driver_interrupt"]].concat();
+    let stuck = on_idle(&handler, 0x46, 55 * SECOND, PATIENT).judge();
+    assert_eq!(verdict(&stuck), (Some(Issue::HardLockup), Confidence::Probable));
+    // Its thread comes every 24 s.
+    assert_eq!(verdict(&on_idle(&handler, 0x46, 25 * SECOND, PATIENT).judge()), (None, Confidence::None));
+}

@@ -1,8 +1,10 @@
 //! Kernel functions by what they mean to a detector. Names change between versions: newest first.
 
+mod core_dump;
 mod guest;
 mod idling;
 
+pub(crate) use core_dump::{dumps_core, ends_after_core};
 pub(crate) use guest::runs_guest;
 pub(crate) use idling::is_idling;
 pub(crate) use vmcore_console::base_name;

@@ -8,6 +8,7 @@ mod deaths;
 mod grace_period;
 mod handlers;
 mod interruptible;
+mod long_sleeps;
 mod lost_locks;
 mod machine;
 mod pages;

@@ -265,7 +265,9 @@ fn has_no_clock(facts: &Facts<'_>) -> bool {
 /// What may be behind tasks that sleep for too long: a disk that does not complete its requests.
 fn behind_sleep(hang: &Finding, found: &[Finding]) -> String {
     let sleeps = matches!(hang.issue, Issue::HungTask | Issue::PageLocked | Issue::LockHeld | Issue::WorkNotDone);
-    let is_seen = |finding: &&Finding| finding.issue == Issue::IoError && !finding.is_from_log;
+    let is_seen = |finding: &&Finding| {
+        finding.issue == Issue::IoError && !finding.is_from_log && finding.confidence >= Confidence::Probable
+    };
     let disk = found.iter().filter(|_| sleeps).find(is_seen);
     disk.map(|disk| format!(" Behind it may be that {}.", disk.summary)).unwrap_or_default()
 }

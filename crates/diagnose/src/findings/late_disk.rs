@@ -3,7 +3,9 @@
 //! That a task waits for this very request is not shown: file systems and the page cache are in between. So it is probable. Of a
 //! task that waits for the disk itself the hung-task watchdog never complains, however long (`submit_bio_wait()`).
 //!
-//! Control: a disk that is slow, and has no request for twice its timeout; one for which nobody waits for long.
+//! Who waits so that a signal would wake it (`io_getevents()`, `io_uring`) is not known to wait for a disk: where nobody else does, it is possible.
+//!
+//! Control: a disk that is slow, and has no request for twice its timeout.
 
 use vmcore_kernel::Task;
 
@@ -18,7 +20,7 @@ use crate::{Confidence, Facts, Finding, Issue, LateDisk, Reader, describe};
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
     let waiting = waiting(facts);
-    let late = facts.state.late_disks.iter().filter(|disk| !waiting.is_empty() && disk.age_ns >= patience_ns(facts));
+    let late = facts.state.late_disks.iter().filter(|disk| disk.age_ns >= patience_ns(facts));
     late.map(|disk| finding(facts, reader, disk, &waiting)).collect::<Vec<_>>().into()
 }
 
@@ -40,16 +42,23 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, disk: &LateDisk, waiting: &[&
         1 => format!("a request, a {operation}"),
         requests => format!("{requests} requests, of which the oldest is a {operation}"),
     };
+    let who = match waiting {
+        [] => {
+            "no task is known to sleep for it, as programs do that ask for more than they wait for (libaio, io_uring)"
+                .to_owned()
+        }
+        tasks => format!("sleeping for input or output: {}", describe::pids(tasks.iter().copied())),
+    };
     let summary = format!(
-        "disk {name} has not completed {late} at sector {sector}, for {}: its driver is told after {}; sleeping for input or output: {}",
+        "disk {name} has not completed {late} at sector {sector}, for {}: its driver is told after {}; {who}",
         seconds(*age_ns),
         seconds(*timeout_ns),
-        describe::pids(waiting.iter().copied()),
     );
     let had = format!("disk {name} has had this request for {}", seconds(*age_ns));
     let told = format!("ticks after which its driver is told, and again: {}", seconds(*timeout_ns));
     let mut evidence = vec![read_from(&since.0, since.1, had), read_from(&timeout.0, timeout.1, told)];
     evidence.extend(waiting.first().and_then(|first| off_cpu_evidence(facts, reader, first)));
     let tasks = waiting.iter().map(|task| task.address);
-    Finding::new(Issue::IoError, Confidence::Probable, summary, evidence).about(tasks)
+    let confidence = if waiting.is_empty() { Confidence::Possible } else { Confidence::Probable };
+    Finding::new(Issue::IoError, confidence, summary, evidence).about(tasks)
 }

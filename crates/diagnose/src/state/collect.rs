@@ -47,7 +47,7 @@ pub(crate) fn collect<'k>(
         left_out: left_out(kernel, snapshot, blocked),
         page_waits: kernel.page_waits(snapshot, blocked),
         work_waits,
-        late_disks: late_disks::late_disks(kernel, snapshot, blocked),
+        late_disks: late_disks::late_disks(kernel),
         spins: spin_scan::spins(kernel, snapshot, running),
         owner_spins: owner_spin::owner_spins(kernel, snapshot, running),
         calls: kernel.pending_calls(snapshot, &callers),

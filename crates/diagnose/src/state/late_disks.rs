@@ -1,21 +1,17 @@
 //! Which disks have had a request for much longer than the kernel gives them: the driver neither completes it nor gives it up.
 //!
-//! They are looked for only where a task has been sleeping for input or output for a while: a machine may have many disks with many
-//! queues of many requests.
+//! They are looked for on every machine: who waits for a disk by `io_getevents()` or `io_uring` sleeps as idle tasks do. How many disks and
+//! requests are read is bounded.
 //!
 //! Source: `block/blk-mq.c`, `blk_mq_timeout_work()`: a driver that is told of a request beyond its time may give it more time, and
 //! again (`BLK_EH_RESET_TIMER`).
 
 use vmcore_inspect::state::{Disk, Request, disks};
-use vmcore_kernel::{Kernel, Snapshot, Source, Stack, Task};
+use vmcore_kernel::{Kernel, Source};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use crate::Reader;
-use crate::names::waits_for_io;
 
-/// A task that has been asleep for less says nothing of a disk: more than a disk with many queues takes, and less than the time
-/// after which some sleeps for a disk are begun anew.
-const LONG_NS: u64 = 1_000_000_000;
 /// A request is late after so many times its timeout.
 const TIMES: u64 = 2;
 
@@ -41,19 +37,7 @@ pub struct LateDisk {
 }
 
 /// All of them, by name.
-pub(crate) fn late_disks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, blocked: &[Stack]) -> Vec<LateDisk> {
-    let clock = snapshot.cpus.iter().filter_map(|cpu| Some(cpu.run_queue.as_ref()?.clock_ns)).max();
-    let asleep_ns = |task: &Task| {
-        let last = task.last_arrival_ns.into_iter().chain(task.exec_start_ns).max().filter(|&last| last != 0);
-        clock.zip(last).and_then(|(clock, last)| clock.checked_sub(last))
-    };
-    let waits_long = |stack: &Stack| {
-        let task = snapshot.tasks.get(stack.task);
-        waits_for_io(stack) && task.and_then(asleep_ns).is_some_and(|asleep| asleep >= LONG_NS)
-    };
-    if !blocked.iter().any(waits_long) {
-        return Vec::new();
-    }
+pub(crate) fn late_disks<'k>(kernel: &'k Kernel<'k>) -> Vec<LateDisk> {
     disks(kernel).disks.found().iter().filter_map(|disk| late_disk(kernel, disk)).collect()
 }
 

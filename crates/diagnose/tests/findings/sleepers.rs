@@ -261,7 +261,10 @@ fn a_disk_that_does_not_complete_its_requests_is_behind_those_who_wait_for_it() 
     // It waits for something else, or not for long, or the disk is slow.
     let mut other = Machine::new();
     other.sleeper(10, 130 * SECOND).state.late_disks.push(disk_that_is_late(140 * SECOND));
-    assert_eq!(ids(&other.judge()), [Issue::HungTask]);
-    assert_eq!(ids(&late_disk("wait_on_page_bit", 20 * SECOND, 140 * SECOND)), []);
+    let other = other.judge();
+    assert_eq!(verdict(&other), (Some(Issue::HungTask), Confidence::Confirmed));
+    assert_eq!(finding(&other, Issue::IoError).confidence, Confidence::Possible);
+    let shortly = late_disk("wait_on_page_bit", 20 * SECOND, 140 * SECOND);
+    assert_eq!(finding(&shortly, Issue::IoError).confidence, Confidence::Possible);
     assert_eq!(ids(&late_disk("wait_on_page_bit", 130 * SECOND, 20 * SECOND)), [Issue::HungTask]);
 }

@@ -2,16 +2,17 @@
 //!
 //! The log says that there is a stall; the kernel's own state says which CPUs the grace period still waits for, and their
 //! stacks what they do instead of passing a quiescent state; and which tasks lost their CPU within a read-side section. Where
-//! it waits for neither, its own thread has to end it, which needs a CPU like any other.
+//! it waits for neither, its own thread has to end it, which needs a CPU like any other, and has to be woken.
 //!
 //! Control: a grace period that is going on is ordinary. Without a warning in the log only one that is older than the
 //! kernel's own patience (21 s by default) counts.
 
-use vmcore_console::PanicReason;
+use vmcore_console::{Occurrence, PanicReason};
 use vmcore_kernel::{GraceEnder, GraceHoldout, GracePeriod, GraceReader, Stack, StackFrame, Task};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
+use crate::clock::off_cpu_ns;
 use crate::describe::{self, on_cpu, stuck_in};
 use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
@@ -53,16 +54,23 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let of_this = is_old || age.zip(said).is_none_or(|(age, said)| reports::is_since(facts, said, age));
     let is_long_ago = said.is_some_and(|said| !reports::is_since(facts, said, reports::RECENT_NS));
     let is_reported = said.is_some() && !is_long_ago;
+    let is_unknown = said.is_some_and(|said| is_other && may_have_ended(facts, said));
     let ender = period.and_then(|period| starved(facts, period)).filter(|_| is_old || is_reported);
     let has_ended = period.is_some_and(|period| !period.running || !of_this);
     let lasts = of_this && (!readers.is_empty() || !holdouts.is_empty() && same_cpus || ender.is_some());
-    if said.is_none() && (!is_old || holdouts.is_empty() && readers.is_empty() && ender.is_none()) {
+    if said.is_none() && !is_old {
+        return None;
+    }
+    let nobody = holdouts.is_empty() && readers.is_empty() && ender.is_none();
+    let asleep = period.filter(|_| nobody && is_old).and_then(|period| not_woken(facts, period));
+    if said.is_none() && nobody && asleep.is_none() && period.is_some_and(|period| is_about_to_end(facts, period)) {
         return None;
     }
     let (confidence, severity) = match (said.is_some(), lasts) {
         (true, true) => (Confidence::Confirmed, Severity::Critical),
         (false, true) => (Confidence::Probable, Severity::Critical),
-        (_, false) if facts.death() != Some(PanicReason::RcuStall) && (has_ended || is_long_ago) => {
+        (false, false) if asleep.is_none() => (Confidence::Possible, Severity::Critical),
+        (_, false) if facts.death() != Some(PanicReason::RcuStall) && (has_ended || is_long_ago || is_unknown) => {
             (Confidence::Probable, Severity::Warning)
         }
         (_, false) => (Confidence::Probable, Severity::Critical),
@@ -83,23 +91,43 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
         format!("{}{}{user}{}", on_cpu(facts, cpu), stuck_in(facts, cpu), awaited.unwrap_or_default())
     });
     let readers = readers.iter().take(describe::MAX_NAMED);
-    let own = own_thread(facts, period, &idle, ender);
+    let own = own_thread(facts, period, &idle, ender.or(asleep));
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
     let over = match severity {
+        Severity::Warning if is_unknown && !is_long_ago => "; whether it has ended since is not known",
         Severity::Warning if has_ended => "; it had ended when the machine stopped",
         Severity::Warning => "; that was long before the machine stopped",
         _ => "",
     };
-    let summary = format!("an RCU grace period has not ended{age}: it waits for {who}{over}");
+    let summary = match severity {
+        Severity::Warning if is_unknown => {
+            format!("an RCU grace period had not ended as the kernel complained: it waited for {who}{over}")
+        }
+        _ => format!("an RCU grace period has not ended{age}: it waits for {who}{over}"),
+    };
     let running = period.filter(|period| period.running);
     let mut evidence = running.map(|period| state(facts, reader, period)).unwrap_or_default();
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let tasks = cpus_of(facts, period).chain(period.iter().flat_map(|period| &period.readers).map(|held| held.task));
-    let tasks = tasks.chain(ender.map(|task| task.address));
+    let tasks = tasks.chain(ender.or(asleep).map(|task| task.address));
     let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
     Some(finding.from_log(said.is_some()).about(tasks))
+}
+
+/// Whether nothing is left to see of what a grace period waited for of which the kernel keeps no state that is known here: each CPU that was
+/// named has passed a quiescent state since, or none was named and the kernel has not complained again.
+fn may_have_ended(facts: &Facts<'_>, said: &Occurrence) -> bool {
+    let passed = |cpu: &u32| {
+        let running = facts.snapshot.cpu(*cpu).and_then(|cpu| facts.running_ns(cpu));
+        idles(facts, *cpu) || running.is_some_and(|running| !reports::is_since(facts, said, running))
+    };
+    let silence = facts.state.limits.rcu_stall_ns();
+    match said.event.cpus.as_slice() {
+        [] => !reports::is_since(facts, said, silence.saturating_mul(2)),
+        named => !reports::is_since(facts, said, silence) && named.iter().all(passed),
+    }
 }
 
 /// Whether a CPU waits for nothing but an interrupt.
@@ -130,6 +158,21 @@ fn own_thread(facts: &Facts<'_>, period: Option<&GracePeriod>, idle: &[u32], end
 fn starved<'f>(facts: &'f Facts<'_>, period: &GracePeriod) -> Option<&'f Task> {
     let waits = |task: &&Task| facts.waiting_ns(task).is_some_and(|waits| waits >= STARVED_NS);
     facts.snapshot.task(period.ender?.task).filter(|task| task.waits_for_cpu()).filter(waits)
+}
+
+/// The thread that has to end a grace period which waits for nobody, as the root says, and which sleeps all the same.
+fn not_woken<'f>(facts: &'f Facts<'_>, period: &GracePeriod) -> Option<&'f Task> {
+    let ender = period.ender.as_ref().filter(|ender| ender.free_root.is_some())?;
+    let sleeps = |task: &&Task| off_cpu_ns(facts, task).is_some_and(|off| off >= STARVED_NS);
+    facts.snapshot.task(ender.task).filter(|_| !is_about_to_end(facts, period)).filter(sleeps)
+}
+
+/// Whether the thread that has to end a grace period runs, or has been woken for it.
+fn is_about_to_end(facts: &Facts<'_>, period: &GracePeriod) -> bool {
+    let thread = period.ender.as_ref().and_then(|ender| facts.snapshot.task(ender.task));
+    thread.is_some_and(|thread| {
+        thread.waits_for_cpu() || thread.state.is_waking() || facts.snapshot.cpu_running(thread).is_some()
+    })
 }
 
 /// What runs on the CPUs that a grace period waits for.

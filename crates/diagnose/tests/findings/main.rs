@@ -6,6 +6,7 @@ mod classes;
 mod cpus;
 mod deaths;
 mod grace_period;
+mod grace_periods_unseen;
 mod handlers;
 mod interruptible;
 mod long_sleeps;

@@ -11,8 +11,10 @@ use vmcore_memory::{Pfn, VirtAddr};
 use crate::findings::{self, Context};
 use crate::granted::grant;
 use crate::graph::{Edge, EdgeKind, Graph, GraphBuilder, Node};
-use crate::interrupts::interrupts_off;
+use crate::idle::{OnIdle, has_idle_task, on_idle};
+use crate::interrupts::{Flags, flags_at, interrupts_off};
 use crate::livelock::{self, Livelock};
+use crate::names::own_frame;
 use crate::{
     CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Options, Reader, Refutation, Severity, Verdict, against,
     cut_stacks, fix, known_issues, shown_stacks,
@@ -250,8 +252,9 @@ fn is_blind(facts: &Facts<'_>, livelock: &Livelock) -> bool {
     !facts.blind_spots.is_empty() || is_lost || cut_stacks::warning(facts).is_some() || has_no_clock(facts)
 }
 
-/// Whether no CPU takes interrupts, on a machine of several that did not panic: then no clock runs, and for how long it has been like
-/// that nothing tells. Several that are caught so by chance are few.
+/// Whether no CPU takes interrupts, on a machine that did not panic: then no clock runs, and for how long it has been like
+/// that nothing tells. Several that are caught so by chance are few. The only one of a machine may be by chance, or in a loop in which its
+/// clock stands still with it.
 fn has_no_clock(facts: &Facts<'_>) -> bool {
     let busy = |cpu: &&Cpu| cpu.run_queue.as_ref().is_some_and(|queue| !queue.is_out_of_service());
     let cpus: Vec<_> = facts.snapshot.cpus.iter().filter(busy).collect();
@@ -259,7 +262,18 @@ fn has_no_clock(facts: &Facts<'_>) -> bool {
         let idles = cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle);
         !idles && interrupts_off(facts, cpu.cpu)
     };
-    facts.death().is_none() && cpus.len() > 1 && cpus.iter().all(is_off)
+    let has_none = match cpus.as_slice() {
+        [only] => is_deaf(facts, only),
+        several => !several.is_empty() && several.iter().all(is_off),
+    };
+    facts.death().is_none() && has_none
+}
+
+/// Whether the innermost code of a CPU, but for how it was stopped, has interrupts off and does not idle.
+fn is_deaf(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    let idles = has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing);
+    let innermost = facts.running_on(cpu.cpu).map(own_frame).unwrap_or_default();
+    !idles && flags_at(facts, cpu.cpu, innermost).is_some_and(Flags::off)
 }
 
 /// What may be behind tasks that sleep for too long: a disk that does not complete its requests.

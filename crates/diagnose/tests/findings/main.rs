@@ -21,6 +21,7 @@ mod stays;
 #[path = "../support/mod.rs"]
 mod support;
 mod unseen;
+mod unsettled;
 mod works;
 
 use cpus::spin;

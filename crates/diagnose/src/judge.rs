@@ -1,6 +1,7 @@
 //! The detectors run, and their answers become one verdict.
 
 mod summary;
+mod unsettled;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -33,7 +34,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     }
     let held = livelock.edges.iter().filter_map(page_of).collect();
     let found = findings::detect(&Context { facts, reader, options, explained, livelock: livelock.confidence, held });
-    let verdict = in_question(with_unseen(verdict(&livelock, &found.findings, facts), facts), facts);
+    let verdict = in_question(settled(with_unseen(verdict(&livelock, &found.findings, facts), facts), facts), facts);
     let release = facts.release.as_deref();
     let verdict_is_sure = verdict.confidence >= Confidence::Probable;
     let behind_hog = behind_hog(&livelock, &found.findings).is_some();
@@ -317,6 +318,17 @@ fn with_unseen(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
         cpus.len()
     );
     Verdict { summary, confidence: Confidence::Insufficient, ..verdict }
+}
+
+/// Nor is one well that is [between two states](unsettled), or in which nobody gets on.
+fn settled(verdict: Verdict, facts: &Facts<'_>) -> Verdict {
+    match unsettled::why(facts).filter(|_| verdict.confidence == Confidence::None) {
+        Some(why) => {
+            let summary = format!("{} But {why}.", verdict.summary);
+            Verdict { summary, confidence: Confidence::Insufficient, ..verdict }
+        }
+        None => verdict,
+    }
 }
 
 /// Where every byte of the dump may be wrong, nothing is confirmed, nor is anything well.

@@ -184,8 +184,11 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
         }
         return Verdict { issue: Some(Issue::ThpLivelock), confidence, summary: livelock_summary(livelock) };
     }
-    // What may be ill does not become well because somebody asked for the crash, or because the kernel warned of something else.
-    let doubted = |best: &Finding| best.severity == Severity::Info && findings::doubtful(found).is_some();
+    // What may be ill does not become well because somebody asked for the crash, or because the kernel warned of something else. Nor does what
+    // was reported long ago say more of the machine than what may be wrong with it now.
+    let says_little =
+        |best: &Finding| best.severity == Severity::Info || best.severity == Severity::Warning && best.is_long_ago;
+    let doubted = |best: &Finding| says_little(best) && findings::doubtful(found).is_some();
     if let Some(finding) = best.filter(|best| !doubted(best)) {
         let also = match livelock.confidence {
             Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",

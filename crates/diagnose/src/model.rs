@@ -93,6 +93,8 @@ pub struct Finding {
     pub is_from_log: bool,
     /// Whether that is all there is: no structure of the kernel shows it.
     pub only_reported: bool,
+    /// Whether it was reported long before the machine stopped, and nothing shows that it was still so.
+    pub is_long_ago: bool,
     /// One sentence.
     pub summary: String,
     /// What shows it.
@@ -112,6 +114,7 @@ impl Finding {
             severity,
             is_from_log: false,
             only_reported: false,
+            is_long_ago: false,
             summary,
             evidence,
             tasks: Vec::new(),
@@ -128,6 +131,12 @@ impl Finding {
     #[must_use]
     pub fn from_log(self, is_from_log: bool) -> Self {
         Self { is_from_log, ..self }
+    }
+
+    /// It was reported long before the machine stopped.
+    #[must_use]
+    pub fn long_ago(self, is_long_ago: bool) -> Self {
+        Self { is_long_ago, ..self }
     }
 
     /// It is about these tasks.

@@ -27,6 +27,17 @@ pub(crate) fn is_since(facts: &Facts<'_>, said: &Occurrence, ns: u64) -> bool {
     said.timestamp_ns.and_then(ago).is_none_or(|ago| ago <= ns)
 }
 
+/// Whether something was reported longer ago than anything is recent.
+pub(crate) fn is_long_ago(facts: &Facts<'_>, said: &Occurrence) -> bool {
+    !is_since(facts, said, RECENT_NS)
+}
+
+/// `; that was reported 5000.0 s before the machine stopped`, as far as the log has times.
+pub(crate) fn ago(facts: &Facts<'_>, said: &Occurrence) -> String {
+    let ago = said.timestamp_ns.and_then(|at| Some(derived::now_ns(facts)?.saturating_sub(at)));
+    ago.map(|ns| format!("; that was reported {} before the machine stopped", seconds(ns))).unwrap_or_default()
+}
+
 /// RCU's last stall warning.
 pub(crate) fn stall<'f>(facts: &'f Facts<'_>) -> Option<&'f Occurrence> {
     facts.reports_of(Kind::RcuStall).next_back()

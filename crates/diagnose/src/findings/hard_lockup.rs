@@ -51,7 +51,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         let summary =
             format!("CPU {} had run with interrupts off, but that was over when the machine stopped", cpu.cpu);
         let finding = Finding::new(Issue::HardLockup, Confidence::Probable, summary, evidence);
-        return Some(finding.with_severity(Severity::Warning).from_log(true).about(task));
+        let is_long_ago = said.is_some_and(|said| reports::is_long_ago(facts, said));
+        return Some(finding.with_severity(Severity::Warning).from_log(true).long_ago(is_long_ago).about(task));
     }
     let time = deaf.as_ref().map(|deaf| format!(" for {}", seconds(deaf.behind_ns))).unwrap_or_default();
     let is_deaf = deaf.is_some();

@@ -113,7 +113,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let tasks = cpus_of(facts, period).chain(period.iter().flat_map(|period| &period.readers).map(|held| held.task));
     let tasks = tasks.chain(ender.or(asleep).map(|task| task.address));
     let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
-    Some(finding.from_log(said.is_some()).about(tasks))
+    Some(finding.from_log(said.is_some()).long_ago(severity == Severity::Warning && is_long_ago).about(tasks))
 }
 
 /// Whether nothing is left to see of what a grace period waited for of which the kernel keeps no state that is known here: each CPU that was

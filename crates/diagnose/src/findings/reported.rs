@@ -34,7 +34,11 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
             if is_over { Severity::Info } else { severity(facts, issue, judged.confidence, of_issue().next_back()) };
         let confidence =
             if judged.confidence == Confidence::Possible { Confidence::Possible } else { Confidence::Probable };
-        findings.push(Finding::new(issue, confidence, summary, evidence).with_severity(severity));
+        let last =
+            of_issue().next_back().filter(|last| severity == Severity::Warning && has_passed(facts, issue, Some(last)));
+        let ago = last.map(|last| reports::ago(facts, last)).unwrap_or_default();
+        let finding = Finding::new(issue, confidence, summary + &ago, evidence).with_severity(severity);
+        findings.push(finding.long_ago(last.is_some()));
     }
     for known in problems() {
         let issue = from_log::issue_of(&known.event);
@@ -57,17 +61,28 @@ const fn lasts(issue: Issue) -> bool {
 /// More lines show no more.
 const MAX_LINES: usize = 8;
 
+/// Whether the last report of what passes was long before the machine stopped.
+fn has_passed(facts: &Facts<'_>, issue: Issue, last: Option<&Occurrence>) -> bool {
+    let passes = matches!(
+        issue,
+        Issue::Oops
+            | Issue::SoftLockup
+            | Issue::HardLockup
+            | Issue::RcuStall
+            | Issue::HungTask
+            | Issue::WorkqueueLockup
+    );
+    passes && last.is_some_and(|last| reports::is_long_ago(facts, last))
+}
+
 /// What explains a panic is as grave as that; of what is harmless no machine is called ill. What the machine survived explains
 /// nothing that it is seen to suffer from.
 fn severity(facts: &Facts<'_>, issue: Issue, judged: Confidence, last: Option<&Occurrence>) -> Severity {
     let died = facts.death().is_some_and(|death| !death.is_from_outside());
-    let passes =
-        matches!(issue, Issue::Oops | Issue::SoftLockup | Issue::HardLockup | Issue::RcuStall | Issue::HungTask);
-    let is_over = || passes && last.is_some_and(|last| !reports::is_since(facts, last, reports::RECENT_NS));
     match judged {
         Confidence::None => Severity::Info,
         _ if died && issue.explains(facts.death()) => Severity::Critical,
-        Confidence::Probable if is_over() => Severity::Warning,
+        Confidence::Probable if has_passed(facts, issue, last) => Severity::Warning,
         _ => issue.definition().severity.max(Severity::Warning),
     }
 }

@@ -103,6 +103,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, said: &O
         let arrival = decimal(current.last_arrival_ns.unwrap_or_default());
         evidence.push(evidence::member(reader, current.address, member, arrival, meaning));
     }
+    let is_long_ago = matches!(now, Now::Over) && reports::is_long_ago(facts, said);
+    let ago = if is_long_ago { reports::ago(facts, said) } else { String::new() };
     let (confidence, severity, place, over) = match now {
         Now::Stuck(..) => {
             let surely = cut_stacks::limited(facts, *cpu, Confidence::Confirmed);
@@ -116,10 +118,11 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, report: &SoftLockup, said: &O
     let caveat = if over.is_empty() { cut_stacks::caveat(facts, *cpu) } else { String::new() };
     let awaited = matches!(now, Now::Stuck(..)).then(|| stoppers::waits_for(facts, *cpu)).flatten();
     let keeps = keeps_it(awaited);
-    let summary = format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" {keeps}{over}{caveat}");
+    let summary =
+        format!("CPU {cpu} was stuck{place} for {stuck_s} s: pid {pid} \"{comm}\" {keeps}{over}{ago}{caveat}");
     let task = facts.snapshot.cpu(*cpu).and_then(|cpu| facts.snapshot.current(cpu)).filter(|task| task.pid == *pid);
     let finding = Finding::new(Issue::SoftLockup, confidence, summary, evidence).with_severity(severity);
-    finding.from_log(true).about(task.map(|task| task.address))
+    finding.from_log(true).long_ago(is_long_ago).about(task.map(|task| task.address))
 }
 
 /// Whether a CPU spins for a lock, or until another one has answered.

@@ -9,6 +9,7 @@ mod grace_period;
 mod grace_periods_unseen;
 mod handlers;
 mod interruptible;
+mod long_ago;
 mod long_sleeps;
 mod lost_locks;
 mod machine;

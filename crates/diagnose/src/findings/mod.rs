@@ -16,6 +16,7 @@ mod oops;
 mod owner_spin;
 mod page_lock;
 mod panic;
+mod passed_over;
 mod rcu_stall;
 mod reported;
 mod soft_lockup;
@@ -150,6 +151,9 @@ pub(crate) fn detect(context: &Context<'_>) -> Found {
             }
         }
     }
+    // At last, who could run and is named by none of them.
+    let passed_over = passed_over::findings(context, &all.findings);
+    all.findings.extend(passed_over);
     all
 }
 

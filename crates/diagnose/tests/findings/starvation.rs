@@ -241,7 +241,9 @@ fn who_may_not_run_does_not_wait_for_an_idle_cpu() {
         machine
     };
     let throttled = TaskCounters { throttled_queue: Some(LOCK_A), ..TaskCounters::default() };
-    assert_eq!(ids(&with(throttled).judge()), []);
+    let throttled = with(throttled).judge();
+    let of_idle = |finding: &Finding| finding.summary.contains("idles");
+    assert!(!throttled.findings.iter().any(of_idle), "{}", throttled.verdict.summary);
     let spent = TaskCounters { deadline_throttled: Some(true), ..TaskCounters::default() };
     assert_eq!(ids(&with(spent).judge()), []);
     // Another thread of the core runs what must not run beside it.

@@ -78,7 +78,7 @@ fn schedules(symbol: &str) -> bool {
 }
 
 /// How the names of functions begin by which a stack is printed, or that only found what is wrong.
-const ON_THE_WAY: [&str; 101] = [
+const ON_THE_WAY: [&str; 106] = [
     "dump_stack",
     "show_stack",
     "show_trace",
@@ -101,6 +101,7 @@ const ON_THE_WAY: [&str; 101] = [
     "default_do_nmi",
     "exc_nmi",
     "asm_exc_nmi",
+    "fred_exc_nmi",
     "end_repeat_nmi",
     "nmi",
     "warn_alloc",
@@ -174,6 +175,10 @@ const ON_THE_WAY: [&str; 101] = [
     "__sysvec_apic_timer_interrupt",
     "sysvec_apic_timer_interrupt",
     "asm_sysvec_apic_timer_interrupt",
+    "fred_sysvec_apic_timer_interrupt",
+    "fred_extint",
+    "fred_entry_from_",
+    "asm_fred_",
     "retint_kernel",
     "rcu_print_detail_task_stall",
     "rcu_check_callbacks",
@@ -205,7 +210,23 @@ pub(crate) fn trimmed_registers<'t>(kind: Kind, trace: &Trace, traces: &'t [Trac
 
 #[cfg(test)]
 mod tests {
+    use super::is_on_the_way;
     use crate::{Kind, Log};
+
+    #[test]
+    fn what_took_the_tick_or_the_nmi_is_passed_over_by_any_name() {
+        for name in [
+            "asm_sysvec_apic_timer_interrupt",
+            "fred_sysvec_apic_timer_interrupt",
+            "fred_extint",
+            "fred_exc_nmi",
+            "fred_entry_from_kernel",
+            "asm_fred_entrypoint_kernel",
+        ] {
+            assert!(is_on_the_way(name), "{name}");
+        }
+        assert!(!is_on_the_way("driver_read"));
+    }
 
     /// Where the log's first problem is.
     fn place(text: &str) -> Option<String> {

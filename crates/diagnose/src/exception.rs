@@ -19,7 +19,7 @@ const NULL_PAGE: u64 = 4096;
 
 /// Whether functions, from the outermost on, begin with the entry code of a page fault that kernel code takes.
 #[must_use]
-pub fn begins_with_page_fault<'f>(mut functions: impl Iterator<Item = &'f str>) -> bool {
+pub fn begins_with_page_fault<'f>(mut functions: impl Iterator<Item = &'f str> + Clone) -> bool {
     functions.next().is_some_and(|entry| is_page_fault_at(entry, functions))
 }
 

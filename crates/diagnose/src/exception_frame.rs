@@ -7,10 +7,10 @@
 use vmcore_kernel::{CpuRegisters, Stack, StackFrame};
 use vmcore_memory::{Registers, VirtAddr};
 
-use crate::arch::{arm64, is_page_fault, x86_64};
+use crate::arch::{arm64, is_exception, is_page_fault, x86_64};
 use crate::names::{base_name, is_dying, is_workqueue_watchdog};
 
-/// Whether a function is the entry code of an exception that code causes: of no interrupt, nor of an NMI.
+/// Whether a function is the entry code of exceptions that code causes, and of nothing else: of no interrupt, nor of an NMI.
 #[must_use]
 pub fn is_exception_entry(function: &str) -> bool {
     x86_64::is_exception_entry(function) || arm64::is_exception_entry(function)
@@ -24,7 +24,7 @@ pub(crate) struct Exception<'f> {
     pub(crate) at: Option<VirtAddr>,
     /// Whether the general registers are known.
     pub(crate) complete: bool,
-    /// The entry code, where it is on the stack, and whether it took a page fault.
+    /// The entry code, or what serves the exception where that says more, if it is on the stack, and whether it took a page fault.
     pub(crate) entry: Option<(&'f str, bool)>,
     /// The function in which it was taken.
     pub(crate) frame: Option<&'f StackFrame>,
@@ -43,11 +43,12 @@ impl<'f> Exception<'f> {
         kernel.find_map(|interrupt| {
             let inwards = stack.frames.get(..interrupt.frame)?;
             let entry = inwards.last()?.function()?;
-            (is_exception_entry(entry) && is_dying(inwards)).then(|| Self {
+            let handler = || x86_64::fred_handler(entry, inwards.iter().rev().skip(1).filter_map(StackFrame::function));
+            (is_exception(inwards) && is_dying(inwards)).then(|| Self {
                 registers: interrupt.registers,
                 at: Some(interrupt.address),
                 complete: interrupt.complete,
-                entry: Some((entry, is_page_fault(inwards))),
+                entry: Some((handler().unwrap_or(entry), is_page_fault(inwards))),
                 frame: stack.frames.get(interrupt.frame),
             })
         })

@@ -1,9 +1,9 @@
 //! Whether a CPU was in kernel code.
 
-use vmcore_kernel::{Cpu, Segment, Stack, StackEnd, StackFrame};
+use vmcore_kernel::{Cpu, Segment, Stack, StackEnd};
 
 use crate::Facts;
-use crate::arch::{arm64, x86_64};
+use crate::arch::{is_exception_of_user_code, is_interrupt_of_user_code};
 use crate::names::{own_frame, syscall_function};
 
 /// Whether a CPU's task is known to have been in kernel code when the CPU was stopped.
@@ -35,9 +35,7 @@ pub(crate) fn may_be_of_a_moment(stack: &Stack) -> bool {
 /// Whether the handler of an interrupt runs on top of user code, or soft interrupts behind it, and not only what stopped the CPU.
 fn in_handler_over_user_code(stack: &Stack) -> bool {
     let innermost = stack.frames.get(own_frame(stack)).filter(|frame| frame.segment != Some(Segment::Nmi));
-    let entry = innermost.and_then(|_| stack.frames.last()).and_then(StackFrame::function);
-    entry.is_some_and(|entry| x86_64::is_interrupt_entry(entry) || arm64::is_interrupt_of_user_code(entry))
-        && from_user_code(stack)
+    innermost.is_some() && is_interrupt_of_user_code(&stack.frames) && from_user_code(stack)
 }
 
 fn from_user_code(stack: &Stack) -> bool {
@@ -47,7 +45,5 @@ fn from_user_code(stack: &Stack) -> bool {
 /// Whether the kernel serves an exception, such as a page fault, that user code caused. Such a one may never end: a fault that is
 /// retried again and again in `filemap_fault()` or as a page is swapped in.
 pub(crate) fn in_exception_of_user_code(stack: &Stack) -> bool {
-    let entry = stack.frames.last().and_then(StackFrame::function);
-    let is_entry = |entry: &str| x86_64::is_exception_entry(entry) || arm64::is_exception_of_user_code(entry);
-    from_user_code(stack) && entry.is_some_and(is_entry)
+    from_user_code(stack) && is_exception_of_user_code(&stack.frames)
 }

@@ -69,6 +69,7 @@ mod time_on_cpu;
 mod wait_edges;
 mod within_fault;
 
+pub use arch::x86_64::{fred_handler, is_fred_entry};
 pub use collect::{collect, log_lines};
 pub use exception::{begins_with_page_fault, is_exception_entry};
 pub use fact::{Evidence, Place, Value};

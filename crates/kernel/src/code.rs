@@ -79,7 +79,14 @@ impl<'a> Code<'a> {
     pub(crate) fn is_entry(&self, pc: VirtAddr) -> bool {
         let bound = |name| self.vmlinux.symbols().address(name);
         let range = bound("__entry_text_start").zip(bound("__entry_text_end"));
-        range.is_some_and(|(start, end)| (start..end).contains(&self.link_address(pc)))
+        let at = self.link_address(pc);
+        range.is_some_and(|(start, end)| (start..end).contains(&at)) || self.is_fred_entry(at)
+    }
+
+    /// The entries of FRED are elsewhere (`arch/x86/entry/entry_64_fred.S`: `.noinstr.text`).
+    fn is_fred_entry(&self, at: VirtAddr) -> bool {
+        const ENTRIES: [&str; 3] = ["asm_fred_entrypoint_user", "asm_fred_exit_user", "asm_fred_entrypoint_kernel"];
+        self.vmlinux.symbols().lookup(at).is_some_and(|symbol| ENTRIES.contains(&symbol.name))
     }
 
     /// Whether `pc` is code: of the image, of a module, or of an executable mapping that the kernel generated.

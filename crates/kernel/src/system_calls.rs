@@ -43,8 +43,8 @@ impl Kernel<'_> {
         }
         // The registers of user mode are the outermost that were saved.
         let saved = stack.interrupts.last().filter(|saved| saved.frame == stack.frames.len() && saved.complete)?;
-        let entry = stack.frames.iter().rev().take(4).filter_map(|frame| frame.function());
-        entry.into_iter().any(is_entry_of_calls).then(|| number(saved)).flatten()
+        let outermost = stack.frames.iter().rev().take(4).filter_map(|frame| frame.function());
+        begins_with_call(outermost).then(|| number(saved)).flatten()
     }
 
     /// The name of a system call of 64-bit programs.
@@ -56,6 +56,19 @@ impl Kernel<'_> {
         let name = self.name_code(function, function).filter(|name| name.offset == 0)?.name;
         vmcore_console::system_call(&name).map(str::to_owned)
     }
+}
+
+/// Whether these functions, from the outermost on, begin with a system call of a 64-bit program.
+fn begins_with_call<'f>(outermost: impl Iterator<Item = &'f str>) -> bool {
+    // FRED has one entry for all that comes over user code (`arch/x86/entry/entry_fred.c`).
+    let mut by_fred = false;
+    for function in outermost {
+        by_fred |= function.starts_with("asm_fred_entrypoint_user") || function.starts_with("fred_entry_from_user");
+        if is_entry_of_calls(function) || by_fred && function.starts_with("do_syscall_64") {
+            return true;
+        }
+    }
+    false
 }
 
 /// Those of 64-bit programs: others have numbers of their own.
@@ -71,11 +84,24 @@ fn number(saved: &Interrupt) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_entry_of_calls;
+    use super::{begins_with_call, is_entry_of_calls};
 
     #[test]
     fn programs_of_32_bits_have_other_numbers() {
         assert!(is_entry_of_calls("entry_SYSCALL_64_after_hwframe") && is_entry_of_calls("el0t_64_sync_handler"));
         assert!(!is_entry_of_calls("entry_SYSENTER_compat_after_hwframe") && !is_entry_of_calls("asm_exc_page_fault"));
+    }
+
+    #[test]
+    fn by_fred_a_system_call_is_what_serves_it() {
+        let is_call = |functions: &[&'static str]| begins_with_call(functions.iter().copied());
+        assert!(is_call(&["asm_fred_entrypoint_user", "do_syscall_64", "x64_sys_call"]));
+        assert!(is_call(&["asm_fred_entrypoint_user", "fred_entry_from_user", "do_syscall_64"]));
+        assert!(is_call(&["entry_SYSCALL_64_after_hwframe", "do_syscall_64"]));
+        for other in ["do_fast_syscall_32", "exc_page_fault", "fred_extint", "fred_exc_nmi"] {
+            assert!(!is_call(&["asm_fred_entrypoint_user", other]), "{other}");
+        }
+        assert!(!is_call(&["asm_fred_entrypoint_kernel", "exc_page_fault"]));
+        assert!(!is_call(&["ret_from_fork_asm", "do_syscall_64"]), "no entry of user code");
     }
 }

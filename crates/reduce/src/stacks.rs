@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vmcore_diagnose::is_exception_entry;
+use vmcore_diagnose::{is_exception_entry, is_fred_entry};
 use vmcore_kernel::{LockKind, Stack, StackEnd, StackFrame};
 use vmcore_synth::scenario::{Doing, Under};
 
@@ -97,6 +97,7 @@ pub(crate) fn is_entry(name: &str) -> bool {
     // Of arm64: since 5.13, and before.
     const INTERRUPTS: [&str; 5] = ["el1h_64_irq", "el1h_64_fiq", "el1h_64_error", "el1_irq", "el1_fiq"];
     is_exception_entry(name)
+        || is_fred_entry(name)
         || ["asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
         || OTHERS.contains(&name)
         || INTERRUPTS.contains(&name)
@@ -119,7 +120,7 @@ pub(crate) fn under(pieces: &Pieces) -> Under {
         pieces.interruptions.iter().flatten().any(is)
     };
     let tick = has("watchdog_timer_fn") && has("panic");
-    let nmi = has("asm_exc_nmi") || has("end_repeat_nmi");
+    let nmi = ["asm_exc_nmi", "fred_exc_nmi", "end_repeat_nmi"].into_iter().any(has);
     match (tick, nmi) {
         (true, true) => Under::TickAndNmi,
         (true, false) => Under::Tick,

@@ -132,6 +132,29 @@ impl Generation {
         Ok(Self { facts: toml::from_str(facts).map_err(text)?, types: TypeTable::parse(name, types)? })
     }
 
+    /// The same kernel on a CPU with FRED: all that comes over kernel code has one entry, and so have system calls.
+    #[must_use]
+    pub fn with_fred(mut self) -> Self {
+        const NAMES: [(&str, &str); 6] = [
+            ("entry_SYSCALL_64_after_hwframe", "asm_fred_entrypoint_user"),
+            ("asm_exc_page_fault", "asm_fred_entrypoint_kernel"),
+            ("asm_sysvec_apic_timer_interrupt", "asm_fred_entrypoint_kernel"),
+            ("asm_exc_nmi", "asm_fred_entrypoint_kernel"),
+            ("sysvec_apic_timer_interrupt", "fred_sysvec_apic_timer_interrupt"),
+            ("exc_nmi", "fred_exc_nmi"),
+        ];
+        let Facts { functions, chains, .. } = &mut self.facts;
+        let special = [&mut functions.exception, &mut functions.switch_in_entry, &mut functions.switch_by_sp];
+        for name in special.into_iter().chain(chains.values_mut()).flatten() {
+            if let Some((_, with_fred)) = NAMES.iter().find(|(plain, _)| plain == name) {
+                *name = (*with_fred).to_owned();
+            }
+        }
+        functions.exception.sort_unstable();
+        functions.exception.dedup();
+        self
+    }
+
     /// All generations, in the order of [`Generation::names`].
     ///
     /// # Errors

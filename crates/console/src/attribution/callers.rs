@@ -45,10 +45,41 @@ const CALLERS: [(&str, &[&str]); 20] = [
     // Since 5.8.
     ("do_user_addr_fault", &["exc_page_fault", "handle_page_fault"]),
     ("handle_page_fault", &["exc_page_fault"]),
-    ("exc_page_fault", &["asm_exc_page_fault"]),
-    ("__sysvec_apic_timer_interrupt", &["sysvec_apic_timer_interrupt", "instr_sysvec_apic_timer_interrupt"]),
+    (
+        "exc_page_fault",
+        &[
+            "asm_exc_page_fault",
+            // With FRED; mostly it is jumped to, and its caller is the entry.
+            "asm_fred_entrypoint_kernel",
+            "asm_fred_entrypoint_user",
+            "fred_hwexc",
+            "fred_entry_from_kernel",
+            "fred_entry_from_user",
+        ],
+    ),
+    (
+        "__sysvec_apic_timer_interrupt",
+        &[
+            "sysvec_apic_timer_interrupt",
+            "instr_sysvec_apic_timer_interrupt",
+            "fred_sysvec_apic_timer_interrupt",
+            "fred_extint",
+        ],
+    ),
     ("sysvec_apic_timer_interrupt", &["asm_sysvec_apic_timer_interrupt"]),
-    ("common_interrupt", &["asm_common_interrupt"]),
+    (
+        "common_interrupt",
+        &[
+            "asm_common_interrupt",
+            "asm_fred_entrypoint_kernel",
+            "asm_fred_entrypoint_user",
+            "__fred_entry_from_kvm",
+            "asm_fred_entry_from_kvm",
+            "fred_extint",
+            "fred_entry_from_kernel",
+            "fred_entry_from_user",
+        ],
+    ),
     ("exc_nmi", &["asm_exc_nmi", "end_repeat_nmi"]),
     ("x64_sys_call", &["do_syscall_64"]),
     // All along.
@@ -83,7 +114,16 @@ const CALLERS: [(&str, &[&str]); 20] = [
             "__se_sys_newfstatat",
         ],
     ),
-    ("do_syscall_64", &["entry_SYSCALL_64_after_hwframe", "entry_SYSCALL_64_fastpath", "entry_SYSCALL_64"]),
+    (
+        "do_syscall_64",
+        &[
+            "entry_SYSCALL_64_after_hwframe",
+            "entry_SYSCALL_64_fastpath",
+            "entry_SYSCALL_64",
+            "asm_fred_entrypoint_user",
+            "fred_entry_from_user",
+        ],
+    ),
     ("do_exit", &["do_group_exit", "rewind_stack_and_make_dead", "__x64_sys_exit", "make_task_dead", "kthread_exit"]),
 ];
 
@@ -97,5 +137,15 @@ mod tests {
         assert!(contains(callers, "__hrtimer_run_queues.constprop.0"));
         assert!(!contains(callers, "hrtimer_interrupt"));
         assert_eq!(of("schedule"), None);
+    }
+
+    #[test]
+    fn with_fred_the_entry_itself_is_who_calls() {
+        for callee in ["exc_page_fault", "common_interrupt"] {
+            assert!(contains(of(callee).unwrap(), "asm_fred_entrypoint_kernel"), "{callee}");
+        }
+        assert!(contains(of("do_syscall_64").unwrap(), "asm_fred_entrypoint_user"));
+        assert!(!contains(of("do_syscall_64").unwrap(), "asm_fred_entrypoint_kernel"));
+        assert!(contains(of("__sysvec_apic_timer_interrupt").unwrap(), "fred_sysvec_apic_timer_interrupt"));
     }
 }

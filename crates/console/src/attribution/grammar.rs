@@ -250,9 +250,11 @@ fn rows(kind: RowKind, selector: Option<u16>) -> Vec<State> {
 
 /// Entry code by its names over time: `asm_exc_*`, `asm_sysvec_*`, `asm_common_interrupt` (5.8 and later), before that
 /// `async_page_fault`, `page_fault`, `apic_timer_interrupt`, `ret_from_intr`; of system calls `entry_SYSCALL_64*`,
-/// `entry_SYSENTER_compat*`, `entry_INT80*`, `system_call*`; where threads begin, `ret_from_fork*` and `secondary_startup_64*`.
+/// `entry_SYSENTER_compat*`, `entry_INT80*`, `system_call*`; with FRED (6.9 and later) `asm_fred_entrypoint_kernel`, and
+/// `asm_fred_entrypoint_user` for all that comes from user code; where threads begin, `ret_from_fork*` and `secondary_startup_64*`.
 fn entry(symbol: &str) -> State {
-    const BOTTOM: [&str; 5] = ["entry_SYS", "entry_INT80", "system_call", "ret_from_fork", "secondary_startup"];
+    const BOTTOM: [&str; 6] =
+        ["entry_SYS", "entry_INT80", "system_call", "asm_fred_entrypoint_user", "ret_from_fork", "secondary_startup"];
     const ENTRY: [&str; 11] = [
         "async_page_fault",
         "page_fault",
@@ -327,6 +329,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn with_fred_only_kernel_code_has_more_below_an_entry() {
+        assert_eq!(entry("asm_fred_entrypoint_kernel"), Entry);
+        assert_eq!(entry("asm_fred_entrypoint_user"), Bottom);
+        assert_eq!(entry("fred_entry_from_user"), Frame);
+    }
 
     #[test]
     fn every_node_has_its_own_number() {

@@ -50,22 +50,45 @@ pub(crate) const fn pc_names(registers: &Registers) -> PcNames {
     }
 }
 
+/// The entry code, which is the last of these frames, and the functions that follow it inwards.
+fn entry(frames: &[StackFrame]) -> Option<(&str, impl Iterator<Item = &str> + Clone)> {
+    let entry = frames.last().and_then(StackFrame::function)?;
+    Some((entry, frames.iter().rev().skip(1).filter_map(StackFrame::function)))
+}
+
 /// Whether an exception is a page fault, by the frames from the innermost to the entry code, which is the last of them.
 pub(crate) fn is_page_fault(frames: &[StackFrame]) -> bool {
-    let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
-    is_page_fault_at(entry, frames.iter().rev().skip(1).filter_map(StackFrame::function))
+    entry(frames).is_some_and(|(entry, inwards)| is_page_fault_at(entry, inwards))
 }
 
 /// The same, by the entry code and the functions that follow it inwards.
-pub(crate) fn is_page_fault_at<'f>(entry: &str, inwards: impl Iterator<Item = &'f str>) -> bool {
-    x86_64::is_page_fault_entry(entry) || arm64::is_page_fault(entry, inwards)
+pub(crate) fn is_page_fault_at<'f>(entry: &str, inwards: impl Iterator<Item = &'f str> + Clone) -> bool {
+    x86_64::is_page_fault(entry, inwards.clone()) || arm64::is_page_fault(entry, inwards)
 }
 
 /// Whether an exception is a page fault that user code took, by the same frames.
 pub(crate) fn is_page_fault_of_user_code(frames: &[StackFrame]) -> bool {
-    let Some(entry) = frames.last().and_then(StackFrame::function) else { return false };
-    let inwards = frames.iter().rev().skip(1).filter_map(StackFrame::function);
-    x86_64::is_page_fault_entry(entry) || arm64::is_page_fault_of_user_code(entry, inwards)
+    let of_user_code = |(entry, inwards)| arm64::is_page_fault_of_user_code(entry, inwards);
+    entry(frames).is_some_and(|(entry, inwards)| x86_64::is_page_fault(entry, inwards))
+        || entry(frames).is_some_and(of_user_code)
+}
+
+/// Whether what these frames serve is an exception that kernel code caused: no interrupt, nor an NMI.
+pub(crate) fn is_exception(frames: &[StackFrame]) -> bool {
+    entry(frames)
+        .is_some_and(|(entry, inwards)| x86_64::is_exception(entry, inwards) || arm64::is_exception_entry(entry))
+}
+
+/// The same of one that user code caused, system calls of arm64 among them.
+pub(crate) fn is_exception_of_user_code(frames: &[StackFrame]) -> bool {
+    let is_exception = |entry, inwards| x86_64::is_exception(entry, inwards) || arm64::is_exception_of_user_code(entry);
+    entry(frames).is_some_and(|(entry, inwards)| is_exception(entry, inwards))
+}
+
+/// Whether what these frames serve is an interrupt that came over user code, but not the one with which a CPU is stopped.
+pub(crate) fn is_interrupt_of_user_code(frames: &[StackFrame]) -> bool {
+    let is_interrupt = |entry, inwards| x86_64::is_interrupt(entry, inwards) || arm64::is_interrupt_of_user_code(entry);
+    entry(frames).is_some_and(|(entry, inwards)| is_interrupt(entry, inwards))
 }
 
 /// A frame's return address as it lies on the stack: where that is, if it is known, and the word there.

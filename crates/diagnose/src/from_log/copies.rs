@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use vmcore_console::{Interrupted, Log, RegisterDump, Trace};
 use vmcore_memory::{PhysAddr, VirtAddr};
 
-use crate::arch::x86_64::is_page_fault_entry;
+use crate::arch::x86_64::is_page_fault;
 use crate::names::base_name;
 use crate::within_fault;
 
@@ -135,17 +135,24 @@ fn copy_function(registers: &RegisterDump) -> Option<String> {
 }
 
 fn is_under_fault(trace: &Trace, interrupted: &Interrupted) -> bool {
-    let before = trace.frames.iter().take(interrupted.before_frame).rev();
-    let entry = before.map(|frame| &frame.frame).find(|frame| frame.reliable);
-    entry.and_then(|frame| frame.location.symbol.as_deref()).is_some_and(is_page_fault_entry)
+    begins_with_fault(trace, interrupted.before_frame)
+}
+
+/// Whether the outermost of the frames before this one is the entry of a page fault.
+fn begins_with_fault(trace: &Trace, before: usize) -> bool {
+    let reliable = trace.frames.iter().take(before).rev().map(|frame| &frame.frame).filter(|frame| frame.reliable);
+    let mut symbols = reliable.map(|frame| frame.location.symbol.as_deref());
+    let entry = symbols.next().flatten();
+    entry.is_some_and(|entry| is_page_fault(entry, symbols.flatten()))
 }
 
 /// What runs within the fault, from its entry inwards; nothing where the copy is not under one.
 fn within_fault(trace: &Trace) -> Vec<&str> {
-    let is_entry = |symbol: Option<&str>| symbol.is_some_and(is_page_fault_entry);
-    let entry =
-        trace.frames.iter().position(|frame| frame.frame.reliable && is_entry(frame.frame.location.symbol.as_deref()));
-    let Some(entry) = entry else { return Vec::new() };
+    let is_entry = |index: &usize| {
+        let frame = trace.frames.get(*index).filter(|frame| frame.frame.reliable);
+        frame.is_some_and(|_| begins_with_fault(trace, index + 1))
+    };
+    let Some(entry) = (0..trace.frames.len()).find(is_entry) else { return Vec::new() };
     let of_task = |stack: Option<&str>| !matches!(stack, Some("IRQ" | "NMI" | "SOFTIRQ"));
     let inside = trace.frames.iter().take(entry).rev();
     let inside = inside.filter(|frame| frame.frame.reliable && of_task(frame.stack.as_deref()));

@@ -2,12 +2,26 @@
 //!
 //! Source: `arch/x86/entry/entry_64.S` and `arch/x86/include/asm/idtentry.h`. Since 5.8 entries are called
 //! `asm_exc_*` (exceptions), `asm_sysvec_*` (system vectors) and `asm_common_interrupt` (devices); before, they carried
-//! the bare name.
+//! the bare name. With FRED there is one entry for all, and what it calls has the name.
+
+use vmcore_diagnose::{fred_handler, is_fred_entry};
+
+/// The kind of what came in by the entry code `entry`, which called the functions that follow, from the outermost on.
+pub(super) fn kind_of<'f>(entry: &'f str, inwards: impl Iterator<Item = &'f str>) -> Option<&'f str> {
+    if !is_fred_entry(entry) {
+        return kind(entry);
+    }
+    let handler = fred_handler(entry, inwards)?;
+    match handler {
+        "do_syscall_64" | "do_fast_syscall_32" | "int80_emulation" => Some("syscall"),
+        _ => Some(handler.strip_prefix("exc_").unwrap_or(handler)),
+    }
+}
 
 /// The kind of an exception whose entry code is `handler`; `None` where the name says nothing.
 ///
 /// Page faults, NMIs and system calls have one name for all kernels. Everything else keeps the kernel's own.
-pub(super) fn kind(handler: &str) -> Option<&str> {
+fn kind(handler: &str) -> Option<&str> {
     let name = handler.split('.').next().unwrap_or(handler);
     match name {
         "page_fault" | "async_page_fault" | "trace_page_fault" | "asm_exc_page_fault" => return Some("page_fault"),
@@ -60,7 +74,7 @@ fn is_old_entry(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::{kind, kind_of};
 
     #[test]
     fn one_name_for_all_kernels() {
@@ -83,6 +97,19 @@ mod tests {
         assert_eq!(kind("asm_exc_general_protection"), Some("general_protection"));
         assert_eq!(kind("general_protection"), Some("general_protection"));
         assert_eq!(kind("ret_from_fork_asm"), Some("fork"));
+    }
+
+    #[test]
+    fn with_fred_what_the_entry_calls_has_the_name() {
+        let kind = |function: &'static str| kind_of("asm_fred_entrypoint_user", [function].into_iter());
+        assert_eq!(kind("exc_page_fault"), Some("page_fault"));
+        assert_eq!(kind("fred_exc_nmi"), Some("nmi"));
+        assert_eq!(kind("do_syscall_64"), Some("syscall"));
+        assert_eq!(kind("exc_general_protection"), Some("general_protection"));
+        assert_eq!(kind("fred_sysvec_apic_timer_interrupt"), Some("sysvec_apic_timer_interrupt"));
+        assert_eq!(kind("common_interrupt"), Some("common_interrupt"));
+        assert_eq!(kind("schedule"), None);
+        assert_eq!(kind_of("asm_exc_page_fault", ["exc_page_fault"].into_iter()), Some("page_fault"));
     }
 
     #[test]

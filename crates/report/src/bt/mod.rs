@@ -275,9 +275,10 @@ impl<'a> Inlined<'a> {
 impl<'a> Exception<'a> {
     fn new(interrupt: &Interrupt, frames: &'a [StackFrame], faults: &FaultingAddresses) -> Self {
         // The frame below the interrupted one is the entry code that saved the registers.
-        let handler = interrupt.frame.checked_sub(1).and_then(|index| frames.get(index)?.function());
+        let mut served = frames.get(..interrupt.frame).unwrap_or_default().iter().rev().map(StackFrame::function);
+        let entry = served.next().flatten();
         Self {
-            kind: handler.and_then(exception::kind),
+            kind: entry.and_then(|entry| exception::kind_of(entry, served.flatten())),
             kernel_mode: !interrupt.registers.user_mode(),
             rip: interrupt.registers.pc().into(),
             frame: interrupt.frame,

@@ -1,8 +1,8 @@
 //! Functions of the kernel that say nothing about a crash.
 
 /// Where the CPU came into the kernel by an exception, interrupt or NMI: what follows in a stack is what it did before.
-/// Of x86 names since 5.8 (`asm_`, kernel commit 27d6b4d14f5c), and before; of arm64 since 5.14 (`arch/arm64/kernel/entry.S`), and
-/// before.
+/// Of x86 names since 5.8 (`asm_`, kernel commit 27d6b4d14f5c), those of FRED, and before; of arm64 since 5.14
+/// (`arch/arm64/kernel/entry.S`), and before.
 pub(super) fn is_entry(name: &str) -> bool {
     let old = [
         "page_fault",
@@ -25,6 +25,8 @@ pub(super) fn is_entry(name: &str) -> bool {
     name.starts_with("asm_exc_")
         || name.starts_with("asm_sysvec_")
         || name.starts_with("asm_common_")
+        || name.starts_with("asm_fred_entrypoint_kernel")
+        || name.starts_with("asm_fred_entry_from_kvm")
         || old.contains(&name)
 }
 
@@ -77,6 +79,8 @@ const PREFIXES: &[&str] = &[
     "__udelay",
     // Entry.
     "asm_",
+    "fred_",
+    "__fred_",
     "exc_",
     "sysvec_",
     "__sysvec_",
@@ -225,4 +229,19 @@ fn matches(name: &str, prefix: &str) -> bool {
         || rest.is_empty()
         || rest.starts_with('_')
         || rest.starts_with(|letter: char| letter.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_entry, says_nothing};
+
+    #[test]
+    fn entry_code_of_fred_names_no_crash() {
+        assert!(is_entry("asm_fred_entrypoint_kernel") && is_entry("asm_fred_entry_from_kvm"));
+        assert!(!is_entry("asm_fred_entrypoint_user"), "system calls come in there");
+        for name in ["asm_fred_entrypoint_user", "fred_extint", "fred_exc_nmi", "__fred_entry_from_kvm"] {
+            assert!(says_nothing(name), "{name}");
+        }
+        assert!(!says_nothing("fredkin_gate"));
+    }
 }

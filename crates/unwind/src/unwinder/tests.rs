@@ -352,11 +352,14 @@ fn without_tables(cs: u64, ss: u64, flags: u64, rsp: u64) -> Unwound {
 
 #[test]
 fn entry_code_without_tables_is_crossed_by_the_registers_that_it_saved() {
-    let unwound = without_tables(0x10, 0x18, 0x246, TASK + 0x400);
-    assert_eq!(pcs(&unwound)[..3], [0x10, 0x850, 0x123]);
-    assert_eq!((unwound.interrupts.len(), unwound.interrupts[0].address), (1, VirtAddr::new(TASK + 0x210)));
-    let interrupted = unwound.frames[2];
-    assert_eq!((interrupted.sp.get(), interrupted.exact, interrupted.trust), (TASK + 0x400, true, Trust::Scan));
+    // With FRED the rest of the words has the level of the stack, and what has come: a page fault.
+    for (cs, ss) in [(0x10, 0x18), (0x2_0010, 0x0203_000e_0000_0018)] {
+        let unwound = without_tables(cs, ss, 0x246, TASK + 0x400);
+        assert_eq!(pcs(&unwound)[..3], [0x10, 0x850, 0x123]);
+        assert_eq!((unwound.interrupts.len(), unwound.interrupts[0].address), (1, VirtAddr::new(TASK + 0x210)));
+        let interrupted = unwound.frames[2];
+        assert_eq!((interrupted.sp.get(), interrupted.exact, interrupted.trust), (TASK + 0x400, true, Trust::Scan));
+    }
 }
 
 #[test]

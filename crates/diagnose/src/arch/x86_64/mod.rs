@@ -1,12 +1,14 @@
 //! x86-64.
 
+mod fred;
 mod names;
 mod operand;
 mod scheduler;
 
 use super::InterruptFlag;
 
-pub(crate) use names::{is_exception_entry, is_interrupt_entry, is_page_fault_entry};
+pub use fred::{fred_handler, is_fred_entry};
+pub(crate) use names::{is_exception, is_exception_entry, is_interrupt, is_page_fault};
 pub(crate) use operand::{disassemble, general_registers, is_user, memory_accesses, polled_address};
 pub(crate) use scheduler::asked_for_cpu;
 

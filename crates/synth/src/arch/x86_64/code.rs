@@ -79,11 +79,13 @@ impl Instructions for Code {
         }
     }
 
-    /// `asm_…` since 5.8, named after the exception before.
+    /// `asm_…` since 5.8, of FRED one for all, named after the exception before.
     fn is_entry(&self, name: &str) -> bool {
         const OLD: [&str; 6] =
             ["page_fault", "general_protection", "invalid_op", "divide_error", "stack_segment", "double_fault"];
-        ["asm_exc_", "asm_sysvec_", "asm_common_interrupt"].iter().any(|begin| name.starts_with(begin))
+        ["asm_exc_", "asm_sysvec_", "asm_common_interrupt", "asm_fred_entrypoint_"]
+            .iter()
+            .any(|begin| name.starts_with(begin))
             || OLD.contains(&name)
     }
 

@@ -95,19 +95,24 @@ const USER_STACK: u64 = 0x2b;
 const ALWAYS_SET: u64 = 1 << 1;
 const FLAGS_END: u64 = 1 << 22;
 
+/// Selectors have 16 bits. With FRED the CPU puts more into the rest of their words: into that of CS the level of the stack, into
+/// that of SS what has come (`struct fred_cs` and `struct fred_ss`, `arch/x86/include/asm/ptrace.h`).
+const SELECTOR: u64 = 0xffff;
+
 /// Whether these may be registers that the CPU and the entry code saved. Five words have to agree, so nothing else on a
 /// stack looks like it.
 pub(crate) fn are_saved_registers<M: Machine + ?Sized>(machine: &M, registers: &Registers) -> bool {
     let flags = registers.eflags & ALWAYS_SET != 0 && registers.eflags < FLAGS_END;
+    let (code, stack) = (registers.cs & SELECTOR, registers.ss & SELECTOR);
     let kernel = || {
-        registers.cs == KERNEL_CODE
-            && KERNEL_STACKS.contains(&registers.ss)
+        code == KERNEL_CODE
+            && KERNEL_STACKS.contains(&stack)
             && registers.sp().is_kernel_half()
             && machine.is_text(registers.pc())
     };
     let user = || {
-        USER_CODE.contains(&registers.cs)
-            && registers.ss == USER_STACK
+        USER_CODE.contains(&code)
+            && stack == USER_STACK
             && !registers.pc().is_kernel_half()
             && !registers.sp().is_kernel_half()
     };

@@ -68,6 +68,7 @@ mod pte;
 mod rcu;
 mod runqueue;
 mod scheduler;
+mod sleeps_queued;
 mod snapshot;
 mod stack_words;
 mod stacks;

@@ -3,7 +3,7 @@
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
-use crate::{LayoutError, Policy, TaskState};
+use crate::{LayoutError, Policy, TaskState, sleeps_queued};
 
 /// `PF_KTHREAD` of `include/linux/sched.h`; unchanged since 2.6.27.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -48,13 +48,6 @@ pub(crate) struct TaskLayout {
     pub(crate) ext_node: Option<Field>,
 }
 
-/// Whether a task may lend its rank to who has the mutex that it waits for: without `CONFIG_SCHED_PROXY_EXEC` `rq.donor` and `rq.curr`
-/// are one.
-fn has_proxies(types: Resolver<'_>) -> bool {
-    let (donor, current) = (types.optional("rq", "donor"), types.optional("rq", "curr"));
-    donor.zip(current).is_some_and(|(donor, current)| donor.offset != current.offset)
-}
-
 impl TaskLayout {
     pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
         let task = |path| types.field("task_struct", path);
@@ -76,8 +69,7 @@ impl TaskLayout {
             cpu: types.first(&[("task_struct", "thread_info.cpu"), ("task_struct", "cpu")])?,
             on_cpu: task("on_cpu")?,
             on_rq: task("on_rq")?,
-            // 6.12 (kernel commit 152e11f6df29) and, with proxy execution alone, 6.17 (kernel commit a4f0b6fef4b0).
-            sleeps_queued: [optional("se.sched_delayed"), optional("blocked_on").filter(|_| has_proxies(types))],
+            sleeps_queued: sleeps_queued::members(types),
             policy: task("policy")?,
             prio: task("prio")?,
             mm: task("mm")?,
@@ -189,7 +181,7 @@ pub struct Task {
     /// `task_struct.on_rq`: 1 queued (`TASK_ON_RQ_QUEUED`), 2 migrating, 0 neither.
     pub on_rq: u64,
     /// Whether it sleeps though it is still queued: its dequeue is delayed until its turn
-    /// comes (`se.sched_delayed`), or it waits for a mutex and lends its rank to the owner (`blocked_on`, proxy execution).
+    /// comes (`se.sched_delayed`), or it waits for a mutex and lends its rank to the owner (proxy execution: `is_blocked`, `blocked_on`).
     pub sleeps_queued: bool,
     /// Its scheduling policy.
     pub policy: Policy,

@@ -56,7 +56,7 @@ pub(crate) fn other_work<'f>(functions: impl Iterator<Item = &'f str>) -> Option
 /// Source: `arch/x86/entry/entry_64.S`, `arch/x86/mm/fault.c`, `mm/memory.c`, `mm/mmap_lock.c`, `lib/maple_tree.c`,
 /// `mm/vmacache.c` up to 6.0, `mm/memcontrol.c`.
 fn is_of_retry(base: &str) -> bool {
-    const STARTS: [&str; 58] = [
+    const STARTS: [&str; 59] = [
         "asm_exc_page_fault",
         "exc_page_fault",
         "async_page_fault",
@@ -112,6 +112,7 @@ fn is_of_retry(base: &str) -> bool {
         "pud_",
         "pmd_",
         "pte_",
+        "__pte_offset_map",
         "perf_",
         "__perf_",
         "rcu_read_",
@@ -169,6 +170,9 @@ mod tests {
         assert_eq!(other(&["async_page_fault", "do_page_fault", "__do_page_fault"]), None);
         assert_eq!(other(&["asm_exc_page_fault", "do_user_addr_fault", "lock_mm_and_find_vma", "mt_find"]), None);
         assert_eq!(other(&["__handle_mm_fault", "do_swap_page", "migration_entry_wait", "_raw_spin_lock"]), None);
+        // 7.3 does not have the function in between inlined.
+        let walks = ["__handle_mm_fault", "handle_pte_fault", "pte_offset_map_rw_nolock", "__pte_offset_map"];
+        assert_eq!(other(&walks), None);
         for (function, within) in [
             ("do_huge_pmd_anonymous_page", "clear_huge_page"),
             ("do_fault", "filemap_map_pages"),

@@ -11,6 +11,8 @@
 //!
 //! Source: `kernel/smp.c`, `include/linux/smp_types.h`.
 
+mod begun_on;
+
 use std::collections::BTreeSet;
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
@@ -18,6 +20,7 @@ use vmcore_unwind::StackRange;
 
 use crate::layout::{Field, Named, Resolver, Source};
 use crate::{Kernel, Snapshot};
+use begun_on::BegunOn;
 
 /// Calls that one CPU may have pending: a few from every other.
 const MAX_PENDING: usize = 1 << 14;
@@ -44,11 +47,22 @@ pub struct PendingCall {
     pub function: Option<String>,
 }
 
+/// Calls that CPUs wait for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingCalls {
+    /// Those that were not answered.
+    pub calls: Vec<PendingCall>,
+    /// CPUs that wait for others without any of these calls being known to be theirs: the task may have been moved here since it made them.
+    pub unknown: Vec<u32>,
+}
+
 struct Layout {
     flags: Named,
     function: Field,
     /// From the per-CPU `cfd_data` to a per-CPU pointer to the calls, and from what that points to to the call.
     to_many: Option<(Field, u64)>,
+    /// Where a task has a mask of its own of the CPUs that it waits for: see [`begun_on`].
+    ipi_mask: Option<Field>,
 }
 
 impl Layout {
@@ -64,6 +78,7 @@ impl Layout {
             flags: types.named(data, &["node.u_flags", "flags"])?,
             function: types.optional(data, "func")?,
             to_many: direct.or_else(through),
+            ipi_mask: types.optional("task_struct", "ipi_mask").filter(|field| field.size >= 8),
         })
     }
 }
@@ -71,8 +86,10 @@ impl Layout {
 impl Kernel<'_> {
     /// The calls that these CPUs made and that were not answered.
     #[must_use]
-    pub fn pending_calls(&self, snapshot: &Snapshot, callers: &[u32]) -> Vec<PendingCall> {
-        let Some(layout) = Layout::resolve(Resolver::new(self.vmlinux().types())) else { return Vec::new() };
+    pub fn pending_calls(&self, snapshot: &Snapshot, callers: &[u32]) -> PendingCalls {
+        let Some(layout) = Layout::resolve(Resolver::new(self.vmlinux().types())) else {
+            return PendingCalls::default();
+        };
         let mut left = MAX_PENDING_IN_ALL;
         let queues: Vec<_> = snapshot
             .cpus
@@ -83,14 +100,19 @@ impl Kernel<'_> {
                 (cpu.cpu, queue)
             })
             .collect();
-        let mut pending = Vec::new();
+        let mut pending = PendingCalls::default();
         for &from in callers {
+            let begun_on = self.calls_begun_on(&layout, snapshot, from);
+            let known = pending.calls.len();
             let stack = self.stack_of_current(snapshot, from);
             for (to, queue) in queues.iter().filter(|(to, _)| *to != from) {
-                let to_many = self.call_to_many(&layout, from, *to);
+                let to_many = begun_on.with_call_to(*to).and_then(|cpu| self.call_to_many(&layout, cpu, *to));
                 let on_stack = stack.iter().flat_map(|stack| queue.range(stack.low..stack.high));
                 let calls = to_many.into_iter().chain(on_stack.copied());
-                pending.extend(calls.filter_map(|call| self.pending(&layout, (from, *to), call, queue)));
+                pending.calls.extend(calls.filter_map(|call| self.pending(&layout, (from, *to), call, queue)));
+            }
+            if matches!(begun_on, BegunOn::Unknown) && pending.calls.len() == known {
+                pending.unknown.push(from);
             }
         }
         pending
@@ -116,7 +138,7 @@ impl Kernel<'_> {
         })
     }
 
-    /// The data of the calls that `from` makes to many CPUs, for the target `to`.
+    /// The data of the calls that are made to many CPUs from the CPU `from`, for the target `to`.
     fn call_to_many(&self, layout: &Layout, from: u32, to: u32) -> Option<VirtAddr> {
         let (field, offset) = layout.to_many?;
         let pointer = field.read_pointer(self.memory(), self.percpu_symbol("cfd_data", from)?).ok()?;

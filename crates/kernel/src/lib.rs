@@ -86,7 +86,7 @@ mod utsname;
 mod vmcoreinfo_scan;
 
 pub use address_space::AddressSpace;
-pub use calls::PendingCall;
+pub use calls::{PendingCall, PendingCalls};
 pub use code::SymbolName;
 pub use cpu_registers::{CpuRegisters, RegisterSource};
 pub use cpumask::CpuMask;

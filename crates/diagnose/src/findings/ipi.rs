@@ -97,5 +97,12 @@ fn edges(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Edge> {
         edges.push(waits);
         edges.extend(wait_edges::runs(facts, reader, call.to));
     }
+    for &from in facts.state.unknown_calls.iter().filter(|from| stuck(facts, **from).is_some()) {
+        let Some(caller) = facts.snapshot.cpu(from).and_then(|cpu| facts.snapshot.current(cpu)) else { continue };
+        let reason =
+            "its call may lie with a CPU on which it ran before, and neither its registers nor its stack say which";
+        let deaf = Node::unknown(format!("the CPU that does not answer CPU {from}"), reason);
+        edges.push(Edge::new(Node::task(caller), EdgeKind::WaitsForIpi, deaf, "spins until others have run its call"));
+    }
     edges
 }

@@ -39,6 +39,7 @@ pub(crate) fn collect<'k>(
     let owners = owners(snapshot, &lock_waits, &locks, &work_waits);
     let callers: Vec<_> =
         running.iter().filter(|(_, stack)| names::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
+    let pending = kernel.pending_calls(snapshot, &callers);
     KernelState {
         panic: kernel.panic(snapshot, log),
         unseen_waits: survey.unseen + not_found,
@@ -50,7 +51,8 @@ pub(crate) fn collect<'k>(
         late_disks: late_disks::late_disks(kernel),
         spins: spin_scan::spins(kernel, snapshot, running),
         owner_spins: owner_spin::owner_spins(kernel, snapshot, running),
-        calls: kernel.pending_calls(snapshot, &callers),
+        calls: pending.calls,
+        unknown_calls: pending.unknown,
         grace_period: kernel.grace_period(),
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         limits: Limits::read(kernel),

@@ -48,6 +48,8 @@ pub struct KernelState {
     pub owner_spins: Vec<OwnerSpin>,
     /// Calls that CPUs wait for others to run.
     pub calls: Vec<PendingCall>,
+    /// CPUs that wait so, of which nothing says for whom: see [`vmcore_kernel::PendingCalls::unknown`].
+    pub unknown_calls: Vec<u32>,
     /// RCU's last grace period.
     pub grace_period: Option<GracePeriod>,
     /// When the kernel itself would complain.

@@ -143,6 +143,20 @@ fn unanswered(reported: bool) -> Diagnosis {
     machine.judge()
 }
 
+/// Since 7.3 the task may have been moved since it made the call.
+#[test]
+fn whom_a_caller_waits_for_may_be_unknown() {
+    let mut machine = Machine::new();
+    machine.runs(0, 30, &["smp_call_function_many_cond", "smp_call_function", "driver_write"], 30 * SECOND);
+    machine.runs(1, 31, &["spin_for_ever", "driver_write"], 30 * SECOND);
+    machine.state.unknown_calls.push(0);
+    soft_lockup(&mut machine, 0, 30);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::SoftLockup), Confidence::Confirmed));
+    let edge = diagnosis.graph.edges().iter().find(|edge| edge.kind == EdgeKind::WaitsForIpi).unwrap();
+    assert!(matches!(edge.from, Node::Task { pid: 30, .. }) && edge.to.is_unknown(), "{edge:?}");
+}
+
 #[test]
 fn a_call_that_is_not_answered_names_the_cpu_that_does_not() {
     let diagnosis = unanswered(true);

@@ -5,4 +5,7 @@
 //! of these, is `ground`.
 
 pub(crate) mod arm64;
+mod general;
 pub(crate) mod x86_64;
+
+pub(crate) use general::general_registers;

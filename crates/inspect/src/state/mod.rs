@@ -22,6 +22,7 @@ mod rcu;
 mod swap;
 mod timers;
 mod wait_queue;
+mod workqueue_watchdog;
 mod workqueues;
 
 pub use block::{Disk, Disks, Request, disks};

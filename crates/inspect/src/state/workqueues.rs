@@ -14,14 +14,13 @@ use vmcore_kernel::{Kernel, Snapshot};
 use vmcore_memory::VirtAddr;
 
 use super::clock::Clock;
+use super::workqueue_watchdog::Watchdog;
 use super::{Collector, Listing, Missing, Who, state};
 use crate::object::{Object, if_known};
 use crate::{Hex, InspectError, TreeKind, tree};
 
 /// Pools of a machine.
 const MAX_POOLS: usize = 1 << 13;
-/// `wq_watchdog_thresh`: the kernel's own watchdog complains of a pool that made no progress for so long.
-const STUCK_NS: i64 = 30_000_000_000;
 
 /// All workqueues.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -54,8 +53,8 @@ pub struct Pool {
     pub workers_idle: Option<u64>,
     /// Since when it has not begun a work. It need not: there may be none.
     pub without_progress_ns: Option<i64>,
-    /// Whether works wait although it has not begun one for 30 s, after which the kernel complains. Null where that could
-    /// not be read.
+    /// Whether works wait although it has not begun one for so long that the kernel complains (`wq_watchdog_thresh`, 30 s
+    /// where that is 0), and nobody has said that the CPU is busy on purpose. Null where that could not be read.
     pub stuck: Option<bool>,
     /// Workers that are doing something.
     pub busy: Listing<Worker>,
@@ -112,10 +111,11 @@ pub struct Queue {
 pub fn workqueues<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Workqueues {
     let mut missing = Collector::default();
     let clock = Clock::read(kernel, &mut missing);
+    let watchdog = Watchdog::read(kernel, &mut missing);
     let pools = missing.list("pools of workers", |missing| {
         let mut pools = Vec::new();
         for at in pool_addresses(kernel, missing)? {
-            let pool = pool(kernel, snapshot, at, &clock, missing);
+            let pool = pool(kernel, snapshot, at, (&clock, &watchdog), missing);
             pools.extend(missing.take(format!("the worker_pool at {at}"), pool));
         }
         Ok(pools)
@@ -137,7 +137,7 @@ fn pool<'k>(
     kernel: &'k Kernel<'k>,
     snapshot: &Snapshot,
     at: VirtAddr,
-    clock: &Clock,
+    (clock, watchdog): (&Clock, &Watchdog<'k>),
     missing: &mut Collector,
 ) -> Result<Pool, InspectError> {
     let pool = Object::new(kernel, "struct worker_pool", at)?;
@@ -158,10 +158,11 @@ fn pool<'k>(
     let progress = missing.take_known(format!("the progress of the pool at {at}"), progress);
     let without_progress_ns = progress.and_then(|jiffies| clock.since_jiffies(jiffies));
     let nice = pool.at("attrs.nice").and_then(Object::value);
+    let cpu = u32::try_from(pool.at("cpu")?.value()?).ok();
     Ok(Pool {
         id: pool.at("id")?.value()?,
         pool: at.into(),
-        cpu: u32::try_from(pool.at("cpu")?.value()?).ok(),
+        cpu,
         nice: missing.take_known(format!("the nice level of the pool at {at}"), nice),
         workers_total: if_known(pool.number_at("nr_workers"))?,
         workers_idle: if_known(pool.number_at("nr_idle"))?,
@@ -169,7 +170,8 @@ fn pool<'k>(
         stuck: if waiting.has_none() {
             Some(false)
         } else {
-            clock.is_later(without_progress_ns, STUCK_NS).filter(|stuck| !stuck || !waiting.found().is_empty())
+            let complains = watchdog.complains(cpu, without_progress_ns, clock, missing);
+            complains.filter(|stuck| !stuck || !waiting.found().is_empty())
         },
         busy,
         waiting,
@@ -211,9 +213,17 @@ fn works(head: Object<'_>, missing: &mut Collector) -> Result<Vec<Work>, Inspect
     let mut works = Vec::new();
     for work in found {
         let read = read_work(work, missing);
-        works.extend(missing.take(format!("the work at {}", work.address()), read));
+        works.extend(missing.take(format!("the work at {}", work.address()), read).filter(|work| !work.is_mark()));
     }
     Ok(works)
+}
+
+impl Work {
+    /// Whether it only marks how far a rescuer has come in the list of its pool, which the newest kernels have
+    /// (`pool_workqueue.mayday_cursor`): nobody does it.
+    fn is_mark(&self) -> bool {
+        self.function.as_deref() == Some("mayday_cursor_func")
+    }
 }
 
 fn read_work(work: Object<'_>, missing: &mut Collector) -> Result<Work, InspectError> {
@@ -283,4 +293,20 @@ fn held_back(queue: Object<'_>, pwq: Object<'_>, missing: &mut Collector) -> Res
 
 fn pool_id(pwq: Object<'_>) -> Result<i64, InspectError> {
     pwq.at("pool.id")?.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_in_a_list_of_works_is_no_work() {
+        let work = |function: Option<&str>| Work {
+            work: VirtAddr::new(0xffff_8880_0100_0000).into(),
+            function: function.map(str::to_owned),
+            workqueue: None,
+        };
+        assert!(work(Some("mayday_cursor_func")).is_mark());
+        assert!(!work(Some("vmstat_update")).is_mark() && !work(None).is_mark());
+    }
 }

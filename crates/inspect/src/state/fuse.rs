@@ -4,6 +4,8 @@
 //! super_block.s_fs_info    fuse_mount.fc since 5.10 (kernel commit fcee216beb9c), before that the connection itself
 //! fuse_conn                .connected, .iq.pending: not read yet; .bg_queue: waiting for others to be answered
 //!   .devices               fuse_dev.pq.io: being copied; .pq.processing[256]: read and not answered (a list before 4.20)
+//!   .ring->queues[]        where the daemon reads by io_uring (6.14): .fuse_req_queue, .fuse_req_bg_queue, .fpq.processing[256]
+//!   .chan                  since 7.3 it has all of these
 //! fuse_req                 .list, .in.h: opcode, inode, pid; .waitq: who sleeps for it
 //! file.private_data        of a daemon's /dev/fuse: its fuse_dev
 //! ```
@@ -17,11 +19,13 @@ use vmcore_memory::VirtAddr;
 
 use super::open_file::each_file;
 use super::{Collector, Listing, Who};
-use crate::object::Object;
+use crate::object::{Object, if_known};
 use crate::{Hex, InspectError, find_type};
 
 /// `FUSE_PQ_HASH_SIZE`.
 const QUEUES: u64 = 256;
+/// Queues of a daemon that reads by `io_uring`: no machine has more CPUs.
+const MAX_RING_QUEUES: u64 = 1 << 13;
 /// Requests of a connection that are listed.
 const MAX_REQUESTS: usize = 1 << 12;
 
@@ -78,7 +82,7 @@ fn read(block: Object<'_>, snapshot: &Snapshot, missing: &mut Collector) -> Resu
         Object::new(kernel, "struct fuse_conn", private)?
     };
     let devices = missing.list("devices of a FUSE connection", |missing| {
-        let (devices, gap) = connection.at("devices")?.list("struct fuse_dev", "entry")?;
+        let (devices, gap) = connection.first(&["chan.devices", "devices"])?.list("struct fuse_dev", "entry")?;
         missing.note_some("devices of a FUSE connection", gap);
         Ok(devices)
     });
@@ -92,7 +96,7 @@ fn read(block: Object<'_>, snapshot: &Snapshot, missing: &mut Collector) -> Resu
     });
     Ok(FuseConnection {
         connection: connection.address().into(),
-        connected: connection.number_at("connected")? != 0,
+        connected: connection.first(&["chan.connected", "connected"])?.number()? != 0,
         daemons,
         requests,
     })
@@ -104,18 +108,17 @@ fn requests<'k>(
     snapshot: &Snapshot,
     missing: &mut Collector,
 ) -> Result<Vec<FuseRequest>, InspectError> {
-    let mut lists = vec![("not read", connection.first(&["iq.pending", "pending"])?)];
+    let mut lists = vec![("not read", connection.first(&["chan.iq.pending", "iq.pending", "pending"])?)];
     for device in devices {
         lists.push(("being copied", device.at("pq.io")?));
-        let processing = device.at("pq.processing")?;
-        if processing.is_pointer() {
-            let all = (0..QUEUES).map(|index| processing.element(index).map(|list| ("read", list)));
-            lists.extend(all.collect::<Result<Vec<_>, _>>()?);
-        } else {
-            lists.push(("read", processing));
-        }
+        lists.extend(processing(device.at("pq.processing")?)?);
     }
-    lists.push(("held back", connection.at("bg_queue")?));
+    for queue in ring_queues(connection)? {
+        lists.push(("not read", queue.at("fuse_req_queue")?));
+        lists.extend(processing(queue.at("fpq.processing")?)?);
+        lists.push(("held back", queue.at("fuse_req_bg_queue")?));
+    }
+    lists.push(("held back", connection.first(&["chan.bg_queue", "bg_queue"])?));
     let mut requests = Vec::new();
     for (state, list) in lists {
         let (found, gap) = list.list("struct fuse_req", "list")?;
@@ -127,6 +130,31 @@ fn requests<'k>(
         }
     }
     Ok(requests)
+}
+
+/// The lists of what was read and not answered.
+fn processing(lists: Object<'_>) -> Result<Vec<(&'static str, Object<'_>)>, InspectError> {
+    if !lists.is_pointer() {
+        return Ok(vec![("read", lists)]);
+    }
+    (0..QUEUES).map(|index| Ok(("read", lists.element(index)?))).collect()
+}
+
+/// The queues of a daemon that reads by `io_uring`: one for each CPU on which it does.
+fn ring_queues(connection: Object<'_>) -> Result<Vec<Object<'_>>, InspectError> {
+    let Some(ring) = if_known(connection.first(&["chan.ring", "ring"]))? else { return Ok(Vec::new()) };
+    if ring.pointer()?.is_null() {
+        return Ok(Vec::new());
+    }
+    let (all, count) = (ring.at("queues")?, ring.number_at("nr_queues")?.min(MAX_RING_QUEUES));
+    let mut queues = Vec::new();
+    for index in 0..count {
+        let queue = all.element(index)?;
+        if !queue.pointer()?.is_null() {
+            queues.push(queue.pointee()?);
+        }
+    }
+    Ok(queues)
 }
 
 fn read_request(

@@ -94,7 +94,8 @@ const SLEEPING: [&str; 7] = [
     "flush_work",
 ];
 
-/// The outermost function of a split on the stack, by symbol or inlined name, with the index of its frame.
+/// The outermost function of a split on the stack, with the index of its frame: by symbol, so that it is the same with debug information and
+/// without, or where there is none by inlined name.
 pub(crate) fn split_function(frames: &[StackFrame]) -> Option<(usize, String)> {
     outermost(frames, &SPLIT)
 }
@@ -110,10 +111,12 @@ pub(crate) fn moves_page(function: &str) -> bool {
 }
 
 fn outermost(frames: &[StackFrame], names: &[&str]) -> Option<(usize, String)> {
-    frames.iter().enumerate().rev().find_map(|(index, frame)| {
-        let name = functions(frame).find(|name| names.contains(&base_name(name)))?;
-        Some((index, name.to_owned()))
-    })
+    let is_one = |name: &&str| names.contains(&base_name(name));
+    let mut outermost_first = frames.iter().enumerate().rev();
+    let by_symbol = outermost_first.clone().find_map(|(index, frame)| Some((index, frame.function().filter(is_one)?)));
+    let found =
+        by_symbol.or_else(|| outermost_first.find_map(|(index, frame)| Some((index, functions(frame).find(is_one)?))));
+    found.map(|(index, name)| (index, name.to_owned()))
 }
 
 /// The frame of code that finds an entry which it has to wait for, and that of the look-up which it does so for, if there is no access behind
@@ -343,7 +346,33 @@ pub(crate) fn is_stopper_waiting(stack: &Stack) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use vmcore_kernel::{Location, SourceFrame, SymbolName, Trust};
+    use vmcore_memory::VirtAddr;
+
     use super::*;
+
+    /// A frame of this function, with what is inlined into it.
+    fn frame(symbol: &str, inlined: &[&str]) -> StackFrame {
+        let source = |name: &&str| SourceFrame { function: Some((*name).to_owned()), file: None, line: None };
+        let symbol = SymbolName { name: symbol.to_owned(), offset: 0x10, module: None };
+        let location = Location { symbol: Some(symbol), source: inlined.iter().map(source).collect() };
+        let address = VirtAddr::new(0xffff_ffff_8100_0000);
+        let location = Arc::new(location);
+        StackFrame { pc: address, sp: address, exact: false, trust: Trust::Orc, segment: None, location }
+    }
+
+    /// As in 7.2, where `madvise_free_huge_pmd()` has all that leads to the split inlined.
+    #[test]
+    fn a_split_is_the_same_with_debug_information_and_without() {
+        let leads = ["split_folio_to_list", "madvise_free_huge_pmd"];
+        let with = [frame("__folio_split", &[]), frame("madvise_free_huge_pmd", &leads)];
+        let without = [frame("__folio_split", &[]), frame("madvise_free_huge_pmd", &[])];
+        assert_eq!(split_function(&with), Some((0, "__folio_split".to_owned())));
+        assert_eq!(split_function(&with), split_function(&without));
+        assert_eq!(split_function(&with[1..]), Some((0, "split_folio_to_list".to_owned())));
+    }
 
     #[test]
     fn who_waits_for_other_cpus_is_known_on_any_kernel() {

@@ -16,6 +16,7 @@ mod arm64;
 mod damage;
 mod debug_files;
 mod fallback_tables;
+mod granted;
 #[path = "../support/healthy.rs"]
 mod healthy;
 #[path = "../support/holed.rs"]
@@ -113,6 +114,10 @@ fn trials_of(dump: &Arc<LabDump>) -> Vec<Trial> {
         checks.push(("fault_address", state::fault_address));
     }
     checks.extend(with_module_files(dump));
+    if granted::is(dump) {
+        checks.retain(|(name, _)| !granted::NOT_OF_SUCH.contains(name));
+        checks.push(("granted", granted::is_the_livelock));
+    }
     checks.into_iter().map(|check| trial(dump, check)).chain(other_forms(dump)).collect()
 }
 

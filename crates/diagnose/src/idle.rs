@@ -60,6 +60,11 @@ pub(crate) fn has_idle_task(cpu: &Cpu) -> bool {
     cpu.run_queue.as_ref().is_some_and(|queue| queue.current == queue.idle)
 }
 
+/// Whether a CPU waits for nothing but an interrupt.
+pub(crate) fn waits_for_interrupt(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+    has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing)
+}
+
 /// What runs on a CPU whose current task is the idle one, and whose registers the dump has.
 pub(crate) fn on_idle<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> OnIdle<'f> {
     let stack = facts.running_on(cpu.cpu);

@@ -240,7 +240,8 @@ pub(crate) fn begins_anew(stack: &Stack) -> bool {
     has_any(stack, &["io_schedule_timeout"])
 }
 
-fn has_any(stack: &Stack, names: &[&str]) -> bool {
+/// Whether one of these functions is on a stack, by symbol or inlined.
+pub(crate) fn has_any(stack: &Stack, names: &[&str]) -> bool {
     stack.frames.iter().flat_map(functions).any(|name| names.contains(&base_name(name)))
 }
 

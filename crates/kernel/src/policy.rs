@@ -9,6 +9,8 @@ impl Policy {
     pub const FIFO: Self = Self(1);
     /// `SCHED_RR`: takes turns with tasks of the same priority.
     pub const RR: Self = Self(2);
+    /// `SCHED_IDLE`: gets what others leave.
+    pub const IDLE: Self = Self(5);
     /// `SCHED_DEADLINE`.
     pub const DEADLINE: Self = Self(6);
 

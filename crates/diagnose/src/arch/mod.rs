@@ -68,9 +68,9 @@ pub(crate) fn is_page_fault_at<'f>(entry: &str, inwards: impl Iterator<Item = &'
 
 /// Whether an exception is a page fault that user code took, by the same frames.
 pub(crate) fn is_page_fault_of_user_code(frames: &[StackFrame]) -> bool {
-    let of_user_code = |(entry, inwards)| arm64::is_page_fault_of_user_code(entry, inwards);
-    entry(frames).is_some_and(|(entry, inwards)| x86_64::is_page_fault(entry, inwards))
-        || entry(frames).is_some_and(of_user_code)
+    entry(frames).is_some_and(|(entry, inwards)| {
+        x86_64::is_page_fault(entry, inwards.clone()) || arm64::is_page_fault_of_user_code(entry, inwards)
+    })
 }
 
 /// Whether what these frames serve is an exception that kernel code caused: no interrupt, nor an NMI.

@@ -11,7 +11,7 @@
 
 use vmcore_kernel::Cpu;
 
-use crate::idle::{OnIdle, has_idle_task, on_idle};
+use crate::idle::waits_for_interrupt;
 use crate::names::is_lock_halt;
 use crate::{Facts, Spin, SpunFor};
 
@@ -25,7 +25,7 @@ pub(super) fn is_lost(facts: &Facts<'_>, spins: &[&Spin]) -> bool {
     let in_service = |cpu: &&Cpu| !cpu.run_queue.as_ref().is_some_and(vmcore_kernel::RunQueue::is_out_of_service);
     let free = |cpu: &Cpu| match spins.iter().find(|spin| spin.cpu == cpu.cpu) {
         Some(spin) => is_waiting(facts, cpu, spin),
-        None => idles(facts, cpu) || runs_user_code(facts, cpu),
+        None => waits_for_interrupt(facts, cpu) || runs_user_code(facts, cpu),
     };
     let mut cpus = facts.snapshot.cpus.iter().filter(in_service).peekable();
     sees_all
@@ -44,10 +44,6 @@ fn is_waiting(facts: &Facts<'_>, cpu: &Cpu, spin: &Spin) -> bool {
     let halts = stack.is_some_and(|stack| stack.frames.iter().filter_map(|frame| frame.function()).any(is_lock_halt));
     let by_node = || spin.node.is_some_and(|node| spin.polled == node.address.wrapping_add(LOCKED_AT));
     spin.polled == spin.lock || by_node() || halts
-}
-
-fn idles(facts: &Facts<'_>, cpu: &Cpu) -> bool {
-    has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing)
 }
 
 fn runs_user_code(facts: &Facts<'_>, cpu: &Cpu) -> bool {

@@ -7,7 +7,7 @@
 //!
 //! Control: a task of `SCHED_IDLE`; one that a finding names already, or that waits for a CPU of which one does; a budget of `SCHED_DEADLINE`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vmcore_kernel::{Cpu, Policy, Task};
 use vmcore_memory::VirtAddr;
@@ -40,13 +40,13 @@ enum Passed {
 pub(super) fn findings(context: &Context<'_>, known: &[Finding]) -> Vec<Finding> {
     let facts = context.facts;
     let mut passed: BTreeMap<(u32, Passed), Vec<(&Task, u64)>> = BTreeMap::new();
-    let is_named = |task: VirtAddr| known.iter().any(|finding| finding.tasks.contains(&task));
+    let named: HashSet<VirtAddr> = known.iter().flat_map(|finding| &finding.tasks).copied().collect();
+    let mut explained: HashMap<u32, bool> = HashMap::new();
     for task in facts.snapshot.tasks.iter().filter(|task| task.waits_for_cpu()) {
         let Some(cpu) = facts.snapshot.cpu(task.cpu) else { continue };
-        let passed_over = passed_over(facts, cpu, task);
-        if let Some((why, waited)) =
-            passed_over.filter(|_| !is_named(task.address) && !is_explained(context, known, cpu))
-        {
+        let passed_over = passed_over(facts, cpu, task).filter(|_| !named.contains(&task.address));
+        let Some((why, waited)) = passed_over else { continue };
+        if !*explained.entry(cpu.cpu).or_insert_with(|| is_explained(context, known, cpu)) {
             passed.entry((cpu.cpu, why)).or_default().push((task, waited));
         }
     }
@@ -70,8 +70,7 @@ fn is_blamed(known: &[Finding], current: &Task) -> bool {
 }
 
 fn passed_over(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> Option<(Passed, u64)> {
-    /// `SCHED_IDLE` and `SCHED_DEADLINE` of `include/uapi/linux/sched.h`.
-    const LEFT_OUT: [Policy; 2] = [Policy(5), Policy(6)];
+    const LEFT_OUT: [Policy; 2] = [Policy::IDLE, Policy::DEADLINE];
     let queue = cpu.run_queue.as_ref().filter(|queue| !queue.is_out_of_service())?;
     let counters = facts.state.scheduler.task(task.address);
     if LEFT_OUT.contains(&task.policy) || counters.held_back_queue.is_some() {

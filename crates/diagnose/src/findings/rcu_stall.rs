@@ -16,7 +16,7 @@ use crate::clock::off_cpu_ns;
 use crate::describe::{self, on_cpu, stuck_in};
 use crate::evidence::{member, read_from};
 use crate::graph::{Edge, EdgeKind, Node};
-use crate::idle::{OnIdle, has_idle_task, on_idle};
+use crate::idle::waits_for_interrupt;
 use crate::kernel_code::in_user_code;
 use crate::names::base_name;
 use crate::reports::{self, stall};
@@ -130,9 +130,9 @@ fn may_have_ended(facts: &Facts<'_>, said: &Occurrence) -> bool {
     }
 }
 
-/// Whether a CPU waits for nothing but an interrupt.
+/// Whether the CPU with this number waits for nothing but an interrupt.
 fn idles(facts: &Facts<'_>, cpu: u32) -> bool {
-    facts.snapshot.cpu(cpu).is_some_and(|cpu| has_idle_task(cpu) && matches!(on_idle(facts, cpu), OnIdle::Nothing))
+    facts.snapshot.cpu(cpu).is_some_and(|cpu| waits_for_interrupt(facts, cpu))
 }
 
 /// What its own thread does, where that has to end the grace period, or to look at CPUs that idle.

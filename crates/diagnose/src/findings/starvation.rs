@@ -231,8 +231,7 @@ fn by_rank(facts: &Facts<'_>, cpu: &Cpu, hog: &Task, waiting: &[(&Task, u64)]) -
 
 /// Whether a task has waited at once for longer than a small share explains. One of `SCHED_IDLE` may have none.
 fn never_had_its_turn(facts: &Facts<'_>, task: &Task) -> bool {
-    const SCHED_IDLE: Policy = Policy(5);
-    task.policy != SCHED_IDLE && facts.waiting_ns(task).is_some_and(|waiting| waiting >= soft_lockup_ns(facts))
+    task.policy != Policy::IDLE && facts.waiting_ns(task).is_some_and(|waiting| waiting >= soft_lockup_ns(facts))
 }
 
 /// `in FUNCTION, kernel code that is not preempted`.

@@ -7,7 +7,7 @@ use vmcore_kernel::{Stack, Task};
 
 use crate::Facts;
 use crate::derived::now_ns;
-use crate::names::{base_name, functions, is_frozen};
+use crate::names::{base_name, functions, has_any, is_frozen};
 use crate::text::seconds;
 
 /// Longer than a kernel takes to its first program.
@@ -29,10 +29,6 @@ const FEW: usize = 3;
 /// Why the machine cannot be called healthy, as far as it has not panicked.
 pub(super) fn why(facts: &Facts<'_>) -> Option<String> {
     goes_down(facts).or_else(|| is_coming_up(facts)).or_else(|| is_frozen_up(facts)).or_else(|| looks_for_memory(facts))
-}
-
-fn has_any(stack: &Stack, names: &[&str]) -> bool {
-    stack.frames.iter().flat_map(functions).any(|name| names.contains(&base_name(name)))
 }
 
 fn goes_down(facts: &Facts<'_>) -> Option<String> {

@@ -11,16 +11,10 @@ fn stalled(running: bool, age_ns: u64, said: bool) -> Diagnosis {
 fn stalled_by(functions: &[&str], running: bool, age_ns: u64, said: bool) -> Diagnosis {
     let mut machine = Machine::new();
     machine.runs(1, 31, functions, 8 * SECOND);
-    let held = GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 };
     machine.state.grace_period = Some(GracePeriod {
-        name: Some("rcu_preempt".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x15,
         running,
-        age_ns: Some(age_ns),
-        cpus: if running { vec![held] } else { Vec::new() },
-        readers: Vec::new(),
-        ender: None,
+        cpus: if running { vec![held_by_cpu_1()] } else { Vec::new() },
+        ..grace_period(age_ns)
     });
     if said {
         machine.log("rcu: INFO: rcu_preempt self-detected stall on CPU");
@@ -62,16 +56,7 @@ fn held_up_by(readers: Vec<GraceReader>, ender: Option<GraceEnder>, waited_ns: u
     // Somebody has that CPU.
     machine.runs(1, 31, &[], SECOND);
     machine.queued(40, 1, waited_ns);
-    machine.state.grace_period = Some(GracePeriod {
-        name: Some("rcu_preempt".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x15,
-        running: true,
-        age_ns: Some(40 * SECOND),
-        cpus: Vec::new(),
-        readers,
-        ender,
-    });
+    machine.state.grace_period = Some(GracePeriod { readers, ender, ..grace_period(40 * SECOND) });
     machine.log("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:");
     machine.judge()
 }
@@ -144,16 +129,7 @@ fn a_grace_period_that_goes_on_or_has_ended_is_no_stall() {
 fn an_expedited_stall_has_not_ended_because_nothing_else_goes_on() {
     let mut machine = Machine::new();
     machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
-    machine.state.grace_period = Some(GracePeriod {
-        name: Some("rcu_preempt".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x14,
-        running: false,
-        age_ns: None,
-        cpus: Vec::new(),
-        readers: Vec::new(),
-        ender: None,
-    });
+    machine.state.grace_period = Some(GracePeriod { seq: 0x14, running: false, age_ns: None, ..grace_period(0) });
     machine.log(
         "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... } 21003 jiffies s: 1234 root: 0x2/.",
     );
@@ -169,15 +145,9 @@ fn idle_cpus_do_not_hold_a_grace_period_up_but_its_thread_does() {
     let mut machine = Machine::new();
     machine.runs(0, 31, &["spin_for_ever", "driver_write"], SECOND);
     machine.queued(40, 0, 35 * SECOND);
-    let node = VirtAddr::new(0xffff_8880_0c00_0000);
     machine.state.grace_period = Some(GracePeriod {
         name: Some("rcu_sched".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x15,
-        running: true,
-        age_ns: Some(40 * SECOND),
-        cpus: vec![GraceHoldout { cpu: 1, node, qsmask: 2 }],
-        readers: Vec::new(),
+        cpus: vec![held_by_cpu_1()],
         ender: Some(GraceEnder {
             task: task_address(40),
             named_at: Source {
@@ -187,6 +157,7 @@ fn idle_cpus_do_not_hold_a_grace_period_up_but_its_thread_does() {
             },
             free_root: None,
         }),
+        ..grace_period(40 * SECOND)
     });
     machine.log("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:");
     let diagnosis = machine.judge();
@@ -207,16 +178,7 @@ fn a_stall_of_rcu_tasks_is_not_explained_by_an_ordinary_grace_period() {
     ] {
         let mut machine = Machine::new();
         machine.runs(1, 31, &["spin_for_ever", "driver_write"], 8 * SECOND);
-        machine.state.grace_period = Some(GracePeriod {
-            name: Some("rcu_preempt".to_owned()),
-            state: VirtAddr::new(0xffff_8880_0c00_1000),
-            seq: 0x15,
-            running: true,
-            age_ns: Some(SECOND / 100),
-            cpus: vec![GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 }],
-            readers: Vec::new(),
-            ender: None,
-        });
+        machine.state.grace_period = Some(GracePeriod { cpus: vec![held_by_cpu_1()], ..grace_period(SECOND / 100) });
         machine.log(said);
         let diagnosis = machine.judge();
         let stall = finding(&diagnosis, Issue::RcuStall);
@@ -238,16 +200,7 @@ fn who_waits_for_an_expedited_grace_period_does_not_wait_for_the_ordinary_one() 
         let index = machine.blocked[0].task;
         let stack = [&["__schedule", "schedule"], innermost, &["namespace_unlock", "path_umount"]].concat();
         machine.blocked[0] = support::stack(index, 50, &stack);
-        machine.state.grace_period = Some(GracePeriod {
-            name: Some("rcu_preempt".to_owned()),
-            state: VirtAddr::new(0xffff_8880_0c00_1000),
-            seq: 0x15,
-            running: true,
-            age_ns: Some(40 * SECOND),
-            cpus: vec![GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 }],
-            readers: Vec::new(),
-            ender: None,
-        });
+        machine.state.grace_period = Some(GracePeriod { cpus: vec![held_by_cpu_1()], ..grace_period(40 * SECOND) });
         let diagnosis = machine.judge();
         diagnosis.graph.edges().iter().any(|edge| edge.kind == EdgeKind::WaitsForGracePeriod)
     };

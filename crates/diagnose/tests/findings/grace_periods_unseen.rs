@@ -4,19 +4,6 @@ use vmcore_kernel::Source;
 
 use crate::*;
 
-fn period(age_ns: u64, ender: Option<GraceEnder>) -> GracePeriod {
-    GracePeriod {
-        name: Some("rcu_preempt".to_owned()),
-        state: VirtAddr::new(0xffff_8880_0c00_1000),
-        seq: 0x15,
-        running: true,
-        age_ns: Some(age_ns),
-        cpus: Vec::new(),
-        readers: Vec::new(),
-        ender,
-    }
-}
-
 /// The thread of grace periods, which is pid 11.
 fn ender(free_root: bool) -> GraceEnder {
     let address = VirtAddr::new(0xffff_8880_0c00_1050);
@@ -32,7 +19,7 @@ fn waits_for_nobody(age_ns: u64, free_root: bool, asleep_ns: u64) -> Machine {
     let mut machine = Machine::new();
     machine.sleeper(11, asleep_ns);
     machine.task(11).state = TaskState { state: 0x402, exit_state: 0 };
-    machine.state.grace_period = Some(period(age_ns, Some(ender(free_root))));
+    machine.state.grace_period = Some(GracePeriod { ender: Some(ender(free_root)), ..grace_period(age_ns) });
     machine
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use vmcore_diagnose::{Diagnosis, LogLine};
 use vmcore_kernel::{
-    AwaitedWork, Class, Found, Interrupt, Location, Lock, LockKind, LockWait, LockWord, Owner, PanicInfo, Queued,
-    Source, SymbolName, TaskState, Waiter, WorkWait,
+    AwaitedWork, Class, Found, GraceHoldout, GracePeriod, Interrupt, Location, Lock, LockKind, LockWait, LockWord,
+    Owner, PanicInfo, Queued, Source, SymbolName, TaskState, Waiter, WorkWait,
 };
 use vmcore_memory::{VirtAddr, arch::x86_64::Registers};
 
@@ -276,4 +276,23 @@ const CODE: u64 = 0xffff_c900_0080_0000;
 
 fn idle(cpu: u32) -> VirtAddr {
     VirtAddr::new(0xffff_8880_0600_0000 + u64::from(cpu) * 0x2000)
+}
+
+/// The grace period of `rcu_preempt`, which has been running for so long and waits for nobody.
+pub fn grace_period(age_ns: u64) -> GracePeriod {
+    GracePeriod {
+        name: Some("rcu_preempt".to_owned()),
+        state: VirtAddr::new(0xffff_8880_0c00_1000),
+        seq: 0x15,
+        running: true,
+        age_ns: Some(age_ns),
+        cpus: Vec::new(),
+        readers: Vec::new(),
+        ender: None,
+    }
+}
+
+/// That a grace period waits for CPU 1.
+pub fn held_by_cpu_1() -> GraceHoldout {
+    GraceHoldout { cpu: 1, node: VirtAddr::new(0xffff_8880_0c00_0000), qsmask: 2 }
 }

@@ -34,8 +34,8 @@ use vmcore_diagnose::{
     SpunFor,
 };
 use vmcore_kernel::{
-    AwaitedWork, CpuMask, Followed, GraceEnder, GraceHoldout, GracePeriod, GraceReader, LockKind, Owner, PageWait,
-    PendingCall, Policy, RwLockWord, Source, SpinLockWord, StackEnd, TaskCounters, TaskState,
+    AwaitedWork, CpuMask, Followed, GraceEnder, GracePeriod, GraceReader, LockKind, Owner, PageWait, PendingCall,
+    Policy, RwLockWord, Source, SpinLockWord, StackEnd, TaskCounters, TaskState,
 };
 use vmcore_memory::VirtAddr;
 

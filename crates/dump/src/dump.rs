@@ -196,6 +196,21 @@ impl Dump {
         }
     }
 
+    /// Says that the memory of a raw image begins at `base`, and has no hole; nothing of any other dump.
+    pub fn set_memory_base(&mut self, base: PhysAddr) {
+        if self.format != Format::Raw {
+            return;
+        }
+        if let Memory::Elf(memory) = &mut self.contents.memory {
+            memory.lay_out(&[(base.get(), memory.file_len().min(u64::MAX - base.get()), 0)]);
+        }
+    }
+
+    /// Says which machine a dump is of that does not say it itself; nothing of any other dump.
+    pub fn assume_architecture(&mut self, architecture: Architecture) {
+        self.contents.notes.architecture.get_or_insert(architecture);
+    }
+
     /// One past the last byte of memory that the headers name.
     #[must_use]
     pub fn memory_end(&self) -> PhysAddr {

@@ -25,10 +25,13 @@ use crate::contents::Contents;
 use crate::extents::{Backing, Extent, Extents};
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
-use crate::{Incomplete, Lookalike, OpenError, PageCount, Segment, Source};
+use crate::{Incomplete, Lookalike, OpenError, PageCount, Segment, Source, device_dumps};
 
 /// More than a machine with every memory block in a header of its own has; 64 MiB of table.
 const MAX_PROGRAM_HEADERS: u64 = 1 << 20;
+
+/// `DUMP_ELF_INCOMPLETE` in `e_flags`: makedumpfile ran out of space (its `elf_info.c`).
+const INCOMPLETE: u32 = 1;
 
 /// More than the names of any core's sections take, in bytes.
 const MAX_SECTION_NAMES: u64 = 1 << 16;
@@ -180,14 +183,15 @@ pub(crate) fn open(path: &Path, file: FileBytes, mut warnings: Warnings) -> Resu
     let expected = loads.iter().chain(&note_segments).filter(|load| load.file_size > 0).map(Load::file_end);
     let expected = expected.chain([table_end]).max().filter(|&expected| expected > file.len());
     let truncated = expected.is_some() || !file.ends_properly();
+    let marked = header.e_flags.get(LE).0 & INCOMPLETE != 0;
     let memory = ElfMemory {
         segments: loads.iter().filter_map(|load| segment(load, file.len())).collect(),
         page_count: extents.page_count(),
-        incomplete: truncated.then(|| Incomplete {
+        incomplete: (truncated || marked).then(|| Incomplete {
             truncated,
             expected_len: expected,
             actual_len: file.len(),
-            marked: false,
+            marked,
             missing_frames: Vec::new(),
         }),
         extents,
@@ -294,12 +298,13 @@ fn program_header_count(file: &FileBytes, header: &FileHeader64<LE>, warnings: &
 /// Reads all notes; what is missing of them is a warning.
 fn read_notes(file: &FileBytes, architecture: Architecture, segments: &[Load], warnings: &mut Warnings) -> Notes {
     let mut notes = Notes { architecture: Some(architecture), ..Notes::default() };
+    let mut left = device_dumps::Left::default();
     for note in segments {
-        let wanted = note.file_size.min(MAX_NOTES_LEN);
-        let bytes = file.prefix(note.offset, wanted);
-        let offset = FileOffset::new(note.offset);
-        if (bytes.len() as u64) < note.file_size {
-            let (have, size) = (bytes.len(), note.file_size);
+        let (offset, size) = device_dumps::behind(file, (note.offset, note.file_size), &mut left);
+        let bytes = file.prefix(offset, size.min(MAX_NOTES_LEN));
+        let offset = FileOffset::new(offset);
+        if (bytes.len() as u64) < size {
+            let have = bytes.len();
             warnings.push(format!("the notes at file offset {offset} have {size} bytes; only {have} can be read"));
         }
         notes.add(&bytes, offset, warnings);

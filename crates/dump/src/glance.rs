@@ -3,21 +3,21 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use vmcore_memory::{PAGE_SIZE, le_u16, le_u32};
+use vmcore_memory::{PAGE_SIZE, le_u32};
 use vmcore_os::open_file_or_disk;
 
 use crate::Lookalike;
 use crate::compressed::{Compression, open_stream};
 use crate::flattened::{RECORD_HEADER_LEN, RECORDS_AT};
 use crate::kdump;
-use crate::sniff::{Detected, SNIFF_LEN, detect};
+use crate::sniff::{Detected, SNIFF_LEN, detect, is_core};
 
-/// Bytes that are looked at, after unpacking: both headers of a kdump-compressed dump.
+/// Bytes that are looked at, after unpacking: both headers of a kdump-compressed dump with blocks of 4 KiB.
 const GLANCE_LEN: u64 = 2 * PAGE_SIZE;
-/// `e_type`, in every ELF header.
-const ELF_TYPE_AT: usize = 16;
-/// `struct kdump_sub_header.split`.
-const SPLIT_AT: usize = PAGE_SIZE as usize + 12;
+/// The same with blocks of 64 KiB.
+const LONGEST: u64 = (64 << 10) + SPLIT_AT + 4;
+/// `struct kdump_sub_header.split`, in the second block.
+const SPLIT_AT: u64 = 12;
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,10 @@ pub enum Glance {
 /// As `open(2)` and `read(2)`, and of what is neither a file nor a disk.
 pub fn glance(path: &Path) -> io::Result<Glance> {
     let mut head = Vec::new();
-    open_file_or_disk(path)?.take(GLANCE_LEN).read_to_end(&mut head)?;
+    let mut file = open_file_or_disk(path)?.take(GLANCE_LEN);
+    file.read_to_end(&mut head)?;
+    file.set_limit(glance_len(&head).saturating_sub(head.len() as u64));
+    file.read_to_end(&mut head)?;
     at(&head, || {
         let mut unpacked = Vec::new();
         unpack_head(Box::new(open_file_or_disk(path)?), &head, &mut unpacked).map(|()| unpacked)
@@ -67,7 +70,14 @@ pub fn header_release(path: &Path) -> Option<String> {
     kdump::release(header).map(str::to_owned)
 }
 
-/// As [`glance`], of a file of which only the beginning is at hand: 8 KiB, or more where it is compressed as a whole.
+/// How many bytes of a file that starts with `head` [`glance_at`] wants to see: 8 KiB, and more of a dump with larger blocks.
+#[must_use]
+pub fn glance_len(head: &[u8]) -> u64 {
+    let block = head.starts_with(kdump::SIGNATURE).then(|| kdump::block_size(head)).flatten();
+    GLANCE_LEN.max(block.unwrap_or_default() + SPLIT_AT + 4)
+}
+
+/// As [`glance`], of a file of which only the beginning is at hand: [`glance_len`], or more where it is compressed as a whole.
 ///
 /// # Errors
 ///
@@ -83,7 +93,7 @@ pub fn glance_at(head: &[u8]) -> io::Result<Glance> {
 
 fn at(head: &[u8], unpack: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Glance> {
     let Some(compression) = Compression::detect(head) else {
-        return Ok(of(head.get(..GLANCE_LEN as usize).unwrap_or(head)));
+        return Ok(of(head));
     };
     // Which file of an archive is a dump is found out when it is opened.
     if matches!(compression, Compression::Avml | Compression::Tar) {
@@ -100,14 +110,19 @@ fn at(head: &[u8], unpack: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<G
 
 fn unpack_head(input: Box<dyn Read>, head: &[u8], unpacked: &mut Vec<u8>) -> io::Result<()> {
     let Some(compression) = Compression::detect(head) else { return Ok(()) };
-    open_stream(compression, BufReader::new(input)).take(GLANCE_LEN).read_to_end(unpacked).map(drop)
+    open_stream(compression, BufReader::new(input)).take(LONGEST).read_to_end(unpacked).map(drop)
+}
+
+/// Whether there are other parts; `None` where that is not at hand.
+fn split(head: &[u8]) -> Option<u32> {
+    le_u32(head, usize::try_from(kdump::block_size(head).unwrap_or(PAGE_SIZE) + SPLIT_AT).ok()?)
 }
 
 fn of(head: &[u8]) -> Glance {
     match detect(head.get(..SNIFF_LEN).unwrap_or(head)) {
-        Detected::Elf if le_u16(head, ELF_TYPE_AT) == Some(object::elf::ET_CORE.0) => Glance::Dump,
+        Detected::Elf if is_core(head) => Glance::Dump,
         Detected::Elf => Glance::Program,
-        Detected::Kdump => match (le_u32(head, SPLIT_AT), kdump::identity(head)) {
+        Detected::Kdump => match (split(head), kdump::identity(head)) {
             (Some(1..), Some(identity)) => Glance::Part(identity.to_vec()),
             _ => Glance::Dump,
         },
@@ -124,9 +139,14 @@ mod tests {
     use super::*;
 
     fn kdump(split: u8) -> Vec<u8> {
-        let mut bytes = vec![0; GLANCE_LEN as usize];
+        with_blocks(4096, split)
+    }
+
+    fn with_blocks(size: u32, split: u8) -> Vec<u8> {
+        let mut bytes = vec![0; (2 * size as usize).max(8192)];
         bytes[..9].copy_from_slice(b"KDUMP   \x06");
-        bytes[SPLIT_AT] = split;
+        bytes[428..432].copy_from_slice(&size.to_le_bytes());
+        bytes[(u64::from(size) + SPLIT_AT) as usize] = split;
         bytes
     }
 
@@ -137,6 +157,23 @@ mod tests {
         assert_eq!(of(&kdump(0)), Glance::Dump);
         assert!(matches!(of(&kdump(1)), Glance::Part(identity) if identity.len() > 400));
         assert_eq!((of(b"[    1.5] text\n"), of(&[0; 99]), of(b"")), (Glance::Text, Glance::Other, Glance::Other));
+    }
+
+    #[test]
+    fn parts_may_have_the_pages_of_arm64() {
+        let directory = tempfile::tempdir().unwrap();
+        for (size, needed) in [(4096, 8192), (0x4000, 0x4010), (0x1_0000, 0x1_0010)] {
+            let part = with_blocks(size, 1);
+            assert_eq!(glance_len(&part[..8192]), needed, "{size}");
+            assert!(matches!(glance_at(&part[..needed as usize]).unwrap(), Glance::Part(_)), "{size}");
+            let path = directory.path().join(size.to_string());
+            std::fs::write(&path, &part).unwrap();
+            assert!(matches!(glance(&path).unwrap(), Glance::Part(_)), "{size}");
+            std::fs::write(&path, with_blocks(size, 0)).unwrap();
+            assert_eq!(glance(&path).unwrap(), Glance::Dump, "{size}");
+        }
+        // A size that no machine has.
+        assert_eq!((glance_len(&with_blocks(100, 1)), of(&with_blocks(100, 1))), (8192, Glance::Dump));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use vmcore_memory::FileOffset;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::codec::decode;
-pub(crate) use self::header::{SIGNATURE, identity, release};
+pub(crate) use self::header::{SIGNATURE, block_size, identity, release};
 pub(crate) use self::memory::KdumpMemory;
 
 use self::header::Header;
@@ -33,7 +33,7 @@ use crate::bytes::FileBytes;
 use crate::contents::Contents;
 use crate::notes::{MAX_NOTES_LEN, Notes};
 use crate::warnings::Warnings;
-use crate::{Lookalike, OpenError, RawNote, Source};
+use crate::{Lookalike, OpenError, RawNote, Source, device_dumps, erased};
 
 /// Reads the headers and notes of a kdump-compressed dump, or of all the parts of a split one that there are.
 ///
@@ -99,6 +99,7 @@ fn read_notes(file: &FileBytes, header: &Header, warnings: &mut Warnings) -> Not
         bytes
     };
     if let Some(place) = header.notes {
+        let place = device_dumps::behind(file, place, &mut device_dumps::Left::default());
         let bytes = read("notes block", place, warnings);
         notes.add(&bytes, FileOffset::new(place.0), warnings);
     }
@@ -106,6 +107,10 @@ fn read_notes(file: &FileBytes, header: &Header, warnings: &mut Warnings) -> Not
     if let (None, Some(place)) = (&notes.vmcoreinfo, header.vmcoreinfo) {
         let desc = read("VMCOREINFO", place, warnings);
         notes.add_note(RawNote { name: b"VMCOREINFO".to_vec(), kind: 0, desc }, FileOffset::new(place.0), warnings);
+    }
+    if let Some(place) = header.erased {
+        let text = read("list of erased data", place, warnings);
+        warnings.push(erased::warning(&text));
     }
     notes
 }

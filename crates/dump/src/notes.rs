@@ -9,7 +9,7 @@
 use vmcore_memory::{Architecture, FileOffset, le_u32};
 
 use crate::warnings::Warnings;
-use crate::{KeptRanges, Prstatus, QemuCpuState, RawNote, Vmcoreinfo};
+use crate::{KeptRanges, Prstatus, QemuCpuState, RawNote, Vmcoreinfo, erased};
 
 /// Notes are read up to this many bytes in all: 8192 CPUs with both kinds of note need less than a tenth of it.
 pub(crate) const MAX_NOTES_LEN: u64 = 64 << 20;
@@ -83,10 +83,8 @@ impl Notes {
                     note.desc.len()
                 )),
             },
-            (b"VMCOREINFO", _) if self.vmcoreinfo.is_some() => {
-                warnings.push(format!("a second VMCOREINFO note at file offset {desc_offset} is ignored"));
-            }
-            (b"VMCOREINFO", _) => self.vmcoreinfo = Some(Vmcoreinfo::parse(&note.desc)),
+            (b"VMCOREINFO", _) => self.add_vmcoreinfo(Vmcoreinfo::parse(&note.desc), desc_offset, warnings),
+            (erased::NOTE, _) => warnings.push(erased::warning(&note.desc)),
             _ if KeptRanges::is_note(&note) => match KeptRanges::parse(&note) {
                 Some(kept) => self.kept = Some(kept),
                 None => warnings.push(format!(
@@ -98,6 +96,17 @@ impl Notes {
         }
         self.len += note.desc.len() as u64;
         self.raw.push(note);
+    }
+
+    /// Keeps the first that says something: one that was emptied must not hide a good one.
+    fn add_vmcoreinfo(&mut self, info: Vmcoreinfo, at: FileOffset, warnings: &mut Warnings) {
+        if !info.says_anything() {
+            warnings.push(format!("the VMCOREINFO note at file offset {at} is empty"));
+        } else if self.vmcoreinfo.is_some() {
+            warnings.push(format!("a second VMCOREINFO note at file offset {at} is ignored"));
+        } else {
+            self.vmcoreinfo = Some(info);
+        }
     }
 
     /// Replaces the VMCOREINFO note, or adds one.

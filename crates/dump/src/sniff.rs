@@ -1,5 +1,7 @@
 //! What a file is, by its first bytes; its name is never looked at.
 
+use vmcore_memory::le_u16;
+
 use crate::{Lookalike, flattened, kdump, lime};
 
 /// The formats that can be opened.
@@ -16,6 +18,8 @@ pub(crate) enum Detected {
 pub(crate) const SNIFF_LEN: usize = SADUMP_AT + 8;
 /// Where the second block of a SADUMP dump is.
 const SADUMP_AT: usize = 4096;
+/// Where the first page of a swap area, and of an image of a hibernated machine, has its signature.
+const SWAP_AT: usize = 4086;
 
 /// Signatures at offset 0 of what people hand to a dump reader by mistake.
 const SIGNATURES: &[(&[u8], Lookalike)] = &[
@@ -40,6 +44,9 @@ const SIGNATURES: &[(&[u8], Lookalike)] = &[
     (b"QFI\xfb", Lookalike::OtherDump("a QEMU disk image")),
     (b"LibvirtQemudSave", Lookalike::OtherDump("a machine state saved by libvirt")),
     (b"LibvirtQemudPart", Lookalike::OtherDump("a machine state that libvirt did not save to its end")),
+    (b"vhdxfile", Lookalike::OtherDump("a virtual disk (VHDX)")),
+    (b"conectix", Lookalike::OtherDump("a virtual disk (VHD)")),
+    (b"KDMV", Lookalike::OtherDump("a virtual disk of VMware (VMDK)")),
     (b"VMA\0", Lookalike::OtherDump("a Proxmox backup")),
     (b"\x7fVirtualBox SavedState", Lookalike::OtherDump("a saved VirtualBox machine state")),
     (b"LinuxGuestRecord", Lookalike::OtherDump("a saved Xen guest")),
@@ -51,6 +58,14 @@ const SIGNATURES: &[(&[u8], Lookalike)] = &[
     (b"\xd1\xba\xd1\xba", Lookalike::Vmware),
     (b"\xd2\xba\xd2\xba", Lookalike::Vmware),
 ];
+
+/// `e_type`, in every ELF header.
+const ELF_TYPE_AT: usize = 16;
+
+/// Whether a file that starts with `head` is an ELF core, not a program.
+pub(crate) fn is_core(head: &[u8]) -> bool {
+    le_u16(head, ELF_TYPE_AT) == Some(object::elf::ET_CORE.0)
+}
 
 /// Names the format of a file that starts with `head`.
 pub(crate) fn detect(head: &[u8]) -> Detected {
@@ -72,6 +87,14 @@ pub(crate) fn detect(head: &[u8]) -> Detected {
     }
     if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Detected::Other(*what);
+    }
+    if let Some(page_end) = head.get(SWAP_AT..) {
+        if page_end.starts_with(b"S1SUSPEND") {
+            return Detected::Other(Lookalike::OtherDump("the image of a hibernated machine"));
+        }
+        if page_end.starts_with(b"SWAPSPACE2") || page_end.starts_with(b"SWAP-SPACE") {
+            return Detected::Other(Lookalike::OtherDump("a swap area"));
+        }
     }
     // The x86 boot protocol's magic, see Documentation/arch/x86/boot.rst.
     if head.get(0x202..0x206) == Some(b"HdrS") {
@@ -136,6 +159,12 @@ mod tests {
         assert_eq!(detect("[ 1.0] naïve".as_bytes()), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&"naïve".as_bytes()[..3]), Detected::Other(Lookalike::Text));
         assert_eq!(detect(&[0; 64]), Detected::Other(Lookalike::Zeroes));
+        for (signature, what) in [("SWAPSPACE2", "a swap area"), ("S1SUSPEND\0", "the image of a hibernated machine")] {
+            let mut area = [0; 4096];
+            area[4086..].copy_from_slice(signature.as_bytes());
+            assert_eq!(detect(&area), Detected::Other(Lookalike::OtherDump(what)));
+        }
+        assert!(matches!(detect(b"vhdxfile"), Detected::Other(Lookalike::OtherDump(_))));
         assert_eq!(detect(&[0xff, 0, 3]), Detected::Other(Lookalike::Unknown));
         assert!(starts_like_a_dump(b"KDUMP   \x06\0\0\0") && starts_like_a_dump(b"\x7fELF\x02\x01\x01"));
         assert!(!starts_like_a_dump(b"[    0.000000] Linux") && !starts_like_a_dump(b""));

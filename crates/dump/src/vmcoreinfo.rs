@@ -62,6 +62,11 @@ impl Vmcoreinfo {
         Ok(text)
     }
 
+    /// Whether there is a line with a value in it.
+    pub(crate) fn says_anything(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// Whether this can be a kernel's description of itself rather than any text with a `=` in it.
     #[must_use]
     pub fn is_plausible(&self) -> bool {

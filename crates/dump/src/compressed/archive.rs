@@ -6,11 +6,11 @@
 //!
 //! Source: `pax` and `tar` of POSIX; GNU tar's manual, "Basic Tar Format".
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use tar::{Archive, EntryType};
 
-use super::Compression;
+use super::{Compression, open_stream};
 use crate::sniff::{self, Detected, SNIFF_LEN};
 use crate::warnings::Warnings;
 
@@ -56,19 +56,49 @@ fn dump_in(stream: Box<dyn Read>, warnings: &mut Warnings) -> io::Result<Box<dyn
         if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) {
             continue;
         }
-        let head = head_of(&mut entry)?;
-        let is_dump = !matches!(sniff::detect(&head), Detected::Other(_)) || Compression::detect(&head).is_some();
-        if is_dump {
+        let mut head = head_of(&mut entry)?;
+        if matches!(Compression::detect(&head), Some(packed) if !matches!(packed, Compression::Avml | Compression::Tar))
+        {
+            // What cannot be read now fails when it is read again.
+            let _ = (&mut entry).take(FIRST_BLOCK).read_to_end(&mut head);
+        }
+        if is_dump(&head) {
             found = Some((head, entry.size()));
             break;
         }
     }
     let (head, size) = found.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no member of it is a dump"))?;
-    warnings.push("of an archive its first dump is read; name the others by themselves".to_owned());
+    warnings.push("of an archive its first dump is read; where there are others, name them by themselves".to_owned());
     let rest = size.saturating_sub(head.len() as u64);
     // Behind the head of a member the archive's stream is at the rest of it.
     let stream = archive.into_inner();
     Ok(Box::new(Cursor::new(head).chain(Whole { left: rest, stream })))
+}
+
+/// Of no kind of compression is the first block longer: one of bzip2 has 900 kB, one of zstd 128 KiB.
+const FIRST_BLOCK: u64 = 1 << 20;
+
+/// Whether a member that starts so is a dump, or what it was compressed from.
+fn is_dump(head: &[u8]) -> bool {
+    match (sniff::detect(head), Compression::detect(head)) {
+        (Detected::Other(_), Some(Compression::Avml | Compression::Tar)) => true,
+        (Detected::Other(_), Some(compression)) => {
+            let stream = open_stream(compression, BufReader::new(Cursor::new(head.to_vec())));
+            let mut unpacked = Vec::new();
+            // That it ends where the head ends is no damage.
+            let _ = stream.take(SNIFF_LEN as u64).read_to_end(&mut unpacked);
+            unpacked.is_empty() || is_plain_dump(&unpacked)
+        }
+        _ => is_plain_dump(head),
+    }
+}
+
+fn is_plain_dump(head: &[u8]) -> bool {
+    match sniff::detect(head) {
+        Detected::Elf => sniff::is_core(head),
+        Detected::Other(_) => false,
+        _ => true,
+    }
 }
 
 /// The rest of a member. Where the stream ends before, that is no end but a failure.

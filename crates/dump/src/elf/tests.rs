@@ -186,6 +186,33 @@ fn one_large_note_named_many_times_is_read_a_few_times() {
 }
 
 #[test]
+fn makedumpfile_marks_what_it_had_no_space_for() {
+    let mut bytes = proc_vmcore().build();
+    assert!(open(&bytes).unwrap().incomplete().is_none());
+    bytes[48] = 1;
+    let dump = open(&bytes).unwrap();
+    let incomplete = dump.incomplete().unwrap();
+    assert!(incomplete.marked && !incomplete.truncated);
+}
+
+#[test]
+fn an_empty_vmcoreinfo_hides_no_good_one() {
+    let told = |notes: &[&str]| {
+        let builder = notes.iter().fold(ElfBuilder::new(), |builder, text| builder.note(&vmcoreinfo(text)));
+        let dump = open(&builder.load(0x1000, page(1)).build()).unwrap();
+        (dump.vmcoreinfo().and_then(|info| info.osrelease().map(str::to_owned)), dump.warnings().to_vec())
+    };
+    let zeroes = "\0".repeat(4096);
+    let (release, warnings) = told(&[&zeroes, "OSRELEASE=6.1.0\n"]);
+    assert_eq!(release.as_deref(), Some("6.1.0"));
+    assert!(matches!(&warnings[..], [one] if one.contains("is empty")), "{warnings:?}");
+    assert_eq!(told(&[&zeroes]).0, None);
+    let (release, warnings) = told(&["OSRELEASE=6.1.0\n", "OSRELEASE=6.2.0\n"]);
+    assert_eq!(release.as_deref(), Some("6.1.0"));
+    assert!(warnings[0].contains("second"), "{warnings:?}");
+}
+
+#[test]
 fn files_that_are_something_else() {
     let wrong = |change: fn(&mut ElfBuilder)| {
         let mut builder = proc_vmcore();

@@ -58,6 +58,8 @@ pub(super) struct Header {
     pub(super) notes: Option<(u64, u64)>,
     /// Offset and length of the VMCOREINFO text.
     pub(super) vmcoreinfo: Option<(u64, u64)>,
+    /// Offset and length of the list of data that the dump's owner had erased.
+    pub(super) erased: Option<(u64, u64)>,
 }
 
 impl Header {
@@ -150,6 +152,7 @@ impl Header {
             descriptors_at: bitmap_at + bitmap_len,
             notes: place(4, 48)?,
             vmcoreinfo: place(3, 32)?,
+            erased: place(5, 64)?,
         })
     }
 
@@ -177,7 +180,7 @@ pub(crate) fn release(head: &[u8]) -> Option<&str> {
 
 /// The sizes of pages that machines have. A crash kernel's are those of the kernel; QEMU writes 64 KiB of arm64 machines
 /// whatever their kernel has.
-fn block_size(main: &[u8]) -> Option<u64> {
+pub(crate) fn block_size(main: &[u8]) -> Option<u64> {
     let size = u64::from(le_u32(main, BLOCK_SIZE_AT)?);
     matches!(size, PAGE_SIZE | 0x4000 | 0x1_0000).then_some(size)
 }

@@ -53,6 +53,15 @@ pub(crate) fn tar(bytes: &[u8]) -> Vec<u8> {
     add("127.0.0.1/", tar::EntryType::Directory, &[]);
     add("127.0.0.1/vmcore-dmesg.txt", tar::EntryType::Regular, b"[    0.000000] Linux version 6.1.0\n");
     add("127.0.0.1/empty", tar::EntryType::Regular, b"");
+    let program = [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".as_slice(), &[0; 600]].concat();
+    add("127.0.0.1/vmlinux", tar::EntryType::Regular, &program);
+    add("127.0.0.1/dmesg.gz", tar::EntryType::Regular, &gzip(b"[    0.000000] Linux version 6.1.0\n"));
+    // Of such a log the first block is longer than what tells other files apart.
+    let lines =
+        (0..20_000_u64).map(|number| format!("[{number:5}.{:06}] a line\n", number.wrapping_mul(7919) % 1_000_000));
+    let long = lines.collect::<String>().into_bytes();
+    add("127.0.0.1/dmesg.zst", tar::EntryType::Regular, &zstd(&long));
+    add("127.0.0.1/dmesg.bz2", tar::EntryType::Regular, &bzip2(&long));
     add("127.0.0.1/vmcore", tar::EntryType::Regular, bytes);
     add("127.0.0.1/kexec-dmesg.log", tar::EntryType::Regular, b"more text\n");
     out.into_inner().unwrap()

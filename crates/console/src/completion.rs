@@ -63,6 +63,9 @@ fn fill(event: &mut Event, trace: &Trace, trimmed: Option<&RegisterDump>) {
         event.pid = trace.pid;
         event.comm = trace.comm.clone().or_else(|| event.comm.take());
     }
+    if event.pid.is_some() && event.pid == trace.pid && event.comm.is_none() {
+        event.comm.clone_from(&trace.comm);
+    }
     if finds_place {
         let (function, caller) = match trimmed {
             Some(registers) => (registers.function(), trace.first_telling()),

@@ -1,11 +1,11 @@
-//! Lockups, stalls and hung tasks: who stands still, and for how long.
+//! Lockups and hung tasks: who stands still, and for how long.
 //!
 //! Source: `kernel/watchdog.c`, `kernel/watchdog_perf.c`, `arch/powerpc/kernel/watchdog.c`; `kernel/hung_task.c`;
-//! `kernel/rcu/tree_stall.h`, `kernel/rcu/tree_exp.h`; `kernel/workqueue.c`, `wq_watchdog_timer_fn()`;
+//! `kernel/workqueue.c`, `wq_watchdog_timer_fn()`;
 //! `kernel/sched/core.c`, `sched_show_task()`; `lib/nmi_backtrace.c`.
 
-use super::text::{between, cpu_list, number, number_after, task, word};
-use super::{Event, Kind};
+use super::text::{cpu_list, number, number_after, task, word};
+use super::{Event, Kind, stall};
 
 /// A soft lockup, as the watchdog reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Option<Event> {
     let rest = without_watchdog(text);
     soft(rest)
         .or_else(|| hard(rest))
-        .or_else(|| stall(text))
+        .or_else(|| stall::parse(text))
         .or_else(|| hung(text))
         .or_else(|| freezer(text))
         .or_else(|| workqueue(text))
@@ -101,82 +101,6 @@ fn hard(text: &str) -> Option<Event> {
 pub(super) fn is_seen_from_outside(text: &str) -> bool {
     text.contains(": Watchdog detected hard LOCKUP") && without_watchdog(text).starts_with("CPU")
         || text.contains("on other CPUs")
-}
-
-fn stall(text: &str) -> Option<Event> {
-    let rcu = text.strip_prefix("rcu: ").unwrap_or(text);
-    if let Some((_, rest)) = rcu.split_once(" kthread starved for ").filter(|(flavour, _)| flavour.starts_with("rcu_"))
-    {
-        let mut event = Event::new(Kind::RcuStarved, rcu).on_cpu(number_after(rcu, "->cpu="));
-        event.jiffies = number(rest);
-        return Some(event);
-    }
-    let rest = rcu.strip_prefix("INFO: rcu")?;
-    let is_stall =
-        rest.contains("detected stall") || rest.contains("detected expedited stall") || rest.contains("self-detected");
-    let mut event = Event::new(Kind::RcuStall, rcu.trim_end_matches(['.', ':', ' ']));
-    event.stalled_line(rest);
-    is_stall.then_some(event)
-}
-
-impl Event {
-    /// Whether it is a stall of a grace period that the state of ordinary RCU says nothing of: an expedited one, or one of RCU-tasks
-    /// (`kernel/rcu/tree_exp.h`, `tasks.h`).
-    #[must_use]
-    pub fn is_of_other_grace_period(&self) -> bool {
-        self.kind == Kind::RcuStall && (self.text.contains("expedited") || self.text.starts_with("INFO: rcu_tasks"))
-    }
-
-    /// Takes what a line of a stall's report says: whom it waits for, and for how long. Whether it said anything.
-    pub(super) fn stalled_line(&mut self, text: &str) -> bool {
-        let known = (self.cpus.len(), self.details.len(), self.jiffies);
-        // `9-...!: (0 ticks this GP) idle=…`: a CPU, and what is odd about it.
-        if let Some((cpu, after)) = text.trim_start().split_once('-')
-            && (after.starts_with(['.', '?', '!', 'O', 'o', 'N', 'D']) && after.contains(": ("))
-        {
-            self.cpu_stalls(cpu);
-        }
-        // Before 3.19 `0: (1 GPs behind) idle=…`.
-        if let Some((cpu, after)) = text.trim_start().split_once(": (")
-            && after.contains(" idle=")
-        {
-            self.cpu_stalls(cpu);
-        }
-        if let Some(cpu) = number_after(text, "stall on CPU ") {
-            self.cpus.push(cpu);
-        }
-        // `{ 3 5}`, expedited `{ 3-.... P392 }`.
-        for word in between(text, "{ ", "}").unwrap_or_default().split_whitespace() {
-            match word.strip_prefix('P') {
-                Some(task) => self.pid = self.pid.or_else(|| number(task)),
-                None => self.cpu_stalls(word.split('-').next().unwrap_or_default()),
-            }
-        }
-        if let Some(by) = number_after::<u32>(text, "(detected by ") {
-            self.details.push(format!("detected by CPU {by}"));
-        }
-        if text.trim_start().starts_with("Tasks blocked on ") {
-            self.details.push(text.trim().to_owned());
-            self.pid = self.pid.or_else(|| text.rsplit_once(": P").and_then(|(_, pid)| number(pid)));
-        }
-        let passed = number_after(text, "(t=").or_else(|| number_after(text, ", t="));
-        let passed = passed.or_else(|| number_before(text, " jiffies s: "));
-        self.jiffies = self.jiffies.or(passed);
-        known != (self.cpus.len(), self.details.len(), self.jiffies)
-    }
-
-    fn cpu_stalls(&mut self, cpu: &str) {
-        if let Ok(cpu) = cpu.trim().parse()
-            && !self.cpus.contains(&cpu)
-            && self.cpus.len() < 1024
-        {
-            self.cpus.push(cpu);
-        }
-    }
-}
-
-fn number_before(text: &str, after: &str) -> Option<u64> {
-    text.split_once(after)?.0.rsplit(' ').next()?.parse().ok()
 }
 
 /// `INFO: task comm:pid blocked for more than 120 seconds.`
@@ -261,11 +185,8 @@ fn old_task_line(text: &str) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event;
     use super::*;
-
-    fn event(text: &str) -> Event {
-        Event::parse(text).unwrap_or_else(|| panic!("{text}"))
-    }
 
     fn cpus(text: &str) -> (Kind, Vec<u32>) {
         let event = event(text);
@@ -307,41 +228,6 @@ mod tests {
         }
         assert_eq!(Event::parse("watchdog: CPU 0 TB:7526, last heartbeat TB:6987 (10538ms ago)"), None);
         assert_eq!(Event::parse("watchdog: Delayed hard lockup detector"), None);
-    }
-
-    #[test]
-    fn stalls_name_whom_they_wait_for() {
-        for (line, on, jiffies) in [
-            ("rcu: INFO: rcu_sched self-detected stall on CPU", vec![], None),
-            ("INFO: rcu_sched self-detected stall on CPU { 2}  (t=15000 jiffies g=38 c=37 q=11)", vec![2], Some(15000)),
-            ("INFO: rcu_sched_state detected stall on CPU 0 (t=60000 jiffies)", vec![0], Some(60000)),
-            (
-                "INFO: rcu_sched detected stalls on CPUs/tasks: { 3 5} (detected by 1, t=15002 jiffies, g=1)",
-                vec![3, 5],
-                Some(15002),
-            ),
-            (
-                "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... } 6 jiffies s: 85 root: 0x1/.",
-                vec![0],
-                Some(6),
-            ),
-        ] {
-            let stall = event(line);
-            assert_eq!((stall.kind, stall.cpus, stall.jiffies), (Kind::RcuStall, on, jiffies), "{line}");
-        }
-        let starved =
-            event("rcu: rcu_sched kthread starved for 5250 jiffies! g-319 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=3");
-        assert_eq!((starved.kind, starved.cpus, starved.jiffies), (Kind::RcuStarved, vec![3], Some(5250)));
-        let mut stall = event("rcu: INFO: rcu_sched detected stalls on CPUs/tasks:");
-        for line in [
-            "\t9-...!: (0 ticks this GP) idle=850/0/0x0",
-            "\t11-...0: (17 GPs behind) idle=dd0/1/0x4 fqs=1",
-            "\t(detected by 2, t=663225 jiffies, g=890229, q=72)",
-            "\tTasks blocked on level-0 rcu_node (CPUs 0-15): P392",
-        ] {
-            assert!(stall.absorb(line), "{line}");
-        }
-        assert_eq!((stall.cpus, stall.jiffies, stall.pid), (vec![9, 11], Some(663_225), Some(392)));
     }
 
     #[test]

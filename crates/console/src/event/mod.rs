@@ -20,6 +20,7 @@ mod init;
 mod lockup;
 mod message;
 mod network;
+mod stall;
 mod storage;
 mod text;
 mod warning;
@@ -334,4 +335,10 @@ impl Event {
         };
         self.cpu().filter(|_| prints)
     }
+}
+
+/// What a line means that means something.
+#[cfg(test)]
+fn event(text: &str) -> Event {
+    Event::parse(text).unwrap_or_else(|| panic!("{text}"))
 }

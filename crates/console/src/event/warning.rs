@@ -216,11 +216,8 @@ fn other_bug(text: &str) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event;
     use super::*;
-
-    fn event(text: &str) -> Event {
-        Event::parse(text).unwrap_or_else(|| panic!("{text}"))
-    }
 
     #[test]
     fn warnings_of_all_times() {

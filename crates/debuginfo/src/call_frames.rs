@@ -1,16 +1,17 @@
 //! DWARF call-frame information: how to find a caller where the kernel's own unwind tables are silent or wrong.
 //!
 //! `.debug_frame` has one description for each function, in file order and without an index. Kernels are compiled with
-//! asynchronous tables, so each instruction is covered.
+//! asynchronous tables, so each instruction is covered. A kernel that needs the tables itself, as those of arm64 with
+//! `CONFIG_UNWIND_TABLES` do, has them in `.eh_frame` instead, where addresses are relative to where they stand.
 //!
-//! Source: DWARF 5 standard, section 6.4; `gimli` interprets the programs.
+//! Source: DWARF 5 standard, section 6.4; Linux Standard Base Core 5.0, section 10.6; `gimli` interprets the programs.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use gimli::{
-    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian, Register, RegisterRule, UnwindContext,
-    UnwindSection, Vendor,
+    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EndianSlice, LittleEndian, Register, RegisterRule,
+    UnwindContext, UnwindSection, Vendor,
 };
 use vmcore_memory::{Architecture, VirtAddr};
 
@@ -76,9 +77,19 @@ pub struct CallFrame {
     pub saved_bp: Option<i64>,
 }
 
+/// The section that has the descriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameSection {
+    /// `.debug_frame`.
+    Debug,
+    /// `.eh_frame`, which is linked at this address.
+    Eh(VirtAddr),
+}
+
 /// The call-frame information of a vmlinux.
 pub struct CallFrames<'data> {
     data: Cow<'data, [u8]>,
+    section: FrameSection,
     numbers: Numbers,
     functions: Arc<Functions>,
 }
@@ -94,9 +105,13 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    /// Those of `.debug_frame`. Descriptions after the first that makes no sense are not used.
-    pub(crate) fn of(data: &[u8]) -> Self {
-        let mut functions = index(data);
+    /// Those of the section. Descriptions after the first that makes no sense are not used.
+    pub(crate) fn of(data: &[u8], section: FrameSection) -> Self {
+        // The rules of functions, in which vendors differ, are not looked at.
+        let mut functions = match section {
+            FrameSection::Debug => index(&debug_frame(data, Vendor::Default), &BaseAddresses::default()),
+            FrameSection::Eh(address) => index(&eh_frame(data, Vendor::Default), &bases(address)),
+        };
         functions.sort_unstable();
         let column = |of: fn(&(u64, u64, usize)) -> u64| Column::from(functions.iter().map(of).collect::<Vec<_>>());
         Self { starts: column(|it| it.0), lengths: column(|it| it.1), offsets: column(|it| it.2 as u64) }
@@ -118,16 +133,21 @@ impl Functions {
 }
 
 impl<'data> CallFrames<'data> {
-    /// Indexes the contents of `.debug_frame`. Descriptions after the first that makes no sense are not used.
+    /// Indexes the contents of a section. Descriptions after the first that makes no sense are not used.
     #[must_use]
-    pub fn new(data: Cow<'data, [u8]>, architecture: Architecture) -> Self {
-        let functions = Arc::new(Functions::of(&data));
-        Self { data, numbers: Numbers::of(architecture), functions }
+    pub fn new(data: Cow<'data, [u8]>, section: FrameSection, architecture: Architecture) -> Self {
+        let functions = Arc::new(Functions::of(&data, section));
+        Self::with(data, section, architecture, functions)
     }
 
     /// The same of a section whose functions are known already.
-    pub(crate) const fn with(data: Cow<'data, [u8]>, architecture: Architecture, functions: Arc<Functions>) -> Self {
-        Self { data, numbers: Numbers::of(architecture), functions }
+    pub(crate) const fn with(
+        data: Cow<'data, [u8]>,
+        section: FrameSection,
+        architecture: Architecture,
+        functions: Arc<Functions>,
+    ) -> Self {
+        Self { data, section, numbers: Numbers::of(architecture), functions }
     }
 
     /// The rules at the link-time address `pc`; `None` where nothing covers it or its rules are not of the simple form
@@ -140,12 +160,24 @@ impl<'data> CallFrames<'data> {
         if pc.get().checked_sub(start)? >= length {
             return None;
         }
+        let vendor = self.numbers.vendor;
+        match self.section {
+            FrameSection::Debug => {
+                self.rules(&debug_frame(&self.data, vendor), &BaseAddresses::default(), offset, pc.get())
+            }
+            FrameSection::Eh(address) => self.rules(&eh_frame(&self.data, vendor), &bases(address), offset, pc.get()),
+        }
+    }
+
+    /// The rules at `pc` by the description at `offset` of the section.
+    fn rules<'a, S>(&self, section: &S, bases: &BaseAddresses, offset: usize, pc: u64) -> Option<CallFrame>
+    where
+        S: UnwindSection<EndianSlice<'a, LittleEndian>>,
+    {
         let numbers = &self.numbers;
-        let section = section(&self.data, numbers.vendor);
-        let bases = BaseAddresses::default();
-        let fde = section.fde_from_offset(&bases, offset.into(), DebugFrame::cie_from_offset).ok()?;
+        let fde = section.fde_from_offset(bases, offset.into(), S::cie_from_offset).ok()?;
         let mut context = UnwindContext::new();
-        let row = fde.unwind_info_for_address(&section, &bases, &mut context, pc.get()).ok()?;
+        let row = fde.unwind_info_for_address(section, bases, &mut context, pc).ok()?;
         let (cfa_base, cfa_offset) = match *row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } if register == numbers.stack_pointer => {
                 (CfaBase::Sp, offset)
@@ -170,22 +202,33 @@ impl<'data> CallFrames<'data> {
     }
 }
 
-fn section(data: &[u8], vendor: Vendor) -> DebugFrame<EndianSlice<'_, LittleEndian>> {
+fn debug_frame(data: &[u8], vendor: Vendor) -> DebugFrame<EndianSlice<'_, LittleEndian>> {
     let mut section = DebugFrame::new(data, LittleEndian);
     section.set_address_size(8);
     section.set_vendor(vendor);
     section
 }
 
-fn index(data: &[u8]) -> Vec<(u64, u64, usize)> {
-    // The rules of functions, in which vendors differ, are not looked at.
-    let section = section(data, Vendor::Default);
-    let bases = BaseAddresses::default();
-    let mut entries = section.entries(&bases);
+fn eh_frame(data: &[u8], vendor: Vendor) -> EhFrame<EndianSlice<'_, LittleEndian>> {
+    let mut section = EhFrame::new(data, LittleEndian);
+    section.set_address_size(8);
+    section.set_vendor(vendor);
+    section
+}
+
+fn bases(eh_frame: VirtAddr) -> BaseAddresses {
+    BaseAddresses::default().set_eh_frame(eh_frame.get())
+}
+
+fn index<'a, S>(section: &S, bases: &BaseAddresses) -> Vec<(u64, u64, usize)>
+where
+    S: UnwindSection<EndianSlice<'a, LittleEndian>>,
+{
+    let mut entries = section.entries(bases);
     let mut functions = Vec::new();
     while let Ok(Some(entry)) = entries.next() {
         let CieOrFde::Fde(partial) = entry else { continue };
-        let Ok(fde) = partial.parse(DebugFrame::cie_from_offset) else { continue };
+        let Ok(fde) = partial.parse(S::cie_from_offset) else { continue };
         functions.push((fde.initial_address(), fde.len(), fde.offset()));
         if functions.len() == MAX_FUNCTIONS {
             break;
@@ -234,7 +277,7 @@ mod tests {
 
     #[test]
     fn rules_change_with_the_instruction() {
-        let frames = CallFrames::new(frame_pointer_function().into(), Architecture::X86_64);
+        let frames = CallFrames::new(frame_pointer_function().into(), FrameSection::Debug, Architecture::X86_64);
         let find = |pc| frames.find(VirtAddr::new(pc));
         let entry = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 8, return_address: Some(-8), saved_bp: None };
         assert_eq!(find(0x1000), Some(entry));
@@ -260,11 +303,47 @@ mod tests {
             section.extend((body.len() as u32).to_le_bytes());
             section.extend(body);
         }
-        let frames = CallFrames::new(section.into(), Architecture::Arm64);
+        let frames = CallFrames::new(section.into(), FrameSection::Debug, Architecture::Arm64);
         let leaf = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 0, return_address: None, saved_bp: None };
         assert_eq!([0x1000, 0x1004].map(|pc| frames.find(VirtAddr::new(pc))), [Some(leaf); 2]);
         let saved = CallFrame { cfa_offset: 32, return_address: Some(-24), saved_bp: Some(-32), ..leaf };
         assert_eq!(frames.find(VirtAddr::new(0x1008)), Some(saved));
+    }
+
+    const EH_FRAME: u64 = 0x8000;
+
+    /// The same function of arm64 in `.eh_frame`, as the kernel is linked with it: its address is that of the word there, less 0x7024.
+    fn eh_frame_function() -> Vec<u8> {
+        // Augmentation `zR`: pointers are signed words, relative to where they stand.
+        let cie: &[u8] = &[0, 0, 0, 0, 1, b'z', b'R', 0, 4, 0x78, 30, 1, 0x1b, 0x0c, 31, 0, 0, 0, 0, 0];
+        let mut section = Vec::new();
+        section.extend((cie.len() as u32).to_le_bytes());
+        section.extend(cie);
+        // From this word back to the CIE.
+        let mut fde = (section.len() as u32 + 4).to_le_bytes().to_vec();
+        let at = EH_FRAME + section.len() as u64 + 8;
+        fde.extend((0x1000u64.wrapping_sub(at) as u32).to_le_bytes());
+        fde.extend(0x20u32.to_le_bytes());
+        fde.extend([0, 0x41, 0x2d, 0x41, 0x0e, 32, 0x80 | 29, 4, 0x80 | 30, 3, 0, 0]);
+        section.extend((fde.len() as u32).to_le_bytes());
+        section.extend(fde);
+        // The end.
+        section.extend([0; 4]);
+        section
+    }
+
+    #[test]
+    fn descriptions_that_a_kernel_needs_itself_are_read_alike() {
+        let section = FrameSection::Eh(VirtAddr::new(EH_FRAME));
+        let frames = CallFrames::new(eh_frame_function().into(), section, Architecture::Arm64);
+        let leaf = CallFrame { cfa_base: CfaBase::Sp, cfa_offset: 0, return_address: None, saved_bp: None };
+        assert_eq!([0x1000, 0x1004].map(|pc| frames.find(VirtAddr::new(pc))), [Some(leaf); 2]);
+        let saved = CallFrame { cfa_offset: 32, return_address: Some(-24), saved_bp: Some(-32), ..leaf };
+        assert_eq!([0x1008, 0x101f].map(|pc| frames.find(VirtAddr::new(pc))), [Some(saved); 2]);
+        assert_eq!([0xfff, 0x1020].map(|pc| frames.find(VirtAddr::new(pc))), [None; 2]);
+        let elsewhere = FrameSection::Eh(VirtAddr::new(EH_FRAME + 0x1000));
+        let frames = CallFrames::new(eh_frame_function().into(), elsewhere, Architecture::Arm64);
+        assert_eq!(frames.find(VirtAddr::new(0x2008)), Some(saved), "where the section is linked counts");
     }
 
     proptest::proptest! {
@@ -273,9 +352,15 @@ mod tests {
             let mut section = frame_pointer_function();
             let at = at % section.len();
             section[at] = byte;
+            let mut eh = eh_frame_function();
+            let in_eh = at % eh.len();
+            eh[in_eh] = byte;
             for architecture in [Architecture::X86_64, Architecture::Arm64] {
-                let _ = CallFrames::new(section.as_slice().into(), architecture).find(VirtAddr::new(pc));
-                let _ = CallFrames::new(garbage.as_slice().into(), architecture).find(VirtAddr::new(pc));
+                for kind in [FrameSection::Debug, FrameSection::Eh(VirtAddr::new(EH_FRAME))] {
+                    for bytes in [&section, &eh, &garbage] {
+                        let _ = CallFrames::new(bytes.as_slice().into(), kind, architecture).find(VirtAddr::new(pc));
+                    }
+                }
             }
         }
     }

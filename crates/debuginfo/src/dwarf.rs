@@ -29,6 +29,8 @@ pub(crate) use lines::Lines;
 use section::Section;
 pub(crate) use unit::{Entry, Unit, Value};
 
+/// Units that are looked at to tell what all of them are like: the first of a kernel are of assembly code.
+const FIRST_UNITS: usize = 16;
 /// The most units that are visited. A kernel with everything built in has 30 000.
 const MAX_UNITS: usize = 1 << 20;
 
@@ -89,6 +91,15 @@ impl Dwarf {
     /// The offset of the unit that `address`, a link-time code address, belongs to.
     pub(crate) fn unit_at(&self, address: u64) -> Option<u64> {
         self.directory.find(self, address)
+    }
+
+    /// Whether units have next to nothing here but the names of files with the rest (`-gsplit-dwarf`).
+    pub(crate) fn is_split(&self) -> bool {
+        let names_file = |unit: Unit| {
+            let names = [gimli::DW_AT_dwo_name, gimli::DW_AT_GNU_dwo_name];
+            unit.root().is_some_and(|root| names.into_iter().any(|name| root.has(name)))
+        };
+        self.all_units().take(FIRST_UNITS).filter_map(|offset| self.unit(offset)).any(names_file)
     }
 
     /// The length of `.debug_str` in bytes.

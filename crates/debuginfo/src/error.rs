@@ -93,6 +93,12 @@ pub enum OpenError {
         /// The file as the caller named it.
         path: PathBuf,
     },
+    /// The types are in files of their own, one for each source file.
+    #[error("{} has no types: its debug information is in .dwo files", path.display())]
+    SplitDwarf {
+        /// The file as the caller named it.
+        path: PathBuf,
+    },
     /// An executable was given in place of a module.
     #[error("{} is an executable, not a kernel module", path.display())]
     NotAModule {
@@ -141,6 +147,9 @@ impl OpenError {
             ),
             Self::Supplemented { .. } => {
                 Some("give the file as it was before dwz; a file that `dwz` reduced without -m can be read")
+            }
+            Self::SplitDwarf { .. } => {
+                Some("give a vmlinux that was built without CONFIG_DEBUG_INFO_SPLIT, or one with BTF")
             }
             Self::NotAModule { .. } => None,
         }

@@ -92,6 +92,18 @@ impl Fixture {
         self.sections.push(NewSection { name: name.into(), kind, flags, address, align: 1, contents });
     }
 
+    /// The same with these objects in `.rodata`, of 8 bytes each.
+    pub(crate) fn with_objects(mut self, objects: &[(&'static str, u64)]) -> Self {
+        self.symbols.extend(objects.iter().map(|&(name, value)| NewSymbol {
+            name: name.as_bytes(),
+            info: GLOBAL | OBJECT,
+            section: RODATA_SECTION,
+            value,
+            size: 8,
+        }));
+        self
+    }
+
     /// The same with a section's place, but not its bytes.
     pub(crate) fn without_contents(mut self, name: &str) -> Self {
         for section in self.sections.iter_mut().filter(|section| section.name == name) {

@@ -46,7 +46,7 @@ mod symbols;
 mod types;
 mod vmlinux;
 
-pub use call_frames::{CallFrame, CallFrames, CfaBase};
+pub use call_frames::{CallFrame, CallFrames, CfaBase, FrameSection};
 pub use error::OpenError;
 pub use module_debug::{LoadedModule, ModuleDebug};
 pub use module_files::ModuleFiles;
@@ -57,5 +57,5 @@ pub use profile_cache::{CacheError, ProfileCache};
 pub use separate::build_id_path;
 pub use source::{SourceFrame, SourceLines};
 pub use symbols::{Symbol, SymbolTable};
-pub use types::{BtfError, Meaning, Member, MemberKind, Shape, Type, TypedMember, Types, TypesOrigin};
+pub use types::{BtfError, Meaning, Member, MemberKind, NameInSplitBtf, Shape, Type, TypedMember, Types, TypesOrigin};
 pub use vmlinux::{PartSection, Vmlinux, VmlinuxKind};

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::{
-    OpenError, TypesOrigin, Vmlinux,
+    BtfError, OpenError, TypesOrigin, Vmlinux,
     elf::{
         Role, Section,
         write::{Contents, NewSection, NewSymbol, write},
@@ -28,14 +28,14 @@ use crate::{
 /// The section that holds the types.
 const TYPES: &str = ".BTF";
 /// Other sections whose contents are kept.
-const KEPT_CONTENTS: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
+const KEPT_CONTENTS: [&str; 5] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame", ".eh_frame"];
 /// Sections that are kept as they are.
 const KEPT: [&str; 1] = [".notes"];
 
 /// Symbols, types and sections that a profile is asked for before it is given out.
 const ASKED_SYMBOLS: [&str; 7] = ["_stext", "_etext", "init_task", "runqueues", "modules", "linux_banner", "swap_info"];
 const ASKED_TYPES: [&str; 7] = ["task_struct", "rq", "page", "mm_struct", "module", "list_head", "thread_info"];
-const ASKED_SECTIONS: [&str; 4] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame"];
+const ASKED_SECTIONS: [&str; 5] = [".orc_header", ".orc_unwind_ip", ".orc_unwind", ".debug_frame", ".eh_frame"];
 
 /// Why there is no profile of a vmlinux.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum ProfileError {
     /// No analysis could use it.
     #[error("the vmlinux has no types, neither BTF nor DWARF, so no analysis could use a profile of it")]
     NoTypes,
+    /// It has BTF, which cannot be read, and no DWARF.
+    #[error("the vmlinux has no types that can be read, so no analysis could use a profile of it: {0}")]
+    RefusedTypes(BtfError),
     /// The vmlinux has more than the format can express.
     #[error("the vmlinux cannot be expressed as a profile: {0}")]
     Inexpressible(String),
@@ -63,6 +66,7 @@ impl ProfileError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NoTypes => "give the unstripped vmlinux of the kernel's debug-information package",
+            Self::RefusedTypes(problem) => problem.hint(),
             Self::Inexpressible(_) | Self::Unreadable(_) | Self::Differs { .. } => {
                 "analyze with the vmlinux itself, and check that it is whole"
             }
@@ -215,7 +219,7 @@ fn types(vmlinux: &Vmlinux) -> Result<Cow<'_, [u8]>, ProfileError> {
         TypesOrigin::Dwarf => vmlinux.types().dwarf_as_btf().map(Cow::from),
         TypesOrigin::Missing => None,
     };
-    blob.ok_or(ProfileError::NoTypes)
+    blob.ok_or_else(|| vmlinux.btf_problem().cloned().map_or(ProfileError::NoTypes, ProfileError::RefusedTypes))
 }
 
 /// What becomes of a section; `None` where nothing does.
@@ -321,6 +325,14 @@ mod tests {
     #[test]
     fn a_vmlinux_without_types_makes_no_profile() {
         assert!(matches!(Profile::of(&Fixture::new().open()), Err(ProfileError::NoTypes)));
+        let with_btf = |mut fixture: Fixture| {
+            fixture.add(".BTF", 0, 0, Contents::Bytes(vec![0x9f, 0xeb, 9, 0].into()));
+            fixture.open()
+        };
+        let refused = Profile::of(&with_btf(Fixture::new())).unwrap_err();
+        assert!(matches!(refused, ProfileError::RefusedTypes(BtfError::UnknownVersion { found: 9 })));
+        let vmlinux = with_btf(Fixture::with_dwarf(5, true));
+        assert!(Profile::of(&vmlinux).unwrap().opened().types().has_type("struct task"), "DWARF stands in");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! first asked for; only the names are copied.
 
 mod by_address;
+mod promoted;
 
 use std::sync::OnceLock;
 
@@ -19,6 +20,7 @@ use crate::{
     name_index::NameIndex,
 };
 use by_address::AddressIndex;
+use promoted::Promoted;
 
 /// Size of an `Elf64_Sym`, in bytes.
 const ENTRY_SIZE: usize = 24;
@@ -109,6 +111,8 @@ pub struct SymbolTable {
     /// By section number; `None` where the section holds no addresses.
     spans: Vec<Option<Span>>,
     by_name: OnceLock<NameIndex>,
+    /// Asked for names that the table does not have.
+    promoted: OnceLock<Promoted>,
     code: OnceLock<AddressIndex>,
     data: OnceLock<AddressIndex>,
 }
@@ -129,13 +133,15 @@ impl SymbolTable {
             strings: elf.contents(strings)?.into_memory(),
             spans: spans.collect(),
             by_name: OnceLock::new(),
+            promoted: OnceLock::new(),
             code: OnceLock::new(),
             data: OnceLock::new(),
         })
     }
 
     /// The link-time address (for a per-CPU variable, the offset) of the symbol `name`. Where several have that name:
-    /// the first global one, else the first weak, else the first local.
+    /// the first global one, else the first weak, else the first local. Where none has: what link-time optimization has made of the
+    /// one symbol of this name, such as `NAME.llvm.123`.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<VirtAddr> {
         self.best(name).map(|entry| VirtAddr::new(entry.value))
@@ -149,9 +155,10 @@ impl SymbolTable {
     }
 
     /// The addresses of all symbols `name`, in the order of the table. Static functions and variables of different
-    /// files often share a name.
+    /// files often share a name. Where none has: of what link-time optimization has made of them.
     pub fn addresses<'a>(&'a self, name: &'a str) -> impl Iterator<Item = VirtAddr> + 'a {
-        self.named(name).map(|entry| VirtAddr::new(entry.value))
+        let promoted = self.named(name).next().is_none().then(|| self.promoted(name));
+        self.named(name).chain(promoted.into_iter().flatten()).map(|entry| VirtAddr::new(entry.value))
     }
 
     /// The symbol that `address` lies in, as the kernel's own traces name it.
@@ -227,7 +234,20 @@ impl SymbolTable {
 
     fn best(&self, name: &str) -> Option<Entry> {
         // min_by_key returns the first of equal elements.
-        self.named(name).min_by_key(|entry| entry.binding)
+        self.named(name).min_by_key(|entry| entry.binding).or_else(|| self.only_promoted(name))
+    }
+
+    /// The entry of the static symbol `name` that was made global under another name; `None` where there are several.
+    fn only_promoted(&self, name: &str) -> Option<Entry> {
+        let mut entries = self.promoted(name);
+        let first = entries.next()?;
+        entries.all(|other| other.value == first.value).then_some(first)
+    }
+
+    fn promoted<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Entry> + 'a {
+        let entries = self.promoted.get_or_init(|| Promoted::find(self)).of(name).filter_map(|at| self.entry(at));
+        let is_named = |entry: &Entry| self.name_bytes(entry).and_then(promoted::source_name) == Some(name.as_bytes());
+        entries.filter(is_named)
     }
 
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Entry> + 'a {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use btf::Btf;
-pub use btf::BtfError;
+pub use btf::{BtfError, split::NameInSplitBtf};
 use dwarf::DwarfTypes;
 use graph::{Node, TypeGraph, TypeRef};
 pub use view::{Meaning, Shape, Type, TypedMember};
@@ -114,13 +114,6 @@ impl Types {
     /// As [`Types::from_btf`], for either.
     pub fn from_split_btf(base: &[u8], split: &[u8]) -> Result<Self, BtfError> {
         Self::from_btf(btf::split::join(base, split)?)
-    }
-
-    /// Whether `name`, without a keyword, is among the names of types, members and functions that a module's `split` BTF
-    /// adds to its kernel's: cheaper than [`Types::from_split_btf`].
-    #[must_use]
-    pub fn split_btf_mentions(split: &[u8], name: &str) -> bool {
-        btf::split::mentions(split, name)
     }
 
     pub(crate) fn from_btf_bytes(bytes: Bytes, symbols: Option<Arc<SymbolTable>>) -> Result<Self, BtfError> {

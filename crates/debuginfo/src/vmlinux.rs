@@ -1,6 +1,7 @@
 //! An opened vmlinux.
 
 use std::{
+    borrow::Cow,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -11,7 +12,7 @@ use vmcore_memory::{Architecture, VirtAddr};
 use crate::{
     BtfError, CallFrames, OpenError, Section, SourceFrame, SourceLines, SymbolTable, Types,
     bytes::Bytes,
-    call_frames::Functions,
+    call_frames::{FrameSection, Functions},
     column::{Columns, ColumnsWriter},
     dwarf::Dwarf,
     elf::{Elf, Role},
@@ -25,7 +26,8 @@ pub(crate) const BANNER: &str = ".rodata.linux_banner";
 /// The longest banner that is read, in bytes. A release string has at most 64; the compiler's version makes it longer.
 const MAX_BANNER: u64 = 1024;
 const TYPES: &str = ".BTF";
-const CALL_FRAMES: &str = ".debug_frame";
+const DEBUG_FRAME: &str = ".debug_frame";
+const EH_FRAME: &str = ".eh_frame";
 
 /// What a [`Vmlinux`] was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +123,13 @@ impl Vmlinux {
         };
         let (types, dwarf_types, dwarf, functions) = Default::default();
         let (supplied, symbols) = (Vec::new(), Arc::new(symbols));
-        Ok(Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf, functions })
+        let opened = Self { image, debug, rejected, supplied, symbols, types, dwarf_types, dwarf, functions };
+        let has_btf = opened.files().any(|file| file.elf.section(TYPES).is_some());
+        if !has_btf && opened.dwarf().is_some_and(|dwarf| dwarf.is_split()) {
+            let path = opened.debug_file().unwrap_or(&opened.image.path).into();
+            return Err(unusable(&opened.image, OpenError::SplitDwarf { path }));
+        }
+        Ok(opened)
     }
 
     /// The indexes of what a profile has, which are made for that, for [`Vmlinux::with_indexes`].
@@ -129,9 +137,9 @@ impl Vmlinux {
         let mut columns = ColumnsWriter::default();
         self.symbols.keep(&mut columns);
         if self.types().keep(&mut columns)
-            && let Some(section) = self.section(CALL_FRAMES)
+            && let Some((data, section)) = self.call_frame_section()
         {
-            self.functions(&section.data).keep(&mut columns);
+            self.functions(&data, section).keep(&mut columns);
         }
         columns.into_bytes()
     }
@@ -151,16 +159,35 @@ impl Vmlinux {
         self
     }
 
-    /// The call-frame information in `.debug_frame`, by the registers of this architecture; `None` where there is none.
+    /// The machine's architecture.
     #[must_use]
-    pub fn call_frames(&self, architecture: Architecture) -> Option<CallFrames<'_>> {
-        let data = self.section(CALL_FRAMES)?.data;
-        let functions = Arc::clone(self.functions(&data));
-        Some(CallFrames::with(data, architecture, functions))
+    pub fn architecture(&self) -> Architecture {
+        self.image.elf.architecture
     }
 
-    fn functions(&self, section: &[u8]) -> &Arc<Functions> {
-        self.functions.get_or_init(|| Arc::new(Functions::of(section)))
+    /// The call-frame information, by the registers of this architecture: that in `.debug_frame`, else that in `.eh_frame`; `None` where
+    /// there is neither.
+    #[must_use]
+    pub fn call_frames(&self, architecture: Architecture) -> Option<CallFrames<'_>> {
+        let (data, section) = self.call_frame_section()?;
+        let functions = Arc::clone(self.functions(&data, section));
+        Some(CallFrames::with(data, section, architecture, functions))
+    }
+
+    /// Whether there is call-frame information.
+    #[must_use]
+    pub fn has_call_frames(&self) -> bool {
+        self.call_frame_section().is_some()
+    }
+
+    fn call_frame_section(&self) -> Option<(Cow<'_, [u8]>, FrameSection)> {
+        let section = |name| self.section(name).filter(|section| !section.data.is_empty());
+        let debug = section(DEBUG_FRAME).map(|section| (section.data, FrameSection::Debug));
+        debug.or_else(|| section(EH_FRAME).map(|section| (section.data, FrameSection::Eh(section.address))))
+    }
+
+    fn functions(&self, data: &[u8], section: FrameSection) -> &Arc<Functions> {
+        self.functions.get_or_init(|| Arc::new(Functions::of(data, section)))
     }
 
     /// Adds the contents of sections that the files do not hold, as those of `objcopy --only-keep-debug` do not. What

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use vmcore_debuginfo::{BtfError, Vmlinux};
 use vmcore_memory::{PhysAddr, ReadError, VirtAddr};
+
+use crate::contents::Contents;
 
 /// Why a dump and its vmlinux cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +37,22 @@ pub enum KernelError {
     /// Without VMCOREINFO the kernel has to be found in memory, and it is not there.
     #[error(
         "the dump has no VMCOREINFO, and the vmlinux's kernel is not in its memory: {copies} places have its banner \
-         {banner:?}, but none of them is a running kernel"
+         {banner:?}{}", if *copies > 0 { ", but none of them is a running kernel" } else { "" }
     )]
     NotInMemory {
         /// How many places, a multiple of 2 MiB apart, hold the vmlinux's banner or build-id.
         copies: usize,
         /// The vmlinux's banner; empty where it has none.
         banner: String,
+    },
+    /// There is no VMCOREINFO, and the memory looks like that of an encrypted guest.
+    #[error(
+        "the dump has no VMCOREINFO, and the {pages} pages that were looked at all over its memory hold random bytes: the memory is \
+         encrypted"
+    )]
+    Encrypted {
+        /// How many pages were looked at.
+        pages: usize,
     },
     /// VMCOREINFO is not of the kernel whose memory this is, and no other place has that kernel.
     #[error(
@@ -52,6 +64,17 @@ pub enum KernelError {
         contents: Contents,
         /// Where the kernel's banner or page table should be.
         address: PhysAddr,
+    },
+    /// VMCOREINFO is of this kernel, but of another boot of the machine.
+    #[error(
+        "VMCOREINFO is of another boot, or of another machine: by it the kernel's first task is at {claimed}, and where that should be in \
+         memory it says of itself that it is at {found}"
+    )]
+    OtherBoot {
+        /// The address of `init_task` by VMCOREINFO.
+        claimed: VirtAddr,
+        /// Its `group_leader`, which is itself.
+        found: VirtAddr,
     },
     /// Nothing but VMCOREINFO says where a kernel of arm64 is.
     #[error(
@@ -82,6 +105,14 @@ pub enum KernelError {
     /// A type or member is missing.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// A type or member is missing, and the vmlinux has BTF that cannot be read.
+    #[error("{layout}: {problem}")]
+    RefusedBtf {
+        /// What is missing.
+        layout: LayoutError,
+        /// What is wrong with the BTF.
+        problem: BtfError,
+    },
     /// Memory without which nothing else can be found is not readable.
     #[error("cannot read {what} at {address}: {source}")]
     Read {
@@ -105,13 +136,24 @@ impl KernelError {
             | Self::NotInMemory { .. }
             | Self::NothingToFindBy
             | Self::MissingSymbol(_)
-            | Self::Layout(_) => true,
+            | Self::Layout(_)
+            | Self::RefusedBtf { .. } => true,
             Self::NoVmcoreinfo
             | Self::NotInVmcoreinfo(_)
             | Self::PageSize(_)
             | Self::NotThisMemory { .. }
+            | Self::Encrypted { .. }
+            | Self::OtherBoot { .. }
             | Self::NoSuchKernel { .. }
             | Self::Read { .. } => false,
+        }
+    }
+
+    /// With why the BTF of `vmlinux` cannot be read, where something is missing that would be in it.
+    pub(crate) fn with_problem_of(self, vmlinux: &Vmlinux) -> Self {
+        match (self, vmlinux.btf_problem()) {
+            (Self::Layout(layout), Some(problem)) => Self::RefusedBtf { layout, problem: problem.clone() },
+            (error, _) => error,
         }
     }
 
@@ -126,11 +168,11 @@ impl KernelError {
                 "give the vmlinux of exactly the kernel that crashed; if it is, the dump lacks the kernel's own data, \
                  and its VMCOREINFO may be given with --vmcoreinfo"
             }
-            Self::NotThisMemory { contents: Contents::Random, .. } => {
+            Self::Encrypted { .. } | Self::NotThisMemory { contents: Contents::Random, .. } => {
                 "pages that AMD SEV or Intel TDX encrypts look like this; only a dump made inside the guest (kdump) has them in plain \
                  text; if this machine does not encrypt, the pages and the headers are of different dumps"
             }
-            Self::NotThisMemory { .. } => {
+            Self::NotThisMemory { .. } | Self::OtherBoot { .. } => {
                 "the pages and the headers are probably of different dumps, or the note is of an earlier boot; give the \
                  vmlinux of the kernel that crashed, and its VMCOREINFO with --vmcoreinfo"
             }
@@ -149,6 +191,7 @@ impl KernelError {
             Self::MissingSymbol(_) | Self::Layout(_) => {
                 "give the unstripped vmlinux of the kernel's debug-information package"
             }
+            Self::RefusedBtf { problem, .. } => problem.hint(),
             Self::Read { .. } => "the dump is damaged or incomplete where the kernel keeps its own data",
         }
     }
@@ -179,27 +222,6 @@ fn addresses(images: &[PhysAddr]) -> String {
     images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What a page has that should have had something else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents {
-    /// Bytes as random as those of encrypted memory.
-    Random,
-    /// Nothing but zeroes.
-    Zeroes,
-    /// Other data.
-    Other,
-}
-
-impl fmt::Display for Contents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Random => "random bytes",
-            Self::Zeroes => "only zeroes",
-            Self::Other => "other data",
-        })
-    }
-}
-
 /// A type or member that the debug information does not have under any of its known names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("debug information has no {wanted}")]
@@ -222,5 +244,41 @@ impl Gap {
     /// A gap with its reason.
     pub fn new(what: impl Into<String>, why: impl ToString) -> Self {
         Self { what: what.into(), why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcore_debuginfo::{ImageParts, PartSection, Vmlinux};
+    use vmcore_memory::VirtAddr;
+
+    use crate::Kernel;
+
+    fn refusal(btf: &[u8]) -> String {
+        let btf = PartSection { name: ".BTF", address: VirtAddr::new(0x1000), data: btf.to_vec() };
+        let names = ["_stext", "init_task", "runqueues", "__per_cpu_offset"];
+        let symbol = |name: &'static str| vmcore_debuginfo::PartSymbol {
+            name: name.as_bytes(),
+            letter: b'D',
+            address: VirtAddr::new(0xffff_ffff_8100_0000),
+        };
+        let parts = ImageParts { sections: vec![btf], symbols: names.map(symbol).to_vec(), ..ImageParts::default() };
+        let error = Kernel::check_debug_info(&Vmlinux::from_parts(&parts).unwrap()).unwrap_err();
+        assert!(error.is_of_vmlinux());
+        format!("{error}; hint: {}", error.hint())
+    }
+
+    #[test]
+    fn types_that_are_missing_from_btf_that_is_refused_are_told_with_the_reason() {
+        let blob = |kind: u32| {
+            let words = [0x0001_eb9f, 24, 0, 12, 12, 1, 0, kind << 24, 0];
+            words.iter().flat_map(|word: &u32| word.to_le_bytes()).chain([0]).collect::<Vec<u8>>()
+        };
+        let unknown = refusal(&blob(99));
+        assert!(unknown.contains("has no ") && unknown.contains("kind 99") && unknown.contains("DWARF"), "{unknown}");
+        let cut = refusal(&blob(1)[..30]);
+        assert!(cut.contains("cut short") && cut.contains("copy it again"), "{cut}");
+        let lacking = refusal(&blob(8));
+        assert!(!lacking.contains("BTF") && lacking.contains("unstripped"), "{lacking}");
     }
 }

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use vmcore_memory::VirtAddr;
-use vmcore_unwind::{End, Frame, Unwound};
+use vmcore_unwind::{End, Frame, Problem, Unwound};
 
-use crate::{Kernel, LockKind, Snapshot, Stack, StackEnd, Task, Trust};
+use crate::{Kernel, LockKind, Snapshot, Stack, StackEnd, Task, Trust, is_tracer};
 
 /// Fewer stacks do not tell that the tables were not understood.
 const FEW: usize = 8;
@@ -25,7 +25,8 @@ pub struct Followed {
     pub total: usize,
     /// Of these, such that were followed to where their task entered the kernel or began, by tables alone.
     pub ended: usize,
-    /// Of these, such that have an end, but where at least one frame on the way was found by scanning memory.
+    /// Of these, such that have an end, but where at least one frame on the way was found by scanning memory, or is not known
+    /// because a tracer replaced its return address.
     pub guessed: usize,
 }
 
@@ -71,6 +72,9 @@ pub struct StackSurvey {
     /// How many tasks sleep and it cannot be told in which function: their stacks are not in the dump, or are cut off before
     /// anything but the switch to another task is seen. Kernel threads that idle are not among them.
     pub unseen: usize,
+    /// Which tasks were called by a function that is not known, as a tracer replaced the return address and its record is not found:
+    /// indices into [`Snapshot::tasks`], ascending.
+    pub traced: Vec<usize>,
 }
 
 /// Between the code that switches tasks and the function that sleeps for a lock there are no more frames than these.
@@ -114,13 +118,16 @@ impl Sleeps {
 }
 
 impl About {
-    fn of(function: &str) -> Self {
-        if LockKind::of_sleeper(function).is_some() {
-            Self::Lock
+    /// `None` of a tracer, which stands in the place of a function that is not known.
+    fn of(function: &str) -> Option<Self> {
+        if is_tracer(function) {
+            None
+        } else if LockKind::of_sleeper(function).is_some() {
+            Some(Self::Lock)
         } else if switches_tasks(function) {
-            Self::Switching
+            Some(Self::Switching)
         } else {
-            Self::Other
+            Some(Self::Other)
         }
     }
 }
@@ -139,6 +146,8 @@ struct Walked {
     outcome: Outcome,
     /// Of a task that sleeps.
     innermost: Option<Innermost>,
+    /// Whether a caller is lost to a tracer.
+    traced: bool,
 }
 
 /// How far one stack could be followed.
@@ -159,6 +168,7 @@ impl Outcome {
             End::Truncated => Self::Cut,
             End::User | End::Outermost if doubt.is_some() => Self::Cut,
             _ if unwound.frames.iter().any(|frame| frame.trust == Trust::Scan) => Self::Guessed,
+            _ if unwound.problem.is_some() => Self::Guessed,
             _ => Self::Ended,
         }
     }
@@ -186,7 +196,8 @@ impl Snapshot {
             let walked = self.unwind(kernel, task);
             let sleeps = task.state.is_interruptible() || task.state.is_uninterruptible();
             let innermost = (sleeps && !task.on_cpu).then(|| innermost(&walked.0));
-            Walked { runs: self.cpu_running(task).is_some(), outcome: Outcome::of(task, &walked), innermost }
+            let traced = matches!(walked.0.problem, Some(Problem::Traced { .. }));
+            Walked { runs: self.cpu_running(task).is_some(), outcome: Outcome::of(task, &walked), innermost, traced }
         };
         let walked: Vec<_> = self.tasks.par_iter().map(walk).collect();
         let on_cpus = walked.iter().filter(|task| task.runs).map(|task| task.outcome);
@@ -197,13 +208,14 @@ impl Snapshot {
         // Tasks sleep in few places.
         let mut known = HashMap::new();
         let mut about = |&(pc, lookup): &(VirtAddr, VirtAddr)| {
-            let name = || kernel.name_code(pc, lookup).map_or(About::Switching, |symbol| About::of(&symbol.name));
+            let name = || kernel.name_code(pc, lookup).map_or(Some(About::Switching), |symbol| About::of(&symbol.name));
             *known.entry(lookup).or_insert_with(name)
         };
         let mut survey = StackSurvey { followed, ..StackSurvey::default() };
         for (index, task) in walked.iter().enumerate() {
+            survey.traced.extend(task.traced.then_some(index));
             let Some(innermost) = &task.innermost else { continue };
-            let frames = innermost.iter().map(|frame| frame.as_ref().map(&mut about));
+            let frames = innermost.iter().map(|frame| frame.as_ref().and_then(&mut about));
             match Sleeps::of(frames, task.outcome) {
                 Sleeps::ForLock => survey.in_locks.push(index),
                 Sleeps::ForOther => {}
@@ -234,10 +246,11 @@ mod tests {
     #[test]
     fn functions_that_switch_tasks_are_told_from_those_that_wait() {
         for name in ["__schedule", "schedule_preempt_disabled", "schedule_timeout", "__switch_to_asm"] {
-            assert!(About::of(name) == About::Switching, "{name}");
+            assert!(About::of(name) == Some(About::Switching), "{name}");
         }
-        assert!(About::of("__mutex_lock.constprop.0") == About::Lock);
-        assert!(About::of("ep_poll") == About::Other);
+        assert!(About::of("__mutex_lock.constprop.0") == Some(About::Lock));
+        assert!(About::of("ep_poll") == Some(About::Other));
+        assert!(About::of("arch_rethook_trampoline").is_none() && About::of("return_to_handler").is_none());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::paging::{PageFormat, SwapLayout};
 use crate::runqueue::RunQueueLayout;
 use crate::stacks::{Stacks, TaskStart};
 use crate::task::TaskLayout;
+use crate::tracers::Tracers;
 use crate::unwind_tables::UnwindTables;
 use crate::{Gap, KernelError, PerCpu, identity};
 
@@ -38,6 +39,7 @@ pub struct Kernel<'a> {
     format: PageFormat,
     pac_mask: u64,
     frame_record: Option<crate::layout::Field>,
+    pub(crate) tracers: Tracers,
     percpu: PerCpu,
     code: Code<'a>,
     module_types: ModuleTypes,
@@ -73,6 +75,16 @@ impl<'a> Kernel<'a> {
         physical: &'a dyn ReadPhysical,
         choice: KernelChoice,
     ) -> Result<Self, KernelError> {
+        let opened = Self::open_with_types(dump, vmlinux, physical, choice);
+        opened.map_err(|error| error.with_problem_of(vmlinux))
+    }
+
+    fn open_with_types(
+        dump: &'a Dump,
+        vmlinux: &'a Vmlinux,
+        physical: &'a dyn ReadPhysical,
+        choice: KernelChoice,
+    ) -> Result<Self, KernelError> {
         let mut gaps = Vec::new();
         let opened = opening::open(dump, vmlinux, physical, choice, &mut gaps)?;
         let Opened { memory, regions, kaslr_offset, format, pac_mask, found_by, kernels, role } = opened;
@@ -98,9 +110,18 @@ impl<'a> Kernel<'a> {
         let architecture = dump.architecture();
         let orc = match architecture {
             Architecture::X86_64 => UnwindTables::read(vmlinux, &mut gaps),
-            Architecture::Arm64 => UnwindTables::default(),
+            Architecture::Arm64 => {
+                gaps.extend(opening::what_unwinds(vmlinux));
+                UnwindTables::default()
+            }
         };
-        let modules = Modules::read(&memory, runtime("modules"), ModuleLayout::resolve(types)?, &mut gaps);
+        // The one is not named where kallsyms has no variables, the other is for modules to use.
+        let is_modular = ["modules", "register_module_notifier"].iter().any(|name| symbols.address(name).is_some());
+        let modules = if is_modular {
+            Modules::read(&memory, runtime("modules"), ModuleLayout::resolve(types), &mut gaps)
+        } else {
+            Modules::default()
+        };
         Ok(Self {
             dump,
             vmlinux,
@@ -124,6 +145,7 @@ impl<'a> Kernel<'a> {
             format,
             pac_mask,
             frame_record: types.optional("pt_regs", "stackframe"),
+            tracers: Tracers::new(runtime),
             percpu,
             gaps,
         })
@@ -133,13 +155,17 @@ impl<'a> Kernel<'a> {
     ///
     /// # Errors
     ///
-    /// [`KernelError::MissingSymbol`] or [`KernelError::Layout`] with the first that is missing.
+    /// [`KernelError::MissingSymbol`], [`KernelError::Layout`] or [`KernelError::RefusedBtf`] with the first that is missing.
     pub fn check_debug_info(vmlinux: &Vmlinux) -> Result<(), KernelError> {
+        Self::check_layouts(vmlinux).map_err(|error| error.with_problem_of(vmlinux))
+    }
+
+    fn check_layouts(vmlinux: &Vmlinux) -> Result<(), KernelError> {
         let (types, symbols) = (Resolver::new(vmlinux.types()), vmlinux.symbols());
-        for name in ["_stext", "init_task", "modules", "runqueues", "__per_cpu_offset"] {
+        for name in ["_stext", "init_task", "runqueues"] {
             symbols.address(name).ok_or(KernelError::MissingSymbol(name))?;
         }
-        ModuleLayout::resolve(types)?;
+        PerCpu::check(vmlinux)?;
         TaskLayout::resolve(types)?;
         RunQueueLayout::resolve(types)?;
         PageLayout::resolve(types)?;

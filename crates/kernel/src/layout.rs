@@ -64,6 +64,30 @@ impl Field {
     }
 }
 
+/// Where a number lies in its structure, be it a bit-field or a member like others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    /// The member, or what is loaded for a bit-field.
+    unit: Field,
+    /// Of a bit-field the lowest bit, and how many there are.
+    bits: Option<(u32, u32)>,
+}
+
+impl Number {
+    /// Reads it, zero-extended.
+    pub(crate) fn read<M: ReadVirtual + ?Sized>(self, memory: &M, object: VirtAddr) -> Result<u64, ReadError> {
+        let unit = self.unit.read(memory, object)?;
+        let Some((shift, width)) = self.bits else { return Ok(unit) };
+        let mask = 1u64.checked_shl(width).map_or(u64::MAX, |end| end - 1);
+        Ok(unit.checked_shr(shift).unwrap_or_default() & mask)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn for_tests(unit: Field, bits: Option<(u32, u32)>) -> Self {
+        Self { unit, bits }
+    }
+}
+
 /// Where a value was read: the member or variable by the name that it has in this kernel, and its address. The two come from
 /// one look-up, so that the name cannot be that of another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +143,21 @@ impl<'a> Resolver<'a> {
         Self { types }
     }
 
-    /// `path` in `type_name`, or `None` where this kernel has no such member.
+    /// `path` in `type_name`, or `None` where this kernel has no such member. Nor is a bit-field one, whose neighbours would be read
+    /// with it: see `Resolver::number`.
     #[must_use]
     pub fn optional(self, type_name: &str, path: &str) -> Option<Field> {
         let member = self.types.member(type_name, path)?;
-        Some(Field { offset: member.offset, size: member.size })
+        member.bit_size.is_none().then_some(Field { offset: member.offset, size: member.size })
+    }
+
+    /// The same of a number that is a bit-field in some kernels.
+    pub(crate) fn number(self, type_name: &str, path: &str) -> Option<Number> {
+        let member = self.types.member(type_name, path)?;
+        let unit = Field { offset: member.offset, size: member.size };
+        let Some(width) = member.bit_size else { return Some(Number { unit, bits: None }) };
+        let shift = u32::try_from(member.bit_offset.unwrap_or_default()).ok()?;
+        Some(Number { unit, bits: Some((shift, width)) })
     }
 
     /// `path` in `type_name`.
@@ -165,5 +199,35 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub const fn types(self) -> &'a Types {
         self.types
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_memory::TestMemory;
+
+    /// `struct s { int whole; unsigned low : 1, high : 3; };`
+    fn types() -> Types {
+        let strings = b"\0int\0s\0whole\0low\0high\0";
+        let types = [1, 1 << 24, 4, 32, 5, 1 << 31 | 4 << 24 | 3, 8, 7, 1, 0, 13, 1, 1 << 24 | 32, 17, 1, 3 << 24 | 33];
+        let header = [0x0001_eb9f, 24, 0, 64, 64, u32::try_from(strings.len()).unwrap()];
+        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
+        Types::from_btf(words.chain(*strings).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_bit_field_is_read_without_its_neighbours() {
+        let types = types();
+        let types = Resolver::new(&types);
+        let object = VirtAddr::new(0x1000);
+        let mut memory = TestMemory::default();
+        memory.put_u32(0x1000, 7);
+        memory.put_u32(0x1004, 0b1010);
+        let read = |path| types.number("s", path).map(|number| number.read(&memory, object).unwrap());
+        assert_eq!((read("whole"), read("low"), read("high"), read("none")), (Some(7), Some(0), Some(0b101), None));
+        assert_eq!(types.optional("s", "whole"), Some(Field { offset: 0, size: 4 }));
+        assert_eq!(types.optional("s", "low"), None);
+        assert!(types.field("s", "high").is_err());
     }
 }

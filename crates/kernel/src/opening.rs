@@ -58,14 +58,16 @@ fn of_x86_64<'a>(
     Ok(Opened { memory, regions, kaslr_offset: location.kaslr_offset, format, pac_mask: 0, found_by, kernels, role })
 }
 
-/// By VMCOREINFO alone.
+/// By VMCOREINFO alone, as far as memory does not contradict it.
 fn of_arm64<'a>(
     dump: &Dump,
     vmlinux: &Vmlinux,
     physical: &'a dyn ReadPhysical,
     gaps: &mut Vec<Gap>,
 ) -> Result<Opened<'a>, KernelError> {
-    let ground = Ground::read(dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?)?;
+    let info = dump.vmcoreinfo().ok_or(KernelError::NoVmcoreinfo)?;
+    let ground = Ground::read(info)?;
+    ground.check_boot(vmlinux, physical)?;
     let memory = ground.memory(physical, ground.bounds(vmlinux));
     let vmemmap = ground.vmemmap(&memory, vmlinux, &PageLayout::resolve(Resolver::new(vmlinux.types()))?);
     if vmemmap.is_none() {
@@ -94,6 +96,13 @@ pub(crate) fn what_has_no_name(vmlinux: &Vmlinux) -> Option<Gap> {
         Gap::new("names of variables", why)
     };
     vmlinux.lacks_variables().then(no_variables)
+}
+
+/// That stacks of arm64 are followed by their frame records alone.
+pub(crate) fn what_unwinds(vmlinux: &Vmlinux) -> Option<Gap> {
+    let why = "there is none (.debug_frame, .eh_frame): stacks are followed by their frame records alone, in which a function that was \
+               interrupted before it made its own, or that makes none, leaves out its caller";
+    (!vmlinux.has_call_frames()).then(|| Gap::new("call-frame information", why))
 }
 
 /// How the kernel's swap entries are built.

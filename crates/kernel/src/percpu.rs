@@ -1,12 +1,15 @@
 //! CPUs and their per-CPU areas.
 //!
 //! `__per_cpu_offset[cpu]` is added to a per-CPU symbol's address. Up to 6.14 such symbols are linked at 0; since then
-//! (kernel commit 9d7de2aa8b41) they are ordinary image addresses that move with KASLR.
+//! (kernel commit 9d7de2aa8b41) they are ordinary image addresses that move with KASLR. A kernel for one CPU (without `CONFIG_SMP`)
+//! has no such array: its per-CPU variables are ordinary ones in `.data`, and what it allocates per CPU is where the pointer says.
+//!
+//! Source: `include/asm-generic/percpu.h`, `mm/percpu.c`.
 
 use std::collections::HashMap;
 
 use vmcore_debuginfo::Vmlinux;
-use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
+use vmcore_memory::{Architecture, ReadError, ReadVirtual, VirtAddr};
 
 use crate::cpumask::MAX_CPUS;
 use crate::{CpuMask, Gap, KernelError};
@@ -32,20 +35,29 @@ impl PerCpu {
         Ok(Self::read_from(memory, &Variables::resolve(vmlinux, kaslr_offset)?, gaps))
     }
 
+    /// Whether the vmlinux says where CPUs have their variables.
+    pub(crate) fn check(vmlinux: &Vmlinux) -> Result<(), KernelError> {
+        Variables::resolve(vmlinux, 0).map(drop)
+    }
+
     /// After a panic the stopped CPUs are not online any more, so all CPUs that were *present* count.
     fn read_from<M: ReadVirtual + ?Sized>(memory: &M, variables: &Variables, gaps: &mut Vec<Gap>) -> Self {
+        let Some(array) = variables.offsets else {
+            let (offsets, link_offset) = (vec![(0, Some(0))], variables.link_offset);
+            return Self { offsets, link_offset, online: vec![0], complete: true };
+        };
         let readable = variables.masks.iter().filter_map(|mask| mask.read(memory).ok());
         let masked = readable.into_iter().find(|cpus| !cpus.is_empty());
         let complete = masked.is_some();
         let present = masked.unwrap_or_else(|| {
-            let cpus = cpus_with_areas(memory, variables.offsets);
+            let cpus = cpus_with_areas(memory, array);
             let why = format!("none can be read; {} CPUs have a per-CPU area", cpus.len());
             gaps.push(Gap::new("CPU masks", why));
             cpus
         });
         let online = variables.online.and_then(|mask| mask.read(memory).ok()).unwrap_or_default();
         let offsets = present.into_iter().map(|cpu| {
-            let offset = memory.read_u64(variables.offsets.wrapping_add(u64::from(cpu) * 8));
+            let offset = memory.read_u64(array.wrapping_add(u64::from(cpu) * 8));
             if let Err(error) = &offset {
                 gaps.push(Gap::new(format!("per-CPU area of CPU {cpu}"), error));
             }
@@ -121,13 +133,17 @@ fn cpus_with_areas<M: ReadVirtual + ?Sized>(memory: &M, offsets: VirtAddr) -> Ve
     if own.is_empty() { vec![0] } else { own }
 }
 
+/// Functions by which CPUs call each other, which a kernel for one CPU has no use for (`kernel/smp.c`, `arch/x86/kernel/smp.c`).
+const OF_MANY: [&str; 3] =
+    ["generic_smp_call_function_single_interrupt", "native_smp_send_reschedule", "native_send_call_func_ipi"];
+
 /// Where the kernel keeps its CPUs, by run-time addresses.
 struct Variables {
     /// The mask to believe first comes first.
     masks: Vec<Mask>,
     online: Option<Mask>,
-    /// `__per_cpu_offset`.
-    offsets: VirtAddr,
+    /// `__per_cpu_offset`; `None` in a kernel for one CPU.
+    offsets: Option<VirtAddr>,
     /// What to add to the address of a per-CPU symbol besides the CPU's offset.
     link_offset: u64,
 }
@@ -142,6 +158,14 @@ impl Variables {
         // A kernel's own tables may not have the first.
         let linked = ["__per_cpu_start", "runqueues"].into_iter().find_map(|name| symbols.address(name));
         let linked_high = linked.is_some_and(VirtAddr::is_kernel_half);
+        let offsets = runtime("__per_cpu_offset");
+        // Modules may use that array, so it has a name, but in tables that leave out what no module uses. Where it is not, the variables
+        // are in the image, as they are on arm64 in any kernel, and on x86-64 since 6.15: calls between CPUs tell.
+        let is_for_many =
+            vmlinux.architecture() == Architecture::Arm64 || OF_MANY.iter().any(|name| symbols.address(name).is_some());
+        if offsets.is_none() && (!linked_high || is_for_many) {
+            return Err(KernelError::MissingSymbol("__per_cpu_offset"));
+        }
         Ok(Self {
             // Unlike the possible CPUs, the present ones leave out those that could have been plugged in but were not.
             masks: ["__cpu_present_mask", "__cpu_possible_mask", "__cpu_online_mask"]
@@ -149,7 +173,7 @@ impl Variables {
                 .filter_map(mask)
                 .collect(),
             online: mask("__cpu_online_mask"),
-            offsets: runtime("__per_cpu_offset").ok_or(KernelError::MissingSymbol("__per_cpu_offset"))?,
+            offsets,
             link_offset: if linked_high { kaslr_offset } else { 0 },
         })
     }
@@ -190,7 +214,7 @@ mod tests {
         Variables {
             masks: vec![PRESENT, ONLINE],
             online: Some(ONLINE),
-            offsets: VirtAddr::new(0x3000),
+            offsets: Some(VirtAddr::new(0x3000)),
             link_offset: 0x100,
         }
     }
@@ -218,6 +242,41 @@ mod tests {
         assert_eq!(gaps, []);
         assert_eq!(percpu.cpus().collect::<Vec<_>>(), [0, 1, 65]);
         assert_eq!([0, 1, 65].map(|cpu| percpu.is_online(cpu)), [false, true, false]);
+    }
+
+    /// The masks may say more: a kernel for one CPU has no more than the first.
+    #[test]
+    fn a_kernel_for_one_cpu_has_its_variables_where_they_are_linked() {
+        let variables = Variables { offsets: None, ..variables() };
+        let mut gaps = Vec::new();
+        let percpu = PerCpu::read_from(&memory(), &variables, &mut gaps);
+        assert_eq!(gaps, []);
+        assert_eq!(percpu.cpus().collect::<Vec<_>>(), [0]);
+        assert!(percpu.is_online(0) && percpu.is_complete());
+        assert_eq!(percpu.address(VirtAddr::new(0x20), 0), Some(VirtAddr::new(0x120)), "moved with the image");
+        assert_eq!(percpu.dereference(VirtAddr::new(0x20), 0), Some(VirtAddr::new(0x20)));
+        assert_eq!(percpu.address(VirtAddr::new(0x20), 1), None);
+    }
+
+    /// One that only lacks the name of the array would be read at wrong addresses.
+    #[test]
+    fn a_kernel_for_many_cpus_is_not_taken_for_one_for_one() {
+        let of = |symbols: &[(&'static str, u64)]| {
+            let symbol = |&(name, address): &(&'static str, u64)| vmcore_debuginfo::PartSymbol {
+                name: name.as_bytes(),
+                letter: b'D',
+                address: VirtAddr::new(address),
+            };
+            let symbols = symbols.iter().map(symbol).collect();
+            let parts = vmcore_debuginfo::ImageParts { symbols, ..Default::default() };
+            PerCpu::check(&Vmlinux::from_parts(&parts).unwrap())
+        };
+        let (low, high, array) = (0x2_0000, 0xffff_ffff_8200_0000, 0xffff_ffff_8210_0000);
+        assert!(of(&[("runqueues", low)]).is_err());
+        assert!(of(&[]).is_err());
+        assert!(of(&[("runqueues", low), ("__per_cpu_offset", array)]).is_ok());
+        assert!(of(&[("runqueues", high)]).is_ok());
+        assert!(of(&[("runqueues", high), ("generic_smp_call_function_single_interrupt", high)]).is_err());
     }
 
     #[test]

@@ -155,11 +155,13 @@ pub struct RunQueue {
 }
 
 impl RunQueue {
-    /// Whether the CPU is known to have been out of service, never started or switched off, when the machine stopped.
+    /// Whether the CPU is known to have been out of service, never started or switched off, when the machine stopped. One that is being
+    /// switched off or on does work for that, in its thread `cpuhp/N`, while `rq.online` is 0 already, or still: `sched_cpu_deactivate()`
+    /// and `sched_cpu_activate()` in `kernel/sched/core.c`.
     #[must_use]
     pub fn is_out_of_service(&self) -> bool {
         let never_started = self.current == self.idle && self.clock_ns == 0;
-        self.online.map_or(never_started, |online| !online)
+        self.online.map_or(never_started, |online| !online && self.current == self.idle)
     }
 
     /// How long the task has been running without being scheduled out, by this queue's clock; `None` where the kernel

@@ -14,6 +14,7 @@ use vmcore_unwind::{End, Interrupt, Problem, Segment, Start, Trust, Unwinder, Un
 use crate::list::Places;
 use crate::other_class::OtherClass;
 use crate::task_machine::TaskMachine;
+use crate::tracers::TaskRecords;
 use crate::{CpuRegisters, Gap, Kernel, RegisterSource, RunQueue, SymbolName, Task, tasks};
 
 /// Where a code address is, in names and source lines. Shared by all frames at the same address.
@@ -150,6 +151,8 @@ impl Snapshot {
         let of_opening = gaps.len();
         let mut tasks = kernel.tasks(&mut gaps);
         let queues = kernel.run_queues(&tasks, &mut gaps);
+        let has_cpu = |task| queues.iter().any(|queue| queue.current == task);
+        kernel.task_layout.place.complete(&mut tasks, has_cpu);
         tasks::add_exiting(kernel.memory(), &kernel.task_layout, &queues, &mut tasks);
         if let Some(other) = OtherClass::of(kernel) {
             tasks.iter_mut().filter(|task| other.has(kernel, task.address)).for_each(|task| task.exec_start_ns = None);
@@ -254,7 +257,7 @@ impl Snapshot {
         if let Some(cpu) = running_on {
             stacks.extend(kernel.stack_layout.cpu_stacks(kernel.memory(), kernel.percpu(), cpu.cpu));
         }
-        let machine = TaskMachine { kernel, stacks };
+        let machine = TaskMachine { kernel, stacks, task: task.address, records: TaskRecords::default() };
         if let Some(CpuRegisters { registers, .. }) = running_on.and_then(|cpu| cpu.registers) {
             let start = Start { registers, exact: true, complete: true };
             return (Unwinder::new(&machine).unwind(start), None);

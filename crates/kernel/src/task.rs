@@ -1,9 +1,12 @@
 //! One task: what `struct task_struct` says of it.
 
+mod place;
+
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 
 use crate::layout::{Field, Resolver};
 use crate::{LayoutError, Policy, TaskState, sleeps_queued};
+use place::PlaceLayout;
 
 /// `PF_KTHREAD` of `include/linux/sched.h`; unchanged since 2.6.27.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -23,8 +26,7 @@ pub(crate) struct TaskLayout {
     state: Field,
     exit_state: Field,
     flags: Field,
-    cpu: Field,
-    on_cpu: Field,
+    pub(crate) place: PlaceLayout,
     pub(crate) on_rq: Field,
     /// Members of which any that is not 0 says that a queued task sleeps all the same: see [`Task::sleeps_queued`].
     sleeps_queued: [Option<Field>; 2],
@@ -65,9 +67,7 @@ impl TaskLayout {
             state: types.first(&[("task_struct", "__state"), ("task_struct", "state")])?,
             exit_state: task("exit_state")?,
             flags: task("flags")?,
-            // Moved into thread_info by kernel commit bcf9033e5449 (5.16).
-            cpu: types.first(&[("task_struct", "thread_info.cpu"), ("task_struct", "cpu")])?,
-            on_cpu: task("on_cpu")?,
+            place: PlaceLayout::resolve(types)?,
             on_rq: task("on_rq")?,
             sleeps_queued: sleeps_queued::members(types),
             policy: task("policy")?,
@@ -117,6 +117,7 @@ impl TaskLayout {
         let comm = memory.read_c_string(self.comm.address(address), COMM_LEN)?;
         let parent = pointer(self.parent)?;
         let mm = pointer(self.mm)?;
+        let (cpu, on_cpu) = self.place.read(memory, address)?;
         Ok(Task {
             address,
             pid: int(self.pid)?,
@@ -125,8 +126,8 @@ impl TaskLayout {
             comm: String::from_utf8_lossy(&comm).into_owned(),
             state: TaskState { state, exit_state: read(self.exit_state)? },
             kernel_thread: read(self.flags)? & PF_KTHREAD != 0,
-            cpu: u32::try_from(read(self.cpu)?).unwrap_or(u32::MAX),
-            on_cpu: read(self.on_cpu)? != 0,
+            cpu,
+            on_cpu,
             on_rq,
             sleeps_queued: on_rq == 1 && state != 0 && sleeps_queued(),
             policy: Policy(read(self.policy)?),
@@ -268,8 +269,7 @@ impl TaskLayout {
             state: int(0x48),
             exit_state: int(0x4c),
             flags: int(0x50),
-            cpu: int(0x54),
-            on_cpu: int(0x58),
+            place: PlaceLayout::for_tests(int(0x54), int(0x58)),
             on_rq: int(0x5c),
             sleeps_queued: [Some(int(0xa0)), None],
             policy: int(0x60),

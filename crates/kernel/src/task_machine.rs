@@ -1,15 +1,19 @@
 //! One task's view of code, tables and stacks, for the unwinder.
 
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
-use vmcore_unwind::{CfiRow, Machine, StackRange, orc::OrcEntry};
+use vmcore_unwind::{CfiRow, Machine, ReturnAddress, SavedReturn, StackRange, orc::OrcEntry};
 
 use crate::Kernel;
 use crate::arch::arm64;
+use crate::layout::Resolver;
+use crate::tracers::{Layouts, TaskRecords, Traced};
 
 /// The stacks that a walk may cross, over the kernel's code and memory.
 pub(crate) struct TaskMachine<'k, 'a> {
     pub(crate) kernel: &'k Kernel<'a>,
     pub(crate) stacks: Vec<StackRange>,
+    pub(crate) task: VirtAddr,
+    pub(crate) records: TaskRecords,
 }
 
 impl ReadVirtual for TaskMachine<'_, '_> {
@@ -59,6 +63,14 @@ impl Machine for TaskMachine<'_, '_> {
 
     fn frame_record_offset(&self) -> Option<u64> {
         self.kernel.frame_record_offset()
+    }
+
+    fn return_address(&self, saved: SavedReturn) -> ReturnAddress {
+        let traced = Traced { memory: self.kernel.memory(), task: self.task, records: &self.records };
+        let types = Resolver::new(self.kernel.vmlinux().types());
+        let layouts = || Layouts::resolve(types, |name| self.kernel.symbol(name));
+        let is_code = |original: VirtAddr| self.is_text(original.wrapping_sub(1));
+        self.kernel.tracers.return_address(traced, saved, layouts, is_code)
     }
 
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {

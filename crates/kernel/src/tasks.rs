@@ -59,8 +59,14 @@ pub(crate) fn add_exiting<M: ReadVirtual + ?Sized>(
                 continue;
             }
             // One that does not say that it is here is no task but a damaged pointer.
-            let read = layout.read(memory, address).ok();
-            tasks.extend(read.filter(|task| task.on_cpu == on_cpu && task.cpu == queue.cpu && task.on_rq == 1));
+            let mut read = layout.read(memory, address).ok();
+            layout.place.complete(read.as_mut_slice(), |task| task == queue.current);
+            // Nor is one without a process id whose page is lost: only idle tasks have none.
+            let is_task = |task: &Task| {
+                let is_named = task.pid > 0 || task.address == queue.idle;
+                is_named && task.on_cpu == on_cpu && task.cpu == queue.cpu && task.on_rq == 1
+            };
+            tasks.extend(read.filter(is_task));
         }
     }
     if tasks.len() > listed {
@@ -264,7 +270,9 @@ mod tests {
         const EXITING: u64 = 0x7_0000;
         const DAMAGED: u64 = 0x8_0000;
         let mut memory = memory();
-        for (task, pid, on_cpu) in [(EXITING, 25, 0), (DAMAGED, 0x1234, 7)] {
+        // The page with its process id is lost.
+        const HALF_LOST: u64 = 0x9_0000;
+        for (task, pid, on_cpu) in [(EXITING, 25, 0), (DAMAGED, 0x1234, 7), (HALF_LOST, 0, 0)] {
             memory.put(task, &[0; 0x100]);
             memory.put_u32(task + 0x28, pid);
             memory.put_u32(task + 0x58, on_cpu);
@@ -284,7 +292,7 @@ mod tests {
             nr_running: 3,
             servers: 0,
             online: Some(true),
-            queued: [OTHER, EXITING, DAMAGED, 0xdead_0000].map(waiting).into(),
+            queued: [OTHER, EXITING, DAMAGED, HALF_LOST, 0xdead_0000].map(waiting).into(),
         };
         add_exiting(&memory, &layout, &[queue], &mut tasks);
         let found: Vec<_> = tasks.iter().map(|task| task.address.get()).collect();

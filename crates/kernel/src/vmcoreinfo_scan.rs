@@ -4,7 +4,11 @@
 //! `vmcoreinfo_data` in `kernel/vmcore_info.c` (4.14, 203e9e41219b; before, it was a static array). It begins with
 //! `OSRELEASE=`, as `crash_save_vmcoreinfo_init` writes that first.
 
+mod memory_base;
+
 use std::ops::Range;
+
+pub use self::memory_base::fit_memory_base;
 
 use rayon::prelude::*;
 use vmcore_debuginfo::Vmlinux;
@@ -13,6 +17,7 @@ use vmcore_memory::{Architecture, Pfn, PhysAddr, ReadPhysical, ReadVirtual, read
 
 use crate::arch::x86_64::image::IMAGE_BASE;
 use crate::frames::{self, Sweep};
+use crate::ground::arm64::Ground;
 use crate::ground::x86_64::boot::boot;
 use crate::ground::x86_64::location::{self, KernelChoice, Located};
 
@@ -53,10 +58,10 @@ pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>, sweep: &Sweep) -> O
     let rank = |found: &FoundVmcoreinfo| {
         let info = Vmcoreinfo::parse(&found.text);
         let wanted = build_id.is_none_or(|wanted| info.build_id().as_deref() == Some(wanted));
-        (wanted, is_of_this_memory(dump, &info), info.crash_time().is_some())
+        (wanted, is_of_this_memory(dump, &info), is_mapped(dump, &info) != Some(false), info.crash_time().is_some())
     };
     sweep.begin(&chunks);
-    let mut best: Option<((bool, bool, bool), FoundVmcoreinfo)> = None;
+    let mut best: Option<((bool, bool, bool, bool), FoundVmcoreinfo)> = None;
     let mut number = 0;
     dump.pass(|| {
         for batch in chunks.chunks(BATCH) {
@@ -71,7 +76,7 @@ pub fn find_vmcoreinfo(dump: &Dump, build_id: Option<&[u8]>, sweep: &Sweep) -> O
                 }
             }
             // There is none better.
-            if number >= MAX_FOUND || best.as_ref().is_some_and(|(rank, _)| *rank == (true, true, true)) {
+            if number >= MAX_FOUND || best.as_ref().is_some_and(|(rank, _)| *rank == (true, true, true, true)) {
                 break;
             }
         }
@@ -103,6 +108,25 @@ fn vmcoreinfo_at(memory: &dyn ReadPhysical, frame: Pfn) -> Option<FoundVmcoreinf
     }
     let text = read_page(memory, frame)?;
     Vmcoreinfo::parse(&text).is_plausible().then_some(FoundVmcoreinfo { address, text })
+}
+
+/// Whether the VMCOREINFO of a dump of arm64 is of another boot than its memory: the kernel's page tables have the image elsewhere. Of x86-64
+/// [`Kernel::open`](crate::Kernel::open) finds the kernel all the same.
+#[must_use]
+pub fn is_of_another_boot(dump: &Dump) -> bool {
+    dump.vmcoreinfo().is_some_and(|info| is_mapped(dump, info) == Some(false))
+}
+
+/// Whether the page tables in the memory of a dump of arm64 have the image where this text says.
+#[must_use]
+pub fn is_of_this_boot(dump: &Dump, text: &[u8]) -> bool {
+    is_mapped(dump, &Vmcoreinfo::parse(text)) == Some(true)
+}
+
+/// Whether a kernel of arm64 is mapped as the text says; `None` where nothing tells.
+fn is_mapped(dump: &Dump, info: &Vmcoreinfo) -> Option<bool> {
+    info.number("kimage_voffset")?;
+    Ground::read(info).ok()?.is_mapped(info, dump)
 }
 
 /// Whether the kernel's own name is where the text says that it is. Of a kernel that is gone, other things are there.

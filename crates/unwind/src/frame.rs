@@ -87,7 +87,8 @@ pub struct Frame {
     pub pc: VirtAddr,
     /// RSP when the frame's code was at `pc`.
     pub sp: VirtAddr,
-    /// Whether `pc` is the next instruction (start, exception, interrupt) and not a return address.
+    /// Whether `pc` is the next instruction (start, exception, interrupt) and not a return address. So it is also where a
+    /// tracer put the start of its own code in the place of a return address, which is lost.
     pub exact: bool,
     /// How the frame was found.
     pub trust: Trust,
@@ -166,6 +167,14 @@ pub enum Problem {
         /// The stack pointer after.
         to: VirtAddr,
     },
+    /// A tracer has put its own code in the place of a return address, and has no record of it. The walk goes on behind it.
+    #[error(
+        "it is traced: {pc} was put in the place of a return address that is in no record, so that caller is not known"
+    )]
+    Traced {
+        /// The start of the tracer's code.
+        pc: VirtAddr,
+    },
     /// More frames than any real stack has.
     #[error("more than {limit} frames")]
     TooManyFrames {
@@ -186,6 +195,6 @@ pub struct Unwound {
     pub interrupts: Vec<Interrupt>,
     /// How the walk ended.
     pub end: End,
-    /// Why it ended too early, where it did.
+    /// Why it ended too early, where it did, or what it could not find on the way.
     pub problem: Option<Problem>,
 }

@@ -50,7 +50,7 @@
 //!     }
 //!
 //!     fn stack(&self, _: VirtAddr) -> Option<StackRange> {
-//!         Some(StackRange { segment: Segment::Task, low: VirtAddr::new(STACK), high: VirtAddr::new(STACK + 0x1000) })
+//!         Some(StackRange { segment: Segment::Task, low: VirtAddr::new(STACK), high: VirtAddr::new(STACK + 0x100) })
 //!     }
 //! }
 //!
@@ -67,9 +67,10 @@ mod arch;
 mod frame;
 mod machine;
 pub mod orc;
+mod replaced;
 mod stack_memory;
 mod unwinder;
 
 pub use frame::{End, Frame, Interrupt, MAX_FRAMES, Problem, Segment, Start, Trust, Unwound};
-pub use machine::{CfiRow, Machine, StackRange};
+pub use machine::{CfiRow, Machine, ReturnAddress, SavedReturn, StackRange};
 pub use unwinder::Unwinder;

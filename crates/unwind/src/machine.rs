@@ -36,6 +36,29 @@ pub struct CfiRow {
     pub saved_bp: Option<i64>,
 }
 
+/// A return address as it is on a stack, for the machine to say whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavedReturn {
+    /// The address, without an authentication code.
+    pub pc: VirtAddr,
+    /// What a tracer may remember the place by. On x86-64 that is where the address is saved; on arm64 the caller's frame
+    /// pointer, and its stack pointer when it called, where that is known.
+    pub places: [Option<VirtAddr>; 2],
+    /// How many return addresses further in are replaced by the same one; `None` where that is not sure.
+    pub before: Option<usize>,
+}
+
+/// Whose a saved return address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnAddress {
+    /// That of the call.
+    OfCall,
+    /// A tracer's, which put it in the place of this one.
+    Replaced(VirtAddr),
+    /// A tracer's, which has no record of the one that it replaced.
+    Lost,
+}
+
 /// Code, tables and stacks of one CPU or task.
 pub trait Machine: ReadVirtual {
     /// The ORC entry that covers the instruction at `pc` (for a return address: give the address minus one).
@@ -71,6 +94,11 @@ pub trait Machine: ReadVirtual {
     /// Whether `pc` lies in code that nothing called, because a task or a CPU began with it.
     fn is_first(&self, _pc: VirtAddr) -> bool {
         false
+    }
+
+    /// Whose a return address is that was found on a stack: tracers replace them.
+    fn return_address(&self, _saved: SavedReturn) -> ReturnAddress {
+        ReturnAddress::OfCall
     }
 
     /// The stack that holds `sp`, where it is a known one.

@@ -2,17 +2,20 @@
 
 use vmcore_memory::{PAGE_SIZE, ReadVirtual, VirtAddr, le_u64};
 
-use crate::Problem;
+use crate::replaced::{Return, Tracers};
+use crate::{Machine, Problem};
 
 /// Reads stack words through the page that holds the last one.
 pub(crate) struct StackMemory<'a, M: ?Sized> {
     memory: &'a M,
+    /// Of one walk.
+    pub(crate) tracers: Tracers,
     page: Option<(VirtAddr, Box<[u8; PAGE_SIZE as usize]>)>,
 }
 
 impl<'a, M: ReadVirtual + ?Sized> StackMemory<'a, M> {
     pub(crate) fn new(memory: &'a M) -> Self {
-        Self { memory, page: None }
+        Self { memory, tracers: Tracers::default(), page: None }
     }
 
     /// Fills `buf` from `address` on.
@@ -41,6 +44,20 @@ impl<'a, M: ReadVirtual + ?Sized> StackMemory<'a, M> {
             self.page = Some((base, bytes));
         }
         self.page.as_ref().map(|(_, bytes)| &**bytes)
+    }
+}
+
+impl<M: Machine + ?Sized> StackMemory<'_, M> {
+    /// The return address in the word at `slot`.
+    pub(crate) fn return_address(&mut self, slot: VirtAddr) -> Result<Return, Problem> {
+        let pc = VirtAddr::new(self.word(slot)?);
+        Ok(self.tracers.undo(self.memory, pc, [Some(slot), None], true))
+    }
+
+    /// The return address in the word at `slot`, if it is one at all.
+    pub(crate) fn possible_return(&mut self, slot: VirtAddr) -> Result<Return, Problem> {
+        let pc = VirtAddr::new(self.word(slot)?);
+        Ok(self.tracers.undo(self.memory, pc, [Some(slot), None], false))
     }
 }
 

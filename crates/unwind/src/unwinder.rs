@@ -1,5 +1,7 @@
 //! The walk itself: from one frame to the next until the user boundary, the thread's entry, or a reason to stop.
 
+mod no_caller;
+
 use vmcore_memory::{
     VirtAddr,
     arch::x86_64::{PT_REGS_SIZE, Registers},
@@ -31,6 +33,8 @@ struct Cursor {
     bp: Option<VirtAddr>,
     exact: bool,
     trust: Trust,
+    /// What a tracer had put in the place of the return address `pc`; `pc` itself where that is lost.
+    tracer: Option<VirtAddr>,
     /// All registers, where this frame was interrupted and they were saved.
     registers: Option<Registers>,
 }
@@ -79,15 +83,20 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             bp: Some(VirtAddr::new(registers.rbp)),
             exact: start.exact,
             trust: Trust::Context,
+            tracer: None,
             registers: start.complete.then_some(*registers),
         };
         loop {
             if unwound.frames.len() == MAX_FRAMES {
-                unwound.problem = Some(Problem::TooManyFrames { limit: MAX_FRAMES });
+                unwound.problem.get_or_insert(Problem::TooManyFrames { limit: MAX_FRAMES });
                 return unwound;
             }
             let stack = self.machine.stack(cursor.sp);
             unwound.frames.push(frame(&cursor, stack));
+            self.memory.tracers.went_on(cursor.tracer, matches!(cursor.trust, Trust::FramePointer | Trust::Scan));
+            if cursor.is_lost() {
+                unwound.problem.get_or_insert(Problem::Traced { pc: cursor.pc });
+            }
             match self.step(&cursor, stack, &mut unwound) {
                 Ok(Step::Caller(next)) => cursor = next,
                 Ok(Step::User) => {
@@ -99,7 +108,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
                     return unwound;
                 }
                 Err(problem) => {
-                    unwound.problem = Some(problem);
+                    unwound.problem.get_or_insert(problem);
                     return unwound;
                 }
             }
@@ -108,6 +117,11 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
 
     /// One step by the tables, or by a fall-back where they do not cover this code or lead nowhere.
     fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
+        if from.is_lost() {
+            // What is above is the frame of a caller that is not known.
+            let caller = fallback::by_scan(self.machine, &mut self.memory, stack, from.sp, from.bp);
+            return found(from, stack, from.sp, caller);
+        }
         let lookup = lookup_pc(from.pc, from.exact);
         let entry = match self.machine.orc(lookup) {
             // A call through a bad pointer: nothing ran yet, so only the return address has been pushed.
@@ -122,8 +136,10 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         };
         let Some(entry) = entry else { return self.fall_back(from, stack, unwound) };
         match entry.kind {
-            Kind::EndOfStack => Ok(Step::Outermost),
-            Kind::Undefined => self.fall_back(from, stack, unwound),
+            Kind::EndOfStack if self.may_end(from, stack, lookup) => {
+                Ok(self.first_user_mode(from, stack, unwound).unwrap_or(Step::Outermost))
+            }
+            Kind::EndOfStack | Kind::Undefined => self.fall_back(from, stack, unwound),
             Kind::Call | Kind::Regs | Kind::PartialRegs => {
                 match self.apply(entry, from, stack, unwound) {
                     Ok(Some(step)) => Ok(step),
@@ -133,27 +149,6 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
                 }
             }
         }
-    }
-
-    /// Whether code without a table, or with one that has no caller, has not used its stack yet: the return address is
-    /// still the last word. That is so where the call before it led here, and where the walk begins in such code, which
-    /// may have been jumped to by what was called.
-    ///
-    /// Thunks of indirect calls are such code, and their inner call, whose return address they overwrite, leads into them.
-    /// Source: `arch/x86/lib/retpoline.S`: `UNWIND_HINT_EMPTY`, which is the end of a stack in ORC, since kernel commit
-    /// cc1ac9c79281, and `UNWIND_HINT_UNDEFINED` since fb799447ae29.
-    fn was_just_called(&mut self, from: &Cursor, stack: Option<StackRange>, pc: VirtAddr) -> bool {
-        let Ok(word) = self.memory.word(from.sp) else { return false };
-        let caller = VirtAddr::new(word);
-        let jumped_to = || {
-            from.exact
-                && !self.machine.is_entry(pc)
-                && !fallback::is_at_the_top(stack, from.sp)
-                && fallback::returns_to(self.machine, caller)
-        };
-        fallback::called_before(self.machine, caller)
-            .is_some_and(|to| to == pc || to < pc && self.machine.is_same_function(to, pc))
-            || jumped_to()
     }
 
     /// Applies an entry. `None` where it cannot be applied.
@@ -202,7 +197,8 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
         stack: Option<StackRange>,
         cfa: VirtAddr,
     ) -> Result<Option<Step>, Problem> {
-        let pc = VirtAddr::new(self.memory.word(cfa.wrapping_sub(8))?);
+        let found = self.memory.return_address(cfa.wrapping_sub(8))?;
+        let pc = found.pc;
         if !self.machine.is_text(pc.wrapping_sub(1)) && !self.machine.is_text(pc) {
             return Ok(None);
         }
@@ -215,7 +211,8 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
                 None => None,
             },
         };
-        Ok(Some(Step::Caller(Cursor { pc, sp: cfa, bp, exact: entry.signal, trust: Trust::Orc, registers: None })))
+        let (exact, tracer) = (entry.signal || found.is_lost(), found.tracer);
+        Ok(Some(Step::Caller(Cursor { pc, sp: cfa, bp, exact, trust: Trust::Orc, tracer, registers: None })))
     }
 
     /// Crosses into interrupted code whose `struct pt_regs` is at `address`.
@@ -254,6 +251,7 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             bp: if complete { Some(VirtAddr::new(registers.rbp)) } else { from.bp },
             exact: true,
             trust: Trust::Orc,
+            tracer: None,
             registers: complete.then_some(registers),
         })))
     }
@@ -308,29 +306,49 @@ impl<'a, M: Machine + ?Sized> Unwinder<'a, M> {
             Some((sp, below)) => (sp, Some(below)),
             None => (from.sp, stack),
         };
-        let by_cfi = machine.cfi(lookup_pc(from.pc, from.exact)).and_then(|row| {
+        let pc = lookup_pc(from.pc, from.exact);
+        let by_cfi = machine.cfi(pc).and_then(|row| {
             let caller = fallback::by_cfi(*machine, memory, row, sp, from.bp)?;
             stack.is_none_or(|stack| stack.contains(caller.sp)).then_some(caller)
         });
-        let caller = by_cfi
-            .or_else(|| fallback::by_frame_pointer(*machine, memory, stack, sp, from.bp?))
-            .or_else(|| fallback::by_scan(*machine, memory, stack, sp, from.bp));
-        let Some(caller) = caller else {
-            return if fallback::is_at_the_top(stack, sp) {
-                Ok(Step::Outermost)
-            } else {
-                Err(Problem::NoCaller { pc: from.pc, sp })
+        let caller = by_cfi.or_else(|| {
+            let by_frame_pointer = fallback::by_frame_pointer(*machine, memory, stack, sp, from.bp);
+            // What did not call this function may have called the one that did: farther in.
+            if by_frame_pointer.as_ref().is_some_and(|caller| fallback::led_to(*machine, caller.found.pc, pc)) {
+                return by_frame_pointer;
+            }
+            let below = |stack: StackRange| {
+                let caller = by_frame_pointer.as_ref().map(|caller| caller.sp.wrapping_sub(8));
+                StackRange { high: caller.map_or(stack.high, |caller| caller.min(stack.high)), ..stack }
             };
-        };
-        Ok(Step::Caller(Cursor {
-            pc: caller.pc,
-            sp: caller.sp,
-            bp: caller.bp,
-            exact: false,
-            trust: caller.trust,
-            registers: None,
-        }))
+            fallback::by_call(*machine, memory, stack.map(below), sp, from.bp, pc)
+                .or(by_frame_pointer)
+                .or_else(|| fallback::by_scan(*machine, memory, stack, sp, from.bp))
+        });
+        found(from, stack, sp, caller)
     }
+}
+
+impl Cursor {
+    /// Whether `pc` is a tracer's, in the place of a return address that is lost.
+    fn is_lost(&self) -> bool {
+        self.tracer == Some(self.pc)
+    }
+}
+
+/// The step to a caller that was found without tables; `sp` is where it was looked for.
+fn found(
+    from: &Cursor,
+    stack: Option<StackRange>,
+    sp: VirtAddr,
+    caller: Option<fallback::Caller>,
+) -> Result<Step, Problem> {
+    let Some(fallback::Caller { found, sp, bp, trust }) = caller else {
+        let is_first = fallback::is_at_the_top(stack, sp);
+        return if is_first { Ok(Step::Outermost) } else { Err(Problem::NoCaller { pc: from.pc, sp }) };
+    };
+    let (pc, exact, tracer) = (found.pc, found.is_lost(), found.tracer);
+    Ok(Step::Caller(Cursor { pc, sp, bp, exact, trust, tracer, registers: None }))
 }
 
 fn frame(cursor: &Cursor, stack: Option<StackRange>) -> Frame {

@@ -1,23 +1,22 @@
 //! BTF, the kernel's own compact type format.
 //!
 //! ```text
-//! header   u16 magic 0xeb9f | u8 version 1 | u8 flags | u32 header length
-//!          u32 types offset, length | u32 strings offset, length      (offsets from the header's end)
-//! type     u32 name | u32 info (vlen:16, kind:5 at bit 24, kind_flag at bit 31) | u32 size or type | by kind: more
+//! type     u32 name | u32 info (vlen:24, kind:7 at bit 24, kind_flag at bit 31) | u32 size or type | by kind: more
 //! ```
-//! Types have no ids of their own: the first one has id 1, and 0 is `void`. Source: the kernel's
+//! Up to 7.2 the length had 16 bits and the kind 5; those between were zero. Types have no ids of their own: the first one has id 1, and 0 is `void`. Source: the kernel's
 //! `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
 //!
 //! Parsing is one pass that notes where each type starts. Names are indexed when the first is looked up.
 
+mod header;
 mod kind;
 mod sections;
 pub(super) mod split;
 pub(super) mod write;
 
-use std::{borrow::Cow, ops::Range, sync::OnceLock};
+use std::{borrow::Cow, sync::OnceLock};
 
-use vmcore_memory::{le_u16, le_u32, le_u64};
+use vmcore_memory::{le_u32, le_u64};
 
 use super::graph::{Field, Node, Tag, TypeGraph, TypeRef};
 use crate::{
@@ -25,11 +24,8 @@ use crate::{
     column::{Column, Columns, ColumnsWriter},
     name_index::NameIndex,
 };
+use header::Parts;
 use kind::{Head, Kind};
-
-const MAGIC: u16 = 0xeb9f;
-const MAGIC_SWAPPED: u16 = 0x9feb;
-const MIN_HEADER_SIZE: u64 = 24;
 
 /// Why a BTF blob cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +55,8 @@ pub enum BtfError {
         /// Bytes that the blob has.
         available: u64,
     },
-    /// A type has a kind that this crate does not know. Its length is not known either, so nothing after it can be
-    /// read.
+    /// A type has a kind that this crate does not know, and the blob does not say how long types of this kind are, so that
+    /// nothing after it can be read.
     #[error("BTF type {id} has the unknown kind {kind}; this BTF needs a newer reader")]
     UnknownKind {
         /// The type's id.
@@ -74,6 +70,21 @@ pub enum BtfError {
         /// The type's id.
         id: u32,
     },
+}
+
+impl BtfError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::UnknownVersion { .. } | Self::UnknownKind { .. } => {
+                "give the vmlinux of the kernel's debug-information package, which has DWARF besides BTF"
+            }
+            Self::BadMagic { .. } | Self::BigEndian | Self::Truncated { .. } | Self::TruncatedType { .. } => {
+                "the file is damaged: compare its size and checksum with the original and copy it again"
+            }
+        }
+    }
 }
 
 /// A parsed BTF blob.
@@ -107,7 +118,7 @@ impl Enumerators {
 
 impl Btf {
     pub(crate) fn parse(blob: &Bytes) -> Result<Self, BtfError> {
-        let (bytes, strings) = parts(blob)?;
+        let Parts { types: bytes, strings, layouts } = Parts::of(blob)?;
         // Most types are 12 or 24 bytes long; growing the table would cost more than this much too large a guess.
         let mut starts = Vec::with_capacity(bytes.len() / 24);
         let mut marks_signed_enums = false;
@@ -115,9 +126,9 @@ impl Btf {
         while at < bytes.len() {
             let id = u32::try_from(starts.len()).unwrap_or(u32::MAX).saturating_add(1);
             let head = Head::parse(&bytes, at).ok_or(BtfError::TruncatedType { id })?;
-            let kind = head.kind().ok_or(BtfError::UnknownKind { id, kind: head.kind_number() })?;
-            marks_signed_enums |= matches!(kind, Kind::Enum | Kind::Enum64) && head.kind_flag();
-            let end = at.saturating_add(head.len(kind));
+            let len = head.len(&layouts).ok_or(BtfError::UnknownKind { id, kind: head.kind_number() })?;
+            marks_signed_enums |= matches!(head.kind(), Some(Kind::Enum | Kind::Enum64)) && head.kind_flag();
+            let end = at.saturating_add(len);
             if end > bytes.len() {
                 return Err(BtfError::TruncatedType { id });
             }
@@ -131,7 +142,7 @@ impl Btf {
 
     /// As [`Btf::parse`], with what was kept of this blob when it was parsed; `None` where that cannot be.
     pub(crate) fn kept(blob: &Bytes, columns: &mut Columns<'_>) -> Option<Self> {
-        let (bytes, strings) = parts(blob).ok()?;
+        let Parts { types: bytes, strings, .. } = Parts::of(blob).ok()?;
         let (starts, marks) = (columns.next::<u32>()?, columns.next::<u32>()?);
         let names = NameIndex::kept(starts.len().saturating_add(1), columns)?.into();
         let enumerators = Enumerators::kept(columns)?.into();
@@ -149,7 +160,7 @@ impl Btf {
         by_name.keep(to);
     }
 
-    /// The head of the type `id`, and where the rest of it starts.
+    /// The head of the type `id`, and where the rest of it starts; `None` for kinds that nobody here knows.
     fn head(&self, id: u64) -> Option<(Head, Kind, usize)> {
         let start = self.starts.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
         let start = usize::try_from(start).ok()?;
@@ -250,40 +261,6 @@ impl Btf {
         }
         None
     }
-}
-
-/// The types and the strings.
-fn parts(blob: &Bytes) -> Result<(Bytes, Bytes), BtfError> {
-    let (types, strings) = parse_header(blob)?;
-    let locate = |what, range: Range<u64>| {
-        let truncated = BtfError::Truncated { what, needed: range.end, available: blob.len() as u64 };
-        blob.slice(range.start, range.end - range.start).ok_or(truncated)
-    };
-    let bytes = locate("the type section", types)?;
-    Ok((bytes, locate("the string section", strings)?.into_memory()))
-}
-
-/// Where the types and the strings are, as ranges of the blob.
-fn parse_header(blob: &[u8]) -> Result<(Range<u64>, Range<u64>), BtfError> {
-    let available = blob.len() as u64;
-    let header = BtfError::Truncated { what: "the header", needed: MIN_HEADER_SIZE, available };
-    match le_u16(blob, 0) {
-        Some(MAGIC) => {}
-        Some(MAGIC_SWAPPED) => return Err(BtfError::BigEndian),
-        Some(found) => return Err(BtfError::BadMagic { found }),
-        None => return Err(header),
-    }
-    match blob.get(2) {
-        Some(1) => {}
-        Some(&found) => return Err(BtfError::UnknownVersion { found }),
-        None => return Err(header),
-    }
-    let word = |offset| le_u32(blob, offset).map(u64::from).ok_or_else(|| header.clone());
-    let base = word(4)?;
-    // Sums of three u32 cannot overflow a u64.
-    let section = |at| Ok::<_, BtfError>((base + word(at)?, base + word(at)? + word(at + 4)?));
-    let (types, strings) = (section(8)?, section(16)?);
-    Ok((types.0..types.1, strings.0..strings.1))
 }
 
 impl TypeGraph for Btf {

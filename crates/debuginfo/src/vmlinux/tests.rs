@@ -181,3 +181,43 @@ proptest! {
         exercise(&bytes);
     }
 }
+
+/// A unit of assembly code, and behind it one whose types are in another file, which it calls by its attribute `name`.
+fn with_split_dwarf(version: u16, name: gimli::DwAt) -> Fixture {
+    let encoding = gimli::Encoding { format: gimli::Format::Dwarf32, version, address_size: 8 };
+    let mut dwarf = gimli::write::Dwarf::new();
+    for is_split in [false, true] {
+        let program = gimli::write::LineProgram::none();
+        let unit = dwarf.units.add(gimli::write::Unit::new(encoding, program));
+        let unit = dwarf.units.get_mut(unit);
+        let root = unit.get_mut(unit.root());
+        root.set(gimli::DW_AT_comp_dir, gimli::write::AttributeValue::String(b"/build".to_vec()));
+        if is_split {
+            root.set(name, gimli::write::AttributeValue::String(b"init/main.dwo".to_vec()));
+        }
+    }
+    let mut sections = gimli::write::Sections::new(gimli::write::EndianVec::new(gimli::LittleEndian));
+    dwarf.write(&mut sections).unwrap();
+    let mut fixture = Fixture::new();
+    let added: Result<(), gimli::write::Error> = sections.for_each(|id, data| {
+        fixture.add(id.name(), 0, 0, Contents::Bytes(data.slice().to_vec().into()));
+        Ok(())
+    });
+    added.unwrap();
+    fixture
+}
+
+#[test]
+fn debug_information_in_other_files_is_refused() {
+    for (version, name) in [(4, gimli::DW_AT_GNU_dwo_name), (5, gimli::DW_AT_dwo_name)] {
+        let fixture = with_split_dwarf(version, name);
+        let error = open(&fixture.bytes()).unwrap_err();
+        assert!(matches!(error, OpenError::SplitDwarf { .. }), "{error}");
+        assert!(error.to_string().contains(".dwo files") && error.hint().unwrap().contains("CONFIG_DEBUG_INFO_SPLIT"));
+        let mut with_btf = fixture;
+        with_btf.add(".BTF", 0, 0, Contents::Bytes(vec![0; 4].into()));
+        assert!(open(&with_btf.bytes()).is_ok(), "the types are there");
+    }
+    let whole = with_split_dwarf(5, gimli::DW_AT_name);
+    assert!(open(&whole.bytes()).is_ok());
+}

@@ -68,10 +68,14 @@ impl Kernel<'_> {
         let registers = cpu.registers.map(|known| known.registers);
         let stack = self.stack_layout.task_stack(task.stack);
         let words = stack.into_iter().flat_map(|stack| {
-            // What is below the stack pointer is of calls before.
-            let sp = registers.map(|registers| registers.sp()).filter(|sp| stack.contains(*sp));
+            // What is below the stack pointer is of calls before; and on another stack than the task's, all of this may be.
+            let start = match registers.map(|registers| registers.sp()) {
+                Some(sp) if stack.contains(sp) => sp,
+                Some(_) => stack.high,
+                None => stack.low,
+            };
             let read = |at, chunk: &mut [u8]| self.memory().read_virtual(at, chunk).is_ok();
-            words_between(sp.unwrap_or(stack.low), stack.high, read)
+            words_between(start, stack.high, read)
         });
         let words = words.map(|(_, word)| word);
         words.chain(registers.iter().flat_map(general_registers)).map(VirtAddr::new).collect()

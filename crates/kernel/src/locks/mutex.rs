@@ -72,7 +72,7 @@ impl MutexLayout {
             (false, _) if tasks.is_task(owner) => Owner::Task(owner),
             // An oops ends a task with all that it has. Nobody will unlock that.
             (false, _) if may_have_been_a_task(memory, owner) => Owner::Unknown(format!(
-                "its owner, {owner}, is no task that was found: it may have ended with the mutex"
+                "its owner, {owner}, is no task that was found: it may have ended with the mutex, or its task_struct could not be read"
             )),
             (false, _) => return None,
             (true, None) => Owner::Nobody,

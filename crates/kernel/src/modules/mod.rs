@@ -7,6 +7,7 @@
 //! Source: `include/linux/module.h`, `kernel/module/kallsyms.c`, `arch/x86/include/asm/module.h`.
 
 mod identity;
+mod layout;
 mod symbols;
 mod types;
 
@@ -17,11 +18,11 @@ use vmcore_debuginfo::{LoadedModule, ModuleDebug, ModuleFiles};
 use vmcore_memory::{ReadError, ReadVirtual, VirtAddr};
 use vmcore_unwind::orc::{ENTRY_SIZE, OrcFormat, OrcTable};
 
-use crate::layout::{Field, Resolver};
+use crate::Gap;
 use crate::list::{Listed, list};
-use crate::{Gap, LayoutError};
 
-use identity::IdentityLayout;
+use layout::KallsymsLayout;
+pub(crate) use layout::ModuleLayout;
 pub use symbols::ModuleSymbol;
 use symbols::ModuleSymbols;
 pub(crate) use types::{ModuleTypes, Places};
@@ -34,60 +35,6 @@ const NAME_LEN: usize = 56;
 const MAX_ORCS: u64 = 8 << 20;
 /// The same for symbols, with some 100 MiB.
 const MAX_SYMBOLS: u64 = 4 << 20;
-
-/// Offsets in `struct module`.
-pub(crate) struct ModuleLayout {
-    list: Field,
-    name: Field,
-    regions: Vec<(Field, Field)>,
-    kallsyms: Field,
-    symtab: Field,
-    num_symtab: Field,
-    strtab: Field,
-    num_orcs: Option<Field>,
-    orc_unwind_ip: Option<Field>,
-    orc_unwind: Option<Field>,
-    identity: IdentityLayout,
-}
-
-impl ModuleLayout {
-    pub(crate) fn resolve(types: Resolver<'_>) -> Result<Self, LayoutError> {
-        let module = |path| types.field("module", path);
-        let optional = |path| types.optional("module", path);
-        Ok(Self {
-            list: module("list")?,
-            name: module("name")?,
-            regions: text_regions(types),
-            kallsyms: module("kallsyms")?,
-            symtab: types.field("mod_kallsyms", "symtab")?,
-            num_symtab: types.field("mod_kallsyms", "num_symtab")?,
-            strtab: types.field("mod_kallsyms", "strtab")?,
-            num_orcs: optional("arch.num_orcs"),
-            orc_unwind_ip: optional("arch.orc_unwind_ip"),
-            orc_unwind: optional("arch.orc_unwind"),
-            identity: IdentityLayout::resolve(types),
-        })
-    }
-}
-
-/// Base and size members of the regions that may hold code.
-fn text_regions(types: Resolver<'_>) -> Vec<(Field, Field)> {
-    let pair = |base: &str, size: &str| Some((types.optional("module", base)?, types.optional("module", size)?));
-    // Since 6.4 (kernel commit ac3b43283923): `mem[]`, indexed by `enum mod_mem_type`, MOD_TEXT and MOD_INIT_TEXT.
-    let by_type = |name| {
-        let index = types.types().enumerator(name)?;
-        pair(&format!("mem[{index}].base"), &format!("mem[{index}].size"))
-    };
-    let new: Vec<_> = ["MOD_TEXT", "MOD_INIT_TEXT"].into_iter().filter_map(by_type).collect();
-    if !new.is_empty() {
-        return new;
-    }
-    // Since 4.5 (kernel commit 7523e4dc5057).
-    [("core_layout.base", "core_layout.text_size"), ("init_layout.base", "init_layout.text_size")]
-        .into_iter()
-        .filter_map(|(base, size)| pair(base, size))
-        .collect()
-}
 
 /// One loaded module.
 pub struct Module {
@@ -131,9 +78,10 @@ impl Module {
     }
 }
 
-/// All loaded modules, ordered by the address of their code.
+/// All loaded modules, ordered by the address of their code; none by default, as in a kernel that was built without modules.
+#[derive(Default)]
 pub(crate) struct Modules {
-    layout: ModuleLayout,
+    layout: Option<ModuleLayout>,
     modules: Vec<Module>,
     /// Why some may be missing.
     unread: Vec<Gap>,
@@ -145,22 +93,28 @@ impl Modules {
     pub(crate) fn read<M: ReadVirtual + ?Sized>(
         memory: &M,
         head: Option<VirtAddr>,
-        layout: ModuleLayout,
+        layout: Option<ModuleLayout>,
         gaps: &mut Vec<Gap>,
     ) -> Self {
-        let without_head = || {
-            let why = "nothing says where their list is: their code has no names";
-            Listed { gap: Some(Gap::new("modules", why)), ..Listed::default() }
+        let unlisted = |why| Listed { gap: Some(Gap::new("modules", why)), ..Listed::default() };
+        let listed = match (head, &layout) {
+            (Some(head), Some(_)) => list(memory, head, MAX_MODULES, "module list"),
+            (None, _) => unlisted("nothing says where their list is: their code has no names"),
+            (_, None) => unlisted("the debug information has no module.list: their code has no names"),
         };
-        let listed = head.map_or_else(without_head, |head| list(memory, head, MAX_MODULES, "module list"));
         let mut unread: Vec<_> = listed.gap.into_iter().collect();
         let mut modules = Vec::new();
-        for node in listed.nodes {
+        for (node, layout) in listed.nodes.into_iter().filter_map(|node| Some((node, layout.as_ref()?))) {
             let address = layout.list.container(node);
-            match read_module(memory, address, &layout) {
+            match read_module(memory, address, layout) {
                 Ok(module) => modules.push(module),
                 Err(error) => unread.push(Gap::new(format!("module at {address}"), error)),
             }
+        }
+        let with_code = || modules.iter().any(|module| !module.text.is_empty());
+        if layout.as_ref().is_some_and(|layout| layout.kallsyms.is_none()) && with_code() {
+            let why = "the debug information has no module.kallsyms (CONFIG_KALLSYMS): their code has no names";
+            gaps.push(Gap::new("symbols of modules", why));
         }
         gaps.extend_from_slice(&unread);
         gaps.extend(bound_tables(&mut modules));
@@ -177,7 +131,8 @@ impl Modules {
     pub(crate) fn debug<'a, M: ReadVirtual + ?Sized>(&self, memory: &M, module: &'a Module) -> Option<&'a ModuleDebug> {
         let find = || {
             let files = self.files.as_ref().ok_or_else(Vec::new)?;
-            let identity = self.layout.identity.read(memory, module.address).ok_or_else(Vec::new)?;
+            let layout = self.layout.as_ref().ok_or_else(Vec::new)?;
+            let identity = layout.identity.read(memory, module.address).ok_or_else(Vec::new)?;
             let (build_id, sections) = (&identity.build_id, &identity.sections);
             files.open(&LoadedModule { name: &module.name, build_id, sections })
         };
@@ -219,15 +174,11 @@ impl Modules {
     }
 
     fn symbols<'a, M: ReadVirtual + ?Sized>(&self, memory: &M, module: &'a Module) -> &'a ModuleSymbols {
-        module.symbols.get_or_init(|| self.read_symbols(memory, module).unwrap_or_default())
-    }
-
-    fn read_symbols<M: ReadVirtual + ?Sized>(&self, memory: &M, module: &Module) -> Result<ModuleSymbols, ReadError> {
-        let layout = &self.layout;
-        let kallsyms = layout.kallsyms.read_pointer(memory, module.address)?;
-        let symtab = layout.symtab.read_pointer(memory, kallsyms)?;
-        let strtab = layout.strtab.read_pointer(memory, kallsyms)?;
-        ModuleSymbols::read(memory, symtab, module.symbol_count, strtab, |address| module.contains(address))
+        let read = || {
+            let layout = self.layout.as_ref()?.kallsyms.as_ref()?;
+            read_symbols(memory, module, layout).ok()
+        };
+        module.symbols.get_or_init(|| read().unwrap_or_default())
     }
 
     /// The ORC tables of `module`, if it has any that can be read.
@@ -246,7 +197,7 @@ impl Modules {
         module: &Module,
         format: OrcFormat,
     ) -> Option<OrcTable<'static>> {
-        let layout = &self.layout;
+        let layout = self.layout.as_ref()?;
         let count = module.orc_count;
         let ips_address = layout.orc_unwind_ip?.read_pointer(memory, module.address).ok()?;
         let entries_address = layout.orc_unwind?.read_pointer(memory, module.address).ok()?;
@@ -254,6 +205,17 @@ impl Modules {
         let entries = memory.read_bytes(entries_address, count * ENTRY_SIZE as u64).ok()?;
         Some(OrcTable::new(ips, ips_address, entries, format))
     }
+}
+
+fn read_symbols<M: ReadVirtual + ?Sized>(
+    memory: &M,
+    module: &Module,
+    layout: &KallsymsLayout,
+) -> Result<ModuleSymbols, ReadError> {
+    let kallsyms = layout.pointer.read_pointer(memory, module.address)?;
+    let symtab = layout.symtab.read_pointer(memory, kallsyms)?;
+    let strtab = layout.strtab.read_pointer(memory, kallsyms)?;
+    ModuleSymbols::read(memory, symtab, module.symbol_count, strtab, |address| module.contains(address))
 }
 
 fn read_module<M: ReadVirtual + ?Sized>(
@@ -271,13 +233,13 @@ fn read_module<M: ReadVirtual + ?Sized>(
         }
     }
     let name = String::from_utf8_lossy(&name).into_owned();
-    let symbol_count = || layout.num_symtab.read(memory, layout.kallsyms.read_pointer(memory, address)?);
+    let symbol_count = layout.kallsyms.as_ref().and_then(|kallsyms| kallsyms.count(memory, address).ok());
     let orc_count = layout.num_orcs.and_then(|count| count.read(memory, address).ok());
     Ok(Module {
         address,
         name,
         text,
-        symbol_count: symbol_count().unwrap_or_default(),
+        symbol_count: symbol_count.unwrap_or_default(),
         orc_count: orc_count.unwrap_or_default(),
         symbols: OnceLock::new(),
         orc: OnceLock::new(),
@@ -312,6 +274,49 @@ mod tests {
         let text = Vec::new();
         let (name, symbols, orc, debug) = (String::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         Module { address: VirtAddr::new(address), name, text, symbol_count, orc_count, symbols, orc, debug }
+    }
+
+    const HEAD: u64 = 0xffff_ffff_8200_0000;
+    const MODULE: u64 = 0xffff_ffff_c000_0000;
+
+    /// A list with one module.
+    fn memory() -> crate::test_memory::TestMemory {
+        let mut memory = crate::test_memory::TestMemory::default();
+        for (at, value) in [(HEAD, MODULE + 8), (HEAD + 8, MODULE + 8), (MODULE + 8, HEAD), (MODULE + 16, HEAD)] {
+            memory.put_u64(at, value);
+        }
+        memory.put(MODULE + 0x18, b"fuse\0");
+        memory.put_u64(MODULE + 0x50, MODULE + 0x1000);
+        memory.put_u64(MODULE + 0x58, 0x1000);
+        memory
+    }
+
+    fn names_and_gaps(head: Option<u64>, layout: Option<ModuleLayout>) -> (Vec<String>, Vec<String>, bool) {
+        let mut gaps = Vec::new();
+        let modules = Modules::read(&memory(), head.map(VirtAddr::new), layout, &mut gaps);
+        let names = modules.all().iter().map(|module| module.name.clone()).collect();
+        (names, gaps.iter().map(ToString::to_string).collect(), modules.unread().is_empty())
+    }
+
+    #[test]
+    fn modules_without_a_table_of_symbols_are_listed() {
+        let (names, gaps, all) = names_and_gaps(Some(HEAD), Some(ModuleLayout::for_tests()));
+        assert_eq!((names, all), (vec!["fuse".to_owned()], true));
+        assert!(matches!(gaps.as_slice(), [gap] if gap.starts_with("symbols of modules: ")), "{gaps:?}");
+        let mut gaps = Vec::new();
+        let modules = Modules::read(&memory(), Some(VirtAddr::new(HEAD)), Some(ModuleLayout::for_tests()), &mut gaps);
+        let address = VirtAddr::new(MODULE + 0x1010);
+        let module = modules.find(address).unwrap();
+        assert_eq!(modules.symbol(&memory(), module, address), None);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_walked_is_a_gap() {
+        for (head, layout) in [(Some(HEAD), None), (None, Some(ModuleLayout::for_tests())), (None, None)] {
+            let (names, gaps, all) = names_and_gaps(head, layout);
+            assert_eq!((names.len(), gaps.len(), all), (0, 1, false), "{gaps:?}");
+        }
+        assert!(Modules::default().unread().is_empty(), "a kernel without modules lacks nothing");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::sync::OnceLock;
 
-use vmcore_debuginfo::{Type, Types};
+use vmcore_debuginfo::{NameInSplitBtf, Type, Types};
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
 use super::MAX_MODULES;
@@ -55,24 +55,26 @@ impl ModuleTypes {
         let places = places?;
         let name = type_name.rsplit(' ').next()?;
         let modules = self.modules.get_or_init(|| read(memory, types, places.list).unwrap_or_default());
-        let candidates = modules.iter().filter(|module| Types::split_btf_mentions(&module.split, name));
-        candidates.take(MAX_READ).find_map(|module| self.types(memory, places, module)?.find(type_name))
+        if modules.is_empty() {
+            return None;
+        }
+        let base = self.base.get_or_init(|| read_base(memory, places)).as_ref()?;
+        let name = NameInSplitBtf::new(base, name).ok()?;
+        let candidates = modules.iter().filter(|module| name.is_defined_in(&module.split));
+        candidates.take(MAX_READ).find_map(|module| module.types(base)?.find(type_name))
     }
+}
 
-    fn types<'a, M: ReadVirtual + ?Sized>(
-        &'a self,
-        memory: &M,
-        places: &Places,
-        module: &'a OfModule,
-    ) -> Option<&'a Types> {
-        let (start, end) = places.base;
-        let base = || {
-            let length = end.get().checked_sub(start.get()).filter(|length| *length <= MAX_BASE)?;
-            memory.read_bytes(start, length).ok()
-        };
-        let join = || Types::from_split_btf(self.base.get_or_init(base).as_ref()?, &module.split).ok();
-        module.types.get_or_init(join).as_ref()
+impl OfModule {
+    fn types(&self, base: &[u8]) -> Option<&Types> {
+        self.types.get_or_init(|| Types::from_split_btf(base, &self.split).ok()).as_ref()
     }
+}
+
+fn read_base<M: ReadVirtual + ?Sized>(memory: &M, places: &Places) -> Option<Vec<u8>> {
+    let (start, end) = places.base;
+    let length = end.get().checked_sub(start.get()).filter(|length| *length <= MAX_BASE)?;
+    memory.read_bytes(start, length).ok()
 }
 
 fn read<M: ReadVirtual + ?Sized>(memory: &M, types: Resolver<'_>, head: VirtAddr) -> Option<Vec<OfModule>> {

@@ -1,11 +1,10 @@
 //! What is counted of a task.
 
-use vmcore_debuginfo::Member;
 use vmcore_memory::VirtAddr;
 
 use super::TaskCounters;
 use super::throttle::{ThrottleLayout, Throttled};
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Number, Resolver};
 use crate::other_class::OtherClass;
 use crate::{CpuMask, Kernel, Task};
 
@@ -14,7 +13,8 @@ pub(super) struct CounterLayout {
     run_delay: Option<Field>,
     run: Option<Field>,
     start: Option<Field>,
-    deadline_throttled: Option<Member>,
+    /// An int in old kernels, a bit-field since.
+    deadline_throttled: Option<Number>,
     allowed: Option<Field>,
     throttle: ThrottleLayout,
     core_cookie: Option<Field>,
@@ -28,7 +28,7 @@ impl CounterLayout {
             run_delay: task("sched_info.run_delay"),
             run: task("se.sum_exec_runtime"),
             start: task("start_time"),
-            deadline_throttled: types.types().member("task_struct", "dl.dl_throttled"),
+            deadline_throttled: types.number("task_struct", "dl.dl_throttled"),
             // Renamed by kernel commit 3bd3706251ee (5.3).
             allowed: task("cpus_mask").or_else(|| task("cpus_allowed")),
             throttle: ThrottleLayout::resolve(types),
@@ -44,6 +44,8 @@ impl CounterLayout {
         let task = task.address;
         let read = |field: Option<Field>| field?.read(kernel.memory(), task).ok();
         let throttled = self.throttle.of(kernel.memory(), task).filter(|_| is_fair);
+        let deadline_throttled = self.deadline_throttled.and_then(|flag| flag.read(kernel.memory(), task).ok());
+        let deadline_throttled = deadline_throttled.map(|flag| flag != 0);
         let is_other = self.other_class.as_ref().is_some_and(|class| class.has(kernel, task));
         TaskCounters {
             run_delay_ns: read(self.run_delay),
@@ -52,18 +54,9 @@ impl CounterLayout {
             throttled_queue: throttled.and_then(Throttled::by_bandwidth),
             held_back_queue: throttled.and_then(Throttled::by_rank),
             core_cookie: read(self.core_cookie),
-            deadline_throttled: self.deadline_throttled(kernel, task).filter(|_| is_deadline),
+            deadline_throttled: deadline_throttled.filter(|_| is_deadline),
             allowed: self.allowed(kernel, task),
         }
-    }
-
-    fn deadline_throttled(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<bool> {
-        let member = self.deadline_throttled.as_ref()?;
-        let unit = Field { offset: member.offset, size: member.size }.read(kernel.memory(), task).ok()?;
-        // An int in old kernels, a bit-field since.
-        let Some((shift, width)) = member.bit_offset.zip(member.bit_size) else { return Some(unit != 0) };
-        let mask = 1u64.checked_shl(width).map_or(u64::MAX, |end| end - 1);
-        Some(unit.checked_shr(u32::try_from(shift).ok()?)? & mask != 0)
     }
 
     fn allowed(&self, kernel: &Kernel<'_>, task: VirtAddr) -> Option<CpuMask> {

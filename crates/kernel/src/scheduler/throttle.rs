@@ -8,7 +8,7 @@
 
 use vmcore_memory::{ReadVirtual, VirtAddr};
 
-use crate::layout::{Field, Resolver};
+use crate::layout::{Field, Number, Resolver};
 
 /// More task groups than nest in any machine.
 const MAX_DEPTH: usize = 64;
@@ -19,10 +19,11 @@ pub(super) struct ThrottleLayout {
     queue: Option<Field>,
     parent: Option<Field>,
     count: Option<Field>,
-    own: Option<Field>,
+    /// A bit-field since 6.18.
+    own: Option<Number>,
     limited: Option<Field>,
     by_rank: Option<Field>,
-    task: Option<Field>,
+    task: Option<Number>,
 }
 
 /// A task that may not run with its group: the `cfs_rq` that it is queued in.
@@ -52,10 +53,10 @@ impl ThrottleLayout {
             queue: types.optional("sched_entity", "cfs_rq"),
             parent: types.optional("sched_entity", "parent"),
             count: queue("throttle_count"),
-            own: queue("throttled"),
+            own: types.number("cfs_rq", "throttled"),
             limited: queue("runtime_enabled"),
             by_rank: queue("qos_throttled_list"),
-            task: types.optional("task_struct", "throttled"),
+            task: types.number("task_struct", "throttled"),
         }
     }
 
@@ -112,7 +113,7 @@ mod tests {
             queue: at(0, 8),
             parent: at(8, 8),
             count: at(0, 4),
-            own: at(4, 4),
+            own: at(4, 4).map(|unit| Number::for_tests(unit, None)),
             limited: at(8, 4),
             by_rank: at(0x10, 16),
             task: None,
@@ -159,6 +160,20 @@ mod tests {
         let mut listed = memory();
         listed.put_u64(QUEUES[1] + 0x10, 0xffff_8880_0005_0000);
         assert_eq!(layout().of(&listed, TASK), by_rank);
+    }
+
+    /// Since 6.18 it is one bit, and its neighbour, whether the group's clock stands still, another.
+    #[test]
+    fn a_group_whose_clock_stands_still_is_not_throttled_itself() {
+        let own = Some(Number::for_tests(Field { offset: 4, size: 4 }, Some((0, 1))));
+        let layout = ThrottleLayout { own, ..layout() };
+        let mut memory = memory();
+        memory.put_u32(QUEUES[0] + 4, 0b10);
+        // It has no limit, but the group above it, which is throttled, has one.
+        memory.put_u32(QUEUES[0] + 8, 0);
+        assert_eq!(layout.of(&memory, TASK), Some(Throttled::Bandwidth(VirtAddr::new(QUEUES[0]))));
+        memory.put_u32(QUEUES[0] + 4, 0b11);
+        assert_eq!(layout.of(&memory, TASK), Some(Throttled::Rank(VirtAddr::new(QUEUES[0]))));
     }
 
     #[test]

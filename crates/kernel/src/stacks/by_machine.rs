@@ -53,9 +53,9 @@ impl Stacks {
         symbols: &SymbolTable,
         page_size: u64,
     ) -> Self {
-        let thread_size = thread_size(types, page_size);
+        let thread_size = thread_size(types, symbols, page_size);
         let of_cpu = match architecture {
-            Architecture::X86_64 => CpuStacks::X86_64(x86_64::StackLayout::resolve(types, symbols)),
+            Architecture::X86_64 => CpuStacks::X86_64(x86_64::StackLayout::resolve(types, symbols, thread_size)),
             Architecture::Arm64 => CpuStacks::Arm64(arm64::StackLayout::resolve(symbols, thread_size)),
         };
         Self { thread_size, of_cpu }

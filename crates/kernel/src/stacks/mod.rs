@@ -4,4 +4,4 @@ mod by_machine;
 mod thread;
 
 pub(crate) use by_machine::{Stacks, TaskStart, attribute};
-pub(crate) use thread::thread_size;
+pub(crate) use thread::usual_thread_size;

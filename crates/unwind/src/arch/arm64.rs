@@ -16,6 +16,7 @@ use vmcore_memory::VirtAddr;
 use vmcore_memory::arch::arm64::{Registers, USER_PT_REGS_SIZE};
 
 use crate::frame::lookup_pc;
+use crate::replaced::Return;
 use crate::stack_memory::StackMemory;
 use crate::{End, Frame, Interrupt, MAX_FRAMES, Machine, Problem, Segment, StackRange, Trust, Unwound};
 
@@ -36,12 +37,26 @@ struct Cursor {
     lr: Option<VirtAddr>,
     exact: bool,
     trust: Trust,
+    /// What a tracer had put in the place of the return address `pc`; `pc` itself where that is lost.
+    tracer: Option<VirtAddr>,
 }
 
 enum Step {
     Caller(Cursor),
     User,
     Outermost,
+}
+
+impl Cursor {
+    /// Where `found` is returned to, with all else as it was.
+    fn after(found: Return, from: &Self) -> Self {
+        Self { pc: found.pc, tracer: found.tracer, lr: None, exact: found.is_lost(), ..*from }
+    }
+
+    /// Whether `pc` is a tracer's, in the place of a return address that is lost.
+    fn is_lost(&self) -> bool {
+        self.tracer == Some(self.pc)
+    }
 }
 
 /// One walk.
@@ -61,11 +76,16 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
             lr: complete.then(|| start.lr()),
             exact,
             trust: Trust::Context,
+            tracer: None,
         };
         while unwound.frames.len() < MAX_FRAMES {
             let stack = self.machine.stack(cursor.sp);
             let Cursor { pc, sp, exact, trust, .. } = cursor;
             unwound.frames.push(Frame { pc, sp, exact, trust, segment: stack.map(|stack| stack.segment) });
+            self.memory.tracers.went_on(cursor.tracer, false);
+            if cursor.is_lost() {
+                unwound.problem.get_or_insert(Problem::Traced { pc });
+            }
             match self.step(&cursor, stack, unwound) {
                 Ok(Step::Caller(next)) => cursor = next,
                 Ok(Step::User) => {
@@ -77,12 +97,12 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
                     return;
                 }
                 Err(problem) => {
-                    unwound.problem = Some(problem);
+                    unwound.problem.get_or_insert(problem);
                     return;
                 }
             }
         }
-        unwound.problem = Some(Problem::TooManyFrames { limit: MAX_FRAMES });
+        unwound.problem.get_or_insert(Problem::TooManyFrames { limit: MAX_FRAMES });
     }
 
     fn step(&mut self, from: &Cursor, stack: Option<StackRange>, unwound: &mut Unwound) -> Result<Step, Problem> {
@@ -108,12 +128,12 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
             (0, 0) => Ok(Step::Outermost),
             (0, _) if self.is_first(from) => Ok(Step::Outermost),
             (fp, lr) => {
-                let pc = self.code(lr);
                 let fp = VirtAddr::new(fp);
+                let found = self.returned_to(lr, fp, None);
                 let sp = if fp.is_null() { from.fp.wrapping_add(16) } else { fp };
                 let trust = Trust::FramePointer;
-                let caller = Cursor { pc, sp, sp_known: false, fp, lr: None, exact: false, trust };
-                if !self.is_return_address(pc) {
+                let caller = Cursor { sp, sp_known: false, fp, trust, ..Cursor::after(found, from) };
+                if !self.is_return_address(found) {
                     return Err(Problem::NoCaller { pc: from.pc, sp: from.sp });
                 }
                 if !self.advances(from, stack, &caller) {
@@ -148,6 +168,7 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
             lr: Some(registers.lr()),
             exact: true,
             trust: Trust::FramePointer,
+            tracer: None,
         };
         if !registers.sp.is_kernel_half() || !self.advances(from, stack, &interrupted) {
             return Ok(None);
@@ -173,6 +194,9 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
     }
 
     fn by_call_frame(&mut self, from: &Cursor) -> Option<Cursor> {
+        if from.is_lost() {
+            return None;
+        }
         let row = self.machine.cfi(lookup_pc(from.pc, from.exact))?;
         let base = match row.cfa_from_bp {
             true => from.fp,
@@ -189,32 +213,32 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
             Some(offset) => VirtAddr::new(self.memory.word(at(cfa, offset)).ok()?),
             None => from.fp,
         };
-        let pc = self.code(pc);
-        self.is_return_address(pc).then_some(Cursor {
-            pc,
+        let found = self.returned_to(pc, fp, Some(cfa));
+        self.is_return_address(found).then_some(Cursor {
             sp: cfa,
             sp_known: true,
             fp,
-            lr: None,
-            exact: false,
             trust: Trust::Cfi,
+            ..Cursor::after(found, from)
         })
     }
 
     /// The caller of interrupted code that has no frame record: it has called nothing yet, or never will.
     fn by_link_register(&self, from: &Cursor, record: Option<(u64, u64)>) -> Option<Cursor> {
-        let pc = self.code(from.lr?.get());
+        let found = self.returned_to(from.lr?.get(), from.fp, from.sp_known.then_some(from.sp));
+        let link = self.code(from.lr?.get());
         // A link into the function itself was left by a call that has returned: so it has a record. Where the innermost
         // record has the same link, it is this function's own.
-        let is_own = self.machine.is_same_function(pc.wrapping_sub(1), from.pc)
-            || record.is_some_and(|(_, link)| self.code(link) == pc);
-        (!is_own && self.is_return_address(pc)).then_some(Cursor {
-            pc,
-            lr: None,
-            exact: false,
-            trust: Trust::FramePointer,
-            ..*from
-        })
+        let recorded = record.filter(|&(_, saved)| self.code(saved) == link);
+        let is_own = match recorded {
+            // A tracer's is that of many functions: it is this one's where nothing tells the two apart.
+            Some((fp, saved)) if found.tracer.is_some() => {
+                found.is_lost() || self.returned_to(saved, VirtAddr::new(fp), None).pc == found.pc
+            }
+            recorded => recorded.is_some() || self.machine.is_same_function(link.wrapping_sub(1), from.pc),
+        };
+        (!is_own && self.is_return_address(found))
+            .then_some(Cursor { trust: Trust::FramePointer, ..Cursor::after(found, from) })
     }
 
     fn is_first(&self, from: &Cursor) -> bool {
@@ -232,14 +256,22 @@ impl<M: Machine + ?Sized> Walk<'_, '_, M> {
         VirtAddr::new(if address & HALF == 0 { address & !mask } else { address | mask })
     }
 
-    fn is_return_address(&self, pc: VirtAddr) -> bool {
-        pc.get().is_multiple_of(4) && self.machine.is_text(pc.wrapping_sub(4))
+    /// The return address `address` of a function whose caller has this frame pointer and, when it called, this stack pointer.
+    fn returned_to(&self, address: u64, fp: VirtAddr, sp: Option<VirtAddr>) -> Return {
+        let found = self.memory.tracers.undo(self.machine, self.code(address), [Some(fp), sp], true);
+        // What was replaced may have a code, too.
+        if found.is_lost() { found } else { Return { pc: self.code(found.pc.get()), ..found } }
+    }
+
+    fn is_return_address(&self, found: Return) -> bool {
+        let Return { pc, .. } = found;
+        found.is_lost() || pc.get().is_multiple_of(4) && self.machine.is_text(pc.wrapping_sub(4))
     }
 
     /// Whether a walk that goes on so comes to an end: upwards on one stack, and from the task's stack to no other.
     fn advances(&self, from: &Cursor, stack: Option<StackRange>, to: &Cursor) -> bool {
         // Interrupted code without a frame has its caller's stack pointer.
-        let is_above = to.sp > from.sp || to.sp == from.sp && from.exact && !to.exact;
+        let is_above = to.sp > from.sp || to.sp == from.sp && from.exact && (!to.exact || to.is_lost());
         match stack {
             Some(stack) if stack.contains(to.sp) => is_above,
             Some(stack) if stack.segment == Segment::Task => self.machine.stack(to.sp).is_none() && is_above,

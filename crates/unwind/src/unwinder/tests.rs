@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use vmcore_memory::{ReadError, ReadVirtual};
 
 use super::*;
-use crate::CfiRow;
+use crate::{CfiRow, ReturnAddress, SavedReturn};
+
+mod traced;
+mod without_tables;
 
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 const TASK: u64 = 0xffff_c900_0000_0000;
@@ -22,9 +25,20 @@ struct Fake {
     calls: BTreeMap<u64, u64>,
     /// Where entry code begins in the text.
     entry_code: Option<u64>,
+    /// Return addresses that a tracer replaced, by their places.
+    traced: BTreeMap<u64, u64>,
+    /// Those of which it did not keep the places, in their order.
+    traced_in_order: Vec<u64>,
+    /// How large the task's stack is, where it is smaller than others.
+    task_size: Option<u64>,
 }
 
 impl Fake {
+    /// One whose task's stack ends here.
+    fn with_top(top: u64) -> Self {
+        Self { task_size: Some(top - TASK), ..Self::default() }
+    }
+
     fn orc(mut self, at: u64, sp_base: Base, sp_offset: i16, kind: Kind) -> Self {
         let signal = matches!(kind, Kind::Regs | Kind::PartialRegs);
         let entry = OrcEntry { sp_base, sp_offset, frame_pointer: FramePointer::Unchanged, kind, signal };
@@ -104,11 +118,23 @@ impl Machine for Fake {
         one.get() >> 8 == other.get() >> 8
     }
 
+    fn return_address(&self, saved: SavedReturn) -> ReturnAddress {
+        if saved.pc.get() != traced::TRACER {
+            return ReturnAddress::OfCall;
+        }
+        let by_place = saved.places[0].and_then(|place| self.traced.get(&place.get()));
+        let original = by_place.or_else(|| self.traced_in_order.get(saved.before?));
+        original.map_or(ReturnAddress::Lost, |original| ReturnAddress::Replaced(VirtAddr::new(*original)))
+    }
+
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
-        [(TASK, Segment::Task), (IRQ, Segment::Irq)].into_iter().find_map(|(low, segment)| {
-            let range = StackRange { segment, low: VirtAddr::new(low), high: VirtAddr::new(low + STACK_SIZE) };
-            range.contains(sp).then_some(range)
-        })
+        let task_size = self.task_size.unwrap_or(STACK_SIZE);
+        [(TASK, task_size, Segment::Task), (IRQ, STACK_SIZE, Segment::Irq)].into_iter().find_map(
+            |(low, size, segment)| {
+                let range = StackRange { segment, low: VirtAddr::new(low), high: VirtAddr::new(low + size) };
+                range.contains(sp).then_some(range)
+            },
+        )
     }
 }
 
@@ -118,7 +144,7 @@ fn pcs(unwound: &Unwound) -> Vec<u64> {
 
 #[test]
 fn calls_up_to_the_thread_entry() {
-    let fake = Fake::default()
+    let fake = Fake::with_top(TASK + 0x200)
         .orc(0x000, Base::Sp, 16, Kind::Call)
         .orc(0x100, Base::Sp, 8, Kind::Call)
         .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
@@ -219,7 +245,7 @@ fn entry_code_that_has_saved_nothing_leaves_the_registers_known() {
 
 #[test]
 fn a_jump_to_nowhere_is_unwound_by_the_pushed_return_address() {
-    let fake = Fake::default()
+    let fake = Fake::with_top(TASK + 0x200)
         .orc(0x000, Base::Sp, 8, Kind::Call)
         .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
         .word(TASK + 0x100, TEXT + 0x250);
@@ -228,7 +254,7 @@ fn a_jump_to_nowhere_is_unwound_by_the_pushed_return_address() {
 
 /// A thunk at 0x100, whose inner call is at 0x100 too and leads to 0x110; called from 0x250 by the function at 0x200.
 fn in_a_thunk(pc: u64, kind: Kind, called: u64) -> Unwound {
-    let fake = Fake::default()
+    let fake = Fake::with_top(TASK + 0x200)
         .orc(0x000, Base::Undefined, 0, Kind::EndOfStack)
         .orc(0x100, Base::Undefined, 0, kind)
         .orc(0x200, Base::Sp, 8, Kind::Call)
@@ -256,21 +282,53 @@ fn a_thunk_that_was_jumped_to_has_the_caller_of_what_jumped() {
     assert_eq!(pcs(&in_a_thunk(0x100, Kind::EndOfStack, 0x300)), [0x100, 0x255, 0x50]);
 }
 
-#[test]
-fn code_that_ends_a_stack_has_no_caller_where_the_walk_does_not_begin_in_it() {
-    let fake = Fake::default()
-        .orc(0x000, Base::Sp, 8, Kind::Call)
+/// The function at 0x000, called from code at 0x100 that ends a stack; above that is what a call has left.
+fn called_from_where_stacks_end(fake: Fake) -> Unwound {
+    fake.orc(0x000, Base::Sp, 8, Kind::Call)
         .orc(0x100, Base::Undefined, 0, Kind::EndOfStack)
         .call(0x255, 0x300)
         .word(TASK + 0x100, TEXT + 0x150)
-        .word(TASK + 0x108, TEXT + 0x255);
-    let unwound = fake.unwind(TEXT + 0x10, TASK + 0x100);
+        .word(TASK + 0x108, TEXT + 0x255)
+        .unwind(TEXT + 0x10, TASK + 0x100)
+}
+
+#[test]
+fn code_that_ends_a_stack_has_no_caller_where_the_walk_does_not_begin_in_it() {
+    let unwound = called_from_where_stacks_end(Fake::with_top(TASK + 0x200));
     assert_eq!((pcs(&unwound), unwound.end), (vec![0x10, 0x150], End::Outermost));
 }
 
 #[test]
+fn a_new_task_goes_to_user_mode_with_the_registers_that_it_was_given() {
+    let new = |cs: u64, padding: u64| {
+        let registers = TASK + STACK_SIZE - padding - PT_REGS_SIZE as u64;
+        let fake = Fake::default().orc(0x000, Base::Undefined, 0, Kind::EndOfStack);
+        let fake = fake.pt_regs(registers, 0x40_1000, cs, 0x7fff_0000, 0);
+        let unwound = fake.unwind(TEXT, registers);
+        (
+            pcs(&unwound),
+            unwound.end,
+            unwound.interrupts.iter().map(|found| found.registers.pc().get()).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(new(0x33, 0), (vec![0], End::User, vec![0x40_1000]));
+    assert_eq!(new(0x33, 16), (vec![0], End::User, vec![0x40_1000]));
+    assert_eq!(new(0, 0), (vec![0], End::Outermost, vec![]));
+    // Words that are not where such registers are.
+    assert_eq!(new(0x33, 8), (vec![0], End::Outermost, vec![]));
+}
+
+/// Such code as `return_to_handler()`, into which functions return that a tracer follows, works with the stack of their caller.
+#[test]
+fn no_stack_ends_far_from_its_top() {
+    let unwound = called_from_where_stacks_end(Fake::default());
+    assert_eq!((pcs(&unwound), unwound.end), (vec![0x10, 0x150, 0x255], End::Truncated));
+    assert_eq!(unwound.frames[2].trust, Trust::Scan);
+}
+
+#[test]
 fn undefined_code_falls_back_to_a_scan_and_says_so() {
-    let fake = Fake::default()
+    let fake = Fake::with_top(TASK + 0x200)
         .orc(0x000, Base::Undefined, 0, Kind::Undefined)
         .orc(0x200, Base::Undefined, 0, Kind::EndOfStack)
         .word(TASK + 0x100, 0x1234)
@@ -331,59 +389,10 @@ proptest::proptest! {
         }
         for (index, word) in words.iter().enumerate() {
             // Half of them text, the other half pointers into the two stacks.
-            let value = if word & 1 == 0 { TEXT + word } else if word & 2 == 0 { TASK + (word & !7) } else { IRQ + (word & !7) };
+            let value = if *word < 0x40 { traced::TRACER } else if word & 1 == 0 { TEXT + word } else if word & 2 == 0 { TASK + (word & !7) } else { IRQ + (word & !7) };
             fake = fake.word(TASK + index as u64 * 8, value).word(IRQ + index as u64 * 8, value);
         }
         let unwound = fake.unwind(TEXT + words[0], TASK);
         proptest::prop_assert!(unwound.frames.len() <= MAX_FRAMES);
     }
-}
-
-/// A kernel without tables: a function called by entry code, which saved the registers of another function.
-fn without_tables(cs: u64, ss: u64, flags: u64, rsp: u64) -> Unwound {
-    let registers = TASK + 0x210;
-    let fake = Fake { entry_code: Some(0x800), ..Fake::default() }
-        .word(TASK + 0x208, TEXT + 0x850)
-        .pt_regs(registers, TEXT + 0x123, cs, rsp, 0)
-        .word(registers + 18 * 8, flags)
-        .word(registers + 20 * 8, ss);
-    fake.unwind(TEXT + 0x10, TASK + 0x200)
-}
-
-#[test]
-fn entry_code_without_tables_is_crossed_by_the_registers_that_it_saved() {
-    // With FRED the rest of the words has the level of the stack, and what has come: a page fault.
-    for (cs, ss) in [(0x10, 0x18), (0x2_0010, 0x0203_000e_0000_0018)] {
-        let unwound = without_tables(cs, ss, 0x246, TASK + 0x400);
-        assert_eq!(pcs(&unwound)[..3], [0x10, 0x850, 0x123]);
-        assert_eq!((unwound.interrupts.len(), unwound.interrupts[0].address), (1, VirtAddr::new(TASK + 0x210)));
-        let interrupted = unwound.frames[2];
-        assert_eq!((interrupted.sp.get(), interrupted.exact, interrupted.trust), (TASK + 0x400, true, Trust::Scan));
-    }
-}
-
-#[test]
-fn what_does_not_look_like_saved_registers_is_not_taken_for_them() {
-    for (cs, ss, flags, rsp) in [
-        (0x11, 0x18, 0x246, TASK + 0x400),
-        (0x10, 0x20, 0x246, TASK + 0x400),
-        (0x10, 0x18, 0x244, TASK + 0x400),
-        (0x10, 0x18, 1 << 40 | 0x246, TASK + 0x400),
-        (0x10, 0x18, 0x246, 0x7fff_0000_0000),
-        (0x10, 0x18, 0x246, TASK + 0x100),
-        (0x33, 0x2b, 0x246, 0x7fff_0000_0000),
-    ] {
-        let unwound = without_tables(cs, ss, flags, rsp);
-        assert!(unwound.interrupts.is_empty(), "{cs:#x} {ss:#x} {flags:#x} {rsp:#x}");
-    }
-}
-
-#[test]
-fn above_the_first_function_of_a_thread_is_nothing() {
-    // The registers of user code, all 0 for a kernel thread, are all that is left.
-    let top = TASK + STACK_SIZE - PT_REGS_SIZE as u64;
-    let unwound = Fake::default().unwind(TEXT + 0x10, top);
-    assert_eq!((pcs(&unwound), unwound.end, unwound.problem), (vec![0x10], End::Outermost, None));
-    let unwound = Fake::default().unwind(TEXT + 0x10, top - 0x100);
-    assert_eq!(unwound.end, End::Truncated);
 }

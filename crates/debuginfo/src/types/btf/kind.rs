@@ -4,6 +4,8 @@ use vmcore_memory::le_u32;
 
 /// Bytes that every type starts with.
 pub(super) const HEAD_SIZE: usize = 12;
+/// `sizeof(struct btf_layout)`.
+const LAYOUT_SIZE: usize = 4;
 /// `BTF_INT_SIGNED`, in the top byte of an integer's encoding.
 pub(super) const INT_SIGNED: u32 = 1;
 
@@ -88,7 +90,7 @@ impl Head {
     }
 
     pub(super) const fn kind_number(self) -> u32 {
-        (self.info >> 24) & 0x1f
+        (self.info >> 24) & 0x7f
     }
 
     pub(super) const fn kind(self) -> Option<Kind> {
@@ -97,7 +99,7 @@ impl Head {
 
     /// Number of members, enumerators, parameters or variables.
     pub(super) const fn vlen(self) -> u32 {
-        self.info & 0xffff
+        self.info & 0xff_ffff
     }
 
     /// For structs and unions: offsets hold bit-field widths. For enumerations: the values are signed.
@@ -105,24 +107,35 @@ impl Head {
         self.info >> 31 == 1
     }
 
-    /// Bytes of the whole type.
-    pub(super) fn len(self, kind: Kind) -> usize {
-        let vlen = usize::try_from(self.vlen()).unwrap_or(usize::MAX);
-        HEAD_SIZE
-            + match kind {
-                Kind::Int | Kind::Var | Kind::DeclTag => 4,
-                Kind::Array => 12,
-                Kind::Struct | Kind::Union | Kind::DataSec | Kind::Enum64 => vlen.saturating_mul(12),
-                Kind::Enum | Kind::FuncProto => vlen.saturating_mul(8),
-                Kind::Ptr
-                | Kind::Fwd
-                | Kind::Typedef
-                | Kind::Volatile
-                | Kind::Const
-                | Kind::Restrict
-                | Kind::Func
-                | Kind::Float
-                | Kind::TypeTag => 0,
-            }
+    /// Bytes of the whole type. Where its kind is not known, the blob's own `layouts` may tell.
+    pub(super) fn len(self, layouts: &[u8]) -> Option<usize> {
+        let vlen = usize::try_from(self.vlen()).ok()?;
+        let Some(kind) = self.kind() else { return self.len_by_layout(layouts, vlen) };
+        let rest = match kind {
+            Kind::Int | Kind::Var | Kind::DeclTag => 4,
+            Kind::Array => 12,
+            Kind::Struct | Kind::Union | Kind::DataSec | Kind::Enum64 => vlen.checked_mul(12)?,
+            Kind::Enum | Kind::FuncProto => vlen.checked_mul(8)?,
+            Kind::Ptr
+            | Kind::Fwd
+            | Kind::Typedef
+            | Kind::Volatile
+            | Kind::Const
+            | Kind::Restrict
+            | Kind::Func
+            | Kind::Float
+            | Kind::TypeTag => 0,
+        };
+        HEAD_SIZE.checked_add(rest)
+    }
+
+    /// By `struct btf_layout` of the kind: `u8` bytes behind the head | `u8` bytes of each of `vlen` elements | `u16` flags.
+    fn len_by_layout(self, layouts: &[u8], vlen: usize) -> Option<usize> {
+        let at = usize::try_from(self.kind_number()).ok()?.checked_mul(LAYOUT_SIZE)?;
+        let layout = layouts.get(at..at.checked_add(LAYOUT_SIZE)?)?;
+        let (rest, element) = (usize::from(*layout.first()?), usize::from(*layout.get(1)?));
+        // Types start at multiples of 4.
+        let is_whole = rest % 4 == 0 && element % 4 == 0;
+        HEAD_SIZE.checked_add(rest)?.checked_add(element.checked_mul(vlen)?).filter(|_| is_whole)
     }
 }

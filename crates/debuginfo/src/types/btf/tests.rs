@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use proptest::prelude::*;
 
-use super::{super::Types, *};
+use super::{super::Types, header::MAGIC, *};
 use crate::{Member, MemberKind};
 
 /// Writes types one after the other; the first has id 1.
@@ -54,15 +54,22 @@ impl Writer {
     }
 
     fn finish(&self) -> Vec<u8> {
+        self.finish_with(24, &[])
+    }
+
+    /// With a header of this length and the layouts of kinds, each its four bytes.
+    fn finish_with(&self, header: u32, layouts: &[[u8; 4]]) -> Vec<u8> {
         let mut blob = Vec::new();
         blob.extend_from_slice(&MAGIC.to_le_bytes());
         blob.extend_from_slice(&[1, 0]);
-        let lengths = (self.types.len() as u32, self.strings.len() as u32);
-        for word in [24, 0, lengths.0, lengths.0, lengths.1] {
+        let lengths = (self.types.len() as u32, self.strings.len() as u32, layouts.len() as u32 * 4);
+        let words = [header, 0, lengths.0, lengths.0, lengths.1, lengths.0 + lengths.1, lengths.2];
+        for word in words.into_iter().take(header as usize / 4 - 1) {
             blob.extend_from_slice(&u32::to_le_bytes(word));
         }
         blob.extend_from_slice(&self.types);
         blob.extend_from_slice(&self.strings);
+        blob.extend(layouts.iter().flatten());
         blob
     }
 
@@ -252,6 +259,61 @@ fn what_cannot_be_read_is_named() {
     let mut w = Writer::new();
     w.add(4, "promises", false, 9, 8, &[0, 0, 0]);
     assert_eq!(error(w.finish()), BtfError::TruncatedType { id: 1 });
+}
+
+/// A type of a kind from the future between two structs, with a word behind its head and 8 bytes for each of 3 elements.
+fn future_kind() -> Writer {
+    let mut w = Writer::new();
+    let int = w.int("int", 4, true);
+    w.aggregate(4, "before", false, 4, &[("member", int, 0)]);
+    w.add(99, "future", true, 3, 0, &[7; 7]);
+    w.aggregate(4, "after", false, 8, &[("member", int, 32), ("future", 3, 0)]);
+    w
+}
+
+fn layouts(of_99: [u8; 4]) -> Vec<[u8; 4]> {
+    let mut layouts = vec![[0; 4]; 99];
+    layouts.push(of_99);
+    layouts
+}
+
+#[test]
+fn unknown_kinds_are_stepped_over_by_their_layout() {
+    let w = future_kind();
+    let types = Types::from_btf(w.finish_with(32, &layouts([4, 8, 0, 0]))).unwrap();
+    assert_eq!(types.member("after", "member").unwrap().offset, 4);
+    assert_eq!((types.size_of("before"), types.size_of("future")), (Some(4), None));
+    let unknown = BtfError::UnknownKind { id: 3, kind: 99 };
+    let error = |blob| Types::from_btf(blob).unwrap_err();
+    assert_eq!(error(w.finish()), unknown, "a header without layouts");
+    assert_eq!(error(w.finish_with(24, &layouts([4, 8, 0, 0]))), unknown);
+    assert_eq!(error(w.finish_with(32, &layouts([4, 8, 0, 0])[..99])), unknown, "not among the layouts");
+    assert_eq!(error(w.finish_with(32, &layouts([5, 8, 0, 0]))), unknown, "types start at multiples of 4");
+    assert_eq!(error(w.finish_with(32, &layouts([4, 255, 0, 0]))), unknown);
+    assert_eq!(error(w.finish_with(32, &layouts([252, 252, 0, 0]))), BtfError::TruncatedType { id: 3 });
+    let mut cut = w.finish_with(32, &layouts([4, 8, 0, 0]));
+    cut.pop();
+    assert!(matches!(error(cut), BtfError::Truncated { what: "the layout section", .. }));
+}
+
+/// Since 7.3 a type may have more than 65535 members.
+#[test]
+fn more_members_than_16_bits_count() {
+    let mut w = Writer::new();
+    let variable = {
+        let int = w.int("int", 4, true);
+        w.add(14, "last", false, 0, int, &[1])
+    };
+    let name = w.string("many");
+    let enumerators: Vec<u32> = (0..0x1_1170).flat_map(|value| [name, value]).collect();
+    w.add(6, "numbers", false, 0x1_1170, 4, &enumerators);
+    let variables: Vec<u32> = (0..0x1_1170).flat_map(|number| [variable, number * 4, 4]).collect();
+    w.add(15, ".data..percpu", false, 0x1_1170, 0x4_45c0, &variables);
+    w.aggregate(4, "behind", false, 16, &[("member", 1, 64)]);
+    let types = w.types();
+    assert_eq!(types.member("behind", "member").unwrap().offset, 8);
+    let (_, variables) = types.section_variables(".data..percpu").unwrap();
+    assert_eq!((variables.len(), variables.last()), (0x1_1170, Some(&("last".to_owned(), 0x1_116f * 4))));
 }
 
 fn page_blob() -> Vec<u8> {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use super::super::graph::{self, Field, Node, Tag, TypeGraph, TypeRef};
-use super::MAGIC;
+use super::header::{MAGIC, MIN_HEADER_SIZE};
 
 const INT: u32 = 1;
 const POINTER: u32 = 2;
@@ -27,7 +27,6 @@ const ENUM64: u32 = 19;
 /// Structures: offsets hold widths of bit-fields. Enumerations: the values are signed. Forwards: of a union.
 const KIND_FLAG: u32 = 1 << 31;
 const SIGNED: u32 = 1 << 24;
-const HEADER_LEN: u32 = 24;
 /// Members or enumerators of one type.
 const MAX_VLEN: usize = 0xffff;
 /// Pointers to arrays of pointers and so on: more than any C program has.
@@ -326,7 +325,7 @@ impl<'g> Writer<'g> {
         let mut blob = Vec::new();
         blob.extend(MAGIC.to_le_bytes());
         blob.extend([1, 0]);
-        for word in [HEADER_LEN, 0, types, types, strings] {
+        for word in [MIN_HEADER_SIZE, 0, types, types, strings] {
             blob.extend(word.to_le_bytes());
         }
         blob.extend(self.types);

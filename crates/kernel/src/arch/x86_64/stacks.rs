@@ -13,11 +13,10 @@ use vmcore_unwind::{Segment, StackRange};
 use crate::PerCpu;
 use crate::layout::{Field, Resolver};
 
-/// `IRQ_STACK_SIZE` without KASAN.
-const IRQ_STACK_SIZE: u64 = 16 << 10;
-
 /// Where the pointers to the stacks are.
 pub(crate) struct StackLayout {
+    /// `IRQ_STACK_SIZE`, which is the size of a task's stack, with KASAN as without (`arch/x86/include/asm/page_64_types.h`).
+    irq_stack_size: u64,
     /// Link-time address of the per-CPU variable that holds the top of the interrupt stack.
     irq_stack: Option<VirtAddr>,
     /// The same for `cea_exception_stacks`.
@@ -28,7 +27,7 @@ pub(crate) struct StackLayout {
 }
 
 impl StackLayout {
-    pub(crate) fn resolve(types: Resolver<'_>, symbols: &SymbolTable) -> Self {
+    pub(crate) fn resolve(types: Resolver<'_>, symbols: &SymbolTable, thread_size: u64) -> Self {
         let stack = |name, segment| types.optional("cea_exception_stacks", name).map(|field| (segment, field));
         let exceptions = [
             stack("NMI_stack", Segment::Nmi),
@@ -39,6 +38,7 @@ impl StackLayout {
             stack("VC2_stack", Segment::Exception),
         ];
         Self {
+            irq_stack_size: thread_size,
             irq_stack: irq_stack_pointer(types, symbols),
             exception_stacks: symbols.address("cea_exception_stacks"),
             exceptions: exceptions.into_iter().flatten().collect(),
@@ -57,7 +57,7 @@ impl StackLayout {
         // The variable holds the top less one word since 5.12 (kernel commit 951c2a51ae75), the top before.
         let irq_top = variable(self.irq_stack).and_then(|top| top.get().checked_next_multiple_of(PAGE_SIZE));
         if let Some(high) = irq_top.map(VirtAddr::new) {
-            stacks.push(StackRange { segment: Segment::Irq, low: high.wrapping_sub(IRQ_STACK_SIZE), high });
+            stacks.push(StackRange { segment: Segment::Irq, low: high.wrapping_sub(self.irq_stack_size), high });
         }
         if let Some(base) = variable(self.exception_stacks) {
             stacks.extend(self.exceptions.iter().map(|(segment, field)| {
@@ -97,6 +97,7 @@ mod tests {
 
     fn layout() -> StackLayout {
         StackLayout {
+            irq_stack_size: 16 << 10,
             irq_stack: Some(VirtAddr::new(IRQ_STACK)),
             exception_stacks: Some(VirtAddr::new(EXCEPTION_STACKS)),
             exceptions: vec![(Segment::Nmi, Field { offset: 0x3000, size: 0x2000 })],

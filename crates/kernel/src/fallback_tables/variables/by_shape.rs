@@ -10,6 +10,8 @@ use crate::fallback_tables::BANNER;
 const BTF_START: u32 = 0x0001_eb9f;
 /// `struct btf_header`, and as long as it may become.
 const HEADER_SIZES: std::ops::RangeInclusive<u32> = 24..=64;
+/// The length of a header with the place of `struct btf_layout`s.
+const WITH_LAYOUTS: u32 = 32;
 /// More than the type information of any kernel, in bytes.
 const MAX_BTF: u32 = 64 << 20;
 /// The longest banner, in bytes.
@@ -35,8 +37,14 @@ fn btf_at(contents: &Contents, start: VirtAddr) -> Option<Btf> {
     let word = |index: usize| le_u32(bytes, index * 4);
     let (header, types_at, types_len) = (word(1)?, word(2)?, word(3)?);
     let (strings_at, strings_len) = (word(4)?, word(5)?);
+    // Since 7.3, in a header with room for it: how long types of each kind are.
+    let layouts = if header >= WITH_LAYOUTS { Some((word(6)?, word(7)?)).filter(|(_, len)| *len != 0) } else { None };
     // The kernel wants them to lie one behind the other.
-    let is_one = HEADER_SIZES.contains(&header) && types_at == 0 && strings_at == types_len;
+    let behind_types = match layouts {
+        Some((at, len)) if at == types_len => at.checked_add(len)?,
+        _ => types_len,
+    };
+    let is_one = HEADER_SIZES.contains(&header) && types_at == 0 && strings_at == behind_types;
     let len = header.checked_add(strings_at)?.checked_add(strings_len).filter(|&len| is_one && len <= MAX_BTF)?;
     let blob = bytes.get(..usize::try_from(len).ok()?)?;
     let types = Types::from_btf(blob.to_vec()).ok()?;
@@ -87,6 +95,22 @@ mod tests {
         let other = blob("file", None);
         let start = (0x20 + other.len() as u64).next_multiple_of(4);
         assert_eq!(found(&[other, kernel.clone()]), Some((start, start + kernel.len() as u64)));
+    }
+
+    /// Between types and strings they have how long types of each kind are, one of them unknown here.
+    #[test]
+    fn types_with_layouts_are_found() {
+        let mut words = vec![BTF_START, 32, 0, 24, 24 + 164, 13, 24, 164];
+        // One of kind 40 without anything behind its head, and the structure.
+        words.extend([0, 40 << 24, 0, 1, 4 << 24, 0]);
+        words.extend([0; 41]);
+        let blob = |words: &[u32]| -> Vec<u8> {
+            words.iter().flat_map(|word| word.to_le_bytes()).chain(*b"\0task_struct\0").collect()
+        };
+        let len = 32 + 24 + 164 + 13;
+        assert_eq!(found(&[blob(&words)]), Some((0x20, 0x20 + len)));
+        words[6] = 20;
+        assert_eq!(found(&[blob(&words)]), None, "they overlap the types");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use vmcore_memory::{PAGE_SHIFT, PAGE_SIZE, ReadVirtual, VirtAddr};
 use crate::address_space::AddressSpace;
 use crate::layout::Resolver;
 use crate::list::list;
-use crate::stacks::thread_size;
+use crate::stacks::usual_thread_size;
 
 /// A variable that is looked for so.
 pub(super) struct Wanted {
@@ -98,7 +98,7 @@ impl<'a> Evidence<'a> {
 
     fn are_interrupt_stacks(&self, candidate: VirtAddr) -> Option<bool> {
         let page_shift = self.memory.tables().map_or(PAGE_SHIFT, |tables| tables.format.page_shift());
-        let size = thread_size(self.types, 1 << page_shift);
+        let size = usual_thread_size(1 << page_shift);
         let stack = |offset: u64| self.memory.read_pointer(candidate.wrapping_add(offset)).ok();
         let mut stacks: Vec<_> = self.cpus.iter().map(|&(_, offset)| stack(offset)).collect::<Option<_>>()?;
         let is_stack = |low: &VirtAddr| {

@@ -14,6 +14,7 @@
 //!
 //! Source: `arch/arm64/kernel/vmcore_info.c` (`crash_core.c` before 6.9), `Documentation/arch/arm64/memory.rst`.
 
+mod claims;
 mod vmemmap;
 
 use std::ops::Range;

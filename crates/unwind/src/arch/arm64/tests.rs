@@ -7,7 +7,7 @@ use vmcore_memory::{ReadError, ReadVirtual};
 
 use super::*;
 use crate::orc::OrcEntry;
-use crate::{CfiRow, Start, Unwinder};
+use crate::{CfiRow, ReturnAddress, SavedReturn, Start, Unwinder};
 
 const TEXT: u64 = 0xffff_8000_0801_0000;
 const TASK: u64 = 0xffff_8000_0a00_0000;
@@ -20,6 +20,8 @@ const KERNEL: u64 = 0x6040_0005;
 const ENTRY: u64 = TEXT + 0x800;
 /// The code that begins a task.
 const FIRST: u64 = TEXT + 0xa00;
+/// What a tracer puts in the place of return addresses.
+const TRACER: u64 = TEXT + 0xb00;
 
 #[derive(Default)]
 struct Fake {
@@ -28,6 +30,8 @@ struct Fake {
     pac_mask: u64,
     /// The bytes of the stacks that the dump lacks.
     lost: Range<u64>,
+    /// Return addresses that a tracer replaced, by what it knows their places by.
+    traced: BTreeMap<u64, u64>,
 }
 
 impl Fake {
@@ -103,6 +107,14 @@ impl Machine for Fake {
 
     fn frame_record_offset(&self) -> Option<u64> {
         Some(RECORD)
+    }
+
+    fn return_address(&self, saved: SavedReturn) -> ReturnAddress {
+        if saved.pc.get() != TRACER {
+            return ReturnAddress::OfCall;
+        }
+        let original = saved.places.into_iter().flatten().find_map(|place| self.traced.get(&place.get()));
+        original.map_or(ReturnAddress::Lost, |original| ReturnAddress::Replaced(VirtAddr::new(*original)))
     }
 
     fn stack(&self, sp: VirtAddr) -> Option<StackRange> {
@@ -239,12 +251,52 @@ fn a_chain_of_records_that_goes_in_circles_ends() {
     assert_eq!((unwound.frames.len(), unwound.end), (1, End::Truncated), "from the task's stack to no other");
 }
 
+#[test]
+fn a_return_address_that_a_tracer_replaced_is_put_back() {
+    const MASK: u64 = 0xff7f << 48;
+    let signed = TRACER & !MASK | 0x8a3f << 48 & MASK;
+    let fake = || {
+        let records = Fake::default().record(TASK + 0x800, TASK + 0x900, signed);
+        Fake { pac_mask: MASK, ..records.record(TASK + 0x900, TASK + 0xeb0, TEXT + 0x210) }
+    };
+    let walk = |fake: Fake| fake.unwind(registers(TEXT + 0x10, TASK + 0x800, TASK + 0x800, 0), false);
+    // By the caller's frame pointer.
+    let unwound = walk(Fake { traced: [(TASK + 0x900, TEXT + 0x110)].into(), ..fake() });
+    assert_eq!((pcs(&unwound), unwound.end, unwound.problem), (vec![0x10, 0x110, 0x210], End::Outermost, None));
+    // By its stack pointer, where that is known.
+    let row = CfiRow { cfa_from_bp: false, cfa_offset: 48, return_address: Some(-40), saved_bp: Some(-48) };
+    let by_sp = Fake { traced: [(TASK + 0x830, TEXT + 0x110)].into(), cfi: [(TEXT, row)].into(), ..fake() };
+    let unwound = by_sp.unwind(registers(TEXT + 0x10, TASK + 0x800, TASK + 0x800, 0), true);
+    assert_eq!((pcs(&unwound), unwound.problem), (vec![0x10, 0x110, 0x210], None));
+    // Where it is lost the records lead on, past a caller that is not known.
+    let unwound = walk(fake());
+    assert_eq!((pcs(&unwound), unwound.end), (vec![0x10, TRACER - TEXT, 0x210], End::Outermost));
+    assert_eq!(unwound.problem, Some(Problem::Traced { pc: VirtAddr::new(TRACER) }));
+    assert_eq!(unwound.frames[1].lookup_pc().get(), TRACER, "it is the tracer's, not what lies before it");
+}
+
+/// A leaf function and the one that called it are both traced: the link register and the innermost record are the same.
+#[test]
+fn the_link_of_a_traced_leaf_is_not_that_of_its_caller() {
+    let fake = |traced: &[(u64, u64)]| {
+        let traced = traced.iter().copied().collect();
+        let records = Fake { traced, ..Fake::default() }.record(TASK + 0x800, TASK + 0x900, TRACER);
+        records.record(TASK + 0x900, TASK + 0xeb0, TEXT + 0x310)
+    };
+    let leaf = registers(TEXT + 0x10, TASK + 0x800, TASK + 0x800, TRACER);
+    let unwound = fake(&[(TASK + 0x800, TEXT + 0x110), (TASK + 0x900, TEXT + 0x210)]).unwind(leaf, true);
+    assert_eq!((pcs(&unwound), unwound.problem), (vec![0x10, 0x110, 0x210, 0x310], None));
+    // The function has made its record: both are its own.
+    let unwound = fake(&[(TASK + 0x900, TEXT + 0x210)]).unwind(leaf, true);
+    assert_eq!((pcs(&unwound), unwound.problem), (vec![0x10, 0x210, 0x310], None));
+}
+
 proptest::proptest! {
     #[test]
     fn any_stack_ends(words in proptest::collection::vec(0u64..0x1000, 512), sp in 0u64..0x1000) {
         let mut fake = Fake::default();
         for (index, word) in words.iter().enumerate() {
-            let value = if word & 4 == 0 { TEXT + word } else if word & 8 == 0 { TASK + (word & !7) } else { IRQ + (word & !7) };
+            let value = if *word < 0x40 { TRACER } else if word & 4 == 0 { TEXT + word } else if word & 8 == 0 { TASK + (word & !7) } else { IRQ + (word & !7) };
             fake = fake.word(TASK + index as u64 * 8, value).word(IRQ + index as u64 * 8, value);
         }
         for start in [TASK, IRQ] {

@@ -1,15 +1,15 @@
-//! Finding a caller without ORC: by DWARF call-frame information, by frame pointer, else by searching the stack; and, in
-//! entry code, which has none of these, by the registers that it saved.
+//! Finding a caller without ORC: by DWARF call-frame information, by the call that led here, by frame pointer, else by
+//! searching the stack; and, in entry code, which has none of these, by the registers that it saved.
 //!
 //! A value is taken for a return address only where it points into text just after a call instruction, so that a pushed
-//! constant or a function pointer is not taken for one.
+//! constant or a function pointer is not taken for one; or where a tracer has replaced one there.
 
 use vmcore_memory::{
     VirtAddr,
     arch::x86_64::{PT_REGS_SIZE, Registers},
 };
 
-use crate::{CfiRow, Machine, Segment, StackRange, Trust, stack_memory::StackMemory};
+use crate::{CfiRow, Machine, Segment, StackRange, Trust, replaced::Return, stack_memory::StackMemory};
 
 /// How many words of a stack whose bounds are not known are searched.
 const UNKNOWN_STACK_WORDS: u64 = 128;
@@ -17,12 +17,16 @@ const UNKNOWN_STACK_WORDS: u64 = 128;
 /// The longest call instruction of interest: `call *disp32(base,index,scale)` with a REX prefix.
 const LONGEST_CALL: usize = 8;
 
+/// How many words above the stack pointer are searched for the call that led to a function: kernels are built with a warning
+/// of frames of 2048 bytes (`CONFIG_FRAME_WARN`).
+const FRAME_WORDS: u64 = 256;
+
 /// `call rel32`.
 const DIRECT_CALL: usize = 5;
 
 /// A caller found without tables.
 pub(crate) struct Caller {
-    pub(crate) pc: VirtAddr,
+    pub(crate) found: Return,
     pub(crate) sp: VirtAddr,
     pub(crate) bp: Option<VirtAddr>,
     pub(crate) trust: Trust,
@@ -38,12 +42,13 @@ pub(crate) fn by_cfi<M: Machine + ?Sized>(
 ) -> Option<Caller> {
     let offset = |base: VirtAddr, by: i64| base.wrapping_add(by.cast_unsigned());
     let cfa = offset(if row.cfa_from_bp { bp? } else { sp }, row.cfa_offset);
-    let pc = VirtAddr::new(memory.word(offset(cfa, row.return_address?)).ok()?);
+    let found = memory.return_address(offset(cfa, row.return_address?)).ok()?;
     let caller_bp = match row.saved_bp {
         Some(at) => memory.word(offset(cfa, at)).ok().map(VirtAddr::new),
         None => bp,
     };
-    (cfa > sp && returns_to(machine, pc)).then_some(Caller { pc, sp: cfa, bp: caller_bp, trust: Trust::Cfi })
+    let is_one = found.is_lost() || returns_to(machine, found.pc);
+    (cfa > sp && is_one).then_some(Caller { found, sp: cfa, bp: caller_bp, trust: Trust::Cfi })
 }
 
 /// The stack that an interrupt was taken on, for a frame that called onto the interrupt stack: its own stack pointer is
@@ -73,16 +78,46 @@ pub(crate) fn by_frame_pointer<M: Machine + ?Sized>(
     memory: &mut StackMemory<'_, M>,
     stack: Option<StackRange>,
     sp: VirtAddr,
-    bp: VirtAddr,
+    bp: Option<VirtAddr>,
 ) -> Option<Caller> {
-    let stack = stack?;
+    let (stack, bp) = (stack?, bp?);
     let next = bp.checked_add(16)?;
     if bp < sp || !bp.get().is_multiple_of(8) || !stack.contains(next) {
         return None;
     }
-    let pc = VirtAddr::new(memory.word(bp.wrapping_add(8)).ok()?);
+    let found = memory.return_address(bp.wrapping_add(8)).ok()?;
     let caller_bp = VirtAddr::new(memory.word(bp).ok()?);
-    returns_to(machine, pc).then_some(Caller { pc, sp: next, bp: Some(caller_bp), trust: Trust::FramePointer })
+    let is_one = found.is_lost() || returns_to(machine, found.pc);
+    is_one.then_some(Caller { found, sp: next, bp: Some(caller_bp), trust: Trust::FramePointer })
+}
+
+/// Finds the call of the function that `pc` is in, in its own frame: the first word above `sp` that a direct call of it has left.
+///
+/// Where RBP is a general register, or not set yet, following it passes over the caller. So it is in `__crash_kexec()`, in which
+/// every CPU of a kdump stands that has called `panic()`: it has no ORC entries (`STACK_FRAME_NON_STANDARD`,
+/// `kernel/kexec_core.c`), and RBP is still that of `panic()`.
+pub(crate) fn by_call<M: Machine + ?Sized>(
+    machine: &M,
+    memory: &mut StackMemory<'_, M>,
+    stack: Option<StackRange>,
+    sp: VirtAddr,
+    bp: Option<VirtAddr>,
+    pc: VirtAddr,
+) -> Option<Caller> {
+    let stack = stack?;
+    let start = sp.checked_add(7)?.get() & !7;
+    let end = stack.high.get().min(start.saturating_add(FRAME_WORDS * 8));
+    (start..end).step_by(8).find_map(|at| {
+        let found = memory.possible_return(VirtAddr::new(at)).ok()?;
+        let sp = VirtAddr::new(at.checked_add(8)?);
+        let bp = bp.filter(|&bp| bp >= sp && stack.contains(bp));
+        led_to(machine, found.pc, pc).then_some(Caller { found, sp, bp, trust: Trust::Scan })
+    })
+}
+
+/// Whether a direct call that ends at `caller` led to the function that `pc` is in.
+pub(crate) fn led_to<M: Machine + ?Sized>(machine: &M, caller: VirtAddr, pc: VirtAddr) -> bool {
+    called_before(machine, caller).is_some_and(|to| to == pc || to < pc && machine.is_same_function(to, pc))
 }
 
 /// Selectors of the kernel's and of user code and stacks (`__KERNEL_CS` and so on, `arch/x86/include/asm/segment.h`).
@@ -131,7 +166,7 @@ pub(crate) fn is_at_the_top(stack: Option<StackRange>, sp: VirtAddr) -> bool {
 const TOP_PADDING: u64 = 16;
 
 /// Where the direct call leads that ends at `pc`.
-pub(crate) fn called_before<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> Option<VirtAddr> {
+fn called_before<M: Machine + ?Sized>(machine: &M, pc: VirtAddr) -> Option<VirtAddr> {
     let start = pc.wrapping_sub(DIRECT_CALL as u64);
     let mut code = [0; DIRECT_CALL];
     if !machine.is_text(start) {
@@ -156,12 +191,12 @@ pub(crate) fn by_scan<M: Machine + ?Sized>(
     let end = stack.map_or(limit, |stack| stack.high.get());
     let mut at = start;
     while at < end {
-        let pc = VirtAddr::new(memory.word(VirtAddr::new(at)).ok()?);
+        let found = memory.possible_return(VirtAddr::new(at)).ok()?;
         at = at.checked_add(8)?;
-        if returns_to(machine, pc) {
+        if !found.is_lost() && returns_to(machine, found.pc) {
             let sp = VirtAddr::new(at);
             let bp = bp.filter(|&bp| bp >= sp && stack.is_some_and(|stack| stack.contains(bp)));
-            return Some(Caller { pc, sp, bp, trust: Trust::Scan });
+            return Some(Caller { found, sp, bp, trust: Trust::Scan });
         }
     }
     None

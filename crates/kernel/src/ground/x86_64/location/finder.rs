@@ -1,13 +1,13 @@
 //! Whether a kernel is at one place in memory: the proof.
 
 use vmcore_debuginfo::Vmlinux;
-use vmcore_memory::{PAGE_SIZE, PhysAddr, ReadError, ReadPhysical, VirtAddr, read_page};
+use vmcore_memory::{PhysAddr, ReadError, ReadPhysical, VirtAddr};
 
 use super::{ALIGNMENT, KernelLocation, root_symbol};
 use crate::KernelError;
 use crate::arch::x86_64::image::MAX_IMAGE_SIZE;
 use crate::arch::x86_64::image::physical_address;
-use crate::error::Contents;
+use crate::contents::Contents;
 use crate::identity::Signature;
 use crate::layout::{Field, Resolver};
 use crate::paging::PhysicalMask;
@@ -16,8 +16,6 @@ use crate::paging::PhysicalMask;
 const LAST_ENTRY: u64 = 511;
 const PRESENT: u64 = 1;
 const HUGE: u64 = 1 << 7;
-/// Of 4096 random bytes no value is there more often than this; of code, text and tables many are.
-const MOST_IN_RANDOM_PAGE: usize = 64;
 
 /// Looks at one place in memory after the other.
 pub(super) struct Finder<'a> {
@@ -81,7 +79,7 @@ impl<'a> Finder<'a> {
         let signature = self.signature.compare(self.physical, delta);
         if let (Some(false), Some(first)) = (signature, self.signature.first()) {
             let at = physical_address(first, delta);
-            return Proof::Other(self.contents(at), at);
+            return Proof::Other(Contents::of(self.physical, at), at);
         }
         let found = self.running(delta);
         match (found, signature) {
@@ -89,7 +87,7 @@ impl<'a> Finder<'a> {
             (Ok(Err(what)), Some(_)) => Proof::NotRunning(what),
             (Ok(Err(_)), None) => {
                 let at = physical_address(self.root, delta);
-                Proof::Other(self.contents(at), at)
+                Proof::Other(Contents::of(self.physical, at), at)
             }
             (Err(error), _) => Proof::Unreadable(error),
         }
@@ -120,43 +118,5 @@ impl<'a> Finder<'a> {
         let bit = |table: VirtAddr| self.mask.bit_between(entry, physical_address(table, delta));
         let four = bit(self.level3).map(|bit| (4, bit));
         four.or_else(|| Some((5, bit(self.level4?)?)))
-    }
-
-    /// What kind of bytes the page of `at` has.
-    fn contents(&self, at: PhysAddr) -> Contents {
-        read_page(self.physical, at.pfn()).map_or(Contents::Other, |page| contents(&page))
-    }
-}
-
-fn contents(page: &[u8]) -> Contents {
-    let mut counts = [0usize; 256];
-    for &byte in page {
-        if let Some(count) = counts.get_mut(usize::from(byte)) {
-            *count += 1;
-        }
-    }
-    match counts.iter().max().copied().unwrap_or_default() {
-        _ if page.iter().all(|&byte| byte == 0) => Contents::Zeroes,
-        ..=MOST_IN_RANDOM_PAGE if page.len() as u64 == PAGE_SIZE => Contents::Random,
-        _ => Contents::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn random_bytes_are_told_from_data() {
-        let mut state = 1u64;
-        let random: Vec<u8> = (0..PAGE_SIZE)
-            .map(|_| {
-                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                (state >> 56) as u8
-            })
-            .collect();
-        assert_eq!(contents(&random), Contents::Random);
-        assert_eq!(contents(&[0; PAGE_SIZE as usize]), Contents::Zeroes);
-        assert_eq!(contents(&[7; PAGE_SIZE as usize]), Contents::Other);
     }
 }

@@ -17,6 +17,7 @@
 //! been relocated.
 
 mod choice;
+mod encrypted;
 mod finder;
 mod memory_hole;
 mod registers;
@@ -232,6 +233,11 @@ impl Search<'_> {
             }
         }
         if found.is_empty() {
+            if copies == 0
+                && let Some(pages) = encrypted::random_pages(self.dump, self.physical)
+            {
+                return Err(KernelError::Encrypted { pages });
+            }
             let banner = self.vmlinux.banner().unwrap_or_default();
             return Err(KernelError::NotInMemory { copies, banner });
         }

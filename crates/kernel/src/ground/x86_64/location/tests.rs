@@ -2,7 +2,7 @@ use vmcore_dump::write_elf_core;
 use vmcore_memory::Architecture;
 
 use super::*;
-use crate::error::Contents;
+use crate::contents::Contents;
 use crate::layout::Field;
 use crate::test_memory::TestMemory;
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use vmcore_debuginfo::{OpenError, Vmlinux, VmlinuxKind};
+use vmcore_debuginfo::{OpenError, TypesOrigin, Vmlinux, VmlinuxKind};
 use vmcore_dump::{Dump, OpenError as NotADump, Unpacking};
 use vmcore_kernel::{Kernel, KernelChoice, Sweep, release_of, sections_from_dump, vmlinux_from_dump};
+use vmcore_memory::Architecture;
 use vmcore_os::UnfinishedFile;
 
 use crate::cli::{Input, Search};
@@ -15,9 +16,6 @@ use crate::run::Run;
 use crate::unpack::UnpackView;
 use crate::vmlinux_search::Build;
 use crate::{debuginfod, profiles, remote, remote_debug, vmcoreinfo, vmlinux_search};
-
-/// Where a vmlinux says how to unwind stacks.
-const UNWIND_TABLES: [&str; 3] = [".orc_unwind", ".debug_frame", ".eh_frame"];
 
 /// A dump and its vmlinux, opened but not yet put together.
 pub(crate) struct Files {
@@ -99,10 +97,13 @@ fn find_vmlinux(dump: &Dump, input: &Input, run: &Run) -> Result<(Vmlinux, PathB
 /// Whether a vmlinux that nobody named has what an analysis needs, and is of the dump's kernel. What is wrong with the dump
 /// itself does not speak against it.
 fn suffices(dump: &Dump, vmlinux: &Vmlinux, choice: KernelChoice) -> Result<(), Failure> {
+    // On arm64 stacks are records of frames: tables add little to them.
+    let has_tables = || {
+        let of_stacks = vmlinux.section(".orc_unwind").is_some() || vmlinux.has_call_frames();
+        of_stacks || dump.architecture() != Architecture::X86_64
+    };
     match Kernel::open_through(dump, vmlinux, dump, choice) {
-        Ok(_) if UNWIND_TABLES.iter().all(|name| vmlinux.section(name).is_none()) => {
-            Err(Failure::new("it has no tables to unwind stacks with"))
-        }
+        Ok(_) if !has_tables() => Err(Failure::new("it has no tables to unwind stacks with")),
         Err(error) if error.is_of_vmlinux() => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
     }
@@ -127,6 +128,11 @@ fn open_vmlinux(path: &Path, dump: &Dump, input: &Input, run: &Run) -> Result<Vm
     }
     for why in vmlinux.rejected_debug_files() {
         run.warn(why);
+    }
+    if let Some(problem) = vmlinux.btf_problem()
+        && vmlinux.types().origin() == TypesOrigin::Dwarf
+    {
+        run.warn(format_args!("{}: {problem}; the types are read from its DWARF", path.display()));
     }
     // Before anything of the dump is added to it: a profile is for all dumps of a kernel.
     let vmlinux = profiles::keep(&vmlinux, path, input, run).unwrap_or(vmlinux);

@@ -1,6 +1,7 @@
 //! The terminal: how wide it is, and the program that shows long text on it page by page.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Columns of reports where nobody says how wide the screen is.
@@ -38,7 +39,8 @@ pub(crate) fn pager() -> Option<String> {
 pub(crate) fn start(pager: &str) -> Option<Child> {
     let program = pager.split_whitespace().next()?;
     let directories = std::env::var_os("PATH")?;
-    let installed = program.contains('/') || std::env::split_paths(&directories).any(|at| at.join(program).is_file());
+    let is_in_path = || std::env::split_paths(&directories).any(|at| at.join(program).is_file());
+    let installed = if program.contains('/') { Path::new(program).is_file() } else { is_in_path() };
     if !installed {
         return None;
     }

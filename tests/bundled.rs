@@ -7,12 +7,16 @@
 mod agreement;
 #[path = "bundled/arm64.rs"]
 mod arm64;
+#[path = "bundled/forms.rs"]
+mod forms;
 #[path = "support/reduced.rs"]
 mod reduced;
 #[path = "bundled/slips.rs"]
 mod slips;
 #[path = "bundled/terminal.rs"]
 mod terminal;
+#[path = "bundled/traced.rs"]
+mod traced;
 #[path = "bundled/unread.rs"]
 mod unread;
 #[path = "bundled/widths.rs"]

@@ -1,9 +1,10 @@
 //! `analyze`: the verdict.
 
-use vmcore_diagnose::{FaultingAddresses, Options, collect, judge, log_lines, read_log};
+use vmcore_diagnose::{FaultingAddresses, Options, collect, from_log_in_dump, judge, log_lines, read_log};
 use vmcore_kernel::Snapshot;
 use vmcore_report::analyze::{Analyze, Brief, KernelLog, Subject, Wide};
 use vmcore_report::drgn_script::DrgnScript;
+use vmcore_report::log::Log;
 
 use super::machine;
 use crate::cli;
@@ -86,7 +87,9 @@ fn of_minimal(
     };
     let lines = log_lines(&log);
     let reports = read_log(&lines);
+    let told = from_log_in_dump(&reports);
+    let told = Log::new(minimal.vmcore.display().to_string(), &reports, &told);
     let log = KernelLog { lines: &lines, reports: &reports };
-    write(&Analyze::new(subject, &Snapshot::default(), &diagnosis).with_log(log))?;
+    write(&Analyze::new(subject, &Snapshot::default(), &diagnosis).by_log(told).with_log(log))?;
     Ok(Status::of_verdict(diagnosis.verdict.confidence))
 }

@@ -5,10 +5,11 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use vmcore_console as console;
-use vmcore_diagnose::from_log;
+use vmcore_diagnose::{Confidence, from_log};
 use vmcore_os::open_input;
 use vmcore_report::log::Log;
 
+use super::log_input::up_to_damage;
 use crate::cli;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -23,8 +24,20 @@ pub(crate) fn run(arguments: &cli::Log, context: &Context, output: Output) -> Re
     let extent = length(path).map(Extent::of_bytes);
     let reader = open(path, extent.as_ref())?;
     let failed = |error| Failure::new(format_args!("cannot read {}: {error}", named(path).display()));
+    let (reader, damage) = up_to_damage(reader);
     let log = context.run.step_of("reading the log", extent.as_ref(), || console::Log::read(reader)).map_err(failed)?;
-    let found = from_log(&log);
+    let mut found = from_log(&log);
+    if let Some((behind, error)) = damage.take() {
+        let why =
+            format!("what is behind the first {behind} bytes of the log: the file is damaged or cut there: {error}");
+        context.run.warn(format_args!("{why}"));
+        found.unknown.push(why);
+        // What is not there may tell of a fault.
+        if found.verdict.confidence == Confidence::None {
+            found.verdict.confidence = Confidence::Insufficient;
+            found.verdict.summary = "Nothing was found in what could be read of the log.".to_owned();
+        }
+    }
     output.write(&Log::new(remote::shown(path).display().to_string(), &log, &found))?;
     Ok(Status::of_verdict(found.verdict.confidence))
 }

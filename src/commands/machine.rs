@@ -48,7 +48,7 @@ pub(crate) fn kernel(kernel: &Kernel<'_>, snapshot: &Snapshot, followed: StacksF
         arch: kernel.architecture().utsname_machine(),
         kaslr_offset: kernel.kaslr_offset().into(),
         page_levels: kernel.page_levels(),
-        cpus: Some(snapshot.cpus.len()),
+        cpus: kernel.percpu().is_complete().then_some(snapshot.cpus.len()),
         modules: Some(kernel.modules().len()).filter(|found| *found > 0 || !more_modules),
         more_modules,
         stacks: Some(followed.into()),

@@ -8,6 +8,7 @@ mod info;
 mod inspect;
 mod lists;
 mod log;
+mod log_input;
 mod machine;
 mod manual;
 mod profile;
@@ -87,7 +88,7 @@ pub(crate) fn dispatch(cli: &Cli, context: &Context) -> Result<Status, Failure> 
         Command::Distill(arguments) => distill::run(arguments, context, output),
         Command::Profile(arguments) => profile::run(arguments, context, output),
         Command::Synth(arguments) => synth::run(arguments, &cli.global, context),
-        Command::Shell(arguments) => shell::run(arguments, context, dispatch),
+        Command::Shell(arguments) => shell::run(arguments, &cli.global, context, dispatch),
         Command::Mcp(arguments) => serve(arguments, context),
         Command::Explain { issue } => tooling::explain(issue.as_deref(), output),
         Command::DrgnScript(arguments) => analyze::drgn_script(arguments, context, output),

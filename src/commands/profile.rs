@@ -3,7 +3,7 @@
 use vmcore_debuginfo::{Profile, Vmlinux};
 use vmcore_kernel::Kernel;
 
-use crate::cli;
+use crate::cli::{self, Format};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -11,6 +11,9 @@ use crate::status::Status;
 use crate::vmlinux_search;
 
 pub(crate) fn run(arguments: &cli::Profile, context: &Context, output: Output) -> Result<Status, Failure> {
+    if output.format() != Format::Text {
+        return Err(Failure::new("a profile is one binary file and has no other form").hint("leave --format out"));
+    }
     let output = output.for_binary()?;
     let vmlinux = context
         .run

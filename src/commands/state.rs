@@ -39,7 +39,9 @@ pub(crate) fn of_tasks<R: Report + State>(
 pub(crate) fn locks(input: &Input, context: &Context, output: Output) -> Result<Status, Failure> {
     let session = context.session(input)?;
     let (snapshot, stacks) = sleeping(session, context, &|_| true);
-    write(&state::locks(session.kernel, snapshot, &stacks), output)
+    let spun =
+        context.run.step("looking at what CPUs spin for", || vmcore_diagnose::spun_locks(session.kernel, snapshot));
+    write(&state::locks(session.kernel, snapshot, &stacks, spun), output)
 }
 
 pub(crate) fn waitq(arguments: &cli::Waitq, context: &Context, output: Output) -> Result<Status, Failure> {

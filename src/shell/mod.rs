@@ -21,7 +21,7 @@ use vmcore_os::open_input;
 use vmcore_report::Sanitized;
 
 use crate::arguments;
-use crate::cli::{self, Cli};
+use crate::cli::{self, Cli, Format};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::screen;
@@ -36,8 +36,18 @@ const PROMPT: &str = "vmcore-thp> ";
 type Dispatch = fn(&Cli, &Context) -> Result<Status, Failure>;
 
 /// Runs commands from `-c`, from a script, from standard input or from a person.
-pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch) -> Result<Status, Failure> {
-    let shell = Shell { context, dispatch, echo: !context.run.is_quiet(), task: Cell::new(None) };
+pub(crate) fn run(
+    arguments: &cli::Shell,
+    global: &cli::Global,
+    context: &Context,
+    dispatch: Dispatch,
+) -> Result<Status, Failure> {
+    if global.output.is_some() {
+        return Err(Failure::new("a shell has no --output of its own")
+            .hint("redirect standard output, or write what one command prints with `COMMAND > FILE`"));
+    }
+    let echo = !context.run.is_quiet() && matches!(global.format, None | Some(Format::Text));
+    let shell = Shell { context, dispatch, echo, format: global.format, task: Cell::new(None) };
     let read = |reader: &mut dyn BufRead| shell.script(reader);
     if !arguments.command.is_empty() {
         context.session_for_lines(&arguments.input)?;
@@ -66,8 +76,10 @@ pub(crate) fn run(arguments: &cli::Shell, context: &Context, dispatch: Dispatch)
 struct Shell<'s> {
     context: &'s Context,
     dispatch: Dispatch,
-    /// Whether lines of a script are repeated before what they print.
+    /// Whether lines of a script are repeated before what they print, which only people want.
     echo: bool,
+    /// The form of what commands print that name no other.
+    format: Option<Format>,
     /// Whose stack and files are meant where no task is named: `set PID`.
     task: Cell<Option<i32>>,
 }
@@ -145,10 +157,13 @@ impl Shell<'_> {
     }
 
     fn command(&self, words: &[String], sink: &Sink, paged: bool) -> Result<Status, Failure> {
-        let cli = match self.parse(words) {
+        let mut cli = match self.parse(words) {
             Ok(cli) => cli,
             Err(usage) => return Ok(arguments::explain(&usage)),
         };
+        if cli.global.output.is_none() && !matches!(sink, Sink::File(_)) {
+            cli.global.format = cli.global.format.or(self.format);
+        }
         let pager = (paged && *sink == Sink::Print && cli.global.output.is_none()).then(screen::pager).flatten();
         let (program, colored) = match (sink, pager) {
             (Sink::Pipe(program), _) => (Some(program.clone()), false),

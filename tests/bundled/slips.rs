@@ -4,12 +4,12 @@ use std::process::{Command, Output};
 
 use super::testdata;
 
-fn program(words: &[&str]) -> Output {
+pub(crate) fn program(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vmcore-thp")).args(words).output().expect("the program starts")
 }
 
 /// What is wrong and what to do about it, as it is said after other notes.
-fn told(words: &[&str], status: i32) -> (String, String) {
+pub(crate) fn told(words: &[&str], status: i32) -> (String, String) {
     let output = program(words);
     let said = String::from_utf8(output.stderr).expect("output is UTF-8");
     assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
@@ -25,7 +25,7 @@ fn pasted(hint: &str) -> Output {
     program(words.get(1..).unwrap_or_default())
 }
 
-fn files() -> [String; 2] {
+pub(crate) fn files() -> [String; 2] {
     ["thp-livelock.vmcore", "vmlinux.profile"].map(|name| testdata(name).display().to_string())
 }
 

@@ -17,13 +17,12 @@ fn on_screen(columns: usize, command: &[&str]) -> String {
     text.replace(env!("CARGO_MANIFEST_DIR"), "")
 }
 
-const LISTS: [&[&str]; 14] = [
+const LISTS: [&[&str]; 13] = [
     &["runq"],
     &["mod"],
     &["info"],
     &["locks"],
     &["bt", "--all"],
-    &["dmesg"],
     &["ps"],
     &["files"],
     &["irq"],

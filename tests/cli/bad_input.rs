@@ -1,5 +1,7 @@
 //! Files that cannot be analyzed: one line that says why, one that says what to do, status 2.
 
+use std::process::Command;
+
 use crate::files::{BUILD_ID, RELEASE, dump, vmlinux};
 use crate::{Scratch, run};
 
@@ -219,4 +221,28 @@ fn a_debug_dir_that_is_none() {
 fn a_path_cannot_forge_a_line() {
     let run = run(["analyze", "/no\nerror: forged\x1b[31m"]);
     run.fails_with(&["/no\\nerror: forged\\x1b[31m"]);
+}
+
+/// A compressed log that was cut: what is whole of it is judged, and nobody is told that the machine is well.
+#[test]
+fn a_log_that_ends_in_damage_is_judged_as_far_as_it_goes() {
+    let scratch = Scratch::new();
+    let cut = |name: &str, text: &str| {
+        let path = scratch.file("whole.log", text.as_bytes());
+        let whole = Command::new("gzip").arg("-1c").arg(path).output().unwrap().stdout;
+        let path = scratch.file(name, &whole[..whole.len() - 1000]);
+        run(["log".as_ref(), path.as_os_str()])
+    };
+    let lines: String = (0..4000).map(|number| format!("[    1.{number:06}] line {number} of no meaning\n")).collect();
+    let lockup = "[    0.500000] watchdog: BUG: soft lockup - CPU#7 stuck for 11s! [split_v2:28356]\n";
+    let found = cut("lockup.log.gz", &format!("{lockup}{lines}"));
+    assert_eq!(found.status, 1, "{}", found.stderr);
+    assert!(
+        found.stdout.contains("CPU 7 was stuck for 11 s") && found.stdout.contains("damaged or cut"),
+        "{}",
+        found.stdout
+    );
+    assert!(found.stderr.contains("warning: what is behind the first"), "{}", found.stderr);
+    let nothing = cut("nothing.log.gz", &lines);
+    assert_eq!(nothing.status, 3, "{}", nothing.stdout);
 }

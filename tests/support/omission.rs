@@ -54,7 +54,9 @@ const LISTS: [(&str, Read); 13] = [
     ("irq", |kernel, snapshot, _| value(state::interrupts(kernel, snapshot))),
     ("waitq", |kernel, snapshot, stacks| value(state::waiters(kernel, snapshot, stacks))),
     ("workqueue", |kernel, snapshot, _| value(state::workqueues(kernel, snapshot))),
-    ("locks", |kernel, snapshot, stacks| value(state::locks(kernel, snapshot, stacks))),
+    ("locks", |kernel, snapshot, stacks| {
+        value(state::locks(kernel, snapshot, stacks, vmcore_diagnose::spun_locks(kernel, snapshot)))
+    }),
     ("rcu", |kernel, snapshot, _| value(state::rcu(kernel, snapshot))),
     ("dev", |kernel, _, _| value(state::disks(kernel))),
     ("files", |kernel, snapshot, stacks| value(state::files(kernel, snapshot, stacks, None))),

@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod fred;
+mod other_builds;
+mod spun_locks;
 mod untrusted;
 
 use std::fs;
@@ -11,6 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 fn run(arguments: &[&str]) -> Output {
@@ -32,6 +35,9 @@ fn names(directory: &Path) -> Vec<String> {
 
 #[test]
 fn the_list_has_every_scenario_kernel_and_form() {
+    let as_json: Value = serde_json::from_slice(&run(&["synth", "list", "--format", "json"]).stdout).unwrap();
+    assert_eq!(as_json["scenarios"][0]["name"], "thp-livelock");
+    assert!(as_json["kernels"].as_array().unwrap().iter().any(|kernel| kernel == "6.12"), "{as_json}");
     let output = run(&["synth", "list"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));

@@ -3,6 +3,7 @@
 //! Each kind of verdict has its own: a lock's circle is none if one of its tasks has run meanwhile, a stuck CPU is not
 //! stuck if it switched tasks, a report of the log counts for nothing if a program wrote it.
 
+use vmcore_console::PanicReason;
 use vmcore_kernel::Task;
 
 use crate::clock::off_cpu_ns;
@@ -10,7 +11,7 @@ use crate::derived::runs_ahead;
 use crate::describe::pid;
 use crate::kernel_code::in_kernel_code;
 use crate::text::seconds;
-use crate::{CheckResult, Facts, Finding, Issue, KernelPreemption, Refutation, describe, exception};
+use crate::{CheckResult, Facts, Finding, Issue, KernelPreemption, Refutation, Severity, describe, exception};
 
 /// More tasks are not checked one by one.
 const MAX_TASKS: usize = 8;
@@ -51,10 +52,15 @@ pub(crate) fn checks(facts: &Facts<'_>, finding: &Finding) -> Vec<Refutation> {
                 Some(call.flags & LOCKED == 0),
             )
         })),
-        Issue::RcuStall => checks.extend(facts.state.grace_period.as_ref().map(|period| {
-            let claim = "the grace period has ended".to_owned();
-            claimed(claim, format!("rcu_state.gp_seq is {:#x}", period.seq), Some(!period.running))
-        })),
+        // Of one that has ended since it is said that it has.
+        Issue::RcuStall if finding.severity == Severity::Critical => {
+            let died_of_it = facts.death() == Some(PanicReason::RcuStall);
+            let period = facts.state.grace_period.as_ref().filter(|period| period.running || !died_of_it);
+            checks.extend(period.map(|period| {
+                let claim = "the grace period has ended".to_owned();
+                claimed(claim, format!("rcu_state.gp_seq is {:#x}", period.seq), Some(!period.running))
+            }));
+        }
         Issue::Oops => checks.push(claimed(
             "the exception was caused on purpose (sysrq-c)".to_owned(),
             "the functions on the stack that caused it".to_owned(),

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use vmcore_kernel::{Lock, LockWait, Owner, WorkWait};
+use vmcore_kernel::{Lock, LockKind, LockWait, Owner, WorkWait};
 use vmcore_memory::VirtAddr;
 
+use crate::clock::{off_cpu_ns, patience_ns};
 use crate::describe::{self, lock, work};
 use crate::{Evidence, Facts, Reader, derived};
 
@@ -27,6 +28,20 @@ pub(crate) struct Step<'f> {
 }
 
 impl Step<'_> {
+    /// Whether the task has waited for at least so many nanoseconds; so, too, where the kernel does not say how long.
+    fn has_waited(&self, facts: &Facts<'_>, ns: u64) -> bool {
+        let waited = facts.snapshot.task(self.task).and_then(|task| off_cpu_ns(facts, task));
+        waited.is_none_or(|waited| waited >= ns)
+    }
+
+    /// The lock, where it is one.
+    pub(crate) const fn lock(&self) -> Option<(VirtAddr, LockKind)> {
+        match self.waits_for {
+            For::Lock(_, lock) => Some((lock.address, lock.kind)),
+            For::Work(_) => None,
+        }
+    }
+
     /// `mutex 0xffff…, held by pid 12 "name"`.
     pub(crate) fn clause(&self, facts: &Facts<'_>) -> String {
         let owner = describe::pid_at(facts, self.owner);
@@ -76,6 +91,17 @@ pub(crate) fn circles<'f>(facts: &'f Facts<'_>) -> Vec<Vec<Step<'f>>> {
     }
     circles.sort_by_key(|circle| circle.first().map(pid));
     circles.into_iter().map(|circle| circle.into_iter().filter_map(|task| step(facts, task)).collect()).collect()
+}
+
+/// Whether a circle can be one. In that of a lock that readers have, the reader that came last may have given it back since, and wait for
+/// something else as anybody does: only where all of its tasks wait for too long by themselves does it count.
+pub(crate) fn lasts(facts: &Facts<'_>, circle: &[Step<'_>]) -> bool {
+    is_as_old_as(facts, circle, patience_ns(facts))
+}
+
+/// Whether each task of a circle in which there are readers has waited for so many nanoseconds; so it is with any other.
+pub(crate) fn is_as_old_as(facts: &Facts<'_>, circle: &[Step<'_>], ns: u64) -> bool {
+    !circle.iter().any(|step| step.by_hint) || circle.iter().all(|step| step.has_waited(facts, ns))
 }
 
 /// From a waiter to who has what it waits for, where that is known.

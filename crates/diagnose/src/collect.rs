@@ -1,20 +1,22 @@
 //! Reading what a judgement needs, and no more: the stacks of tasks that run, wait for a CPU, or are blocked.
 
 use vmcore_console::Caller;
-use vmcore_kernel::{Detail, Kernel, LogRecord, Snapshot, Stack, Task};
+use vmcore_kernel::{Cpu, Detail, Kernel, LogRecord, Snapshot, Stack, Task};
 
+use crate::describe::few;
 use crate::{Derived, Evidence, Facts, KernelPreemption, LogLine, Place, Preemption, Value, read_log, state};
+
+/// The CPUs whose current task is known, with its stack.
+pub(crate) fn running_stacks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, detail: Detail) -> Vec<(u32, Stack)> {
+    let current = |cpu: &Cpu| Some((cpu.cpu, snapshot.task_index(cpu.run_queue.as_ref()?.current)?));
+    let (cpus, tasks): (Vec<_>, Vec<_>) = snapshot.cpus.iter().filter_map(current).unzip();
+    cpus.into_iter().zip(snapshot.stacks(kernel, &tasks, detail)).collect()
+}
 
 /// Reads the facts of a kernel. The stacks that are shown in full have source lines, the others only symbols.
 #[must_use]
 pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<'a> {
-    let running: Vec<_> = snapshot
-        .cpus
-        .iter()
-        .filter_map(|cpu| Some((cpu.cpu, snapshot.task_index(cpu.run_queue.as_ref()?.current)?)))
-        .collect();
-    let indices: Vec<_> = running.iter().map(|(_, task)| *task).collect();
-    let stacks = snapshot.stacks(kernel, &indices, Detail::Source);
+    let running = running_stacks(kernel, snapshot, Detail::Source);
     let mut gaps = snapshot.gaps.clone();
     let known = gaps.len();
     let log = kernel.log(&mut gaps);
@@ -31,7 +33,6 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
             .push("not all tasks and run queues can be read, so one that hangs or waits may be missed".to_owned());
     }
     let blocked = stacks_of(kernel, snapshot, Task::sleeps_uninterruptibly);
-    let running: Vec<_> = running.iter().map(|(cpu, _)| *cpu).zip(stacks).collect();
     let state = state::collect(kernel, snapshot, &blocked, &running, &log);
     let log = log_lines(&log);
     if state.unseen_waits > 0 {
@@ -39,6 +40,19 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
             "tasks that sleep, and whose stacks or locks cannot be read: {}; a deadlock among them may be missed",
             state.unseen_waits
         ));
+    }
+    if keeps_no_times(snapshot) {
+        blind_spots.push(
+            "the kernel does not keep since when tasks have been on a CPU or waiting for one (sched_info), so one that keeps its CPU, or \
+             gets none, may be missed"
+                .to_owned(),
+        );
+    }
+    if let Some(traced) = traced(&state.traced) {
+        blind_spots.push(traced);
+    }
+    if let Some(gap) = &state.unread_grace_period {
+        blind_spots.push(format!("{gap}; one that does not end may be missed"));
     }
     Facts {
         release: kernel.release().map(str::to_owned),
@@ -55,6 +69,29 @@ pub fn collect<'a, 'k>(kernel: &'k Kernel<'k>, snapshot: &'a Snapshot) -> Facts<
         state,
         derived: Derived::default(),
     }
+}
+
+/// Whether tasks run or wait for a CPU, and of none it is known since when: a kernel without `CONFIG_SCHED_INFO`, or one that could
+/// keep these times and does not (`sched_info_on()`, up to 5.13).
+fn keeps_no_times(snapshot: &Snapshot) -> bool {
+    let mut busy =
+        snapshot.tasks.iter().filter(|task| task.pid != 0 && (task.on_cpu || task.waits_for_cpu())).peekable();
+    let is_kept = |at: Option<u64>| at.is_some_and(|at| at != 0);
+    busy.peek().is_some() && !busy.any(|task| is_kept(task.last_arrival_ns) || is_kept(task.last_queued_ns))
+}
+
+/// What it means that callers are lost to a tracer on the stacks of these tasks.
+fn traced(pids: &[i32]) -> Option<String> {
+    let named = few(pids.iter().map(i32::to_string), ", ");
+    let stacks = match pids {
+        [] => return None,
+        [_] => format!("the stack of pid {named} is"),
+        _ => format!("the stacks of pids {named} are"),
+    };
+    Some(format!(
+        "{stacks} traced: what stood in the place of a return address is in no record of a tracer, so not all functions that \
+         led there are known"
+    ))
 }
 
 /// The lines that the kernel itself logged: with facility 0. Anybody may write to `/dev/kmsg` with another.

@@ -63,7 +63,7 @@ impl<'f> Grant<'f> {
         self.displaced.first().copied()
     }
 
-    /// `pid 5 has it for a moment of 20 ms, granted before pid 6 (SCHED_FIFO prio 49)`.
+    /// `pid 5 has it for a moment of 20 ms, granted before pid 6 (SCHED_FIFO priority 50)`.
     pub(crate) fn words(&self) -> String {
         let before = self.first().map(|task| format!(", granted before {}", ranked(task))).unwrap_or_default();
         format!("pid {} has it for a moment of {} only{before}", self.current.pid, seconds(self.moment_ns))

@@ -1,5 +1,6 @@
 //! The detectors run, and their answers become one verdict.
 
+mod advice;
 mod summary;
 mod unsettled;
 
@@ -20,7 +21,7 @@ use crate::{
     CheckResult, Confidence, Diagnosis, Facts, Finding, Issue, Options, Reader, Refutation, Severity, Verdict, against,
     cut_stacks, fix, known_issues, shown_stacks,
 };
-use summary::livelock_summary;
+use summary::{beside_livelock, livelock_summary};
 
 /// Judges a machine.
 #[must_use]
@@ -64,6 +65,11 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
     } else {
         against_others(facts, &found.findings, livelock.refutations, &livelock_unknown)
     };
+    let confidence = if verdict_is_sure { upheld(verdict.confidence, &refutations) } else { verdict.confidence };
+    let verdict = Verdict { confidence, ..verdict };
+    let mut remedy = advice::remedies(first.into_iter().chain(known), &found.findings, release, code.as_ref());
+    let message = facts.state.panic.message.as_deref();
+    remedy.extend(verdict.issue.and_then(|issue| known_issues::setting_behind(issue, message)));
     Diagnosis {
         spinners: livelock.spinners,
         splitters: livelock.splitters,
@@ -73,16 +79,7 @@ pub fn judge(facts: &Facts<'_>, reader: &dyn Reader, options: &Options) -> Diagn
         refutations,
         unknown,
         known_issue: known.and_then(|issue| known_issues::known_issue(issue, release, code.as_ref())),
-        remedy: first
-            .into_iter()
-            .chain(known)
-            .flat_map(|issue| known_issues::remedies(issue, release, code.as_ref()))
-            .chain(
-                verdict
-                    .issue
-                    .and_then(|issue| known_issues::setting_behind(issue, facts.state.panic.message.as_deref())),
-            )
-            .collect(),
+        remedy,
         stacks,
         verdict,
     }
@@ -190,16 +187,13 @@ fn verdict(livelock: &Livelock, found: &[Finding], facts: &Facts<'_>) -> Verdict
         |best: &Finding| best.severity == Severity::Info || best.severity == Severity::Warning && best.is_long_ago;
     let doubted = |best: &Finding| says_little(best) && findings::doubtful(found).is_some();
     if let Some(finding) = best.filter(|best| !doubted(best)) {
-        let also = match livelock.confidence {
-            Confidence::Possible => " (it may be the huge-page livelock, which could not be shown)",
-            _ => "",
-        };
+        let (also, most) = beside_livelock(finding, livelock);
         return match finding.severity {
             // What nobody calls a fault, such as a request to crash, is named, and nothing is wrong.
             Severity::Info => not_ill(finding, blind, confidence),
             _ => Verdict {
                 issue: Some(finding.issue),
-                confidence: finding.confidence,
+                confidence: finding.confidence.min(most),
                 summary: format!("{}{also}.{}", capitalized(&finding.summary), behind_sleep(finding, found)),
             },
         };

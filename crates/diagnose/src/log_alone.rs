@@ -34,7 +34,7 @@ pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], dump: &Undescribed<'_>) -> 
     let LogDiagnosis { verdict, mut unknown, known_issue, mut remedy, .. } = from_log_in_dump(&read);
     let why = dump.why;
     unknown.insert(0, format!("stacks, tasks, run queues, locks and page tables, which need debug information: {why}"));
-    remedy.insert(0, describe(dump));
+    remedy.splice(0..0, [describe(dump), read_log(dump)]);
     unknown.extend(gaps.iter().map(ToString::to_string));
     Diagnosis {
         verdict: with_doubt(verdict, log),
@@ -55,15 +55,28 @@ pub fn by_log_alone(log: &[LogRecord], gaps: &[Gap], dump: &Undescribed<'_>) -> 
 fn describe(dump: &Undescribed<'_>) -> Remedy {
     let release = dump.release.unwrap_or("exactly the kernel that crashed");
     let build_id = dump.build_id.map(|id| format!(" (build-id {id})")).unwrap_or_default();
-    // It goes into a command line as it is.
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
-    let path = if dump.path.chars().all(is_plain) { dump.path } else { "DUMP" };
+    let path = in_command(dump);
     Remedy {
         action: format!("get the vmlinux of {release}{build_id} from the kernel's debug package, and judge this dump with it"),
         command: Some(format!("vmcore-thp analyze {path} VMLINUX")),
         why: "the dump has far more than its log, and debug information makes it readable: who runs, who waits for whom, and why"
             .to_owned(),
     }
+}
+
+/// What there is to see before that.
+fn read_log(dump: &Undescribed<'_>) -> Remedy {
+    Remedy {
+        action: "look at what the log itself has: each CPU's trace, and a time line".to_owned(),
+        command: Some(format!("vmcore-thp dmesg {} | vmcore-thp log -", in_command(dump))),
+        why: "this verdict is taken from it".to_owned(),
+    }
+}
+
+/// The dump's path, where it goes into a command line as it is.
+fn in_command<'d>(dump: &Undescribed<'d>) -> &'d str {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
+    if dump.path.chars().all(is_plain) { dump.path } else { "DUMP" }
 }
 
 /// By the log alone nobody is healthy.

@@ -101,6 +101,8 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
     /// The tasks that it names, by the addresses of their `struct task_struct`.
     pub tasks: Vec<VirtAddr>,
+    /// What to do about it, and why, where that is not what helps against others of its issue.
+    pub advice: Option<(&'static str, &'static str)>,
 }
 
 impl Finding {
@@ -118,7 +120,14 @@ impl Finding {
             summary,
             evidence,
             tasks: Vec::new(),
+            advice: None,
         }
+    }
+
+    /// Something else helps than against others of its issue: what, and why.
+    #[must_use]
+    pub fn helped_by(self, advice: Option<(&'static str, &'static str)>) -> Self {
+        Self { advice, ..self }
     }
 
     /// As serious as this instead.

@@ -8,7 +8,7 @@ pub(crate) use core_dump::{dumps_core, ends_after_core};
 pub(crate) use guest::runs_guest;
 pub(crate) use idling::is_idling;
 pub(crate) use vmcore_console::base_name;
-use vmcore_kernel::{LockKind, Stack, StackFrame, switches_tasks};
+use vmcore_kernel::{LockKind, Stack, StackFrame, is_tracer, switches_tasks};
 
 /// Functions whose presence on a stack means that the task is splitting a huge page or a huge mapping.
 const SPLIT: [&str; 13] = [
@@ -152,8 +152,17 @@ fn is_sleeping(name: &str) -> bool {
     switches_tasks(name) || only_sleeps() || LockKind::of_sleeper(name).is_some()
 }
 
-/// The innermost function that is not about sleeping itself.
+/// The innermost function that is not about sleeping itself; `None` where it is not known, because a tracer stands in its place.
 pub(crate) fn sleeps_in(stack: &Stack) -> Option<&str> {
+    awake(stack).filter(|name| !is_tracer(name))
+}
+
+/// Whether that function is not known because a tracer stands in its place: then it may be one that sleeps for a lock.
+pub(crate) fn is_hidden(stack: &Stack) -> bool {
+    awake(stack).is_some_and(is_tracer)
+}
+
+fn awake(stack: &Stack) -> Option<&str> {
     stack.frames.iter().filter_map(StackFrame::function).find(|name| !is_sleeping(name))
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn stuck(facts: &Facts<'_>, cpu: u32) -> Option<Confidence> {
     let limit = soft_lockup_ns(facts);
     let kept = kept_ns(facts, cpu);
     let running = kept.or_else(|| facts.running_ns(cpu)).filter(|&running| running >= limit)?;
-    let in_kernel = facts.snapshot.current(cpu).map_or(running, |task| surely_in_kernel(task, running));
+    let in_kernel = facts.snapshot.current(cpu).map_or(running, |task| surely_in_kernel(facts, cpu, task, running));
     let surely = in_kernel >= limit && (kept.is_some() || is_one_stay(facts, cpu, running));
     Some(if surely { Confidence::Confirmed } else { Confidence::Possible })
 }
@@ -39,10 +39,20 @@ pub(crate) fn is_one_stay(facts: &Facts<'_>, cpu: &Cpu, running_ns: u64) -> bool
     keeps_watchdog_out || interrupts_off(facts, cpu.cpu) && is_deaf()
 }
 
-/// For how long, at least, a task that has had its CPU for so long was in kernel code: without what it had in user code in
-/// all its life.
-pub(crate) fn surely_in_kernel(task: &Task, running_ns: u64) -> u64 {
-    running_ns.saturating_sub(task.accounting.user_ns.unwrap_or_default())
+/// For how long, at least, a task that has had its CPU for so long was in kernel code: as far as it has run in all its life, and
+/// without what it had of that in user code.
+pub(crate) fn surely_in_kernel(facts: &Facts<'_>, cpu: &Cpu, task: &Task, running_ns: u64) -> u64 {
+    let ran_ns = has_run_ns(facts, cpu, task).map_or(running_ns, |ran| ran.min(running_ns));
+    ran_ns.saturating_sub(task.accounting.user_ns.unwrap_or_default())
+}
+
+/// For how long a CPU's current task has run in all its life, by the task clock, which stands still in interrupts, and while the host
+/// does not run the CPU, where it tells the guest so (`update_rq_clock_task()` in `kernel/sched/core.c`). Of idle tasks it is not kept.
+pub(crate) fn has_run_ns(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> Option<u64> {
+    let accounted = facts.state.scheduler.task(task.address).run_ns.filter(|_| task.pid != 0)?;
+    let accounted_at = task.exec_start_ns.filter(|&at| at != 0)?;
+    let since = cpu.run_queue.as_ref()?.task_clock_ns?.saturating_sub(accounted_at);
+    Some(accounted.saturating_add(since))
 }
 
 /// For how long, at least, a task that has had its CPU for so long was in user code: what it had there in all its life could not be before

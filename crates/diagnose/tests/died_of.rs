@@ -49,7 +49,8 @@ fn what_a_long_livelock_may_lead_to_does_not_hide_it() {
     assert_eq!(verdict(&by_module), (Some(Issue::ThpLivelock), Confidence::Confirmed));
 }
 
-/// A real-time task in a loop of faults whose splitter nobody found: what it starves is seen all the same.
+/// A real-time task in a loop of faults whose splitter nobody found: what it starves is seen all the same. It may itself be a victim of who is
+/// starved, so nobody is sure of it.
 #[test]
 fn a_possible_livelock_hides_no_starvation() {
     let mut world = World::livelock();
@@ -61,7 +62,7 @@ fn a_possible_livelock_hides_no_starvation() {
     }
     world.task(SPLITTER).last_queued_ns = Some(CLOCK - 15 * SECOND);
     let diagnosis = world.judge();
-    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
+    assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Probable));
     let summary = &diagnosis.verdict.summary;
     assert!(summary.contains("it may be the huge-page livelock"), "{summary}");
 }

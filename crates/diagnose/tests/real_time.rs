@@ -63,7 +63,7 @@ fn a_fifo_spinner_starves_its_equals_on_any_kernel() {
     let equal = with(50, 1);
     assert_eq!(confidence(&equal), (LIVELOCK, Confidence::Confirmed));
     assert!(equal.refutations.iter().all(|refutation| refutation.result == CheckResult::Refuted));
-    let rank = "gives way to nobody of its own priority: SCHED_FIFO prio 50 against SCHED_FIFO prio 50";
+    let rank = "gives way to nobody of its own priority: SCHED_FIFO priority 49 against SCHED_FIFO priority 49";
     assert!(equal.splitters[0].evidence.iter().any(|fact| fact.meaning.contains(rank)));
     assert_eq!(confidence(&with(50, 2)).1, Confidence::Possible, "SCHED_RR takes turns");
     // By their deadlines, which are not compared.

@@ -242,7 +242,7 @@ fn lists_of_state_say_what_is_missing() {
         assert_eq!(twice.len(), list.missing().len(), "{name}");
     }
     // What the dump does have, because the verdict rests on it: two tasks sleep for the page, in one wait queue.
-    let locks = state::locks(&KERNEL, &snapshot, &stacks);
+    let locks = state::locks(&KERNEL, &snapshot, &stacks, state::SpunLocks::default());
     let pages: Vec<_> =
         locks.pages.found().iter().map(|wait| (wait.waiter.pid, wait.page.0, wait.bit.as_str())).collect();
     let page = 0xffb7_27ce_4013_0000;

@@ -83,17 +83,30 @@ pub struct GraceHoldout {
 }
 
 impl Kernel<'_> {
-    /// The last grace period, if it can be read: where there are several flavours, the one that has been going on for
-    /// longest.
-    #[must_use]
-    pub fn grace_period(&self) -> Option<GracePeriod> {
-        gravest(FLAVOURS.into_iter().filter_map(|(state, data)| self.grace_period_of(self.symbol(state)?, data)))
+    /// The last grace period: where there are several flavours, the one that has been going on for longest. `None` where nothing can
+    /// hold one up: Tiny RCU, of kernels for one CPU, keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] with the reason where it cannot be read.
+    pub fn grace_period(&self) -> Result<Option<GracePeriod>, Gap> {
+        let states = FLAVOURS.into_iter().filter_map(|(state, data)| Some((state, self.symbol(state)?, data)));
+        let periods: Vec<_> = states.map(|(name, state, data)| self.grace_period_of(name, state, data)).collect();
+        if periods.is_empty() {
+            let no_state = || Gap::new("RCU's grace period", "the vmlinux has no symbol rcu_state");
+            // `rcu_sched_ctrlblk` up to 4.19 (`kernel/rcu/tiny.c`).
+            let is_tiny = ["rcu_ctrlblk", "rcu_sched_ctrlblk"].iter().any(|name| self.symbol(name).is_some());
+            return if is_tiny { Ok(None) } else { Err(no_state()) };
+        }
+        most_telling(periods).map(Some)
     }
 
-    fn grace_period_of(&self, state: VirtAddr, data: &str) -> Option<GracePeriod> {
+    fn grace_period_of(&self, name: &str, state: VirtAddr, data: &str) -> Result<GracePeriod, Gap> {
         let types = Resolver::new(self.vmlinux().types());
         let read = |path| types.optional("rcu_state", path)?.read(self.memory(), state).ok();
-        let seq = read("gp_seq")?;
+        let gap = |why: String| Gap::new("RCU's grace period", why);
+        let seq = types.field("rcu_state", "gp_seq").map_err(|error| gap(error.to_string()))?;
+        let seq = seq.read(self.memory(), state).map_err(|error| gap(format!("{name}.gp_seq: {error}")))?;
         let running = seq & RUNNING != 0;
         let name = read("name").and_then(|name| self.memory().read_c_string(VirtAddr::new(name), 32).ok());
         let age = read("gp_start").and_then(|start| self.jiffies()?.checked_sub(start));
@@ -102,7 +115,7 @@ impl Kernel<'_> {
             self.percpu().cpus().filter(|_| running).filter_map(|cpu| self.holdout(types, data, cpu)).collect();
         let readers = if running { self.readers(types, data) } else { Vec::new() };
         let is_free = running && cpus.is_empty() && readers.is_empty();
-        Some(GracePeriod {
+        Ok(GracePeriod {
             ender: running.then(|| self.ender(types, state, is_free)).flatten(),
             name: name.map(|name| String::from_utf8_lossy(&name).into_owned()),
             state,
@@ -187,6 +200,15 @@ impl Kernel<'_> {
             Some(value >> 8).filter(sane)
         })
     }
+}
+
+/// The grace period to tell of; not that none is going on where one of them could not be read.
+fn most_telling(periods: Vec<Result<GracePeriod, Gap>>) -> Result<GracePeriod, Gap> {
+    let mut unread = None;
+    let read: Vec<_> = periods.into_iter().filter_map(|period| period.map_err(|gap| unread = Some(gap)).ok()).collect();
+    let gravest = gravest(read.into_iter()).filter(|period| period.running || unread.is_none());
+    let unread = unread.unwrap_or_else(|| Gap::new("RCU's grace period", "there is none"));
+    gravest.ok_or(unread)
 }
 
 /// Of the flavours' grace periods the one that has been going on for longest; the first where none is going on.
@@ -292,6 +314,16 @@ mod tests {
         assert_eq!(found(&[period(1, 0, Some(5)), period(2, 0, Some(7))]), Some(1), "none is going on");
         assert_eq!(found(&[period(1, 0, None), period(2, 1, None)]), Some(2));
         assert_eq!(found(&[]), None);
+        // One that cannot be read may be the one that does not end.
+        let told = |periods: &[Option<GracePeriod>]| {
+            let unread = || Gap::new("RCU's grace period", "not read");
+            let periods = periods.iter().map(|period| period.clone().ok_or_else(unread)).collect();
+            most_telling(periods).map(|period| period.state.get()).map_err(|gap| gap.why)
+        };
+        assert_eq!(told(&[Some(period(1, 1, None)), None]), Ok(1));
+        assert_eq!(told(&[None, Some(period(2, 0, None))]), Err("not read".to_owned()));
+        assert_eq!(told(&[Some(period(1, 0, None)), Some(period(2, 0, None))]), Ok(1));
+        assert_eq!(told(&[None]), Err("not read".to_owned()));
     }
 
     #[test]

@@ -114,6 +114,11 @@ impl<'a> Record<'a> {
 }
 
 impl Report for Dmesg<'_> {
+    /// A log is read line by line, by people and programs.
+    fn may_be_folded(&self) -> bool {
+        false
+    }
+
     /// As `dmesg`: every line with its time stamp. What was still being written is marked.
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut caller = None;

@@ -49,11 +49,19 @@ pub(crate) struct Facts {
     /// Whether there is a migration type for pages of one process alone.
     pub(crate) read_exclusive: bool,
     pub(crate) preemption: PreemptionForm,
+    /// RCU's variables: its state, and its data of each CPU.
+    #[serde(default = "rcu_variables")]
+    pub(crate) rcu: [String; 2],
     /// The machine that it is for.
     pub(crate) target: Target,
     pub(crate) functions: SpecialFunctions,
     /// Functions that call one another, outermost first, by what they are for.
     chains: BTreeMap<String, Vec<String>>,
+}
+
+/// Since 4.20 there is one flavour.
+fn rcu_variables() -> [String; 2] {
+    ["rcu_state", "rcu_data"].map(str::to_owned)
 }
 
 /// The kernel log's buffer.

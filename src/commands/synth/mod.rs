@@ -6,15 +6,16 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde_json::json;
 use vmcore_os::open_input;
 use vmcore_synth::scenario::{self, Arch, Scenario};
 use vmcore_synth::{DumpForm, Generation, SynthError, build};
 
 use crate::bounds;
-use crate::cli;
+use crate::cli::{self, Format};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, write_file};
+use crate::output::{Output, no_form, write_file};
 use crate::status::Status;
 
 /// The generation that is taken where none is named: the newest that the scenario can be on, of x86-64 where it names no machine.
@@ -66,11 +67,22 @@ fn list(output: Output) -> Result<Status, Failure> {
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let kernels: Vec<_> = Generation::names().collect();
+    let forms = DumpForm::names();
+    match output.format() {
+        Format::Text => (),
+        Format::Json => {
+            let scenarios: Vec<_> = lines.iter().map(|(name, about)| json!({ "name": name, "about": about })).collect();
+            let document = json!({ "scenarios": scenarios, "kernels": kernels, "forms": forms });
+            output.write_with(|out| writeln!(out, "{document:#}"))?;
+            return Ok(Status::NothingFound);
+        }
+        _ => return Err(no_form("other")),
+    }
     output.write_with(|out| {
         for (name, about) in &lines {
             writeln!(out, "{name:width$}  {about}")?;
         }
-        writeln!(out, "\nKernels: {}. Forms: {}.", kernels.join(", "), DumpForm::names().join(", "))
+        writeln!(out, "\nKernels: {}. Forms: {}.", kernels.join(", "), forms.join(", "))
     })?;
     Ok(Status::NothingFound)
 }

@@ -9,7 +9,7 @@ use vmcore_memory::VirtAddr;
 
 use crate::clock::off_cpu_ns;
 use crate::interrupts::kept_at;
-use crate::names::sleeps_in;
+use crate::names::{is_hidden, sleeps_in};
 use crate::text::seconds;
 use crate::{Facts, derived};
 
@@ -25,10 +25,16 @@ pub(crate) fn pid(task: &Task) -> String {
     format!("pid {} \"{}\"", task.pid, task.comm)
 }
 
-/// `SCHED_FIFO prio 49`, by `task_struct.policy` and `prio`, or that its priority is lent.
+/// `SCHED_FIFO priority 50` and `SCHED_NORMAL nice 0`, as `chrt` and `nice` count them, by `task_struct.policy` and `prio`; or that its
+/// priority is lent.
 pub(crate) fn rank(task: &Task) -> String {
     let boosted = if task.is_boosted() { "boosted to " } else { "" };
-    format!("{} {boosted}prio {}", task.policy.name(), task.prio)
+    let rank = match task.prio {
+        ..0 => return task.policy.name().to_string(),
+        prio @ 0..=99 => format!("priority {}", 99 - prio),
+        prio => format!("nice {}", prio.saturating_sub(120)),
+    };
+    format!("{} {boosted}{rank}", task.policy.name())
 }
 
 /// As [`pid`], for the task at an address.
@@ -68,10 +74,11 @@ pub(crate) fn doing(facts: &Facts<'_>, task: &Task) -> String {
     if let Some(wait) = derived::work_wait(facts, task.address) {
         return format!("itself waits for {}", work::name(&wait.work));
     }
-    let function = facts.stack_of(task.address).and_then(sleeps_in);
-    let place = function.map(|function| format!(" in {function}")).unwrap_or_default();
+    let stack = facts.stack_of(task.address);
+    let place = stack.and_then(sleeps_in).map(|function| format!(" in {function}")).unwrap_or_default();
     let time = off_cpu_ns(facts, task).map(|ns| format!(" for {}", seconds(ns))).unwrap_or_default();
-    format!("sleeps ({}){place}{time}", task.state.letter())
+    let hidden = if stack.is_some_and(is_hidden) { ", in a function that a tracer hides" } else { "" };
+    format!("sleeps ({}){place}{time}{hidden}", task.state.letter())
 }
 
 /// `CPU 1 (pid 2 "name")`.

@@ -2,7 +2,7 @@
 //!
 //! No time has to pass for that: a circle of exclusive locks never opens by itself. Where a lock of the circle is held by
 //! readers, the kernel only remembers the last that came, so the circle is probable, not proven; and none is seen where a task
-//! of it has only just begun to wait.
+//! of it has only just begun to wait; it is possible where one has waited for no longer than tasks may.
 //!
 //! It does not matter how they sleep: a signal may end a wait that it can interrupt, and with it the circle, but nothing that the
 //! tasks themselves do.
@@ -10,30 +10,19 @@
 //! Control: a chain of any length that ends at a task that is not waiting for a lock or work is no circle.
 
 use vmcore_kernel::TaskState;
-use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::chain::{For, Step, circles};
-use crate::clock::off_cpu_ns;
+use crate::chain::{For, Step, circles, is_as_old_as, lasts};
 use crate::{Confidence, Facts, Finding, Issue, Reader, describe};
 
-/// A circle with readers in it lasts for as long.
-const MIN_WAIT_NS: u64 = 5_000_000_000;
+/// Who reads has a lock for less.
+const READ_NS: u64 = 5_000_000_000;
 
 /// One finding for each circle.
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let finding = |circle: &Vec<Step<'_>>| finding(context.facts, context.reader, circle);
-    let lasts = |circle: &&Vec<Step<'_>>| {
-        let waits = |step: &Step<'_>| waited_long(context.facts, step.task);
-        !circle.iter().any(|step| step.by_hint) || circle.iter().all(waits)
-    };
-    circles(context.facts).iter().filter(lasts).map(finding).collect::<Vec<_>>().into()
-}
-
-/// Whether a task waits for longer than anybody who reads has a lock; so, too, where the kernel does not say how long.
-fn waited_long(facts: &Facts<'_>, task: VirtAddr) -> bool {
-    let waits = facts.snapshot.task(task).and_then(|task| off_cpu_ns(facts, task));
-    waits.is_none_or(|ns| ns >= MIN_WAIT_NS)
+    let may_last = |circle: &&Vec<Step<'_>>| is_as_old_as(context.facts, circle, READ_NS);
+    circles(context.facts).iter().filter(may_last).map(finding).collect::<Vec<_>>().into()
 }
 
 fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Finding {
@@ -48,12 +37,33 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, circle: &[Step<'_>]) -> Findi
     };
     let evidence = circle.iter().flat_map(|step| step.evidence(facts, reader)).collect();
     let by_hint = circle.iter().any(|step| step.by_hint);
-    let doubt = if by_hint { " (of readers, the kernel only knows which came last)" } else { "" };
+    let lasts = lasts(facts, circle);
+    let (confidence, doubt) = match (by_hint, lasts) {
+        (false, _) => (Confidence::Confirmed, ""),
+        (true, true) => (Confidence::Probable, " (of readers, the kernel only knows which came last)"),
+        (true, false) => (
+            Confidence::Possible,
+            " (of readers, the kernel only knows which came last, and not all of these tasks have waited for longer than tasks may: that \
+             reader may have given the lock back)",
+        ),
+    };
     let (until, ends) = ends(facts, circle);
-    let summary = format!("{who}, {until}: {}{ends}{doubt}", parts.join("; "));
-    let confidence = if by_hint { Confidence::Probable } else { Confidence::Confirmed };
-    Finding::new(Issue::Deadlock, confidence, summary, evidence).about(circle.iter().map(|step| step.task))
+    let perhaps = if lasts { "" } else { "perhaps " };
+    let summary = format!("{who}, {perhaps}{until}: {}{ends}{doubt}", parts.join("; "));
+    let advice = (until != FOR_EVER).then_some(SIGNAL);
+    Finding::new(Issue::Deadlock, confidence, summary, evidence)
+        .about(circle.iter().map(|step| step.task))
+        .helped_by(advice)
 }
+
+/// How long a circle lasts that nothing ends.
+const FOR_EVER: &str = "for ever";
+/// What ends a circle whose tasks can be woken.
+const SIGNAL: (&str, &str) = (
+    "on a machine that still runs, send the signal to the task that it wakes; report the stacks of these tasks to the maintainers of the \
+     code that takes the locks",
+    "a circle of locks is a bug of the code on these stacks; a signal opens it until the next time",
+);
 
 /// How long a circle lasts, and who of it can be woken by a signal.
 fn ends(facts: &Facts<'_>, circle: &[Step<'_>]) -> (&'static str, String) {
@@ -72,7 +82,7 @@ fn ends(facts: &Facts<'_>, circle: &[Step<'_>]) -> (&'static str, String) {
         by("a deadly signal", |state| state.is_uninterruptible() && !state.ignores_signals()),
     ];
     match ways.into_iter().flatten().collect::<Vec<_>>().as_slice() {
-        [] => ("for ever", String::new()),
+        [] => (FOR_EVER, String::new()),
         ways => ("until a signal ends it", format!(" ({})", ways.join(", and "))),
     }
 }

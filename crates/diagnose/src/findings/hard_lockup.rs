@@ -8,7 +8,9 @@
 //!
 //! Source: `kernel/watchdog_perf.c` (`watchdog_hld.c` before 6.5), `kernel/watchdog_buddy.c`.
 
-use vmcore_console::{Kind, PanicReason};
+use std::cmp::Reverse;
+
+use vmcore_console::{Kind, Occurrence, PanicReason};
 use vmcore_kernel::Cpu;
 
 use super::{Context, Found};
@@ -28,7 +30,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
     let of_cpu = |cpu: &Cpu| Some((waits_for(facts, cpu), finding(facts, reader, cpu)?));
     let mut found: Vec<_> = facts.snapshot.cpus.iter().filter_map(of_cpu).collect();
     // Who only waits for another one comes last.
-    found.sort_by_key(|(awaited, _)| *awaited);
+    found.sort_by_key(|(awaited, finding)| (*awaited, Reverse(finding.confidence)));
     found.into_iter().map(|(_, finding)| finding).collect::<Vec<_>>().into()
 }
 
@@ -47,7 +49,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
     }
     evidence.extend(said.and_then(|said| reports::evidence(facts, said)));
     let task = facts.snapshot.current(cpu).map(|task| task.address);
-    if !lasts && is_over(facts, cpu) {
+    if !lasts && is_over(facts, cpu, said) {
         let summary =
             format!("CPU {} had run with interrupts off, but that was over when the machine stopped", cpu.cpu);
         let finding = Finding::new(Issue::HardLockup, Confidence::Probable, summary, evidence);
@@ -71,10 +73,13 @@ fn waits_for(facts: &Facts<'_>, cpu: &Cpu) -> Option<u32> {
     deaf(facts, cpu).and_then(|_| stoppers::waits_for(facts, cpu.cpu))
 }
 
-/// Whether a lockup that was reported did not last: nobody died of it, and what the CPU does can be told.
-fn is_over(facts: &Facts<'_>, cpu: &Cpu) -> bool {
+/// Whether a lockup that was reported did not last: nobody died of it, and what the CPU does can be told. A panic is for the last that was
+/// reported, whichever CPU it is that panics: since 6.5 a neighbour may.
+fn is_over(facts: &Facts<'_>, cpu: &Cpu, said: Option<&Occurrence>) -> bool {
     let can_tell = cpu.run_queue.is_some() && facts.running_on(cpu.cpu).is_some_and(|stack| stack.error.is_none());
-    can_tell && facts.death() != Some(PanicReason::HardLockup)
+    let last = facts.reports_of(Kind::HardLockup).next_back();
+    let is_last = said.zip(last).is_none_or(|(said, last)| std::ptr::eq(said, last));
+    can_tell && !(is_last && facts.death() == Some(PanicReason::HardLockup))
 }
 
 /// A CPU with interrupts off that does not idle.

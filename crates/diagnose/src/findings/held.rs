@@ -6,14 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use vmcore_kernel::{Lock, LockWait, Owner};
+use vmcore_kernel::{Lock, LockKind, LockWait, Owner};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::chain::{For, Step, chain_end, circles, last_reader, step};
+use crate::chain::{Step, chain_end, circles, last_reader, lasts, step};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, patience_ns};
 use crate::describe::{self, lock as lock_text};
 use crate::graph::{Edge, EdgeKind, Node};
+use crate::names::is_hidden;
 use crate::queue::Queue;
 use crate::text::seconds;
 use crate::{Confidence, Facts, Finding, Issue, Reader, derived, wait_edges};
@@ -22,12 +23,13 @@ use crate::{Confidence, Facts, Finding, Issue, Reader, derived, wait_edges};
 /// these first those with most waiters.
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
-    let circles = circles(facts);
+    let (circles, broken): (Vec<_>, Vec<_>) = circles(facts).into_iter().partition(|circle| lasts(facts, circle));
+    let doubted: HashSet<_> = broken.iter().flatten().filter(|step| step.by_hint).filter_map(Step::lock).collect();
     let counts = behind_hangs(context, &circles);
     let waits = facts.state.lock_waits.iter().filter(|wait| counts.contains(&wait.task));
     Found {
         findings: findings(facts, reader, &circles),
-        edges: waits.flat_map(|wait| edges(facts, reader, wait)).collect(),
+        edges: waits.flat_map(|wait| edges(facts, reader, wait, &doubted)).collect(),
     }
 }
 
@@ -50,11 +52,7 @@ fn behind_hangs(context: &Context<'_>, circles: &[Vec<Step<'_>>]) -> HashSet<Vir
 }
 
 fn findings(facts: &Facts<'_>, reader: &dyn Reader, circles: &[Vec<Step<'_>>]) -> Vec<Finding> {
-    let in_circles = circles.iter().flatten().filter_map(|step| match step.waits_for {
-        For::Lock(_, lock) => Some((lock.address, lock.kind)),
-        For::Work(_) => None,
-    });
-    let in_circles: HashSet<_> = in_circles.collect();
+    let in_circles: HashSet<_> = circles.iter().flatten().filter_map(Step::lock).collect();
     let locks = facts.state.locks.iter().filter(|lock| !in_circles.contains(&(lock.address, lock.kind)));
     let held = locks.filter_map(|lock| Some((lock, Queue::of(facts, lock)?)));
     let mut held: Vec<_> = held.filter(|(_, queue)| queue.waited_ns >= patience_ns(facts)).collect();
@@ -86,6 +84,8 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, lock: &Lock, waits: &[&LockWa
         queue.names(),
     );
     let confidence = match lock.owner {
+        // It may wait for one of those who wait for it.
+        Owner::Task(owner) if facts.stack_of(owner).is_some_and(is_hidden) => Confidence::Probable,
         Owner::Task(_) => Confidence::Confirmed,
         Owner::Readers { .. } | Owner::Nobody | Owner::Unknown(_) => Confidence::Probable,
     };
@@ -102,21 +102,28 @@ fn owner_task(owner: &Owner) -> Option<VirtAddr> {
 }
 
 /// The waiter to the lock, and the lock to who has it.
-fn edges(facts: &Facts<'_>, reader: &dyn Reader, wait: &LockWait) -> Vec<Edge> {
+/// `doubted` are locks of which the reader that came last is not who has them.
+fn edges(
+    facts: &Facts<'_>,
+    reader: &dyn Reader,
+    wait: &LockWait,
+    doubted: &HashSet<(VirtAddr, LockKind)>,
+) -> Vec<Edge> {
     let lock = Node::Lock { kind: wait_edges::lock_kind(wait.kind), address: wait.lock };
     let why = if wait.shared { "sleeps waiting to read" } else { "sleeps waiting for it" };
     let shown = lock_text::wait_evidence(facts, reader, wait);
     let waits = Edge::new(wait_edges::task(facts, wait.task), EdgeKind::SleepsOn, lock.clone(), why).shown_by([shown]);
-    let owner = derived::lock(facts, wait).map(|state| owned(facts, reader, lock, state));
+    let owner = derived::lock(facts, wait)
+        .map(|state| owned(facts, reader, lock, state, doubted.contains(&(wait.lock, wait.kind))));
     std::iter::once(waits).chain(owner).collect()
 }
 
-fn owned(facts: &Facts<'_>, reader: &dyn Reader, lock: Node, state: &Lock) -> Edge {
+fn owned(facts: &Facts<'_>, reader: &dyn Reader, lock: Node, state: &Lock, is_doubted: bool) -> Edge {
     let shown = lock_text::lock_evidence(facts, reader, state);
     let unknown = |why: &str| Node::unknown(format!("owner of {lock}"), why);
     let (kind, to, why) = match &state.owner {
         Owner::Task(owner) => (EdgeKind::OwnedBy, wait_edges::task(facts, *owner), "holds it"),
-        Owner::Readers { last, .. } => match last_reader(facts, state.address, *last) {
+        Owner::Readers { last, .. } => match last_reader(facts, state.address, *last).filter(|_| !is_doubted) {
             Some(last) => (EdgeKind::ReadBy, wait_edges::task(facts, last), "is the reader that came last"),
             None => (EdgeKind::ReadBy, unknown("readers are not recorded"), "readers hold it"),
         },

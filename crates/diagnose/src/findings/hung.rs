@@ -9,7 +9,7 @@
 //! unnoticed: beyond the limit it is probable. Several that have slept for as long as others may are possible.
 //!
 //! Nor does it complain of who waits for a disk itself, as the sleep is begun anew before it would: its time says only that it has not been
-//! longer. From 10 s on one is possible, and several are probable.
+//! longer. From 10 s on such tasks are possible, and where a disk is late several are probable.
 //!
 //! Control: a task that slept for less, or idles (`TASK_NOLOAD`), can be woken by a signal, is frozen or was left out by the freezer,
 //! waits while its process dumps core, or for the child that it made with `vfork()`.
@@ -52,12 +52,13 @@ enum Sleep {
     Killable,
 }
 
-/// One that a deadly signal ends may be as it should be, several of them tell; so do several that wait for disks.
-fn settle(hung: &mut Vec<Hung<'_>>) {
+/// One that a deadly signal ends may be as it should be, several of them tell; so do several that wait for disks, where one is late: that
+/// each of some commands takes its time, such as those that discard or erase, shows on no disk.
+fn settle(facts: &Facts<'_>, hung: &mut Vec<Hung<'_>>) {
     let of_kind = |kind: Sleep| hung.iter().filter(|hung| hung.kind == kind).count();
     let (anew, killable) = (of_kind(Sleep::Anew), of_kind(Sleep::Killable));
     hung.retain(|hung| hung.kind != Sleep::Killable || killable > 1);
-    if anew > 1 {
+    if anew > 1 && !facts.state.late_disks.is_empty() {
         hung.iter_mut().filter(|hung| hung.kind == Sleep::Anew).for_each(|hung| hung.confidence = Confidence::Probable);
     }
 }
@@ -66,7 +67,7 @@ fn settle(hung: &mut Vec<Hung<'_>>) {
 pub(super) fn detect(context: &Context<'_>) -> Found {
     let Context { facts, reader, .. } = *context;
     let mut hung: Vec<_> = facts.blocked.iter().filter_map(|stack| assess(facts, stack)).collect();
-    settle(&mut hung);
+    settle(facts, &mut hung);
     // The one that got stuck first is closest to the cause.
     hung.sort_by_key(|hung| (Reverse(hung.confidence), Reverse(hung.asleep_ns), hung.task.pid));
     let Some(longest) = hung.iter().map(|hung| hung.asleep_ns).max() else { return Found::default() };

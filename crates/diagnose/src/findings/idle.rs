@@ -83,7 +83,7 @@ fn waited_ns(facts: &Facts<'_>, task: &Task) -> Option<u64> {
 }
 
 /// Whether all that wait may be kept from the CPU because of what runs on another thread of its core.
-fn may_be_forced(facts: &Facts<'_>, cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool {
+pub(super) fn may_be_forced(facts: &Facts<'_>, cpu: &Cpu, waiting: &[(&Task, u64)]) -> bool {
     let Some(of_core) = facts.state.scheduler.cpu(cpu.cpu).core_cookie else { return false };
     let cookie = |task: &Task| facts.state.scheduler.task(task.address).core_cookie;
     waiting.iter().all(|(task, _)| cookie(task) != Some(of_core))
@@ -108,8 +108,15 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu, waiting: &[(&Task,
     let shown = waiting.iter().take(describe::MAX_NAMED);
     evidence.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let tasks = waiting.iter().map(|(task, _)| task.address);
-    Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks))
+    Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks).helped_by(Some(LOST_WAKE_UP)))
 }
+
+/// What to look at where a CPU idles though it has work.
+const LOST_WAKE_UP: (&str, &str) = (
+    "find out why the CPU was not told of its work: look at its interrupts and timers (`irq`, `timer`) and, of a virtual machine, at the \
+     host",
+    "no task keeps the CPU: an interrupt that should have woken it was lost, or its scheduler's state is wrong",
+);
 
 /// Those that an idle CPU should have put into its queue: who was woken to run there, and for how long it has not run.
 fn waking<'f>(facts: &'f Facts<'_>, cpu: &Cpu) -> Vec<(&'f Task, u64)> {
@@ -149,7 +156,7 @@ fn not_queued(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Findi
         evidence.extend(off_cpu_evidence(facts, reader, task));
     }
     let tasks = waking.iter().map(|(task, _)| task.address);
-    Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks))
+    Some(Finding::new(Issue::Starvation, confidence, summary, evidence).about(tasks).helped_by(Some(LOST_WAKE_UP)))
 }
 
 /// What the CPU does instead.

@@ -13,6 +13,7 @@ use vmcore_kernel::{Cpu, Policy, Task};
 use vmcore_memory::VirtAddr;
 
 use super::Context;
+use super::idle::may_be_forced;
 use crate::clock::soft_lockup_ns;
 use crate::derived::now_ns;
 use crate::describe;
@@ -95,14 +96,15 @@ fn passed_over(facts: &Facts<'_>, cpu: &Cpu, task: &Task) -> Option<(Passed, u64
 }
 
 fn finding(context: &Context<'_>, cpu: u32, why: Passed, mut tasks: Vec<(&Task, u64)>) -> Finding {
-    let Context { reader, .. } = *context;
+    let Context { facts, reader, .. } = *context;
     tasks.sort_by_key(|(task, waited)| (std::cmp::Reverse(*waited), task.pid));
     let longest = tasks.first().map(|(_, waited)| *waited).unwrap_or_default();
     let named = describe::pids(tasks.iter().map(|(task, _)| *task));
     let longest = seconds(longest);
+    let may_be_forced = facts.snapshot.cpu(cpu).is_some_and(|cpu| may_be_forced(facts, cpu, &tasks));
     let (confidence, summary) = match why {
         Passed::RealTime => (
-            Confidence::Probable,
+            if may_be_forced { Confidence::Possible } else { Confidence::Probable },
             format!(
                 "CPU {cpu} runs fair tasks, and passes over real-time ones that could run, for up to {longest}: {named}"
             ),
@@ -130,7 +132,7 @@ fn finding(context: &Context<'_>, cpu: u32, why: Passed, mut tasks: Vec<(&Task, 
         member(reader, task.address, ("task_struct", "sched_info.last_queued"), queued, meaning)
     });
     let throttled = tasks.iter().take(describe::MAX_NAMED).filter_map(|(task, _)| {
-        let queue = context.facts.state.scheduler.task(task.address).throttled_queue?;
+        let queue = facts.state.scheduler.task(task.address).throttled_queue?;
         let meaning = format!("the run queue of pid {}'s cgroup, which is throttled on CPU {cpu}", task.pid);
         Some(member(reader, task.address, ("task_struct", "se.cfs_rq"), Value::Hex(queue.get()), meaning))
     });

@@ -93,6 +93,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let readers = readers.iter().take(describe::MAX_NAMED);
     let own = own_thread(facts, period, &idle, ender.or(asleep));
     let who: Vec<_> = cpus.chain(readers.map(|reader| reader_text(facts, reader))).chain(own).collect();
+    let advice = who.is_empty().then_some(NOBODY);
     let who = if who.is_empty() { "nobody that could be told".to_owned() } else { who.join(", ") };
     let age = age.map(|age| format!(" for {}", seconds(age))).unwrap_or_default();
     let over = match severity {
@@ -101,11 +102,10 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
         Severity::Warning => "; that was long before the machine stopped",
         _ => "",
     };
-    let summary = match severity {
-        Severity::Warning if is_unknown => {
-            format!("an RCU grace period had not ended as the kernel complained: it waited for {who}{over}")
-        }
-        _ => format!("an RCU grace period has not ended{age}: it waits for {who}{over}"),
+    let summary = if has_ended || severity == Severity::Warning && is_unknown {
+        format!("an RCU grace period had not ended as the kernel complained: it waited for {who}{over}")
+    } else {
+        format!("an RCU grace period has not ended{age}: it waits for {who}{over}")
     };
     let running = period.filter(|period| period.running);
     let mut evidence = running.map(|period| state(facts, reader, period)).unwrap_or_default();
@@ -113,8 +113,20 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader) -> Option<Finding> {
     let tasks = cpus_of(facts, period).chain(period.iter().flat_map(|period| &period.readers).map(|held| held.task));
     let tasks = tasks.chain(ender.or(asleep).map(|task| task.address));
     let finding = Finding::new(Issue::RcuStall, confidence, summary, evidence).with_severity(severity);
-    Some(finding.from_log(said.is_some()).long_ago(severity == Severity::Warning && is_long_ago).about(tasks))
+    Some(
+        finding
+            .from_log(said.is_some())
+            .long_ago(severity == Severity::Warning && is_long_ago)
+            .about(tasks)
+            .helped_by(advice),
+    )
 }
+
+/// What to look at where a grace period waits for nobody.
+const NOBODY: (&str, &str) = (
+    "look at the stack of the thread that ends grace periods: `bt --comm rcu_`",
+    "no CPU and no task holds the grace period up, so the thread itself does not run or was not woken",
+);
 
 /// Whether nothing is left to see of what a grace period waited for of which the kernel keeps no state that is known here: each CPU that was
 /// named has passed a quiescent state since, or none was named and the kernel has not complained again.

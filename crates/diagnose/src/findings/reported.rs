@@ -36,7 +36,8 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
             if judged.confidence == Confidence::Possible { Confidence::Possible } else { Confidence::Probable };
         let last =
             of_issue().next_back().filter(|last| severity == Severity::Warning && has_passed(facts, issue, Some(last)));
-        let ago = last.map(|last| reports::ago(facts, last)).unwrap_or_default();
+        let reported = of_issue().next_back().filter(|last| reports::is_long_ago(facts, last));
+        let ago = reported.map(|last| reports::ago(facts, last)).unwrap_or_default();
         let finding = Finding::new(issue, confidence, summary + &ago, evidence).with_severity(severity);
         findings.push(finding.long_ago(last.is_some()));
     }
@@ -71,6 +72,9 @@ fn has_passed(facts: &Facts<'_>, issue: Issue, last: Option<&Occurrence>) -> boo
             | Issue::RcuStall
             | Issue::HungTask
             | Issue::WorkqueueLockup
+            | Issue::IoError
+            | Issue::NetworkTimeout
+            | Issue::OutOfMemory
     );
     passes && last.is_some_and(|last| reports::is_long_ago(facts, last))
 }

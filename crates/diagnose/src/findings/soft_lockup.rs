@@ -158,7 +158,7 @@ fn unreported(context: &Context<'_>, cpu: &Cpu) -> Option<Finding> {
         return None;
     }
     // What it had in user code, in all its life, it did not have in the kernel.
-    let in_kernel = surely_in_kernel(task, running);
+    let in_kernel = surely_in_kernel(facts, cpu, task, running);
     if in_kernel < limit {
         return None;
     }

@@ -122,6 +122,7 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, gr
     let name = spun::name(*word);
     let circle = circle.map(|circle| spin_circle::words(facts, &circle)).unwrap_or_default();
     let summary = format!("{name} {lock} is not released: {spinners} {spin} for it{time}; {holder_text}{circle}");
+    let advice = (is_lost && !recorded).then_some(LOST);
     let confidence = if recorded || is_lost { Confidence::Confirmed } else { Confidence::Probable }.min(surely);
     if confidence == Confidence::Possible {
         let cpus = spins.iter().take(describe::MAX_NAMED).filter_map(|spin| facts.snapshot.cpu(spin.cpu));
@@ -129,8 +130,15 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, contended: &Contended<'_>, gr
     }
     let cpus = holder(spins).map(|holder| holder.cpu).into_iter().chain(spins.iter().map(|spin| spin.cpu));
     let tasks = cpus.filter_map(|cpu| Some(facts.snapshot.current(facts.snapshot.cpu(cpu)?)?.address));
-    Finding::new(Issue::SpinlockHeld, confidence, summary, evidence).about(tasks)
+    Finding::new(Issue::SpinlockHeld, confidence, summary, evidence).about(tasks).helped_by(advice)
 }
+
+/// What to look for where no CPU is left that could have a lock.
+const LOST: (&str, &str) = (
+    "find out who took the lock and did not give it back: an oops in the log above, a way out of its code that forgets to, or code that \
+     takes it twice",
+    "no CPU is left that could have it, so nobody's stack shows who took it",
+);
 
 /// What a CPU reads while it spins, and its place in the queue.
 fn spin_evidence(facts: &Facts<'_>, reader: &dyn Reader, spin: &Spin) -> Vec<Evidence> {

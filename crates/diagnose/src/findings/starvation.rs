@@ -21,7 +21,7 @@ use crate::granted::grant;
 use crate::graph::{Edge, EdgeKind, Node};
 use crate::kernel_code::{in_kernel_code, may_be_of_a_moment};
 use crate::reports::reported_stuck;
-use crate::stuck::{surely_in_kernel, surely_in_user};
+use crate::stuck::{has_run_ns, surely_in_kernel, surely_in_user};
 use crate::text::seconds;
 use crate::time_on_cpu::{self, Outranked, keeps_equals_out};
 use crate::{
@@ -94,7 +94,7 @@ fn keeps(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Keeps {
     }
     let running_ns = facts.running_ns(cpu).unwrap_or_default();
     match in_kernel_code(facts, cpu) {
-        true if surely_in_kernel(hog, running_ns) >= LONG_NS => Keeps::InKernel { surely: true },
+        true if surely_in_kernel(facts, cpu, hog, running_ns) >= LONG_NS => Keeps::InKernel { surely: true },
         true if is_likely_there(facts, cpu, hog, running_ns) => Keeps::InKernel { surely: false },
         _ => Keeps::Unpreempted,
     }
@@ -145,8 +145,9 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         (None, None) if is_current(facts, cpu, hog) => String::new(),
         (None, None) => ", but for the moments that fair tasks are granted".to_owned(),
     };
+    let not_run = not_run(facts, cpu, hog);
     let summary = format!(
-        "CPU {} ({}) keeps its CPU {}{kept}; for up to {}{in_all}, these could run and did not: {}{}",
+        "CPU {} ({}) keeps its CPU {}{kept}; for up to {}{in_all}, these could run and did not: {}{}{}",
         cpu.cpu,
         describe::pid(hog),
         match how {
@@ -158,13 +159,26 @@ fn finding(facts: &Facts<'_>, reader: &dyn Reader, cpu: &Cpu) -> Option<Finding>
         seconds(longest),
         describe::pids(waiting.iter().map(|(task, _)| *task)),
         cut_stacks::caveat(facts, cpu.cpu),
+        not_run.as_deref().unwrap_or_default(),
     );
     let mut facts_shown = vec![kept_evidence(facts, reader, cpu, hog)];
     let shown = waiting.iter().take(describe::MAX_NAMED);
     facts_shown.extend(shown.map(|(task, waited)| queued_evidence(reader, cpu, task, *waited)));
     let confidence = cut_stacks::limited(facts, cpu.cpu, gravity.confidence);
+    let confidence = if not_run.is_some() { confidence.min(Confidence::Possible) } else { confidence };
     let tasks = std::iter::once(hog).chain(waiting.iter().map(|(task, _)| *task)).map(|task| task.address);
     Some(Finding::new(Issue::Starvation, confidence, summary, facts_shown).with_severity(gravity.severity).about(tasks))
+}
+
+/// What is said of a task that has had its CPU for long and has not run for as long in all its life: the host has not run the CPU, or
+/// interrupts have had it.
+fn not_run(facts: &Facts<'_>, cpu: &Cpu, hog: &Task) -> Option<String> {
+    facts.running_ns(cpu).filter(|&running| is_current(facts, cpu, hog) && running >= LONG_NS)?;
+    let ran_ns = has_run_ns(facts, cpu, hog).filter(|&ran| ran < LONG_NS)?;
+    Some(format!(
+        "; but it has run for no more than {} in all its life: either interrupts had the CPU, or the host did not run it",
+        seconds(ran_ns)
+    ))
 }
 
 /// How sure it is, how serious, and for how long tasks of higher ranks have had the CPU, where that is what shows it.

@@ -9,7 +9,7 @@ use vmcore_kernel::{AwaitedWork, Task, WorkWait};
 use vmcore_memory::VirtAddr;
 
 use super::{Context, Found};
-use crate::chain::{chain_end, circles};
+use crate::chain::{chain_end, circles, lasts};
 use crate::clock::{as_the_watchdog, off_cpu_evidence, off_cpu_ns, patience_ns};
 use crate::describe::work::{name, wait_evidence, worker_evidence};
 use crate::graph::{Edge, EdgeKind, Node};
@@ -28,6 +28,7 @@ pub(super) fn detect(context: &Context<'_>) -> Found {
 
 fn findings(facts: &Facts<'_>, reader: &dyn Reader) -> Vec<Finding> {
     let circles = circles(facts);
+    let circles: Vec<_> = circles.into_iter().filter(|circle| lasts(facts, circle)).collect();
     let circular = |wait: &WorkWait| circles.iter().flatten().any(|step| step.task == wait.task);
     let mut works: BTreeMap<VirtAddr, Vec<&WorkWait>> = BTreeMap::new();
     for wait in facts.state.work_waits.iter().filter(|wait| !circular(wait)) {

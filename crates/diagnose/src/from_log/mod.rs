@@ -52,7 +52,8 @@ pub fn from_log(log: &Log) -> LogDiagnosis {
 }
 
 /// Judges the log in a dump of which nothing else can be read.
-pub(crate) fn from_log_in_dump(log: &Log) -> LogDiagnosis {
+#[must_use]
+pub fn from_log_in_dump(log: &Log) -> LogDiagnosis {
     from_log_in(Source::Dump, log, None)
 }
 

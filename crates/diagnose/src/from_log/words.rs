@@ -88,14 +88,27 @@ pub(super) fn short(event: &Event) -> String {
 }
 
 fn stall(event: &Event) -> String {
-    let text = &event.text;
-    let who = match (cpus(event), task(event)) {
-        (Some(cpus), Some(task)) => format!("{cpus}, {task},"),
-        (Some(cpus), None) => cpus,
-        (None, Some(task)) => task,
-        (None, None) => return format!("a CPU or task holds up RCU: {text}"),
+    let blocked = event.blocked_tasks();
+    let is_blocked = |pid: i32| blocked.contains(&pid);
+    // What runs on the CPU, and those that were preempted and run on none.
+    let running = task(event).filter(|_| !event.pid.is_some_and(is_blocked));
+    let on_cpus = match (cpus(event), running) {
+        (Some(cpus), Some(task)) => Some(format!("{cpus}, {task},")),
+        (cpus, task) => cpus.or(task),
     };
-    let verb = if event.cpus.len() > 1 { "hold" } else { "holds" };
+    let named = |pid: &i32| task(event).filter(|_| event.pid == Some(*pid)).unwrap_or_else(|| format!("pid {pid}"));
+    let mut who: Vec<String> = on_cpus.into_iter().chain(blocked.iter().take(MAX_NAMED).map(named)).collect();
+    let unnamed = blocked.len().saturating_sub(MAX_NAMED);
+    if unnamed > 0 {
+        who.push(format!("{unnamed} other tasks"));
+    }
+    let is_plural = event.cpus.len() > 1 || who.len() > 1;
+    let who = match who.as_slice() {
+        [] => return format!("a CPU or task holds up RCU: {}", event.text),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ").trim_end_matches(',')),
+    };
+    let verb = if is_plural { "hold" } else { "holds" };
     let verb = if event.kind == Kind::RcuStarved {
         "keeps the thread waiting that ends the grace periods of".to_owned()
     } else {

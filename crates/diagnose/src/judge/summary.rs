@@ -5,7 +5,20 @@ use std::collections::BTreeSet;
 use crate::livelock::Livelock;
 use crate::names::moves_page;
 use crate::text::seconds;
-use crate::{CheckResult, Splitter};
+use crate::{CheckResult, Confidence, Finding, Issue, Splitter};
+
+/// What is said besides another verdict where the livelock is possible, and how sure that may be: who keeps a CPU may be who waits for the
+/// one that does not get it.
+pub(super) fn beside_livelock(finding: &Finding, livelock: &Livelock) -> (&'static str, Confidence) {
+    const MAY_BE: &str = " (it may be the huge-page livelock, which could not be shown)";
+    if livelock.confidence != Confidence::Possible {
+        return ("", Confidence::Confirmed);
+    }
+    let may_spin = livelock.spinners.iter().any(|spinner| finding.tasks.first() == Some(&spinner.task));
+    let most =
+        if finding.issue == Issue::Starvation && may_spin { Confidence::Probable } else { Confidence::Confirmed };
+    (MAY_BE, most)
+}
 
 /// Who spins for what, for how long, and who would put it back.
 pub(super) fn livelock_summary(livelock: &Livelock) -> String {

@@ -17,7 +17,7 @@ use crate::{Evidence, Issue, KnownIssue, Remedy};
 /// Whether the code of a kernel has a fix, and what shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CodeSays {
-    /// `None` where the code does not tell.
+    /// Of the code that is there, whatever hooks it; `None` where that does not tell.
     pub(crate) has_fix: Option<bool>,
     /// Why.
     pub(crate) why: String,
@@ -32,13 +32,15 @@ pub(crate) fn known_issue(verdict: Issue, release: Option<&str>, code: Option<&C
     let issue = find(verdict)?;
     let release = release.and_then(Release::parse);
     let hint = release.as_ref().and_then(|release| by_release(issue, release));
+    // Where a live patch or tracer may run other code, neither the code nor the release tells.
+    let may_be_another = code.is_some_and(|code| code.hooked.is_some());
     let from_code = code.and_then(|code| Some((!code.has_fix?, code.why.clone())));
     let from_release = || {
         let (has_bug, why) = hint?;
         let code = code.map(|code| format!("; its code does not tell: {}", code.why)).unwrap_or_default();
         Some((has_bug, format!("by its release: {why}{code}")))
     };
-    let known = from_code.or_else(from_release);
+    let known = from_code.or_else(from_release).filter(|_| !may_be_another);
     let unknown = || match code {
         Some(code) => code.why.clone(),
         None => "its release does not tell: distributions backport fixes".to_owned(),
@@ -110,7 +112,10 @@ fn list(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>, fixed: O
     let has_bug = known_issue(verdict, release, code).and_then(|issue| issue.in_this_kernel);
     let build = release.and_then(build);
     let given = |advice: &Advice| remedy(advice, build);
+    let only_hooked = code.is_some_and(|code| code.has_fix == Some(true) && code.hooked.is_some());
     let mut remedies: Vec<_> = match (has_bug, vendor) {
+        // Another kernel would not help.
+        _ if only_hooked => Vec::new(),
         (Some(false), _) => fixed.into_iter().collect(),
         (_, Some(vendor)) => vendor.advice.iter().map(given).collect(),
         (_, None) => vec![upgrade(issue, parsed.as_ref()).unwrap_or_else(|| Remedy {
@@ -128,8 +133,12 @@ fn list(verdict: Issue, release: Option<&str>, code: Option<&CodeSays>, fixed: O
 
 /// What to do first about a verdict that is no known bug; nothing where nothing is wrong.
 fn first_step(verdict: Issue) -> Vec<Remedy> {
-    let remedy = |(action, why): (&str, &str)| Remedy { action: action.to_owned(), command: None, why: why.to_owned() };
-    verdict.definition().remedy.map(remedy).into_iter().collect()
+    verdict.definition().remedy.map(step).into_iter().collect()
+}
+
+/// What to do, and why, where no command does it.
+pub(crate) fn step((action, why): (&str, &str)) -> Remedy {
+    Remedy { action: action.to_owned(), command: None, why: why.to_owned() }
 }
 
 const WITH_THE_FIX: &str = "a fault on a tail page of a huge page under split then sleeps instead of retrying at once";

@@ -106,6 +106,21 @@ fn a_hook_is_looked_at_first() {
 }
 
 #[test]
+fn of_a_hooked_kernel_nobody_knows_which_code_ran() {
+    let hooked = |has_fix| CodeSays { hooked: Some("migration_entry_wait".to_owned()), ..code(has_fix) };
+    for (release, has_fix) in [("6.1.0", Some(true)), ("6.1.0", None), ("4.19.91-19.al7.x86_64", Some(false))] {
+        let known = known_issue(Issue::ThpLivelock, Some(release), Some(&hooked(has_fix))).unwrap();
+        assert_eq!((known.in_this_kernel, known.why.as_str()), (None, "by its code"), "{release}");
+    }
+    // Its own code has the fix: no other kernel is advised, and nobody is told that it has the fix.
+    let all = remedies(Issue::ThpLivelock, Some("6.1.0"), Some(&hooked(Some(true))));
+    assert!(
+        all.iter().all(|remedy| !remedy.action.contains("install") && !remedy.action.contains("report it")),
+        "{all:?}"
+    );
+}
+
+#[test]
 fn a_hostile_release_gets_no_command() {
     for release in ["4.19.91-20.al7.$(reboot)", "4.19.91-20.al7.x86_64;id", "4.19.91-20.al7.x86_64\nid"] {
         assert_eq!(commands(release), Vec::<String>::new(), "{release}");

@@ -112,7 +112,9 @@ impl Candidate {
             doubts.push(format!("{who}: how long its task has been running is not known"));
         }
         match &self.waited {
-            None => doubts.push(format!("{who}: the faulting instruction cannot be read, so its address is not known")),
+            None => doubts.push(format!(
+                "{who}: the faulting instruction cannot be read or is not understood, so its address is not known"
+            )),
             Some(WaitedPage { entry: Entry::Unknown(why), .. }) => doubts.push(format!("{who}: {why}")),
             Some(WaitedPage { unreadable: Some(why), .. }) => doubts.push(format!("{who}: {why}")),
             Some(waited) if waited.head.is_some() && waited.is_locked().is_none() => {
@@ -275,6 +277,18 @@ pub(crate) fn lags(facts: &Facts<'_>, cpu: &Cpu, threshold_ns: u64) -> Option<St
     Some(format!("its clock stopped {lag} before the others'{why}"))
 }
 
+/// Whether some of what the kernel keeps could not be read: then a table of zeroes may be one that is lost.
+fn has_lost_pages(all: &Facts<'_>) -> bool {
+    all.snapshot.is_partial || all.incomplete.is_some()
+}
+
+/// Whether the task's counters show that it has done nothing but fault, in kernel code, for as long as it has had its CPU. A process that
+/// fills new memory does so too, but not for seconds.
+fn never_leaves_its_faults(task: &Task, time: Option<&TimeOnCpu<'_>>, reader: &dyn Reader) -> bool {
+    let faulting = faulting::assess(task, time.map(|time| time.ns), reader);
+    faulting.result == CheckResult::Refuted && faulting.stays_in_kernel == Some(true)
+}
+
 fn assess_fault(
     all: &Facts<'_>,
     cpu: &Cpu,
@@ -297,12 +311,17 @@ fn assess_fault(
     {
         return Assessment::No("the fault is on no address at hand whose page is waited for".to_owned());
     }
-    if let Some((_, WaitedPage { entry: Entry::Other(why), .. })) = &found {
+    if let Some((_, WaitedPage { entry: Entry::Other(why), raw, .. })) = &found {
+        let of_cpu = |why: String| Assessment::Unknown(format!("CPU {}: {why}", cpu.cpu));
         return match &stack.error {
-            Some(error) => Assessment::Unknown(format!(
-                "CPU {}: its stack cannot be followed to the end, so another fault may be on it: {error}",
-                cpu.cpu
-            )),
+            Some(error) => {
+                of_cpu(format!("its stack cannot be followed to the end, so another fault may be on it: {error}"))
+            }
+            None if *raw == Some(0) && has_lost_pages(all) && never_leaves_its_faults(task, time, reader) => {
+                of_cpu(format!(
+                    "it has been faulting all the time, and {why}: that table may be lost from the dump, or the fault had just begun"
+                ))
+            }
             None => Assessment::No(format!("its fault does not wait for a page: {why}")),
         };
     }

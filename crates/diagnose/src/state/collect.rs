@@ -40,6 +40,10 @@ pub(crate) fn collect<'k>(
     let callers: Vec<_> =
         running.iter().filter(|(_, stack)| names::waits_for_answer(stack)).map(|(cpu, _)| *cpu).collect();
     let pending = kernel.pending_calls(snapshot, &callers);
+    let (grace_period, unread_grace_period) = match kernel.grace_period() {
+        Ok(period) => (period, None),
+        Err(gap) => (None, Some(gap)),
+    };
     KernelState {
         panic: kernel.panic(snapshot, log),
         unseen_waits: survey.unseen + not_found,
@@ -53,10 +57,12 @@ pub(crate) fn collect<'k>(
         owner_spins: owner_spin::owner_spins(kernel, snapshot, running),
         calls: pending.calls,
         unknown_calls: pending.unknown,
-        grace_period: kernel.grace_period(),
+        grace_period,
+        unread_grace_period,
         owners: snapshot.stacks(kernel, &owners, Detail::Symbols),
         limits: Limits::read(kernel),
         followed: survey.followed,
+        traced: survey.traced.iter().filter_map(|task| snapshot.tasks.get(*task)).map(|task| task.pid).collect(),
         scheduler: kernel.scheduler_state(snapshot),
         timekeeper_ns: kernel.timekeeper_ns(),
         masks_by_priority: masks_by_priority(kernel),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use vmcore_kernel::{
-    GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
+    Gap, GracePeriod, Lock, LockWait, PageWait, PanicInfo, PendingCall, SchedulerState, Stack, StacksFollowed, WorkWait,
 };
 use vmcore_memory::VirtAddr;
 
@@ -18,6 +18,7 @@ pub use late_disks::LateDisk;
 pub use limits::Limits;
 pub use owner_spin::{OwnerSpin, OwnerSpinTie};
 pub use spin_scan::{Holder, HolderFound, Spin, SpunFor};
+pub(crate) use spin_scan::{spins, waits_in};
 
 /// State beyond tasks and run queues that findings are made from. Empty where nothing of it could be read: then nothing
 /// is found, and nothing is ruled out.
@@ -30,6 +31,8 @@ pub struct KernelState {
     /// How many other sleeping tasks may wait for a lock as well: their stacks cannot be read, or what they wait for cannot be
     /// told.
     pub unseen_waits: usize,
+    /// The tasks on whose stacks a tracer replaced a return address, and its record is not found: their process ids.
+    pub traced: Vec<i32>,
     /// These locks.
     pub locks: Vec<Lock>,
     /// The stacks of tasks that have such a lock or work and are neither running, nor waiting for a CPU, nor blocked.
@@ -52,6 +55,8 @@ pub struct KernelState {
     pub unknown_calls: Vec<u32>,
     /// RCU's last grace period.
     pub grace_period: Option<GracePeriod>,
+    /// Why nothing is known of one.
+    pub unread_grace_period: Option<Gap>,
     /// When the kernel itself would complain.
     pub limits: Limits,
     /// How far the stacks could be followed.

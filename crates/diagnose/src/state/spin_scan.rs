@@ -99,16 +99,23 @@ pub(crate) fn spins(kernel: &Kernel<'_>, snapshot: &Snapshot, running: &[(u32, S
     let nodes: Vec<_> = snapshot.cpus.iter().flat_map(|cpu| kernel.spin_nodes(cpu.cpu).unwrap_or_default()).collect();
     let found = running.iter().filter_map(|(cpu, stack)| spin(kernel, snapshot.cpu(*cpu)?, stack, &nodes));
     let mut spins: Vec<_> = found.collect();
-    let locks: Vec<_> = spins.iter().map(|spin| (spin.cpu, spin.lock)).collect();
+    let lock_of = |cpu: u32| spins.iter().find(|spin| spin.cpu == cpu).map(|spin| spin.lock);
+    let waiting = running.iter().filter(|(_, stack)| waits_in(stack).is_some());
+    let locks: Vec<_> = waiting.map(|(cpu, _)| (*cpu, lock_of(*cpu))).collect();
     for spin in &mut spins {
         spin.holders = holders(kernel, snapshot, running, &locks, spin);
     }
     spins
 }
 
-fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Option<Spin> {
+/// The innermost frame in which a CPU waits for a spin lock or a reader-writer lock.
+pub(crate) fn waits_in(stack: &Stack) -> Option<usize> {
     let is_slow_path = |frame: &StackFrame| frame.function().is_some_and(is_spin_slow_path);
-    let frame = stack.frames.iter().position(|frame| is_slow_path(frame) || writes(Some(frame)).is_some())?;
+    stack.frames.iter().position(|frame| is_slow_path(frame) || writes(Some(frame)).is_some())
+}
+
+fn spin(kernel: &Kernel<'_>, cpu: &Cpu, stack: &Stack, nodes: &[SpinNode]) -> Option<Spin> {
+    let frame = waits_in(stack)?;
     let halted_at = halted_at(stack, frame);
     let registers = registers_at(cpu, stack, halted_at.unwrap_or(frame));
     let polled = match halted_at {
@@ -205,12 +212,12 @@ fn queued_for(
     }
 }
 
-/// Who seems to have a lock; `spinning` are the CPUs that wait for one, and for which.
+/// Who seems to have a lock; `spinning` are the CPUs that wait for one, and for which, where that can be told: else it may be this one.
 fn holders(
     kernel: &Kernel<'_>,
     snapshot: &Snapshot,
     running: &[(u32, Stack)],
-    spinning: &[(u32, VirtAddr)],
+    spinning: &[(u32, Option<VirtAddr>)],
     &Spin { lock, word, .. }: &Spin,
 ) -> Vec<Holder> {
     let owner = match word {
@@ -222,7 +229,8 @@ fn holders(
         let cpu = snapshot.cpu_running(owner).map_or(owner.cpu, |cpu| cpu.cpu);
         return vec![Holder { cpu, found: HolderFound::Recorded }];
     }
-    let others = running.iter().filter(|(cpu, _)| !spinning.contains(&(*cpu, lock)));
+    let waits = |cpu: u32| spinning.iter().any(|(other, of)| *other == cpu && of.is_none_or(|of| of == lock));
+    let others = running.iter().filter(|(cpu, _)| !waits(*cpu));
     let holder = |(cpu, stack): &(u32, Stack)| {
         let found = has_address(kernel, snapshot.cpu(*cpu)?, stack, lock)?;
         Some(Holder { cpu: *cpu, found })

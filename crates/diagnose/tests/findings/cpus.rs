@@ -206,6 +206,23 @@ fn the_nmi_watchdogs_word_counts_with_the_clock() {
     assert_eq!(verdict(&machine.judge()), (Some(Issue::HardLockup), Confidence::Confirmed));
 }
 
+/// The panic is for the last that was reported; the one before it was over long ago, though the machine died of a hard lockup.
+#[test]
+fn a_hard_lockup_of_another_day_is_not_what_the_machine_died_of() {
+    let mut machine = Machine::new();
+    machine.runs(1, 31, &["stop_this_cpu", "asm_exc_nmi", "spin_for_ever", "driver_write"], SECOND);
+    machine.interrupted(1, 2, 0x46);
+    machine.log_at("NMI watchdog: Watchdog detected hard LOCKUP on cpu 0", 0);
+    machine.log("NMI watchdog: Watchdog detected hard LOCKUP on cpu 1");
+    // Since 6.5 another CPU may notice it, and panic.
+    machine.panic("Kernel panic - not syncing: Hard LOCKUP", 2);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::HardLockup), Confidence::Confirmed));
+    assert!(diagnosis.verdict.summary.starts_with("CPU 1 (pid 31"), "{}", diagnosis.verdict.summary);
+    let of_cpu_0 = diagnosis.findings.iter().find(|finding| finding.summary.starts_with("CPU 0")).unwrap();
+    assert_eq!(of_cpu_0.severity, Severity::Warning);
+}
+
 /// A lockup in code from which the stack could not be followed to the entry into the kernel.
 fn cut_off() -> Machine {
     let mut machine = Machine::new();

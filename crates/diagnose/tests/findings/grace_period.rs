@@ -124,6 +124,25 @@ fn a_grace_period_that_goes_on_or_has_ended_is_no_stall() {
     assert_eq!(ids(&stalled(false, 40 * SECOND, false)), []);
 }
 
+/// It may end while the kernel still tells of it.
+#[test]
+fn a_grace_period_that_the_kernel_died_of_and_that_has_ended_is_told_as_what_was() {
+    let mut machine = Machine::new();
+    machine.state.grace_period = Some(GracePeriod { running: false, cpus: Vec::new(), ..grace_period(40 * SECOND) });
+    machine.log("rcu: INFO: rcu_preempt self-detected stall on CPU");
+    machine.log("rcu: \t1-....: (5249 ticks this GP) idle=79f/1/0x4000000000000000 softirq=1/1 fqs=2");
+    machine.panic("Kernel panic - not syncing: RCU Stall", 1);
+    let diagnosis = machine.judge();
+    assert_eq!(verdict(&diagnosis), (Some(Issue::RcuStall), Confidence::Probable));
+    assert!(
+        diagnosis.verdict.summary.contains("had not ended as the kernel complained"),
+        "{}",
+        diagnosis.verdict.summary
+    );
+    let holds = diagnosis.refutations.iter().any(|check| check.result == vmcore_diagnose::CheckResult::Holds);
+    assert!(!holds, "{:?}", diagnosis.refutations);
+}
+
 /// Expedited grace periods have a sequence of their own: that no normal one is going on says nothing of them.
 #[test]
 fn an_expedited_stall_has_not_ended_because_nothing_else_goes_on() {

@@ -42,6 +42,7 @@ fn a_circle_is_a_deadlock_at_once_however_its_tasks_sleep() {
             assert!(summary.ends_with(&format!("held by pid 10 \"comm10\"{ends}.")), "{summary}");
             let shapes: Vec<_> = diagnosis.graph.shapes().iter().map(|shape| shape.kind).collect();
             assert_eq!(shapes, [ShapeKind::Deadlock]);
+            assert_eq!(diagnosis.remedy[0].action.contains("send the signal"), until != "for ever");
         }
     }
 }

@@ -40,15 +40,19 @@ const DIRECT: [&str; 3] = ["io_schedule_timeout", "blk_io_schedule", "__blkdev_d
 
 #[test]
 fn who_waits_for_a_disk_itself_is_hung_before_its_sleep_is_begun_anew() {
-    let direct = |times: &[u64]| {
+    let direct_beside = |disks: Vec<LateDisk>, times: &[u64]| {
         let mut machine = Machine::new();
+        machine.state.late_disks = disks;
         for (&time, pid) in times.iter().zip(10..) {
             asleep(&mut machine, pid, time * SECOND, &DIRECT);
         }
         machine.judge()
     };
+    let direct = |times: &[u64]| direct_beside(Vec::new(), times);
     assert_eq!(verdict(&direct(&[41])), (Some(Issue::HungTask), Confidence::Possible));
-    let several = direct(&[41, 12]);
+    // Each of them may only discard.
+    assert_eq!(verdict(&direct(&[41, 12])), (Some(Issue::HungTask), Confidence::Possible));
+    let several = direct_beside(vec![crate::sleepers::disk_that_is_late(41 * SECOND)], &[41, 12]);
     assert_eq!(verdict(&several), (Some(Issue::HungTask), Confidence::Probable));
     assert!(several.verdict.summary.contains("longer than 10.0 s, up to 41.0 s"), "{}", several.verdict.summary);
     // A disk may be slow.

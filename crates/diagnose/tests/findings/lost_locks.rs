@@ -32,6 +32,7 @@ fn a_lock_that_all_cpus_spin_for_has_no_holder() {
     let diagnosis = both_spin().judge();
     assert_eq!(verdict(&diagnosis), LOST);
     assert!(diagnosis.verdict.summary.contains("no CPU is left that could have it"), "{}", diagnosis.verdict.summary);
+    assert!(diagnosis.remedy[0].action.contains("who took the lock"), "{:?}", diagnosis.remedy);
     // The first of the queue that has just got the lock reads who is behind it.
     let mut taken = both_spin();
     taken.state.spins[1].polled = NODE;

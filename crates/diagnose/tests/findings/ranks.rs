@@ -1,6 +1,6 @@
 //! Who gets a CPU by rank, by turns, or not at all.
 
-use vmcore_kernel::RunQueue;
+use vmcore_kernel::{CpuGrants, RunQueue};
 
 use crate::*;
 
@@ -78,6 +78,18 @@ fn a_real_time_task_that_fair_ones_run_before_starves() {
 }
 
 #[test]
+fn a_real_time_task_that_may_not_share_the_core_is_only_possibly_starved() {
+    let mut machine = turns(8 * SECOND);
+    machine.task(40).prio = 79;
+    machine.task(40).policy = Policy(1);
+    let counters = TaskCounters { core_cookie: Some(7), ..TaskCounters::default() };
+    machine.state.scheduler.tasks.insert(task_address(40), counters);
+    let cpu = CpuGrants { core_cookie: Some(9), ..CpuGrants::default() };
+    machine.state.scheduler.cpus.insert(0, cpu);
+    assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Possible));
+}
+
+#[test]
 fn who_has_been_throttled_for_many_periods_may_starve() {
     let throttled = |waiting, idles: bool| {
         let mut machine = if idles { Machine::new() } else { turns(SECOND / 100) };
@@ -101,8 +113,16 @@ fn who_waits_for_a_cpu_of_which_it_is_known_what_keeps_it_is_passed_over_by_nobo
     soft_lockup(&mut machine, 0, 30);
     machine.queued(40, 0, 99 * SECOND);
     assert_eq!(ids(&machine.judge()), [Issue::SoftLockup]);
-    let mut offline = turns(100 * SECOND);
-    let queue: &mut RunQueue = offline.cpus[0].run_queue.as_mut().unwrap();
-    queue.online = Some(false);
-    assert_eq!(ids(&offline.judge()), []);
+    let offline = |idles: bool| {
+        let mut machine = turns(100 * SECOND);
+        let queue: &mut RunQueue = machine.cpus[0].run_queue.as_mut().unwrap();
+        queue.online = Some(false);
+        if idles {
+            queue.current = queue.idle;
+        }
+        ids(&machine.judge())
+    };
+    assert_eq!(offline(true), []);
+    // One that is being switched off runs what that takes.
+    assert_eq!(offline(false), [Issue::Starvation]);
 }

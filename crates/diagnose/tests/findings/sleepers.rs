@@ -128,7 +128,8 @@ fn a_circle_through_readers_is_only_probable() {
         machine.sleeper(11, time).waits(11, LockKind::Mutex, LOCK_B, held_by(10));
         verdict(&machine.judge())
     };
-    assert_eq!(waiting_for(20 * SECOND), (Some(Issue::Deadlock), Confidence::Probable));
+    assert_eq!(waiting_for(70 * SECOND), (Some(Issue::Deadlock), Confidence::Probable));
+    assert_eq!(waiting_for(20 * SECOND), (Some(Issue::Deadlock), Confidence::Possible));
     // The last that came may have left, and another reader is about to.
     assert_eq!(waiting_for(SECOND), (None, Confidence::None));
 }
@@ -232,7 +233,7 @@ fn late_disk(function: &str, asleep: u64, age_ns: u64) -> Diagnosis {
     machine.judge()
 }
 
-fn disk_that_is_late(age_ns: u64) -> LateDisk {
+pub(super) fn disk_that_is_late(age_ns: u64) -> LateDisk {
     let word = |path| Source { type_name: Some("request"), path, address: VirtAddr::new(0xffff_8880_0c00_0000) };
     LateDisk {
         name: "vda".to_owned(),
@@ -267,4 +268,21 @@ fn a_disk_that_does_not_complete_its_requests_is_behind_those_who_wait_for_it() 
     let shortly = late_disk("wait_on_page_bit", 20 * SECOND, 140 * SECOND);
     assert_eq!(finding(&shortly, Issue::IoError).confidence, Confidence::Possible);
     assert_eq!(ids(&late_disk("wait_on_page_bit", 130 * SECOND, 20 * SECOND)), [Issue::HungTask]);
+}
+
+/// A return probe on the function that sleeps, whose record is not found: the holder may sleep for a lock as well.
+#[test]
+fn a_holder_whose_sleep_a_tracer_hides_is_not_surely_at_the_end_of_the_chain() {
+    let held = |function: &str| {
+        let mut machine = Machine::new();
+        machine.sleeper(10, 130 * SECOND).sleeper(11, 130 * SECOND).waits(11, LockKind::Mutex, LOCK_A, held_by(10));
+        machine.blocked[0] = support::stack(machine.blocked[0].task, 10, &["__schedule", "schedule", function]);
+        let diagnosis = machine.judge();
+        let finding = finding(&diagnosis, Issue::LockHeld);
+        (finding.confidence, finding.summary.clone())
+    };
+    assert_eq!(held("wait_for_something").0, Confidence::Confirmed);
+    let (confidence, summary) = held("arch_rethook_trampoline");
+    assert_eq!(confidence, Confidence::Probable);
+    assert!(summary.contains("in a function that a tracer hides") && !summary.contains("trampoline"), "{summary}");
 }

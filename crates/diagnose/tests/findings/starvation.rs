@@ -16,7 +16,7 @@ fn starved(prio: i32, functions: &[&str], running: u64, waiting: u64) -> Machine
 fn a_real_time_task_starves_others() {
     let diagnosis = starved(49, &[], 3 * SECOND, 12 * SECOND).judge();
     assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
-    for part in ["CPU 0 (pid 30", "SCHED_FIFO prio 49", "pid 40 \"comm40\"", "12.0 s"] {
+    for part in ["CPU 0 (pid 30", "SCHED_FIFO priority 50", "pid 40 \"comm40\"", "12.0 s"] {
         assert!(diagnosis.verdict.summary.contains(part), "{part} in {}", diagnosis.verdict.summary);
     }
 }
@@ -163,6 +163,7 @@ fn who_waits_for_an_idle_cpu_starves() {
     let diagnosis = idles_though_queued(95 * SECOND).judge();
     assert_eq!(verdict(&diagnosis), (Some(Issue::Starvation), Confidence::Confirmed));
     assert!(diagnosis.verdict.summary.contains("CPU 0 idles; for up to 95.0 s"), "{}", diagnosis.verdict.summary);
+    assert!(diagnosis.remedy[0].action.contains("why the CPU was not told"), "{:?}", diagnosis.remedy);
     // The host of a virtual CPU may not have run it.
     assert_eq!(verdict(&idles_though_queued(8 * SECOND).judge()), (Some(Issue::Starvation), Confidence::Possible));
     assert_eq!(verdict(&idles_though_queued(SECOND).judge()), (None, Confidence::None));
@@ -330,7 +331,7 @@ fn a_fifo_task_keeps_its_equals_out() {
     // One that a lock's waiter lent its priority keeps the CPU as SCHED_FIFO does.
     let boosted = equal(0);
     assert_eq!(verdict(&boosted), (Some(Issue::Starvation), Confidence::Confirmed));
-    assert!(boosted.verdict.summary.contains("as SCHED_NORMAL boosted to prio 49"), "{}", boosted.verdict.summary);
+    assert!(boosted.verdict.summary.contains("as SCHED_NORMAL boosted to priority 50"), "{}", boosted.verdict.summary);
 }
 
 /// Pid 30 in this code on top of its user code, of which it had so much in its life.
@@ -370,4 +371,23 @@ fn a_hog_that_spins_for_a_moment_is_a_hog() {
     machine.state.spins.push(spin(0));
     machine.runs(1, 31, &["driver_work", "driver_write"], SECOND / 100);
     assert_eq!(verdict(&machine.judge()), (Some(Issue::Starvation), Confidence::Confirmed));
+}
+
+/// The host did not run the CPU for most of the time that its task has had it, and says so: the task clock stood still.
+#[test]
+fn a_task_that_has_hardly_run_keeps_its_cpu_from_nobody_for_sure() {
+    let verdict_of = |prio: i32, ran: u64| {
+        let mut machine = starved(prio, &["spin_for_ever", "driver_write"], 25 * SECOND, 24 * SECOND);
+        machine.cpus[0].run_queue.as_mut().unwrap().task_clock_ns = Some(NOW / 2);
+        machine.task(30).exec_start_ns = Some(NOW / 2 - SECOND / 100);
+        let counters = TaskCounters { run_ns: Some(ran), ..TaskCounters::default() };
+        machine.state.scheduler.tasks.insert(task_address(30), counters);
+        machine.judge()
+    };
+    for prio in [49, 120] {
+        assert_eq!(verdict(&verdict_of(prio, 25 * SECOND)), (Some(Issue::Starvation), Confidence::Confirmed), "{prio}");
+        let stolen = verdict_of(prio, SECOND / 4);
+        assert_eq!(verdict(&stolen), (Some(Issue::Starvation), Confidence::Possible), "{prio}");
+        assert!(stolen.verdict.summary.contains("no more than 260 ms in all its life"), "{}", stolen.verdict.summary);
+    }
 }

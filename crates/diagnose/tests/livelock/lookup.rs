@@ -40,6 +40,28 @@ fn who_looks_an_address_up_again_and_again_spins() {
     assert!(proof.iter().any(|fact| fact.meaning.contains(how)), "{proof:?}");
 }
 
+/// Half a million faults in ten seconds, and no user code: the empty entry, or its table, is what is wrong.
+#[test]
+fn an_empty_entry_does_not_refute_what_the_counters_show() {
+    let emptied = |faults, incomplete: Option<&str>| {
+        let mut world = World::livelock();
+        world.incomplete = incomplete.map(str::to_owned);
+        for address in FAULT {
+            world.memory.entries.insert(address & !0xfff, (PageLevel::Pte, 0));
+        }
+        for pid in SPINNER {
+            world.task(pid).accounting.minor_faults = Some(faults);
+        }
+        world.judge()
+    };
+    let lost = emptied(500_000, Some("it ends too early"));
+    assert!(lost.spinners.is_empty());
+    assert!(lost.unknown.iter().any(|why| why.contains("has been faulting all the time")), "{:?}", lost.unknown);
+    for other in [emptied(300, Some("it ends too early")), emptied(500_000, None)] {
+        assert!(other.unknown.iter().all(|why| !why.contains("faulting all the time")), "{:?}", other.unknown);
+    }
+}
+
 #[test]
 fn a_look_up_of_something_else_is_no_spinner() {
     assert!(in_futex("fixup_user_fault", false).judge().spinners.is_empty(), "no address at hand");

@@ -9,7 +9,7 @@ use serde::Serialize;
 use vmcore_kernel::{AwaitedWork, Kernel, Lock, LockKind, Owner, Snapshot, Stack, sleeps_for_page, sleeps_for_work};
 use vmcore_memory::VirtAddr;
 
-use super::{Collector, Listing, Missing, Who, state, symbol};
+use super::{Collector, Listing, Missing, SpunLock, SpunLocks, Who, state, symbol};
 use crate::Hex;
 
 /// What is waited for.
@@ -22,12 +22,14 @@ pub struct Locks {
     pub pages: Listing<WaitedPage>,
     /// Works that tasks sleep for.
     pub works: Listing<WaitedWork>,
+    /// Locks that CPUs spin for, by address.
+    pub spin_locks: Listing<SpunLock>,
     /// CPUs that spin for a lock in its queue.
     pub spinners: Listing<QueuedSpinner>,
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
-state!(Locks, locks, pages, works, spinners);
+state!(Locks, locks, pages, works, spin_locks, spinners);
 
 /// A lock that a task sleeps for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -85,9 +87,9 @@ pub struct QueuedSpinner {
     pub first: bool,
 }
 
-/// Finds them, by the stacks of the tasks that sleep.
+/// Finds them, by the stacks of the tasks that sleep; `spun` are those that CPUs spin for.
 #[must_use]
-pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) -> Locks {
+pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack], spun: SpunLocks) -> Locks {
     let mut missing = Collector::default();
     let sleepers = Sleepers { snapshot, stacks };
     let locks = missing.list("locks", |missing| {
@@ -119,6 +121,11 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
         }
         Ok(works)
     });
+    let spin_locks = missing.list("spin locks", |missing| {
+        missing.note_gaps(&snapshot.gaps);
+        spun.unknown.into_iter().for_each(|unknown| missing.note(unknown.what, unknown.why));
+        Ok(spun.locks)
+    });
     let spinners = missing.list("queues of spin locks", |missing| {
         let mut spinners = Vec::new();
         for cpu in kernel.percpu().cpus() {
@@ -129,7 +136,7 @@ pub fn locks<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot, stacks: &[Stack]) 
         }
         Ok(spinners)
     });
-    Locks { locks, pages, works, spinners, gaps: missing.into_gaps() }
+    Locks { locks, pages, works, spin_locks, spinners, gaps: missing.into_gaps() }
 }
 
 fn waited_work(snapshot: &Snapshot, task: VirtAddr, work: &AwaitedWork) -> Option<WaitedWork> {

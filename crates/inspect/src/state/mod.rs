@@ -19,6 +19,7 @@ mod network;
 mod open_file;
 mod paths;
 mod rcu;
+mod spun_locks;
 mod swap;
 mod timers;
 mod wait_queue;
@@ -38,6 +39,7 @@ pub use needs::{Need, Needy};
 pub use network::{Device, Network, network};
 pub use open_file::OpenFile;
 pub use rcu::{CpuCallbacks, Rcu, rcu};
+pub use spun_locks::{LockHolder, LockSpinner, SpunLock, SpunLocks};
 pub use swap::{Swap, SwapArea, swap};
 pub use timers::{Timer, TimerKind, Timers, timers};
 pub use wait_queue::{InQueue, QueueKind, WaitQueue, Waiters, wait_queue, waiters};
@@ -102,7 +104,8 @@ pub struct Who {
 
 impl Who {
     /// The task at `address`; `None` where no task is known there.
-    fn at(snapshot: &Snapshot, address: VirtAddr) -> Option<Self> {
+    #[must_use]
+    pub fn at(snapshot: &Snapshot, address: VirtAddr) -> Option<Self> {
         let task = snapshot.task(address)?;
         let queue = snapshot.cpu_running(task).or_else(|| snapshot.cpu(task.cpu))?.run_queue.as_ref();
         Some(Self {

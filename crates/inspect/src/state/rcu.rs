@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmcore_kernel::{Kernel, Snapshot};
 
-use super::{Collector, Listing, Missing, Who, state};
+use super::{Collector, Listing, Missing, State, Who};
 use crate::object::Object;
 use crate::{Hex, InspectError};
 
@@ -36,7 +36,17 @@ pub struct Rcu {
     /// What could not be read.
     pub gaps: Vec<Missing>,
 }
-state!(Rcu, cpus);
+
+/// What it is about is the grace period: that the CPUs are known does not make up for it.
+impl State for Rcu {
+    fn missing(&self) -> &[Missing] {
+        &self.gaps
+    }
+
+    fn is_empty(&self) -> bool {
+        self.state.is_none()
+    }
+}
 
 /// RCU's data of a CPU.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -56,10 +66,17 @@ pub struct CpuCallbacks {
 #[must_use]
 pub fn rcu<'k>(kernel: &'k Kernel<'k>, snapshot: &Snapshot) -> Rcu {
     let mut missing = Collector::default();
-    let period = kernel.grace_period();
-    if period.is_none() {
-        missing.note("the grace period", "rcu_state cannot be read");
-    }
+    let period = match kernel.grace_period() {
+        Ok(Some(period)) => Some(period),
+        Ok(None) => {
+            missing.note("the grace period", "Tiny RCU, which this kernel for one CPU has, keeps none");
+            None
+        }
+        Err(gap) => {
+            missing.note("the grace period", gap.why);
+            None
+        }
+    };
     if period.as_ref().is_some_and(|period| period.age_ns.is_none()) {
         missing.note("since when the grace period has been going on", "jiffies or rcu_state.gp_start cannot be read");
     }

@@ -24,6 +24,7 @@ use vmcore_kernel::Snapshot;
 
 use crate::bt::{self, Stack};
 use crate::info::Machine;
+use crate::log::Log;
 use crate::machine::{Dump, Kernel, Panic};
 use crate::names;
 use crate::verdict::{Evidence, KnownIssue, Remedy, Verdict, evidence};
@@ -71,6 +72,8 @@ pub struct Analyze<'a> {
     /// The stacks of every CPU's current task in CPU order, then those of the splitters, then those of other tasks that
     /// the edges name.
     pub stacks: Vec<Stack<'a>>,
+    /// What the log in the dump tells, where nothing describes the kernel and it was judged by that alone; else null.
+    pub log: Option<Box<Log<'a>>>,
     #[serde(skip)]
     #[schemars(skip)]
     around: Around<'a>,
@@ -152,8 +155,16 @@ impl<'a> Analyze<'a> {
             known_issue: diagnosis.known_issue.as_ref().map(KnownIssue::new),
             remedy: diagnosis.remedy.iter().map(Remedy::new).collect(),
             stacks: bt::stacks(snapshot, &diagnosis.stacks, &faulting_addresses),
+            log: None,
             around: Around::new(snapshot, diagnosis),
         }
+    }
+
+    /// Judged by its own log, which tells this.
+    #[must_use]
+    pub fn by_log(mut self, log: Log<'a>) -> Self {
+        self.log = Some(Box::new(log));
+        self
     }
 
     /// With the machine's log, of which the page shows what is around the event.

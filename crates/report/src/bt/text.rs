@@ -82,15 +82,20 @@ fn write_stack(stack: &Stack<'_>, style: Style, out: &mut dyn Write, theme: &The
 fn write_frames(stack: &Stack<'_>, style: Style, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     let mut exceptions = stack.exceptions.iter().peekable();
     let mut segment = None;
+    let mut guessed = false;
     for (index, frame) in stack.frames.iter().enumerate() {
+        let mut crossed = false;
         while let Some(exception) = exceptions.next_if(|exception| exception.frame <= index) {
+            crossed |= looks_saved(exception);
             write_exception(exception, Some(frame), style, out, theme)?;
         }
         if let Some(left) = segment.filter(|left| frame.segment.is_some_and(|entered| entered != *left)) {
             writeln!(out, "{}", Painted(theme.dim, StackChange(left)))?;
         }
         segment = frame.segment.or(segment);
-        write_frame(index, frame, out, theme)?;
+        guessed &= !crossed;
+        write_frame(index, frame, guessed, out, theme)?;
+        guessed |= frame.trust == "scan" && !crossed;
     }
     for exception in exceptions {
         write_exception(exception, None, style, out, theme)?;
@@ -140,7 +145,22 @@ impl fmt::Display for StackChange {
     }
 }
 
-fn write_frame(index: usize, frame: &Frame<'_>, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+/// Whether what was crossed looks like registers that an exception saved, so that a walk that came here by a guess is on its way again.
+/// On arm64 nothing is found by scanning.
+fn looks_saved(exception: &Exception<'_>) -> bool {
+    match &exception.registers {
+        Registers::X86_64(registers) => {
+            exception.kernel_mode
+                && [0x18, 0].contains(&(registers.ss.0 & 0xffff))
+                && registers.eflags.0 & (1 << 1) != 0
+                && registers.eflags.0 < 1 << 22
+        }
+        Registers::Arm64(_) => false,
+    }
+}
+
+/// `guessed` where it was found from a frame that was found by scanning.
+fn write_frame(index: usize, frame: &Frame<'_>, guessed: bool, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
     write!(out, "{:>3} ", format!("#{index}")).and_then(|()| {
         write!(
             out,
@@ -150,8 +170,14 @@ fn write_frame(index: usize, frame: &Frame<'_>, out: &mut dyn Write, theme: &The
             frame.pc.0
         )
     })?;
-    if let "frame_pointer" | "scan" = frame.trust {
-        let how = if frame.trust == "scan" { "found by scanning: may be stale" } else { "by frame pointer" };
+    let how = match (frame.trust, guessed) {
+        ("scan", _) => Some("found by scanning: may be stale"),
+        ("frame_pointer", false) => Some("by frame pointer"),
+        ("frame_pointer", true) => Some("by frame pointer, from one found by scanning"),
+        (_, true) => Some("from one found by scanning"),
+        _ => None,
+    };
+    if let Some(how) = how {
         write!(out, "  {}", Painted(theme.doubtful, format_args!("({how})")))?;
     }
     writeln!(out)?;

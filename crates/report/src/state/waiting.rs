@@ -1,9 +1,12 @@
 //! `waitq`, `workqueue` and `locks`.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use anstyle::Style;
-use vmcore_inspect::state::{InQueue, Listing, Locks, Pool, WaitQueue, Waiters, Work, Workqueues};
+use vmcore_inspect::state::{
+    InQueue, Listing, LockHolder, LockSpinner, Locks, Pool, SpunLock, WaitQueue, Waiters, Work, Workqueues,
+};
 
 use super::{Gaps, count, count_of, during, or_unknown, who};
 use crate::table::Table;
@@ -129,9 +132,15 @@ fn write_pool<'a>(pool: &'a Pool, gaps: &mut Gaps<'a>, out: &mut dyn Write, them
 impl Report for Locks {
     fn write_text(&self, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
         let mut gaps = Gaps::new(&self.gaps);
-        let none = [self.locks.has_none(), self.pages.has_none(), self.works.has_none(), self.spinners.has_none()];
+        let none = [
+            self.locks.has_none(),
+            self.pages.has_none(),
+            self.works.has_none(),
+            self.spin_locks.has_none(),
+            self.spinners.has_none(),
+        ];
         if none.iter().all(|none| *none) {
-            writeln!(out, "no task was found to wait for a lock, a page or a work item")?;
+            writeln!(out, "no task or CPU was found to wait for a lock, a page or a work item")?;
         }
         for lock in self.locks.found() {
             let line = format!("{} {} {}", lock.kind, lock.lock, lock.symbol.as_deref().unwrap_or_default());
@@ -171,7 +180,11 @@ impl Report for Locks {
             writeln!(out, "{}", Sanitized::new(&line))?;
         }
         gaps.of(&self.works, "", 0, out, theme)?;
-        for spinner in self.spinners.found() {
+        self.spin_locks.found().iter().try_for_each(|lock| write_spun(lock, out, theme))?;
+        gaps.of(&self.spin_locks, "", 0, out, theme)?;
+        let named: HashSet<_> =
+            self.spin_locks.found().iter().flat_map(|lock| &lock.spinners).map(|spinner| spinner.cpu).collect();
+        for spinner in self.spinners.found().iter().filter(|spinner| !named.contains(&spinner.cpu)) {
             let place = if spinner.first { "first" } else { "not the first" };
             writeln!(out, "CPU {} spins in the queue of a spin lock, {place}; node {}", spinner.cpu, spinner.node)?;
         }
@@ -180,4 +193,26 @@ impl Report for Locks {
         writeln!(out, "{}", Painted(theme.dim, note))?;
         gaps.rest(out, theme)
     }
+}
+
+/// A lock that CPUs spin for.
+fn write_spun(lock: &SpunLock, out: &mut dyn Write, theme: &Theme) -> io::Result<()> {
+    let line = format!("{} {} {}", lock.kind, lock.lock, lock.symbol.as_deref().unwrap_or_default());
+    writeln!(out, "{}", Painted(theme.heading, Sanitized::new(line.trim_end())))?;
+    writeln!(out, "  word       {}: {}", lock.word, lock.state)?;
+    if lock.holders.is_none() {
+        writeln!(out, "  held by    unknown: a {} does not record it", lock.kind)?;
+    }
+    for LockHolder { cpu, task, recorded, found } in lock.holders.iter().flatten() {
+        let perhaps = if *recorded { "" } else { "perhaps " };
+        let line = format!("  held by    {perhaps}CPU {cpu}, pid {}: {found}", who(task.as_ref()));
+        writeln!(out, "{}", Sanitized::new(&line))?;
+    }
+    for LockSpinner { cpu, task, to_write, behind } in &lock.spinners {
+        let purpose = to_write.map_or("", |to_write| if to_write { " to write" } else { " to read" });
+        let behind = behind.map(|cpu| format!(", behind CPU {cpu}")).unwrap_or_default();
+        let line = format!("  spun for by CPU {cpu}{purpose}{behind}: pid {}", who(task.as_ref()));
+        writeln!(out, "{}", Sanitized::new(&line))?;
+    }
+    Ok(())
 }

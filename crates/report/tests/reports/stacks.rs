@@ -1,6 +1,6 @@
 //! `bt`.
 
-use vmcore_kernel::Gap;
+use vmcore_kernel::{Gap, Trust};
 use vmcore_report::bt::{Bt, Style};
 use vmcore_report::{Report, Theme};
 
@@ -28,6 +28,34 @@ fn bt_in_short() {
 #[test]
 fn bt_as_text() {
     insta::assert_snapshot!(text(&Bt::new(&snapshot(), &stacks(), &faults(), FULL)));
+}
+
+/// What rests on a frame that was found by scanning says so, until the walk crosses registers that an exception saved.
+#[test]
+fn what_rests_on_a_guess_is_marked() {
+    let marked = |scanned: &[usize], flags: Option<u64>| {
+        let mut stacks = stacks();
+        stacks.truncate(1);
+        let stack = &mut stacks[0];
+        scanned.iter().for_each(|frame| stack.frames[*frame].trust = Trust::Scan);
+        if let (Some(flags), vmcore_memory::Registers::X86_64(saved)) = (flags, &mut stack.interrupts[0].registers) {
+            saved.eflags = flags;
+        }
+        let shown = text(&Bt::new(&snapshot(), &stacks, &faults(), Style { registers: false, fold: false }));
+        let mark = |line: &str| match line.split_once("  (") {
+            Some((_, "from one found by scanning)")) => 'g',
+            Some((_, "found by scanning: may be stale)")) => 's',
+            _ => '-',
+        };
+        shown.lines().filter(|line| line.starts_with(" #")).map(mark).collect::<String>()
+    };
+    assert_eq!(marked(&[], None), "-------");
+    // Of the NMI at the third frame and the page fault at the fifth; flags without the bit that is always set are none.
+    assert_eq!(marked(&[1], None), "-s-----");
+    assert_eq!(marked(&[1], Some(0x204)), "-sgg---");
+    assert_eq!(marked(&[5], None), "-----sg");
+    // The interrupted frame itself was found by the shape of these registers.
+    assert_eq!(marked(&[4], None), "----s--");
 }
 
 #[test]

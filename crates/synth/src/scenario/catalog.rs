@@ -94,6 +94,8 @@ const CATALOG: &[(&str, &str)] = catalog![
     "dead-tick-call",
     "user-fault-hog",
     "stuck-on-idle",
+    "no-times",
+    "no-times-idle",
     "on-idle-unwatched",
     "interrupt-on-idle",
     "busy-kernel",

@@ -1,6 +1,7 @@
 //! 64-bit ARM.
 
 mod instruction;
+mod memory_copy;
 mod names;
 mod operand;
 mod return_address;

@@ -1,6 +1,6 @@
 //! What an instruction of A64 touches.
 //!
-//! In a copy to user space that is memory at the base of `sttr x7, [x6, #8]` or `stp x7, x8, [x6], #16`. The highest byte
+//! In a copy to user space that is memory at the base of `sttr x7, [x6, #8]` or `stp x7, x8, [x6], #16`, or what `cpyfpwt` copies. The highest byte
 //! of a user address is a tag that translation ignores.
 //!
 //! Source: `arch/arm64/lib/copy_template.S`, `Documentation/arch/arm64/tagged-address-abi.rst`.
@@ -8,6 +8,7 @@
 use vmcore_memory::{VirtAddr, arch::arm64::Registers};
 
 use super::instruction::{Flow, Instruction};
+use super::memory_copy::MemoryCopy;
 use crate::Reader;
 use crate::access::{Access, read_code};
 
@@ -27,6 +28,9 @@ const NAMES: [&str; 31] = [
 /// All addresses that the instruction at the start of `code` touches with these registers, the stack among them. Empty where
 /// it touches none or cannot be decoded.
 pub(crate) fn memory_accesses(code: &[u8], registers: &Registers) -> Vec<Access> {
+    if let Some(copy) = MemoryCopy::decode(code) {
+        return copy.accesses(registers);
+    }
     let Some(instruction) = Instruction::decode(code) else { return Vec::new() };
     let Some(first) = instruction.memory().and_then(|memory| memory.address(registers)) else { return Vec::new() };
     let last = first.wrapping_add(instruction.bytes() - 1);
@@ -72,7 +76,8 @@ pub(crate) fn general_registers(registers: &Registers) -> Vec<(&'static str, u64
 
 /// The instruction, for the report.
 pub(crate) fn disassemble(code: &[u8]) -> Option<String> {
-    Some(Instruction::decode(code)?.text())
+    let copy = MemoryCopy::decode(code).map(|copy| copy.text());
+    copy.or_else(|| Some(Instruction::decode(code)?.text()))
 }
 
 #[cfg(test)]

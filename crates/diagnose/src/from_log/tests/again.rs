@@ -158,3 +158,23 @@ fn a_machine_check_that_was_left_over_is_of_the_boot_before() {
     assert_eq!((raised.issue, raised.confidence), (Some(Issue::HardwareError), Confidence::Probable));
     assert!(of_before.summary.contains("before") && of_before.summary != now.summary, "{}", of_before.summary);
 }
+
+#[test]
+fn all_whom_a_grace_period_waits_for_are_named() {
+    let stall = |on: &str| {
+        format!(
+            "[ 1000.000001] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+{on}[ 1000.000003] rcu: \t(detected by 2, t=21002 jiffies, g=4529, q=33 ncpus=4)
+[ 1000.000004] task:reader          state:R  running task     stack:0     pid:4321  ppid:1      flags:0x00004000
+"
+        )
+    };
+    let told = |on: &str| judge(&stall(on)).verdict.summary;
+    let tasks = "[ 1000.000002] rcu: \tTasks blocked on level-0 rcu_node (CPUs 0-3): P4321/1:b..l P5555/1:b..l\n";
+    let cpu = "[ 1000.000002] rcu: \t3-...0: (17 GPs behind) idle=dd0/1/0x4 fqs=1\n";
+    let all = told(tasks);
+    assert!(all.starts_with("Pid 4321 \"reader\" and pid 5555 hold up RCU for 21002 jiffies"), "{all}");
+    // A preempted task is not what the CPU runs.
+    let both = told(&format!("{cpu}{tasks}"));
+    assert!(both.starts_with("CPU 3, pid 4321 \"reader\" and pid 5555 hold up RCU"), "{both}");
+}

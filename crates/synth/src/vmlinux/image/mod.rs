@@ -101,7 +101,7 @@ impl Image {
         }
         image.declare_variables(generation, paging)?;
         image.declare_percpu(generation)?;
-        image.declare_what_only_some_have(generation, scenario)?;
+        image.declare_what_only_some_have(scenario);
         image.data_end = VirtAddr::new(image.next.next_multiple_of(HUGE));
         image.end = match generation.target() {
             Target::X86_64(_) => image.data_end,
@@ -164,6 +164,8 @@ impl Image {
         self.declare("init_mm", generation.size_of("mm_struct")?, 64);
         self.declare("init_uts_ns", generation.size_of("uts_namespace")?, 64);
         self.declare("modules", 16, 16);
+        let [rcu_state, _] = &facts.rcu;
+        self.declare(rcu_state, generation.size_of("rcu_state")?, 64);
         if generation.architecture() == Architecture::X86_64 {
             // By it `crash` knows that a kernel may have been moved.
             self.declare("module_load_offset", 8, 8);
@@ -195,14 +197,11 @@ impl Image {
         Ok(())
     }
 
-    fn declare_what_only_some_have(&mut self, generation: &Generation, scenario: &Scenario) -> Result<(), SynthError> {
+    fn declare_what_only_some_have(&mut self, scenario: &Scenario) {
         scenario.limits.variables().for_each(|(name, size, _)| self.declare(name, size, size));
         if scenario.grace_period.is_some() {
             ["jiffies_64", "tick_nsec"].into_iter().for_each(|name| self.declare(name, 8, 8));
-            self.declare("rcu_state", generation.size_of("rcu_state")?, 64);
-            self.declare_percpu_variable("rcu_data", generation.size_of("rcu_data")?);
         }
-        Ok(())
     }
 
     fn declare_percpu(&mut self, generation: &Generation) -> Result<(), SynthError> {
@@ -211,6 +210,8 @@ impl Image {
             Target::Arm64(_) => arm64::declare_percpu(self),
         }
         self.declare_percpu_variable("runqueues", generation.size_of("rq")?);
+        let [_, rcu_data] = &generation.facts.rcu;
+        self.declare_percpu_variable(rcu_data, generation.size_of("rcu_data")?);
         // What `crash_notes` points to, allocated when the kernel starts: it has no symbol.
         self.declare_percpu_variable(CRASH_NOTE_AREA, NOTE_BUFFER);
         Ok(())

@@ -152,6 +152,11 @@ impl<'d> Document<'d> {
     }
 
     /// What a log's verdict is about, in one line of its own.
+    /// What the log told of a dump that was judged by it, for want of anything else.
+    pub(crate) fn own_log(self) -> Option<Self> {
+        self.at("/log").filter(|log| log.is_object()).map(Document)
+    }
+
     pub(crate) fn verdict_line(self) -> Option<String> {
         self.array("/timeline").find(|entry| entry.is_of_verdict())?.text("/summary")
     }

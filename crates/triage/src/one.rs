@@ -146,7 +146,10 @@ fn finished(item: &Item, Analyzed { failure, document }: Analyzed, row: Row) -> 
             let (row, document) = of_doubtful(document, OF_THE_WRITER, row);
             (row, Some(document))
         }
-        (None, Some((text, value))) => (judged(&value, row), Some(text)),
+        (None, Some((text, value))) => {
+            let from_log = Document(&value).own_log().is_some();
+            (Row { from_log, ..judged(&value, row) }, Some(text))
+        }
         (failure, Some(document)) => {
             let (row, document) = of_doubtful(document, &why_not_the_dump(failure.as_ref()), row);
             (Row { from_log: true, failure, ..row }, Some(document))

@@ -164,11 +164,14 @@ impl Work<'_> {
         let old = store.row(&key, tool)?;
         let is_to_be_retried = |row| may_pass(row) || self.options.retry && is_unjudged(row);
         let again = self.options.again || old.as_ref().is_some_and(is_to_be_retried);
-        match store.claim(&key, tool, again && !self.is_of_this_run(&key))? {
+        // The same content with debug information beside it, which the one before did not have.
+        let is_described = old.as_ref().is_some_and(is_by_own_log) && has_vmlinux(item);
+        match store.claim(&key, tool, is_described || again && !self.is_of_this_run(&key))? {
             Claim::Taken => return Ok(None),
             Claim::Done => {
                 store.put_path(&key, &path)?;
-                let Some(row) = store.row(&key, tool)? else { return Ok(None) };
+                let Some(mut row) = store.row(&key, tool)? else { return Ok(None) };
+                of_path_first(&mut row, Some(&path));
                 let of_this_run = self.is_of_this_run(&key);
                 return Ok(Some(Outcome { row, document: None, fresh: false, of_this_run, new_group: false }));
             }
@@ -189,9 +192,16 @@ impl Work<'_> {
         // Whoever finds the row in the store finds that it is of this run.
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(row.key.clone());
         store.put(&row, document.as_deref())?;
-        let row = store.row(&row.key, &row.tool)?.unwrap_or(row);
+        let path = row.paths.first().cloned();
+        let mut row = store.row(&row.key, &row.tool)?.unwrap_or(row);
+        of_path_first(&mut row, path.as_ref());
         Ok(Outcome { row, document, fresh: true, of_this_run: true, new_group })
     }
+}
+
+/// What is told of a content is told of one of its paths.
+fn of_path_first(row: &mut Row, path: Option<&String>) {
+    row.paths.sort_by_key(|known| Some(known) != path);
 }
 
 /// Whether there is no verdict for a reason that is none of the dump's.
@@ -201,7 +211,21 @@ fn may_pass(row: &Row) -> bool {
 
 /// Without a verdict that anybody could act on.
 fn is_unjudged(row: &Row) -> bool {
-    row.failure.is_some() || row.summary.confidence.as_deref() == Some("insufficient")
+    row.failure.is_some() || is_by_own_log(row) || row.summary.confidence.as_deref() == Some("insufficient")
+}
+
+/// Whether a dump was judged by its own log, because nothing described its kernel.
+fn is_by_own_log(row: &Row) -> bool {
+    row.from_log && row.failure.is_none() && row.kind.is_dump()
+}
+
+/// Whether a vmlinux is named for a dump, or lies beside it.
+fn has_vmlinux(item: &Item) -> bool {
+    let beside = || {
+        let files = item.path.parent().and_then(|directory| directory.read_dir().ok());
+        files.into_iter().flatten().flatten().any(|file| file.file_name().as_encoded_bytes().starts_with(b"vmlinux"))
+    };
+    item.vmlinux.is_some() || beside()
 }
 
 #[cfg(test)]
@@ -245,5 +269,56 @@ if [ -e "$0.once" ]; then : >"$0.twice"; echo 'error: no space left' >&2; exit 7
         assert_eq!(outcome(), Some((Some(FailureKind::Resources), true)));
         assert_eq!(outcome(), Some((None, true)));
         assert_eq!(outcome(), Some((None, false)));
+    }
+
+    /// By its own log where no vmlinux is beside it.
+    const BY_LOG: &str = r#"#!/bin/sh
+for word; do case "$word" in */vmcore) dump="$word" ;; esac; done
+if [ -e "${dump%/*}/vmlinux" ]; then echo '{"verdict":{"confidence":"confirmed"}}'; exit 1; fi
+echo '{"verdict":{"confidence":"probable"},"log":{}}'
+exit 1
+"#;
+
+    #[test]
+    fn what_was_judged_by_its_own_log_is_judged_again_where_there_is_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        test_program::write(BY_LOG, &path("program"));
+        for place in ["a", "b"] {
+            fs::create_dir(path(place)).unwrap();
+            fs::write(path(place).join("vmcore"), "one content").unwrap();
+        }
+        fs::write(path("b/vmlinux"), "").unwrap();
+        let analyzer = test_program::analyzer(path("program"), Duration::from_secs(60));
+        let options = Options { analyzer, jobs: 1, tool: "1".to_owned(), again: false, retry: false };
+        let judged = |places: &[&str], options: &Options, store: &Store| {
+            let mut done = Vec::new();
+            let items: Vec<_> = places.iter().map(|place| Item::dump(path(place).join("vmcore"))).collect();
+            run(&items, store, options, |event| {
+                if let Event::Done(_, outcome) = event {
+                    let row = &outcome.row;
+                    let place = row.paths.first().and_then(|path| path.rsplit('/').nth(1)).unwrap_or_default();
+                    done.push((place.to_owned(), row.summary.confidence.clone().unwrap_or_default(), row.from_log));
+                }
+                true
+            })
+            .unwrap();
+            done
+        };
+        let by_log = |place: &str| (place.to_owned(), "probable".to_owned(), true);
+        let by_dump = |place: &str| (place.to_owned(), "confirmed".to_owned(), false);
+        let store = Store::open(&path("store.db")).unwrap();
+        assert_eq!(judged(&["a", "b"], &options, &store), [by_log("a"), by_dump("b")]);
+        // Each line is told of its own path.
+        assert_eq!(judged(&["a", "b"], &options, &store), [by_dump("a"), by_dump("b")]);
+        let store = Store::open(&path("other.db")).unwrap();
+        assert_eq!(judged(&["b", "a"], &options, &store), [by_dump("b"), by_dump("a")]);
+        // Debug information that came later.
+        let store = Store::open(&path("later.db")).unwrap();
+        assert_eq!(judged(&["a"], &options, &store), [by_log("a")]);
+        assert_eq!(judged(&["a"], &options, &store), [by_log("a")]);
+        fs::write(path("a/vmlinux"), "").unwrap();
+        let retry = Options { retry: true, ..options };
+        assert_eq!(judged(&["a"], &retry, &store), [by_dump("a")]);
     }
 }

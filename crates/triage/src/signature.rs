@@ -22,7 +22,7 @@ mod skip;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use vmcore_console::{base_name, system_call};
+use vmcore_console::{base_name, panic_message, system_call};
 
 use crate::document::{Document, Frame, Summary};
 use crate::fingerprint;
@@ -95,8 +95,9 @@ fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &s
             return functions;
         }
     }
-    let frames = match summary.panic_pid {
-        Some(pid) if document.0.get("stacks").is_some() => document.stack(pid, summary.panic_cpu),
+    let frames = match (document.own_log(), summary.panic_pid) {
+        (Some(log), _) => log.log_stack(summary.panic_cpu),
+        (None, Some(pid)) if document.0.get("stacks").is_some() => document.stack(pid, summary.panic_cpu),
         _ => document.log_stack(summary.panic_cpu),
     };
     crash_stack(&frames)
@@ -104,9 +105,11 @@ fn functions(document: Document<'_>, summary: &Summary, edges: &[(&str, &str, &s
 
 /// What a crash says of itself, where there is no stack to name it by. Of what hangs that is always the same.
 fn words(document: Document<'_>, summary: &Summary, issue: &str) -> Option<String> {
+    // A log has it without the words that begin the line.
+    let panic = || summary.panic.as_deref().map(|line| panic_message(line).unwrap_or(line).to_owned());
     let message = match issue {
-        "kernel-panic" => summary.panic.clone(),
-        "kernel-oops" => document.verdict_line().or_else(|| summary.panic.clone()),
+        "kernel-panic" => panic(),
+        "kernel-oops" => document.own_log().unwrap_or(document).verdict_line().or_else(panic),
         _ => None,
     };
     Some(normalize(&without_quotes(&message?)))

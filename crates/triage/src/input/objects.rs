@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use vmcore_dump::{Glance, glance_at};
+use vmcore_dump::{Glance, glance_at, glance_len};
 use vmcore_remote::{Address, Client, Listed, RemoteError};
 
 use super::directory::{Contents, is_unwanted, looks_meant};
@@ -115,6 +115,10 @@ fn head(bucket: &str, object: &Listed, client: &Client) -> Result<Vec<u8>, Remot
         return Ok(Vec::new());
     }
     let (head, _) = client.get_range(&address, 0..HEAD, None)?;
+    let needed = glance_len(&head);
+    if needed > HEAD && object.size > HEAD {
+        return client.get_range(&address, 0..needed, None).map(|(head, _)| head);
+    }
     // Of what is unpacked, and of a text, more must be seen.
     let is_short = matches!(glance_at(&head), Ok(Glance::Text | Glance::CompressedText | Glance::Dump) | Err(_))
         && object.size > HEAD;

@@ -33,7 +33,8 @@ pub struct Record<'r> {
     elapsed_ns: u64,
     /// Why there is no verdict of the dump.
     error: Option<&'r Failure>,
-    /// Whether the verdict is of the log beside the dump.
+    /// Whether the verdict is of a log: of the one beside the dump where there is an `error`, else of the one in it, because nothing
+    /// describes its kernel.
     from_log: bool,
     /// How sure the verdict is; `failed` where there is none.
     confidence: Confidence,

@@ -136,6 +136,27 @@ fn a_log_names_the_function_of_its_registers() {
 }
 
 #[test]
+fn a_dump_that_is_judged_by_its_own_log_has_the_name_that_the_log_has() {
+    let crash = |function: &str| {
+        let trace = frames(&[function, "vfs_write", "ksys_write"]);
+        json!({"verdict": {"issue": "kernel-oops"}, "panic": {"message": "Fatal exception", "cpu": 1}, "timeline": [],
+            "cpus": [{"cpu": 1, "frames": trace, "lines": [1]}]})
+    };
+    let dump = |log: Value| {
+        json!({"verdict": {"issue": "kernel-oops"}, "stacks": [], "log": log,
+            "panic": {"message": "Kernel panic - not syncing: Fatal exception", "cpu": 1, "pid": 7}})
+    };
+    for function in ["driver_read", "driver_clear"] {
+        let (log, dump) = (crash(function), dump(crash(function)));
+        assert_eq!(Signature::of(Document(&dump)), Signature::of(Document(&log)));
+        assert!(Signature::of(Document(&dump)).exact.contains(function));
+    }
+    let panic = |message: &str| json!({"verdict": {"issue": "kernel-panic"}, "panic": {"message": message}});
+    let (log, dump) = (panic("VFS: no root"), panic("Kernel panic - not syncing: VFS: no root"));
+    assert_eq!(Signature::of(Document(&dump)), Signature::of(Document(&log)));
+}
+
+#[test]
 fn what_the_kernel_marks_as_uncertain_names_no_crash() {
     let frame = |symbol: &str, reliable: bool| json!({"symbol": symbol, "reliable": reliable});
     let log = |frames: &[Value]| {

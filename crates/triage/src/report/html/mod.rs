@@ -192,7 +192,12 @@ fn dump(row: &Row, link: &dyn Fn(&Row) -> Option<String>) -> Markup {
             Some(address) => a href=(address) { (Shown(path)) },
             None => (Shown(path)),
         }
-        @if row.from_log { span.dim { " (by the log beside it: " (Shown(row.failure.as_ref().map(ToString::to_string).unwrap_or_default())) ")" } }
+        @if row.from_log {
+            @match &row.failure {
+                Some(failure) => span.dim { " (by the log beside it: " (Shown(failure.to_string())) ")" },
+                None => span.dim { " (by its own log: it has no debug information)" },
+            }
+        }
     }
 }
 

@@ -469,6 +469,7 @@ def tree():
 
 # Where the two may differ, and why.
 LEFT_OVER = "of tasks that ran, where crash takes what calls that ended left on the stack (drgn has none of it)"
+NEVER_RAN = "of tasks that have not run yet, which crash shows in __schedule (drgn shows where they begin)"
 ENDS_EARLY = "on stacks that crash ends early or does not read"
 NO_TASKS = "of tasks that crash does not find: its tables of pids are those of older kernels"
 OF_TASKS = ("ps", "runq", "foreach user files", "foreach bt")
@@ -480,9 +481,17 @@ def is_behind(found):
     return up.get("crash", 0) < up.get("ours", 0)
 
 
-def explained(command, side, fact, finds_tasks, running, behind):
-    if command == "foreach bt" and (side == "ours" or fact[0] in running):
-        return ENDS_EARLY if side == "ours" else LEFT_OVER
+def never_ran(ours):
+    """The pids of tasks that have been made and wait for the CPU for the first time: nothing but the place where they begin."""
+    begins = ("ret_from_fork", "ret_from_fork_asm")
+    stacks = (stack for stack in ours("bt", options=["--all"])["stacks"] if not stack["on_cpu"])
+    begun = (stack for stack in stacks if [(f["symbol"] in begins, f["offset"]) for f in stack["frames"]] == [(True, 0)])
+    return {stack["pid"] for stack in begun}
+
+
+def explained(command, side, fact, finds_tasks, by_task, behind):
+    if command == "foreach bt" and (side == "ours" or fact[0] in by_task):
+        return ENDS_EARLY if side == "ours" else by_task[fact[0]]
     if command == "sys" and fact[0] == "uptime" and behind:
         return "by crash, which counts ticks alone, also where those stopped before the machine did"
     if not finds_tasks and (side == "ours" and command in OF_TASKS or command == "sys" and fact[0] == "tasks"):
@@ -511,6 +520,7 @@ def main():
     ours = Ours(binary, vmcore, vmlinux)
     answers, warnings = crash(vmcore, vmlinux, [command for command, _, _ in COMPARISONS])
     running = {task["pid"] for task in ours("ps")["tasks"] if task["on_cpu"]}
+    by_task = dict.fromkeys(never_ran(ours), NEVER_RAN) | dict.fromkeys(running, LEFT_OVER)
     finds_tasks = "not found in PID hash" not in warnings
     agree = differ = silent = 0
     for (command, theirs, mine), lines in zip(COMPARISONS, answers):
@@ -527,7 +537,7 @@ def main():
         behind = command == "sys" and is_behind(found)
         reasons = {}
         for side, fact in found:
-            reasons.setdefault(explained(command, side, fact, finds_tasks, running, behind), []).append((side, fact))
+            reasons.setdefault(explained(command, side, fact, finds_tasks, by_task, behind), []).append((side, fact))
         wrong = reasons.pop(None, [])
         agree, differ = agree + same, differ + len(wrong)
         why = "".join(f"; {len(facts)} more {why}" for why, facts in reasons.items())

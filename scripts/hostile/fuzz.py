@@ -164,16 +164,18 @@ def prepare(targets: list[str], binary: str) -> None:
 
 
 def add_to_tally(results: dict[str, Result]) -> None:
-    """What all runs whose finds were kept have done: an hour need not be one."""
+    """What all runs whose finds were kept have done: an hour need not be one. Shows it as docs/hostile-input.md does."""
     path = FUZZ / "corpora" / "tally.json"
     tally = json.loads(path.read_text()) if path.is_file() else {}
-    print(f"\n{'target':16} {'seconds':>8} {'executions':>11}   in all runs that were kept")
-    for target, result in sorted(results.items()):
+    for target, result in results.items():
         known = tally.get(target, {"seconds": 0, "executions": 0})
         tally[target] = {"seconds": round(known["seconds"] + result.seconds), "executions": known["executions"] + result.executions}
-        print(f"{target:16} {tally[target]['seconds']:8} {tally[target]['executions']:11}")
+        # Of this run, which began with what all the others have found.
+        tally[target] |= {name: getattr(result, name) for name in ("inputs", "reached", "edges")}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(tally, indent=2, sort_keys=True) + "\n")
+    print("\nin all runs that were kept:\n")
+    show({target: Result(**numbers) for target, numbers in tally.items()})
 
 
 def show(results: dict[str, Result]) -> bool:

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use vmcore_debuginfo::{CallFrames, Vmlinux};
+use vmcore_debuginfo::Vmlinux;
 use vmcore_dump::Dump;
 use vmcore_memory::{Architecture, PhysAddr, ReadPhysical, VirtAddr};
 
@@ -78,8 +78,8 @@ pub fn open_vmlinux(bytes: &[u8]) {
         for name in [".debug_frame", ".orc_unwind", ".orc_unwind_ip", ".notes"] {
             let _ = vmlinux.section(name);
         }
-        if let Some(section) = vmlinux.section(".debug_frame") {
-            let _ = CallFrames::new(section.data.to_vec().into(), Architecture::X86_64).find(addresses[1]);
+        if let Some(frames) = vmlinux.call_frames(Architecture::X86_64) {
+            let _ = frames.find(addresses[1]);
         }
     });
 }

@@ -3,6 +3,7 @@
 // All of this is test code, which clippy does not see in helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod anonymous_logs;
 mod fred;
 mod other_builds;
 mod spun_locks;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use vmcore_synth::scenario::{Doing, LogLine, Scenario, Word};
 
-use crate::log;
+use crate::nameless::without_names;
 
 /// Where user addresses are put.
 const FIRST_ADDRESS: u64 = 0x7f00_0000_0000;
@@ -39,7 +39,7 @@ pub fn anonymize(mut scenario: Scenario) -> Scenario {
     }
     scenario.change.iter_mut().for_each(|change| rename_word(&mut change.value, &functions));
     let lines: Vec<LogLine> = std::mem::take(&mut scenario.log);
-    scenario.log = log::without_names(lines, &comms, |address| addresses.place(address));
+    scenario.log = without_names(lines, &comms, |address| addresses.place(address));
     scenario
 }
 
@@ -110,6 +110,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log;
 
     const SECRETS: &str = r#"
 cpus = 2

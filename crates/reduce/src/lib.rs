@@ -22,10 +22,13 @@ mod cast;
 mod locks;
 mod log;
 mod machine;
+mod moved_addresses;
+mod nameless;
 mod objects;
 mod pages;
 mod stacks;
 mod tasks;
+mod words;
 mod works;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -95,7 +95,7 @@ pub(crate) fn reported(lines: &[LogLine]) -> Reported {
 
 /// Without the lines that change nothing of what is reported: in halves, quarters and so on, so that most are looked at
 /// together.
-fn without_idle_lines(mut lines: Vec<LogLine>) -> Vec<LogLine> {
+pub(crate) fn without_idle_lines(mut lines: Vec<LogLine>) -> Vec<LogLine> {
     let wanted = reported(&lines);
     let mut size = lines.len().div_ceil(2);
     while size > 0 {
@@ -112,112 +112,6 @@ fn without_idle_lines(mut lines: Vec<LogLine>) -> Vec<LogLine> {
         size /= 2;
     }
     lines
-}
-
-/// The same reports without any word that they do not need; `comms` are new names of tasks, and `place` knows the new places of
-/// user addresses.
-pub(crate) fn without_names(
-    lines: Vec<LogLine>,
-    comms: &BTreeMap<String, String>,
-    place: impl FnMut(u64) -> u64,
-) -> Vec<LogLine> {
-    let mut lines = without_idle_lines(lines);
-    let wanted = reported(&lines);
-    // All at once: what a verdict may rest on is that two of them are in one page.
-    let moved = with_other_addresses(&lines, place);
-    if reported(&moved) == wanted {
-        lines = moved;
-    }
-    for index in 0..lines.len() {
-        let mut pieces = lines.get(index).map(|line| pieces(line.text())).unwrap_or_default();
-        for at in 0..pieces.len() {
-            let Some(old) = pieces.get(at).filter(|piece| is_word(piece)).cloned() else { continue };
-            let new = comms.get(&old).cloned().unwrap_or_else(|| placeholder(&old));
-            for word in [new, old] {
-                set(&mut pieces, at, &word);
-                set_text(&mut lines, index, pieces.concat());
-                if reported(&lines) == wanted {
-                    break;
-                }
-            }
-        }
-    }
-    lines
-}
-
-fn set(pieces: &mut [String], at: usize, text: &str) {
-    if let Some(piece) = pieces.get_mut(at) {
-        text.clone_into(piece);
-    }
-}
-
-fn set_text(lines: &mut [LogLine], index: usize, text: String) {
-    match lines.get_mut(index) {
-        Some(LogLine::Text(old)) => *old = text,
-        Some(LogLine::At(line)) => line.text = text,
-        None => {}
-    }
-}
-
-/// Words, and what is between them.
-fn pieces(text: &str) -> Vec<String> {
-    let mut pieces: Vec<String> = Vec::new();
-    for letter in text.chars() {
-        let goes_on = pieces.last().and_then(|piece| piece.chars().next()).is_some_and(|first| {
-            let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-            is_word(first) == is_word(letter)
-        });
-        match pieces.last_mut() {
-            Some(piece) if goes_on => piece.push(letter),
-            _ => pieces.push(letter.to_string()),
-        }
-    }
-    pieces
-}
-
-fn is_word(piece: &str) -> bool {
-    piece.chars().next().is_some_and(|first| first.is_alphanumeric() || first == '_')
-}
-
-/// Digits from which a hexadecimal number may be an address.
-const SHORTEST_ADDRESS: usize = 8;
-/// Where addresses of the kernel are put: nothing else of a scenario's machine is there.
-const FIRST_KERNEL_ADDRESS: u64 = 0xffff_c900_1000_0000;
-
-/// A number stays one, as far as it can be told, and a register's value as long as it is.
-fn placeholder(word: &str) -> String {
-    if word.len() >= SHORTEST_ADDRESS && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        "0".repeat(word.len())
-    } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
-        "0".to_owned()
-    } else {
-        "x".to_owned()
-    }
-}
-
-/// The same lines with other addresses: of user space by `place`, of the kernel the same for the same.
-fn with_other_addresses(lines: &[LogLine], mut place: impl FnMut(u64) -> u64) -> Vec<LogLine> {
-    let mut moved = lines.to_vec();
-    let mut kernel = BTreeMap::new();
-    for (index, line) in lines.iter().enumerate() {
-        let mut pieces = pieces(line.text());
-        for piece in &mut pieces {
-            let new = match u64::from_str_radix(piece, 16) {
-                Ok(address) if piece.len() >= SHORTEST_ADDRESS && address >> 12 != 0 => match address >> 56 {
-                    0 => place(address),
-                    0xff => {
-                        let next = FIRST_KERNEL_ADDRESS + kernel.len() as u64 * 0x1000;
-                        *kernel.entry(address).or_insert(next)
-                    }
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            *piece = format!("{new:0width$x}", width = piece.len());
-        }
-        set_text(&mut moved, index, pieces.concat());
-    }
-    moved
 }
 
 #[cfg(test)]

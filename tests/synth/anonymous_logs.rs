@@ -65,13 +65,12 @@ fn verdict(lines: &[LogLine]) -> String {
     format!("{:?} {:?}", verdict.issue, verdict.confidence)
 }
 
-/// Words that are long enough for the address of a page and not only zeros.
+/// Words that are long enough for the address of a page. Counts and error codes are in everybody's registers.
 fn addresses(lines: &[LogLine]) -> BTreeSet<String> {
     let words = lines.iter().flat_map(|line| line.text().split(|letter: char| !letter.is_ascii_alphanumeric()));
     let is_address = |word: &&str| {
-        word.len() >= 12
-            && word.bytes().all(|digit| digit.is_ascii_hexdigit())
-            && word.bytes().any(|digit| digit != b'0')
+        let number = u64::from_str_radix(word, 16).ok().filter(|_| word.len() >= 12);
+        number.is_some_and(|number| (1 << 16..u64::MAX - (1 << 16)).contains(&number))
     };
     words.filter(is_address).map(str::to_owned).collect()
 }

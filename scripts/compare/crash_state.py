@@ -472,13 +472,27 @@ LEFT_OVER = "of tasks that ran, where crash takes what calls that ended left on 
 NEVER_RAN = "of tasks that have not run yet, which crash shows in __schedule (drgn shows where they begin)"
 ENDS_EARLY = "on stacks that crash ends early or does not read"
 NO_TASKS = "of tasks that crash does not find: its tables of pids are those of older kernels"
+TICKS = "by crash, which counts ticks alone, also where those stopped before the machine did"
+STOPPERS = "stoppers (migration/N) that wait for their CPU, which crash does not list"
 OF_TASKS = ("ps", "runq", "foreach user files", "foreach bt")
 
 
-def is_behind(found):
-    """Whether crash says of the machine that it was up for less time."""
-    up = {side: fact[1] for side, fact in found if isinstance(fact, tuple) and fact[0] == "uptime"}
-    return up.get("crash", 0) < up.get("ours", 0)
+def stopped_clocks(found):
+    """Of the answers to `sys`, the clocks that stand in crash's: the uptime, and the date if it is no further behind."""
+    sides = {side: dict(fact for one, fact in found if one == side) for side in ("crash", "ours")}
+    behind = {
+        clock: sides["ours"][clock] - sides["crash"][clock]
+        for clock in ("uptime", "date")
+        if clock in sides["ours"] and clock in sides["crash"]
+    }
+    up = behind.get("uptime", 0)
+    # Each is in whole seconds.
+    return {clock for clock, by in behind.items() if up > 0 and 0 < by <= up + 1}
+
+
+def stoppers(ours):
+    """The pids of tasks of the scheduler's stop class that are queued."""
+    return {task["pid"] for cpu in ours("runq")["cpus"] for task in cpu["queued"] if task["class"] == "stop"}
 
 
 def never_ran(ours):
@@ -489,11 +503,13 @@ def never_ran(ours):
     return {stack["pid"] for stack in begun}
 
 
-def explained(command, side, fact, finds_tasks, by_task, behind):
+def explained(command, side, fact, finds_tasks, by_task, clocks, stop):
     if command == "foreach bt" and (side == "ours" or fact[0] in by_task):
         return ENDS_EARLY if side == "ours" else by_task[fact[0]]
-    if command == "sys" and fact[0] == "uptime" and behind:
-        return "by crash, which counts ticks alone, also where those stopped before the machine did"
+    if command == "sys" and fact[0] in clocks:
+        return TICKS
+    if command == "runq" and side == "ours" and fact[1] == "queued" and fact[2] in stop:
+        return STOPPERS
     if not finds_tasks and (side == "ours" and command in OF_TASKS or command == "sys" and fact[0] == "tasks"):
         return NO_TASKS
     return None
@@ -521,6 +537,7 @@ def main():
     answers, warnings = crash(vmcore, vmlinux, [command for command, _, _ in COMPARISONS])
     running = {task["pid"] for task in ours("ps")["tasks"] if task["on_cpu"]}
     by_task = dict.fromkeys(never_ran(ours), NEVER_RAN) | dict.fromkeys(running, LEFT_OVER)
+    stop = stoppers(ours)
     finds_tasks = "not found in PID hash" not in warnings
     agree = differ = silent = 0
     for (command, theirs, mine), lines in zip(COMPARISONS, answers):
@@ -534,10 +551,10 @@ def main():
             print(f"{command[:31]:31} not compared: crash says: {' '.join(said.split())[:80]}")
             continue
         found, same = differences(facts, mine(ours))
-        behind = command == "sys" and is_behind(found)
+        clocks = stopped_clocks(found) if command == "sys" else ()
         reasons = {}
         for side, fact in found:
-            reasons.setdefault(explained(command, side, fact, finds_tasks, by_task, behind), []).append((side, fact))
+            reasons.setdefault(explained(command, side, fact, finds_tasks, by_task, clocks, stop), []).append((side, fact))
         wrong = reasons.pop(None, [])
         agree, differ = agree + same, differ + len(wrong)
         why = "".join(f"; {len(facts)} more {why}" for why, facts in reasons.items())

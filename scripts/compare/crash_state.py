@@ -16,12 +16,19 @@ MARK = 770000
 
 
 class Ours:
-    """The answers of vmcore-thp."""
+    """The answers of vmcore-thp, each of which is asked for once."""
 
     def __init__(self, binary, vmcore, vmlinux):
         self.binary, self.files = binary, [vmcore, vmlinux]
+        self.answers = {}
 
     def __call__(self, command, *words, options=()):
+        asked = (command, *options, *words)
+        if asked not in self.answers:
+            self.answers[asked] = self.ask(command, words, options)
+        return self.answers[asked]
+
+    def ask(self, command, words, options):
         line = [self.binary, command, "--format", "json", "--quiet", *options, *self.files, *words]
         done = subprocess.run(line, capture_output=True, check=False)
         if done.returncode not in (0, 1, 3):

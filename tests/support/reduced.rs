@@ -1,5 +1,8 @@
 //! That `synth --from` comes down to a scenario that gets the dump's verdict, with names and without.
 
+#[path = "log_address.rs"]
+mod log_address;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -57,13 +60,8 @@ pub(crate) fn check(files: &[&str], secrets: &[String]) {
         assert!(!anonymous.contains(secret), "{secret:?} is left in\n{anonymous}");
     }
     let left = words(&anonymous);
-    // Counts and error codes are in everybody's registers.
-    let is_address = |word: &&String| {
-        let number = u64::from_str_radix(word, 16).ok().filter(|_| word.len() >= 12);
-        number.is_some_and(|number| (1 << 16..u64::MAX - (1 << 16)).contains(&number))
-    };
     let before = words(&text);
-    let address = left.iter().filter(is_address).find(|word| before.contains(word));
+    let address = left.iter().find(|word| log_address::is_address(word) && before.contains(word));
     assert!(address.is_none(), "{address:?} is left in\n{anonymous}");
     // At least as much is gone as was there.
     assert!(anonymous.len() <= text.len() + 64 * text.lines().count());

@@ -1,6 +1,9 @@
 //! Logs of real machines whose CPUs reported at the same time, in the order that they have and in others: without names they
 //! say the same, and none of their addresses is left.
 
+#[path = "../support/log_address.rs"]
+mod log_address;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -65,14 +68,9 @@ fn verdict(lines: &[LogLine]) -> String {
     format!("{:?} {:?}", verdict.issue, verdict.confidence)
 }
 
-/// Words that are long enough for the address of a page. Counts and error codes are in everybody's registers.
 fn addresses(lines: &[LogLine]) -> BTreeSet<String> {
     let words = lines.iter().flat_map(|line| line.text().split(|letter: char| !letter.is_ascii_alphanumeric()));
-    let is_address = |word: &&str| {
-        let number = u64::from_str_radix(word, 16).ok().filter(|_| word.len() >= 12);
-        number.is_some_and(|number| (1 << 16..u64::MAX - (1 << 16)).contains(&number))
-    };
-    words.filter(is_address).map(str::to_owned).collect()
+    words.filter(|word| log_address::is_address(word)).map(str::to_owned).collect()
 }
 
 fn check(name: &str, lines: Vec<LogLine>) {

@@ -1,6 +1,6 @@
 //! The same scenario without names: of tasks, modules and their functions, and whatever else the log's lines say besides what
-//! they report. Addresses of user space are others, with the same place in their huge page. Thread ids, CPUs and times stay:
-//! without them there is no verdict.
+//! they report. Addresses are others: of user space with the same place in their huge page, of the kernel in the log with the
+//! same place in their stack. Thread ids, CPUs and times stay: without them there is no verdict.
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ const NEAR: u64 = 2 * STACK;
 const NODE: u64 = 16 << 30;
 
 /// Where addresses go, by what they were.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places(BTreeMap<u64, u64>);
 
 impl Places {
@@ -32,13 +32,13 @@ impl Places {
         Self(user.chain(of_kernel(&kernel)).collect())
     }
 
-    /// All of them, those of user space, those of the kernel, and each alone.
+    /// Those of user space, those of the kernel, and each alone.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Self> {
         let part = |of_user: bool| {
             Self(self.0.iter().map(|(old, new)| (*old, *new)).filter(|(old, _)| is_of_user(*old) == of_user).collect())
         };
         let each = self.0.iter().map(|(old, new)| Self(BTreeMap::from([(*old, *new)])));
-        [self.clone(), part(true), part(false)].into_iter().chain(each)
+        [part(true), part(false)].into_iter().chain(each)
     }
 
     /// The line with its addresses moved.
@@ -120,8 +120,7 @@ mod tests {
     fn lines_keep_everything_else() {
         let line = "RDX: 0000000000000090 RSI: ffffa389886efdf8 RDI: 00007fac8ee08140";
         let places = Places::of(&[LogLine::Text(line.to_owned())], |address| address % 0x20_0000 + 0x7000_0000);
-        let all = places.parts().next().expect("all of them");
-        assert_eq!(all.moved(line), "RDX: 0000000000000090 RSI: ffffc90010003df8 RDI: 0000000070008140");
-        assert_eq!(places.parts().count(), 3 + 2);
+        assert_eq!(places.moved(line), "RDX: 0000000000000090 RSI: ffffc90010003df8 RDI: 0000000070008140");
+        assert_eq!(places.parts().count(), 2 + 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcore_synth::scenario::{LogLine, LoggedAt};
+use vmcore_synth::scenario::LogLine;
 
 use crate::log::{Reported, reported, without_idle_lines};
 use crate::moved_addresses::Places;
@@ -25,7 +25,9 @@ pub(crate) fn without_names(
             let new = comms.get(&old).cloned().unwrap_or_else(|| placeholder(&old));
             for word in [new, old] {
                 set(&mut pieces, at, &word);
-                set_text(&mut lines, index, pieces.concat());
+                if let Some(line) = lines.get_mut(index) {
+                    set_text(line, pieces.concat());
+                }
                 if reported(&lines) == wanted {
                     break;
                 }
@@ -39,9 +41,19 @@ pub(crate) fn without_names(
 /// address space, and each by itself, so that only those stay which the reports need as they are.
 fn with_other_addresses(mut lines: Vec<LogLine>, wanted: &Reported, place: impl FnMut(u64) -> u64) -> Vec<LogLine> {
     let places = Places::of(&lines, place);
+    let attempt = |lines: &[LogLine], places: &Places| {
+        let mut moved = lines.to_vec();
+        for line in &mut moved {
+            let text = places.moved(line.text());
+            set_text(line, text);
+        }
+        (moved != lines && reported(&moved) == *wanted).then_some(moved)
+    };
+    if let Some(moved) = attempt(&lines, &places) {
+        return moved;
+    }
     for part in places.parts() {
-        let moved = lines.iter().map(|line| with_text(line, part.moved(line.text()))).collect::<Vec<_>>();
-        if moved != lines && reported(&moved) == *wanted {
+        if let Some(moved) = attempt(&lines, &part) {
             lines = moved;
         }
     }
@@ -54,16 +66,10 @@ fn set(pieces: &mut [String], at: usize, text: &str) {
     }
 }
 
-fn set_text(lines: &mut [LogLine], index: usize, text: String) {
-    if let Some(line) = lines.get_mut(index) {
-        *line = with_text(line, text);
-    }
-}
-
-fn with_text(line: &LogLine, text: String) -> LogLine {
+fn set_text(line: &mut LogLine, text: String) {
     match line {
-        LogLine::Text(_) => LogLine::Text(text),
-        LogLine::At(line) => LogLine::At(LoggedAt { text, ..line.clone() }),
+        LogLine::Text(old) => *old = text,
+        LogLine::At(line) => line.text = text,
     }
 }
 
